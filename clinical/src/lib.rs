@@ -1,0 +1,11 @@
+//! The meaning of CGM data, pure: no I/O, no clock, no tokio.
+//!
+//! Invariants: an outcome is a function of the set of readings and the policy version; a value is
+//! never converted to be classified; only this room knows a glucose threshold, and it takes it from a
+//! policy. What is absent: sockets, files, the store, the time of day.
+
+pub mod decimal;
+pub mod glucose;
+pub mod identity;
+pub mod outcome;
+pub mod reading;
