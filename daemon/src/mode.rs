@@ -1,0 +1,375 @@
+//! What a destination permits right now, learned from its answers. Pure: time is handed in.
+//!
+//! One [`Capability`] per destination and resource kind. Invariants: a refusal for want of permission
+//! makes the capability read-only at once; one item's bad data or one guarded patient never does, until
+//! the same fault from [`DATA_PATIENTS`] patients or refusals for [`GUARDED_PATIENTS`] patients show
+//! that it is the site; only the answer to a probe makes it open again.
+//!
+//! Every edge goes through [`Capability::apply`]; the tests hold a table of every event in every state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Distinct patients refused by name before the site itself is taken to refuse.
+pub const GUARDED_PATIENTS: usize = 3;
+/// Distinct patients with the same data fault before the site itself is taken to refuse.
+pub const DATA_PATIENTS: usize = 5;
+/// How long a refusal counts towards those numbers.
+pub const EVIDENCE_FOR_MS: i64 = 3_600_000;
+/// Different data faults remembered at once; beyond it the oldest is forgotten.
+pub const FAULTS_REMEMBERED: usize = 64;
+
+/// The state of one capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// Writes go out.
+    Open,
+    /// Writes are deferred.
+    ReadOnly,
+    /// Read-only, and one deferred write is out to learn whether that is still so.
+    Probing,
+}
+
+/// What happened at the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A write took effect.
+    Delivered {
+        /// Whose.
+        patient: i64,
+    },
+    /// A write was refused for want of permission.
+    Refused {
+        /// The answer, without patient data.
+        cause: String,
+    },
+    /// A write was refused for one patient.
+    PatientRefused {
+        /// Who.
+        patient: i64,
+        /// The answer.
+        cause: String,
+    },
+    /// One item's data was refused.
+    DataRefused {
+        /// Whose.
+        patient: i64,
+        /// The fault's fingerprint.
+        fault: String,
+    },
+    /// An attempt proved nothing about permission (unsent, lost, throttled, not authenticated).
+    Inconclusive,
+    /// A deferred write was sent to learn whether writes are permitted again.
+    ProbeSent,
+}
+
+/// What a change asks of the store and of people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing to do.
+    None,
+    /// The capability became read-only: defer what waits, audit the cause.
+    Close {
+        /// Why, in words for people.
+        cause: String,
+    },
+    /// The capability is open again: release what was deferred.
+    Open,
+}
+
+/// Why it is closed: decides which answer to a probe proves that it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    ByRefusal,
+    ByPatients,
+    ByData,
+}
+
+/// The learned state of one resource kind at one destination.
+#[derive(Clone, Debug)]
+pub struct Capability {
+    observed: Observed,
+    closed: Closed,
+    /// Since when it has been open or read-only (ms UTC).
+    since: i64,
+    cause: String,
+    guarded: BTreeMap<i64, i64>,
+    faults: BTreeMap<String, BTreeMap<i64, i64>>,
+}
+
+impl Capability {
+    /// An open capability: nothing has been refused.
+    pub fn open(now: i64) -> Self {
+        Self {
+            observed: Observed::Open,
+            closed: Closed::ByRefusal,
+            since: now,
+            cause: String::new(),
+            guarded: BTreeMap::new(),
+            faults: BTreeMap::new(),
+        }
+    }
+
+    /// A capability that was read-only when the daemon stopped.
+    pub fn read_only(since: i64, cause: String) -> Self {
+        Self { observed: Observed::ReadOnly, cause, ..Self::open(since) }
+    }
+
+    /// The state.
+    pub fn observed(&self) -> Observed {
+        self.observed
+    }
+
+    /// Since when (ms UTC).
+    pub fn since(&self) -> i64 {
+        self.since
+    }
+
+    /// Why it is read-only; empty while open.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// The one function through which the state changes.
+    pub fn apply(&mut self, event: Event, now: i64) -> Effect {
+        match (self.observed, event) {
+            (Observed::Open, Event::Refused { cause }) => self.close(Closed::ByRefusal, cause, now),
+            (Observed::Open, Event::PatientRefused { patient, cause }) => self.guard(patient, cause, now),
+            (Observed::Open, Event::DataRefused { patient, fault }) => self.blame(patient, fault, now),
+            (Observed::Open, Event::Delivered { patient }) => {
+                self.guarded.remove(&patient);
+                Effect::None
+            }
+            (Observed::Open, Event::Inconclusive | Event::ProbeSent) => Effect::None,
+
+            (Observed::ReadOnly, Event::ProbeSent) => {
+                self.observed = Observed::Probing;
+                Effect::None
+            }
+            // What was in flight when the door closed may finish; it opens nothing.
+            (Observed::ReadOnly, _) => Effect::None,
+
+            (Observed::Probing, Event::Delivered { .. }) => self.reopen(now),
+            // A refusal of the data or of the patient comes from a site that takes writes again,
+            // unless it is the very class of refusal that closed it.
+            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::ByData => self.reopen(now),
+            (Observed::Probing, Event::PatientRefused { .. }) if self.closed != Closed::ByPatients => {
+                self.reopen(now)
+            }
+            (Observed::Probing, Event::Refused { cause }) => {
+                self.observed = Observed::ReadOnly;
+                self.cause = cause;
+                Effect::None
+            }
+            (Observed::Probing, Event::ProbeSent) => Effect::None,
+            (Observed::Probing, _) => {
+                self.observed = Observed::ReadOnly;
+                Effect::None
+            }
+        }
+    }
+
+    fn close(&mut self, closed: Closed, cause: String, now: i64) -> Effect {
+        self.observed = Observed::ReadOnly;
+        self.closed = closed;
+        self.since = now;
+        self.cause = cause.clone();
+        Effect::Close { cause }
+    }
+
+    fn reopen(&mut self, now: i64) -> Effect {
+        *self = Self::open(now);
+        Effect::Open
+    }
+
+    fn guard(&mut self, patient: i64, cause: String, now: i64) -> Effect {
+        self.guarded.retain(|_, at| now - *at < EVIDENCE_FOR_MS);
+        self.guarded.insert(patient, now);
+        if self.guarded.len() < GUARDED_PATIENTS {
+            return Effect::None;
+        }
+        self.close(Closed::ByPatients, format!("{GUARDED_PATIENTS} patients refused, last: {cause}"), now)
+    }
+
+    fn blame(&mut self, patient: i64, fault: String, now: i64) -> Effect {
+        if self.faults.len() >= FAULTS_REMEMBERED && !self.faults.contains_key(&fault) {
+            let oldest = self.faults.iter().min_by_key(|(_, seen)| seen.values().max().copied());
+            if let Some(oldest) = oldest.map(|(fault, _)| fault.clone()) {
+                self.faults.remove(&oldest);
+            }
+        }
+        let seen = self.faults.entry(fault.clone()).or_default();
+        seen.retain(|_, at| now - *at < EVIDENCE_FOR_MS);
+        seen.insert(patient, now);
+        if seen.len() < DATA_PATIENTS {
+            return Effect::None;
+        }
+        self.close(Closed::ByData, format!("the same fault for {DATA_PATIENTS} patients: {fault}"), now)
+    }
+}
+
+/// What a site's file permits at the most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ceiling {
+    /// Nothing is written; what could be is deferred.
+    ReadOnly,
+    /// Only these resource kinds.
+    Partial(BTreeSet<String>),
+    /// All that the projection writes.
+    Full,
+}
+
+/// The mode in force at a site, for people: the lesser of what is configured and what was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The primary write is refused or not permitted.
+    ReadOnly,
+    /// Some kinds are written.
+    Partial,
+    /// Everything is written.
+    Full,
+}
+
+impl Mode {
+    /// The word for it, as in configuration and status.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Partial => "partial",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// The mode in force: `primary` is the kind without which nothing is written, `kinds` all that the
+/// projection writes, with what was observed of each.
+pub fn in_force(ceiling: &Ceiling, primary: &str, kinds: &[(&str, Observed)]) -> Mode {
+    let writable = |kind: &str, observed: Observed| {
+        let permitted = match ceiling {
+            Ceiling::ReadOnly => false,
+            Ceiling::Partial(allowed) => allowed.contains(kind),
+            Ceiling::Full => true,
+        };
+        permitted && observed == Observed::Open
+    };
+    if !kinds.iter().any(|(kind, observed)| *kind == primary && writable(kind, *observed)) {
+        return Mode::ReadOnly;
+    }
+    if kinds.iter().all(|(kind, observed)| writable(kind, *observed)) { Mode::Full } else { Mode::Partial }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Event {
+        Event::Refused { cause: "HTTP 403".into() }
+    }
+    fn patient(patient: i64) -> Event {
+        Event::PatientRefused { patient, cause: "HTTP 403".into() }
+    }
+    fn data(patient: i64) -> Event {
+        Event::DataRefused { patient, fault: "422 code".into() }
+    }
+    fn delivered() -> Event {
+        Event::Delivered { patient: 1 }
+    }
+
+    fn state(observed: Observed) -> Capability {
+        let mut capability = Capability::open(0);
+        if observed != Observed::Open {
+            capability.apply(refused(), 1);
+        }
+        if observed == Observed::Probing {
+            capability.apply(Event::ProbeSent, 2);
+        }
+        assert_eq!(capability.observed(), observed);
+        capability
+    }
+
+    #[test]
+    fn every_event_in_every_state() {
+        use Observed::{Open, Probing, ReadOnly};
+        let close = Effect::Close { cause: "HTTP 403".into() };
+        let table = [
+            (Open, refused(), ReadOnly, close),
+            (Open, patient(1), Open, Effect::None),
+            (Open, data(1), Open, Effect::None),
+            (Open, delivered(), Open, Effect::None),
+            (Open, Event::Inconclusive, Open, Effect::None),
+            (Open, Event::ProbeSent, Open, Effect::None),
+            (ReadOnly, refused(), ReadOnly, Effect::None),
+            (ReadOnly, patient(1), ReadOnly, Effect::None),
+            (ReadOnly, data(1), ReadOnly, Effect::None),
+            (ReadOnly, delivered(), ReadOnly, Effect::None),
+            (ReadOnly, Event::Inconclusive, ReadOnly, Effect::None),
+            (ReadOnly, Event::ProbeSent, Probing, Effect::None),
+            (Probing, refused(), ReadOnly, Effect::None),
+            (Probing, patient(1), Open, Effect::Open),
+            (Probing, data(1), Open, Effect::Open),
+            (Probing, delivered(), Open, Effect::Open),
+            (Probing, Event::Inconclusive, ReadOnly, Effect::None),
+            (Probing, Event::ProbeSent, Probing, Effect::None),
+        ];
+        for (from, event, to, effect) in table {
+            let mut capability = state(from);
+            let told = format!("{from:?} × {event:?}");
+            assert_eq!(capability.apply(event, 10), effect, "{told}");
+            assert_eq!(capability.observed(), to, "{told}");
+        }
+    }
+
+    #[test]
+    fn three_distinct_patients_refused_close_the_site_and_one_patient_thrice_does_not() {
+        let mut capability = Capability::open(0);
+        for at in 0..10 {
+            assert_eq!(capability.apply(patient(7), at), Effect::None);
+        }
+        assert_eq!(capability.apply(patient(8), 11), Effect::None);
+        assert!(matches!(capability.apply(patient(9), 12), Effect::Close { .. }));
+    }
+
+    #[test]
+    fn refusals_of_patients_that_lie_an_hour_apart_do_not_add_up() {
+        let mut capability = Capability::open(0);
+        assert_eq!(capability.apply(patient(1), 0), Effect::None);
+        assert_eq!(capability.apply(patient(2), EVIDENCE_FOR_MS), Effect::None);
+        assert_eq!(capability.apply(patient(3), EVIDENCE_FOR_MS + 1), Effect::None);
+    }
+
+    #[test]
+    fn the_same_data_fault_of_five_patients_closes_the_site_and_different_faults_do_not() {
+        let mut capability = Capability::open(0);
+        for n in 0..100 {
+            let event = Event::DataRefused { patient: n, fault: format!("fault {n}") };
+            assert_eq!(capability.apply(event, n), Effect::None);
+        }
+        assert!(capability.faults.len() <= FAULTS_REMEMBERED);
+        for n in 0..4 {
+            assert_eq!(capability.apply(data(n), n), Effect::None);
+        }
+        assert!(matches!(capability.apply(data(4), 4), Effect::Close { .. }));
+        capability.apply(Event::ProbeSent, 5);
+        assert_eq!(capability.apply(data(6), 6), Effect::None, "the fault that closed it does not open it");
+        assert_eq!(capability.observed(), Observed::ReadOnly);
+    }
+
+    #[test]
+    fn the_mode_in_force_is_the_lesser_of_ceiling_and_observation() {
+        use Observed::{Open, Probing, ReadOnly};
+        let observations_only = Ceiling::Partial(["Observation".to_owned()].into());
+        let provenance_only = Ceiling::Partial(["Provenance".to_owned()].into());
+        for (ceiling, observation, provenance, mode) in [
+            (Ceiling::Full, Open, Open, Mode::Full),
+            (Ceiling::Full, Open, ReadOnly, Mode::Partial),
+            (Ceiling::Full, ReadOnly, Open, Mode::ReadOnly),
+            (Ceiling::Full, Probing, Open, Mode::ReadOnly),
+            (Ceiling::ReadOnly, Open, Open, Mode::ReadOnly),
+            (observations_only, Open, Open, Mode::Partial),
+            (provenance_only, Open, Open, Mode::ReadOnly),
+        ] {
+            let kinds = [("Observation", observation), ("Provenance", provenance)];
+            assert_eq!(in_force(&ceiling, "Observation", &kinds), mode, "{ceiling:?} {kinds:?}");
+        }
+    }
+}

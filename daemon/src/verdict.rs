@@ -1,0 +1,205 @@
+//! From an answer to an action: what a destination's reply to one write means. Pure.
+//!
+//! Invariant: an answer is *ambiguous* unless it proves that the write took effect or that it did
+//! not; what is ambiguous is reconciled before it is sent again. The table is the one of the
+//! reference on EHRs, section 2; every row of it is a case in the tests below.
+
+use std::time::Duration;
+
+/// The least and the most that a `Retry-After` may ask for; servers have been seen to send epoch
+/// seconds there.
+pub const RETRY_AFTER_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// The wait after a throttling answer that names none.
+pub const THROTTLE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// What one attempt to write came to, before it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nothing reached the destination: refused, unresolved, TLS failed.
+    Unsent(String),
+    /// Bytes were sent and no whole answer came: timeout or reset.
+    Lost(String),
+    /// The destination answered.
+    Answered(Answer),
+}
+
+/// A destination's answer, reduced to what decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status of the whole request.
+    pub status: u16,
+    /// Status of each entry of a transaction-response, in order; empty where the body was none.
+    pub entries: Vec<u16>,
+    /// How many entries were sent.
+    pub sent: usize,
+    /// `Retry-After`, already read as seconds from now; `None` where absent or unreadable.
+    pub retry_after: Option<Duration>,
+    /// The OperationOutcome blames this patient (break-the-glass, no relationship, subject).
+    pub names_patient: bool,
+    /// A short fingerprint of the fault (issue code and expression), without patient data.
+    pub fault: String,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every entry took effect now.
+    Delivered,
+    /// Taken, but some entries existed before (200 on a conditional create): read back and compare.
+    ReadBack,
+    /// This item's data was refused: quarantine it, the site stays up.
+    Data(String),
+    /// The site does not permit this write: the capability goes read-only.
+    Configuration(String),
+    /// This patient may not be written: hold the patient.
+    Patient(String),
+    /// Credentials were not accepted.
+    Auth(String),
+    /// Another version stands there: re-read and reconcile.
+    Conflict(String),
+    /// Too fast, or not now: wait this long.
+    Throttled(Duration),
+    /// Nothing took effect: retry with back-off.
+    Unsent(String),
+    /// Nobody knows: reconcile by search before anything is sent again.
+    Ambiguous(String),
+}
+
+/// Judges one attempt.
+pub fn judge(attempt: &Attempt) -> Verdict {
+    match attempt {
+        Attempt::Unsent(cause) => Verdict::Unsent(cause.clone()),
+        Attempt::Lost(cause) => Verdict::Ambiguous(cause.clone()),
+        Attempt::Answered(answer) => judge_answer(answer),
+    }
+}
+
+fn judge_answer(answer: &Answer) -> Verdict {
+    if !(200..300).contains(&answer.status) {
+        return judge_refusal(answer.status, answer);
+    }
+    if let Some(&refused) = answer.entries.iter().find(|status| !(200..300).contains(*status)) {
+        return judge_refusal(refused, answer);
+    }
+    if answer.entries.len() < answer.sent {
+        return Verdict::Ambiguous(format!(
+            "the answer tells of {} of {} entries",
+            answer.entries.len(),
+            answer.sent
+        ));
+    }
+    if answer.entries.iter().all(|&status| status == 201) { Verdict::Delivered } else { Verdict::ReadBack }
+}
+
+fn judge_refusal(status: u16, answer: &Answer) -> Verdict {
+    let told = || {
+        if answer.fault.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {}", answer.fault) }
+    };
+    match status {
+        401 => Verdict::Auth(told()),
+        403 if answer.names_patient => Verdict::Patient(told()),
+        403 | 404 | 405 | 406 | 415 | 501 | 300..=399 => Verdict::Configuration(told()),
+        409 | 412 => Verdict::Conflict(told()),
+        429 | 503 => Verdict::Throttled(clamp(answer.retry_after)),
+        408 | 500..=599 => Verdict::Ambiguous(told()),
+        _ => Verdict::Data(told()),
+    }
+}
+
+/// A wait within [`RETRY_AFTER_RANGE`].
+fn clamp(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(THROTTLE_DEFAULT).clamp(RETRY_AFTER_RANGE.0, RETRY_AFTER_RANGE.1)
+}
+
+/// Reads a `Retry-After` header: seconds, or an HTTP date relative to `now`.
+///
+/// Returns `None` where the text is neither. The result is clamped by the verdict, not here.
+pub fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::from_secs(u64::try_from(date.as_second() - now.as_second()).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, entries: &[u16]) -> Attempt {
+        Attempt::Answered(Answer { status, entries: entries.to_vec(), sent: entries.len(), ..Answer::default() })
+    }
+
+    fn class(verdict: &Verdict) -> &'static str {
+        match verdict {
+            Verdict::Delivered => "delivered",
+            Verdict::ReadBack => "read-back",
+            Verdict::Data(_) => "data",
+            Verdict::Configuration(_) => "configuration",
+            Verdict::Patient(_) => "patient",
+            Verdict::Auth(_) => "auth",
+            Verdict::Conflict(_) => "conflict",
+            Verdict::Throttled(_) => "throttled",
+            Verdict::Unsent(_) => "unsent",
+            Verdict::Ambiguous(_) => "ambiguous",
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_reference_has_its_class() {
+        for (status, wanted) in [
+            (400, "data"),
+            (422, "data"),
+            (413, "data"),
+            (403, "configuration"),
+            (404, "configuration"),
+            (405, "configuration"),
+            (307, "configuration"),
+            (401, "auth"),
+            (409, "conflict"),
+            (412, "conflict"),
+            (429, "throttled"),
+            (503, "throttled"),
+            (500, "ambiguous"),
+            (502, "ambiguous"),
+            (504, "ambiguous"),
+        ] {
+            assert_eq!(class(&judge(&answered(status, &[]))), wanted, "HTTP {status}");
+        }
+        assert_eq!(class(&judge(&Attempt::Unsent("refused".into()))), "unsent");
+        assert_eq!(class(&judge(&Attempt::Lost("reset".into()))), "ambiguous");
+    }
+
+    #[test]
+    fn a_transaction_is_delivered_only_when_every_entry_was_created() {
+        assert_eq!(class(&judge(&answered(200, &[201, 201]))), "delivered");
+        assert_eq!(class(&judge(&answered(200, &[201, 200]))), "read-back");
+        assert_eq!(class(&judge(&answered(200, &[201, 422]))), "data");
+        assert_eq!(class(&judge(&answered(200, &[201, 412]))), "conflict");
+    }
+
+    #[test]
+    fn an_answer_that_leaves_entries_out_proves_nothing() {
+        let answer = Answer { status: 200, entries: vec![201], sent: 2, ..Answer::default() };
+        assert_eq!(class(&judge(&Attempt::Answered(answer))), "ambiguous");
+    }
+
+    #[test]
+    fn a_403_is_a_matter_of_permission_unless_it_names_the_patient() {
+        let answer = Answer { status: 403, names_patient: true, ..Answer::default() };
+        assert_eq!(class(&judge(&Attempt::Answered(answer))), "patient");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_is_clamped() {
+        let now: jiff::Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sun, 01 Mar 2026 00:00:30 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("soon", now), None);
+        assert_eq!(clamp(Some(Duration::from_secs(1_772_000_000))), Duration::from_secs(3600));
+        assert_eq!(clamp(Some(Duration::ZERO)), Duration::from_secs(1));
+        assert_eq!(clamp(None), THROTTLE_DEFAULT);
+    }
+}
