@@ -1,0 +1,151 @@
+//! The admin socket: a Unix socket on which `isthmus status` and its kin ask the running daemon.
+//!
+//! One request a connection: a line of JSON (closed set of commands), answered by a line of JSON. Who may
+//! ask is decided by the file's mode (0600: the daemon's user and root).
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+};
+
+/// Longest request line: a command is a few dozen bytes.
+const REQUEST_MAX_BYTES: u64 = 16 * 1024;
+/// Connections served at once.
+const CONNECTIONS_MAX: usize = 8;
+/// How long one exchange may take.
+const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// The state of everything, as `isthmus status --json` prints it.
+    Status,
+}
+
+/// Why the admin socket cannot be served or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The socket could not be bound.
+    #[error("admin socket {path}: {source}; is another isthmus running?")]
+    Bind {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No daemon answers there.
+    #[error("admin socket {path}: {source}; is the daemon running, and may this user ask it?")]
+    Unreachable {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The daemon answered with something else than JSON.
+    #[error("admin socket {path}: the answer is not JSON; do daemon and command line have one version?")]
+    Garbled {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// What answers requests.
+pub type Answer = Arc<dyn Fn(Request) -> serde_json::Value + Send + Sync>;
+
+/// Binds the socket, replacing a stale file that nobody listens on.
+pub async fn bind(path: &Path) -> Result<UnixListener, AdminError> {
+    let refused = |source| AdminError::Bind { path: path.to_owned(), source };
+    if path.exists() && UnixStream::connect(path).await.is_err() {
+        std::fs::remove_file(path).map_err(refused)?;
+    }
+    let listener = UnixListener::bind(path).map_err(refused)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
+    Ok(listener)
+}
+
+/// Serves requests until cancelled.
+pub async fn serve(listener: UnixListener, answer: Answer) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "admin socket: accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let answer = Arc::clone(&answer);
+        tokio::spawn(async move {
+            // A client that goes away or stalls is no fault of ours.
+            let _gone = tokio::time::timeout(EXCHANGE_DEADLINE, exchange(stream, answer)).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn exchange(stream: UnixStream, answer: Answer) -> std::io::Result<()> {
+    let (reading, mut writing) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(reading.take(REQUEST_MAX_BYTES)).read_line(&mut line).await?;
+    let told = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => tokio::task::spawn_blocking(move || answer(request)).await?,
+        Err(error) => serde_json::json!({ "error": format!("not a command: {error}") }),
+    };
+    writing.write_all(format!("{told}\n").as_bytes()).await
+}
+
+/// Asks the daemon behind `path`.
+pub async fn ask(path: &Path, request: &Request) -> Result<serde_json::Value, AdminError> {
+    let unreachable = |source| AdminError::Unreachable { path: path.to_owned(), source };
+    let mut stream = UnixStream::connect(path).await.map_err(unreachable)?;
+    let mut line = serde_json::to_string(request).unwrap_or_default();
+    line.push('\n');
+    stream.write_all(line.as_bytes()).await.map_err(unreachable)?;
+    let mut told = String::new();
+    stream.read_to_string(&mut told).await.map_err(unreachable)?;
+    serde_json::from_str(&told).map_err(|_| AdminError::Garbled { path: path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_is_answered_and_anything_else_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        let listener = bind(&path).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let server = tokio::spawn(serve(listener, Arc::new(|_| serde_json::json!({"sites": []}))));
+        assert_eq!(ask(&path, &Request::Status).await.unwrap(), serde_json::json!({"sites": []}));
+
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"{\"command\":\"rm -rf\"}\n").await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.unwrap();
+        assert!(told.contains("error"), "{told}");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        drop(bind(&path).await.unwrap());
+        let live = bind(&path).await.unwrap();
+        assert!(matches!(bind(&path).await, Err(AdminError::Bind { .. })));
+        drop(live);
+    }
+}

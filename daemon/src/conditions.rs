@@ -1,0 +1,126 @@
+//! What is wrong right now, in words for people: shown by `status`, exported as a gauge.
+//!
+//! A condition is raised by whoever finds the fault and cleared by whoever finds it gone. The board is
+//! in memory, because the fault may be the store itself; edges that matter later are in the audit log.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::telemetry::Metric;
+
+/// Most conditions kept at once; the names are a closed set and the scopes come from configuration,
+/// so this is reached only by a defect.
+pub const MOST: usize = 1_000;
+
+/// The kinds of condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The configuration on disk is faulty; the one before it is in force.
+    ConfigRejected,
+    /// The configuration on disk takes effect only after a restart.
+    RestartNeeded,
+    /// The store takes no commits; nothing is acknowledged.
+    StoreRefuses,
+    /// The clock jumped; publishing is paused.
+    ClockJumped,
+    /// A destination does not accept our credentials.
+    AuthDegraded,
+    /// A destination refuses writes; they are deferred.
+    ReadOnly,
+    /// A listener could not be served.
+    ListenerDown,
+    /// The pipeline met a fault that it retries.
+    PipelineStalled,
+}
+
+impl Kind {
+    /// The word used in metrics and status.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ConfigRejected => "config-rejected",
+            Self::RestartNeeded => "restart-needed",
+            Self::StoreRefuses => "store-refuses",
+            Self::ClockJumped => "clock-jumped",
+            Self::AuthDegraded => "auth-degraded",
+            Self::ReadOnly => "read-only",
+            Self::ListenerDown => "listener-down",
+            Self::PipelineStalled => "pipeline-stalled",
+        }
+    }
+}
+
+/// One condition in force.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Condition {
+    /// What kind.
+    pub name: Kind,
+    /// Where: a site, listener or destination; empty for the box.
+    pub scope: String,
+    /// Since when (ms UTC).
+    pub since: i64,
+    /// What happened and what to do, without patient data.
+    pub detail: String,
+}
+
+/// The board of conditions; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<(Kind, String), Condition>>>);
+
+impl Board {
+    /// Raises a condition, or renews the text of one already raised. Returns whether it is new.
+    pub fn raise(&self, name: Kind, scope: &str, detail: String, now: i64) -> bool {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (name, scope.to_owned());
+        if let Some(known) = board.get_mut(&key) {
+            known.detail = detail;
+            return false;
+        }
+        if board.len() >= MOST {
+            return false;
+        }
+        tracing::warn!(condition = name.word(), scope, detail = %detail, "condition raised");
+        board.insert(key, Condition { name, scope: scope.to_owned(), since: now, detail });
+        export(name, &board);
+        true
+    }
+
+    /// Clears a condition. Returns whether it was in force.
+    pub fn clear(&self, name: Kind, scope: &str) -> bool {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cleared = board.remove(&(name, scope.to_owned())).is_some();
+        if cleared {
+            tracing::info!(condition = name.word(), scope, "condition cleared");
+            export(name, &board);
+        }
+        cleared
+    }
+
+    /// All conditions in force.
+    pub fn all(&self) -> Vec<Condition> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+fn export(name: Kind, board: &BTreeMap<(Kind, String), Condition>) {
+    let count = board.keys().filter(|(kind, _)| *kind == name).count();
+    Metric::Conditions.set(count as f64, &[("name", name.word().to_owned())]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewed_condition_keeps_its_since_and_a_cleared_one_is_gone() {
+        let board = Board::default();
+        assert!(board.raise(Kind::StoreRefuses, "", "disk full".into(), 1));
+        assert!(!board.raise(Kind::StoreRefuses, "", "disk still full".into(), 2));
+        assert_eq!(board.all()[0].since, 1);
+        assert_eq!(board.all()[0].detail, "disk still full");
+        assert!(board.clear(Kind::StoreRefuses, ""));
+        assert!(board.all().is_empty());
+    }
+}

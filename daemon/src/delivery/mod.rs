@@ -1,0 +1,426 @@
+//! Delivery: leases rows of one destination, sends them, and lets the destination's answers decide.
+//!
+//! One [`Deliverer`] a destination. Its loop waits in one place (`select!` in [`Deliverer::run`]) and
+//! changes state in another ([`Deliverer::conclude`]). Invariants: a row is marked as leased on disk
+//! before its bytes leave, so that after a kill its fate is known to be unknown; a refusal for want of
+//! permission closes the capability in memory before the next lease is asked for; every verdict is
+//! committed with the change of mode and the audit entry that it causes.
+
+pub mod attempt;
+pub mod backoff;
+pub mod http;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clinical::fhir::location::Location;
+use outbox::{AuditEntry, Lease, LeasedRow, ModeChange, Outcome as Settlement, Readers, Settle, Writer};
+use rand::RngExt;
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+
+use self::attempt::Standing;
+use crate::{
+    broker::Reason,
+    conditions::{Board, Kind},
+    destination::Destination,
+    drain::Draining,
+    generation::Current,
+    mode::{Effect, Event, Observed},
+    observations::Observations,
+    pipeline::resources::{SUMMARY, Write},
+    telemetry::Metric,
+    time,
+    verdict::Verdict,
+};
+
+/// How long a patient whose record the EHR guards is left alone before the next try.
+const PATIENT_HOLD_MS: i64 = 15 * 60_000;
+/// The deliverer looks at its queue at least so often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(2);
+/// Pause before a settlement that the store did not take is tried again.
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Writes to one destination.
+pub struct Deliverer {
+    /// Which.
+    pub id: String,
+    /// Commands to the store.
+    pub writer: Writer,
+    /// Reads of the store.
+    pub readers: Readers,
+    /// The configuration in force.
+    pub current: Current,
+    /// What is learned of destinations.
+    pub observations: Observations,
+    /// Where faults are told.
+    pub conditions: Board,
+    /// Changes when rows were queued.
+    pub queued: watch::Receiver<u64>,
+    /// The stop.
+    pub draining: Draining,
+}
+
+/// What a finished task brings back.
+enum Done {
+    Sent { row: LeasedRow, outcome: attempt::Outcome, probe: bool },
+    Settled,
+}
+
+/// Between two turns of the loop.
+struct Pace {
+    /// Writes out now.
+    in_flight: usize,
+    /// Nothing is sent before (monotonic).
+    not_before: Instant,
+    /// The next probe (monotonic), while read-only.
+    probe_at: Instant,
+    /// Attempts in a row that the destination did not answer.
+    silent: u32,
+    /// Generation whose permissions were applied to the queue.
+    applied: u64,
+}
+
+impl Deliverer {
+    /// Runs until the destination leaves the configuration or the drain begins; then what is in flight
+    /// finishes.
+    pub async fn run(mut self) {
+        let mut tasks: JoinSet<Done> = JoinSet::new();
+        let now = Instant::now();
+        let mut pace = Pace { in_flight: 0, not_before: now, probe_at: now, silent: 0, applied: 0 };
+        loop {
+            let generation = self.current.get();
+            let Some(destination) = generation.destination(&self.id) else { break };
+            if pace.applied != generation.number {
+                self.apply_permissions(&destination).await;
+                pace.applied = generation.number;
+            }
+            let wait = self.dispatch(&destination, &mut pace, &mut tasks).await;
+            tokio::select! {
+                Some(done) = tasks.join_next() => match done {
+                    Ok(Done::Sent { row, outcome, probe }) => {
+                        pace.in_flight -= 1;
+                        self.conclude(&destination, row, outcome, probe, &mut pace, &mut tasks).await;
+                    }
+                    Ok(Done::Settled) => {}
+                    // The row stays leased and is reconciled after the next start.
+                    Err(error) => tracing::error!(destination = %self.id, %error, "a delivery task failed"),
+                },
+                changed = self.queued.changed() => if changed.is_err() { break },
+                () = self.current.changed() => {}
+                () = sleep(wait) => {}
+                () = self.draining.begun() => break,
+            }
+        }
+        self.finish(tasks, pace).await;
+    }
+
+    /// After the stop: answers that still come are settled, within the drain's deadline.
+    async fn finish(&mut self, mut tasks: JoinSet<Done>, mut pace: Pace) {
+        let generation = self.current.get();
+        let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
+        while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next()).await {
+            if let (Ok(Done::Sent { row, outcome, probe }), Some(destination)) = (done, generation.destination(&self.id)) {
+                self.conclude(&destination, row, outcome, probe, &mut pace, &mut tasks).await;
+            }
+        }
+    }
+
+    /// Applies what the configuration permits to what is queued already.
+    async fn apply_permissions(&self, destination: &Destination) {
+        for kind in destination.kinds() {
+            let permitted = destination.permits(kind);
+            let reason = if destination.consented { Reason::ConfiguredReadOnly } else { Reason::NoConsent };
+            let change = ModeChange {
+                site: destination.site.clone().unwrap_or_default(),
+                destination: self.id.clone(),
+                capability: format!("{kind}:configured"),
+                mode: if permitted { "full" } else { "read-only" }.to_owned(),
+                since: time::now_ms(),
+                cause: if permitted { String::new() } else { reason.word().to_owned() },
+                evidence: String::new(),
+                defer_pending: (!permitted).then(|| reason.word().to_owned()),
+                release_deferred: self.releasable(destination, kind),
+            };
+            if let Err(error) = self.writer.set_mode(change, Vec::new()).await {
+                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the configuration");
+            }
+        }
+    }
+
+    /// The reasons for which rows may be held and that hold no longer.
+    fn releasable(&self, destination: &Destination, kind: &str) -> Vec<String> {
+        if !destination.permits(kind) || self.observations.of(&self.id, kind) != Observed::Open {
+            return Vec::new();
+        }
+        [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::NoConsent, Reason::ObservedReadOnly]
+            .map(|reason| reason.word().to_owned())
+            .to_vec()
+    }
+
+    /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
+    async fn dispatch(&self, destination: &Arc<Destination>, pace: &mut Pace, tasks: &mut JoinSet<Done>) -> Duration {
+        let now = Instant::now();
+        if !destination.permits(SUMMARY) {
+            return LONGEST_SLEEP;
+        }
+        if now < pace.not_before {
+            return (pace.not_before - now).min(LONGEST_SLEEP);
+        }
+        let observed = self.observations.of(&self.id, SUMMARY);
+        let (limit, probe) = match observed {
+            Observed::Open => (usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight), false),
+            Observed::Probing => return LONGEST_SLEEP,
+            Observed::ReadOnly if now < pace.probe_at => return (pace.probe_at - now).min(LONGEST_SLEEP),
+            Observed::ReadOnly => (1, true),
+        };
+        if limit == 0 {
+            return LONGEST_SLEEP;
+        }
+        let lease = Lease { destination: self.id.clone(), limit, now: time::now_ms(), probe };
+        let rows = match self.writer.lease(lease).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(destination = %self.id, %error, "no lease");
+                return SETTLE_PAUSE;
+            }
+        };
+        if probe && !rows.is_empty() {
+            self.observations.apply(&self.id, SUMMARY, Event::ProbeSent, time::now_ms());
+        }
+        if probe {
+            pace.probe_at = now + backoff::jittered(destination.delivery.probe_interval, chance());
+        }
+        for row in rows {
+            pace.in_flight += 1;
+            let (destination, readers) = (Arc::clone(destination), self.readers.clone());
+            tasks.spawn(async move { send(&destination, &readers, row, probe).await });
+        }
+        self.until_next()
+    }
+
+    /// How long until a row that waits for its retry is due.
+    fn until_next(&self) -> Duration {
+        let next = self.readers.with(|reader| reader.next_attempt_at(&self.id)).ok().flatten();
+        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(1));
+        Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP)
+    }
+
+    /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
+    /// sent; the rest is committed beside the loop.
+    async fn conclude(
+        &self,
+        destination: &Destination,
+        row: LeasedRow,
+        outcome: attempt::Outcome,
+        probe: bool,
+        pace: &mut Pace,
+        tasks: &mut JoinSet<Done>,
+    ) {
+        let now = time::now_ms();
+        let labels = [("destination", self.id.clone()), ("verdict", word(&outcome.verdict).to_owned())];
+        Metric::Deliveries.add(1, &labels);
+        self.tell(&outcome.verdict);
+        let effect = self.observations.apply(&self.id, &row.kind, event(&row, &outcome.verdict), now);
+        let wait = self.pause(destination, &outcome.verdict, &row, pace);
+        let closed = effect != Effect::None && !matches!(effect, Effect::Open);
+        let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
+        let verdict = settlement(outcome, held, now, wait);
+        let (modes, audit) = self.change(destination, &row, &effect, now);
+        let settle = Settle { row_id: row.id, outcome: verdict, modes, audit, at: now };
+        if effect != Effect::None {
+            pace.probe_at = Instant::now() + backoff::jittered(destination.delivery.probe_interval, chance());
+            commit(&self.writer, settle).await;
+            self.show_mode(&effect);
+        } else {
+            let writer = self.writer.clone();
+            tasks.spawn(async move {
+                commit(&writer, settle).await;
+                Done::Settled
+            });
+        }
+    }
+
+    /// Raises and clears what people should see.
+    fn tell(&self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Auth(cause) => {
+                let detail = format!("{cause}: the destination does not accept our certificate; check its registration and expiry");
+                self.conditions.raise(Kind::AuthDegraded, &self.id, detail, time::now_ms());
+            }
+            Verdict::Delivered => {
+                self.conditions.clear(Kind::AuthDegraded, &self.id);
+                Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Slows the whole destination where it is silent or asks for it; returns the wait for this row.
+    fn pause(&self, destination: &Destination, verdict: &Verdict, row: &LeasedRow, pace: &mut Pace) -> Duration {
+        let delivery = &destination.delivery;
+        let row_wait = backoff::wait(row.attempts.max(1), delivery.retry_min, delivery.retry_max, chance());
+        let wait = match verdict {
+            Verdict::Throttled(asked) => *asked,
+            Verdict::Unsent(_) | Verdict::Auth(_) => {
+                pace.silent = pace.silent.saturating_add(1);
+                backoff::wait(pace.silent, delivery.retry_min, delivery.retry_max, chance())
+            }
+            Verdict::Ambiguous(_) => return row_wait,
+            _ => {
+                pace.silent = 0;
+                return row_wait;
+            }
+        };
+        pace.not_before = pace.not_before.max(Instant::now() + wait);
+        wait
+    }
+
+    fn change(
+        &self,
+        destination: &Destination,
+        row: &LeasedRow,
+        effect: &Effect,
+        now: i64,
+    ) -> (Option<ModeChange>, Vec<AuditEntry>) {
+        let (mode, cause) = match effect {
+            Effect::None => return (None, Vec::new()),
+            Effect::Close { cause } => ("read-only", cause.clone()),
+            Effect::Open => ("full", String::new()),
+        };
+        let open = *effect == Effect::Open;
+        let change = ModeChange {
+            site: destination.site.clone().unwrap_or_default(),
+            destination: self.id.clone(),
+            capability: row.kind.clone(),
+            mode: mode.to_owned(),
+            since: now,
+            cause: cause.clone(),
+            evidence: format!("outbox row {}", row.id),
+            defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
+            release_deferred: if open { self.releasable(destination, &row.kind) } else { Vec::new() },
+        };
+        let audit = AuditEntry {
+            actor: "isthmus".to_owned(),
+            action: format!("mode {mode}"),
+            object: format!("{} {}", self.id, row.kind),
+            detail: format!("{cause}; evidence: outbox row {}", row.id),
+            at: now,
+        };
+        (Some(change), vec![audit])
+    }
+
+    fn show_mode(&self, effect: &Effect) {
+        match effect {
+            Effect::None => {}
+            Effect::Close { cause } => {
+                let detail = format!("{cause}; writes are deferred and one is tried from time to time");
+                self.conditions.raise(Kind::ReadOnly, &self.id, detail, time::now_ms());
+            }
+            Effect::Open => {
+                self.conditions.clear(Kind::ReadOnly, &self.id);
+            }
+        }
+    }
+}
+
+/// Sends one row, with what the ledger knows of its resources and of what they refer to.
+async fn send(destination: &Destination, readers: &Readers, row: LeasedRow, probe: bool) -> Done {
+    let started = Instant::now();
+    let outcome = match ledger(destination, readers, &row) {
+        Ok(standing) => attempt::attempt(destination, &row.body, standing, row.ambiguous).await,
+        Err(error) => attempt::Outcome { verdict: Verdict::Unsent(format!("ledger: {error}")), written: Vec::new() },
+    };
+    Metric::DeliverySeconds.record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
+    Done::Sent { row, outcome, probe }
+}
+
+fn ledger(
+    destination: &Destination,
+    readers: &Readers,
+    row: &LeasedRow,
+) -> Result<BTreeMap<String, Standing>, outbox::ReadError> {
+    let mut names = Vec::new();
+    if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
+        for part in &write.resources {
+            names.push(part.full_url.clone());
+            let targets = part.resource["target"].as_array().map(Vec::as_slice).unwrap_or_default();
+            names.extend(targets.iter().filter_map(|target| target["reference"].as_str()).map(str::to_owned));
+        }
+    }
+    let written = readers.with(|reader| reader.written(&destination.id, &names))?;
+    Ok(written
+        .into_iter()
+        .filter_map(|(name, at)| Some((name, Standing { location: Location::parse(&at.location)?, etag: at.etag })))
+        .collect())
+}
+
+/// Commits a settlement, however long the store takes to accept it: the answer is known and must not be
+/// forgotten while the daemon runs.
+async fn commit(writer: &Writer, settle: Settle) {
+    loop {
+        match writer.settle(settle.clone()).await {
+            Ok(_) => return,
+            Err(outbox::WriteError::Closed | outbox::WriteError::Conflict(_)) => return,
+            Err(error) => tracing::warn!(row = settle.row_id, %error, "a verdict could not be stored yet"),
+        }
+        sleep(SETTLE_PAUSE).await;
+    }
+}
+
+/// What an attempt says about the destination.
+fn event(row: &LeasedRow, verdict: &Verdict) -> Event {
+    let patient = row.patient;
+    match verdict {
+        Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
+        Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
+        Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },
+        Verdict::Data(fault) => Event::DataRefused { patient, fault: fault.clone() },
+        // A conflict is about this one resource; the destination judged it, so it takes writes.
+        Verdict::Conflict(_) => Event::Delivered { patient },
+        Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_) | Verdict::Ambiguous(_) => Event::Inconclusive,
+    }
+}
+
+/// What becomes of the row. `held`: the capability is (or was, for a probe) closed, so what is to be
+/// tried again waits among the deferred.
+fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -> Settlement {
+    let at = now + wait.as_millis() as i64;
+    let read_only = || Settlement::Defer { reason: Reason::ObservedReadOnly.word().to_owned() };
+    match outcome.verdict {
+        Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
+        Verdict::Configuration(_) => read_only(),
+        Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
+        Verdict::Data(_) | Verdict::Patient(_) | Verdict::Throttled(_) | Verdict::Unsent(_) | Verdict::Auth(_)
+            if held =>
+        {
+            read_only()
+        }
+        Verdict::Data(reason) => Settlement::Quarantine { reason },
+        Verdict::Conflict(reason) => Settlement::Quarantine { reason: format!("conflict: {reason}") },
+        Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
+        Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
+        Verdict::Unsent(cause) | Verdict::Auth(cause) => Settlement::Retry { at, cause },
+    }
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Delivered => "delivered",
+        Verdict::ReadBack => "read-back",
+        Verdict::Data(_) => "data",
+        Verdict::Configuration(_) => "configuration",
+        Verdict::Patient(_) => "patient",
+        Verdict::Auth(_) => "auth",
+        Verdict::Conflict(_) => "conflict",
+        Verdict::Throttled(_) => "throttled",
+        Verdict::Unsent(_) => "unsent",
+        Verdict::Ambiguous(_) => "ambiguous",
+    }
+}
+
+fn chance() -> f64 {
+    rand::rng().random()
+}

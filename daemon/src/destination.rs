@@ -1,0 +1,122 @@
+//! Somewhere we write: a site's EHR, or the upstream platform.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use clinical::{
+    fhir::{identifier::SiteSecret, projection::Projection, subject::Subject},
+    identity::PatientKey,
+};
+
+use crate::{
+    config::{Delivery, Site, Upstream},
+    mode::Ceiling,
+    pipeline::resources::{PROVENANCE, SUMMARY},
+    tls::{self, TlsError},
+};
+
+/// Id of the upstream platform among the destinations.
+pub const UPSTREAM: &str = "upstream";
+
+/// A destination, compiled from configuration.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// `ehr:<site>` or `upstream`.
+    pub id: String,
+    /// The site whose EHR it is; `None` for upstream.
+    pub site: Option<String>,
+    /// Shape of what is written.
+    pub projection: Projection,
+    /// FHIR base URL, without a slash at its end.
+    pub base_url: String,
+    /// What the configuration permits.
+    pub ceiling: Ceiling,
+    /// Whether its purpose has consent.
+    pub consented: bool,
+    /// Waits and limits.
+    pub delivery: Delivery,
+    /// The client, with our certificate.
+    pub client: reqwest::Client,
+}
+
+impl Destination {
+    /// The EHR of a site; `None` for a site that only computes.
+    ///
+    /// # Errors
+    /// [`TlsError`] where its certificates cannot be used.
+    pub fn ehr(site: &Site) -> Result<Option<Self>, TlsError> {
+        let Some(ehr) = &site.ehr else { return Ok(None) };
+        Ok(Some(Self {
+            id: format!("ehr:{}", site.id),
+            site: Some(site.id.clone()),
+            projection: ehr.projection,
+            base_url: ehr.base_url.trim_end_matches('/').to_owned(),
+            ceiling: site.capability.ceiling(),
+            consented: true,
+            delivery: site.delivery.clone(),
+            client: client(&ehr.tls, &site.delivery)?,
+        }))
+    }
+
+    /// The upstream platform.
+    ///
+    /// # Errors
+    /// [`TlsError`] where its certificates cannot be used.
+    pub fn upstream(upstream: &Upstream) -> Result<Self, TlsError> {
+        Ok(Self {
+            id: UPSTREAM.to_owned(),
+            site: None,
+            projection: upstream.projection,
+            base_url: upstream.base_url.trim_end_matches('/').to_owned(),
+            ceiling: Ceiling::Full,
+            consented: upstream.consent,
+            delivery: upstream.delivery.clone(),
+            client: client(&upstream.tls, &upstream.delivery)?,
+        })
+    }
+
+    /// Whom the resources name there.
+    pub fn subject(&self, key: PatientKey, secret: &SiteSecret, patient: i64) -> Subject {
+        match self.site {
+            Some(_) => Subject::Identifier(key),
+            None => Subject::pseudonym(secret, &self.id, &patient.to_string()),
+        }
+    }
+
+    /// The kinds of row it takes.
+    pub fn kinds(&self) -> &'static [&'static str] {
+        use clinical::fhir::projection::Placement;
+        match self.projection.provenance() {
+            Placement::SameBundle => &[SUMMARY],
+            Placement::OwnRequest => &[SUMMARY, PROVENANCE],
+        }
+    }
+
+    /// Whether configuration and consent permit writes of a kind.
+    pub fn permits(&self, kind: &str) -> bool {
+        self.consented
+            && match &self.ceiling {
+                Ceiling::ReadOnly => false,
+                Ceiling::Partial(kinds) => kinds.contains(kind),
+                Ceiling::Full => true,
+            }
+    }
+}
+
+fn client(files: &crate::config::TlsFiles, delivery: &Delivery) -> Result<reqwest::Client, TlsError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config(files)?)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .http1_only()
+        .timeout(delivery.timeout)
+        .connect_timeout(delivery.connect_timeout)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| TlsError::Client(error.to_string()))
+}
+
+/// The ids of all destinations, for the supervisor.
+pub fn ids<'a>(all: impl Iterator<Item = &'a Destination>) -> BTreeSet<String> {
+    all.map(|destination| destination.id.clone()).collect()
+}

@@ -1,0 +1,64 @@
+//! What was learned of every destination's capabilities, shared by the deliverers (who learn), the
+//! pipeline (which asks before it queues) and status (which shows).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::mode::{Capability, Effect, Event, Observed};
+
+/// The learned state; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Observations(Arc<Mutex<BTreeMap<(String, String), Capability>>>);
+
+/// One capability, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The state.
+    pub observed: Observed,
+    /// Since when (ms UTC).
+    pub since: i64,
+    /// Why it is read-only; empty while open.
+    pub cause: String,
+}
+
+impl Observations {
+    /// Takes over what was known when the daemon stopped: this capability was read-only.
+    pub fn recall_read_only(&self, destination: &str, kind: &str, since: i64, cause: String) {
+        self.with(|all| {
+            all.insert((destination.to_owned(), kind.to_owned()), Capability::read_only(since, cause));
+        });
+    }
+
+    /// The state of a capability; one that was never refused is open.
+    pub fn of(&self, destination: &str, kind: &str) -> Observed {
+        self.with(|all| {
+            all.get(&(destination.to_owned(), kind.to_owned())).map_or(Observed::Open, Capability::observed)
+        })
+    }
+
+    /// The state with its since and cause; `None` where nothing has been observed.
+    pub fn seen(&self, destination: &str, kind: &str) -> Option<Seen> {
+        self.with(|all| {
+            all.get(&(destination.to_owned(), kind.to_owned())).map(|capability| Seen {
+                observed: capability.observed(),
+                since: capability.since(),
+                cause: capability.cause().to_owned(),
+            })
+        })
+    }
+
+    /// Lets a capability learn from an event.
+    pub fn apply(&self, destination: &str, kind: &str, event: Event, now: i64) -> Effect {
+        self.with(|all| {
+            all.entry((destination.to_owned(), kind.to_owned()))
+                .or_insert_with(|| Capability::open(now))
+                .apply(event, now)
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<(String, String), Capability>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,264 @@
+//! Absorb: messages behind the watermark become readings and dirty windows, in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use clinical::{
+    calendar::{Cadence, LocalDay, Zone},
+    chunk::Chunk,
+    identity::PatientKey,
+    normalize::hl7v2,
+    reading::{Device, Reading},
+};
+use mllp::{charset, envelope::Envelope};
+use outbox::{Absorb, ChunkWrite, DirtyWindow, IdentityEntry, PatientName, QuarantineEntry, StoredMessage, WindowKey};
+
+use super::{Pipeline, PipelineError};
+use crate::{
+    config::{PublishRule, Site},
+    generation::Generation,
+    telemetry::Metric,
+    time,
+};
+
+/// Messages read at once: enough that a patient's readings of one burst share a chunk write.
+pub const MAX_MESSAGES: usize = 2_048;
+/// Bytes of messages read at once.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// A window that is dirtied over and over is published after so many times its settling time all the same.
+const SETTLE_AT_MOST: i64 = 10;
+/// Patients whose internal id is remembered.
+const KNOWN_MOST: usize = 100_000;
+/// Dirty marks remembered.
+const MARKS_MOST: usize = 100_000;
+/// Most quarantine entries of one message; a message with more faults is one broken message.
+const FAULTS_PER_MESSAGE: usize = 50;
+
+/// Internal patient ids already looked up, by site and key.
+pub type Known = HashMap<(String, PatientKey), i64>;
+/// The `due_at` last written for a window that is dirty.
+pub type Marks = HashMap<WindowKey, i64>;
+
+type Owner = (String, PatientKey);
+
+/// What a batch of messages amounts to, before any id or stored chunk is looked up.
+#[derive(Default)]
+struct Batch {
+    readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
+    quarantine: Vec<QuarantineEntry>,
+    identity: Vec<IdentityEntry>,
+}
+
+impl Pipeline {
+    /// Absorbs what lies behind the watermark; returns how many messages that were.
+    pub(super) fn absorb(&mut self, generation: &Generation) -> Result<usize, PipelineError> {
+        let (from, messages) = self.readers.with(|reader| {
+            let from = reader.watermark()?;
+            Ok((from, reader.messages_after(from, MAX_MESSAGES, MAX_BYTES)?))
+        })?;
+        let Some(last) = messages.last() else { return Ok(0) };
+        let upto = last.id;
+        let now = time::now_ms();
+        let mut batch = Batch::default();
+        for message in &messages {
+            read(message, generation, now, &mut batch);
+        }
+        self.look_up(batch.readings.keys())?;
+        let (mut chunks, mut dirty, mut changed) = (Vec::new(), Vec::new(), 0);
+        for (owner, days) in &batch.readings {
+            let (Some(&patient), Some(site)) = (self.known.get(owner), generation.site(&owner.0)) else { continue };
+            let mut touched = BTreeSet::new();
+            for ((day, device), readings) in days {
+                if let Some((write, count)) = self.merge(patient, *day, device, readings)? {
+                    let zone = Zone::named(&site.timezone)?;
+                    touched.extend(readings.iter().map(|reading| zone.day_of(reading.time)));
+                    chunks.push(write);
+                    changed += count;
+                }
+            }
+            self.mark(patient, site, &touched, now, &mut dirty)?;
+        }
+        tell(&batch, messages.len(), changed);
+        let absorb =
+            Absorb { upto, expected_from: from, chunks, dirty, quarantine: batch.quarantine, identity: batch.identity };
+        self.writer.absorb(absorb).wait()?;
+        Ok(messages.len())
+    }
+
+    /// Makes sure that every owner has an internal id in `known`.
+    fn look_up<'a>(&mut self, owners: impl Iterator<Item = &'a Owner> + Clone) -> Result<(), PipelineError> {
+        if self.known.len() > KNOWN_MOST {
+            self.known.clear();
+        }
+        let unknown: Vec<&Owner> = owners.filter(|owner| !self.known.contains_key(*owner)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let names = unknown.iter().map(|(site, key)| PatientName {
+            site: site.clone(),
+            system: key.system.clone(),
+            value: key.value.clone(),
+        });
+        let ids = self.writer.patients(names.collect()).wait()?;
+        self.known.extend(unknown.into_iter().cloned().zip(ids));
+        Ok(())
+    }
+
+    /// Merges readings into the stored chunk; `None` where nothing changes.
+    fn merge(
+        &self,
+        patient: i64,
+        day: i32,
+        device: &Device,
+        readings: &[Reading],
+    ) -> Result<Option<(ChunkWrite, u64)>, PipelineError> {
+        let stored = self.readers.with(|reader| reader.chunk(patient, &device.0, day))?;
+        let (version, mut chunk) = match stored {
+            Some(stored) => (
+                stored.version,
+                Chunk::decode(&stored.body).map_err(|source| PipelineError::Chunk { day, source })?,
+            ),
+            None => (0, Chunk::default()),
+        };
+        let merged = chunk.merge(readings.iter().copied());
+        let changed = (merged.added + merged.replaced) as u64;
+        if changed == 0 {
+            return Ok(None);
+        }
+        let write = ChunkWrite {
+            patient,
+            device: device.0.clone(),
+            day,
+            expected_version: version,
+            count: chunk.len() as u32,
+            body: chunk.encode(),
+        };
+        Ok(Some((write, changed)))
+    }
+
+    /// Marks every window that contains a touched day, where the mark in the store is not as good.
+    fn mark(
+        &mut self,
+        patient: i64,
+        site: &Site,
+        touched: &BTreeSet<LocalDay>,
+        now: i64,
+        dirty: &mut Vec<DirtyWindow>,
+    ) -> Result<(), PipelineError> {
+        let zone = Zone::named(&site.timezone)?;
+        for rule in &site.publish {
+            let cadence = Cadence::new(rule.window, rule.every)?;
+            let ends: BTreeSet<LocalDay> = touched.iter().flat_map(|day| cadence.ends_containing(*day)).collect();
+            for end in ends {
+                let window = WindowKey {
+                    patient,
+                    days: rule.window as u16,
+                    end_day: end.0,
+                    zone: zone.name().to_owned(),
+                    policy: site.policy.clone(),
+                };
+                self.mark_window(window, zone.start_of(end).0, rule, &site.id, now, dirty);
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_window(
+        &mut self,
+        window: WindowKey,
+        closes_at: i64,
+        rule: &PublishRule,
+        site: &str,
+        now: i64,
+        dirty: &mut Vec<DirtyWindow>,
+    ) {
+        let settle_ms = rule.settle.as_millis() as i64;
+        let due_at = closes_at.max(now) + settle_ms;
+        // A mark that would move by less than a quarter of the settling time is good enough.
+        if self.marks.get(&window).is_some_and(|marked| *marked >= now && (due_at - marked) * 4 <= settle_ms) {
+            return;
+        }
+        if self.marks.len() >= MARKS_MOST {
+            self.marks.clear();
+        }
+        self.marks.insert(window.clone(), due_at);
+        dirty.push(DirtyWindow {
+            window,
+            site: site.to_owned(),
+            due_at,
+            max_wait_ms: (closes_at - now).max(0) + settle_ms * SETTLE_AT_MOST,
+            now,
+        });
+    }
+}
+
+/// Reads one message into the batch. What cannot be read leaves a reason; nothing here fails.
+fn read(message: &StoredMessage, generation: &Generation, now: i64, batch: &mut Batch) {
+    if message.refused {
+        return;
+    }
+    let quarantine = |place: String, reason: String| QuarantineEntry {
+        inbox_id: message.id,
+        stage: "normalize".to_owned(),
+        place,
+        reason,
+        at: now,
+    };
+    let Ok(envelope) = Envelope::scan(&message.body) else { return };
+    if envelope.message_code() != b"ORU" {
+        // Kept, and nothing computed from it: another kind of message is not a fault.
+        return;
+    }
+    let text = match charset::decode(&message.body, envelope.charset(), charset::DEFAULT) {
+        Ok(decoded) => decoded.text,
+        Err(error) => {
+            batch.quarantine.push(quarantine("MSH, field 18".to_owned(), error.to_string()));
+            return;
+        }
+    };
+    let site = generation.site_of_source(&message.source);
+    let sender = generation.sender(envelope.sending_application(), envelope.sending_facility());
+    let context = hl7v2::Context {
+        zone: site.zone.clone(),
+        trust_msh7_offset: sender.is_some_and(|sender| sender.trust_offset),
+        patient: site.patient.clone(),
+        sender_codes: sender.map_or_else(Vec::new, |sender| sender.codes.clone()),
+        message_id: message.id as u64,
+    };
+    let normalized = hl7v2::normalize(&text, &context);
+    let mut faults = 0;
+    for group in normalized.groups {
+        for fault in group.faults {
+            faults += 1;
+            if faults <= FAULTS_PER_MESSAGE {
+                batch.quarantine.push(quarantine(fault.place(), fault.reason.to_string()));
+            }
+        }
+        if group.readings.is_empty() {
+            continue;
+        }
+        match group.patient {
+            Ok(key) => {
+                let days = batch.readings.entry((site.id.clone(), key)).or_default();
+                for (device, reading) in group.readings {
+                    days.entry((reading.time.utc_day(), device)).or_default().push(reading);
+                }
+            }
+            Err(fault) => batch.identity.push(IdentityEntry {
+                inbox_id: message.id,
+                reason: fault.to_string(),
+                at: now,
+            }),
+        }
+    }
+}
+
+fn tell(batch: &Batch, messages: usize, changed: u64) {
+    Metric::Absorbed.add(messages as u64, &[]);
+    Metric::Readings.add(changed, &[]);
+    if !batch.quarantine.is_empty() {
+        Metric::Quarantined.add(batch.quarantine.len() as u64, &[("stage", "normalize".to_owned())]);
+    }
+    if !batch.identity.is_empty() {
+        Metric::Unidentified.add(batch.identity.len() as u64, &[]);
+    }
+}

@@ -1,0 +1,172 @@
+//! From stored messages to rows in the queue: absorb, then publish, each one transaction.
+//!
+//! Invariants: the pipeline is one thread and the only one that writes readings and windows, so what it
+//! read is still true when it commits (the commands carry the expected versions all the same); a kill
+//! between absorb and publish loses nothing, because a dirty window is a row with a `due_at`; parsing
+//! and computing happen here, off the writer's thread.
+//!
+//! Numbers: at most [`absorb::MAX_MESSAGES`] messages an absorb and [`publish::MAX_WINDOWS`] windows a
+//! publish, in turns, so that neither starves the other.
+
+pub mod absorb;
+pub mod manifest;
+pub mod publish;
+pub mod resources;
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
+
+use clinical::fhir::identifier::SiteSecret;
+use outbox::{ReadError, Readers, WriteError, Writer};
+use tokio::sync::Notify;
+
+use crate::{
+    clock::Clock,
+    conditions::{Board, Kind},
+    drain::Draining,
+    generation::Current,
+    observations::Observations,
+    time,
+};
+
+/// How long the pipeline sleeps at the most: it looks at the clock at least so often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Pause after a fault before the same work is tried again.
+const FAULT_PAUSE: Duration = Duration::from_millis(500);
+/// The high-water mark of the clock is persisted when it has moved so far.
+const MARK_EVERY_MS: i64 = 10_000;
+/// Name of the mark in the store.
+pub const MARK: &str = "clock-high-water-ms";
+
+/// Why a step was not completed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The store refused a command.
+    #[error("the store refused: {0}")]
+    Write(#[from] WriteError),
+    /// The store could not be read.
+    #[error("the store could not be read: {0}")]
+    Read(#[from] ReadError),
+    /// Stored readings could not be decoded.
+    #[error("stored readings of UTC day {day} could not be decoded: {source}")]
+    Chunk {
+        /// The day, days since 1970.
+        day: i32,
+        /// Why.
+        source: clinical::chunk::ChunkError,
+    },
+    /// A window's zone or dates are not usable.
+    #[error("window: {0}")]
+    Calendar(#[from] clinical::calendar::CalendarError),
+    /// The resources could not be made.
+    #[error("resources: {0}")]
+    Resources(#[from] resources::ResourceError),
+}
+
+/// Wakes the pipeline; cheap to clone and to call.
+#[derive(Clone, Debug)]
+pub struct Wake(SyncSender<()>);
+
+impl Wake {
+    /// A waker and what it wakes.
+    pub fn new() -> (Self, Receiver<()>) {
+        let (sender, receiver) = sync_channel(1);
+        (Self(sender), receiver)
+    }
+
+    /// Wakes. A wake that is already waiting to be seen is enough.
+    pub fn wake(&self) {
+        let _already = self.0.try_send(());
+    }
+}
+
+/// What the pipeline works with.
+pub struct Pipeline {
+    /// Commands to the store.
+    pub writer: Writer,
+    /// Reads of the store.
+    pub readers: Readers,
+    /// The configuration in force.
+    pub current: Current,
+    /// What was observed of the destinations.
+    pub observations: Observations,
+    /// Where faults are told.
+    pub conditions: Board,
+    /// Wakes the deliverers when rows were queued.
+    pub queued: Arc<Notify>,
+    /// The box's secret for identifiers.
+    pub secret: SiteSecret,
+    /// The box's id, for Provenance.
+    pub box_id: String,
+    /// The day from which a site publishes that names none: `YYYY-MM-DD` of its first start.
+    pub went_live: String,
+    /// Internal patient ids already looked up.
+    pub known: absorb::Known,
+    /// Dirty marks already in the store.
+    pub marks: absorb::Marks,
+}
+
+impl Pipeline {
+    /// Runs until the drain begins and the step at hand is done.
+    pub fn run(mut self, woken: &Receiver<()>, draining: &Draining, high_water_ms: i64) {
+        let mut clock = Clock::from_mark(high_water_ms);
+        let mut persisted_ms = high_water_ms;
+        while !draining.is_begun() {
+            let sleep = match self.step(&mut clock, &mut persisted_ms) {
+                Ok(sleep) => {
+                    self.conditions.clear(Kind::PipelineStalled, "");
+                    sleep
+                }
+                Err(error) => {
+                    self.marks.clear();
+                    self.conditions.raise(Kind::PipelineStalled, "", format!("{error}; tried again"), time::now_ms());
+                    FAULT_PAUSE
+                }
+            };
+            match woken.recv_timeout(sleep) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// One absorb and one publish; returns how long there is nothing to do.
+    fn step(&mut self, clock: &mut Clock, persisted_ms: &mut i64) -> Result<Duration, PipelineError> {
+        let generation = self.current.get();
+        let tick = clock.look(time::now_ms(), time::monotonic_ms());
+        self.tell_of_clock(tick);
+        if tick.high_water_ms - *persisted_ms >= MARK_EVERY_MS {
+            self.writer.meta_set(MARK, &tick.high_water_ms.to_be_bytes()).wait()?;
+            *persisted_ms = tick.high_water_ms;
+        }
+        let absorbed = self.absorb(&generation)?;
+        let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
+        if published > 0 {
+            self.queued.notify_waiters();
+        }
+        if absorbed > 0 || published > 0 {
+            return Ok(Duration::ZERO);
+        }
+        let due_at = self.readers.with(|reader| reader.next_due_at())?;
+        let wait_ms = due_at.map_or(i64::MAX, |due_at| (due_at - tick.high_water_ms).max(1));
+        Ok(Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP))
+    }
+
+    fn tell_of_clock(&self, tick: crate::clock::Tick) {
+        if let Some(jump_ms) = tick.jump_ms {
+            let detail = format!(
+                "the clock jumped by {} s; publishing is paused until it has run steadily for {} min; check NTP",
+                jump_ms / 1_000,
+                crate::clock::STEADY_MS / 60_000
+            );
+            self.conditions.raise(Kind::ClockJumped, "", detail, time::now_ms());
+        } else if !tick.paused {
+            self.conditions.clear(Kind::ClockJumped, "");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The rows that one outcome version becomes at one destination: resources serialized once.
+//!
+//! A row's body is a [`Write`]: every resource with its place in a Bundle. The request itself (create
+//! or update, with which location) is put together when it is sent, from the same bytes and the ledger,
+//! because only then is it known what stands at the destination.
+
+use clinical::{
+    fhir::{
+        identifier::{Scope, SiteSecret},
+        projection::{Leak, Placement, Projection},
+        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Statement},
+        subject::Subject,
+        summary::{self, MeanUnit, Status, Summary},
+    },
+    outcome::Outcome,
+    reading::Instant,
+};
+use outbox::NewRow;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::manifest::hex;
+
+/// Kind of the row that holds the Observations.
+pub const SUMMARY: &str = "Observation";
+/// Kind of the row that holds a Provenance of its own.
+pub const PROVENANCE: &str = "Provenance";
+
+/// Why no resources could be made; a defect or a policy, never a patient's data.
+#[derive(Debug, thiserror::Error)]
+pub enum ResourceError {
+    /// The projection's allow-list does not hold an element that was built.
+    #[error("not on the destination's allow-list: {0}")]
+    Leak(#[from] Leak),
+    /// The Provenance could not be made.
+    #[error("provenance: {0}")]
+    Provenance(#[from] ProvenanceError),
+    /// The resources could not be written as JSON.
+    #[error("json: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The stored body of a row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Write {
+    /// The resources, in the order of the Bundle.
+    pub resources: Vec<Part>,
+}
+
+/// One resource of a [`Write`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// `urn:uuid:` that other parts refer to.
+    pub full_url: String,
+    /// The conditional create's search, which also names the resource in the ledger.
+    pub if_none_exist: String,
+    /// The resource.
+    pub resource: Value,
+}
+
+/// What rows are made from.
+pub struct Version<'a> {
+    /// Where it goes.
+    pub destination: &'a str,
+    /// How it is shaped.
+    pub projection: Projection,
+    /// The metrics.
+    pub outcome: &'a Outcome,
+    /// Internal patient id.
+    pub patient: i64,
+    /// Whom the resources name.
+    pub subject: &'a Subject,
+    /// The box's secret.
+    pub secret: &'a SiteSecret,
+    /// The box's id.
+    pub box_id: &'a str,
+    /// Version counter of the window, from 1.
+    pub version: u32,
+    /// The version that stands at the destination, where one may.
+    pub supersedes: Option<u32>,
+    /// Count and hash of the manifest.
+    pub manifest: (u64, &'a str),
+    /// When this version was made.
+    pub recorded: Instant,
+    /// Why the rows are held, where they are.
+    pub deferred: Option<&'a str>,
+}
+
+/// The row of Observations, and where the projection asks for it the row of the Provenance that waits
+/// for it.
+pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
+    let patient = version.patient.to_string();
+    let scope = Scope::of(version.destination, &patient, version.outcome);
+    let mut observations = summary::observations(&Summary {
+        outcome: version.outcome,
+        scope,
+        secret: version.secret,
+        subject: version.subject,
+        status: if version.supersedes.is_none() { Status::Final } else { Status::Amended },
+        mean: MeanUnit::MgDl,
+        wording: version.projection.wording(),
+    });
+    let (count, sha256) = version.manifest;
+    let mut provenance = provenance::provenance(&Statement {
+        outcome: version.outcome,
+        scope,
+        secret: version.secret,
+        version: version.version,
+        supersedes: version.supersedes,
+        reason: if version.supersedes.is_none() { Reason::First } else { Reason::LateData },
+        manifest: Manifest { count, sha256 },
+        maker: Maker { box_id: version.box_id, software: env!("CARGO_PKG_VERSION") },
+        recorded: version.recorded,
+        targets: &observations,
+    })?;
+    for resource in observations.iter_mut().map(|observation| &mut observation.json).chain([&mut provenance.json]) {
+        version.projection.minimize(resource)?;
+    }
+    let mut parts: Vec<Part> = observations
+        .into_iter()
+        .map(|observation| Part {
+            full_url: observation.full_url(),
+            if_none_exist: observation.if_none_exist(),
+            resource: observation.json,
+        })
+        .collect();
+    let provenance = Part {
+        full_url: provenance.full_url(),
+        if_none_exist: provenance.if_none_exist(),
+        resource: provenance.json,
+    };
+    match version.projection.provenance() {
+        Placement::SameBundle => {
+            parts.push(provenance);
+            Ok(vec![row(version, SUMMARY, parts, None)?])
+        }
+        Placement::OwnRequest => {
+            Ok(vec![row(version, SUMMARY, parts, None)?, row(version, PROVENANCE, vec![provenance], Some(0))?])
+        }
+    }
+}
+
+fn row(version: &Version<'_>, kind: &str, resources: Vec<Part>, depends_on: Option<usize>) -> Result<NewRow, ResourceError> {
+    let mut effect = Sha256::new();
+    for part in resources.iter().map(|part| part.if_none_exist.as_str()).chain([version.destination, kind]) {
+        effect.update((part.len() as u64).to_be_bytes());
+        effect.update(part);
+    }
+    effect.update(version.version.to_be_bytes());
+    Ok(NewRow {
+        destination: version.destination.to_owned(),
+        patient: version.patient,
+        version: i64::from(version.version),
+        kind: kind.to_owned(),
+        key: effect.finalize().into(),
+        depends_on,
+        deferred: version.deferred.map(str::to_owned),
+        body: serde_json::to_vec(&Write { resources })?,
+    })
+}
+
+/// The hash by which a manifest is cited.
+pub fn cited(sha256: &[u8; 32]) -> String {
+    hex(sha256)
+}

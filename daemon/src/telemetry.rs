@@ -1,0 +1,258 @@
+//! What the daemon tells about itself: metrics, health, log.
+//!
+//! Invariants: every metric is a member of [`Metric`]; no name, label or log line carries patient data;
+//! labels come from configuration or from closed sets, never from a message. Health and metrics are
+//! served from a thread of their own, so that a busy runtime still answers its monitor.
+//!
+//! Log levels: `error` needs a person now, `warn` needs one today, `info` marks a change of state,
+//! `debug` is for a fault under investigation.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+macro_rules! metrics_table {
+    ($($(#[doc = $help:literal])+ $variant:ident = $kind:ident $name:literal $unit:ident),+ $(,)?) => {
+        /// Every metric the daemon exports.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Metric { $($(#[doc = $help])+ $variant),+ }
+
+        impl Metric {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The exported name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            fn describe(self) {
+                match self { $(Self::$variant => metrics_table!(@describe $kind $name $unit $($help)+)),+ }
+            }
+        }
+    };
+    (@describe counter $name:literal $unit:ident $($help:literal)+) => {
+        describe_counter!($name, Unit::$unit, concat!($($help),+).trim())
+    };
+    (@describe gauge $name:literal $unit:ident $($help:literal)+) => {
+        describe_gauge!($name, Unit::$unit, concat!($($help),+).trim())
+    };
+    (@describe histogram $name:literal $unit:ident $($help:literal)+) => {
+        describe_histogram!($name, Unit::$unit, concat!($($help),+).trim())
+    };
+}
+
+metrics_table! {
+    /// Connections accepted, by listener.
+    MllpConnections = counter "isthmus_mllp_connections_total" Count,
+    /// Connections refused at a limit, by listener and limit.
+    MllpRefused = counter "isthmus_mllp_connections_refused_total" Count,
+    /// Connections open now, by listener.
+    MllpOpen = gauge "isthmus_mllp_connections_open" Count,
+    /// Frames received, by listener.
+    MllpFrames = counter "isthmus_mllp_frames_total" Count,
+    /// Framing faults (junk between frames, cut frames, frames over the cap), by listener and fault.
+    MllpFramingFaults = counter "isthmus_mllp_framing_faults_total" Count,
+    /// Acknowledgements sent, by listener and code.
+    MllpAcks = counter "isthmus_mllp_acks_total" Count,
+    /// Messages that had been received before and got the same acknowledgement again.
+    MllpDuplicates = counter "isthmus_mllp_duplicates_total" Count,
+    /// Messages whose control id had been used with another body.
+    MllpControlIdReuse = counter "isthmus_mllp_control_id_reuse_total" Count,
+    /// Time from the last byte of a frame to its commit.
+    CommitSeconds = histogram "isthmus_intake_commit_seconds" Seconds,
+    /// Messages the store could not take; each was left without acknowledgement.
+    IntakeFailures = counter "isthmus_intake_failures_total" Count,
+    /// Messages absorbed into readings.
+    Absorbed = counter "isthmus_absorbed_messages_total" Count,
+    /// Readings added or replaced.
+    Readings = counter "isthmus_readings_total" Count,
+    /// Messages or parts of them put into quarantine, by stage.
+    Quarantined = counter "isthmus_quarantined_total" Count,
+    /// Messages whose patient could not be told.
+    Unidentified = counter "isthmus_unidentified_total" Count,
+    /// Outcomes computed.
+    Outcomes = counter "isthmus_outcomes_total" Count,
+    /// Decisions of the broker, by destination and decision.
+    Decisions = counter "isthmus_broker_decisions_total" Count,
+    /// Attempts to write, by destination and verdict.
+    Deliveries = counter "isthmus_delivery_attempts_total" Count,
+    /// Time of one attempt to write, by destination.
+    DeliverySeconds = histogram "isthmus_delivery_seconds" Seconds,
+    /// Mode in force, by site: 0 read-only, 1 partial, 2 full.
+    SiteMode = gauge "isthmus_site_mode" Count,
+    /// Messages stored and not yet absorbed.
+    InboxPending = gauge "isthmus_inbox_pending" Count,
+    /// Writes in the queue, by state.
+    OutboxRows = gauge "isthmus_outbox_rows" Count,
+    /// Age of the oldest write that is not settled.
+    OldestUndelivered = gauge "isthmus_oldest_undelivered_age_seconds" Seconds,
+    /// Time of the last commit, acknowledgement and delivery (Unix), by event.
+    LastEvent = gauge "isthmus_last_event_timestamp_seconds" Seconds,
+    /// Conditions in force, by name.
+    Conditions = gauge "isthmus_condition" Count,
+    /// Generation of the configuration in force.
+    ConfigGeneration = gauge "isthmus_config_generation" Count,
+    /// Reloads refused because the new configuration was faulty.
+    ConfigRejected = counter "isthmus_config_rejected_total" Count,
+    /// Version of the program; always 1.
+    BuildInfo = gauge "isthmus_build_info" Count,
+}
+
+impl Metric {
+    /// Adds to a counter.
+    pub fn add(self, count: u64, labels: &[(&'static str, String)]) {
+        metrics::counter!(self.name(), labels).increment(count);
+    }
+
+    /// Sets a gauge.
+    pub fn set(self, value: f64, labels: &[(&'static str, String)]) {
+        metrics::gauge!(self.name(), labels).set(value);
+    }
+
+    /// Records into a histogram.
+    pub fn record(self, seconds: f64, labels: &[(&'static str, String)]) {
+        metrics::histogram!(self.name(), labels).record(seconds);
+    }
+}
+
+/// Histogram bounds in seconds: an fsync on a quiet disk is 0.1 ms, a patient EHR takes seconds.
+const BUCKETS: &[f64] =
+    &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The recorder could not be set up, or another is in place already.
+    #[error("metrics: {0}")]
+    Metrics(String),
+    /// The health listener could not be bound.
+    #[error("admin listener {addr}: {source}; is another isthmus running, or the port taken?")]
+    Bind {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Installs the metrics recorder of this process.
+pub fn install_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    let refused = |e: &dyn std::fmt::Display| TelemetryError::Metrics(e.to_string());
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)
+        .map_err(|e| refused(&e))?
+        .install_recorder()
+        .map_err(|e| refused(&e))?;
+    Metric::ALL.iter().for_each(|metric| metric.describe());
+    Metric::BuildInfo.set(1.0, &[("version", env!("CARGO_PKG_VERSION").to_owned())]);
+    Ok(handle)
+}
+
+/// Latch that `/readyz` shows: intake is open and the store takes commits. Never depends on upstream.
+#[derive(Clone, Debug, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// Opens or closes the latch.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    /// Whether intake is open.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Clone)]
+struct Health {
+    ready: Ready,
+    prometheus: PrometheusHandle,
+}
+
+/// Binds the health listener and serves it from its own thread until the process ends.
+///
+/// Returns the address bound, which differs from `addr` where that names port 0.
+pub fn serve_health(addr: SocketAddr, ready: Ready, prometheus: PrometheusHandle) -> Result<SocketAddr, TelemetryError> {
+    let bind = |source| TelemetryError::Bind { addr, source };
+    let listener = TcpListener::bind(addr).map_err(bind)?;
+    listener.set_nonblocking(true).map_err(bind)?;
+    let bound = listener.local_addr().map_err(bind)?;
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(|State(health): State<Health>| async move { exposition(&health) }))
+        .with_state(Health { ready, prometheus });
+    std::thread::Builder::new()
+        .name("health".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let served = runtime.and_then(|runtime| {
+                runtime.block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
+            });
+            if let Err(error) = served {
+                tracing::error!(%error, "the health listener ended; restart the daemon to have metrics again");
+            }
+        })
+        .map_err(bind)?;
+    Ok(bound)
+}
+
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    if health.ready.get() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: see isthmus status\n")
+    }
+}
+
+fn exposition(health: &Health) -> impl IntoResponse + use<> {
+    ([("content-type", "text/plain; version=0.0.4")], health.prometheus.render())
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// Starts logging to standard error. `filter` is a level or a tracing directive list.
+pub fn install_log(format: LogFormat, filter: &str) {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let installed = match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    // A second call in one process (tests) keeps the first subscriber.
+    drop(installed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_our_prefix_and_a_name_of_its_own() {
+        let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        assert!(names.iter().all(|name| name.starts_with("isthmus_")));
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

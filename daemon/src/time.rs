@@ -1,0 +1,39 @@
+//! The time of day, read in one place and handed in everywhere else.
+
+use std::{
+    sync::OnceLock,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds since 1970-01-01T00:00:00Z by the wall clock.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Milliseconds on a clock that nobody sets, from a fixed point in this process.
+pub fn monotonic_ms() -> i64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as i64
+}
+
+/// A timestamp for people and FHIR: RFC 3339, UTC, seconds.
+pub fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "invalid".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// A timestamp for MSH-7: HL7 v2 TS with milliseconds and offset.
+pub fn hl7_stamp(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| "19700101000000".to_owned(), |t| t.strftime("%Y%m%d%H%M%S%.3f+0000").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_have_the_form_their_readers_expect() {
+        assert_eq!(hl7_stamp(1_772_323_200_123), "20260301000000.123+0000");
+        assert_eq!(rfc3339(1_772_323_200_123), "2026-03-01T00:00:00Z");
+    }
+}
