@@ -10,16 +10,20 @@
 //! - What a server answers is data of a stranger: it is read with bounds and never trusted to be whole.
 //!
 //! The story: [`summary`] makes the Observations, [`provenance`] the one statement about them,
-//! [`projection`] checks what may leave, [`bundle`] packs one request. What is absent: HTTP, the store,
+//! [`projection`] checks what may leave, [`bundle`] packs one request, [`answer`] reads the reply and
+//! [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
 //! retries, verdicts.
 
+pub mod answer;
 pub mod bundle;
 pub mod identifier;
+pub mod issue;
 pub mod location;
 pub mod metric;
 pub mod projection;
 pub mod provenance;
 mod quantity;
+pub mod readback;
 pub mod subject;
 pub mod summary;
 
