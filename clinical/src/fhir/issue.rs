@@ -152,6 +152,7 @@ fn speaks_of_access(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let glass = words.windows(3).any(|w| w == ["break", "the", "glass"]) || words.contains(&"breaktheglass");
+    // "don't have a relationship" leaves the word "t".
     let unrelated = words.iter().enumerate().any(|(at, word)| {
         matches!(*word, "relationship" | "relationships")
             && words[at.saturating_sub(NEGATION_REACH)..at]

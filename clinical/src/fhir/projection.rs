@@ -137,7 +137,11 @@ impl Walk {
 
     fn value(&self, path: &str, value: &Value, depth: usize) -> Result<(), Leak> {
         match value {
-            Value::Object(_) if self.bundle && path == "Bundle.entry.resource" => {
+            Value::Object(fields) if self.bundle && path == "Bundle.entry.resource" => {
+                // A Bundle in a Bundle has no place in a transaction, and would recurse without end.
+                if fields.get("resourceType").and_then(Value::as_str) == Some("Bundle") {
+                    return Err(self.leak(path));
+                }
                 minimize(self.projection, value)
             }
             Value::Object(fields) => self.object(path, fields, depth),

@@ -87,6 +87,27 @@ fn contained_resources_empty_elements_and_odd_names_are_refused() {
 }
 
 #[test]
+fn a_request_says_no_more_than_its_resources() {
+    let bundle = transaction(&packed(&outcome(), Wording::Full));
+    let planted = [
+        ("/entry/0/request/ifNoneExist", json!("subject:identifier=urn:oid:1.2.3|MRN-4711")),
+        ("/entry/0/request/url", json!("Patient?name=Amy")),
+        ("/entry/0/fullUrl", json!("Amy")),
+        ("/entry/0/resource", bundle.clone()),
+        ("/entry/0/resource/code/text", json!("Amy's glucose")),
+        ("/entry/0/resource/method/text", json!("Amy")),
+        ("/entry/7/resource/reason/0/text", json!("Amy asked")),
+        ("/entry/7/resource/text/div", json!("<div>Amy</div>")),
+        ("/entry/7/resource/target/0/reference", json!("Patient/1")),
+    ];
+    for (pointer, value) in planted {
+        let mut bundle = bundle.clone();
+        *bundle.pointer_mut(pointer).unwrap() = value;
+        assert!(minimize(Projection::CgmIg, &bundle).is_err(), "{pointer}");
+    }
+}
+
+#[test]
 fn upstream_gets_a_pseudonym_and_no_words() {
     let terse = resources(&outcome(), Status::Final, Wording::Terse);
     for resource in &terse {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::decimal::Decimal;
 
 /// True where `theirs` says what `ours` says: for an Observation identifier, status, code, value or its
-/// absence, components, period and subject; for a Provenance its policy and its source.
+/// absence, components, number of members, period and subject; for a Provenance its policy and its source.
 pub fn same_content(ours: &Value, theirs: &Value) -> bool {
     same_text(ours, theirs, "resourceType")
         && same_text(ours, theirs, "status")

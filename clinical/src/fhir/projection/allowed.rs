@@ -26,16 +26,14 @@ pub(super) enum Rule {
     Number,
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// A text that starts so.
-    Prefix(&'static str),
+    /// A text that starts in one of these ways.
+    Prefix(&'static [&'static str]),
     /// 64 lower-case hex digits.
     Hex64,
     /// `YYYY-MM-DD`.
     Date,
     /// A time of day in UTC after a date.
     Instant,
-    /// `urn:uuid:...` or `Observation/...`: a resource of ours, never a person.
-    OwnReference,
     /// `policy <id>`, with no further word.
     PolicyOnly,
 }
@@ -51,7 +49,7 @@ impl Rule {
             Self::Text => true,
             Self::Number => false,
             Self::OneOf(listed) => listed.contains(&text),
-            Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::Prefix(listed) => listed.iter().any(|prefix| text.starts_with(prefix)),
             Self::Hex64 => {
                 text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
             }
@@ -63,7 +61,6 @@ impl Rule {
                         .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
             }
             Self::Instant => text.len() <= 30 && text.parse::<jiff::Timestamp>().is_ok(),
-            Self::OwnReference => text.starts_with("urn:uuid:") || text.starts_with("Observation/"),
             Self::PolicyOnly => text
                 .strip_prefix("policy ")
                 .is_some_and(|id| !id.is_empty() && !id.contains(char::is_whitespace)),
@@ -116,6 +113,8 @@ const REASONS: &[&str] = &[
     Reason::SourceCorrection.words(),
     Reason::PolicyChange.words(),
 ];
+/// References to resources of ours, never to a person.
+const OWN: &[&str] = &["urn:uuid:", "Observation/"];
 const UNIT_TEXTS: &[&str] = &["mg/dl", "mmol/l", "days", "%"];
 const UNIT_CODES: &[&str] = &["mg/dL", "mmol/L", "d", "%"];
 
@@ -125,7 +124,7 @@ macro_rules! observation {
         &[
             ("Observation.resourceType", Rule::OneOf(&["Observation"])),
             ("Observation.id", Rule::Text),
-            ("Observation.meta.profile", Rule::Prefix(PROFILE_BASE)),
+            ("Observation.meta.profile", Rule::Prefix(&[PROFILE_BASE])),
             ("Observation.identifier.system", Rule::OneOf(&[OUTCOME_SYSTEM])),
             ("Observation.identifier.value", Rule::Hex64),
             ("Observation.status", Rule::OneOf(&["final", "amended"])),
@@ -150,18 +149,18 @@ macro_rules! observation {
             ("Observation.component.valueQuantity.code", Rule::OneOf(&["%"])),
             ("Observation.dataAbsentReason.coding.system", Rule::OneOf(&[ABSENT_SYSTEM])),
             ("Observation.dataAbsentReason.coding.code", Rule::Text),
-            ("Observation.hasMember.reference", Rule::OwnReference),
+            ("Observation.hasMember.reference", Rule::Prefix(OWN)),
             $($own),*
         ]
     };
 }
 
 const OBSERVATION_CGM_IG: &[(&str, Rule)] = observation![
-    ("Observation.subject.reference", Rule::Prefix("Patient/")),
+    ("Observation.subject.reference", Rule::Prefix(&["Patient/"])),
     ("Observation.subject.identifier.system", Rule::Text),
     ("Observation.subject.identifier.value", Rule::Text),
     ("Observation.dataAbsentReason.text", Rule::Text),
-    ("Observation.method.text", Rule::Prefix("Isthmus policy ")),
+    ("Observation.method.text", Rule::Prefix(&["Isthmus policy "])),
 ];
 
 const OBSERVATION_UPSTREAM: &[(&str, Rule)] = observation![
@@ -173,7 +172,10 @@ const OBSERVATION_UPSTREAM: &[(&str, Rule)] = observation![
 const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.resourceType", Rule::OneOf(&["Provenance"])),
     ("Provenance.text.status", Rule::OneOf(&["generated"])),
-    ("Provenance.text.div", Rule::Prefix("<div xmlns=\"http://www.w3.org/1999/xhtml\"><p>CGM outcome of ")),
+    (
+        "Provenance.text.div",
+        Rule::Prefix(&["<div xmlns=\"http://www.w3.org/1999/xhtml\"><p>CGM outcome of "]),
+    ),
     ("Provenance.extension.url", Rule::OneOf(&[ACCOUNT_URL])),
     ("Provenance.extension.extension.url", Rule::Text),
     ("Provenance.extension.extension.valueString", Rule::Text),
@@ -184,9 +186,9 @@ const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.extension.extension.extension.url", Rule::OneOf(&["reason", "count"])),
     ("Provenance.extension.extension.extension.valueCode", Rule::Text),
     ("Provenance.extension.extension.extension.valueUnsignedInt", Rule::Number),
-    ("Provenance.target.reference", Rule::OwnReference),
+    ("Provenance.target.reference", Rule::Prefix(OWN)),
     ("Provenance.recorded", Rule::Instant),
-    ("Provenance.policy", Rule::Prefix(POLICY_PREFIX)),
+    ("Provenance.policy", Rule::Prefix(&[POLICY_PREFIX])),
     ("Provenance.reason.text", Rule::OneOf(REASONS)),
     ("Provenance.activity.coding.system", Rule::OneOf(&[ACTIVITY_SYSTEM])),
     ("Provenance.activity.coding.code", Rule::OneOf(&["CREATE", "UPDATE"])),
@@ -195,7 +197,7 @@ const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.agent.who.type", Rule::OneOf(&["Device"])),
     ("Provenance.agent.who.identifier.system", Rule::OneOf(&[BOX_SYSTEM])),
     ("Provenance.agent.who.identifier.value", Rule::Text),
-    ("Provenance.agent.who.display", Rule::Prefix("Isthmus ")),
+    ("Provenance.agent.who.display", Rule::Prefix(&["Isthmus "])),
     ("Provenance.entity.extension.url", Rule::OneOf(&[MANIFEST_URL])),
     ("Provenance.entity.extension.extension.url", Rule::OneOf(&["count", "sha256"])),
     ("Provenance.entity.extension.extension.valueUnsignedInt", Rule::Number),
@@ -209,9 +211,12 @@ const PROVENANCE: &[(&str, Rule)] = &[
 const BUNDLE: &[(&str, Rule)] = &[
     ("Bundle.resourceType", Rule::OneOf(&["Bundle"])),
     ("Bundle.type", Rule::OneOf(&["transaction"])),
-    ("Bundle.entry.fullUrl", Rule::Text),
+    ("Bundle.entry.fullUrl", Rule::Prefix(&["urn:uuid:", "https://", "http://"])),
     ("Bundle.entry.request.method", Rule::OneOf(&["POST", "PUT"])),
-    ("Bundle.entry.request.url", Rule::Text),
-    ("Bundle.entry.request.ifNoneExist", Rule::Text),
+    ("Bundle.entry.request.url", Rule::Prefix(&["Observation", "Provenance"])),
+    (
+        "Bundle.entry.request.ifNoneExist",
+        Rule::Prefix(&["identifier=urn:isthmus:outcome|", "entity:identifier=urn:isthmus:manifest|"]),
+    ),
     ("Bundle.entry.request.ifMatch", Rule::Text),
 ];
