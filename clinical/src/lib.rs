@@ -5,6 +5,7 @@
 //! policy. What is absent: sockets, files, the store, the time of day.
 
 pub mod decimal;
+pub mod fhir;
 pub mod glucose;
 pub mod identity;
 pub mod outcome;

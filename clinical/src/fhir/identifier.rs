@@ -1,0 +1,238 @@
+//! Identifiers that leave the box: stable, opaque, and useless without the box's secret.
+//!
+//! Invariants: an identifier is HMAC-SHA-256 over a tag and length-prefixed fields, so no two tuples
+//! share an input; a version counter is never part of an outcome's identifier; two destinations never
+//! see the same pseudonym for one patient, so they cannot join their copies.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::metric::Metric;
+use crate::outcome::Outcome;
+
+/// Identifier system of a published Observation.
+pub const OUTCOME_SYSTEM: &str = "urn:isthmus:outcome";
+/// Identifier system of a patient's pseudonym.
+pub const PSEUDONYM_SYSTEM: &str = "urn:isthmus:pseudonym";
+/// Identifier system of the stored list of messages that an outcome version came from.
+pub const MANIFEST_SYSTEM: &str = "urn:isthmus:manifest";
+
+/// The box's secret for identifiers: 32 bytes that never leave it. Losing it changes every identifier.
+#[derive(Clone)]
+pub struct SiteSecret([u8; 32]);
+
+impl SiteSecret {
+    /// Takes 32 bytes of a cryptographic random source.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Lower-case hex of the HMAC over `tag` and `fields`, each preceded by its length in eight bytes.
+    fn mac(&self, tag: &str, fields: &[&str]) -> String {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length (RFC 2104)");
+        for field in std::iter::once(&tag).chain(fields) {
+            mac.update(&(field.len() as u64).to_be_bytes());
+            mac.update(field.as_bytes());
+        }
+        hex(&mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for SiteSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SiteSecret(..)")
+    }
+}
+
+/// A FHIR identifier of ours: a system of this module and 64 lower-case hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identifier {
+    /// One of this module's systems.
+    pub system: &'static str,
+    /// 64 lower-case hex digits.
+    pub value: String,
+}
+
+impl Identifier {
+    /// The FHIR `Identifier` element.
+    pub fn to_json(&self) -> Value {
+        json!({ "system": self.system, "value": self.value })
+    }
+
+    /// `system|value`, as a FHIR token search writes it.
+    pub fn token(&self) -> String {
+        format!("{}|{}", self.system, self.value)
+    }
+
+    /// A `urn:uuid:` that is a function of the identifier: SHA-256 of the token, cut to 128 bits and
+    /// marked as version 8, the version for an application's own construction (RFC 9562, 5.8).
+    pub fn full_url(&self) -> String {
+        let digest = Sha256::digest(self.token().as_bytes());
+        let mut bytes = [0u8; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        bytes[6] = (bytes[6] & 0x0f) | 0x80;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let text = hex(&bytes);
+        format!(
+            "urn:uuid:{}-{}-{}-{}-{}",
+            &text[..8],
+            &text[8..12],
+            &text[12..16],
+            &text[16..20],
+            &text[20..]
+        )
+    }
+}
+
+/// What a publication is about, apart from its metric and its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// The destination's configured id.
+    pub destination: &'a str,
+    /// The box's internal id of the patient: not an identifier that a hospital knows.
+    pub patient: &'a str,
+    /// First included local date.
+    pub first_date: &'a str,
+    /// Last included local date.
+    pub last_date: &'a str,
+    /// IANA zone of the dates.
+    pub zone: &'a str,
+    /// Policy name and version, `standard/1`.
+    pub policy: &'a str,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope of `outcome` for one destination and one internal patient id.
+    pub fn of(destination: &'a str, patient: &'a str, outcome: &'a Outcome) -> Self {
+        Self {
+            destination,
+            patient,
+            first_date: &outcome.period.first_date,
+            last_date: &outcome.period.last_date,
+            zone: &outcome.period.zone,
+            policy: &outcome.policy.id,
+        }
+    }
+
+    const fn fields(&self) -> [&'a str; 6] {
+        [self.destination, self.patient, self.first_date, self.last_date, self.zone, self.policy]
+    }
+
+    /// The identifier of one metric of this scope, the same for every version of it.
+    pub fn outcome(&self, secret: &SiteSecret, metric: Metric) -> Identifier {
+        let [a, b, c, d, e, f] = self.fields();
+        let value = secret.mac("outcome", &[a, b, c, d, e, f, metric.slug()]);
+        Identifier { system: OUTCOME_SYSTEM, value }
+    }
+
+    /// The identifier of the manifest of one version of this scope. It also names the version's
+    /// Provenance, which has no identifier of its own in R4.
+    pub fn manifest(&self, secret: &SiteSecret, version: u32) -> Identifier {
+        let [a, b, c, d, e, f] = self.fields();
+        let value = secret.mac("manifest", &[a, b, c, d, e, f, &version.to_string()]);
+        Identifier { system: MANIFEST_SYSTEM, value }
+    }
+}
+
+/// The pseudonym of a patient for one destination.
+pub fn pseudonym(secret: &SiteSecret, destination: &str, patient: &str) -> Identifier {
+    Identifier { system: PSEUDONYM_SYSTEM, value: secret.mac("pseudonym", &[destination, patient]) }
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope() -> Scope<'static> {
+        Scope {
+            destination: "main",
+            patient: "7",
+            first_date: "2025-01-01",
+            last_date: "2025-01-14",
+            zone: "America/New_York",
+            policy: "standard/1",
+        }
+    }
+
+    #[test]
+    fn the_mac_is_hmac_sha_256_over_length_prefixed_fields() {
+        // HMAC by its definition (RFC 2104), written out: H((K ^ opad) || H((K ^ ipad) || text)).
+        let key = [3u8; 32];
+        let mut text = Vec::new();
+        for field in ["pseudonym", "up", "7"] {
+            text.extend((field.len() as u64).to_be_bytes());
+            text.extend(field.as_bytes());
+        }
+        let pad = |with: u8| -> Vec<u8> {
+            (0..64).map(|i| if i < 32 { key[i] ^ with } else { with }).collect::<Vec<_>>()
+        };
+        let inner = Sha256::digest([pad(0x36), text].concat());
+        let outer = Sha256::digest([pad(0x5c), inner.to_vec()].concat());
+        assert_eq!(pseudonym(&SiteSecret::new(key), "up", "7").value, hex(&outer));
+    }
+
+    #[test]
+    fn moving_a_boundary_between_two_fields_changes_the_identifier() {
+        let secret = SiteSecret::new([1; 32]);
+        let a = Scope { destination: "ab", patient: "c", ..scope() };
+        let b = Scope { destination: "a", patient: "bc", ..scope() };
+        assert_ne!(a.outcome(&secret, Metric::Gmi), b.outcome(&secret, Metric::Gmi));
+        assert_ne!(pseudonym(&secret, "ab", "c"), pseudonym(&secret, "a", "bc"));
+    }
+
+    #[test]
+    fn every_field_and_the_secret_count() {
+        let secret = SiteSecret::new([1; 32]);
+        let base = scope().outcome(&secret, Metric::Gmi);
+        let others = [
+            Scope { destination: "x", ..scope() },
+            Scope { patient: "8", ..scope() },
+            Scope { first_date: "2025-01-02", ..scope() },
+            Scope { last_date: "2025-01-15", ..scope() },
+            Scope { zone: "UTC", ..scope() },
+            Scope { policy: "standard/2", ..scope() },
+        ];
+        for other in others {
+            assert_ne!(base, other.outcome(&secret, Metric::Gmi));
+        }
+        assert_ne!(base, scope().outcome(&secret, Metric::Cv));
+        assert_ne!(base, scope().outcome(&SiteSecret::new([2; 32]), Metric::Gmi));
+        assert_eq!(base, scope().outcome(&SiteSecret::new([1; 32]), Metric::Gmi));
+    }
+
+    #[test]
+    fn a_manifest_is_unique_per_version() {
+        let secret = SiteSecret::new([1; 32]);
+        assert_ne!(scope().manifest(&secret, 1), scope().manifest(&secret, 2));
+        assert_eq!(scope().manifest(&secret, 1), scope().manifest(&secret, 1));
+    }
+
+    #[test]
+    fn the_full_url_is_a_lower_case_uuid_of_version_8() {
+        let url = scope().outcome(&SiteSecret::new([1; 32]), Metric::Gmi).full_url();
+        let uuid = url.strip_prefix("urn:uuid:").unwrap();
+        let lengths: Vec<usize> = uuid.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert!(uuid.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+        assert_eq!(uuid.as_bytes()[14], b'8');
+        assert!(b"89ab".contains(&uuid.as_bytes()[19]));
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_secret() {
+        assert_eq!(format!("{:?}", SiteSecret::new([0xab; 32])), "SiteSecret(..)");
+    }
+}

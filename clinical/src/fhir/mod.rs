@@ -1,0 +1,31 @@
+//! The FHIR R4 form of an outcome, by the HL7 CGM implementation guide 1.0.0 (`hl7.fhir.uv.cgm`).
+//!
+//! Invariants:
+//! - The same outcome, scope and status give the same bytes: nothing here reads a clock, draws a random
+//!   number or iterates over an unordered map.
+//! - An identifier depends on what a resource is about (destination, patient, window, policy, metric) and
+//!   not on its version, so that a later version replaces the earlier one wherever it was written.
+//! - A number is written from decimal text: `64.30` keeps both places on the way out.
+//! - Nothing leaves that [`projection::minimize`] does not list.
+//! - What a server answers is data of a stranger: it is read with bounds and never trusted to be whole.
+//!
+//! The story: [`summary`] makes the Observations, [`provenance`] the one statement about them,
+//! [`projection`] checks what may leave, [`bundle`] packs one request, [`answer`] reads the reply and
+//! [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
+//! retries, verdicts.
+
+pub mod answer;
+pub mod bundle;
+pub mod identifier;
+pub mod issue;
+pub mod location;
+pub mod metric;
+pub mod projection;
+pub mod provenance;
+mod quantity;
+pub mod readback;
+pub mod subject;
+pub mod summary;
+
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,164 @@
+//! What a destination gets: which resources, in which requests, and not one element more.
+//!
+//! Invariants: a projection is a closed set of names; its allow-list names every element that may
+//! leave, with the shape of its value where the value itself could tell too much. What is not listed is
+//! an error and not a silent removal: it means that a builder and its list disagree, and somebody must
+//! look before anything is sent.
+
+use serde_json::{Map, Value};
+
+use super::{metric::Metric, summary::Wording};
+
+mod allowed;
+use allowed::{Rule, rules};
+
+/// Deepest element that is looked at. Ours end at eight; a deeper one is refused.
+const MAX_DEPTH: usize = 16;
+
+/// Longest element path in an error.
+const MAX_PATH_CHARS: usize = 120;
+
+/// A projection from the canonical form to what one kind of destination takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Projection {
+    /// The HL7 CGM guide as it stands: an EHR.
+    CgmIg,
+    /// The upstream platform: pseudonymous subject, summaries, no words.
+    UpstreamSummary,
+}
+
+impl Projection {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::CgmIg, Self::UpstreamSummary];
+
+    /// The name in configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CgmIg => "cgm-ig",
+            Self::UpstreamSummary => "upstream-summary",
+        }
+    }
+
+    /// The projection of a name; `None` for any other text.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|projection| projection.name() == name)
+    }
+
+    /// The metrics that it may carry (one of the two means at a time).
+    pub const fn metrics(self) -> &'static [Metric] {
+        match self {
+            Self::CgmIg | Self::UpstreamSummary => &Metric::ALL,
+        }
+    }
+
+    /// The write whose refusal makes the site read-only.
+    pub const fn primary(self) -> Metric {
+        match self {
+            Self::CgmIg | Self::UpstreamSummary => Metric::Summary,
+        }
+    }
+
+    /// True where the Provenance goes in the Bundle of its Observations; otherwise it goes afterwards,
+    /// in a request of its own, with its references resolved.
+    pub const fn provenance_in_bundle(self) -> bool {
+        match self {
+            Self::CgmIg => true,
+            Self::UpstreamSummary => false,
+        }
+    }
+
+    /// True where the subject must be a pseudonym.
+    pub const fn pseudonymous(self) -> bool {
+        matches!(self, Self::UpstreamSummary)
+    }
+
+    /// How much free text the builders may add.
+    pub const fn wording(self) -> Wording {
+        match self {
+            Self::CgmIg => Wording::Full,
+            Self::UpstreamSummary => Wording::Terse,
+        }
+    }
+}
+
+/// An element that the projection does not list, or whose value has not the listed shape. It holds
+/// element names only.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the projection {projection} does not permit {path}")]
+pub struct Leak {
+    /// The projection's name.
+    pub projection: &'static str,
+    /// The element, `Observation.note.text`; shortened, and `?` for a name that is none.
+    pub path: String,
+}
+
+/// Checks a resource, or a transaction Bundle with the resources in it, against the allow-list.
+///
+/// # Errors
+/// At the first element that is not listed, or is empty, null, too deep, or of another shape than listed.
+pub fn minimize(projection: Projection, value: &Value) -> Result<(), Leak> {
+    let leak = |path: String| Leak { projection: projection.name(), path };
+    let Value::Object(fields) = value else {
+        return Err(leak("?".to_owned()));
+    };
+    let name = fields.get("resourceType").and_then(Value::as_str).unwrap_or("");
+    let Some(rules) = rules(projection, name) else {
+        return Err(leak("resourceType".to_owned()));
+    };
+    let walk = Walk { projection, rules, bundle: name == "Bundle" };
+    walk.object(name, fields, 0)
+}
+
+/// One pass over one resource.
+struct Walk {
+    projection: Projection,
+    rules: &'static [(&'static str, Rule)],
+    bundle: bool,
+}
+
+impl Walk {
+    fn leak(&self, path: &str) -> Leak {
+        Leak { projection: self.projection.name(), path: path.chars().take(MAX_PATH_CHARS).collect() }
+    }
+
+    fn object(&self, path: &str, fields: &Map<String, Value>, depth: usize) -> Result<(), Leak> {
+        if fields.is_empty() || depth > MAX_DEPTH {
+            return Err(self.leak(path));
+        }
+        for (name, value) in fields {
+            // A name with a point in it could pass for a path.
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                return Err(self.leak(&format!("{path}.?")));
+            }
+            self.value(&format!("{path}.{name}"), value, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn value(&self, path: &str, value: &Value, depth: usize) -> Result<(), Leak> {
+        match value {
+            Value::Object(fields) if self.bundle && path == "Bundle.entry.resource" => {
+                // A Bundle in a Bundle has no place in a transaction, and would recurse without end.
+                if fields.get("resourceType").and_then(Value::as_str) == Some("Bundle") {
+                    return Err(self.leak(path));
+                }
+                minimize(self.projection, value)
+            }
+            Value::Object(fields) => self.object(path, fields, depth),
+            Value::Array(items) if !items.is_empty() && depth <= MAX_DEPTH => {
+                items.iter().try_for_each(|item| self.value(path, item, depth + 1))
+            }
+            leaf => {
+                let listed = self.rules.iter().find(|(listed, _)| *listed == path);
+                match listed {
+                    Some((_, rule)) if rule.permits(leaf) => Ok(()),
+                    _ => Err(self.leak(path)),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "projection_tests.rs"]
+mod tests;

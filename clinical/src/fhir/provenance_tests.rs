@@ -1,0 +1,140 @@
+use proptest::prelude::*;
+
+use super::{
+    super::{
+        sample::{SECRET, any_outcome, outcome, resources},
+        summary::{Status, Wording},
+    },
+    *,
+};
+
+fn statement<'a>(outcome: &'a Outcome, targets: &'a [Resource]) -> Statement<'a> {
+    Statement {
+        outcome,
+        scope: Scope::of("main", "7", outcome),
+        secret: &SECRET,
+        version: 2,
+        supersedes: Some(1),
+        reason: Reason::LateData,
+        manifest: Manifest { count: 118, sha256: "c0ffee" },
+        maker: Maker { box_id: "box-9", software: "0.1.0" },
+        recorded: Instant(1_736_920_800_000),
+        targets,
+    }
+}
+
+fn part<'a>(json: &'a Value, url: &str) -> Vec<&'a Value> {
+    json["extension"][0]["extension"].as_array().unwrap().iter().filter(|e| e["url"] == url).collect()
+}
+
+#[test]
+fn it_names_what_went_into_the_outcome() {
+    let outcome = outcome();
+    let targets = resources(&outcome, Status::Amended, Wording::Full);
+    let made = provenance(&statement(&outcome, &targets)).unwrap();
+    let json = &made.json;
+    assert_eq!(json["recorded"], "2025-01-15T06:00:00Z"); // 1 736 920 800 s: 20 103 days and 6 hours
+    let policy = format!("urn:isthmus:policy:standard:1:{}", "ab".repeat(32));
+    assert_eq!(json["policy"][0], policy.as_str());
+    assert_eq!(part(json, "conversion-factor")[0]["valueDecimal"].to_string(), "18.0156");
+    let counts = [
+        ("version", 2),
+        ("readings-counted", 4_000),
+        ("readings-mg-dl", 3_900),
+        ("readings-mmol-l", 100),
+        ("readings-re-expressed", 40),
+        ("readings-censored-low", 3),
+        ("readings-censored-high", 4),
+        ("readings-low-level-unknown", 0),
+        ("readings-time-ambiguous", 1),
+        ("gaps-long", 2),
+        ("gaps-longest-minutes", 125),
+    ];
+    for (url, value) in counts {
+        assert_eq!(part(json, url)[0]["valueUnsignedInt"], value, "{url}");
+    }
+    let excluded = part(json, "excluded");
+    assert_eq!(excluded[0]["extension"][0]["valueCode"], "duplicate");
+    assert_eq!(excluded[0]["extension"][1]["valueUnsignedInt"], 17);
+    assert_eq!(excluded[1]["extension"][0]["valueCode"], "warm-up");
+    assert_eq!(part(json, "supersedes")[0]["valueIdentifier"]["system"], "urn:isthmus:manifest");
+    assert_eq!(json["activity"]["coding"][0]["code"], "UPDATE");
+    assert_eq!(json["agent"][0]["who"]["identifier"]["value"], "box-9");
+}
+
+#[test]
+fn the_source_is_the_manifest_and_the_search_finds_this_version_only() {
+    let outcome = outcome();
+    let targets = resources(&outcome, Status::Amended, Wording::Full);
+    let second = provenance(&statement(&outcome, &targets)).unwrap();
+    let entities = second.json["entity"].as_array().unwrap();
+    assert_eq!(entities.len(), 1);
+    assert_eq!(entities[0]["role"], "source");
+    assert_eq!(entities[0]["what"]["identifier"]["system"], "urn:isthmus:manifest");
+    assert_eq!(entities[0]["what"]["identifier"]["value"], second.manifest.value.as_str());
+    assert_eq!(
+        second.if_none_exist(),
+        format!("entity:identifier=urn:isthmus:manifest|{}", second.manifest.value)
+    );
+    let first =
+        Statement { version: 1, supersedes: None, reason: Reason::First, ..statement(&outcome, &targets) };
+    let first = provenance(&first).unwrap();
+    assert_ne!(first.manifest, second.manifest);
+    let named = part(&second.json, "supersedes")[0]["valueIdentifier"]["value"].as_str().unwrap();
+    assert_eq!(named, first.manifest.value);
+    assert!(part(&first.json, "supersedes").is_empty());
+    assert_eq!(first.json["activity"]["coding"][0]["code"], "CREATE");
+}
+
+#[test]
+fn every_observation_is_a_target_and_r4_has_no_identifier_here() {
+    let outcome = outcome();
+    let targets = resources(&outcome, Status::Final, Wording::Full);
+    let json = provenance(&statement(&outcome, &targets)).unwrap().json;
+    assert_eq!(json["target"].as_array().unwrap().len(), 7);
+    for (target, resource) in json["target"].as_array().unwrap().iter().zip(&targets) {
+        assert_eq!(target["reference"], resource.full_url().as_str());
+    }
+    assert!(json.get("identifier").is_none());
+    assert!(!json.to_string().contains("MRN-4711"));
+}
+
+#[test]
+fn what_cannot_be_said_is_refused() {
+    let outcome = outcome();
+    let targets = resources(&outcome, Status::Final, Wording::Full);
+    let of = |change: &dyn Fn(&mut Statement<'_>)| {
+        let mut statement = statement(&outcome, &targets);
+        change(&mut statement);
+        provenance(&statement).err()
+    };
+    assert_eq!(of(&|s| s.targets = &[]), Some(ProvenanceError::NoTarget));
+    assert_eq!(of(&|s| s.version = 0), Some(ProvenanceError::NoVersion));
+    assert_eq!(of(&|s| s.recorded = Instant(i64::MAX)), Some(ProvenanceError::RecordedOutOfRange));
+    assert_eq!(of(&|s| s.recorded = Instant(-62_200_000_000_000)), Some(ProvenanceError::RecordedOutOfRange));
+    assert_eq!(of(&|s| s.recorded = Instant(0)), None);
+}
+
+#[test]
+fn a_policy_uri_has_no_character_that_a_uri_has_not() {
+    assert_eq!(policy_uri("standard/1", "ff"), "urn:isthmus:policy:standard:1:ff");
+    assert_eq!(policy_uri("a b<ü/2", "ff"), "urn:isthmus:policy:a%20b%3C%C3%BC:2:ff");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_narrative_is_well_formed_whatever_the_names_are(outcome in any_outcome()) {
+        let targets = resources(&outcome, Status::Final, Wording::Full);
+        let json = provenance(&statement(&outcome, &targets)).unwrap().json;
+        let div = json["text"]["div"].as_str().unwrap();
+        let inside = div.strip_prefix("<div xmlns=\"http://www.w3.org/1999/xhtml\"><p>").unwrap()
+            .strip_suffix("</p></div>").unwrap();
+        prop_assert!(!inside.contains(['<', '>', '"']));
+        let counts = json["extension"][0]["extension"].as_array().unwrap();
+        for count in counts.iter().filter_map(|e| e.get("valueUnsignedInt")) {
+            prop_assert!(count.as_u64().unwrap() <= 2_147_483_647);
+        }
+    }
+}

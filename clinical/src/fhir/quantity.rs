@@ -1,0 +1,69 @@
+//! A FHIR Quantity or decimal, written from decimal text.
+
+use serde_json::{Value, json};
+
+use crate::decimal::Decimal;
+
+/// UCUM's code system.
+pub(super) const UCUM: &str = "http://unitsofmeasure.org";
+
+/// Decimal places of every computed value that leaves: the guide asks for at least two for shares, and
+/// one rule for all is one rule to know when asking whether a displayed number changed.
+pub(super) const SHOWN_PLACES: usize = 2;
+
+/// The four units of the guide: UCUM code and the unit text that its patterns fix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QuantityUnit {
+    MgDl,
+    MmolL,
+    Days,
+    Percent,
+}
+
+impl QuantityUnit {
+    /// The UCUM code and the unit text.
+    pub(super) const fn code_and_text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::MgDl => ("mg/dL", "mg/dl"),
+            Self::MmolL => ("mmol/L", "mmol/l"),
+            Self::Days => ("d", "days"),
+            Self::Percent => ("%", "%"),
+        }
+    }
+}
+
+/// `value` rounded to [`SHOWN_PLACES`]; `None` where it is not finite or out of a decimal's range.
+pub(super) fn shown(value: f64) -> Option<Decimal> {
+    format!("{value:.SHOWN_PLACES$}").parse().ok()
+}
+
+/// A JSON number spelled as the decimal is.
+pub(super) fn number(value: Decimal) -> Value {
+    serde_json::from_str(&value.to_string()).expect("a decimal's spelling is a JSON number")
+}
+
+/// A Quantity with value, unit text, system and code.
+pub(super) fn quantity(value: Decimal, unit: QuantityUnit) -> Value {
+    let (code, text) = unit.code_and_text();
+    json!({ "value": number(value), "unit": text, "system": UCUM, "code": code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_zeros_survive_serialization() {
+        for text in ["64.30", "0.00", "100.00", "-0.5", "14", "18.0156"] {
+            assert_eq!(number(text.parse().unwrap()).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_decimal() {
+        assert_eq!(shown(f64::NAN), None);
+        assert_eq!(shown(f64::INFINITY), None);
+        assert_eq!(shown(1e300), None);
+        assert_eq!(shown(123.456).map(|d| d.to_string()).as_deref(), Some("123.46"));
+    }
+}

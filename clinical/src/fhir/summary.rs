@@ -1,0 +1,261 @@
+//! The Observations of one outcome, by the HL7 CGM IG 1.0.0: a panel and its six members.
+//!
+//! Invariants and numbers: six members always (the panel's `hasMember` is 6..*), so a withheld value
+//! stays a member with `dataAbsentReason`; every computed number has two decimals, and the five shares
+//! sum to 100.00; `effectivePeriod` holds dates, and its end is the last included one; `issued` is
+//! absent, so that equal outcomes are equal bytes.
+
+use serde_json::{Value, json};
+
+use super::{
+    identifier::{Identifier, Scope, SiteSecret},
+    metric::{LOINC, Metric, PROFILE_BASE, RANGES},
+    quantity::{QuantityUnit, quantity, shown},
+    subject::Subject,
+};
+use crate::{
+    decimal::Decimal,
+    outcome::{Insufficiency, Outcome},
+};
+
+/// Code system of `Observation.category`.
+pub const CATEGORY_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
+/// Code system of `Observation.dataAbsentReason`.
+pub const ABSENT_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
+
+/// The unit of the mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MeanUnit {
+    /// mg/dL, LOINC 97507-8.
+    Mass,
+    /// mmol/L, LOINC 105273-7, by the policy's factor.
+    Molar,
+}
+
+impl MeanUnit {
+    /// The metric that carries the mean in this unit.
+    pub const fn metric(self) -> Metric {
+        match self {
+            Self::Mass => Metric::MeanMass,
+            Self::Molar => Metric::MeanMolar,
+        }
+    }
+}
+
+/// The standing of a published version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The first version.
+    Final,
+    /// A later version of the same window.
+    Amended,
+}
+
+impl Status {
+    /// The FHIR code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::Amended => "amended",
+        }
+    }
+}
+
+/// How much free text goes with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wording {
+    /// The method says what was computed, and a withheld value says why in words.
+    Full,
+    /// The method is `policy <id>` and nothing else is said in words.
+    Terse,
+}
+
+/// What the Observations are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// The metrics.
+    pub outcome: &'a Outcome,
+    /// What the publication is about: [`Scope::of`] the same outcome.
+    pub scope: Scope<'a>,
+    /// The box's secret for identifiers.
+    pub secret: &'a SiteSecret,
+    /// Whom it is about.
+    pub subject: &'a Subject,
+    /// First or later version.
+    pub status: Status,
+    /// The unit of the mean.
+    pub mean: MeanUnit,
+    /// How much free text.
+    pub wording: Wording,
+}
+
+/// One Observation, ready to be checked and packed. No Debug: it may hold a patient's identifier.
+#[derive(Clone, PartialEq)]
+pub struct Resource {
+    /// Which one.
+    pub metric: Metric,
+    /// The resource.
+    pub json: Value,
+    /// Its stable identifier, also in `json`.
+    pub identifier: Identifier,
+}
+
+impl Resource {
+    /// The `urn:uuid:` that other resources of the same outcome refer to.
+    pub fn full_url(&self) -> String {
+        self.identifier.full_url()
+    }
+
+    /// The search of a conditional create: `identifier=system|value`.
+    pub fn if_none_exist(&self) -> String {
+        format!("identifier={}", self.identifier.token())
+    }
+}
+
+/// What an Observation holds besides its frame.
+enum Content {
+    Value(Value),
+    Absent { code: &'static str, text: String },
+    Components(Vec<Value>),
+    Members(Vec<Value>),
+}
+
+/// The panel, then its six members: mean, times in ranges, GMI, CV, days of wear, sensor active.
+pub fn observations(summary: &Summary<'_>) -> Vec<Resource> {
+    let members = [
+        summary.mean.metric(),
+        Metric::TimesInRanges,
+        Metric::Gmi,
+        Metric::Cv,
+        Metric::DaysOfWear,
+        Metric::SensorActive,
+    ];
+    std::iter::once(Metric::Summary)
+        .chain(members)
+        .map(|metric| observation(summary, metric, content(summary, metric, &members)))
+        .collect()
+}
+
+fn observation(summary: &Summary<'_>, metric: Metric, content: Content) -> Resource {
+    let identifier = summary.scope.outcome(summary.secret, metric);
+    let mut json = json!({
+        "resourceType": "Observation",
+        "identifier": [identifier.to_json()],
+        "status": summary.status.code(),
+        "category": [{ "coding": [{ "system": CATEGORY_SYSTEM, "code": "laboratory" }] }],
+        "code": { "coding": [{ "system": LOINC, "code": metric.loinc() }], "text": metric.title() },
+        "subject": summary.subject.to_json(),
+        "effectivePeriod": { "start": summary.scope.first_date, "end": summary.scope.last_date },
+        "method": { "text": method(summary, metric) },
+    });
+    let claims_profile = !(matches!(content, Content::Absent { .. }) && metric.profile_demands_value());
+    if claims_profile {
+        json["meta"] = json!({ "profile": [format!("{PROFILE_BASE}{}", metric.profile())] });
+    }
+    match content {
+        Content::Value(value) => json["valueQuantity"] = value,
+        Content::Components(components) => json["component"] = Value::Array(components),
+        Content::Members(members) => json["hasMember"] = Value::Array(members),
+        Content::Absent { code, text } => {
+            json["dataAbsentReason"] = json!({ "coding": [{ "system": ABSENT_SYSTEM, "code": code }] });
+            if summary.wording == Wording::Full {
+                json["dataAbsentReason"]["text"] = text.into();
+            }
+        }
+    }
+    Resource { metric, json, identifier }
+}
+
+fn content(summary: &Summary<'_>, metric: Metric, members: &[Metric]) -> Content {
+    let outcome = summary.outcome;
+    match metric {
+        Metric::Summary => Content::Members(
+            members
+                .iter()
+                .map(|&member| json!({ "reference": summary.scope.outcome(summary.secret, member).full_url() }))
+                .collect(),
+        ),
+        Metric::MeanMass => number(outcome.mean_mg_dl, QuantityUnit::MgDl),
+        Metric::MeanMolar => {
+            let factor = outcome.policy.factor_e4 as f64 / 10_000.0;
+            number(outcome.mean_mg_dl / factor, QuantityUnit::MmolL)
+        }
+        Metric::TimesInRanges => Content::Components(components(outcome)),
+        Metric::Gmi => match outcome.gmi_pct {
+            Some(gmi) => number(gmi, QuantityUnit::Percent),
+            None => Content::Absent { code: "not-performed", text: withheld(&outcome.insufficient) },
+        },
+        Metric::Cv => match outcome.cv_pct {
+            Some(cv) => number(cv, QuantityUnit::Percent),
+            None => Content::Absent {
+                code: "not-applicable",
+                text: "One reading has no standard deviation".to_owned(),
+            },
+        },
+        Metric::DaysOfWear => {
+            let days = Decimal::new(i64::from(outcome.days_of_wear), 0).unwrap_or(Decimal::whole(0));
+            Content::Value(quantity(days, QuantityUnit::Days))
+        }
+        Metric::SensorActive => number(outcome.active_window_pct, QuantityUnit::Percent),
+    }
+}
+
+/// A rounded quantity; a value that is no number is said to be none rather than written as one.
+fn number(value: f64, unit: QuantityUnit) -> Content {
+    match shown(value) {
+        Some(value) => Content::Value(quantity(value, unit)),
+        None => Content::Absent { code: "not-a-number", text: "The computation gave no number".to_owned() },
+    }
+}
+
+/// The five shares, in hundredths of a per cent as [`Outcome::shown_shares`] rounds them.
+fn components(outcome: &Outcome) -> Vec<Value> {
+    RANGES
+        .iter()
+        .zip(outcome.shown_shares())
+        .map(|((code, title), hundredths)| {
+            let share = Decimal::new(i64::from(hundredths), 2).unwrap_or(Decimal::whole(0));
+            json!({
+                "code": { "coding": [{ "system": LOINC, "code": code }], "text": title },
+                "valueQuantity": quantity(share, QuantityUnit::Percent),
+            })
+        })
+        .collect()
+}
+
+/// Why GMI is withheld, in words.
+fn withheld(reasons: &[Insufficiency]) -> String {
+    let words: Vec<&str> = reasons
+        .iter()
+        .map(|reason| match reason {
+            Insufficiency::TooFewDays => "the period has too few days",
+            Insufficiency::TooLittleWear => "too little of the period has readings",
+        })
+        .collect();
+    if words.is_empty() { "Withheld".to_owned() } else { format!("Withheld: {}", words.join(" and ")) }
+}
+
+fn method(summary: &Summary<'_>, metric: Metric) -> String {
+    let policy = summary.scope.policy;
+    if summary.wording == Wording::Terse {
+        return format!("policy {policy}");
+    }
+    let computed = match metric {
+        Metric::Summary => "CGM metrics of whole local days, without interpolation",
+        Metric::MeanMass => "arithmetic mean, each reading weighing its sensor interval",
+        Metric::MeanMolar => "arithmetic mean in mg/dL, converted once by the policy's factor",
+        Metric::TimesInRanges => {
+            "share of the minutes with readings, each reading classified in the unit it was received in; \
+             rounded by largest remainder"
+        }
+        Metric::Gmi => "3.31 + 0.02392 x mean in mg/dL, from the unrounded mean",
+        Metric::Cv => "100 x standard deviation (n-1) / mean",
+        Metric::DaysOfWear => "local days with at least one counted reading",
+        Metric::SensorActive => "minutes with readings as a share of the whole period",
+    };
+    format!("Isthmus policy {policy}: {computed}")
+}
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;
