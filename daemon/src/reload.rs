@@ -1,0 +1,129 @@
+//! Hot reload: a changed `isthmus.toml` or `sites.d/` becomes a new generation, or changes nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use notify::{RecursiveMode, Watcher};
+use outbox::{AuditEntry, Writer};
+use tokio::sync::mpsc;
+
+use crate::{
+    conditions::{Board, Kind},
+    config,
+    drain::Draining,
+    generation::{Current, Generation, Switch},
+    telemetry::Metric,
+    time,
+};
+
+/// Changes of a save come in bursts; the reload follows when they have been over for so long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Watches the configuration and reloads it.
+pub struct Reload {
+    /// `isthmus.toml`.
+    pub path: PathBuf,
+    /// Folder of systemd credentials, where there is one.
+    pub credentials: Option<PathBuf>,
+    /// Puts generations in force.
+    pub switch: Switch,
+    /// The one in force.
+    pub current: Current,
+    /// Where a faulty configuration is told.
+    pub conditions: Board,
+    /// For the audit log.
+    pub writer: Writer,
+}
+
+impl Reload {
+    /// Runs until the drain begins. SIGHUP reloads too.
+    pub async fn run(self, mut draining: Draining) {
+        let (changed, mut changes) = mpsc::channel(1);
+        let watcher = watch(&self.path, changed);
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "changes of the configuration are not noticed by themselves; send SIGHUP");
+        }
+        let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+        let Ok(mut hangup) = hangup else { return };
+        loop {
+            tokio::select! {
+                Some(()) = changes.recv() => {}
+                Some(()) = hangup.recv() => {}
+                () = draining.begun() => return,
+            }
+            tokio::time::sleep(QUIET).await;
+            while changes.try_recv().is_ok() {}
+            self.reload().await;
+        }
+    }
+
+    async fn reload(&self) {
+        let old = self.current.get();
+        let (path, credentials) = (self.path.clone(), self.credentials.clone());
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path, credentials.as_deref())).await;
+        let config = match loaded {
+            Ok(Ok(config)) => config,
+            Ok(Err(faults)) => return self.reject(&faults.to_string()),
+            Err(error) => return self.reject(&error.to_string()),
+        };
+        if config.fingerprint == old.config.fingerprint {
+            self.conditions.clear(Kind::ConfigRejected, "");
+            return;
+        }
+        let restart = config::needs_restart(&old.config, &config);
+        let fingerprint = config.fingerprint.clone();
+        let generation = match Generation::compile(old.number + 1, config, time::now_ms()) {
+            Ok(generation) => generation,
+            Err(error) => return self.reject(&error.to_string()),
+        };
+        self.conditions.clear(Kind::ConfigRejected, "");
+        if restart.is_empty() {
+            self.conditions.clear(Kind::RestartNeeded, "");
+        } else {
+            let detail = format!("changed, in force after a restart: {}", restart.join(", "));
+            self.conditions.raise(Kind::RestartNeeded, "", detail, time::now_ms());
+        }
+        let number = generation.number;
+        self.switch.put(generation);
+        Metric::ConfigGeneration.set(number as f64, &[]);
+        tracing::info!(generation = number, %fingerprint, "configuration reloaded");
+        let entry = AuditEntry {
+            actor: "isthmus".to_owned(),
+            action: "configuration reloaded".to_owned(),
+            object: format!("generation {number}"),
+            detail: format!("sha256 {fingerprint}"),
+            at: time::now_ms(),
+        };
+        if let Err(error) = self.writer.audit(vec![entry]).await {
+            tracing::warn!(%error, "the reload could not be written to the audit log");
+        }
+    }
+
+    fn reject(&self, faults: &str) {
+        Metric::ConfigRejected.add(1, &[]);
+        let detail = format!("the configuration before it stays in force:\n{faults}");
+        self.conditions.raise(Kind::ConfigRejected, "", detail, time::now_ms());
+    }
+}
+
+/// Watches the folder of `path` and its `sites.d`: editors replace files, so folders are what lasts.
+fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // A full channel means that a reload is coming anyway.
+            let _coming = changed.try_send(());
+        }
+    })?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+    let sites = folder.join("sites.d");
+    if sites.is_dir() {
+        watcher.watch(&sites, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
