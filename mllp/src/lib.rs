@@ -17,8 +17,16 @@
 //! Sources: HL7 v2.5.1 and v2.9 chapters 2 and 2A (delimiters, escapes, MSH, MSA, ERR, tables 0008, 0211
 //! and 0357); "Transport Specification: MLLP, Release 1" (the block format).
 
+pub mod charset;
 pub mod codec;
+pub mod envelope;
+pub mod escape;
 pub mod frame;
+pub mod segments;
+pub mod separators;
 
 pub use codec::Codec;
+pub use envelope::{Envelope, EnvelopeFault};
 pub use frame::{Deframer, Event, Limits};
+pub use segments::segments;
+pub use separators::Separators;
