@@ -17,6 +17,8 @@
 //! Sources: HL7 v2.5.1 and v2.9 chapters 2 and 2A (delimiters, escapes, MSH, MSA, ERR, tables 0008, 0211
 //! and 0357); "Transport Specification: MLLP, Release 1" (the block format).
 
+pub mod ack;
+pub mod answer;
 pub mod charset;
 pub mod codec;
 pub mod envelope;
@@ -25,6 +27,8 @@ pub mod frame;
 pub mod segments;
 pub mod separators;
 
+pub use ack::{Ack, AckCode, AckFault};
+pub use answer::Answer;
 pub use codec::Codec;
 pub use envelope::{Envelope, EnvelopeFault};
 pub use frame::{Deframer, Event, Limits};
