@@ -20,6 +20,7 @@
 pub mod ack;
 pub mod answer;
 pub mod charset;
+pub mod client;
 pub mod codec;
 pub mod envelope;
 pub mod escape;
@@ -29,6 +30,7 @@ pub mod separators;
 
 pub use ack::{Ack, AckCode, AckFault};
 pub use answer::Answer;
+pub use client::{Client, ClientError};
 pub use codec::Codec;
 pub use envelope::{Envelope, EnvelopeFault};
 pub use frame::{Deframer, Event, Limits};
