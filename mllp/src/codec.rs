@@ -40,6 +40,11 @@ impl Codec {
     pub fn in_frame(&self) -> bool {
         self.deframer.in_frame()
     }
+
+    /// Junk seen and not yet reported, in bytes.
+    pub fn pending_junk_bytes(&self) -> usize {
+        self.deframer.pending_junk_bytes()
+    }
 }
 
 impl Decoder for Codec {

@@ -7,7 +7,8 @@
 //! - The events depend on the bytes alone, not on how they were cut into reads.
 //! - Every byte is looked at a bounded number of times (the position of the search is remembered), so a
 //!   peer that sends one byte at a time costs no more than linear work.
-//! - A payload is a slice of the read buffer: nothing is copied.
+//! - A payload is a slice of the read buffer: nothing is copied. (Whoever keeps a payload keeps that
+//!   buffer; copy a small part that is kept for long.)
 //! - A payload is delivered only after its own `FS CR`, and never with a `VT` inside.
 //!
 //! Story: between frames everything up to the next VT is junk (an LF or NUL from a sloppy sender, or an
@@ -38,6 +39,10 @@ pub const JUNK_REPORT_BYTES: usize = 64 * 1024;
 /// How much of an overlong frame is handed back, so that its MSH can be read for the AR: far longer than
 /// any MSH segment seen (the longest in the public corpus is under 600 bytes).
 pub const OVERLONG_HEAD_BYTES: usize = 4 * 1024;
+
+/// After a payload longer than this the rest of the buffer moves to a fresh one, so that a connection that
+/// once carried a document does not hold its room for good, nor does a small message that follows it.
+const RELEASE_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// What the deframer tolerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +161,12 @@ impl Deframer {
         matches!(self.state, State::Inside { .. })
     }
 
+    /// Junk seen and not yet reported: at most [`JUNK_REPORT_BYTES`]. A peer that stays silent after it
+    /// speaks another protocol.
+    pub fn pending_junk_bytes(&self) -> usize {
+        self.junk_bytes
+    }
+
     /// Takes the next event from the front of `buf`, or `None` when more bytes are needed.
     ///
     /// Between calls the caller may only append to `buf`. Call until `None`, then read again.
@@ -237,6 +248,7 @@ impl Deframer {
             let next = buf.get(at + 1).copied();
             if buf[at] == VT {
                 buf.advance(at + 1);
+                release_room(buf, at);
                 self.state = State::Inside { scanned: 0 };
                 return Ok(Some(Event::Cut { bytes: at }));
             }
@@ -254,6 +266,7 @@ impl Deframer {
     fn deliver(&mut self, buf: &mut BytesMut, payload_bytes: usize, has_cr: bool) -> Event {
         let payload = buf.split_to(payload_bytes).freeze();
         buf.advance(if has_cr { 2 } else { 1 });
+        release_room(buf, payload_bytes);
         self.state = State::Between { swallow_cr: !has_cr };
         if payload.is_empty() { Event::Empty } else { Event::Message(payload) }
     }
@@ -264,6 +277,14 @@ impl Deframer {
         *buf = BytesMut::new();
         self.state = State::Failed;
         FrameTooLong { limit_bytes: self.limits.max_frame_bytes, head }
+    }
+}
+
+/// See [`RELEASE_BUFFER_BYTES`]. What is copied is what was read past a payload of `taken_bytes`.
+fn release_room(buf: &mut BytesMut, taken_bytes: usize) {
+    // The second half keeps the work linear for a caller that hands in many frames at once.
+    if taken_bytes > RELEASE_BUFFER_BYTES && buf.len() <= taken_bytes {
+        *buf = BytesMut::from(&buf[..]);
     }
 }
 

@@ -3,7 +3,8 @@
 //! Invariants
 //! - It knows bytes. What is absent: the store, TLS, FHIR, configuration, logging, any clock but the
 //!   client's time-out, and any meaning of a segment other than MSH, MSA and ERR.
-//! - No input panics, and no input makes it hold more than the frame limit plus one read.
+//! - No input panics, and no input makes a connection hold more than one frame at its limit and what one
+//!   read brought besides (a growing buffer may reserve twice that).
 //! - A cut or truncated frame is told to the caller and never delivered.
 //! - What it keeps private: `Debug` and every error name sizes and places, never field contents, since a
 //!   message holds patient data from its first byte to its last.

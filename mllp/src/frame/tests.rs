@@ -159,6 +159,33 @@ fn a_payload_is_a_slice_of_the_read_buffer() {
 }
 
 #[test]
+fn a_field_of_a_megabyte_arrives_whole() {
+    let payload = [b"MSH|^~\\&|\rOBX|1|ED|||", &vec![b'A'; 1 << 20][..], b"\r"].concat();
+    let mut wire = BytesMut::new();
+    encode(&payload, &mut wire).unwrap();
+    assert_eq!(deframe(Limits::default(), wire.chunks(1460)).unwrap(), [Event::Message(payload.into())]);
+}
+
+#[test]
+fn the_room_of_a_long_frame_is_given_back_and_what_follows_is_kept() {
+    let long = vec![b'x'; RELEASE_BUFFER_BYTES + 1];
+    for end in [&b"\x1C\r\x0B"[..], b"\x0B"] {
+        let mut buf = BytesMut::from(&[b"\x0B", &long[..], end, b"next\x1C\r"].concat()[..]);
+        let mut deframer = Deframer::new(Limits::default());
+        deframer.next_event(&mut buf).unwrap();
+        assert!(buf.capacity() < 1024, "{}", buf.capacity());
+        assert_eq!(deframer.next_event(&mut buf), Ok(Some(message(b"next"))));
+    }
+}
+
+#[test]
+fn junk_that_waits_to_be_reported_can_be_seen() {
+    let mut deframer = Deframer::new(Limits::default());
+    assert_eq!(deframer.next_event(&mut BytesMut::from(&b"GET /"[..])), Ok(None));
+    assert_eq!(deframer.pending_junk_bytes(), 5);
+}
+
+#[test]
 fn the_work_is_linear_however_the_input_is_cut() {
     // 20,000 bytes a byte at a time: a deframer that searched again from the start at each read would
     // look at 200 million. Once per byte, and once more per read for the search that comes back empty.
