@@ -154,6 +154,12 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_replaced_and_told() {
         assert_eq!(decode(b"a\xFCb", Some("ASCII"), Charset::UTF_8), Ok((Cow::Borrowed("a\u{FFFD}b"), true)));
+        let utf_8_called_ascii = decode("ü".as_bytes(), Some("ASCII"), Charset::UTF_8);
+        assert_eq!(
+            utf_8_called_ascii,
+            Ok((Cow::Borrowed("\u{FFFD}\u{FFFD}"), true)),
+            "declared wins over a guess"
+        );
         assert_eq!(decode(b"a\xFCb", Some("UTF-8"), Charset::ASCII), Ok((Cow::Borrowed("a\u{FFFD}b"), true)));
     }
 
