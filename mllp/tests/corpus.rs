@@ -1,0 +1,76 @@
+//! Public HL7 v2 messages, where this machine has them: the scanner and the splitter lose nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "the lints spare test functions only, not what they share"
+)]
+
+use std::{fs, path::PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use mllp::{Deframer, Envelope, EnvelopeFault, Event, Limits, frame, segments};
+
+/// The messages beside the repository, or beside the folder of its worktrees.
+fn corpus() -> Option<Vec<(String, Vec<u8>)>> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["../../shared/data/hl7", "../../../shared/data/hl7"].map(|relative| root.join(relative));
+    let Some(folder) = folders.iter().find(|folder| folder.is_dir()) else {
+        println!("skipped: no ../shared/data");
+        return None;
+    };
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let messages = files.filter(|path| path.extension().is_some_and(|kind| kind == "hl7"));
+    Some(messages.map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect())
+}
+
+/// The message with each of its line ends replaced.
+fn with_terminator(message: &[u8], terminator: &[u8]) -> Vec<u8> {
+    segments(message).flat_map(|segment| [segment, terminator].concat()).collect()
+}
+
+#[test]
+fn segments_seen_are_the_non_blank_lines_of_every_message() {
+    for (name, bytes) in corpus().into_iter().flatten() {
+        let text = String::from_utf8_lossy(&bytes).replace('\r', "\n");
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines > 0, "{name}");
+        assert_eq!(segments(&bytes).count(), lines, "{name}");
+        for terminator in [&b"\r"[..], b"\n", b"\r\n", b"\r\r"] {
+            assert_eq!(segments(&with_terminator(&bytes, terminator)).count(), lines, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_envelope_of_every_message_scans_or_names_a_fault_that_is_there() {
+    for (name, bytes) in corpus().into_iter().flatten() {
+        let msh = String::from_utf8_lossy(&bytes).lines().next().unwrap().to_owned();
+        let fields: Vec<_> = msh.split(['|', '\r']).collect();
+        let sent = |number: usize| fields.get(number - 1).copied().unwrap_or_default();
+        match Envelope::scan(&Bytes::from(bytes)) {
+            Ok(envelope) => {
+                assert_eq!(envelope.control_id(), sent(10).as_bytes(), "{name}");
+                assert_eq!(envelope.message_code(), sent(9).split('^').next().unwrap().as_bytes(), "{name}");
+                assert_eq!(envelope.field(12), sent(12).as_bytes(), "{name}");
+            }
+            Err(EnvelopeFault::BadDelimiters(Some(readable))) => {
+                assert_eq!(sent(2), "&&&&", "{name}");
+                assert_eq!(readable.control_id(), sent(10).as_bytes(), "{name}");
+            }
+            Err(EnvelopeFault::NoControlId(_)) => assert_eq!(sent(10).trim(), "", "{name}"),
+            Err(EnvelopeFault::NoType(_)) => assert_eq!(sent(9).trim(), "", "{name}"),
+            Err(fault) => panic!("{name}: {fault}"),
+        }
+    }
+}
+
+#[test]
+fn every_message_survives_a_frame() {
+    for (name, bytes) in corpus().into_iter().flatten() {
+        let mut wire = BytesMut::new();
+        frame::encode(&bytes, &mut wire).unwrap();
+        let event = Deframer::new(Limits::default()).next_event(&mut wire).unwrap();
+        assert_eq!(event, Some(Event::Message(Bytes::from(bytes))), "{name}");
+    }
+}
