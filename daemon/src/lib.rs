@@ -1,8 +1,28 @@
 //! The daemon: what stands between the hospital's network and the outside.
 //!
-//! `broker`, `mode` and `verdict` decide and know no I/O; everything else waits for something and
-//! hands it to them.
+//! `broker`, `mode`, `verdict`, `clock` and `delivery::backoff` decide and know no I/O; everything else
+//! waits for something and hands it to them. `app` is the table of contents.
 
+pub mod admin;
+pub mod app;
 pub mod broker;
+pub mod cli;
+pub mod clock;
+pub mod conditions;
+pub mod config;
+pub mod delivery;
+pub mod destination;
+pub mod drain;
+pub mod generation;
+pub mod intake;
+pub mod listener;
 pub mod mode;
+pub mod observations;
+pub mod pipeline;
+pub mod reload;
+pub mod session;
+pub mod status;
+pub mod telemetry;
+pub mod time;
+pub mod tls;
 pub mod verdict;

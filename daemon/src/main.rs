@@ -1,2 +1,7 @@
-//! isthmus
-fn main() {}
+//! `isthmus`, the program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    isthmus::cli::main()
+}

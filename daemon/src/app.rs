@@ -1,0 +1,351 @@
+//! The daemon from start to stop. Reads like a table of contents: configuration, store, memory of what
+//! was, health, listeners, pipeline, deliverers; then the wait; then the drain.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clinical::fhir::identifier::SiteSecret;
+use outbox::{AuditEntry, Key, Store, StoreOptions};
+use rand::RngExt;
+use tokio::{signal::unix, sync::watch, task::JoinSet};
+
+use crate::{
+    admin,
+    conditions::{Board, Kind},
+    config::{self, Config, Faults},
+    delivery::Deliverer,
+    drain::{DRAIN_DEADLINE, Drain, Draining},
+    generation::{Current, Generation},
+    intake::Intake,
+    listener::Listener,
+    mode::Mode,
+    observations::Observations,
+    pipeline::{MARK, Pipeline, Wake},
+    reload::Reload,
+    status::{Listening, Status},
+    telemetry::{self, Metric, Ready},
+    time,
+};
+
+/// Gauges that are read from the store are renewed so often.
+const EXPORT_EVERY: Duration = Duration::from_secs(5);
+/// Name of the box's secret in the store.
+const SECRET: &str = "box-secret";
+/// Name of the box's id in the store.
+const BOX_ID: &str = "box-id";
+/// Name of the first day in the store.
+const WENT_LIVE: &str = "went-live";
+
+/// Why the daemon could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration is faulty; every fault is told.
+    #[error("{0}")]
+    Config(#[from] Faults),
+    /// The configuration cannot be put in force.
+    #[error("{0}")]
+    Generation(#[from] crate::generation::GenerationError),
+    /// The store key cannot be read.
+    #[error("{0}")]
+    Key(#[from] outbox::KeyError),
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Open(#[from] outbox::OpenError),
+    /// The store cannot be used.
+    #[error("store: {0}")]
+    Write(#[from] outbox::WriteError),
+    /// The store cannot be read.
+    #[error("store: {0}")]
+    Read(#[from] outbox::ReadError),
+    /// Health and metrics cannot be served.
+    #[error("{0}")]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// The admin socket cannot be served.
+    #[error("{0}")]
+    Admin(#[from] admin::AdminError),
+    /// A listener cannot be opened.
+    #[error("{0}")]
+    Listen(#[from] crate::listener::ListenError),
+    /// The data folder cannot be made, or a signal not be waited for.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl AppError {
+    /// Whether the fault is in the configuration (exit code 78) or elsewhere (1).
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Generation(_) | Self::Key(_))
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`AppError`] where it cannot start; nothing is bound then that outlives the call.
+pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppError> {
+    let config = config::load(path, credentials.as_deref())?;
+    let prometheus = telemetry::install_metrics()?;
+    let generation = Generation::compile(1, config, time::now_ms())?;
+    let store = open_store(&generation.config)?;
+    let known = Known::of(&store).await?;
+    let (switch, current) = Current::start(generation);
+    let (conditions, observations, ready) = (Board::default(), Observations::default(), Ready::default());
+    recall(&store, &observations, &conditions)?;
+
+    let config = current.get().config.main.clone();
+    let health = telemetry::serve_health(config.admin.listen, ready.clone(), prometheus)?;
+    let socket = admin::bind(&config.admin.socket).await?;
+    let mut listeners = Vec::new();
+    for settings in &config.mllp {
+        listeners.push(Listener::open(settings.clone()).await?);
+    }
+    let listening = listening(&config.mllp, &listeners);
+    tracing::info!(%health, listeners = ?listening, "isthmus {} is up", env!("CARGO_PKG_VERSION"));
+
+    let (drain, draining) = Drain::new();
+    let (wake, woken) = Wake::new();
+    let (queued, queue) = watch::channel(0);
+    let status = Status {
+        current: current.clone(),
+        observations: observations.clone(),
+        conditions: conditions.clone(),
+        readers: store.readers(),
+        ready: ready.clone(),
+        started: time::now_ms(),
+        listeners: listening,
+    };
+    let mut tasks = JoinSet::new();
+    let answering = status.clone();
+    tasks.spawn(admin::serve(socket, Arc::new(move |request| match request {
+        admin::Request::Status => answering.document(),
+    }), draining.clone()));
+    tasks.spawn(export(status, draining.clone()));
+    tasks.spawn(
+        Reload {
+            path: path.to_owned(),
+            credentials,
+            switch,
+            current: current.clone(),
+            conditions: conditions.clone(),
+            writer: store.writer(),
+        }
+        .run(draining.clone()),
+    );
+    let supervisor = Supervisor {
+        store: (store.writer(), store.readers()),
+        current: current.clone(),
+        observations: observations.clone(),
+        conditions: conditions.clone(),
+        queue,
+        draining: draining.clone(),
+    };
+    tasks.spawn(supervisor.run());
+    let mut intakes = JoinSet::new();
+    for listener in listeners {
+        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone());
+        intakes.spawn(listener.serve(intake, draining.clone()));
+    }
+    let pipeline = Pipeline {
+        writer: store.writer(),
+        readers: store.readers(),
+        current,
+        observations,
+        conditions: conditions.clone(),
+        queued,
+        secret: SiteSecret::new(known.secret),
+        box_id: known.box_id,
+        went_live: known.went_live,
+        known: HashMap::new(),
+        marks: HashMap::new(),
+    };
+    let (stop, mark) = (draining.clone(), known.high_water_ms);
+    let pipeline = std::thread::Builder::new()
+        .name("pipeline".to_owned())
+        .spawn(move || pipeline.run(&woken, &stop, mark))
+        .map_err(|source| AppError::Io { what: "pipeline thread".to_owned(), source })?;
+    ready.set(true);
+    wake.wake();
+
+    until_told_to_stop().await?;
+    tracing::info!("stopping: intake first, then what is in flight");
+    ready.set(false);
+    drain.begin();
+    wake.wake();
+    finish(intakes, tasks, pipeline).await;
+    store.close();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the store remembers of the box.
+struct Known {
+    secret: [u8; 32],
+    box_id: String,
+    went_live: String,
+    high_water_ms: i64,
+}
+
+impl Known {
+    async fn of(store: &Store) -> Result<Self, AppError> {
+        let writer = store.writer();
+        let fresh: [u8; 32] = rand::rng().random();
+        let secret = writer.meta_or(SECRET, fresh.to_vec()).await?;
+        let id = format!("box-{:012x}", rand::rng().random::<u64>() >> 16);
+        let box_id = writer.meta_or(BOX_ID, id.into_bytes()).await?;
+        let today = time::rfc3339(time::now_ms())[..10].to_owned();
+        let went_live = writer.meta_or(WENT_LIVE, today.into_bytes()).await?;
+        let mark = store.readers().with(|reader| reader.meta(MARK))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Self {
+            secret: secret.try_into().unwrap_or(fresh),
+            box_id: text(box_id),
+            went_live: text(went_live),
+            high_water_ms: mark.and_then(|mark| mark.try_into().ok()).map_or(0, i64::from_be_bytes),
+        })
+    }
+}
+
+fn open_store(config: &Config) -> Result<Store, AppError> {
+    let dir = &config.main.data_dir;
+    std::fs::create_dir_all(dir)
+        .map_err(|source| AppError::Io { what: format!("data_dir {}", dir.display()), source })?;
+    let (key, warning) = Key::from_file(&config.main.store.key_file)?;
+    if let Some(warning) = warning {
+        tracing::warn!(%warning, "store key");
+    }
+    Ok(Store::open(dir, key, StoreOptions::default(), time::now_ms())?)
+}
+
+/// Takes over the modes that were in force when the daemon stopped.
+fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
+    for mode in store.readers().with(|reader| reader.modes())? {
+        if mode.mode == Mode::ReadOnly.word() && !mode.capability.contains(':') {
+            let detail = format!("{}; writes are deferred and one is tried from time to time", mode.cause);
+            conditions.raise(Kind::ReadOnly, &mode.destination, detail, mode.since);
+            observations.recall_read_only(&mode.destination, &mode.capability, mode.since, mode.cause);
+        }
+    }
+    Ok(())
+}
+
+fn listening(settings: &[config::MllpListener], listeners: &[Listener]) -> Vec<Listening> {
+    let both = settings.iter().zip(listeners);
+    both.map(|(settings, listener)| Listening {
+        name: settings.name.clone(),
+        address: listener.address().to_string(),
+        plain: settings.tls.is_none(),
+    })
+    .collect()
+}
+
+async fn export(status: Status, mut draining: Draining) {
+    loop {
+        let status = status.clone();
+        // Counting reads the disk: not on the runtime's own threads.
+        let _joined = tokio::task::spawn_blocking(move || status.export()).await;
+        tokio::select! {
+            () = tokio::time::sleep(EXPORT_EVERY) => {}
+            () = draining.begun() => return,
+        }
+    }
+}
+
+async fn until_told_to_stop() -> Result<(), AppError> {
+    let refused = |source| AppError::Io { what: "signals".to_owned(), source };
+    let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(refused)?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt()).map_err(refused)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Waits for everything to end, within one deadline, and names what did not.
+async fn finish(mut intakes: JoinSet<()>, mut tasks: JoinSet<()>, pipeline: std::thread::JoinHandle<()>) {
+    let deadline = tokio::time::Instant::now() + DRAIN_DEADLINE;
+    let all = |mut set: JoinSet<()>| async move { while set.join_next().await.is_some() {} };
+    if tokio::time::timeout_at(deadline, all(std::mem::take(&mut intakes))).await.is_err() {
+        tracing::warn!("connections were cut: they did not finish in time");
+    }
+    let ended = tokio::task::spawn_blocking(move || pipeline.join().is_ok());
+    if !matches!(tokio::time::timeout_at(deadline, ended).await, Ok(Ok(true))) {
+        tracing::warn!("the pipeline did not finish in time; it goes on from the store at the next start");
+    }
+    if tokio::time::timeout_at(deadline, all(std::mem::take(&mut tasks))).await.is_err() {
+        tracing::warn!("deliveries did not finish in time; they are reconciled at the next start");
+    }
+}
+
+/// Keeps one deliverer for every destination that the configuration names.
+struct Supervisor {
+    store: (outbox::Writer, outbox::Readers),
+    current: Current,
+    observations: Observations,
+    conditions: Board,
+    queue: watch::Receiver<u64>,
+    draining: Draining,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        let mut deliverers: JoinSet<String> = JoinSet::new();
+        let mut running = std::collections::BTreeSet::new();
+        loop {
+            for destination in self.current.get().destinations() {
+                if running.insert(destination.id.clone()) {
+                    let deliverer = self.deliverer(&destination.id);
+                    let id = destination.id.clone();
+                    deliverers.spawn(async move {
+                        deliverer.run().await;
+                        id
+                    });
+                }
+            }
+            tokio::select! {
+                () = self.current.changed() => {}
+                Some(Ok(id)) = deliverers.join_next() => { running.remove(&id); }
+                () = self.draining.begun() => break,
+            }
+        }
+        while deliverers.join_next().await.is_some() {}
+    }
+
+    fn deliverer(&self, id: &str) -> Deliverer {
+        Deliverer {
+            id: id.to_owned(),
+            writer: self.store.0.clone(),
+            readers: self.store.1.clone(),
+            current: self.current.clone(),
+            observations: self.observations.clone(),
+            conditions: self.conditions.clone(),
+            queued: self.queue.clone(),
+            draining: self.draining.clone(),
+        }
+    }
+}
+
+/// An entry of the audit log for what the daemon itself did.
+pub fn audited(action: &str, object: &str, detail: String) -> AuditEntry {
+    AuditEntry {
+        actor: "isthmus".to_owned(),
+        action: action.to_owned(),
+        object: object.to_owned(),
+        detail,
+        at: time::now_ms(),
+    }
+}
+
+/// Shows the generation in force.
+pub fn show_generation(number: u64) {
+    Metric::ConfigGeneration.set(number as f64, &[]);
+}

@@ -1,0 +1,42 @@
+//! `isthmus check`: every fault of the configuration at once.
+
+use std::process::ExitCode;
+
+use super::{BAD_CONFIGURATION, ConfigArg, credentials, failed};
+use crate::{config, generation::Generation};
+
+/// Arguments of `isthmus check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print the faults as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks, prints, and answers 0 or 78.
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to people")]
+pub fn run(args: &Args) -> ExitCode {
+    let config = match config::load(&args.config.config, credentials().as_deref()) {
+        Ok(config) => config,
+        Err(faults) => {
+            if args.json {
+                println!("{}", faults.to_json());
+            } else {
+                eprintln!("{faults}");
+            }
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    let (sites, listeners) = (config.sites.len(), config.main.mllp.len());
+    if let Err(error) = Generation::compile(1, config, 0) {
+        return failed(&error, BAD_CONFIGURATION);
+    }
+    if args.json {
+        println!("[]");
+    } else {
+        println!("good: {} ({listeners} MLLP, {sites} sites)", args.config.config.display());
+    }
+    ExitCode::SUCCESS
+}

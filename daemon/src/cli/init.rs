@@ -1,0 +1,26 @@
+//! `isthmus init`: keys and a first configuration.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{FAILED, failed};
+use crate::config::{self, Answers};
+
+/// Arguments of `isthmus init`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where the configuration goes.
+    #[arg(long, value_name = "DIR", default_value = "/etc/isthmus")]
+    dir: PathBuf,
+}
+
+/// Writes what is missing, overwrites nothing, and prints the next step.
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+pub fn run(args: &Args) -> ExitCode {
+    match config::init(&args.dir, &Answers::default()) {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error, FAILED),
+    }
+}

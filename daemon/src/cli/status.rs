@@ -1,0 +1,100 @@
+//! `isthmus status`: what the running daemon does, for people or as JSON.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::{BAD_CONFIGURATION, ConfigArg, FAILED, credentials, failed, runtime};
+use crate::{
+    admin::{self, Request},
+    config,
+};
+
+/// Arguments of `isthmus status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print the whole document as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the daemon and prints.
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+pub fn run(args: &Args) -> ExitCode {
+    let config = match config::load(&args.config.config, credentials().as_deref()) {
+        Ok(config) => config,
+        Err(faults) => return failed(&faults, BAD_CONFIGURATION),
+    };
+    let asked = runtime()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            runtime
+                .block_on(admin::ask(&config.main.admin.socket, &Request::Status))
+                .map_err(|error| error.to_string())
+        });
+    match asked {
+        Ok(document) if args.json => println!("{document:#}"),
+        Ok(document) => print!("{}", for_people(&document)),
+        Err(error) => return failed(&error, FAILED),
+    }
+    ExitCode::SUCCESS
+}
+
+/// The document in plain words.
+fn for_people(document: &Value) -> String {
+    use std::fmt::Write;
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "isthmus {}, up since {}, {}",
+        text(&document["version"]),
+        text(&document["started"]),
+        if document["ready"] == true { "taking messages in" } else { "NOT taking messages in" }
+    );
+    for listener in document["listeners"].as_array().into_iter().flatten() {
+        let plain = if listener["plain"] == true { "plain" } else { "TLS" };
+        let _ = writeln!(out, "  mllp {:<22} {plain}", text(&listener["address"]));
+    }
+    let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
+    for site in destinations.filter(|site| site.is_object()) {
+        let name = if site["id"].is_string() { &site["id"] } else { &site["destination"] };
+        let _ = write!(out, "  {:<16} {:<10} since {}", text(name), text(&site["mode"]), text(&site["since"]));
+        let cause = text(&site["cause"]);
+        let _ = if cause.is_empty() { writeln!(out) } else { writeln!(out, "  ({cause})") };
+    }
+    let (inbox, outbox) = (&document["inbox"], &document["outbox"]);
+    let _ = writeln!(
+        out,
+        "  inbox   {} received, {} to absorb, {} in quarantine, {} without a patient, {} windows due",
+        inbox["total"], inbox["pending"], inbox["quarantined"], inbox["unidentified"], inbox["windows_due"]
+    );
+    let _ = writeln!(
+        out,
+        "  outbox  {} delivered, {} pending, {} deferred, {} in doubt, {} in quarantine, {} superseded",
+        outbox["delivered"],
+        outbox["pending"],
+        outbox["deferred"],
+        outbox["ambiguous"],
+        outbox["quarantined"],
+        outbox["superseded"]
+    );
+    let conditions = document["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if conditions.is_empty() {
+        out.push_str("  nothing is wrong\n");
+    }
+    for condition in conditions {
+        let _ = writeln!(
+            out,
+            "  ! {} {} since {}: {}",
+            text(&condition["name"]),
+            text(&condition["scope"]),
+            text(&condition["since"]),
+            text(&condition["detail"])
+        );
+    }
+    out
+}

@@ -1,0 +1,180 @@
+//! The state of everything, as `isthmus status` shows it: one document, without patient data.
+
+use outbox::{Readers, State};
+use serde_json::{Value, json};
+
+use crate::{
+    conditions::Board,
+    config::Mode as Configured,
+    destination::Destination,
+    generation::{Current, Generation},
+    mode::{Mode, Observed, in_force},
+    observations::Observations,
+    pipeline::resources::SUMMARY,
+    telemetry::{Metric, Ready},
+    time,
+};
+
+/// What status is told from.
+#[derive(Clone)]
+pub struct Status {
+    /// The configuration in force.
+    pub current: Current,
+    /// What was observed of destinations.
+    pub observations: Observations,
+    /// What is wrong.
+    pub conditions: Board,
+    /// Counts.
+    pub readers: Readers,
+    /// Whether intake is open.
+    pub ready: Ready,
+    /// When the daemon started (ms UTC).
+    pub started: i64,
+    /// Where messages are taken in.
+    pub listeners: Vec<Listening>,
+}
+
+/// A listener, for people.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Listening {
+    /// Its name.
+    pub name: String,
+    /// Address bound.
+    pub address: String,
+    /// Plain MLLP, which the configuration asked for.
+    pub plain: bool,
+}
+
+impl Status {
+    /// The whole document.
+    pub fn document(&self) -> Value {
+        let generation = self.current.get();
+        let sites: Vec<Value> =
+            generation.config.sites.values().map(|site| self.site(&generation, &site.id, site.capability.mode)).collect();
+        let upstream = generation.destination(crate::destination::UPSTREAM).map(|upstream| self.destination(&upstream));
+        let mut document = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": time::rfc3339(self.started),
+            "ready": self.ready.get(),
+            "configuration": {
+                "generation": generation.number,
+                "since": time::rfc3339(generation.since),
+                "sha256": generation.config.fingerprint,
+            },
+            "listeners": self.listeners,
+            "sites": sites,
+            "upstream": upstream,
+            "conditions": self.conditions.all().into_iter().map(|condition| json!({
+                "name": condition.name,
+                "scope": condition.scope,
+                "since": time::rfc3339(condition.since),
+                "detail": condition.detail,
+            })).collect::<Vec<_>>(),
+        });
+        match self.counts() {
+            Ok((inbox, outbox)) => {
+                document["inbox"] = inbox;
+                document["outbox"] = outbox;
+            }
+            Err(error) => document["store"] = json!({ "error": error.to_string() }),
+        }
+        document
+    }
+
+    fn counts(&self) -> Result<(Value, Value), outbox::ReadError> {
+        let counts = self.readers.with(|reader| reader.counts())?;
+        let rows = |state| counts.rows(state);
+        let age = counts.oldest_undelivered_at.map(|at| (time::now_ms() - at).max(0) as f64 / 1e3);
+        let inbox = json!({
+            "total": counts.inbox_total,
+            "pending": counts.inbox_pending,
+            "quarantined": counts.quarantine,
+            "unidentified": counts.identity_queue,
+            "windows_due": counts.windows_dirty,
+        });
+        let outbox = json!({
+            "pending": rows(State::Pending),
+            "leased": rows(State::Leased),
+            "ambiguous": rows(State::Ambiguous),
+            "deferred": rows(State::Deferred),
+            "delivered": rows(State::Delivered),
+            "quarantined": rows(State::Quarantined),
+            "superseded": rows(State::Superseded),
+            "oldest_undelivered_age_s": age,
+        });
+        Ok((inbox, outbox))
+    }
+
+    fn site(&self, generation: &Generation, id: &str, configured: Configured) -> Value {
+        let Some(destination) = generation.destination(&format!("ehr:{id}")) else {
+            return json!({
+                "id": id, "mode": Mode::ReadOnly, "since": time::rfc3339(generation.since),
+                "cause": "no [ehr]: outcomes are computed and kept", "capabilities": [],
+            });
+        };
+        let mut site = self.destination(&destination);
+        site["id"] = json!(id);
+        site["configured"] = json!(configured.word());
+        site
+    }
+
+    /// One destination: the mode in force with its cause, and every capability.
+    fn destination(&self, destination: &Destination) -> Value {
+        let seen = |kind: &str| self.observations.seen(&destination.id, kind);
+        let observed: Vec<(&str, Observed)> =
+            destination.kinds().iter().map(|kind| (*kind, self.observations.of(&destination.id, kind))).collect();
+        let mode = in_force(&destination.ceiling, SUMMARY, &observed);
+        let (since, cause) = match seen(SUMMARY) {
+            Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
+            Some(seen) if destination.permits(SUMMARY) => (seen.since, String::new()),
+            _ if !destination.consented => (self.started, "no consent for this purpose".to_owned()),
+            _ if !destination.permits(SUMMARY) => (self.started, "the configuration permits no more".to_owned()),
+            _ => (self.started, String::new()),
+        };
+        let capabilities: Vec<Value> = observed
+            .iter()
+            .map(|(kind, observed)| {
+                let seen = seen(kind);
+                json!({
+                    "resource": kind,
+                    "permitted": destination.permits(kind),
+                    "observed": match observed {
+                        Observed::Open => "open",
+                        Observed::ReadOnly => "read-only",
+                        Observed::Probing => "probing",
+                    },
+                    "since": seen.as_ref().map(|seen| time::rfc3339(seen.since)),
+                    "cause": seen.map(|seen| seen.cause).unwrap_or_default(),
+                })
+            })
+            .collect();
+        json!({
+            "destination": destination.id,
+            "mode": mode,
+            "since": time::rfc3339(since),
+            "cause": cause,
+            "capabilities": capabilities,
+        })
+    }
+
+    /// Renews the gauges that are read from the store.
+    pub fn export(&self) {
+        let Ok(counts) = self.readers.with(|reader| reader.counts()) else { return };
+        Metric::InboxPending.set(counts.inbox_pending as f64, &[]);
+        for state in State::ALL {
+            Metric::OutboxRows.set(counts.rows(state) as f64, &[("state", state.name().to_owned())]);
+        }
+        let age = counts.oldest_undelivered_at.map_or(0.0, |at| (time::now_ms() - at).max(0) as f64 / 1e3);
+        Metric::OldestUndelivered.set(age, &[]);
+        for destination in self.current.get().destinations() {
+            let observed: Vec<(&str, Observed)> =
+                destination.kinds().iter().map(|kind| (*kind, self.observations.of(&destination.id, kind))).collect();
+            let mode = match in_force(&destination.ceiling, SUMMARY, &observed) {
+                Mode::ReadOnly => 0.0,
+                Mode::Partial => 1.0,
+                Mode::Full => 2.0,
+            };
+            Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
+        }
+    }
+}
