@@ -4,8 +4,12 @@
 //! never converted to be classified; only this room knows a glucose threshold, and it takes it from a
 //! policy. What is absent: sockets, files, the store, the time of day.
 
+pub mod calendar;
+pub mod chunk;
 pub mod decimal;
 pub mod glucose;
 pub mod identity;
+pub mod level;
 pub mod outcome;
+pub mod policy;
 pub mod reading;
