@@ -11,5 +11,8 @@ pub mod glucose;
 pub mod identity;
 pub mod level;
 pub mod outcome;
+pub mod outcomes;
 pub mod policy;
 pub mod reading;
+pub mod select;
+pub mod shown;
