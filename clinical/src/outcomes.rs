@@ -5,7 +5,7 @@
 //! point begins at the last division. Values are classified as received and converted, with the
 //! policy's one factor, only for mean, SD and what follows from them.
 //!
-//! Numbers: a value enters the sums within ±10⁶ mg/dL ([`LIMIT_E9`]), far beyond any sensor, so that
+//! Numbers: a value enters the sums within ±10⁶ mg/dL (`LIMIT_E9`), far beyond any sensor, so that
 //! no input overflows an `i128`.
 
 use crate::{

@@ -3,7 +3,7 @@
 //! Invariants: every value of a policy comes from its file in `clinical/policies/` with the source
 //! it was taken from; thresholds are paired natively in both units and never computed from each
 //! other; a change of any value is a new version. A new population is a new file and one line in
-//! [`FILES`].
+//! `FILES`.
 
 mod parse;
 

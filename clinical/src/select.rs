@@ -8,9 +8,10 @@
 //! 1. The streams of one device are joined; of each identity one version stands (as in a chunk). Only
 //!    then is the period applied, so that a reading moved out of it by a correction is gone from it.
 //! 2. What its source took back is dropped, and scans where the period has any other reading.
-//! 3. Within a device, of readings at the same time the one that [`Rank`] puts first stands; others
-//!    are duplicates (same value) or conflicts. What has the same value as a neighbour within half an
-//!    interval is a duplicate (phone and watch upload the same reading seconds apart).
+//! 3. Within a device, of readings at the same time a corrected one stands before the others, then the
+//!    one of the better route, then the one made later; the others are duplicates (same value) or
+//!    conflicts. What has the same value as a neighbour within half an interval is a duplicate (phone
+//!    and watch upload the same reading seconds apart).
 //! 4. A device's interval is the median distance of its readings, snapped to 1, 5 or 15 minutes.
 //! 5. Devices come by route, then by number of readings, then by name; a reading whose interval
 //!    overlaps one of a device before it is excluded.

@@ -217,7 +217,9 @@ fn any_glucose() -> impl Strategy<Value = Glucose> {
 fn any_reading() -> impl Strategy<Value = (u8, Reading)> {
     let standing = prop_oneof![8 => Just(Standing::Final), 1 => Just(Standing::Corrected), 1 => Just(Standing::Retracted)];
     let route = select(vec![Route::Fhir, Route::Hl7v2, Route::Hl7v2, Route::File, Route::Scan]);
-    let time = (0i64..860, 0i64..3).prop_map(|(n, jitter)| n * 5 * MINUTE + jitter * 9_000);
+    // Most of them close together, so that they meet.
+    let slot = prop_oneof![2 => 0i64..30, 1 => 0i64..860];
+    let time = (slot, 0i64..3).prop_map(|(n, jitter)| n * 5 * MINUTE + jitter * 9_000);
     (0u8..3, time, standing, route, 0u64..400, 0i64..2, 0u64..3, any_glucose()).prop_map(
         |(device, time, standing, route, identity, made_at, message, glucose)| {
             let reading = Reading {

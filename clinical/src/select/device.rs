@@ -44,9 +44,9 @@ pub(super) fn track<'a>(
     selection: &mut Selection,
 ) -> Track<'a> {
     readings.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
-    let readings = one_at_a_time(readings, policy, selection);
+    keep_one_at_a_time(&mut readings, policy, selection);
     let minutes = interval_minutes(&readings);
-    let readings = without_copies(readings, minutes, policy, selection);
+    drop_copies(&mut readings, minutes, policy, selection);
     let route = readings.iter().map(|reading| reading.route).min().unwrap_or(Route::Scan);
     Track { name, route, counted: readings.into_iter().map(|reading| Counted { reading, minutes }).collect() }
 }
@@ -61,49 +61,47 @@ fn rank(a: &Reading, b: &Reading) -> Ordering {
 }
 
 /// Of the readings at one time the first stands; `readings` are by time and rank.
-fn one_at_a_time(readings: Vec<Reading>, policy: &Policy, selection: &mut Selection) -> Vec<Reading> {
-    let mut kept: Vec<Reading> = Vec::with_capacity(readings.len());
-    for reading in readings {
-        match kept.last() {
-            Some(stands) if stands.time == reading.time => {
-                let same = same_value(stands.glucose, reading.glucose, policy);
-                selection.exclude(if same { Exclusion::Duplicate } else { Exclusion::Conflict }, 1);
-            }
-            _ => kept.push(reading),
+fn keep_one_at_a_time(readings: &mut Vec<Reading>, policy: &Policy, selection: &mut Selection) {
+    readings.dedup_by(|reading, stands| {
+        let yields = reading.time == stands.time;
+        if yields {
+            let same = same_value(stands.glucose, reading.glucose, policy);
+            selection.exclude(if same { Exclusion::Duplicate } else { Exclusion::Conflict }, 1);
         }
-    }
-    kept
+        yields
+    });
 }
 
-/// Leaves out what repeats a value within half an interval; of the two the better ranked stays.
-fn without_copies(
-    readings: Vec<Reading>,
-    minutes: u8,
-    policy: &Policy,
-    selection: &mut Selection,
-) -> Vec<Reading> {
+/// Leaves out what repeats a value within half an interval; of the two the one from the better source
+/// stays. `readings` are by time, and stay so.
+fn drop_copies(readings: &mut Vec<Reading>, minutes: u8, policy: &Policy, selection: &mut Selection) {
     let half_ms = i64::from(minutes) * Instant::MINUTE_MS / 2;
-    let mut kept: Vec<Reading> = Vec::with_capacity(readings.len());
-    for reading in readings {
+    // In place: what is kept so far is the front of the list.
+    let mut kept = 0;
+    for next in 0..readings.len() {
+        let reading = readings[next];
         let near = |earlier: &Reading| reading.time.0.saturating_sub(earlier.time.0) <= half_ms;
-        let mut nearby = kept.iter().enumerate().rev().take_while(|(_, earlier)| near(earlier));
-        let copy = nearby.find(|(_, earlier)| same_value(earlier.glucose, reading.glucose, policy));
-        match copy.map(|(place, _)| place) {
+        let is_copy = |earlier: &Reading| same_value(earlier.glucose, reading.glucose, policy);
+        let mut nearby = (0..kept).rev().take_while(|&place| near(&readings[place]));
+        match nearby.find(|&place| is_copy(&readings[place])) {
+            None => {
+                readings[kept] = reading;
+                kept += 1;
+            }
             Some(place) => {
                 selection.exclude(Exclusion::Duplicate, 1);
-                if rank(&reading, &kept[place]) == Ordering::Less && better_source(&reading, &kept[place]) {
-                    kept.remove(place);
-                    kept.push(reading);
+                if is_better_source(&reading, &readings[place]) {
+                    readings[place] = reading;
+                    readings[place..kept].rotate_left(1);
                 }
             }
-            None => kept.push(reading),
         }
     }
-    kept
+    readings.truncate(kept);
 }
 
 /// True where `a` is corrected, or came a better way, and `b` not. Between equals the earlier stays.
-fn better_source(a: &Reading, b: &Reading) -> bool {
+fn is_better_source(a: &Reading, b: &Reading) -> bool {
     (a.standing == Standing::Final, a.route) < (b.standing == Standing::Final, b.route)
 }
 
