@@ -283,7 +283,7 @@ fn bits(outcome: Option<Outcome>) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn order_batches_copies_and_spelling_do_not_change_a_bit(

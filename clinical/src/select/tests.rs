@@ -123,6 +123,25 @@ fn of_copies_in_time_the_better_route_stays() {
 }
 
 #[test]
+fn a_copy_is_found_behind_another_value() {
+    let times = [(0, 100), (5_000, 105), (9_000, 100)];
+    let readings = times.map(|(time, value)| at(time, Glucose::mg_dl(value)));
+    let selection = selected(&[("a", &readings)]);
+    assert_eq!((selection.counted.len(), excluded(&selection)), (2, vec![(Exclusion::Duplicate, 1)]));
+}
+
+#[test]
+fn of_two_values_that_differ_in_nothing_else_the_higher_stands_whatever_came_first() {
+    let low = Reading { identity: 1, ..at(0, Glucose::mg_dl(100)) };
+    let high = Reading { identity: 2, ..at(0, Glucose::mg_dl(101)) };
+    for readings in [[low, high], [high, low]] {
+        let selection = selected(&[("a", &readings)]);
+        assert_eq!(selection.counted[0].reading, high);
+        assert_eq!(excluded(&selection), [(Exclusion::Conflict, 1)]);
+    }
+}
+
+#[test]
 fn what_was_taken_back_does_not_count() {
     let mut readings = series(0, 5, 10);
     readings[3].standing = Standing::Retracted;
