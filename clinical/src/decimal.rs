@@ -9,7 +9,10 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 ///
 /// Range: up to 12 significant digits and at most 9 places, which is wider than any glucose
 /// reading or blood-pressure value seen and narrow enough that products fit an `i128`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// Ordered by value, then by places: which of two versions of a reading stands must not depend on
+/// how the numbers are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {
     digits: i64,
     places: u8,
@@ -76,6 +79,18 @@ impl Decimal {
     }
 }
 
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.cmp_value(*other).then_with(|| self.places.cmp(&other.places))
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl FromStr for Decimal {
     type Err = DecimalError;
 
@@ -138,5 +153,13 @@ mod tests {
         let (a, b): (Decimal, Decimal) = ("1.10".parse().unwrap(), "1.1".parse().unwrap());
         assert_eq!(a.cmp_value(b), Ordering::Equal);
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn order_is_by_value_then_by_places() {
+        let mut texts =
+            ["10", "9.00", "1.1", "1.10", "-2.5", "-3"].map(|text| text.parse::<Decimal>().unwrap());
+        texts.sort();
+        assert_eq!(texts.map(|value| value.to_string()), ["-3", "-2.5", "1.1", "1.10", "9.00", "10"]);
     }
 }

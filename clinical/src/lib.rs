@@ -4,9 +4,16 @@
 //! never converted to be classified; only this room knows a glucose threshold, and it takes it from a
 //! policy. What is absent: sockets, files, the store, the time of day.
 
+pub mod calendar;
+pub mod chunk;
 pub mod decimal;
 pub mod fhir;
 pub mod glucose;
 pub mod identity;
+pub mod level;
 pub mod outcome;
+pub mod outcomes;
+pub mod policy;
 pub mod reading;
+pub mod select;
+pub mod shown;

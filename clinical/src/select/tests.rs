@@ -1,0 +1,214 @@
+use super::*;
+use crate::{
+    calendar::{LocalDay, Zone},
+    glucose::Glucose,
+};
+
+const MINUTE: i64 = Instant::MINUTE_MS;
+
+/// The first ten days of 1970.
+fn period() -> Period {
+    Zone::named("UTC").unwrap().period(LocalDay(0), LocalDay(9)).unwrap()
+}
+
+/// A final reading over HL7 v2 with an identity of its own.
+fn at(milliseconds: i64, glucose: Glucose) -> Reading {
+    Reading {
+        time: Instant(milliseconds),
+        offset_minutes: None,
+        tz_ambiguous: false,
+        glucose,
+        standing: Standing::Final,
+        route: Route::Hl7v2,
+        identity: milliseconds as u64,
+        made_at: Instant(0),
+        message: 0,
+    }
+}
+
+/// `count` readings, `step` minutes apart from minute `start` on, each with another value.
+fn series(start: i64, step: i64, count: i64) -> Vec<Reading> {
+    (0..count).map(|n| at((start + n * step) * MINUTE, Glucose::mg_dl(100 + n as i32 % 100))).collect()
+}
+
+fn selected(streams: &[(&str, &[Reading])]) -> Selection {
+    let streams: Vec<_> =
+        streams.iter().map(|(name, readings)| (Device((*name).to_owned()), readings.to_vec())).collect();
+    select(&period(), &streams, Policy::standard())
+}
+
+fn excluded(selection: &Selection) -> Vec<(Exclusion, u64)> {
+    selection.excluded.iter().map(|(reason, count)| (*reason, *count)).collect()
+}
+
+#[test]
+fn the_interval_is_inferred_from_the_distances() {
+    for (step_ms, minutes) in [
+        (60_000, 1),
+        (59_000, 1),
+        (4 * MINUTE, 5),
+        (300_000, 5),
+        (10 * MINUTE, 5),
+        (14 * MINUTE, 15),
+        (900_000, 15),
+        (40 * MINUTE, 5),
+    ] {
+        let readings: Vec<_> = (0..9).map(|n| at(n * step_ms, Glucose::mg_dl(100 + n as i32))).collect();
+        let selection = selected(&[("a", &readings)]);
+        assert!(selection.counted.iter().all(|c| c.minutes == minutes), "{step_ms} ms");
+        assert_eq!((selection.counted.len(), selection.excluded.len()), (9, 0), "{step_ms} ms");
+    }
+    assert_eq!(selected(&[("a", &series(0, 5, 1))]).counted[0].minutes, 5);
+}
+
+#[test]
+fn gaps_do_not_change_the_interval() {
+    let readings = [series(0, 15, 4), series(600, 15, 4), series(3000, 15, 2)].concat();
+    assert!(selected(&[("a", &readings)]).counted.iter().all(|c| c.minutes == 15));
+}
+
+#[test]
+fn what_phone_and_watch_both_upload_counts_once() {
+    let phone = series(0, 5, 20);
+    let watch: Vec<_> = phone.iter().map(|r| at(r.time.0 + 9_000, r.glucose)).collect();
+    let selection = selected(&[("a", &[phone.clone(), watch].concat())]);
+    assert_eq!(excluded(&selection), [(Exclusion::Duplicate, 20)]);
+    assert!(selection.counted.iter().map(|c| c.reading).eq(phone));
+    assert!(selection.counted.iter().all(|c| c.minutes == 5));
+}
+
+#[test]
+fn the_same_value_within_half_an_interval_is_a_duplicate_and_beyond_it_is_not() {
+    let mut readings = series(0, 5, 10);
+    readings.push(at(45 * MINUTE + 150_000, Glucose::mg_dl(109)));
+    assert_eq!(excluded(&selected(&[("a", &readings)])), [(Exclusion::Duplicate, 1)]);
+    readings[10] = at(45 * MINUTE + 150_001, Glucose::mg_dl(109));
+    assert_eq!(excluded(&selected(&[("a", &readings)])), []);
+    readings[10] = at(45 * MINUTE + 150_000, Glucose::mg_dl(110));
+    assert_eq!(excluded(&selected(&[("a", &readings)])), []);
+}
+
+#[test]
+fn at_one_time_the_better_route_stands_and_a_correction_before_any_route() {
+    let hl7 = at(0, Glucose::mg_dl(100));
+    let fhir = Reading { route: Route::Fhir, identity: 1, ..at(0, Glucose::mg_dl(101)) };
+    let same = Reading { route: Route::File, identity: 2, ..at(0, Glucose::mg_dl(101)) };
+    let corrected = Reading { standing: Standing::Corrected, identity: 3, ..at(0, Glucose::mg_dl(90)) };
+
+    let selection = selected(&[("a", &[hl7, same, fhir])]);
+    assert_eq!(selection.counted[0].reading, fhir);
+    assert_eq!(excluded(&selection), [(Exclusion::Duplicate, 1), (Exclusion::Conflict, 1)]);
+
+    let selection = selected(&[("a", &[fhir, corrected, hl7])]);
+    assert_eq!(selection.counted[0].reading, corrected);
+    assert_eq!(excluded(&selection), [(Exclusion::Conflict, 2)]);
+}
+
+#[test]
+fn one_value_in_two_units_is_a_duplicate_and_no_conflict() {
+    let mg_dl = Reading { route: Route::Fhir, identity: 1, ..at(0, Glucose::mg_dl(90)) };
+    // 5.0 is 90.078 and 5.1 is 91.880 mg/dL; half a tenth of mmol/L is 0.901.
+    let selection = selected(&[("a", &[mg_dl, at(0, Glucose::mmol_l_tenths(50))])]);
+    assert_eq!(excluded(&selection), [(Exclusion::Duplicate, 1)]);
+    let selection = selected(&[("a", &[mg_dl, at(0, Glucose::mmol_l_tenths(51))])]);
+    assert_eq!(excluded(&selection), [(Exclusion::Conflict, 1)]);
+}
+
+#[test]
+fn of_copies_in_time_the_better_route_stays() {
+    let fhir = Reading { route: Route::Fhir, ..at(9_000, Glucose::mg_dl(100)) };
+    let selection = selected(&[("a", &[at(0, Glucose::mg_dl(100)), fhir])]);
+    assert_eq!(selection.counted[0].reading, fhir);
+    assert_eq!(excluded(&selection), [(Exclusion::Duplicate, 1)]);
+}
+
+#[test]
+fn a_copy_is_found_behind_another_value() {
+    let times = [(0, 100), (5_000, 105), (9_000, 100)];
+    let readings = times.map(|(time, value)| at(time, Glucose::mg_dl(value)));
+    let selection = selected(&[("a", &readings)]);
+    assert_eq!((selection.counted.len(), excluded(&selection)), (2, vec![(Exclusion::Duplicate, 1)]));
+}
+
+#[test]
+fn of_two_values_that_differ_in_nothing_else_the_higher_stands_whatever_came_first() {
+    let low = Reading { identity: 1, ..at(0, Glucose::mg_dl(100)) };
+    let high = Reading { identity: 2, ..at(0, Glucose::mg_dl(101)) };
+    for readings in [[low, high], [high, low]] {
+        let selection = selected(&[("a", &readings)]);
+        assert_eq!(selection.counted[0].reading, high);
+        assert_eq!(excluded(&selection), [(Exclusion::Conflict, 1)]);
+    }
+}
+
+#[test]
+fn what_was_taken_back_does_not_count() {
+    let mut readings = series(0, 5, 10);
+    readings[3].standing = Standing::Retracted;
+    let selection = selected(&[("a", &readings)]);
+    assert_eq!((selection.counted.len(), excluded(&selection)), (9, vec![(Exclusion::Retracted, 1)]));
+}
+
+#[test]
+fn a_reading_moved_out_of_the_period_by_a_correction_is_gone_from_it() {
+    let moved = Reading { standing: Standing::Corrected, time: period().end, ..at(0, Glucose::mg_dl(100)) };
+    assert_eq!(selected(&[("a", &[at(0, Glucose::mg_dl(100)), moved])]), Selection::default());
+}
+
+#[test]
+fn the_period_has_its_start_and_not_its_end() {
+    let (start, end) = (period().start.0, period().end.0);
+    let inside = [at(start, Glucose::mg_dl(100)), at(end - 1, Glucose::mg_dl(100))];
+    let outside = [at(start - 1, Glucose::mg_dl(100)), at(end, Glucose::mg_dl(100))];
+    let selection = selected(&[("a", &[outside, inside].concat())]);
+    assert!(selection.counted.iter().map(|c| c.reading).eq(inside));
+    assert!(selection.excluded.is_empty());
+}
+
+#[test]
+fn scans_count_only_where_nothing_else_does() {
+    let scans: Vec<_> = series(2, 15, 10).into_iter().map(|r| Reading { route: Route::Scan, ..r }).collect();
+    assert_eq!(selected(&[("a", &scans)]).counted.len(), 10);
+    let historic = series(0, 15, 10);
+    for name in ["a", "b"] {
+        let selection = selected(&[("a", &historic), (name, &scans)]);
+        assert_eq!((selection.counted.len(), excluded(&selection)), (10, vec![(Exclusion::Scan, 10)]));
+    }
+}
+
+#[test]
+fn no_minute_counts_for_two_devices() {
+    // `a` has more readings, 0 to 100 and 200 to 300 minutes; `b` every 15 minutes throughout.
+    let a = [series(0, 5, 20), series(200, 5, 20)].concat();
+    let b: Vec<_> = series(0, 15, 20).into_iter().map(|r| at(r.time.0 + 1, r.glucose)).collect();
+    let selection = selected(&[("b", &b), ("a", &a)]);
+    let times: Vec<_> = selection.counted.iter().map(|c| (c.reading.time, c.end())).collect();
+    assert!(times.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+    // Of `b` only what begins at 105 and ends by 200 (that of 180 does): 105, 120, 135, 150, 165, 180.
+    assert_eq!((selection.counted.len(), excluded(&selection)), (46, vec![(Exclusion::Overlap, 14)]));
+}
+
+#[test]
+fn between_devices_route_comes_before_number_and_number_before_name() {
+    let from = |readings: &[Reading], route| -> Vec<_> {
+        readings.iter().map(|r| Reading { route, ..*r }).collect()
+    };
+    let (many, few) = (series(0, 5, 12), series(0, 5, 10));
+    let first = |streams: &[(&str, &[Reading])]| selected(streams).counted[0].reading.route;
+    let fhir = from(&few, Route::Fhir);
+    assert_eq!(first(&[("a", &many), ("b", &fhir)]), Route::Fhir);
+    let selection = selected(&[("b", &many), ("a", &few)]);
+    assert_eq!((selection.counted.len(), excluded(&selection)), (12, vec![(Exclusion::Overlap, 10)]));
+    // Equal in both: the name decides, so `a` with values from 100 on stands.
+    let shifted: Vec<_> = few.iter().map(|r| Reading { glucose: Glucose::mg_dl(300), ..*r }).collect();
+    for streams in [[("a", few.as_slice()), ("b", &shifted)], [("b", &shifted), ("a", few.as_slice())]] {
+        assert_eq!(selected(&streams).counted[0].reading.glucose, Glucose::mg_dl(100));
+    }
+}
+
+#[test]
+fn one_device_in_many_streams_is_one_device() {
+    let readings = series(0, 5, 30);
+    let whole = selected(&[("a", &readings)]);
+    assert_eq!(whole, selected(&[("a", &readings[20..]), ("a", &readings[..25])]));
+}
