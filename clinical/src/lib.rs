@@ -7,5 +7,6 @@
 pub mod decimal;
 pub mod glucose;
 pub mod identity;
+pub mod normalize;
 pub mod outcome;
 pub mod reading;
