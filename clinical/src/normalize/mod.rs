@@ -14,10 +14,15 @@
 //! [`hl7v2`] reads messages, [`file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
+mod clarity;
 pub mod clock;
+pub mod file;
 pub mod hl7v2;
+mod libreview;
 mod repeated_hour;
 mod source_id;
+mod table;
 #[cfg(test)]
 mod testdata;
 mod value;
+mod wall_clock;
