@@ -11,6 +11,7 @@ pub mod fhir;
 pub mod glucose;
 pub mod identity;
 pub mod level;
+pub mod normalize;
 pub mod outcome;
 pub mod outcomes;
 pub mod policy;

@@ -1,0 +1,361 @@
+//! Files that people export: recognized by their header, read as a whole or refused with a reason.
+//!
+//! Invariants: names and birth dates in a file are never returned; every row with content is a reading, a
+//! fault, or a count of its kind; what was inferred of the file as a whole stands in its notes.
+
+use std::collections::BTreeMap;
+
+use super::{
+    clarity,
+    clock::{Moment, Zone},
+    libreview,
+    repeated_hour::{Order, Settled, settle},
+    source_id::source_id,
+    table::rows,
+    value::ValueFault,
+};
+use crate::{
+    glucose::{Glucose, Measured, Unit},
+    reading::{Device, Instant, Reading, Route, Standing},
+};
+
+/// Most bytes of a file: a patient's year of 1-minute rows is about 50 MB.
+pub const MAX_FILE_BYTES: usize = 64 << 20;
+/// Rows looked at to find the header.
+pub(super) const MAX_PREAMBLE_ROWS: usize = 10;
+
+/// A format of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// Dexcom Clarity.
+    Clarity,
+    /// Abbott LibreView.
+    LibreView,
+}
+
+/// A format with what gave it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recognized {
+    /// The format.
+    pub format: Format,
+    /// The columns it was recognized by.
+    pub reason: &'static str,
+}
+
+/// What a file is read by.
+#[derive(Clone, Copy, Debug)]
+pub struct FileContext<'a> {
+    /// The zone of the clock times in the file.
+    pub zone: &'a Zone,
+    /// Inbox id of the file; 0 outside the store.
+    pub message_id: u64,
+}
+
+/// A file as readings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReadings {
+    /// The format.
+    pub format: Format,
+    /// What was read, in the order of the file. Scans have [`Route::Scan`], all else [`Route::File`].
+    pub readings: Vec<(Device, Reading)>,
+    /// Rows that are no sensor reading, by kind.
+    pub kept_apart: BTreeMap<Apart, u64>,
+    /// Rows that could not be read.
+    pub faults: Vec<RowFault>,
+    /// What was inferred of the file as a whole, in words for people.
+    pub notes: Vec<String>,
+    /// Unit, decimals and time resolution of the file, in words for people.
+    pub resolution: String,
+}
+
+/// A kind of row that is no sensor reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Apart {
+    /// An alert or its threshold (which may hold a glucose value).
+    Alert,
+    /// A finger-stick entered to calibrate a sensor.
+    Calibration,
+    /// A finger-stick.
+    Strip,
+    /// A ketone value.
+    Ketone,
+    /// Insulin.
+    Insulin,
+    /// Food.
+    Food,
+    /// Exercise, notes, time changes and what else was logged.
+    Event,
+    /// Names, birth date and devices before the data.
+    Preamble,
+}
+
+/// Why a row did not become a reading. Holds nothing of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowFault {
+    /// The line the row starts on, from 1.
+    pub line: u32,
+    /// What is wrong.
+    pub reason: RowReason,
+}
+
+/// What is wrong with a row: a closed set of fixed texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+pub enum RowReason {
+    /// A quote is not closed, or there are too many cells.
+    #[error("the row is not delimited text")]
+    Broken,
+    /// A sensor row without a time.
+    #[error("no time")]
+    TimeMissing,
+    /// The time is in no known form.
+    #[error("the time cannot be read")]
+    TimeUnreadable,
+    /// The clocks skipped this time.
+    #[error("the time does not exist in the time zone")]
+    TimeNonexistent,
+    /// A sensor row without a value.
+    #[error("no value")]
+    ValueMissing,
+    /// The value is neither a number nor a known word.
+    #[error("the value is neither a number nor a limit")]
+    ValueNotANumber,
+    /// The value is not above 0, or above 1000 mg/dL or 55.5 mmol/L.
+    #[error("the value is implausible")]
+    ValueImplausible,
+    /// A historic and a scan value in one row.
+    #[error("a historic and a scan value in one row")]
+    SeveralValues,
+    /// A sensor value in a row of another record type.
+    #[error("a sensor value under another record type")]
+    RecordTypeContradicts,
+}
+
+/// Why a file was refused as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// More than [`MAX_FILE_BYTES`].
+    #[error("the file has more than 64 MiB")]
+    TooLarge,
+    /// No header of a known format within the first rows.
+    #[error("no header of a known format (Dexcom Clarity, LibreView)")]
+    Unrecognized,
+    /// The header of the glucose column names neither mg/dL nor mmol/L, or two columns differ.
+    #[error("the header does not state one unit of glucose, mg/dL or mmol/L")]
+    UnitUnknown,
+    /// No date order makes every row a date.
+    #[error("no date order fits every row")]
+    NoDateOrderFits,
+    /// Several date orders fit and nothing tells which is meant.
+    #[error(
+        "the date order cannot be proved: no day above 12, rows run one way in several orders, and the time of generation decides nothing"
+    )]
+    DateOrderUnproven,
+}
+
+/// The format of a file, by the names in its header; `None` where no known header is found.
+pub fn recognize(text: &str) -> Option<Recognized> {
+    let known = |names: Vec<String>| {
+        let names = names.as_slice();
+        if clarity::is_header(names) {
+            let reason = "columns Timestamp, Event Type and Glucose Value";
+            Some(Recognized { format: Format::Clarity, reason })
+        } else if libreview::is_header(names) {
+            let reason = "columns Record Type, Historic Glucose and a device or meter timestamp";
+            Some(Recognized { format: Format::LibreView, reason })
+        } else {
+            None
+        }
+    };
+    rows(text).take(MAX_PREAMBLE_ROWS).find_map(|row| known(row.names()))
+}
+
+/// Reads a file of a known format. Errs where the file as a whole cannot be trusted; a single row that
+/// cannot be read is a fault of that row.
+pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileFault> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err(FileFault::TooLarge);
+    }
+    match recognize(text).ok_or(FileFault::Unrecognized)?.format {
+        Format::Clarity => clarity::read(text, context),
+        Format::LibreView => libreview::read(text, context),
+    }
+}
+
+/// A sensor row but for what the repeated hour leaves open.
+pub(super) struct Draft {
+    pub(super) device: Device,
+    pub(super) route: Route,
+    pub(super) moment: Moment,
+    pub(super) glucose: Glucose,
+    /// What identifies the row beside format, device, route and time; empty where nothing does.
+    pub(super) mark: String,
+}
+
+/// What a reader of a format gathers row by row.
+pub(super) struct Harvest {
+    pub(super) format: Format,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) kept_apart: BTreeMap<Apart, u64>,
+    pub(super) faults: Vec<RowFault>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Harvest {
+    pub(super) fn new(format: Format) -> Self {
+        let (drafts, faults, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { format, drafts, kept_apart: BTreeMap::new(), faults, notes }
+    }
+
+    pub(super) fn apart(&mut self, kind: Apart) {
+        *self.kept_apart.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn fault(&mut self, line: u32, reason: RowReason) {
+        self.faults.push(RowFault { line, reason });
+    }
+
+    /// Settles the repeated hour by the order of rows within a device and route, and finishes.
+    pub(super) fn finish(mut self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
+        self.faults.sort_by_key(|fault| fault.line);
+        let settled = self.settled(order);
+        let resolution = resolution(&self.drafts, times);
+        let (format, message) = (self.format, context.message_id);
+        let readings = self.drafts.into_iter().zip(settled).map(|(d, s)| d.settled(s, format, message));
+        FileReadings {
+            format,
+            readings: readings.collect(),
+            kept_apart: self.kept_apart,
+            faults: self.faults,
+            notes: self.notes,
+            resolution,
+        }
+    }
+
+    fn settled(&self, order: Order) -> Vec<Settled> {
+        let mut blocks: BTreeMap<(&Device, Route), Vec<usize>> = BTreeMap::new();
+        for (at, draft) in self.drafts.iter().enumerate() {
+            blocks.entry((&draft.device, draft.route)).or_default().push(at);
+        }
+        let open = |draft: &Draft| Settled { stamp: draft.moment.earliest(), ambiguous: false };
+        let mut settled: Vec<_> = self.drafts.iter().map(open).collect();
+        for places in blocks.values() {
+            let moments: Vec<_> = places.iter().map(|&at| self.drafts[at].moment).collect();
+            for (&at, answer) in places.iter().zip(settle(&moments, order)) {
+                settled[at] = answer;
+            }
+        }
+        settled
+    }
+}
+
+impl Draft {
+    fn settled(self, settled: Settled, format: Format, message: u64) -> (Device, Reading) {
+        let Settled { stamp, ambiguous } = settled;
+        let rule = match (format, self.route) {
+            (Format::Clarity, _) => "clarity",
+            (Format::LibreView, Route::Scan) => "libreview-scan",
+            (Format::LibreView, _) => "libreview-historic",
+        };
+        let reading = Reading {
+            time: stamp.time,
+            offset_minutes: Some(stamp.offset_minutes),
+            tz_ambiguous: ambiguous,
+            glucose: self.glucose,
+            standing: Standing::Final,
+            route: self.route,
+            identity: source_id(rule, &[&self.device.0, &stamp.time.0.to_string(), &self.mark]),
+            made_at: Instant(0),
+            message,
+        };
+        (self.device, reading)
+    }
+}
+
+/// Unit and decimals of the readings, with the resolution of their times.
+fn resolution(drafts: &[Draft], times: &str) -> String {
+    let exact = drafts.iter().filter_map(|draft| match draft.glucose.measured {
+        Measured::Exact(value) => Some((draft.glucose.unit, value.places())),
+        Measured::Below(_) | Measured::Above(_) => None,
+    });
+    let decimals = match exact.max() {
+        None => "no numbers".to_owned(),
+        Some((unit, places)) => {
+            let unit = match unit {
+                Unit::MgDl => "mg/dL",
+                Unit::MmolL => "mmol/L",
+            };
+            format!("{unit} with {places} decimals")
+        }
+    };
+    format!("{decimals}, times to the {times}")
+}
+
+/// The unit in the name of a column: what follows its beginning, in parentheses or not.
+pub(super) fn unit_of_column(name: &str, beginning: &str) -> Option<Unit> {
+    match name.strip_prefix(beginning)?.trim_matches(['(', ')']) {
+        "mg/dl" => Some(Unit::MgDl),
+        "mmol/l" => Some(Unit::MmolL),
+        _ => None,
+    }
+}
+
+impl From<ValueFault> for RowReason {
+    fn from(fault: ValueFault) -> Self {
+        match fault {
+            ValueFault::Missing => Self::ValueMissing,
+            ValueFault::NotANumber => Self::ValueNotANumber,
+            ValueFault::Implausible => Self::ValueImplausible,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn formats_are_recognized_by_their_header_with_a_reason() {
+        let format = |text: &str| recognize(text).map(|known| known.format);
+        let clarity = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Glucose Value (mg/dL)\n";
+        assert_eq!(format(clarity), Some(Format::Clarity));
+        assert_eq!(format(&clarity.replace(',', "\t")), Some(Format::Clarity));
+        let libre = "Title\nName\nMeter Timestamp,Record Type,Historic Glucose(mg/dL),Scan Glucose(mg/dL)\n";
+        assert_eq!(format(libre), Some(Format::LibreView));
+        for text in ["", "\n\n", "a,b,c\n1,2,3", "Timestamp,Glucose\n"] {
+            assert_eq!(format(text), None, "{text}");
+        }
+        assert_eq!(format(&format!("{}{clarity}", "x\n".repeat(MAX_PREAMBLE_ROWS))), None);
+        assert!(recognize(clarity).unwrap().reason.contains("Event Type"));
+    }
+
+    #[test]
+    fn what_is_unknown_or_too_large_is_refused() {
+        let zone = Zone::named("UTC").unwrap();
+        let context = FileContext { zone: &zone, message_id: 0 };
+        assert_eq!(read("a,b", &context), Err(FileFault::Unrecognized));
+        assert_eq!(read(&" ".repeat(MAX_FILE_BYTES + 1), &context), Err(FileFault::TooLarge));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn any_rows_under_a_known_header_are_read_without_a_panic(
+            libre in any::<bool>(),
+            rows in "[0-9:;,/TEGVLow\" .\r\nAPM\u{feff}-]{0,300}",
+            other in "\\PC{0,100}",
+        ) {
+            let header = if libre {
+                "Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL"
+            } else {
+                "Timestamp,Event Type,Glucose Value (mg/dL),Transmitter Time (Long Integer)"
+            };
+            let zone = Zone::named("Europe/Berlin").unwrap();
+            let context = FileContext { zone: &zone, message_id: 0 };
+            let _ = read(&format!("{header}\n{rows}\n{other}"), &context);
+            let _ = read(&other, &context);
+        }
+    }
+}

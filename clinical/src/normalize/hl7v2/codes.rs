@@ -1,0 +1,172 @@
+//! What an OBX is about, by OBX-3: a sensor's glucose, another glucose, or something else.
+//!
+//! Rules (reference: cgm.md section 6): a code counts only under its coding system, in the identifier or
+//! the alternate triplet. Blood, serum and capillary glucose is kept apart, and outranks a sensor code in
+//! the same field: where a sender contradicts itself, nothing enters an outcome.
+
+use super::{SenderCode, field::Field};
+use crate::glucose::Unit;
+
+/// LOINC, as HL7 table 0396 and common senders name it.
+const LOINC: [&str; 3] = ["LN", "LOINC", "http://loinc.org"];
+/// ISO/IEEE 11073-10101.
+pub(super) const MDC: [&str; 1] = ["MDC"];
+
+/// A sensor's glucose code, the system it belongs to, and the unit it fixes.
+const SENSOR: [(&str, &[&str], Option<Unit>); 3] =
+    [("160212", &MDC, None), ("99504-3", &LOINC, Some(Unit::MgDl)), ("105272-9", &LOINC, Some(Unit::MmolL))];
+
+/// LOINC codes of glucose in blood, serum, plasma and capillary blood (loinc.org, group LG7967-5 and its
+/// molar counterparts). A code missing here is counted as something else; it never becomes a reading.
+const APART_LOINC: [&str; 21] = [
+    "2339-0", "2340-8", "2341-6", "2345-7", "32016-8", "41651-1", "41652-9", "41653-7", "74774-1", "1556-0",
+    "1557-8", "1558-6", "15074-8", "14743-9", "14749-6", "14770-2", "14771-0", "39480-9", "39481-7",
+    "76629-5", "77145-1",
+];
+
+/// MDC_CONC_GLU_* of ISO/IEEE 11073-10417 but for the interstitial one: capillary, venous, arterial and
+/// undetermined whole blood and plasma, and control solution.
+const APART_MDC: [&str; 9] =
+    ["160184", "160188", "160192", "160196", "160200", "160204", "160208", "160364", "160368"];
+
+/// What an OBX is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A sensor's glucose, under this code.
+    Sensor(SensorCode),
+    /// Glucose in blood, serum or plasma.
+    KeptApart,
+    /// A sensor's code without a coding system.
+    WithoutSystem,
+    /// Something else.
+    Other,
+}
+
+/// The code of a sensor's glucose, and what it says of the unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SensorCode {
+    /// The code that stands for the observation in its identity.
+    pub(super) code: String,
+    /// A code of the field means mg/dL.
+    mass: bool,
+    /// A code of the field means mmol/L.
+    molar: bool,
+}
+
+impl SensorCode {
+    /// True where a code of the field means another unit.
+    pub(super) const fn contradicts(&self, unit: Unit) -> bool {
+        match unit {
+            Unit::MgDl => self.molar,
+            Unit::MmolL => self.mass,
+        }
+    }
+}
+
+/// True where `system` is one of `names`, in any case.
+pub(super) fn is_system(system: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(system))
+}
+
+/// What OBX-3 says the observation is about. The same set of codes gives the same answer whichever
+/// triplet each of them stands in.
+pub(super) fn subject(obx3: Field<'_>, sender: &[SenderCode]) -> Subject {
+    let obx3 = obx3.first();
+    let triplets = [1, 4].map(|at| (obx3.component(at).text(), obx3.component(at + 2).text()));
+    let states =
+        |code: &str, systems: &[&str]| triplets.iter().any(|(c, s)| c == code && is_system(s, systems));
+    if APART_LOINC.iter().any(|code| states(code, &LOINC)) || APART_MDC.iter().any(|code| states(code, &MDC))
+    {
+        return Subject::KeptApart;
+    }
+    let stated = |unit| SENSOR.iter().any(|(code, systems, of)| *of == Some(unit) && states(code, systems));
+    let known = SENSOR.iter().find(|(code, systems, _)| states(code, systems)).map(|(code, ..)| *code);
+    let of_sender = || {
+        let stated =
+            |known: &&SenderCode| !known.code.is_empty() && states(&known.code, &[known.system.as_str()]);
+        sender.iter().find(stated).map(|known| known.code.as_str())
+    };
+    if let Some(code) = known.or_else(of_sender) {
+        let (mass, molar) = (stated(Unit::MgDl), stated(Unit::MmolL));
+        return Subject::Sensor(SensorCode { code: code.to_owned(), mass, molar });
+    }
+    if SENSOR.iter().any(|(code, ..)| states(code, &[""])) { Subject::WithoutSystem } else { Subject::Other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::field::Delimiters, *};
+
+    fn about(obx3: &str) -> Subject {
+        let sender = [SenderCode { code: "SGLU".into(), system: "L".into() }];
+        subject(Field::new(obx3, Delimiters::of_header(r"MSH|^~\&|").unwrap()), &sender)
+    }
+
+    fn code(obx3: &str) -> Option<String> {
+        match about(obx3) {
+            Subject::Sensor(sensor) => Some(sensor.code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn sensor_codes_are_found_in_either_triplet() {
+        for (obx3, expected) in [
+            ("160212^MDC_CONC_GLU_ISF^MDC", "160212"),
+            ("160212^MDC_CONC_GLU_ISF^MDC^99504-3^^LN", "160212"),
+            ("99504-3^^LN^160212^MDC_CONC_GLU_ISF^MDC", "160212"),
+            ("99504-3^Glucose^LN", "99504-3"),
+            ("105272-9^^ln", "105272-9"),
+            ("GLU^local^L^105272-9^^LN", "105272-9"),
+            ("SGLU^sensor^L", "SGLU"),
+            ("SGLU^sensor^l^^^", "SGLU"),
+        ] {
+            assert_eq!(code(obx3).as_deref(), Some(expected), "{obx3}");
+        }
+    }
+
+    #[test]
+    fn blood_and_serum_are_kept_apart_even_beside_a_sensor_code() {
+        for obx3 in [
+            "2339-0^Glucose^LN",
+            "15074-8^Glucose^LN",
+            "160184^MDC_CONC_GLU_CAPILLARY_WHOLEBLOOD^MDC",
+            "GLU^^L^2345-7^^LN",
+            "160212^^MDC^2339-0^^LN",
+            "2339-0^^LN^160212^^MDC",
+            "SGLU^^L^41653-7^^LN",
+        ] {
+            assert_eq!(about(obx3), Subject::KeptApart, "{obx3}");
+        }
+    }
+
+    #[test]
+    fn a_code_under_another_system_is_something_else_and_under_none_a_fault() {
+        for obx3 in ["160212^^LN", "99504-3^^MDC", "99504-3^^L", "SGLU^^LN", "SGLU", "8480-6^^LN", "", "^^LN"]
+        {
+            assert_eq!(about(obx3), Subject::Other, "{obx3}");
+        }
+        for obx3 in ["160212", "99504-3^Glucose", "X^^L^105272-9"] {
+            assert_eq!(about(obx3), Subject::WithoutSystem, "{obx3}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_fixes_its_unit_contradicts_the_other() {
+        for (obx3, mass, molar) in [
+            ("160212^^MDC", false, false),
+            ("99504-3^^LN", false, true),
+            ("105272-9^^LN", true, false),
+            ("160212^^MDC^99504-3^^LN", false, true),
+            ("99504-3^^LN^105272-9^^LN", true, true),
+            ("SGLU^^L", false, false),
+        ] {
+            let Subject::Sensor(sensor) = about(obx3) else { panic!("{obx3}") };
+            assert_eq!(
+                (sensor.contradicts(Unit::MgDl), sensor.contradicts(Unit::MmolL)),
+                (mass, molar),
+                "{obx3}"
+            );
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Inside a field: repetitions, components, subcomponents, and the text with its escapes decoded.
+//!
+//! Invariants: the delimiters are those of the message's own MSH-1 and MSH-2; decoding loses nothing (an
+//! escape that is not understood stays as written); HL7's null (`""`) reads as empty.
+
+use std::borrow::Cow;
+
+/// The delimiters of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delimiters {
+    pub(super) field: char,
+    pub(super) component: char,
+    pub(super) repetition: char,
+    pub(super) escape: char,
+    pub(super) subcomponent: char,
+}
+
+impl Delimiters {
+    /// The delimiters of an MSH segment (`MSH|^~\&`, of 2.7 `MSH|^~\&#`); what a short MSH-2 leaves out
+    /// is as in the standard. `None` where the text is no MSH segment.
+    pub(super) fn of_header(msh: &str) -> Option<Self> {
+        let mut rest = msh.strip_prefix("MSH")?.chars();
+        let field = rest.next().filter(|c| !c.is_alphanumeric())?;
+        let mut encoding = rest.take_while(|&c| c != field);
+        let mut next = |default| encoding.next().unwrap_or(default);
+        Some(Self {
+            field,
+            component: next('^'),
+            repetition: next('~'),
+            escape: next('\\'),
+            subcomponent: next('&'),
+        })
+    }
+}
+
+/// A piece of a segment: a field, or a part of one.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
+    raw: &'a str,
+    delimiters: Delimiters,
+}
+
+impl<'a> Field<'a> {
+    pub(super) const fn new(raw: &'a str, delimiters: Delimiters) -> Self {
+        Self { raw, delimiters }
+    }
+
+    /// The repetitions; at least one.
+    pub(super) fn repetitions(self) -> impl Iterator<Item = Field<'a>> {
+        self.raw.split(self.delimiters.repetition).map(move |raw| Self { raw, ..self })
+    }
+
+    /// The first repetition.
+    pub(super) fn first(self) -> Field<'a> {
+        self.part(self.delimiters.repetition, 1)
+    }
+
+    /// The `n`th component, from 1; empty where there are fewer.
+    pub(super) fn component(self, n: usize) -> Field<'a> {
+        self.part(self.delimiters.component, n)
+    }
+
+    /// The `n`th subcomponent, from 1; empty where there are fewer.
+    pub(super) fn subcomponent(self, n: usize) -> Field<'a> {
+        self.part(self.delimiters.subcomponent, n)
+    }
+
+    /// True where nothing but blanks, or HL7's null, is there.
+    pub(super) fn is_empty(self) -> bool {
+        matches!(self.raw.trim(), "" | "\"\"")
+    }
+
+    /// The text without surrounding blanks, escapes decoded; empty for HL7's null.
+    pub(super) fn text(self) -> Cow<'a, str> {
+        if self.is_empty() {
+            return Cow::Borrowed("");
+        }
+        decode(self.raw.trim(), self.delimiters)
+    }
+
+    fn part(self, delimiter: char, n: usize) -> Field<'a> {
+        Self { raw: self.raw.split(delimiter).nth(n.saturating_sub(1)).unwrap_or(""), ..self }
+    }
+}
+
+/// Decodes `\F\ \S\ \T\ \R\ \E\` and `\Xhh..\` (as UTF-8); anything else stays as written.
+fn decode(text: &str, delimiters: Delimiters) -> Cow<'_, str> {
+    let escape = delimiters.escape;
+    if !text.contains(escape) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(escape) {
+        decoded.push_str(before);
+        let meaning =
+            after.split_once(escape).and_then(|(name, tail)| Some((meaning(name, delimiters)?, tail)));
+        if let Some((meaning, tail)) = meaning {
+            decoded.push_str(&meaning);
+            rest = tail;
+        } else {
+            decoded.push(escape);
+            rest = after;
+        }
+    }
+    decoded.push_str(rest);
+    Cow::Owned(decoded)
+}
+
+/// What an escape sequence stands for; `None` where it is not one that stands for text.
+fn meaning(name: &str, delimiters: Delimiters) -> Option<String> {
+    let symbol = match name {
+        "F" => delimiters.field,
+        "S" => delimiters.component,
+        "T" => delimiters.subcomponent,
+        "R" => delimiters.repetition,
+        "E" => delimiters.escape,
+        _ => return hex(name.strip_prefix('X')?),
+    };
+    Some(symbol.to_string())
+}
+
+/// The text of pairs of hexadecimal digits; `None` where they are no such pairs or no UTF-8.
+fn hex(digits: &str) -> Option<String> {
+    if digits.is_empty() || digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STANDARD: Delimiters =
+        Delimiters { field: '|', component: '^', repetition: '~', escape: '\\', subcomponent: '&' };
+
+    #[test]
+    fn delimiters_are_those_the_header_states() {
+        assert_eq!(Delimiters::of_header(r"MSH|^~\&|A"), Some(STANDARD));
+        assert_eq!(Delimiters::of_header(r"MSH|^~\&#|A"), Some(STANDARD), "2.7 adds a truncation character");
+        assert_eq!(Delimiters::of_header("MSH|^|A"), Some(STANDARD));
+        let custom =
+            Delimiters { field: '$', component: ':', repetition: '*', escape: '!', subcomponent: '@' };
+        assert_eq!(Delimiters::of_header("MSH$:*!@$A"), Some(custom));
+        for text in ["MSH", "MSHA^", "PID|", ""] {
+            assert_eq!(Delimiters::of_header(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_are_found_and_missing_ones_are_empty() {
+        let field = Field::new("a^b&c~d", STANDARD);
+        assert_eq!(field.repetitions().count(), 2);
+        assert_eq!(field.first().component(2).subcomponent(2).text(), "c");
+        assert_eq!(field.first().component(9).text(), "");
+    }
+
+    #[test]
+    fn escapes_are_decoded_and_unknown_ones_stay() {
+        for (raw, text) in [
+            (r"\F\\S\\T\\R\\E\", r"|^&~\"),
+            (r"mg\X2F\dL", "mg/dL"),
+            (r"\XC3A9\", "é"),
+            (r"é\T\é", "é&é"),
+            (r"\XC3\", r"\XC3\"),
+            (r"\X2\", r"\X2\"),
+            (r"\H\bold\N\", r"\H\bold\N\"),
+            (r"C:\path", r"C:\path"),
+            (r"a\", r"a\"),
+            (r"a\b\T\c", r"a\b&c"),
+        ] {
+            assert_eq!(Field::new(raw, STANDARD).text(), text, "{raw}");
+        }
+    }
+
+    #[test]
+    fn the_null_of_hl7_reads_as_empty() {
+        for raw in ["", "  ", "\"\"", " \"\" "] {
+            let field = Field::new(raw, STANDARD);
+            assert!(field.is_empty());
+            assert_eq!(field.text(), "");
+        }
+    }
+}

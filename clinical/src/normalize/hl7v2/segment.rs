@@ -1,0 +1,81 @@
+//! A message cut into segments.
+//!
+//! Invariant: every line that is not blank is one segment, whatever stands before or after it. CR, LF,
+//! CRLF and doubled CR end a line; framing bytes and blanks before a segment's name are not part of it.
+
+use super::field::{Delimiters, Field};
+
+/// One segment line.
+#[derive(Clone, Copy)]
+pub(super) struct Segment<'a> {
+    /// Its place among the message's segments, from 1.
+    pub(super) ordinal: u32,
+    /// The text before the first field separator.
+    pub(super) name: &'a str,
+    text: &'a str,
+    delimiters: Delimiters,
+}
+
+impl<'a> Segment<'a> {
+    /// The `n`th field, from 1, empty where there are fewer. Of MSH, 1 is the separator itself and is
+    /// not offered: ask for 2 and above.
+    pub(super) fn field(&self, n: usize) -> Field<'a> {
+        let nth = if self.name == "MSH" { n.saturating_sub(1) } else { n };
+        Field::new(self.text.split(self.delimiters.field).nth(nth).unwrap_or(""), self.delimiters)
+    }
+}
+
+/// The lines of a message that are not blank.
+pub(super) fn lines(message: &str) -> impl Iterator<Item = &str> {
+    message
+        .split(['\r', '\n'])
+        .map(|line| {
+            line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '\u{1c}' | '\u{feff}'))
+        })
+        .filter(|line| !line.is_empty())
+}
+
+/// The segments of a message; `None` where it does not start with a header.
+pub(super) fn segments(message: &str) -> Option<impl Iterator<Item = Segment<'_>>> {
+    let delimiters = Delimiters::of_header(lines(message).next()?)?;
+    Some(lines(message).zip(1u32..).map(move |(text, ordinal)| {
+        let name = text.split(delimiters.field).next().unwrap_or("").trim_end();
+        Segment { ordinal, name, text, delimiters }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_ending_gives_the_same_segments() {
+        for end in ["\r", "\n", "\r\n", "\r\r", "\n\n", "\r\r\n"] {
+            let message = ["MSH|^~\\&|A", "PID|1", "junk", "OBX|1"].join(end);
+            let names: Vec<_> = segments(&message).unwrap().map(|s| (s.ordinal, s.name)).collect();
+            assert_eq!(names, [(1, "MSH"), (2, "PID"), (3, "junk"), (4, "OBX")], "{end:?}");
+        }
+    }
+
+    #[test]
+    fn blank_lines_lone_names_and_leading_blanks_lose_nothing() {
+        let message = "\u{b}MSH|^~\\&|A\r \rPID\r  OBX|1\r\u{1c}\r";
+        let names: Vec<_> = segments(message).unwrap().map(|s| s.name).collect();
+        assert_eq!(names, ["MSH", "PID", "OBX"]);
+    }
+
+    #[test]
+    fn fields_of_the_header_are_counted_from_its_separator() {
+        let header = segments("MSH|^~\\&|APP|FAC").unwrap().next().unwrap();
+        assert_eq!((header.field(3).text(), header.field(4).text()), ("APP".into(), "FAC".into()));
+        let header = segments("MSH$:*!@$APP").unwrap().next().unwrap();
+        assert_eq!(header.field(3).text(), "APP");
+    }
+
+    #[test]
+    fn what_does_not_start_with_a_header_has_no_segments() {
+        for text in ["", "\r\r", "PID|1", "MSH", "\u{1c}"] {
+            assert!(segments(text).is_none(), "{text:?}");
+        }
+    }
+}
