@@ -1,1 +1,71 @@
-//! outbox
+//! The one store: an encrypted SQLite database with one writer thread and a pool of readers.
+//!
+//! This is the only room that knows SQLite, and it knows nothing of the wire or of the meaning of what it keeps:
+//! messages, chunks of readings, outcomes and bytes to send are opaque here.
+//!
+//! The sentence it serves: *a positive ACK means committed and synced; everything after it can be restarted from
+//! the store.*
+//!
+//! | what | where |
+//! |---|---|
+//! | opening, refusing, closing | [`Store`], [`OpenError`], [`Key`] |
+//! | taking a message in | [`Writer::intake`] |
+//! | readings and windows from messages | [`Writer::absorb`] |
+//! | a version and its effects | [`Writer::publish`] |
+//! | delivery | [`Writer::lease`], [`Writer::settle`], [`State::after`] |
+//! | reading | [`Readers`], [`Reader`] |
+
+mod audit;
+mod chunks;
+mod command;
+mod conditions;
+mod dedupe;
+mod error;
+mod inbox;
+mod key;
+mod lease;
+mod ledger;
+mod meta;
+mod mode;
+mod open;
+mod patients;
+mod publish;
+mod quarantine;
+mod queue;
+mod reader;
+mod release;
+mod rows;
+mod schema;
+mod settle;
+mod status;
+mod store;
+mod thread;
+mod windows;
+mod writer;
+
+pub use audit::{AuditEntry, AuditHead};
+pub use chunks::{Chunk, ChunkWrite};
+pub use command::Pending;
+pub use conditions::Condition;
+pub use dedupe::DEDUPE_MAX_ENTRIES;
+pub use error::{Conflict, ReadError, SqliteFault, WriteError};
+pub use inbox::{Absorb, Arrival, Message, Receipt};
+pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
+pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow};
+pub use ledger::{Standing, Written};
+pub use mode::{Mode, ModeChange};
+pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
+pub use patients::PatientKey;
+pub use publish::{Decision, Manifest, NewRow, Outcome, Publish};
+pub use quarantine::{IdentityEntry, QuarantineEntry};
+pub use queue::{State, Step};
+pub use reader::{Reader, Readers};
+pub use release::Release;
+pub use rows::OutboxRow;
+pub use schema::SCHEMA_VERSION;
+pub use settle::{Settle, Verdict};
+pub use status::Counts;
+pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
+pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};
+pub use windows::{Computed, DirtyWindow, Window, WindowKey};
+pub use writer::{Writer, WriterCounts};

@@ -1,0 +1,120 @@
+//! The audit log: appended to only, each entry's hash covering the one before it.
+//!
+//! Entry n has the hash SHA-256(hash of n-1 ‖ id ‖ time ‖ each text with its length before it), numbers as 8
+//! bytes little-endian; before the first entry stand 32 zero bytes. A changed, inserted or removed entry breaks
+//! the chain from there on. That the end was cut off shows only against a head exported earlier.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    command::{Command, Hot},
+    error::{ReadError, WriteError},
+};
+
+/// Something that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Who: a user, or a part of the daemon.
+    pub actor: String,
+    /// What was done, one of a fixed set of words.
+    pub action: String,
+    /// To what.
+    pub object: String,
+    /// The particulars.
+    pub detail: String,
+    /// When, in milliseconds.
+    pub at: i64,
+}
+
+/// The end of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditHead {
+    /// Entries in the log.
+    pub entries: u64,
+    /// Hash of the last, zero where there is none.
+    pub hash: [u8; 32],
+}
+
+pub(crate) struct Append(pub Vec<AuditEntry>);
+
+impl Command for Append {
+    type Out = ();
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|entry| entry.detail.len()).sum()
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<(), WriteError> {
+        Ok(append(conn, &self.0)?)
+    }
+}
+
+fn link(before: &[u8; 32], id: i64, entry: &AuditEntry) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(before);
+    hash.update(id.to_le_bytes());
+    hash.update(entry.at.to_le_bytes());
+    for text in [&entry.actor, &entry.action, &entry.object, &entry.detail] {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+pub(crate) fn append(conn: &Connection, entries: &[AuditEntry]) -> rusqlite::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let last: Option<(i64, [u8; 32])> = conn
+        .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (mut id, mut hash) = last.unwrap_or((0, [0; 32]));
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO audit (id, at, actor, action, object, detail, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for entry in entries {
+        id += 1;
+        hash = link(&hash, id, entry);
+        insert.execute(params![id, entry.at, entry.actor, entry.action, entry.object, entry.detail, hash])?;
+    }
+    Ok(())
+}
+
+fn entry_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        at: row.get(1)?,
+        actor: row.get(2)?,
+        action: row.get(3)?,
+        object: row.get(4)?,
+        detail: row.get(5)?,
+    })
+}
+
+/// Walks the whole chain; the head where it holds, the first entry at which it breaks where it does not.
+pub(crate) fn verify(conn: &Connection) -> Result<AuditHead, ReadError> {
+    let mut statement =
+        conn.prepare_cached("SELECT id, at, actor, action, object, detail, hash FROM audit ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut head = AuditHead { entries: 0, hash: [0; 32] };
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let hash = link(&head.hash, id, &entry_of(row)?);
+        head.entries += 1;
+        if id != head.entries as i64 || hash != row.get::<_, [u8; 32]>(6)? {
+            return Err(ReadError::AuditBroken(id));
+        }
+        head.hash = hash;
+    }
+    Ok(head)
+}
+
+/// Entries after the given number with their numbers, in order.
+pub(crate) fn after(conn: &Connection, id: i64, limit: usize) -> Result<Vec<(i64, AuditEntry)>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, at, actor, action, object, detail FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![id, limit as i64], |row| Ok((row.get(0)?, entry_of(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

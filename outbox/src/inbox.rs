@@ -1,0 +1,262 @@
+//! Messages as they came in, and how far the pipeline has absorbed them.
+//!
+//! Invariants: a row of `inbox` is written once and never updated; ids have no gaps and never fall back; the
+//! same identity twice is one row and two equal receipts, also within one group; a refused message is kept with
+//! its reason and its identity is not entered, so that a resend is decided afresh.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{
+    chunks::{self, ChunkWrite},
+    command::{Command, Hot},
+    dedupe::{ControlKey, First, MessageKey},
+    error::{Conflict, ReadError, WriteError},
+    quarantine::{self, IdentityEntry, QuarantineEntry},
+    windows::{self, DirtyWindow},
+};
+
+/// A message to take in.
+#[derive(Clone)]
+pub struct Arrival {
+    /// The configured feed's name.
+    pub source: Arc<str>,
+    /// MSH-9 as text, or "csv" and the like for files.
+    pub kind: Box<str>,
+    /// MSH-10, or its like.
+    pub control_id: Box<str>,
+    /// Now, in milliseconds since 1970.
+    pub received_at: i64,
+    /// Identity of the message: one effect each.
+    pub key: [u8; 16],
+    /// Identity of the control id at its source.
+    pub control_key: [u8; 8],
+    /// SHA-256 of the body.
+    pub hash: [u8; 32],
+    /// The bytes as received.
+    pub body: Bytes,
+    /// Where it is stored only to be looked at: why. Such a message is never absorbed.
+    pub refusal: Option<Box<str>>,
+}
+
+/// What became of a message, once that is committed and synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Inbox id of the message, or of the first with the same identity.
+    pub id: i64,
+    /// When that one was taken in.
+    pub received_at: i64,
+    /// The identity was known: nothing was stored.
+    pub duplicate: bool,
+    /// Another message with this control id is known: stored, and flagged.
+    pub control_id_reused: bool,
+}
+
+impl Command for Arrival {
+    type Out = Receipt;
+
+    /// The hot path: a savepoint per message would cost more than the message. Nothing here fails alone.
+    fn savepoint(&self) -> bool {
+        false
+    }
+
+    fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
+        if self.refusal.is_none()
+            && let Some(First { id, received_at }) = hot.dedupe.find(&self.key)
+        {
+            return Ok(Receipt { id, received_at, duplicate: true, control_id_reused: false });
+        }
+        let (id, received_at) = (hot.next_inbox_id, self.received_at);
+        let control_id_reused = self.refusal.is_none() && hot.dedupe.knows_control(&self.control_key);
+        insert(conn, id, &self, control_id_reused)?;
+        hot.next_inbox_id += 1;
+        match self.refusal {
+            Some(reason) => {
+                quarantine::insert(conn, id, "intake", "", &reason, received_at)?;
+            }
+            None => {
+                remember(conn, id, received_at, &self.key, &self.control_key)?;
+                hot.dedupe.enter(self.key, self.control_key, First { id, received_at });
+            }
+        }
+        Ok(Receipt { id, received_at, duplicate: false, control_id_reused })
+    }
+}
+
+fn insert(conn: &Connection, id: i64, arrival: &Arrival, reused: bool) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "INSERT INTO inbox (id, received_at, source, kind, control_id, hash, refused, control_reused, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        id,
+        arrival.received_at,
+        &*arrival.source,
+        &*arrival.kind,
+        &*arrival.control_id,
+        arrival.hash,
+        arrival.refusal.is_some(),
+        reused,
+        &arrival.body[..],
+    ])
+}
+
+fn remember(
+    conn: &Connection,
+    id: i64,
+    received_at: i64,
+    key: &MessageKey,
+    control: &ControlKey,
+) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "INSERT INTO dedupe (inbox_id, received_at, key, control_key) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![id, received_at, key, control])
+}
+
+/// Lets a message's identity go, so that a resend is processed afresh.
+fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
+    let gone = conn
+        .prepare_cached("DELETE FROM dedupe WHERE inbox_id = ?1 RETURNING key, control_key")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((key, control)) = gone {
+        hot.dedupe.leave(key, control, id);
+    }
+    Ok(())
+}
+
+/// One step of the pipeline: everything that follows from the messages up to a new watermark.
+pub struct Absorb {
+    /// Where the watermark must stand now.
+    pub expected_from: i64,
+    /// Where it stands afterwards: the id of the last message absorbed.
+    pub upto: i64,
+    /// Chunks of readings, each replacing the version it was computed from.
+    pub chunks: Vec<ChunkWrite>,
+    /// Windows to compute again.
+    pub dirty: Vec<DirtyWindow>,
+    /// Messages that could not be read, or not wholly.
+    pub quarantine: Vec<QuarantineEntry>,
+    /// Messages whose patient could not be told.
+    pub identity: Vec<IdentityEntry>,
+}
+
+impl Command for Absorb {
+    type Out = ();
+
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.body.len()).sum()
+    }
+
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
+        if watermark(conn)? != self.expected_from
+            || self.upto < self.expected_from
+            || self.upto >= hot.next_inbox_id
+        {
+            return Err(Conflict::Watermark.into());
+        }
+        conn.prepare_cached("UPDATE watermark SET inbox_id = ?1")?.execute([self.upto])?;
+        for chunk in &self.chunks {
+            chunks::write(conn, chunk)?;
+        }
+        for window in &self.dirty {
+            windows::dirty(conn, window)?;
+        }
+        for entry in &self.quarantine {
+            quarantine::insert(conn, entry.inbox_id, &entry.stage, &entry.place, &entry.reason, entry.at)?;
+            forget(conn, hot, entry.inbox_id)?;
+        }
+        for entry in &self.identity {
+            quarantine::insert_identity(conn, entry)?;
+            forget(conn, hot, entry.inbox_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// A message as it was taken in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Inbox id.
+    pub id: i64,
+    /// When it was taken in, in milliseconds.
+    pub received_at: i64,
+    /// The feed's name.
+    pub source: Box<str>,
+    /// MSH-9 as text, or its like.
+    pub kind: Box<str>,
+    /// MSH-10, or its like.
+    pub control_id: Box<str>,
+    /// SHA-256 of the body, as taken in.
+    pub hash: [u8; 32],
+    /// Stored only to be looked at.
+    pub refused: bool,
+    /// Its control id had been used by another message.
+    pub control_id_reused: bool,
+    /// The bytes as received.
+    pub body: Bytes,
+}
+
+const COLUMNS: &str = "id, received_at, source, kind, control_id, hash, refused, control_reused, body";
+
+fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: row.get(0)?,
+        received_at: row.get(1)?,
+        source: row.get(2)?,
+        kind: row.get(3)?,
+        control_id: row.get(4)?,
+        hash: row.get(5)?,
+        refused: row.get(6)?,
+        control_id_reused: row.get(7)?,
+        body: Bytes::from(row.get::<_, Vec<u8>>(8)?),
+    })
+}
+
+/// Id of the last message absorbed, 0 before the first.
+pub(crate) fn watermark(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT inbox_id FROM watermark")?.query_row([], |row| row.get(0))
+}
+
+/// The id the next message gets.
+pub(crate) fn next_id(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row(
+        "SELECT max(coalesce((SELECT max(id) FROM inbox), 0), inbox_id) + 1 FROM watermark",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// Messages to absorb after the watermark, in order: at most `limit`, and not more once their bodies have
+/// reached `max_bytes` together (so there is at least one where any waits).
+pub(crate) fn messages_after(
+    conn: &Connection,
+    watermark: i64,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<Vec<Message>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id > ?1 AND refused = 0 ORDER BY inbox.id");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([watermark])?;
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    while found.len() < limit && bytes < max_bytes {
+        let Some(row) = rows.next()? else { break };
+        let message = message_of(row)?;
+        bytes = bytes.saturating_add(message.body.len());
+        found.push(message);
+    }
+    Ok(found)
+}
+
+/// The message with this id.
+pub(crate) fn message(conn: &Connection, id: i64) -> Result<Option<Message>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1");
+    Ok(conn.prepare_cached(&sql)?.query_row([id], message_of).optional()?)
+}

@@ -1,0 +1,166 @@
+//! Taking rows for delivery.
+//!
+//! Only heads of their lines are taken, so a patient's writes at a destination leave in order and one at a time,
+//! and a row is taken only after the one it depends on was delivered. Ambiguous rows go first: until their fate
+//! is known, their line stands still.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{
+    command::{Command, Hot},
+    conditions,
+    error::WriteError,
+    queue::{self, Note, State, Step},
+};
+
+/// Most rows in one lease, whatever is asked for.
+pub const LEASE_MAX_ROWS: usize = 256;
+/// Bytes after which a lease takes no more rows.
+pub const LEASE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Name of the condition raised where stored bytes no longer match their hash.
+pub const BODY_CORRUPT: &str = "body-corrupt";
+
+/// What to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The destination.
+    pub destination: String,
+    /// Most rows to take.
+    pub limit: usize,
+    /// Now, in milliseconds: rows whose time has come.
+    pub now: i64,
+    /// Take exactly one deferred row instead, of the patient least recently probed.
+    pub probe: bool,
+}
+
+/// A row to deliver.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LeasedRow {
+    /// Its number.
+    pub id: i64,
+    /// The patient's number.
+    pub patient: i64,
+    /// The window.
+    pub window_id: i64,
+    /// The window's version.
+    pub version: i64,
+    /// What is sent.
+    pub kind: String,
+    /// The effect's identity.
+    pub key: [u8; 32],
+    /// Attempts, this one included.
+    pub attempts: u32,
+    /// It was sent before and its fate is not known: reconcile before sending.
+    pub ambiguous: bool,
+    /// The row that was delivered before it.
+    pub depends_on: Option<i64>,
+    /// When it was enqueued, in milliseconds.
+    pub created_at: i64,
+    /// SHA-256 of the body, checked.
+    pub sha256: [u8; 32],
+    /// The bytes to send.
+    pub body: Vec<u8>,
+}
+
+/// Rows of one state that may be leased now. The index `outbox_due` gives them in order.
+pub(crate) const DUE: &str = "SELECT id FROM outbox o
+    WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3
+      AND (depends_on IS NULL
+           OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
+    ORDER BY next_at, id LIMIT ?4";
+
+/// The deferred head of the patient least recently probed.
+pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o
+    LEFT JOIN probe p ON p.destination = o.destination AND p.patient = o.patient
+    WHERE o.head = 1 AND o.destination = ?1 AND o.state = 'deferred'
+      AND (o.depends_on IS NULL
+           OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
+    ORDER BY p.at NULLS FIRST, o.id LIMIT 1";
+
+impl Command for Lease {
+    type Out = Vec<LeasedRow>;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
+        let candidates = if self.probe { self.to_probe(conn)? } else { self.due(conn)? };
+        let (mut taken, mut bytes) = (Vec::new(), 0_usize);
+        for id in candidates {
+            if bytes >= LEASE_MAX_BYTES {
+                break;
+            }
+            if let Some(row) = self.take(conn, id)? {
+                bytes = bytes.saturating_add(row.body.len());
+                taken.push(row);
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Lease {
+    fn due(&self, conn: &Connection) -> rusqlite::Result<Vec<i64>> {
+        let limit = self.limit.min(LEASE_MAX_ROWS);
+        let mut ids = Vec::new();
+        for state in [State::Ambiguous, State::Pending] {
+            let room = (limit - ids.len()) as i64;
+            let mut statement = conn.prepare_cached(DUE)?;
+            let found = statement
+                .query_map(params![self.destination, state.name(), self.now, room], |row| row.get(0))?;
+            for id in found {
+                ids.push(id?);
+            }
+        }
+        Ok(ids)
+    }
+
+    fn to_probe(&self, conn: &Connection) -> rusqlite::Result<Vec<i64>> {
+        let id: Option<i64> =
+            conn.prepare_cached(TO_PROBE)?.query_row([&self.destination], |row| row.get(0)).optional()?;
+        if let Some(id) = id {
+            conn.prepare_cached(
+                "INSERT INTO probe (destination, patient, at)
+                 SELECT destination, patient, ?2 FROM outbox WHERE id = ?1
+                 ON CONFLICT DO UPDATE SET at = excluded.at",
+            )?
+            .execute(params![id, self.now])?;
+        }
+        Ok(id.into_iter().collect())
+    }
+
+    /// Leases one row; where its bytes are damaged, sets it aside instead and says so.
+    fn take(&self, conn: &Connection, id: i64) -> Result<Option<LeasedRow>, WriteError> {
+        let place = queue::place(conn, id)?;
+        let Some(body) = queue::read_body(conn, id)? else {
+            let reason = "the stored bytes do not match their hash";
+            queue::quarantine(conn, &place, Note { reason: Some(reason), at: self.now, ..Note::default() })?;
+            conditions::raise(conn, BODY_CORRUPT, &self.destination, &format!("row {id}"), self.now)?;
+            return Ok(None);
+        };
+        queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
+        let row = conn
+            .prepare_cached(
+                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2 WHERE id = ?1
+                 RETURNING kind, key, attempts, depends_on, created_at",
+            )?
+            .query_row(params![id, self.now], |row| {
+                Ok(LeasedRow {
+                    id,
+                    patient: place.patient,
+                    window_id: place.window_id,
+                    version: place.version,
+                    ambiguous: place.state == State::Ambiguous,
+                    kind: row.get(0)?,
+                    key: row.get(1)?,
+                    attempts: row.get(2)?,
+                    depends_on: row.get(3)?,
+                    created_at: row.get(4)?,
+                    sha256: body.sha256,
+                    body: body.bytes,
+                })
+            })?;
+        Ok(Some(row))
+    }
+}

@@ -1,0 +1,85 @@
+//! What stands at each destination because we wrote it: an identifier, where it is, and what it holds.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{error::ReadError, queue::Place};
+
+/// A resource that stands at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Our identifier for it.
+    pub identifier: String,
+    /// Where the receiver keeps it.
+    pub location: String,
+    /// The receiver's version tag, where it gave one.
+    pub etag: Option<String>,
+    /// Hash of what was written.
+    pub content_hash: [u8; 32],
+}
+
+/// The last thing written under an identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where the receiver keeps it.
+    pub location: String,
+    /// The receiver's version tag, where it gave one.
+    pub etag: Option<String>,
+    /// Hash of what was written.
+    pub content_hash: [u8; 32],
+    /// The window's version it was written with.
+    pub version: i64,
+}
+
+/// Records what a delivered row left at its destination.
+pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i64) -> rusqlite::Result<()> {
+    let mut put = conn.prepare_cached(
+        "INSERT INTO written (destination, identifier, location, etag, content_hash, version, row_id, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (destination, identifier) DO UPDATE SET location = excluded.location,
+           etag = excluded.etag, content_hash = excluded.content_hash, version = excluded.version,
+           row_id = excluded.row_id, at = excluded.at",
+    )?;
+    for one in written {
+        put.execute(params![
+            row.destination,
+            one.identifier,
+            one.location,
+            one.etag,
+            one.content_hash,
+            row.version,
+            row.id,
+            at
+        ])?;
+    }
+    Ok(())
+}
+
+/// What stands at a destination under these identifiers; those never written are left out.
+pub(crate) fn written(
+    conn: &Connection,
+    destination: &str,
+    identifiers: &[&str],
+) -> Result<HashMap<String, Standing>, ReadError> {
+    let mut find = conn.prepare_cached(
+        "SELECT location, etag, content_hash, version FROM written WHERE destination = ?1 AND identifier = ?2",
+    )?;
+    let mut found = HashMap::with_capacity(identifiers.len());
+    for identifier in identifiers {
+        let standing = find
+            .query_row(params![destination, identifier], |row| {
+                Ok(Standing {
+                    location: row.get(0)?,
+                    etag: row.get(1)?,
+                    content_hash: row.get(2)?,
+                    version: row.get(3)?,
+                })
+            })
+            .optional()?;
+        if let Some(standing) = standing {
+            found.insert((*identifier).to_owned(), standing);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,121 @@
+//! The mode in force per site, destination and capability, as last decided, with what led to it.
+//!
+//! Invariant: a change of mode and the deferral or release of the rows it concerns are one transaction.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    audit::{self, AuditEntry},
+    command::{Command, Hot},
+    error::{ReadError, WriteError},
+    queue::{State, Step},
+};
+
+/// A mode in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mode {
+    /// The site.
+    pub site: String,
+    /// The destination.
+    pub destination: String,
+    /// What it concerns, for example a resource kind.
+    pub capability: String,
+    /// The mode, in the caller's words.
+    pub mode: String,
+    /// Since when, in milliseconds.
+    pub since: i64,
+    /// What led to it, in words.
+    pub cause: String,
+    /// What was seen, for example a status code and the receiver's text.
+    pub evidence: String,
+}
+
+/// A change of mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModeChange {
+    /// The mode from now on.
+    pub mode: Mode,
+    /// Defer all pending rows of the destination for this reason.
+    pub defer_pending: Option<String>,
+    /// Make all rows of the destination that were deferred for this reason pending again.
+    pub release_deferred: Option<String>,
+}
+
+pub(crate) struct SetMode {
+    pub change: ModeChange,
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Command for SetMode {
+    type Out = usize;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+        let moved = change(conn, &self.change)?;
+        audit::append(conn, &self.audit)?;
+        Ok(moved)
+    }
+}
+
+/// Records the mode and moves the rows it concerns; returns how many moved.
+pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, WriteError> {
+    let mode = &change.mode;
+    conn.prepare_cached(
+        "INSERT INTO mode (site, destination, capability, mode, since, cause, evidence)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (site, destination, capability) DO UPDATE SET mode = excluded.mode,
+           since = excluded.since, cause = excluded.cause, evidence = excluded.evidence",
+    )?
+    .execute(params![
+        mode.site,
+        mode.destination,
+        mode.capability,
+        mode.mode,
+        mode.since,
+        mode.cause,
+        mode.evidence
+    ])?;
+    let mut moved = 0;
+    // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
+    const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
+    const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };
+    if let Some(reason) = &change.defer_pending {
+        moved += conn
+            .prepare_cached(
+                "UPDATE outbox SET state = 'deferred', reason = ?2 WHERE destination = ?1 AND state = 'pending'",
+            )?
+            .execute(params![mode.destination, reason])?;
+    }
+    if let Some(reason) = &change.release_deferred {
+        moved += conn
+            .prepare_cached(
+                "UPDATE outbox SET state = 'pending', reason = NULL, next_at = min(next_at, ?3)
+                 WHERE destination = ?1 AND state = 'deferred' AND reason = ?2",
+            )?
+            .execute(params![mode.destination, reason, mode.since])?;
+    }
+    Ok(moved)
+}
+
+/// Every mode recorded.
+pub(crate) fn all(conn: &Connection) -> Result<Vec<Mode>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT site, destination, capability, mode, since, cause, evidence FROM mode
+         ORDER BY site, destination, capability",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Mode {
+            site: row.get(0)?,
+            destination: row.get(1)?,
+            capability: row.get(2)?,
+            mode: row.get(3)?,
+            since: row.get(4)?,
+            cause: row.get(5)?,
+            evidence: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,303 @@
+//! Recording what became of a due window: a version with its rows, an outcome that is kept and not written, or
+//! no change.
+//!
+//! Invariants: nothing is recorded unless the window stands where the outcome was computed from; a version is
+//! never overwritten, only followed; unsent rows of earlier versions are superseded in the same transaction.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{
+    command::{Command, Hot},
+    error::{Conflict, WriteError},
+    queue::{self, Note, State, Step},
+    windows::{self, Window},
+};
+
+/// The list of messages that an outcome came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its id, which Provenance cites.
+    pub id: String,
+    /// Messages in it.
+    pub count: u64,
+    /// SHA-256 of the body.
+    pub sha256: [u8; 32],
+    /// The list, opaque here.
+    pub body: Vec<u8>,
+}
+
+/// What was decided about a version at one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The destination.
+    pub destination: String,
+    /// Write, defer, suppress and so on, as the broker names it.
+    pub decision: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A new effect at a destination. Patient, window and version are those of the publishing command.
+#[derive(Clone)]
+pub struct NewRow {
+    /// The destination.
+    pub destination: String,
+    /// What is sent, in the destination's words, for example "bundle" or "provenance".
+    pub kind: String,
+    /// The effect's identity: a second row with the same key is refused.
+    pub key: [u8; 32],
+    /// Place, in this command's list, of the row that must be delivered first; an earlier one of the same
+    /// destination.
+    pub depends_on: Option<usize>,
+    /// Where it may not be written at present: why.
+    pub deferred: Option<String>,
+    /// The bytes to send.
+    pub body: Vec<u8>,
+}
+
+/// What became of a due window.
+pub enum Outcome {
+    /// The same as before.
+    Unchanged,
+    /// Computed, kept, and not written.
+    Computed {
+        /// The outcome.
+        outcome_json: String,
+        /// Its messages.
+        manifest: Manifest,
+    },
+    /// A new version.
+    Version {
+        /// Its number, above the one in force.
+        version: i64,
+        /// Hash of what it displays.
+        display_hash: [u8; 32],
+        /// The outcome.
+        outcome_json: String,
+        /// Its messages.
+        manifest: Manifest,
+        /// Its effects, each after those it depends on.
+        rows: Vec<NewRow>,
+        /// What was decided at each destination.
+        decisions: Vec<Decision>,
+    },
+}
+
+/// The command that clears a due window.
+pub struct Publish {
+    /// The window.
+    pub window_id: i64,
+    /// The version it was read with.
+    pub expected_version: i64,
+    /// The generation it was read with.
+    pub expected_generation: i64,
+    /// What became of it.
+    pub result: Outcome,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+impl Command for Publish {
+    type Out = Vec<i64>;
+
+    fn bytes(&self) -> usize {
+        match &self.result {
+            Outcome::Unchanged => 0,
+            Outcome::Computed { outcome_json, manifest } => outcome_json.len() + manifest.body.len(),
+            Outcome::Version { outcome_json, manifest, rows, .. } => {
+                let rows: usize = rows.iter().map(|row| row.body.len()).sum();
+                outcome_json.len() + manifest.body.len() + rows
+            }
+        }
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Vec<i64>, WriteError> {
+        let window = windows::by_id(conn, self.window_id)?.ok_or(Conflict::Missing)?;
+        if window.version != self.expected_version || window.generation != self.expected_generation {
+            return Err(Conflict::Window.into());
+        }
+        conn.prepare_cached(
+            "UPDATE outcome_window SET due_at = NULL, dirty_since = NULL, computed_at = ?2 WHERE id = ?1",
+        )?
+        .execute(params![window.id, self.at])?;
+        match self.result {
+            Outcome::Unchanged => Ok(Vec::new()),
+            Outcome::Computed { outcome_json, manifest } => {
+                keep(conn, window.id, &outcome_json, &manifest, self.at)?;
+                Ok(Vec::new())
+            }
+            Outcome::Version { version, display_hash, outcome_json, manifest, rows, decisions } => {
+                if version <= window.version {
+                    return Err(Conflict::Version.into());
+                }
+                keep(conn, window.id, &outcome_json, &manifest, self.at)?;
+                let kept = Kept { version, display_hash, outcome: &outcome_json, manifest: &manifest.id };
+                record(conn, window.id, &kept, self.at)?;
+                decide(conn, window.id, version, &decisions, self.at)?;
+                supersede(conn, window.id, version, &rows, self.at)?;
+                enqueue(conn, &window, version, &rows, self.at)
+            }
+        }
+    }
+}
+
+/// Keeps the outcome and its manifest on the window.
+fn keep(
+    conn: &Connection,
+    window_id: i64,
+    outcome: &str,
+    manifest: &Manifest,
+    at: i64,
+) -> Result<(), WriteError> {
+    let known: Option<[u8; 32]> = conn
+        .prepare_cached("SELECT sha256 FROM manifest WHERE id = ?1")?
+        .query_row([&manifest.id], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(sha256) if sha256 == manifest.sha256 => {}
+        Some(_) => return Err(Conflict::Manifest.into()),
+        None => {
+            conn.prepare_cached(
+                "INSERT INTO manifest (id, count, sha256, body, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                manifest.id,
+                manifest.count as i64,
+                manifest.sha256,
+                manifest.body,
+                at
+            ])?;
+        }
+    }
+    conn.prepare_cached("UPDATE outcome_window SET outcome = ?2, manifest = ?3 WHERE id = ?1")?
+        .execute(params![window_id, outcome, manifest.id])?;
+    Ok(())
+}
+
+struct Kept<'a> {
+    version: i64,
+    display_hash: [u8; 32],
+    outcome: &'a str,
+    manifest: &'a str,
+}
+
+/// Makes the version the one in force and appends it to the history.
+fn record(conn: &Connection, window_id: i64, kept: &Kept<'_>, at: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE outcome_window SET version = ?2, display_hash = ?3,
+           first_published_at = coalesce(first_published_at, ?4) WHERE id = ?1",
+    )?
+    .execute(params![window_id, kept.version, kept.display_hash, at])?;
+    conn.prepare_cached(
+        "INSERT INTO published_version (window_id, version, display_hash, outcome, manifest, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![window_id, kept.version, kept.display_hash, kept.outcome, kept.manifest, at])?;
+    Ok(())
+}
+
+fn decide(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+    decisions: &[Decision],
+    at: i64,
+) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO decision (window_id, version, destination, decision, reason, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for made in decisions {
+        insert.execute(params![window_id, version, made.destination, made.decision, made.reason, at])?;
+    }
+    Ok(())
+}
+
+/// Supersedes what earlier versions have not sent yet at the destinations that get a row of this one.
+fn supersede(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+    rows: &[NewRow],
+    at: i64,
+) -> Result<(), WriteError> {
+    let mut destinations: Vec<&str> = rows.iter().map(|row| row.destination.as_str()).collect();
+    destinations.sort_unstable();
+    destinations.dedup();
+    for destination in destinations {
+        let earlier: Vec<i64> = conn
+            .prepare_cached(
+                "SELECT id FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version < ?3
+                 AND state IN ('pending', 'deferred') ORDER BY id",
+            )?
+            .query_map(params![window_id, destination, version], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for id in earlier {
+            let note = Note { reason: Some("a later version was published"), at, ..Note::default() };
+            queue::step(conn, &queue::place(conn, id)?, Step::Supersede, note)?;
+        }
+    }
+    Ok(())
+}
+
+/// Appends the version's rows to their lines.
+fn enqueue(
+    conn: &Connection,
+    window: &Window,
+    version: i64,
+    rows: &[NewRow],
+    at: i64,
+) -> Result<Vec<i64>, WriteError> {
+    let mut ids: Vec<i64> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let depends_on = match row.depends_on {
+            None => None,
+            Some(place) => match (ids.get(place), rows.get(place)) {
+                (Some(id), Some(above)) if above.destination == row.destination => Some(*id),
+                _ => return Err(Conflict::Dependency.into()),
+            },
+        };
+        let state = if row.deferred.is_some() { State::Deferred } else { State::Pending };
+        let known = conn.prepare_cached("SELECT 1 FROM outbox WHERE key = ?1")?.exists(params![row.key])?;
+        if known {
+            return Err(Conflict::EffectKey.into());
+        }
+        let id = conn
+            .prepare_cached(
+                "INSERT INTO outbox (destination, patient, window_id, version, kind, key, depends_on, state,
+                   head, reason, next_at, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10)",
+            )?
+            .insert(params![
+                row.destination,
+                window.key.patient,
+                window.id,
+                version,
+                row.kind,
+                row.key,
+                depends_on,
+                state.name(),
+                row.deferred,
+                at
+            ])?;
+        queue::write_body(conn, id, &row.body)?;
+        queue::move_up(conn, &row.destination, window.key.patient)?;
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+/// The manifest with this id.
+pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, crate::error::ReadError> {
+    Ok(conn
+        .prepare_cached("SELECT id, count, sha256, body FROM manifest WHERE id = ?1")?
+        .query_row([id], |row| {
+            Ok(Manifest {
+                id: row.get(0)?,
+                count: row.get::<_, i64>(1)? as u64,
+                sha256: row.get(2)?,
+                body: row.get(3)?,
+            })
+        })
+        .optional()?)
+}

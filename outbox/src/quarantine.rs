@@ -1,0 +1,80 @@
+//! Messages set aside: those that could not be read, and those whose patient could not be told.
+//!
+//! Invariant: an entry names a message that is kept whole in the inbox; place and reason are words about its
+//! form, and whoever writes them puts no patient data in.
+
+use rusqlite::{Connection, params};
+
+use crate::error::ReadError;
+
+/// A message, or a place in it, that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineEntry {
+    /// The message.
+    pub inbox_id: i64,
+    /// Which step refused it, for example "normalize".
+    pub stage: String,
+    /// Where in the message, for example "OBX 3, field 6"; empty for the whole of it.
+    pub place: String,
+    /// Why, in words for an interface analyst.
+    pub reason: String,
+    /// When, in milliseconds.
+    pub at: i64,
+}
+
+/// A message whose patient could not be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityEntry {
+    /// The message.
+    pub inbox_id: i64,
+    /// Why.
+    pub reason: String,
+    /// When, in milliseconds.
+    pub at: i64,
+}
+
+pub(crate) fn insert(
+    conn: &Connection,
+    inbox_id: i64,
+    stage: &str,
+    place: &str,
+    reason: &str,
+    at: i64,
+) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "INSERT INTO quarantine (inbox_id, stage, place, reason, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![inbox_id, stage, place, reason, at])
+}
+
+pub(crate) fn insert_identity(conn: &Connection, entry: &IdentityEntry) -> rusqlite::Result<usize> {
+    conn.prepare_cached("INSERT INTO identity_queue (inbox_id, reason, at) VALUES (?1, ?2, ?3)")?
+        .execute(params![entry.inbox_id, entry.reason, entry.at])
+}
+
+/// The newest entries first.
+pub(crate) fn newest(conn: &Connection, limit: usize) -> Result<Vec<QuarantineEntry>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT inbox_id, stage, place, reason, at FROM quarantine ORDER BY id DESC LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(QuarantineEntry {
+            inbox_id: row.get(0)?,
+            stage: row.get(1)?,
+            place: row.get(2)?,
+            reason: row.get(3)?,
+            at: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The newest entries of the identity queue first.
+pub(crate) fn newest_identity(conn: &Connection, limit: usize) -> Result<Vec<IdentityEntry>, ReadError> {
+    let mut statement =
+        conn.prepare_cached("SELECT inbox_id, reason, at FROM identity_queue ORDER BY id DESC LIMIT ?1")?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(IdentityEntry { inbox_id: row.get(0)?, reason: row.get(1)?, at: row.get(2)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

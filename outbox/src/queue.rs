@@ -1,0 +1,328 @@
+//! Rows of the outbox: one effect each at one destination, with the bytes to send.
+//!
+//! Invariants
+//! - Every change of state goes through [`State::after`].
+//! - A *line* is the rows of one destination and patient in the order of their ids. At most one row of a line is
+//!   its *head*: the only one that may be leased. A row becomes head when it enters an empty line or when the
+//!   head before it settles; a unique index holds the database to one head per line. So the order per patient
+//!   costs nothing at lease time, however long the queue is.
+//! - The bytes to send are written once, apart from the small row that changes; their hash is checked when they
+//!   are read.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Conflict, ReadError, WriteError};
+
+/// Where a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Waits for its turn and time.
+    Pending,
+    /// Being delivered.
+    Leased,
+    /// May not be written at present; a probe may try one.
+    Deferred,
+    /// Sent once, and its fate is not known: to be reconciled.
+    Ambiguous,
+    /// Done.
+    Delivered,
+    /// Refused for its own sake; kept for people to look at.
+    Quarantined,
+    /// A later version of the same window took its place before it was sent.
+    Superseded,
+}
+
+/// What happens to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Taken for delivery.
+    Lease,
+    /// The receiver has it.
+    Deliver,
+    /// It is known not to have happened and will be tried again.
+    Retry,
+    /// It may not be written at present.
+    Defer,
+    /// It may be written again.
+    Release,
+    /// Its fate is not known.
+    Doubt,
+    /// Refused for its own sake.
+    Quarantine,
+    /// A later version takes its place.
+    Supersede,
+}
+
+impl State {
+    /// Every state, for tables of counts.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Leased,
+        Self::Deferred,
+        Self::Ambiguous,
+        Self::Delivered,
+        Self::Quarantined,
+        Self::Superseded,
+    ];
+
+    /// The state after a step, `None` where there is no such edge.
+    pub const fn after(self, step: Step) -> Option<Self> {
+        match (self, step) {
+            (Self::Pending | Self::Deferred | Self::Ambiguous, Step::Lease) => Some(Self::Leased),
+            (Self::Leased, Step::Deliver) => Some(Self::Delivered),
+            (Self::Leased, Step::Retry) | (Self::Deferred | Self::Quarantined, Step::Release) => {
+                Some(Self::Pending)
+            }
+            (Self::Leased, Step::Doubt) => Some(Self::Ambiguous),
+            (Self::Leased | Self::Pending, Step::Defer) => Some(Self::Deferred),
+            // Not only by verdict: a row goes with the one it depends on, and where its bytes are damaged.
+            (Self::Leased | Self::Pending | Self::Deferred | Self::Ambiguous, Step::Quarantine) => {
+                Some(Self::Quarantined)
+            }
+            // Leased: its verdict was "not done", and meanwhile a later version was published.
+            (Self::Pending | Self::Deferred | Self::Leased | Self::Quarantined, Step::Supersede) => {
+                Some(Self::Superseded)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the row no longer holds up its line.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Delivered | Self::Quarantined | Self::Superseded)
+    }
+
+    /// Its name in the database and in status output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leased => "leased",
+            Self::Deferred => "deferred",
+            Self::Ambiguous => "ambiguous",
+            Self::Delivered => "delivered",
+            Self::Quarantined => "quarantined",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    pub(crate) fn of(name: &str) -> rusqlite::Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text))
+    }
+}
+
+/// The condition of the partial index of unsettled rows; queries repeat it word for word.
+pub(crate) const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
+
+/// The part of a row that moving it needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub id: i64,
+    pub destination: String,
+    pub patient: i64,
+    pub window_id: i64,
+    pub version: i64,
+    pub state: State,
+}
+
+pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
+    conn.prepare_cached(
+        "SELECT id, destination, patient, window_id, version, state FROM outbox WHERE id = ?1",
+    )?
+    .query_row([id], |row| {
+        Ok(Place {
+            id: row.get(0)?,
+            destination: row.get(1)?,
+            patient: row.get(2)?,
+            window_id: row.get(3)?,
+            version: row.get(4)?,
+            state: State::of(row.get_ref(5)?.as_str()?)?,
+        })
+    })
+    .optional()?
+    .ok_or_else(|| Conflict::Missing.into())
+}
+
+/// What a step leaves on the row beside its state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Note<'a> {
+    /// Why it is deferred, quarantined or superseded; cleared by other steps.
+    pub reason: Option<&'a str>,
+    /// What the last attempt met; kept until the next one says otherwise.
+    pub cause: Option<&'a str>,
+    /// Not before this time; `None` leaves it.
+    pub next_at: Option<i64>,
+    /// Now.
+    pub at: i64,
+}
+
+/// Takes a row along an edge, and lets its line move up where the row is settled by it.
+pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -> Result<State, WriteError> {
+    let state = row.state.after(step).ok_or(Conflict::Edge)?;
+    let settled_at = state.is_settled().then_some(note.at);
+    conn.prepare_cached(
+        "UPDATE outbox SET state = ?2, reason = ?3, cause = coalesce(?4, cause),
+           next_at = coalesce(?5, next_at), settled_at = ?6,
+           head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END
+         WHERE id = ?1",
+    )?
+    .execute(params![row.id, state.name(), note.reason, note.cause, note.next_at, settled_at])?;
+    if state.is_settled() || row.state.is_settled() {
+        move_up(conn, &row.destination, row.patient)?;
+    }
+    Ok(state)
+}
+
+/// Makes the first unsettled row of a line its head, where the line has none.
+pub(crate) fn move_up(conn: &Connection, destination: &str, patient: i64) -> rusqlite::Result<()> {
+    let has_head = conn
+        .prepare_cached("SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND head = 1")?
+        .exists(params![destination, patient])?;
+    if !has_head {
+        let sql = format!(
+            "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
+             WHERE destination = ?1 AND patient = ?2 AND {UNSETTLED} ORDER BY id LIMIT 1)"
+        );
+        conn.prepare_cached(&sql)?.execute(params![destination, patient])?;
+    }
+    Ok(())
+}
+
+/// Whether a later version of the same window has a row for this destination that counts.
+pub(crate) fn has_successor(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version > ?3
+         AND state NOT IN ('superseded', 'quarantined')",
+    )?
+    .exists(params![row.window_id, row.destination, row.version])
+}
+
+/// A row's reason where it was quarantined with the row it depends on.
+pub(crate) const WITH_ITS_DEPENDENCY: &str = "the row it depends on was quarantined";
+
+/// Quarantines a row together with all that depend on it, so that nothing waits for what will not come.
+pub(crate) fn quarantine(conn: &Connection, row: &Place, note: Note<'_>) -> Result<State, WriteError> {
+    let state = step(conn, row, Step::Quarantine, note)?;
+    for id in dependents(conn, row.id)? {
+        let below = place(conn, id)?;
+        if below.state.after(Step::Quarantine).is_some() {
+            quarantine(
+                conn,
+                &below,
+                Note { reason: Some(WITH_ITS_DEPENDENCY), at: note.at, ..Note::default() },
+            )?;
+        }
+    }
+    Ok(state)
+}
+
+/// Rows that depend directly on this one; they always have higher ids, so a walk down ends.
+pub(crate) fn dependents(conn: &Connection, id: i64) -> rusqlite::Result<Vec<i64>> {
+    conn.prepare_cached("SELECT id FROM outbox WHERE depends_on = ?1 ORDER BY id")?
+        .query_map([id], |row| row.get(0))?
+        .collect()
+}
+
+/// What was being delivered when the store was last open: nobody knows whether it arrived.
+pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
+    conn.execute(
+        "UPDATE outbox SET state = 'ambiguous', next_at = ?1, cause = 'the store was closed while it was sent'
+         WHERE state = 'leased'",
+        [now_ms],
+    )
+}
+
+/// When the next row of a destination may be leased, not counting deferred ones.
+pub(crate) fn next_attempt_at(conn: &Connection, destination: &str) -> Result<Option<i64>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT min(next_at) FROM outbox WHERE head = 1 AND destination = ?1 AND state = ?2",
+    )?;
+    let mut first: Option<i64> = None;
+    for state in [State::Pending, State::Ambiguous] {
+        let at: Option<i64> = statement.query_row(params![destination, state.name()], |row| row.get(0))?;
+        first = first.into_iter().chain(at).min();
+    }
+    Ok(first)
+}
+
+/// Stored bytes whose hash still matches.
+pub(crate) struct Body {
+    pub bytes: Vec<u8>,
+    pub sha256: [u8; 32],
+}
+
+pub(crate) fn write_body(conn: &Connection, row_id: i64, bytes: &[u8]) -> rusqlite::Result<usize> {
+    let sha256: [u8; 32] = Sha256::digest(bytes).into();
+    conn.prepare_cached("INSERT INTO outbox_body (row_id, sha256, bytes) VALUES (?1, ?2, ?3)")?
+        .execute(params![row_id, sha256, bytes])
+}
+
+/// The bytes of a row, `None` where they are damaged or missing.
+pub(crate) fn read_body(conn: &Connection, row_id: i64) -> rusqlite::Result<Option<Body>> {
+    let found = conn
+        .prepare_cached("SELECT bytes, sha256 FROM outbox_body WHERE row_id = ?1")?
+        .query_row([row_id], |row| Ok(Body { bytes: row.get(0)?, sha256: row.get(1)? }))
+        .optional()?;
+    Ok(found.filter(|body| <[u8; 32]>::from(Sha256::digest(&body.bytes)) == body.sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_edge_of_the_table_and_no_other() {
+        use State::{Ambiguous, Deferred, Delivered, Leased, Pending, Quarantined, Superseded};
+        // Columns: Lease, Deliver, Retry, Defer, Release, Doubt, Quarantine, Supersede.
+        let steps = [
+            Step::Lease,
+            Step::Deliver,
+            Step::Retry,
+            Step::Defer,
+            Step::Release,
+            Step::Doubt,
+            Step::Quarantine,
+            Step::Supersede,
+        ];
+        let no = None::<State>;
+        let yes = Some::<State>;
+        let table = [
+            (Pending, [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded)]),
+            (
+                Leased,
+                [
+                    no,
+                    yes(Delivered),
+                    yes(Pending),
+                    yes(Deferred),
+                    no,
+                    yes(Ambiguous),
+                    yes(Quarantined),
+                    yes(Superseded),
+                ],
+            ),
+            (Deferred, [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded)]),
+            (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no]),
+            (Delivered, [no; 8]),
+            (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded)]),
+            (Superseded, [no; 8]),
+        ];
+        for (state, row) in table {
+            for (step, expected) in steps.into_iter().zip(row) {
+                assert_eq!(state.after(step), expected, "{state:?} {step:?}");
+            }
+        }
+        assert_eq!(table.len(), State::ALL.len());
+    }
+
+    #[test]
+    fn a_state_is_found_by_its_name() {
+        for state in State::ALL {
+            assert_eq!(State::of(state.name()).unwrap(), state);
+        }
+        assert!(State::of("lost").is_err());
+    }
+}

@@ -1,0 +1,278 @@
+//! Reading: a bounded pool of connections that cannot write.
+//!
+//! Invariants: all that one [`Reader`] reads is of one moment; a reader is held briefly, because the write-ahead
+//! log cannot be emptied past the oldest moment being read.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+
+use crate::{
+    audit::{self, AuditEntry, AuditHead},
+    chunks::{self, Chunk},
+    conditions::{self, Condition},
+    error::{ReadError, SqliteFault},
+    inbox::{self, Message},
+    ledger::{self, Standing},
+    meta,
+    mode::{self, Mode},
+    open::{OpenError, Opener},
+    patients::{self, PatientKey},
+    quarantine::{self, IdentityEntry, QuarantineEntry},
+    queue,
+    rows::{self, OutboxRow},
+    status::{self, Counts},
+    windows::{self, Computed, Window, WindowKey},
+};
+
+/// Longest wait for a connection: beyond that something holds readers that should not.
+const READER_WAIT: Duration = Duration::from_secs(10);
+
+struct Pool {
+    opener: Opener,
+    limit: usize,
+    state: Mutex<PoolState>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct PoolState {
+    idle: Vec<Connection>,
+    open: usize,
+    closed: bool,
+}
+
+/// The pool; cheap to clone.
+#[derive(Clone)]
+pub struct Readers(Arc<Pool>);
+
+impl Readers {
+    pub(crate) fn new(opener: Opener, limit: usize) -> Self {
+        Self(Arc::new(Pool { opener, limit, state: Mutex::default(), freed: Condvar::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, PoolState> {
+        // The pool's state is whole between any two statements that hold the lock.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the connections nobody uses; the others are closed when they come back.
+    pub(crate) fn close_idle(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.open -= state.idle.len();
+        state.idle.clear();
+    }
+
+    /// A reader at the present moment. Blocks while all are in use, 10 s at most; for blocking threads.
+    pub fn get(&self) -> Result<Reader, ReadError> {
+        let conn = self.connection()?;
+        let reader = Reader { conn: Some(conn), pool: self.clone() };
+        reader.conn()?.execute_batch("BEGIN")?;
+        Ok(reader)
+    }
+
+    /// Calls `read` with a reader at the present moment. Blocks as [`Self::get`] does.
+    pub fn with<T>(&self, read: impl FnOnce(&Reader) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        read(&self.get()?)
+    }
+
+    fn connection(&self) -> Result<Connection, ReadError> {
+        let mut state = self.state();
+        loop {
+            if let Some(conn) = state.idle.pop() {
+                return Ok(conn);
+            }
+            if state.open < self.0.limit {
+                state.open += 1;
+                break;
+            }
+            let (next, wait) =
+                self.0.freed.wait_timeout(state, READER_WAIT).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if wait.timed_out() && state.idle.is_empty() {
+                return Err(ReadError::Busy);
+            }
+        }
+        drop(state);
+        self.0.opener.read_only().map_err(|error| {
+            self.state().open -= 1;
+            self.0.freed.notify_one();
+            ReadError::Sqlite(match error {
+                OpenError::Sqlite(fault) => fault,
+                _ => SqliteFault { code: 0, text: "the database cannot be opened for reading" },
+            })
+        })
+    }
+
+    fn give_back(&self, conn: Connection) {
+        let clean = conn.execute_batch("ROLLBACK").is_ok();
+        let mut state = self.state();
+        if clean && !state.closed {
+            state.idle.push(conn);
+        } else {
+            state.open -= 1;
+        }
+        drop(state);
+        self.0.freed.notify_one();
+    }
+}
+
+/// The store at one moment. Goes back to the pool when dropped.
+pub struct Reader {
+    conn: Option<Connection>,
+    pool: Readers,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.pool.give_back(conn);
+        }
+    }
+}
+
+impl Reader {
+    fn conn(&self) -> Result<&Connection, ReadError> {
+        self.conn.as_ref().ok_or(ReadError::Busy)
+    }
+
+    /// Id of the last message absorbed, 0 before the first.
+    pub fn watermark(&self) -> Result<i64, ReadError> {
+        Ok(inbox::watermark(self.conn()?)?)
+    }
+
+    /// Messages after the watermark, refused ones left out: at most `limit`, and no more once their bodies
+    /// reach `max_bytes` together; at least one where any waits.
+    pub fn messages_after(
+        &self,
+        watermark: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Message>, ReadError> {
+        inbox::messages_after(self.conn()?, watermark, limit, max_bytes)
+    }
+
+    /// The message with this id.
+    pub fn message(&self, id: i64) -> Result<Option<Message>, ReadError> {
+        inbox::message(self.conn()?, id)
+    }
+
+    /// A patient's chunks of the UTC days from `day_from` up to, not including, `day_to`.
+    pub fn chunks(&self, patient: i64, day_from: i32, day_to: i32) -> Result<Vec<Chunk>, ReadError> {
+        chunks::range(self.conn()?, patient, day_from, day_to)
+    }
+
+    /// One chunk.
+    pub fn chunk(&self, patient: i64, device: &str, day: i32) -> Result<Option<Chunk>, ReadError> {
+        chunks::one(self.conn()?, patient, device, day)
+    }
+
+    /// Windows due at `now`, the longest due first.
+    pub fn due_windows(&self, now: i64, limit: usize) -> Result<Vec<Window>, ReadError> {
+        windows::due(self.conn()?, now, limit)
+    }
+
+    /// When the next window is due, in milliseconds.
+    pub fn next_due_at(&self) -> Result<Option<i64>, ReadError> {
+        windows::next_due_at(self.conn()?)
+    }
+
+    /// The window with this key.
+    pub fn window(&self, key: &WindowKey) -> Result<Option<Window>, ReadError> {
+        windows::by_key(self.conn()?, key)
+    }
+
+    /// The outcome last computed for a window, published or not.
+    pub fn published(&self, window_id: i64) -> Result<Option<Computed>, ReadError> {
+        windows::computed(self.conn()?, window_id)
+    }
+
+    /// The outcomes last computed for a patient, the latest period first.
+    pub fn outcomes(&self, patient: i64, limit: usize) -> Result<Vec<Computed>, ReadError> {
+        windows::computed_for(self.conn()?, patient, limit)
+    }
+
+    /// The identifier of a patient.
+    pub fn patient(&self, id: i64) -> Result<Option<PatientKey>, ReadError> {
+        patients::patient(self.conn()?, id)
+    }
+
+    /// The number of a patient.
+    pub fn find_patient(&self, key: &PatientKey) -> Result<Option<i64>, ReadError> {
+        patients::find(self.conn()?, key)
+    }
+
+    /// When the next row of a destination may be leased, in milliseconds; deferred rows are not counted.
+    pub fn next_attempt_at(&self, destination: &str) -> Result<Option<i64>, ReadError> {
+        queue::next_attempt_at(self.conn()?, destination)
+    }
+
+    /// Rows of the outbox, the newest first; of one state if one is given.
+    pub fn rows(&self, state: Option<queue::State>, limit: usize) -> Result<Vec<OutboxRow>, ReadError> {
+        rows::newest(self.conn()?, state, limit)
+    }
+
+    /// The bytes of a row, their hash checked; `None` where there is no such row.
+    pub fn body(&self, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
+        rows::body(self.conn()?, row_id)
+    }
+
+    /// What stands at a destination under these identifiers.
+    pub fn written(
+        &self,
+        destination: &str,
+        identifiers: &[&str],
+    ) -> Result<HashMap<String, Standing>, ReadError> {
+        ledger::written(self.conn()?, destination, identifiers)
+    }
+
+    /// The list of messages an outcome came from.
+    pub fn manifest(&self, id: &str) -> Result<Option<crate::publish::Manifest>, ReadError> {
+        crate::publish::manifest(self.conn()?, id)
+    }
+
+    /// Every mode recorded.
+    pub fn modes(&self) -> Result<Vec<Mode>, ReadError> {
+        mode::all(self.conn()?)
+    }
+
+    /// Every raised condition, the oldest first.
+    pub fn conditions(&self) -> Result<Vec<Condition>, ReadError> {
+        conditions::all(self.conn()?)
+    }
+
+    /// The newest entries of the quarantine of messages.
+    pub fn quarantine(&self, limit: usize) -> Result<Vec<QuarantineEntry>, ReadError> {
+        quarantine::newest(self.conn()?, limit)
+    }
+
+    /// The newest entries of the identity queue.
+    pub fn identity_queue(&self, limit: usize) -> Result<Vec<IdentityEntry>, ReadError> {
+        quarantine::newest_identity(self.conn()?, limit)
+    }
+
+    /// How much of everything there is.
+    pub fn counts(&self) -> Result<Counts, ReadError> {
+        status::counts(self.conn()?)
+    }
+
+    /// A named value.
+    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        meta::get(self.conn()?, name)
+    }
+
+    /// Audit entries after the given number, with their numbers.
+    pub fn audit_after(&self, id: i64, limit: usize) -> Result<Vec<(i64, AuditEntry)>, ReadError> {
+        audit::after(self.conn()?, id, limit)
+    }
+
+    /// Walks the audit log's whole chain of hashes.
+    pub fn verify_audit(&self) -> Result<AuditHead, ReadError> {
+        audit::verify(self.conn()?)
+    }
+}

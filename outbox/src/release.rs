@@ -1,0 +1,55 @@
+//! Letting a quarantined row go again, after somebody looked at it.
+
+use rusqlite::Connection;
+
+use crate::{
+    audit::{self, AuditEntry},
+    command::{Command, Hot},
+    error::{Conflict, WriteError},
+    queue::{self, Note, Place, State, Step},
+};
+
+/// The command that releases a quarantined row, with the rows that were quarantined because of it. Where a later
+/// version of its window has a row at that destination, it is superseded instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The row.
+    pub row_id: i64,
+    /// Now, in milliseconds: it may be sent from then on.
+    pub at: i64,
+    /// Who did it and why.
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Command for Release {
+    type Out = State;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<State, WriteError> {
+        let row = queue::place(conn, self.row_id)?;
+        if row.state != State::Quarantined {
+            return Err(Conflict::Edge.into());
+        }
+        let step = if queue::has_successor(conn, &row)? { Step::Supersede } else { Step::Release };
+        let state = release(conn, &row, step, self.at)?;
+        audit::append(conn, &self.audit)?;
+        Ok(state)
+    }
+}
+
+fn release(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State, WriteError> {
+    let state = queue::step(conn, row, step, Note { next_at: Some(at), at, ..Note::default() })?;
+    for id in queue::dependents(conn, row.id)? {
+        let below = queue::place(conn, id)?;
+        let with_it = conn
+            .prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND reason = ?2")?
+            .exists(rusqlite::params![id, queue::WITH_ITS_DEPENDENCY])?;
+        if below.state == State::Quarantined && with_it {
+            release(conn, &below, step, at)?;
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,85 @@
+//! Looking at rows of the outbox without touching them.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    error::ReadError,
+    queue::{self, State},
+};
+
+/// A row of the outbox without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its number.
+    pub id: i64,
+    /// The destination.
+    pub destination: String,
+    /// The patient's number.
+    pub patient: i64,
+    /// The window.
+    pub window_id: i64,
+    /// The window's version.
+    pub version: i64,
+    /// What is sent.
+    pub kind: String,
+    /// The row that must be delivered first.
+    pub depends_on: Option<i64>,
+    /// Where it stands.
+    pub state: State,
+    /// Why it is deferred, quarantined or superseded.
+    pub reason: Option<String>,
+    /// What the last attempt met.
+    pub cause: Option<String>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Not to be sent before, in milliseconds.
+    pub next_at: i64,
+    /// When it was enqueued, in milliseconds.
+    pub created_at: i64,
+    /// When it was settled, in milliseconds.
+    pub settled_at: Option<i64>,
+}
+
+/// The newest rows first; of one state if one is given.
+pub(crate) fn newest(
+    conn: &Connection,
+    state: Option<State>,
+    limit: usize,
+) -> Result<Vec<OutboxRow>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, destination, patient, window_id, version, kind, depends_on, state, reason, cause, attempts,
+           next_at, created_at, settled_at FROM outbox
+         WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![state.map(State::name), limit as i64], |row| {
+        Ok(OutboxRow {
+            id: row.get(0)?,
+            destination: row.get(1)?,
+            patient: row.get(2)?,
+            window_id: row.get(3)?,
+            version: row.get(4)?,
+            kind: row.get(5)?,
+            depends_on: row.get(6)?,
+            state: State::of(row.get_ref(7)?.as_str()?)?,
+            reason: row.get(8)?,
+            cause: row.get(9)?,
+            attempts: row.get(10)?,
+            next_at: row.get(11)?,
+            created_at: row.get(12)?,
+            settled_at: row.get(13)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The bytes of a row, their hash checked.
+pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
+    let exists = conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([row_id])?;
+    if !exists {
+        return Ok(None);
+    }
+    match queue::read_body(conn, row_id)? {
+        Some(body) => Ok(Some(body.bytes)),
+        None => Err(ReadError::BodyCorrupt(row_id)),
+    }
+}

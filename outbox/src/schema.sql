@@ -1,0 +1,200 @@
+-- Migration 1. All times are milliseconds since 1970 UTC unless their name says day.
+
+CREATE TABLE inbox (
+  id             INTEGER PRIMARY KEY,          -- assigned by the writer, without gaps
+  received_at    INTEGER NOT NULL,
+  source         TEXT    NOT NULL,
+  kind           TEXT    NOT NULL,
+  control_id     TEXT    NOT NULL,
+  hash           BLOB    NOT NULL CHECK (length(hash) = 32),
+  refused        INTEGER NOT NULL CHECK (refused IN (0, 1)),
+  control_reused INTEGER NOT NULL CHECK (control_reused IN (0, 1)),
+  body           BLOB    NOT NULL
+) STRICT;
+CREATE INDEX inbox_refused ON inbox (id) WHERE refused = 1;
+
+CREATE TABLE dedupe (
+  inbox_id    INTEGER PRIMARY KEY,
+  received_at INTEGER NOT NULL,
+  key         BLOB    NOT NULL CHECK (length(key) = 16),
+  control_key BLOB    NOT NULL CHECK (length(control_key) = 8)
+) STRICT;
+
+CREATE TABLE watermark (
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  inbox_id INTEGER NOT NULL
+) STRICT;
+INSERT INTO watermark (one, inbox_id) VALUES (1, 0);
+
+CREATE TABLE quarantine (
+  id       INTEGER PRIMARY KEY,
+  inbox_id INTEGER NOT NULL,
+  stage    TEXT    NOT NULL,
+  place    TEXT    NOT NULL,
+  reason   TEXT    NOT NULL,
+  at       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX quarantine_message ON quarantine (inbox_id);
+
+CREATE TABLE identity_queue (
+  id       INTEGER PRIMARY KEY,
+  inbox_id INTEGER NOT NULL,
+  reason   TEXT    NOT NULL,
+  at       INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE patient (
+  id     INTEGER PRIMARY KEY,
+  site   TEXT NOT NULL,
+  system TEXT NOT NULL,
+  value  TEXT NOT NULL,
+  UNIQUE (site, system, value)
+) STRICT;
+
+CREATE TABLE chunk (
+  patient INTEGER NOT NULL,
+  day     INTEGER NOT NULL,                    -- UTC, days since 1970
+  device  TEXT    NOT NULL,
+  version INTEGER NOT NULL,
+  count   INTEGER NOT NULL,
+  body    BLOB    NOT NULL,
+  PRIMARY KEY (patient, day, device)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outcome_window (
+  id                 INTEGER PRIMARY KEY,
+  patient            INTEGER NOT NULL REFERENCES patient (id),
+  days               INTEGER NOT NULL,
+  end_day            INTEGER NOT NULL,         -- local date, exclusive, days since 1970
+  zone               TEXT    NOT NULL,
+  policy             TEXT    NOT NULL,
+  due_at             INTEGER,
+  dirty_since        INTEGER,
+  generation         INTEGER NOT NULL DEFAULT 0,
+  version            INTEGER NOT NULL DEFAULT 0,
+  display_hash       BLOB,
+  first_published_at INTEGER,
+  outcome            TEXT,
+  manifest           TEXT,
+  computed_at        INTEGER,
+  UNIQUE (patient, days, end_day, zone, policy)
+) STRICT;
+CREATE INDEX outcome_window_due ON outcome_window (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE published_version (
+  window_id    INTEGER NOT NULL,
+  version      INTEGER NOT NULL,
+  display_hash BLOB    NOT NULL,
+  outcome      TEXT    NOT NULL,
+  manifest     TEXT    NOT NULL,
+  at           INTEGER NOT NULL,
+  PRIMARY KEY (window_id, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE manifest (
+  id     TEXT    PRIMARY KEY,
+  count  INTEGER NOT NULL,
+  sha256 BLOB    NOT NULL CHECK (length(sha256) = 32),
+  body   BLOB    NOT NULL,
+  at     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE decision (
+  id          INTEGER PRIMARY KEY,
+  window_id   INTEGER NOT NULL,
+  version     INTEGER NOT NULL,
+  destination TEXT    NOT NULL,
+  decision    TEXT    NOT NULL,
+  reason      TEXT    NOT NULL,
+  at          INTEGER NOT NULL
+) STRICT;
+CREATE INDEX decision_window ON decision (window_id, version);
+
+CREATE TABLE outbox (
+  id          INTEGER PRIMARY KEY,
+  destination TEXT    NOT NULL,
+  patient     INTEGER NOT NULL,
+  window_id   INTEGER NOT NULL,
+  version     INTEGER NOT NULL,
+  kind        TEXT    NOT NULL,
+  key         BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),
+  depends_on  INTEGER,
+  state       TEXT    NOT NULL CHECK (state IN ('pending', 'leased', 'deferred', 'ambiguous',
+                                                'delivered', 'quarantined', 'superseded')),
+  head        INTEGER NOT NULL CHECK (head IN (0, 1)),
+  reason      TEXT,
+  cause       TEXT,
+  attempts    INTEGER NOT NULL DEFAULT 0,
+  next_at     INTEGER NOT NULL,
+  created_at  INTEGER NOT NULL,
+  leased_at   INTEGER,
+  settled_at  INTEGER,
+  CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous'))
+) STRICT;
+-- One head per line: the database itself holds the order of delivery.
+CREATE UNIQUE INDEX outbox_head ON outbox (destination, patient) WHERE head = 1;
+CREATE INDEX outbox_due ON outbox (destination, state, next_at, id) WHERE head = 1;
+CREATE INDEX outbox_line ON outbox (destination, patient, id)
+  WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous');
+CREATE INDEX outbox_state ON outbox (destination, state, created_at);
+CREATE INDEX outbox_window ON outbox (window_id, destination, version);
+CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
+
+CREATE TABLE outbox_body (
+  row_id INTEGER PRIMARY KEY,
+  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+  bytes  BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE probe (
+  destination TEXT    NOT NULL,
+  patient     INTEGER NOT NULL,
+  at          INTEGER NOT NULL,
+  PRIMARY KEY (destination, patient)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE written (
+  destination  TEXT    NOT NULL,
+  identifier   TEXT    NOT NULL,
+  location     TEXT    NOT NULL,
+  etag         TEXT,
+  content_hash BLOB    NOT NULL CHECK (length(content_hash) = 32),
+  version      INTEGER NOT NULL,
+  row_id       INTEGER NOT NULL,
+  at           INTEGER NOT NULL,
+  PRIMARY KEY (destination, identifier)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mode (
+  site        TEXT    NOT NULL,
+  destination TEXT    NOT NULL,
+  capability  TEXT    NOT NULL,
+  mode        TEXT    NOT NULL,
+  since       INTEGER NOT NULL,
+  cause       TEXT    NOT NULL,
+  evidence    TEXT    NOT NULL,
+  PRIMARY KEY (site, destination, capability)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE condition (
+  name   TEXT    NOT NULL,
+  scope  TEXT    NOT NULL,
+  detail TEXT    NOT NULL,
+  since  INTEGER NOT NULL,
+  PRIMARY KEY (name, scope)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+  id     INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  actor  TEXT    NOT NULL,
+  action TEXT    NOT NULL,
+  object TEXT    NOT NULL,
+  detail TEXT    NOT NULL,
+  hash   BLOB    NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

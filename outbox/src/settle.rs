@@ -1,0 +1,106 @@
+//! The verdict on a leased row, with everything that follows from it, in one transaction: what was written, a
+//! change of mode, the audit entries.
+
+use rusqlite::Connection;
+
+use crate::{
+    audit::{self, AuditEntry},
+    command::{Command, Hot},
+    error::{Conflict, WriteError},
+    ledger::{self, Written},
+    mode::{self, ModeChange},
+    queue::{self, Note, State, Step},
+};
+
+/// How a delivery ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The receiver has it.
+    Delivered {
+        /// The resources that stand at the receiver now.
+        written: Vec<Written>,
+    },
+    /// It is *known* not to have happened and is tried again. Where that is not known, say `Ambiguous`.
+    Retry {
+        /// Not before, in milliseconds.
+        at: i64,
+        /// What was met.
+        cause: String,
+    },
+    /// It may not be written at present, and did not happen.
+    Defer {
+        /// Why; the mode change that ends it names the same reason.
+        reason: String,
+    },
+    /// Refused for its own sake. What depends on it is quarantined with it.
+    Quarantine {
+        /// Why.
+        reason: String,
+    },
+    /// Nobody knows whether it happened; it is leased again with `ambiguous` set.
+    Ambiguous {
+        /// Not before, in milliseconds.
+        at: i64,
+        /// What was met.
+        cause: String,
+    },
+}
+
+/// The command that ends a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settle {
+    /// The leased row.
+    pub row_id: i64,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What changes for the site, in the order given.
+    pub modes: Vec<ModeChange>,
+    /// What to write down about it.
+    pub audit: Vec<AuditEntry>,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+impl Command for Settle {
+    type Out = State;
+
+    fn bytes(&self) -> usize {
+        self.audit.iter().map(|entry| entry.detail.len()).sum()
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<State, WriteError> {
+        let row = queue::place(conn, self.row_id)?;
+        if row.state != State::Leased {
+            return Err(Conflict::Edge.into());
+        }
+        let note = Note { at: self.at, ..Note::default() };
+        let state = match &self.verdict {
+            Verdict::Delivered { written } => {
+                ledger::record(conn, &row, written, self.at)?;
+                queue::step(conn, &row, Step::Deliver, note)?
+            }
+            Verdict::Quarantine { reason } => {
+                queue::quarantine(conn, &row, Note { reason: Some(reason), ..note })?
+            }
+            Verdict::Ambiguous { at, cause } => {
+                queue::step(conn, &row, Step::Doubt, Note { cause: Some(cause), next_at: Some(*at), ..note })?
+            }
+            // Not done, and a later version waits: the old values need never be seen.
+            Verdict::Retry { .. } | Verdict::Defer { .. } if queue::has_successor(conn, &row)? => {
+                let reason = Some("a later version was published");
+                queue::step(conn, &row, Step::Supersede, Note { reason, ..note })?
+            }
+            Verdict::Retry { at, cause } => {
+                queue::step(conn, &row, Step::Retry, Note { cause: Some(cause), next_at: Some(*at), ..note })?
+            }
+            Verdict::Defer { reason } => {
+                queue::step(conn, &row, Step::Defer, Note { reason: Some(reason), ..note })?
+            }
+        };
+        for change in &self.modes {
+            mode::change(conn, change)?;
+        }
+        audit::append(conn, &self.audit)?;
+        Ok(state)
+    }
+}

@@ -1,0 +1,63 @@
+//! How much of everything there is. Every count is an index walk; none reads a body.
+
+use rusqlite::Connection;
+
+use crate::{
+    error::ReadError,
+    queue::{State, UNSETTLED},
+};
+
+/// Counts of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages ever taken in.
+    pub inbox_total: u64,
+    /// Messages not absorbed yet.
+    pub inbox_pending: u64,
+    /// Entries in the quarantine of messages.
+    pub quarantine: u64,
+    /// Entries in the identity queue.
+    pub identity_queue: u64,
+    /// Windows waiting to be computed.
+    pub windows_dirty: u64,
+    /// Rows of the outbox by destination and state; those without rows are left out.
+    pub outbox: Vec<(String, State, u64)>,
+    /// When the oldest row that is not settled was enqueued, in milliseconds.
+    pub oldest_undelivered_at: Option<i64>,
+}
+
+impl Counts {
+    /// Rows in a state at every destination together.
+    pub fn rows(&self, state: State) -> u64 {
+        self.outbox.iter().filter(|(_, s, _)| *s == state).map(|(_, _, count)| count).sum()
+    }
+}
+
+pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
+    let count = |sql: &str| -> rusqlite::Result<u64> {
+        conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|n| n.max(0) as u64)
+    };
+    let mut by_state = conn.prepare_cached(
+        "SELECT destination, state, count(*) FROM outbox GROUP BY destination, state ORDER BY destination, state",
+    )?;
+    let outbox = by_state
+        .query_map([], |row| {
+            let state = State::of(row.get_ref(1)?.as_str()?)?;
+            Ok((row.get(0)?, state, row.get::<_, i64>(2)? as u64))
+        })?
+        .collect::<Result<_, _>>()?;
+    let oldest = format!("SELECT min(created_at) FROM outbox WHERE {UNSETTLED}");
+    Ok(Counts {
+        // Ids have no gaps, so the last one is the count.
+        inbox_total: count("SELECT coalesce(max(id), 0) FROM inbox")?,
+        inbox_pending: count(
+            "SELECT max(0, coalesce((SELECT max(id) FROM inbox), 0) - w.inbox_id
+               - (SELECT count(*) FROM inbox i WHERE i.refused = 1 AND i.id > w.inbox_id)) FROM watermark w",
+        )?,
+        quarantine: count("SELECT count(*) FROM quarantine")?,
+        identity_queue: count("SELECT count(*) FROM identity_queue")?,
+        windows_dirty: count("SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL")?,
+        outbox,
+        oldest_undelivered_at: conn.prepare_cached(&oldest)?.query_row([], |row| row.get(0))?,
+    })
+}

@@ -1,0 +1,176 @@
+//! Windows: a patient, a period and a policy, and when each is to be computed again.
+//!
+//! Invariants: `due_at` is persisted with the readings that made the window dirty, so a kill between absorbing
+//! and publishing loses nothing; `generation` rises with each dirtying, so an outcome computed from older
+//! readings cannot be recorded over newer ones; steady arrivals cannot put a window off for ever.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::error::ReadError;
+
+/// What identifies a window.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WindowKey {
+    /// The patient's number in this store.
+    pub patient: i64,
+    /// Length in local days.
+    pub days: u16,
+    /// The local date after its last one, counted in days from 1970-01-01.
+    pub end_day: i32,
+    /// IANA time zone in which its days are counted.
+    pub zone: String,
+    /// Policy and its version.
+    pub policy: String,
+}
+
+/// A window to be computed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirtyWindow {
+    /// The window; made where there is none.
+    pub window: WindowKey,
+    /// Now, in milliseconds.
+    pub now: i64,
+    /// When it should be computed, in milliseconds.
+    pub due_at: i64,
+    /// Longest wait since it first became dirty, in milliseconds: `due_at` is cut to that.
+    pub max_wait_ms: i64,
+}
+
+/// A window as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Its number in this store.
+    pub id: i64,
+    /// What identifies it.
+    pub key: WindowKey,
+    /// The patient's site.
+    pub site: String,
+    /// When it is to be computed, `None` where nothing has changed since it was.
+    pub due_at: Option<i64>,
+    /// Rises with each dirtying.
+    pub generation: i64,
+    /// The version last published, 0 before the first.
+    pub version: i64,
+    /// Hash of what the published version displays.
+    pub display_hash: Option<[u8; 32]>,
+    /// When the first version was published, in milliseconds.
+    pub first_published_at: Option<i64>,
+    /// When it was last computed, in milliseconds.
+    pub computed_at: Option<i64>,
+}
+
+/// The outcome last computed for a window.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Computed {
+    /// The window.
+    pub window: Window,
+    /// The outcome, as its maker wrote it.
+    pub outcome_json: String,
+    /// Id of the manifest of its messages.
+    pub manifest: String,
+}
+
+pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<()> {
+    let key = &dirty.window;
+    conn.prepare_cached(
+        "INSERT INTO outcome_window (patient, days, end_day, zone, policy, due_at, dirty_since, generation)
+         VALUES (?1, ?2, ?3, ?4, ?5, min(?6, ?7 + ?8), ?7, 1)
+         ON CONFLICT (patient, days, end_day, zone, policy) DO UPDATE SET
+           due_at = min(?6, coalesce(dirty_since, ?7) + ?8),
+           dirty_since = coalesce(dirty_since, ?7),
+           generation = generation + 1",
+    )?
+    .execute(params![
+        key.patient,
+        key.days,
+        key.end_day,
+        key.zone,
+        key.policy,
+        dirty.due_at,
+        dirty.now,
+        dirty.max_wait_ms
+    ])?;
+    Ok(())
+}
+
+const COLUMNS: &str = "w.id, w.patient, w.days, w.end_day, w.zone, w.policy, p.site, w.due_at, w.generation,
+    w.version, w.display_hash, w.first_published_at, w.computed_at";
+const TABLES: &str = "outcome_window w JOIN patient p ON p.id = w.patient";
+
+fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
+    Ok(Window {
+        id: row.get(0)?,
+        key: WindowKey {
+            patient: row.get(1)?,
+            days: row.get(2)?,
+            end_day: row.get(3)?,
+            zone: row.get(4)?,
+            policy: row.get(5)?,
+        },
+        site: row.get(6)?,
+        due_at: row.get(7)?,
+        generation: row.get(8)?,
+        version: row.get(9)?,
+        display_hash: row.get(10)?,
+        first_published_at: row.get(11)?,
+        computed_at: row.get(12)?,
+    })
+}
+
+/// Windows due at `now`, the longest due first.
+pub(crate) fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Window>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE w.due_at <= ?1 ORDER BY w.due_at, w.id LIMIT ?2");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![now, limit as i64], window_of)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// When the next window is due.
+pub(crate) fn next_due_at(conn: &Connection) -> Result<Option<i64>, ReadError> {
+    Ok(conn
+        .prepare_cached("SELECT min(due_at) FROM outcome_window WHERE due_at IS NOT NULL")?
+        .query_row([], |row| row.get(0))?)
+}
+
+/// The window with this number.
+pub(crate) fn by_id(conn: &Connection, id: i64) -> rusqlite::Result<Option<Window>> {
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE w.id = ?1");
+    conn.prepare_cached(&sql)?.query_row([id], window_of).optional()
+}
+
+/// The window with this key.
+pub(crate) fn by_key(conn: &Connection, key: &WindowKey) -> Result<Option<Window>, ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {TABLES}
+         WHERE w.patient = ?1 AND w.days = ?2 AND w.end_day = ?3 AND w.zone = ?4 AND w.policy = ?5"
+    );
+    let fields = params![key.patient, key.days, key.end_day, key.zone, key.policy];
+    Ok(conn.prepare_cached(&sql)?.query_row(fields, window_of).optional()?)
+}
+
+fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {
+    Ok(Computed { window: window_of(row)?, outcome_json: row.get(13)?, manifest: row.get(14)? })
+}
+
+/// The outcome last computed for a window.
+pub(crate) fn computed(conn: &Connection, id: i64) -> Result<Option<Computed>, ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, w.outcome, w.manifest FROM {TABLES} WHERE w.id = ?1 AND w.outcome IS NOT NULL"
+    );
+    Ok(conn.prepare_cached(&sql)?.query_row([id], computed_of).optional()?)
+}
+
+/// The outcomes last computed for a patient, the latest period first.
+pub(crate) fn computed_for(
+    conn: &Connection,
+    patient: i64,
+    limit: usize,
+) -> Result<Vec<Computed>, ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, w.outcome, w.manifest FROM {TABLES}
+         WHERE w.patient = ?1 AND w.outcome IS NOT NULL ORDER BY w.end_day DESC, w.days, w.id LIMIT ?2"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![patient, limit as i64], computed_of)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,190 @@
+//! The handle through which everything is written.
+//!
+//! Two bounded queues stand before the writer thread: intake, which goes first, and work. A command is handed in
+//! by putting it into its queue and waking the thread; it is answered after its group is committed and synced.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::Thread,
+};
+
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use crate::{
+    audit::{Append, AuditEntry},
+    command::{Job, Pending, task},
+    conditions::{ClearCondition, RaiseCondition},
+    error::WriteError,
+    inbox::{Absorb, Arrival, Receipt},
+    lease::{Lease, LeasedRow},
+    meta::{GetOrCreate, Put},
+    mode::{ModeChange, SetMode},
+    patients::{GetPatients, PatientKey},
+    publish::Publish,
+    queue::State,
+    release::Release,
+    settle::Settle,
+};
+
+/// What the writer has done since it was started; for metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub groups: AtomicU64,
+    pub commands: AtomicU64,
+    pub reopened: AtomicU64,
+}
+
+/// A copy of the writer's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriterCounts {
+    /// Transactions committed.
+    pub groups: u64,
+    /// Commands in them.
+    pub commands: u64,
+    /// Times the connection was opened again after an I/O error.
+    pub reopened: u64,
+    /// Commands waiting for intake now.
+    pub intake_waiting: usize,
+    /// Commands waiting as work now.
+    pub work_waiting: usize,
+}
+
+/// Hands commands to the writer thread; cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    intake: mpsc::Sender<Box<dyn Job>>,
+    work: mpsc::Sender<Box<dyn Job>>,
+    thread: Arc<OnceLock<Thread>>,
+    tally: Arc<Tally>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        intake: mpsc::Sender<Box<dyn Job>>,
+        work: mpsc::Sender<Box<dyn Job>>,
+        tally: Arc<Tally>,
+    ) -> Self {
+        Self { intake, work, thread: Arc::new(OnceLock::new()), tally }
+    }
+
+    /// Says which thread to wake. Called once, before any command is handed in.
+    pub(crate) fn wakes(&self, thread: Thread) {
+        self.thread.get_or_init(|| thread);
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(crate) async fn hand_in(&self, job: Box<dyn Job>) -> Result<(), WriteError> {
+        self.work.send(job).await.map_err(|_| WriteError::Closed)?;
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn hand_in_blocking(&self, job: Box<dyn Job>) -> Result<(), WriteError> {
+        self.work.blocking_send(job).map_err(|_| WriteError::Closed)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Takes a message in; returns after the commit that holds it is synced. Waits where the queue is full.
+    ///
+    /// If the future is dropped while waiting for the commit, the message may still be stored.
+    pub async fn intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
+        let (job, answer) = task(arrival);
+        self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
+        self.wake();
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// As [`Self::intake`], but a full queue is [`WriteError::Overloaded`] at once.
+    pub async fn try_intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
+        let (job, answer) = task(arrival);
+        self.intake.try_send(job).map_err(|e| match e {
+            TrySendError::Full(_) => WriteError::Overloaded,
+            TrySendError::Closed(_) => WriteError::Closed,
+        })?;
+        self.wake();
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Moves the watermark together with all that follows from the messages passed.
+    pub fn absorb(&self, absorb: Absorb) -> Pending<()> {
+        Pending::new(self, absorb)
+    }
+
+    /// The number of a patient, given out on first sight.
+    pub fn patients(&self, keys: Vec<PatientKey>) -> Pending<Vec<i64>> {
+        Pending::new(self, GetPatients(keys))
+    }
+
+    /// Records what became of a due window. Returns the ids of the new rows, in order.
+    pub fn publish(&self, publish: Publish) -> Pending<Vec<i64>> {
+        Pending::new(self, publish)
+    }
+
+    /// Takes rows for delivery.
+    pub fn lease(&self, lease: Lease) -> Pending<Vec<LeasedRow>> {
+        Pending::new(self, lease)
+    }
+
+    /// Records the verdict on a leased row. Returns the state it is in now.
+    pub fn settle(&self, settle: Settle) -> Pending<State> {
+        Pending::new(self, settle)
+    }
+
+    /// Lets a quarantined row go again. Returns the state it is in now.
+    pub fn release(&self, release: Release) -> Pending<State> {
+        Pending::new(self, release)
+    }
+
+    /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.
+    pub fn set_mode(&self, change: ModeChange, audit: Vec<AuditEntry>) -> Pending<usize> {
+        Pending::new(self, SetMode { change, audit })
+    }
+
+    /// Raises a condition, or changes the detail of a raised one.
+    pub fn raise(&self, name: &str, scope: &str, detail: &str, since: i64) -> Pending<()> {
+        Pending::new(
+            self,
+            RaiseCondition { name: name.into(), scope: scope.into(), detail: detail.into(), since },
+        )
+    }
+
+    /// Clears a condition. Returns whether it was raised.
+    pub fn clear(&self, name: &str, scope: &str) -> Pending<bool> {
+        Pending::new(self, ClearCondition { name: name.into(), scope: scope.into() })
+    }
+
+    /// Appends to the audit log, in order.
+    pub fn audit(&self, entries: Vec<AuditEntry>) -> Pending<()> {
+        Pending::new(self, Append(entries))
+    }
+
+    /// Sets a named value.
+    pub fn put_meta(&self, name: &str, value: Vec<u8>) -> Pending<()> {
+        Pending::new(self, Put { name: name.into(), value })
+    }
+
+    /// A named value; where there is none, `value` becomes it. Returns the one in force.
+    pub fn meta_or(&self, name: &str, value: Vec<u8>) -> Pending<Vec<u8>> {
+        Pending::new(self, GetOrCreate { name: name.into(), value })
+    }
+
+    /// What the writer has done, and what waits before it.
+    pub fn counts(&self) -> WriterCounts {
+        WriterCounts {
+            groups: self.tally.groups.load(Ordering::Relaxed),
+            commands: self.tally.commands.load(Ordering::Relaxed),
+            reopened: self.tally.reopened.load(Ordering::Relaxed),
+            intake_waiting: self.intake.max_capacity() - self.intake.capacity(),
+            work_waiting: self.work.max_capacity() - self.work.capacity(),
+        }
+    }
+}
