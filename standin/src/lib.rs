@@ -9,6 +9,7 @@
 pub mod ehr;
 mod exchange;
 pub mod fhir_store;
+pub mod generator;
 pub mod log;
 pub mod pki;
 mod refusal;
