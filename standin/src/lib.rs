@@ -7,6 +7,7 @@
 //! is why its log may name them. What is absent: the store, the clinical rules, any real patient.
 
 pub mod ehr;
+pub mod engine;
 mod exchange;
 pub mod fhir_store;
 pub mod generator;
