@@ -1,0 +1,304 @@
+//! The stand-in EHR: an HTTPS server on the loopback that plays a FHIR R4 server and keeps its own log.
+//!
+//! Invariants: no client certificate of the right CA, no answer; effect, record and play are decided
+//! under one lock, so the log's order is the order of effects. Numbers: [`CONNECTIONS_MAX`] connections,
+//! bodies up to [`BODY_MAX`], [`HANDSHAKE_MAX`] for a handshake, [`REQUEST_MAX`] for a request to arrive.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderName};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::exchange::{Answer, Call, Exchange, Reply};
+use crate::log::{Judgement, Log};
+use crate::pki::{Identity, Pki};
+use crate::refusal::Refusal;
+use crate::script::Play;
+
+/// A daemon under test opens a handful; the rest is for tests of many clients.
+pub const CONNECTIONS_MAX: usize = 256;
+/// A year of one patient as Observations fits; more is refused with 413.
+pub const BODY_MAX: usize = 32 * 1024 * 1024;
+/// A peer that does not finish its handshake gives its place up.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// The same for a request head or body that does not arrive.
+pub const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// The types an upstream platform takes: results and where they came from, never a Patient.
+const UPSTREAM_TYPES: &[&str] = &["DiagnosticReport", "Observation", "Provenance"];
+
+/// Why the stand-in could not start.
+#[derive(Debug, Error)]
+pub enum EhrError {
+    /// The address is taken or not ours.
+    #[error("could not listen on {addr}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A PEM file is missing or holds nothing of use.
+    #[error("could not read {path}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong with it.
+        #[source]
+        source: pem::Error,
+    },
+    /// The certificates do not make a server that asks for client certificates.
+    #[error("the certificates are not usable")]
+    Tls(#[from] rustls::Error),
+    /// The CA file holds nothing to verify clients by.
+    #[error("clients cannot be verified by this CA")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Where and as whom the stand-in listens.
+#[derive(Debug, Clone)]
+pub struct EhrSettings {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Clients must show a certificate of this CA.
+    pub ca: PathBuf,
+    /// The server's own certificate and key.
+    pub server: Identity,
+    /// The resource types that may be written; none: all.
+    pub writable: Option<&'static [&'static str]>,
+}
+
+impl EhrSettings {
+    /// An EHR that takes every type, on a free port of 127.0.0.1.
+    pub fn ehr(pki: &Pki) -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { listen, ca: pki.ca.clone(), server: pki.server.clone(), writable: None }
+    }
+
+    /// An upstream platform: results and Provenance only, anything else is forbidden.
+    pub fn upstream(pki: &Pki) -> Self {
+        Self { writable: Some(UPSTREAM_TYPES), ..Self::ehr(pki) }
+    }
+}
+
+/// A running stand-in; it stops when dropped.
+#[derive(Debug)]
+pub struct Ehr {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    accept: JoinHandle<()>,
+}
+
+/// The upstream platform is the same server, started with [`EhrSettings::upstream`].
+pub type Upstream = Ehr;
+
+#[derive(Debug)]
+struct Shared {
+    started: Instant,
+    exchange: Mutex<Exchange>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Exchange> {
+        // A panic while it is held is a failed test anyway; what others find is still of use to them.
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ehr {
+    /// Binds and serves in the background; must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When a file cannot be read, the certificates do not fit together or the port is taken.
+    pub async fn start(settings: EhrSettings) -> Result<Self, EhrError> {
+        let tls = TlsAcceptor::from(Arc::new(tls_config(&settings)?));
+        let addr = settings.listen;
+        let bound = TcpListener::bind(addr).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (addr, listener) = bound.map_err(|source| EhrError::Listen { addr, source })?;
+        let exchange = Exchange::new(format!("https://{addr}/fhir"), settings.writable);
+        let shared = Arc::new(Shared { started: Instant::now(), exchange: Mutex::new(exchange) });
+        let accept = tokio::spawn(accept_all(listener, tls, Arc::clone(&shared)));
+        Ok(Self { addr, shared, accept })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `https://127.0.0.1:{port}/fhir`.
+    pub fn base_url(&self) -> String {
+        self.shared.lock().base_url.clone()
+    }
+
+    /// From now on behaves so; returns the moment on the log's clock.
+    pub fn play(&self, play: Play) -> Duration {
+        let mut exchange = self.shared.lock();
+        exchange.script.play(play);
+        self.shared.started.elapsed()
+    }
+
+    /// Behaves so for the next `requests` requests it applies to, then as before.
+    pub fn play_next(&self, play: Play, requests: u32) {
+        self.shared.lock().script.play_next(play, requests);
+    }
+
+    /// The log's clock: time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// A copy of the log so far.
+    pub fn log(&self) -> Log {
+        self.shared.lock().log.clone()
+    }
+
+    /// What the log adds up to so far, without copying it.
+    pub fn judge(&self) -> Judgement {
+        self.shared.lock().log.judge()
+    }
+
+    /// The standing version of every resource.
+    pub fn resources(&self) -> Vec<Value> {
+        self.shared.lock().store.standing().cloned().collect()
+    }
+
+    /// Stops listening and cuts every connection; what happened stays readable.
+    pub fn stop(&self) {
+        self.accept.abort();
+    }
+}
+
+impl Drop for Ehr {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn tls_config(settings: &EhrSettings) -> Result<rustls::ServerConfig, EhrError> {
+    let certificates = |path: &PathBuf| {
+        CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|source| EhrError::Pem { path: path.clone(), source })
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&settings.ca)? {
+        roots.add(certificate)?;
+    }
+    let key = PrivateKeyDer::from_pem_file(&settings.server.key)
+        .map_err(|source| EhrError::Pem { path: settings.server.key.clone(), source })?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    Ok(rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(&settings.server.cert)?, key)?)
+}
+
+async fn accept_all(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Dropped with this future, which cuts what is still open.
+    let mut connections = JoinSet::new();
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                connections.spawn(serve(socket, tls.clone(), Arc::clone(&shared), place));
+            }
+            // Out of descriptors, most likely: give others time to close some.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, _place: OwnedSemaphorePermit) {
+    // Small answers must not wait for the peer's delayed ACK; a failure costs only speed.
+    let _ = socket.set_nodelay(true);
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket)).await else { return };
+    let service = service_fn(|request| answer(request, Arc::clone(&shared)));
+    // An error here is a peer that went away or a hang-up that was played: both are in the log.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// Played: the connection closes without an answer.
+#[derive(Debug, Error)]
+#[error("the play says to hang up")]
+struct HungUp;
+
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, HungUp> {
+    let (head, body) = request.into_parts();
+    let too_long = || response(&Refusal::new(413, "too-long", "the body is too long").into());
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return Ok(too_long());
+    }
+    let body = match tokio::time::timeout(REQUEST_MAX, Limited::new(body, BODY_MAX).collect()).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Ok(too_long()),
+        // The body never arrived whole, so nobody is there to be answered.
+        Ok(Err(_)) | Err(_) => return Err(HungUp),
+    };
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let call = Call {
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+        content_type: header("content-type"),
+        if_none_exist: header("if-none-exist"),
+        if_match: header("if-match"),
+        body: &body,
+    };
+    let reply = {
+        let mut exchange = shared.lock();
+        exchange.serve(&call, shared.started.elapsed(), Timestamp::now())
+    };
+    match reply {
+        Reply::HangUp => Err(HungUp),
+        Reply::Answer(answer) => {
+            if !answer.delay.is_zero() {
+                tokio::time::sleep(answer.delay).await;
+            }
+            Ok(response(&answer))
+        }
+    }
+}
+
+fn response(answer: &Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(answer.body.to_string()));
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    let mut set = |name, value: &str| {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    set(CONTENT_TYPE, "application/fhir+json;charset=utf-8");
+    for (name, value) in &answer.headers {
+        set(HeaderName::from_static(name), value);
+    }
+    response
+}

@@ -1,0 +1,177 @@
+//! What the stand-in does with the next request: accept, refuse, slow down, hang up.
+//!
+//! One play stands; others may go before it, each for a number of requests. A play that does not apply
+//! to a request (a refusal of writes to a read, a refusal of one patient to another) lets it pass and is
+//! not used up by it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Which items a data rejection concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Every write.
+    All,
+    /// Writes that carry one of these identifier values, as the subject's or as the resource's own.
+    Named(Vec<String>),
+}
+
+/// What a throttled answer says about when to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// `Retry-After` in seconds (RFC 9110, 10.2.3).
+    Seconds(u64),
+    /// `Retry-After` as an HTTP date this many seconds ahead.
+    Date(u64),
+    /// No header.
+    Absent,
+}
+
+/// A behaviour of the stand-in; the verdict each should earn is in the names of the answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Play {
+    /// As a FHIR server would.
+    Accept,
+    /// 403 with a `forbidden` outcome to every write: a matter of permission for the whole site.
+    RefuseWrites,
+    /// 403 to writes about these patients (identifier values), naming the patient: break-the-glass.
+    RefusePatients(Vec<String>),
+    /// 422 with a `business-rule` outcome to these writes.
+    Reject422(Whose),
+    /// 401 to everything.
+    Unauthorized401,
+    /// 429 to everything.
+    Throttle(RetryAfter),
+    /// 503 to everything.
+    Unavailable503,
+    /// Does what was asked at once, but answers this much later.
+    Slow(Duration),
+    /// Does what was asked, then closes the connection without an answer (writes only): the sender
+    /// cannot know.
+    ResetAfterBody,
+    /// Reads the body, does nothing and closes the connection without an answer (writes only).
+    ResetBeforeEffect,
+}
+
+impl Play {
+    /// The name under which the log keeps it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::RefuseWrites => "refuse-writes",
+            Self::RefusePatients(_) => "refuse-patients",
+            Self::Reject422(_) => "reject-422",
+            Self::Unauthorized401 => "unauthorized-401",
+            Self::Throttle(_) => "throttle",
+            Self::Unavailable503 => "unavailable-503",
+            Self::Slow(_) => "slow",
+            Self::ResetAfterBody => "reset-after-body",
+            Self::ResetBeforeEffect => "reset-before-effect",
+        }
+    }
+
+    fn applies_to(&self, request: &About<'_>) -> bool {
+        let names_one_of = |wanted: &[String], have: &[String]| wanted.iter().any(|w| have.contains(w));
+        match self {
+            Self::Accept
+            | Self::Unauthorized401
+            | Self::Throttle(_)
+            | Self::Unavailable503
+            | Self::Slow(_) => true,
+            Self::RefuseWrites
+            | Self::ResetAfterBody
+            | Self::ResetBeforeEffect
+            | Self::Reject422(Whose::All) => request.is_write,
+            Self::RefusePatients(wanted) => request.is_write && names_one_of(wanted, request.patients),
+            Self::Reject422(Whose::Named(wanted)) => {
+                request.is_write
+                    && (names_one_of(wanted, request.patients) || names_one_of(wanted, request.identifiers))
+            }
+        }
+    }
+}
+
+/// What a play needs to know of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) is_write: bool,
+    /// Identifier values of the patients spoken of.
+    pub(crate) patients: &'a [String],
+    /// Identifier values of the resources themselves.
+    pub(crate) identifiers: &'a [String],
+}
+
+/// The standing play and those that go before it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    standing: Play,
+    first: VecDeque<(Play, u32)>,
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self { standing: Play::Accept, first: VecDeque::new() }
+    }
+
+    /// From now on this, and nothing that was planned to go before.
+    pub(crate) fn play(&mut self, play: Play) {
+        self.standing = play;
+        self.first.clear();
+    }
+
+    /// This for the next `requests` requests it applies to, after what was planned so before.
+    pub(crate) fn play_next(&mut self, play: Play, requests: u32) {
+        if requests > 0 {
+            self.first.push_back((play, requests));
+        }
+    }
+
+    /// The play for this request; uses up one of a limited play.
+    pub(crate) fn choose(&mut self, request: &About<'_>) -> Play {
+        if let Some(at) = self.first.iter().position(|(play, _)| play.applies_to(request)) {
+            let (play, left) = &mut self.first[at];
+            let chosen = play.clone();
+            *left -= 1;
+            if *left == 0 {
+                self.first.remove(at);
+            }
+            return chosen;
+        }
+        if self.standing.applies_to(request) { self.standing.clone() } else { Play::Accept }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: About<'_> = About { is_write: false, patients: &[], identifiers: &[] };
+    const WRITE: About<'_> = About { is_write: true, patients: &[], identifiers: &[] };
+
+    #[test]
+    fn a_limited_play_is_used_up_only_by_requests_it_applies_to() {
+        let mut script = Script::new();
+        script.play_next(Play::RefuseWrites, 2);
+        let seen: Vec<_> = [&READ, &WRITE, &READ, &WRITE, &WRITE].map(|r| script.choose(r).name()).into();
+        assert_eq!(seen, ["accept", "refuse-writes", "accept", "refuse-writes", "accept"]);
+    }
+
+    #[test]
+    fn a_refused_patient_does_not_touch_the_others() {
+        let mut script = Script::new();
+        script.play(Play::RefusePatients(vec!["7".into()]));
+        for (patient, expected) in [("7", "refuse-patients"), ("8", "accept")] {
+            let patients = [patient.to_owned()];
+            let about = About { is_write: true, patients: &patients, identifiers: &[] };
+            assert_eq!(script.choose(&about).name(), expected);
+        }
+    }
+
+    #[test]
+    fn a_new_standing_play_clears_what_was_planned() {
+        let mut script = Script::new();
+        script.play_next(Play::Unavailable503, 10);
+        script.play(Play::Accept);
+        assert_eq!(script.choose(&WRITE), Play::Accept);
+    }
+}
