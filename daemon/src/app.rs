@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clinical::fhir::identifier::SiteSecret;
+use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret, reading::Instant};
 use outbox::{AuditEntry, Key, Store, StoreOptions};
 use rand::RngExt;
 use tokio::{signal::unix, sync::watch, task::JoinSet};
@@ -17,7 +17,7 @@ use crate::{
     admin,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
-    delivery::Deliverer,
+    delivery::{CONFIGURED, Deliverer},
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     intake::Intake,
@@ -125,9 +125,16 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     };
     let mut tasks = JoinSet::new();
     let answering = status.clone();
-    tasks.spawn(admin::serve(socket, Arc::new(move |request| match request {
+    let answer: admin::Answer = Arc::new(move |request| match request {
         admin::Request::Status => answering.document(),
-    }), draining.clone()));
+    });
+    let mut stop = draining.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = admin::serve(socket, answer) => {}
+            () = stop.begun() => {}
+        }
+    });
     tasks.spawn(export(status, draining.clone()));
     tasks.spawn(
         Reload {
@@ -190,7 +197,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
 struct Known {
     secret: [u8; 32],
     box_id: String,
-    went_live: String,
+    went_live: LocalDay,
     high_water_ms: i64,
 }
 
@@ -201,14 +208,14 @@ impl Known {
         let secret = writer.meta_or(SECRET, fresh.to_vec()).await?;
         let id = format!("box-{:012x}", rand::rng().random::<u64>() >> 16);
         let box_id = writer.meta_or(BOX_ID, id.into_bytes()).await?;
-        let today = time::rfc3339(time::now_ms())[..10].to_owned();
-        let went_live = writer.meta_or(WENT_LIVE, today.into_bytes()).await?;
+        let today = Instant(time::now_ms()).utc_day();
+        let went_live = writer.meta_or(WENT_LIVE, today.to_be_bytes().to_vec()).await?;
         let mark = store.readers().with(|reader| reader.meta(MARK))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Self {
             secret: secret.try_into().unwrap_or(fresh),
             box_id: text(box_id),
-            went_live: text(went_live),
+            went_live: LocalDay(went_live.try_into().map_or(today, i32::from_be_bytes)),
             high_water_ms: mark.and_then(|mark| mark.try_into().ok()).map_or(0, i64::from_be_bytes),
         })
     }
@@ -228,7 +235,7 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
 /// Takes over the modes that were in force when the daemon stopped.
 fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
     for mode in store.readers().with(|reader| reader.modes())? {
-        if mode.mode == Mode::ReadOnly.word() && !mode.capability.contains(':') {
+        if mode.mode == Mode::ReadOnly.word() && !mode.capability.ends_with(CONFIGURED) {
             let detail = format!("{}; writes are deferred and one is tried from time to time", mode.cause);
             conditions.raise(Kind::ReadOnly, &mode.destination, detail, mode.since);
             observations.recall_read_only(&mode.destination, &mode.capability, mode.since, mode.cause);

@@ -1,6 +1,6 @@
 //! Somewhere we write: a site's EHR, or the upstream platform.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use clinical::{
     fhir::{identifier::SiteSecret, projection::Projection, subject::Subject},
@@ -8,7 +8,7 @@ use clinical::{
 };
 
 use crate::{
-    config::{Delivery, Site, Upstream},
+    config::{self, Capability, Delivery, Site, Upstream},
     mode::Ceiling,
     pipeline::resources::{PROVENANCE, SUMMARY},
     tls::{self, TlsError},
@@ -48,9 +48,9 @@ impl Destination {
         Ok(Some(Self {
             id: format!("ehr:{}", site.id),
             site: Some(site.id.clone()),
-            projection: ehr.projection,
+            projection: projection(ehr.projection),
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
-            ceiling: site.capability.ceiling(),
+            ceiling: ceiling(&site.capability),
             consented: true,
             delivery: site.delivery.clone(),
             client: client(&ehr.tls, &site.delivery)?,
@@ -65,10 +65,10 @@ impl Destination {
         Ok(Self {
             id: UPSTREAM.to_owned(),
             site: None,
-            projection: upstream.projection,
+            projection: projection(upstream.projection),
             base_url: upstream.base_url.trim_end_matches('/').to_owned(),
             ceiling: Ceiling::Full,
-            consented: upstream.consent,
+            consented: upstream.consent_permit,
             delivery: upstream.delivery.clone(),
             client: client(&upstream.tls, &upstream.delivery)?,
         })
@@ -84,11 +84,7 @@ impl Destination {
 
     /// The kinds of row it takes.
     pub fn kinds(&self) -> &'static [&'static str] {
-        use clinical::fhir::projection::Placement;
-        match self.projection.provenance() {
-            Placement::SameBundle => &[SUMMARY],
-            Placement::OwnRequest => &[SUMMARY, PROVENANCE],
-        }
+        if self.projection.provenance_in_bundle() { &[SUMMARY] } else { &[SUMMARY, PROVENANCE] }
     }
 
     /// Whether configuration and consent permit writes of a kind.
@@ -102,7 +98,7 @@ impl Destination {
     }
 }
 
-fn client(files: &crate::config::TlsFiles, delivery: &Delivery) -> Result<reqwest::Client, TlsError> {
+fn client(files: &crate::config::ClientTls, delivery: &Delivery) -> Result<reqwest::Client, TlsError> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config(files)?)
         .redirect(reqwest::redirect::Policy::none())
@@ -116,7 +112,19 @@ fn client(files: &crate::config::TlsFiles, delivery: &Delivery) -> Result<reqwes
         .map_err(|error| TlsError::Client(error.to_string()))
 }
 
-/// The ids of all destinations, for the supervisor.
-pub fn ids<'a>(all: impl Iterator<Item = &'a Destination>) -> BTreeSet<String> {
-    all.map(|destination| destination.id.clone()).collect()
+fn projection(configured: config::Projection) -> Projection {
+    match configured {
+        config::Projection::CgmIg => Projection::CgmIg,
+        config::Projection::UpstreamSummary => Projection::UpstreamSummary,
+    }
+}
+
+fn ceiling(capability: &Capability) -> Ceiling {
+    match capability.mode {
+        config::Mode::ReadOnly => Ceiling::ReadOnly,
+        config::Mode::Partial => {
+            Ceiling::Partial(capability.allow.iter().map(|kind| kind.name().to_owned()).collect())
+        }
+        config::Mode::Full => Ceiling::Full,
+    }
 }

@@ -155,7 +155,7 @@ fn compile_site(site: &config::Site) -> Result<Site, GenerationError> {
         zone: Zone::named(name).map_err(refused)?,
         clock: clock::Zone::named(name).map_err(|_| refused(CalendarError::UnknownZone))?,
         patient: site.patient.clone(),
-        policy: site.policy.id(),
+        policy: site.policy.name(),
         publish: site.publish.clone(),
     })
 }

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     conditions::{Board, Kind},
+    pipeline::Wake,
     telemetry::Metric,
     time,
 };
@@ -46,16 +47,18 @@ pub struct Feed {
 }
 
 /// The way in, shared by all sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Intake {
     writer: Writer,
     conditions: Board,
+    wake: Wake,
 }
 
 impl Intake {
-    /// An intake that commits through `writer` and tells of a failing store on `conditions`.
-    pub fn new(writer: Writer, conditions: Board) -> Self {
-        Self { writer, conditions }
+    /// An intake that commits through `writer`, tells of a failing store on `conditions`, and wakes the
+    /// pipeline.
+    pub fn new(writer: Writer, conditions: Board, wake: Wake) -> Self {
+        Self { writer, conditions, wake }
     }
 
     /// Commits one message and says how to answer. `body` is the frame's content as received.
@@ -75,6 +78,7 @@ impl Intake {
                     Metric::MllpControlIdReuse.add(1, &listener());
                 }
                 self.conditions.clear(Kind::StoreRefuses, "");
+                self.wake.wake();
                 acknowledge(&scanned, &receipt)
             }
             Err(error) => self.refuse(&error),
@@ -86,7 +90,7 @@ impl Intake {
     pub fn too_long(&self, head: &Bytes, limit_bytes: usize) -> Reply {
         let scanned = Envelope::scan(head);
         let text = format!("message longer than the listener's {limit_bytes} bytes");
-        let ack = Ack { code: AckCode::AR, fault: Some(AckFault::new(207, &text, None)) };
+        let ack = Ack::refusing(AckCode::AR, AckFault { code: 207, text: text.into(), location: None });
         let bytes = ack::build(readable(&scanned), &ack, &time::hl7_stamp(time::now_ms()), "I0");
         Reply::Acknowledge { code: "AR", bytes }
     }
@@ -103,18 +107,20 @@ impl Intake {
 fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
     match scanned {
         Ok(envelope) => Some(envelope),
-        Err(fault) => fault.envelope(),
+        Err(fault) => fault.readable(),
     }
 }
 
 fn acknowledge(scanned: &Result<Envelope, EnvelopeFault>, receipt: &Receipt) -> Reply {
     let ack = match scanned {
-        Ok(_) => Ack { code: AckCode::AA, fault: None },
-        Err(fault) => Ack { code: AckCode::AE, fault: Some(fault.ack_fault()) },
+        Ok(_) => Ack::plain(AckCode::AA),
+        // AE is for content; AR for what MSH-9 to 12 say of the message as such (table 0008).
+        Err(fault @ EnvelopeFault::NoType(_)) => Ack::refusing(AckCode::AR, AckFault::from(fault)),
+        Err(fault) => Ack::refusing(AckCode::AE, AckFault::from(fault)),
     };
     let stamp = time::hl7_stamp(receipt.received_at);
     let bytes = ack::build(readable(scanned), &ack, &stamp, &format!("I{}", receipt.id));
-    Reply::Acknowledge { code: ack.code.text(), bytes }
+    Reply::Acknowledge { code: ack.code.as_str(), bytes }
 }
 
 fn arrival(
@@ -126,9 +132,9 @@ fn arrival(
     let hash: [u8; 32] = Sha256::digest(&body).into();
     let envelope = readable(scanned);
     let field = |pick: fn(&Envelope) -> &[u8]| envelope.map_or(&[][..], pick);
-    let (kind, control_id) = (field(Envelope::message_type), field(Envelope::control_id));
+    let (kind, control_id) = (field(|envelope| envelope.field(9)), field(Envelope::control_id));
     let mut identity = Sha256::new();
-    for part in [source.as_bytes(), field(Envelope::application), field(Envelope::facility), control_id] {
+    for part in [source.as_bytes(), field(Envelope::sending_application), field(Envelope::sending_facility), control_id] {
         identity.update((part.len() as u64).to_be_bytes());
         identity.update(part);
     }

@@ -128,7 +128,7 @@ impl Session<'_> {
         match event {
             Event::Message(_) | Event::Empty => {}
             Event::Junk { .. } => self.fault("junk"),
-            Event::Cut { .. } => self.fault("cut"),
+            Event::Cut { .. } | Event::Truncated { .. } => self.fault("cut"),
         }
     }
 

@@ -114,7 +114,7 @@ impl Status {
         };
         let mut site = self.destination(&destination);
         site["id"] = json!(id);
-        site["configured"] = json!(configured.word());
+        site["configured"] = json!(configured.name());
         site
     }
 

@@ -11,7 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::config::{ListenerTls, TlsFiles};
+use crate::config::{ClientTls, ServerTls};
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// A client that trusts one authority and shows one certificate.
-pub fn client_config(files: &TlsFiles) -> Result<ClientConfig, TlsError> {
+pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
     let pair = |source| TlsError::Pair { path: files.cert.clone(), source };
     ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -62,7 +62,7 @@ pub fn client_config(files: &TlsFiles) -> Result<ClientConfig, TlsError> {
 }
 
 /// A server that shows one certificate and, where authorities are given, requires clients to show one.
-pub fn server_config(files: &ListenerTls) -> Result<ServerConfig, TlsError> {
+pub fn server_config(files: &ServerTls) -> Result<ServerConfig, TlsError> {
     let pair = |source| TlsError::Pair { path: files.cert.clone(), source };
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(pair)?;

@@ -69,10 +69,10 @@ pub(crate) const DUE: &str = "SELECT id FROM outbox o
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
 
-/// The deferred head of the patient least recently probed.
+/// The deferred (or doubtful) head of the patient least recently probed.
 pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o
     LEFT JOIN probe p ON p.destination = o.destination AND p.patient = o.patient
-    WHERE o.head = 1 AND o.destination = ?1 AND o.state = 'deferred'
+    WHERE o.head = 1 AND o.destination = ?1 AND o.state IN ('deferred', 'ambiguous')
       AND (o.depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY p.at NULLS FIRST, o.id LIMIT 1";

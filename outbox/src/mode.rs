@@ -35,10 +35,12 @@ pub struct Mode {
 pub struct ModeChange {
     /// The mode from now on.
     pub mode: Mode,
-    /// Defer all pending rows of the destination for this reason.
+    /// The kind of rows it concerns; `None` concerns every row of the destination.
+    pub kind: Option<String>,
+    /// Defer all pending rows it concerns for this reason.
     pub defer_pending: Option<String>,
-    /// Make all rows of the destination that were deferred for this reason pending again.
-    pub release_deferred: Option<String>,
+    /// Make all rows it concerns that were deferred for one of these reasons pending again.
+    pub release_deferred: Vec<String>,
 }
 
 pub(crate) struct SetMode {
@@ -85,17 +87,19 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
     if let Some(reason) = &change.defer_pending {
         moved += conn
             .prepare_cached(
-                "UPDATE outbox SET state = 'deferred', reason = ?2 WHERE destination = ?1 AND state = 'pending'",
+                "UPDATE outbox SET state = 'deferred', reason = ?2 WHERE destination = ?1 AND state = 'pending'
+                 AND (?3 IS NULL OR kind = ?3)",
             )?
-            .execute(params![mode.destination, reason])?;
+            .execute(params![mode.destination, reason, change.kind])?;
     }
-    if let Some(reason) = &change.release_deferred {
+    for reason in &change.release_deferred {
         moved += conn
             .prepare_cached(
                 "UPDATE outbox SET state = 'pending', reason = NULL, next_at = min(next_at, ?3)
-                 WHERE destination = ?1 AND state = 'deferred' AND reason = ?2",
+                 WHERE destination = ?1 AND state = 'deferred' AND reason = ?2
+                 AND (?4 IS NULL OR kind = ?4)",
             )?
-            .execute(params![mode.destination, reason, mode.since])?;
+            .execute(params![mode.destination, reason, mode.since, change.kind])?;
     }
     Ok(moved)
 }

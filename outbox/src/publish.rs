@@ -97,6 +97,21 @@ pub struct Publish {
     pub at: i64,
 }
 
+/// Several at once, so that they share a turn of the writer.
+pub(crate) struct PublishAll(pub Vec<Publish>);
+
+impl Command for PublishAll {
+    type Out = ();
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(Command::bytes).sum()
+    }
+
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
+        self.0.into_iter().try_for_each(|publish| publish.apply(conn, hot).map(|_ids| ()))
+    }
+}
+
 impl Command for Publish {
     type Out = Vec<i64>;
 
@@ -281,7 +296,7 @@ fn enqueue(
                 at
             ])?;
         queue::write_body(conn, id, &row.body)?;
-        queue::move_up(conn, &row.destination, window.key.patient)?;
+        queue::move_up(conn, &row.destination, window.key.patient, &row.kind)?;
         ids.push(id);
     }
     Ok(ids)

@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - Every change of state goes through [`State::after`].
-//! - A *line* is the rows of one destination and patient in the order of their ids. At most one row of a line is
+//! - A *line* is the rows of one destination, patient and kind in the order of their ids (what must follow
+//!   another kind says so by `depends_on`, so that a kind that is not permitted holds up no other). At most one row of a line is
 //!   its *head*: the only one that may be leased. A row becomes head when it enters an empty line or when the
 //!   head before it settles; a unique index holds the database to one head per line. So the order per patient
 //!   costs nothing at lease time, however long the queue is.
@@ -123,6 +124,7 @@ pub(crate) struct Place {
     pub id: i64,
     pub destination: String,
     pub patient: i64,
+    pub kind: String,
     pub window_id: i64,
     pub version: i64,
     pub state: State,
@@ -130,7 +132,7 @@ pub(crate) struct Place {
 
 pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
     conn.prepare_cached(
-        "SELECT id, destination, patient, window_id, version, state FROM outbox WHERE id = ?1",
+        "SELECT id, destination, patient, window_id, version, state, kind FROM outbox WHERE id = ?1",
     )?
     .query_row([id], |row| {
         Ok(Place {
@@ -140,6 +142,7 @@ pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
             window_id: row.get(3)?,
             version: row.get(4)?,
             state: State::of(row.get_ref(5)?.as_str()?)?,
+            kind: row.get(6)?,
         })
     })
     .optional()?
@@ -171,22 +174,22 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
     )?
     .execute(params![row.id, state.name(), note.reason, note.cause, note.next_at, settled_at])?;
     if state.is_settled() || row.state.is_settled() {
-        move_up(conn, &row.destination, row.patient)?;
+        move_up(conn, &row.destination, row.patient, &row.kind)?;
     }
     Ok(state)
 }
 
 /// Makes the first unsettled row of a line its head, where the line has none.
-pub(crate) fn move_up(conn: &Connection, destination: &str, patient: i64) -> rusqlite::Result<()> {
+pub(crate) fn move_up(conn: &Connection, destination: &str, patient: i64, kind: &str) -> rusqlite::Result<()> {
     let has_head = conn
-        .prepare_cached("SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND head = 1")?
-        .exists(params![destination, patient])?;
+        .prepare_cached("SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND head = 1")?
+        .exists(params![destination, patient, kind])?;
     if !has_head {
         let sql = format!(
             "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
-             WHERE destination = ?1 AND patient = ?2 AND {UNSETTLED} ORDER BY id LIMIT 1)"
+             WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND {UNSETTLED} ORDER BY id LIMIT 1)"
         );
-        conn.prepare_cached(&sql)?.execute(params![destination, patient])?;
+        conn.prepare_cached(&sql)?.execute(params![destination, patient, kind])?;
     }
     Ok(())
 }

@@ -231,6 +231,11 @@ impl Reader {
         ledger::written(self.conn()?, destination, identifiers)
     }
 
+    /// The highest version of a window that stands, or may stand, at a destination.
+    pub fn standing_version(&self, window_id: i64, destination: &str) -> Result<Option<i64>, ReadError> {
+        crate::rows::standing_version(self.conn()?, window_id, destination)
+    }
+
     /// The list of messages an outcome came from.
     pub fn manifest(&self, id: &str) -> Result<Option<crate::publish::Manifest>, ReadError> {
         crate::publish::manifest(self.conn()?, id)

@@ -72,6 +72,19 @@ pub(crate) fn newest(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The highest version of a window that stands, or may stand, at a destination.
+pub(crate) fn standing_version(
+    conn: &Connection,
+    window_id: i64,
+    destination: &str,
+) -> Result<Option<i64>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT max(version) FROM outbox WHERE window_id = ?1 AND destination = ?2
+         AND state IN ('delivered', 'leased', 'ambiguous')",
+    )?;
+    Ok(statement.query_row(params![window_id, destination], |row| row.get(0))?)
+}
+
 /// The bytes of a row, their hash checked.
 pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
     let exists = conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([row_id])?;

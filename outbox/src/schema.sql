@@ -132,9 +132,9 @@ CREATE TABLE outbox (
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous'))
 ) STRICT;
 -- One head per line: the database itself holds the order of delivery.
-CREATE UNIQUE INDEX outbox_head ON outbox (destination, patient) WHERE head = 1;
+CREATE UNIQUE INDEX outbox_head ON outbox (destination, patient, kind) WHERE head = 1;
 CREATE INDEX outbox_due ON outbox (destination, state, next_at, id) WHERE head = 1;
-CREATE INDEX outbox_line ON outbox (destination, patient, id)
+CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
   WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous');
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);

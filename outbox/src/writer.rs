@@ -23,7 +23,7 @@ use crate::{
     meta::{GetOrCreate, Put},
     mode::{ModeChange, SetMode},
     patients::{GetPatients, PatientKey},
-    publish::Publish,
+    publish::{Publish, PublishAll},
     queue::State,
     release::Release,
     settle::Settle,
@@ -127,6 +127,11 @@ impl Writer {
     /// Records what became of a due window. Returns the ids of the new rows, in order.
     pub fn publish(&self, publish: Publish) -> Pending<Vec<i64>> {
         Pending::new(self, publish)
+    }
+
+    /// Records what became of several due windows, all of them or none.
+    pub fn publish_all(&self, publishes: Vec<Publish>) -> Pending<()> {
+        Pending::new(self, PublishAll(publishes))
     }
 
     /// Takes rows for delivery.

@@ -22,7 +22,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(faults) => {
             if args.json {
-                println!("{}", faults.to_json());
+                println!("{}", serde_json::to_string(faults.as_slice()).unwrap_or_default());
             } else {
                 eprintln!("{faults}");
             }

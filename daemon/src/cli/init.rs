@@ -18,7 +18,10 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     match config::init(&args.dir, &Answers::default()) {
         Ok(done) => {
-            println!("{done}");
+            for written in &done.written {
+                println!("{}  {}", written.path.display(), written.what);
+            }
+            println!("{}", done.next_step);
             ExitCode::SUCCESS
         }
         Err(error) => failed(&error, FAILED),

@@ -17,7 +17,7 @@ use std::{
 };
 
 use clinical::fhir::location::Location;
-use outbox::{AuditEntry, Lease, LeasedRow, ModeChange, Outcome as Settlement, Readers, Settle, Writer};
+use outbox::{AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Verdict as Settlement, Writer};
 use rand::RngExt;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
@@ -36,6 +36,8 @@ use crate::{
     verdict::Verdict,
 };
 
+/// Ends the name of a capability's mode row that holds what the configuration says, not what was observed.
+pub const CONFIGURED: &str = ":configured";
 /// How long a patient whose record the EHR guards is left alone before the next try.
 const PATIENT_HOLD_MS: i64 = 15 * 60_000;
 /// The deliverer looks at its queue at least so often.
@@ -134,13 +136,16 @@ impl Deliverer {
             let permitted = destination.permits(kind);
             let reason = if destination.consented { Reason::ConfiguredReadOnly } else { Reason::NoConsent };
             let change = ModeChange {
-                site: destination.site.clone().unwrap_or_default(),
-                destination: self.id.clone(),
-                capability: format!("{kind}:configured"),
-                mode: if permitted { "full" } else { "read-only" }.to_owned(),
-                since: time::now_ms(),
-                cause: if permitted { String::new() } else { reason.word().to_owned() },
-                evidence: String::new(),
+                mode: StoredMode {
+                    site: destination.site.clone().unwrap_or_default(),
+                    destination: self.id.clone(),
+                    capability: format!("{kind}{CONFIGURED}"),
+                    mode: if permitted { "full" } else { "read-only" }.to_owned(),
+                    since: time::now_ms(),
+                    cause: if permitted { String::new() } else { reason.word().to_owned() },
+                    evidence: String::new(),
+                },
+                kind: (*kind != SUMMARY).then(|| (*kind).to_owned()),
                 defer_pending: (!permitted).then(|| reason.word().to_owned()),
                 release_deferred: self.releasable(destination, kind),
             };
@@ -229,7 +234,7 @@ impl Deliverer {
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = settlement(outcome, held, now, wait);
         let (modes, audit) = self.change(destination, &row, &effect, now);
-        let settle = Settle { row_id: row.id, outcome: verdict, modes, audit, at: now };
+        let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
         if effect != Effect::None {
             pace.probe_at = Instant::now() + backoff::jittered(destination.delivery.probe_interval, chance());
             commit(&self.writer, settle).await;
@@ -284,21 +289,24 @@ impl Deliverer {
         row: &LeasedRow,
         effect: &Effect,
         now: i64,
-    ) -> (Option<ModeChange>, Vec<AuditEntry>) {
+    ) -> (Vec<ModeChange>, Vec<AuditEntry>) {
         let (mode, cause) = match effect {
-            Effect::None => return (None, Vec::new()),
+            Effect::None => return (Vec::new(), Vec::new()),
             Effect::Close { cause } => ("read-only", cause.clone()),
             Effect::Open => ("full", String::new()),
         };
         let open = *effect == Effect::Open;
         let change = ModeChange {
-            site: destination.site.clone().unwrap_or_default(),
-            destination: self.id.clone(),
-            capability: row.kind.clone(),
-            mode: mode.to_owned(),
-            since: now,
-            cause: cause.clone(),
-            evidence: format!("outbox row {}", row.id),
+            mode: StoredMode {
+                site: destination.site.clone().unwrap_or_default(),
+                destination: self.id.clone(),
+                capability: row.kind.clone(),
+                mode: mode.to_owned(),
+                since: now,
+                cause: cause.clone(),
+                evidence: format!("outbox row {}", row.id),
+            },
+            kind: (row.kind != SUMMARY).then(|| row.kind.clone()),
             defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
             release_deferred: if open { self.releasable(destination, &row.kind) } else { Vec::new() },
         };
@@ -309,7 +317,7 @@ impl Deliverer {
             detail: format!("{cause}; evidence: outbox row {}", row.id),
             at: now,
         };
-        (Some(change), vec![audit])
+        (vec![change], vec![audit])
     }
 
     fn show_mode(&self, effect: &Effect) {

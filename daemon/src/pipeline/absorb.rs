@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::{
-    calendar::{Cadence, LocalDay, Zone},
+    calendar::{Cadence, LocalDay},
     chunk::Chunk,
     identity::PatientKey,
     normalize::hl7v2,
     reading::{Device, Reading},
 };
-use mllp::{charset, envelope::Envelope};
-use outbox::{Absorb, ChunkWrite, DirtyWindow, IdentityEntry, PatientName, QuarantineEntry, StoredMessage, WindowKey};
+use mllp::{
+    charset::{self, Charset},
+    envelope::Envelope,
+};
+use outbox::{Absorb, ChunkWrite, DirtyWindow, IdentityEntry, Message, QuarantineEntry, WindowKey};
 
 use super::{Pipeline, PipelineError};
 use crate::{
-    config::{PublishRule, Site},
-    generation::Generation,
+    config::PublishRule,
+    generation::{Generation, Site},
     telemetry::Metric,
     time,
 };
@@ -69,8 +72,7 @@ impl Pipeline {
             let mut touched = BTreeSet::new();
             for ((day, device), readings) in days {
                 if let Some((write, count)) = self.merge(patient, *day, device, readings)? {
-                    let zone = Zone::named(&site.timezone)?;
-                    touched.extend(readings.iter().map(|reading| zone.day_of(reading.time)));
+                    touched.extend(readings.iter().map(|reading| site.zone.day_of(reading.time)));
                     chunks.push(write);
                     changed += count;
                 }
@@ -93,7 +95,7 @@ impl Pipeline {
         if unknown.is_empty() {
             return Ok(());
         }
-        let names = unknown.iter().map(|(site, key)| PatientName {
+        let names = unknown.iter().map(|(site, key)| outbox::PatientKey {
             site: site.clone(),
             system: key.system.clone(),
             value: key.value.clone(),
@@ -144,19 +146,18 @@ impl Pipeline {
         now: i64,
         dirty: &mut Vec<DirtyWindow>,
     ) -> Result<(), PipelineError> {
-        let zone = Zone::named(&site.timezone)?;
         for rule in &site.publish {
-            let cadence = Cadence::new(rule.window, rule.every)?;
+            let cadence = Cadence::new(u32::from(rule.window_days), u32::from(rule.every_days))?;
             let ends: BTreeSet<LocalDay> = touched.iter().flat_map(|day| cadence.ends_containing(*day)).collect();
             for end in ends {
                 let window = WindowKey {
                     patient,
-                    days: rule.window as u16,
+                    days: rule.window_days,
                     end_day: end.0,
-                    zone: zone.name().to_owned(),
-                    policy: site.policy.clone(),
+                    zone: site.zone.name().to_owned(),
+                    policy: site.policy.to_owned(),
                 };
-                self.mark_window(window, zone.start_of(end).0, rule, &site.id, now, dirty);
+                self.mark_window(window, site.zone.start_of(end).0, rule, now, dirty);
             }
         }
         Ok(())
@@ -167,7 +168,6 @@ impl Pipeline {
         window: WindowKey,
         closes_at: i64,
         rule: &PublishRule,
-        site: &str,
         now: i64,
         dirty: &mut Vec<DirtyWindow>,
     ) {
@@ -183,7 +183,6 @@ impl Pipeline {
         self.marks.insert(window.clone(), due_at);
         dirty.push(DirtyWindow {
             window,
-            site: site.to_owned(),
             due_at,
             max_wait_ms: (closes_at - now).max(0) + settle_ms * SETTLE_AT_MOST,
             now,
@@ -192,7 +191,7 @@ impl Pipeline {
 }
 
 /// Reads one message into the batch. What cannot be read leaves a reason; nothing here fails.
-fn read(message: &StoredMessage, generation: &Generation, now: i64, batch: &mut Batch) {
+fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
     if message.refused {
         return;
     }
@@ -208,20 +207,23 @@ fn read(message: &StoredMessage, generation: &Generation, now: i64, batch: &mut 
         // Kept, and nothing computed from it: another kind of message is not a fault.
         return;
     }
-    let text = match charset::decode(&message.body, envelope.charset(), charset::DEFAULT) {
-        Ok(decoded) => decoded.text,
+    let text = match charset::decode(&message.body, envelope.charset(), Charset::LATIN_1) {
+        Ok((text, _replaced)) => text,
         Err(error) => {
             batch.quarantine.push(quarantine("MSH, field 18".to_owned(), error.to_string()));
             return;
         }
     };
-    let site = generation.site_of_source(&message.source);
+    let Some(site) = generation.site_of_source(&message.source) else {
+        batch.quarantine.push(quarantine("source".to_owned(), "no site takes this source's messages".to_owned()));
+        return;
+    };
     let sender = generation.sender(envelope.sending_application(), envelope.sending_facility());
     let context = hl7v2::Context {
-        zone: site.zone.clone(),
+        zone: &site.clock,
         trust_msh7_offset: sender.is_some_and(|sender| sender.trust_offset),
-        patient: site.patient.clone(),
-        sender_codes: sender.map_or_else(Vec::new, |sender| sender.codes.clone()),
+        patient: &site.patient,
+        sender_codes: sender.map_or(&[], |sender| sender.codes.as_slice()),
         message_id: message.id as u64,
     };
     let normalized = hl7v2::normalize(&text, &context);
@@ -230,7 +232,7 @@ fn read(message: &StoredMessage, generation: &Generation, now: i64, batch: &mut 
         for fault in group.faults {
             faults += 1;
             if faults <= FAULTS_PER_MESSAGE {
-                batch.quarantine.push(quarantine(fault.place(), fault.reason.to_string()));
+                batch.quarantine.push(quarantine(place(&fault), fault.reason.to_string()));
             }
         }
         if group.readings.is_empty() {
@@ -249,6 +251,14 @@ fn read(message: &StoredMessage, generation: &Generation, now: i64, batch: &mut 
                 at: now,
             }),
         }
+    }
+}
+
+/// Where a fault is, as a person looks for it.
+fn place(fault: &hl7v2::Fault) -> String {
+    match fault.field {
+        Some(field) => format!("{} (segment {}), field {field}", fault.segment, fault.ordinal),
+        None => format!("{} (segment {})", fault.segment, fault.ordinal),
     }
 }
 

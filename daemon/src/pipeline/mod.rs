@@ -14,16 +14,13 @@ pub mod publish;
 pub mod resources;
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     time::Duration,
 };
 
-use clinical::fhir::identifier::SiteSecret;
+use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret};
 use outbox::{ReadError, Readers, WriteError, Writer};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
@@ -98,13 +95,13 @@ pub struct Pipeline {
     /// Where faults are told.
     pub conditions: Board,
     /// Wakes the deliverers when rows were queued.
-    pub queued: Arc<Notify>,
+    pub queued: watch::Sender<u64>,
     /// The box's secret for identifiers.
     pub secret: SiteSecret,
     /// The box's id, for Provenance.
     pub box_id: String,
-    /// The day from which a site publishes that names none: `YYYY-MM-DD` of its first start.
-    pub went_live: String,
+    /// The day from which a site publishes that names none: the box's first.
+    pub went_live: LocalDay,
     /// Internal patient ids already looked up.
     pub known: absorb::Known,
     /// Dirty marks already in the store.
@@ -141,13 +138,13 @@ impl Pipeline {
         let tick = clock.look(time::now_ms(), time::monotonic_ms());
         self.tell_of_clock(tick);
         if tick.high_water_ms - *persisted_ms >= MARK_EVERY_MS {
-            self.writer.meta_set(MARK, &tick.high_water_ms.to_be_bytes()).wait()?;
+            self.writer.put_meta(MARK, tick.high_water_ms.to_be_bytes().to_vec()).wait()?;
             *persisted_ms = tick.high_water_ms;
         }
         let absorbed = self.absorb(&generation)?;
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
         if published > 0 {
-            self.queued.notify_waiters();
+            self.queued.send_modify(|turn| *turn += 1);
         }
         if absorbed > 0 || published > 0 {
             return Ok(Duration::ZERO);

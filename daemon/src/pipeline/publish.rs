@@ -3,14 +3,13 @@
 use clinical::{
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
-    fhir::subject::Subject,
     identity::PatientKey,
     outcome::Outcome,
     outcomes,
     policy::Policy,
     reading::{Device, Instant, Reading},
 };
-use outbox::{Decided, DueWindow, Manifest, NewRow, Publish, PublishResult};
+use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window};
 
 use super::{
     Pipeline, PipelineError,
@@ -19,9 +18,9 @@ use super::{
 };
 use crate::{
     broker::{self, Consent, Decision, Question, Timeliness},
-    config::{PublishRule, Site},
+    config::PublishRule,
     destination::Destination,
-    generation::Generation,
+    generation::{Generation, Site},
     telemetry::Metric,
     time,
 };
@@ -42,22 +41,19 @@ impl Pipeline {
         let mut commands = Vec::with_capacity(due.len());
         for window in &due {
             self.marks.remove(&window.key);
-            commands.push(self.writer.publish(self.settle(window, generation)?));
+            commands.push(self.settle(window, generation)?);
         }
-        // All of them are before the writer now, so that they share commits.
-        for command in commands {
-            command.wait()?;
-        }
+        self.writer.publish_all(commands).wait()?;
         Ok(due.len())
     }
 
     /// What becomes of one due window.
-    fn settle(&self, due: &DueWindow, generation: &Generation) -> Result<Publish, PipelineError> {
+    fn settle(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
         let now = time::now_ms();
         let result = match (generation.site(&due.site), self.compute(due)?) {
             (Some(site), Some(computed)) => self.version(due, site, generation, computed, now)?,
             // The site left the configuration, or every reading was taken back.
-            _ => PublishResult::Unchanged,
+            _ => Published::Unchanged,
         };
         Ok(Publish {
             window_id: due.id,
@@ -69,7 +65,7 @@ impl Pipeline {
     }
 
     /// The outcome of a window from what is stored; `None` for an empty one.
-    fn compute(&self, due: &DueWindow) -> Result<Option<Computed>, PipelineError> {
+    fn compute(&self, due: &Window) -> Result<Option<Computed>, PipelineError> {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
@@ -104,16 +100,16 @@ impl Pipeline {
     /// The next version of a window, with a row and a decision for every destination.
     fn version(
         &self,
-        due: &DueWindow,
+        due: &Window,
         site: &Site,
         generation: &Generation,
         computed: Computed,
         now: i64,
-    ) -> Result<PublishResult, PipelineError> {
+    ) -> Result<Published, PipelineError> {
         let display_hash = computed.outcome.display_hash();
         let outcome_json = serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         if due.display_hash == Some(display_hash) {
-            return Ok(PublishResult::Unchanged);
+            return Ok(Published::Unchanged);
         }
         let version = due.version + 1;
         let timeliness = self.timeliness(due, site, now);
@@ -168,9 +164,9 @@ impl Pipeline {
             body: computed.listing.body,
         };
         if timeliness != Timeliness::Current {
-            return Ok(PublishResult::Computed { outcome_json, manifest, decisions });
+            return Ok(Published::Computed { outcome_json, manifest });
         }
-        Ok(PublishResult::Version { version, display_hash, outcome_json, manifest, rows, decisions })
+        Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions })
     }
 
     fn decide(&self, destination: &Destination, timeliness: Timeliness) -> Decision {
@@ -183,14 +179,14 @@ impl Pipeline {
         })
     }
 
-    fn timeliness(&self, due: &DueWindow, site: &Site, now: i64) -> Timeliness {
+    fn timeliness(&self, due: &Window, site: &Site, now: i64) -> Timeliness {
         let Some(rule) = rule_of(site, due.key.days) else { return Timeliness::BeforePublishFrom };
-        let publish_from = rule.publish_from.as_deref().unwrap_or(&self.went_live);
-        let ends = LocalDay(due.key.end_day).to_string();
-        if ends.as_str() < publish_from {
+        let publish_from = rule.publish_from.map_or(self.went_live, LocalDay::from_civil);
+        // A window ends on its last included day.
+        if LocalDay(due.key.end_day).plus(-1) < publish_from {
             return Timeliness::BeforePublishFrom;
         }
-        let amendable_ms = rule.amend_for.as_millis() as i64;
+        let amendable_ms = i64::from(rule.amend_for_days) * Instant::DAY_MS;
         match due.first_published_at {
             Some(first) if now - first > amendable_ms => Timeliness::AmendmentClosed,
             _ => Timeliness::Current,
@@ -199,5 +195,5 @@ impl Pipeline {
 }
 
 fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
-    site.publish.iter().find(|rule| rule.window == u32::from(days))
+    site.publish.iter().find(|rule| rule.window_days == days)
 }

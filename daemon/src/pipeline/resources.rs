@@ -7,7 +7,7 @@
 use clinical::{
     fhir::{
         identifier::{Scope, SiteSecret},
-        projection::{Leak, Placement, Projection},
+        projection::{Leak, Projection, minimize},
         provenance::{self, Maker, Manifest, ProvenanceError, Reason, Statement},
         subject::Subject,
         summary::{self, MeanUnit, Status, Summary},
@@ -92,17 +92,17 @@ pub struct Version<'a> {
 pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
     let patient = version.patient.to_string();
     let scope = Scope::of(version.destination, &patient, version.outcome);
-    let mut observations = summary::observations(&Summary {
+    let observations = summary::observations(&Summary {
         outcome: version.outcome,
         scope,
         secret: version.secret,
         subject: version.subject,
         status: if version.supersedes.is_none() { Status::Final } else { Status::Amended },
-        mean: MeanUnit::MgDl,
+        mean: MeanUnit::Mass,
         wording: version.projection.wording(),
     });
     let (count, sha256) = version.manifest;
-    let mut provenance = provenance::provenance(&Statement {
+    let provenance = provenance::provenance(&Statement {
         outcome: version.outcome,
         scope,
         secret: version.secret,
@@ -114,8 +114,8 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         recorded: version.recorded,
         targets: &observations,
     })?;
-    for resource in observations.iter_mut().map(|observation| &mut observation.json).chain([&mut provenance.json]) {
-        version.projection.minimize(resource)?;
+    for resource in observations.iter().map(|observation| &observation.json).chain([&provenance.json]) {
+        minimize(version.projection, resource)?;
     }
     let mut parts: Vec<Part> = observations
         .into_iter()
@@ -130,15 +130,11 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         if_none_exist: provenance.if_none_exist(),
         resource: provenance.json,
     };
-    match version.projection.provenance() {
-        Placement::SameBundle => {
-            parts.push(provenance);
-            Ok(vec![row(version, SUMMARY, parts, None)?])
-        }
-        Placement::OwnRequest => {
-            Ok(vec![row(version, SUMMARY, parts, None)?, row(version, PROVENANCE, vec![provenance], Some(0))?])
-        }
+    if version.projection.provenance_in_bundle() {
+        parts.push(provenance);
+        return Ok(vec![row(version, SUMMARY, parts, None)?]);
     }
+    Ok(vec![row(version, SUMMARY, parts, None)?, row(version, PROVENANCE, vec![provenance], Some(0))?])
 }
 
 fn row(version: &Version<'_>, kind: &str, resources: Vec<Part>, depends_on: Option<usize>) -> Result<NewRow, ResourceError> {
@@ -150,8 +146,6 @@ fn row(version: &Version<'_>, kind: &str, resources: Vec<Part>, depends_on: Opti
     effect.update(version.version.to_be_bytes());
     Ok(NewRow {
         destination: version.destination.to_owned(),
-        patient: version.patient,
-        version: i64::from(version.version),
         kind: kind.to_owned(),
         key: effect.finalize().into(),
         depends_on,
