@@ -1,1 +1,3 @@
 //! isthmus
+
+pub mod config;
