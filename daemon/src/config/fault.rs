@@ -24,6 +24,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Fault {
     /// The file the fault is in.
+    #[serde(serialize_with = "as_shown")]
     pub file: PathBuf,
     /// The line in the file, counted from 1.
     pub line: usize,
@@ -43,6 +44,11 @@ impl Fault {
     pub fn at(place: &Place, what: impl Into<String>, instead: impl Into<String>) -> Self {
         Self::new(&place.file, place.line, what, instead)
     }
+}
+
+/// A path as people see it: a name that is not UTF-8 must not spoil the whole report.
+fn as_shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl fmt::Display for Fault {

@@ -39,6 +39,10 @@ impl Source {
                 "name a readable file, or make the first configuration with `isthmus init`",
             )
         };
+        // A pipe would block the reader for ever.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(unreadable(std::io::Error::other("it is no ordinary file")));
+        }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -237,6 +237,7 @@ codes = [{ code = "CGM" }]
         ("isthmus.toml", 8, "must be true or false, not a text"),
         ("isthmus.toml", 9, "plain MLLP only when said so; write plain = true, or give tls = {"),
         ("isthmus.toml", 11, "did you mean `frame_timeout`?"),
+        ("isthmus.toml", 13, "taken already by line 10"),
         ("isthmus.toml", 14, "stands beside tls"),
         ("isthmus.toml", 15, "holds no private key"),
         ("isthmus.toml", 16, "from 1 to 4096"),
@@ -372,8 +373,8 @@ fn a_store_key_is_named_or_a_credential_and_never_written_down() {
 fn a_socket_path_has_its_limit_at_107_bytes() {
     let folder = Folder::new(MAIN, &[("main.toml", SITE)]);
     for (length, good) in [(107, true), (108, false)] {
-        // A folder `./` resolves to `<folder>/./`, so pad the file name up to the wanted length.
-        let base = folder.path("./").as_os_str().len();
+        // `./` goes away, the slash after the folder stays.
+        let base = folder.0.path().as_os_str().len() + 1;
         let main = MAIN.replace("isthmus.sock", &"s".repeat(length - base));
         std::fs::write(folder.path("isthmus.toml"), main).unwrap();
         match folder.load() {
@@ -381,6 +382,77 @@ fn a_socket_path_has_its_limit_at_107_bytes() {
             Err(faults) => assert!(!good && faults.to_string().contains("108 bytes"), "{faults}"),
         }
     }
+}
+
+#[test]
+fn values_at_the_ends_of_their_ranges_are_taken() {
+    let site = "id = \"Site-1.a_b\"\ntimezone = \"UTC\"\n[delivery]\nin_flight = 0x40\nprobe_interval = \"1d\"\n\
+                timeout = \"100ms\"\nretry_min = \"1h\"\nretry_max = \"60m\"\n\
+                [capability]\nmode = \"partial\"\nallow = [\"Provenance\", \"Observation\"]\n\
+                [[publish]]\nwindow = \"1d\"\nevery = \"90d\"\nsettle = \"0s\"\npublish_from = 2000-02-29\n\
+                [[publish]]\nwindow = \"90d\"\nevery = \"1d\"\nsettle = \"168h\"\namend_for = \"366d\"\n";
+    let main = MAIN.replace("site = \"main\"", "site = \"Site-1.a_b\"").replace("2575", "0")
+        + "[[mllp]]\nlisten = \"127.0.0.1:0\"\nplain = true\nmax_frame_bytes = 268_435_456\nmax_connections = 1\n";
+    let config = Folder::new(&main, &[("x.toml", site)]).load().unwrap();
+    let limits = &config.main.mllp[1].limits;
+    assert_eq!((limits.max_frame_bytes, limits.max_connections_per_peer), (256 << 20, 1));
+    let site = &config.sites["Site-1.a_b"];
+    assert_eq!((site.delivery.in_flight, site.delivery.retry_max), (64, Duration::from_secs(3600)));
+    assert_eq!(site.capability.allow, [ResourceKind::Observation, ResourceKind::Provenance]);
+    assert_eq!(site.publish[0].publish_from, Some(jiff::civil::date(2000, 2, 29)));
+    assert_eq!((site.publish[1].window_days, site.publish[1].amend_for_days), (90, 366));
+}
+
+#[test]
+fn a_base_url_loses_its_last_slash_and_may_hold_nothing_but_a_base() {
+    for (url, expected) in [
+        ("https://h.example/fhir/", Ok("https://h.example/fhir")),
+        ("https://h.example", Ok("https://h.example")),
+        ("https://h.example:8443/a/b", Ok("https://h.example:8443/a/b")),
+        ("https://h.example/fhir?x=1", Err("query")),
+        ("https://h.example/fhir#x", Err("fragment")),
+        ("ftp://h.example/", Err("https")),
+        ("h.example/fhir", Err("not a URL")),
+        ("", Err("is empty")),
+    ] {
+        let site = CONTRACT_SITE.replace("https://127.0.0.1:9444/fhir", url);
+        match (Folder::new(MAIN, &[("main.toml", &site)]).load(), expected) {
+            (Ok(config), Ok(base)) => assert_eq!(config.sites["main"].ehr.as_ref().unwrap().base_url, base),
+            (Err(faults), Err(part)) => {
+                assert_eq!(faults.as_slice().len(), 1, "{faults}");
+                assert!(faults.to_string().contains(part), "{url}: {faults}");
+            }
+            (other, _) => panic!("{url}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_listener_with_tls_never_falls_back_to_plain() {
+    let with = |tls: &str| MAIN.replace("plain = true", tls);
+    let good = with("tls = { cert = \"server.pem\", key = \"server.key\", client_ca = \"senders-ca.pem\" }");
+    let folder = Folder::new(&good, &[("main.toml", SITE)]);
+    let tls = folder.load().unwrap().main.mllp[0].tls.clone().unwrap();
+    assert_eq!(tls.client_ca, Some(folder.path("senders-ca.pem")));
+    // A named authority that cannot be read must not let every sender in.
+    let broken = good.replace("senders-ca.pem", "server.key");
+    Folder::new(&broken, &[("main.toml", SITE)]).assert_faults(&[(
+        "isthmus.toml",
+        7,
+        "holds no certificate",
+    )]);
+    Folder::new(&with("plain = false"), &[("main.toml", SITE)]).assert_faults(&[(
+        "isthmus.toml",
+        7,
+        "plain MLLP only when said so",
+    )]);
+}
+
+#[test]
+fn what_is_shown_for_debugging_holds_no_key() {
+    let config = Folder::new(MAIN, &[("main.toml", CONTRACT_SITE)]).load().unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.to_lowercase().contains(&STORE_KEY[..16].to_lowercase()) && !shown.contains("MAA="));
 }
 
 #[test]
@@ -509,13 +581,20 @@ fn collect(table: &toml::Table, prefix: &str, keys: &mut BTreeSet<String>) {
 /// Reads bytes as both kinds of file, from a folder that does not exist.
 fn read_both(bytes: &[u8]) {
     let Ok(source) = Source::from_bytes(Path::new("/nowhere/x.toml"), bytes.to_vec()) else { return };
-    let findings = Findings::default();
-    read_file(&source, &findings, |root| main_file::read_main(root, None, &mut Vec::new()));
-    read_file(&source, &findings, |root| site_file::read_site(root, &mut None));
     let lines = bytes.iter().filter(|b| **b == b'\n').count() + 1;
-    for fault in findings.into_parts().0 {
-        assert!((1..=lines).contains(&fault.line), "{fault}");
-    }
+    let check = |findings: Findings, read: bool| {
+        let faults = findings.into_parts().0;
+        assert!(read || !faults.is_empty(), "nothing came out, and nobody says why");
+        for fault in faults {
+            assert!((1..=lines).contains(&fault.line), "{fault}");
+        }
+    };
+    let findings = Findings::default();
+    let main = read_file(&source, &findings, |root| main_file::read_main(root, None, &mut Vec::new()));
+    check(findings, main.is_some());
+    let findings = Findings::default();
+    let site = read_file(&source, &findings, |root| site_file::read_site(root, &mut None));
+    check(findings, site.is_some());
 }
 
 proptest! {

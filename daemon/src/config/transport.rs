@@ -101,6 +101,8 @@ impl ServerTls {
             let cert = tls.certificates("cert", "\"server.pem\"");
             let key = tls.private_key("key", "\"server.key\"");
             let client_ca = tls.certificates("client_ca", "\"senders-ca.pem\"");
+            // A named authority that cannot be read must not let every sender in.
+            let client_ca = if tls.has("client_ca") { Some(client_ca?) } else { None };
             Some(Self { cert: cert?, key: key?, client_ca })
         })
     }

@@ -195,7 +195,9 @@ impl Section<'_> {
 
     /// A path; a relative one starts at the folder of this file. Nothing is looked up.
     pub(super) fn path(&self, key: &'static str, example: &str) -> Option<PathBuf> {
-        self.text(key, example).map(|text| self.source().folder().join(text))
+        let text = self.text(key, example)?;
+        // Through the components, so that `./` is in no message.
+        Some(self.source().folder().join(text).components().collect())
     }
 
     /// An `https` base URL without user, query or fragment; given back without a slash at its end.
