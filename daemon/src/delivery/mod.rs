@@ -67,7 +67,7 @@ pub struct Deliverer {
 
 /// What a finished task brings back.
 enum Done {
-    Sent { row: LeasedRow, outcome: attempt::Outcome, probe: bool },
+    Sent { row: LeasedRow, outcome: attempt::Outcome },
     Settled,
 }
 
@@ -102,9 +102,9 @@ impl Deliverer {
             let wait = self.dispatch(&destination, &mut pace, &mut tasks).await;
             tokio::select! {
                 Some(done) = tasks.join_next() => match done {
-                    Ok(Done::Sent { row, outcome, probe }) => {
+                    Ok(Done::Sent { row, outcome }) => {
                         pace.in_flight -= 1;
-                        self.conclude(&destination, row, outcome, probe, &mut pace, &mut tasks).await;
+                        self.conclude(&destination, row, outcome, &mut pace, &mut tasks).await;
                     }
                     Ok(Done::Settled) => {}
                     // The row stays leased and is reconciled after the next start.
@@ -124,8 +124,8 @@ impl Deliverer {
         let generation = self.current.get();
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next()).await {
-            if let (Ok(Done::Sent { row, outcome, probe }), Some(destination)) = (done, generation.destination(&self.id)) {
-                self.conclude(&destination, row, outcome, probe, &mut pace, &mut tasks).await;
+            if let (Ok(Done::Sent { row, outcome }), Some(destination)) = (done, generation.destination(&self.id)) {
+                self.conclude(&destination, row, outcome, &mut pace, &mut tasks).await;
             }
         }
     }
@@ -201,7 +201,7 @@ impl Deliverer {
         for row in rows {
             pace.in_flight += 1;
             let (destination, readers) = (Arc::clone(destination), self.readers.clone());
-            tasks.spawn(async move { send(&destination, &readers, row, probe).await });
+            tasks.spawn(async move { send(&destination, &readers, row).await });
         }
         self.until_next()
     }
@@ -220,7 +220,6 @@ impl Deliverer {
         destination: &Destination,
         row: LeasedRow,
         outcome: attempt::Outcome,
-        probe: bool,
         pace: &mut Pace,
         tasks: &mut JoinSet<Done>,
     ) {
@@ -335,14 +334,14 @@ impl Deliverer {
 }
 
 /// Sends one row, with what the ledger knows of its resources and of what they refer to.
-async fn send(destination: &Destination, readers: &Readers, row: LeasedRow, probe: bool) -> Done {
+async fn send(destination: &Destination, readers: &Readers, row: LeasedRow) -> Done {
     let started = Instant::now();
     let outcome = match ledger(destination, readers, &row) {
         Ok(standing) => attempt::attempt(destination, &row.body, standing, row.ambiguous).await,
         Err(error) => attempt::Outcome { verdict: Verdict::Unsent(format!("ledger: {error}")), written: Vec::new() },
     };
     Metric::DeliverySeconds.record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
-    Done::Sent { row, outcome, probe }
+    Done::Sent { row, outcome }
 }
 
 fn ledger(
@@ -358,6 +357,7 @@ fn ledger(
             names.extend(targets.iter().filter_map(|target| target["reference"].as_str()).map(str::to_owned));
         }
     }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let written = readers.with(|reader| reader.written(&destination.id, &names))?;
     Ok(written
         .into_iter()

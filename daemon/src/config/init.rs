@@ -1,0 +1,326 @@
+//! The first configuration: a store key, `isthmus.toml`, one site file and the data folder.
+//!
+//! Invariants: nothing that exists is overwritten; the key is drawn from the operating system, is
+//! readable by its owner only from its first byte on, and is in no message; what is written loads
+//! without a fault.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZoneDatabase;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::fault::Faults;
+use super::load::load;
+use super::value::is_name;
+
+/// The shipped main file, which is also the template.
+const MAIN_TEMPLATE: &str = include_str!("../../../etc/isthmus.toml");
+/// The shipped site file, which is also the template.
+const SITE_TEMPLATE: &str = include_str!("../../../etc/sites.d/example.toml");
+/// The bytes of a store key: 256 bits, as SQLCipher takes them.
+const KEY_BYTES: usize = 32;
+
+/// What is asked before a first configuration is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// The data folder; relative to the folder of the configuration.
+    pub data_dir: PathBuf,
+    /// The first site's id; its file is `sites.d/<id>.toml`.
+    pub site: String,
+    /// The first site's IANA zone.
+    pub timezone: String,
+    /// The address of the plain MLLP listener.
+    pub listen: String,
+}
+
+impl Default for Answers {
+    /// A site `main` in UTC, a listener on 127.0.0.1:2575, data in `data` beside the configuration.
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            site: "main".to_owned(),
+            timezone: "UTC".to_owned(),
+            listen: "127.0.0.1:2575".to_owned(),
+        }
+    }
+}
+
+/// One thing that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is, for people.
+    pub what: &'static str,
+}
+
+/// What a first configuration consists of, and what to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initialized {
+    /// What was made, in the order it was made.
+    pub written: Vec<Written>,
+    /// The next steps, in words and commands; several lines.
+    pub next_step: String,
+}
+
+/// Why there is no first configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A file that would be made is there already; nothing was written.
+    #[error("{} exists already; nothing was changed. Move it away, or name another folder", .0.display())]
+    Exists(PathBuf),
+    /// An answer cannot be used; nothing was written. What it is, and what to write instead.
+    #[error("the {0} given cannot be used; write {1}")]
+    Answer(&'static str, &'static str),
+    /// The operating system gave no random bytes; nothing was written.
+    #[error("the operating system gave no random bytes for the store key")]
+    Random(#[source] rand::rngs::SysError),
+    /// A file or folder could not be made; what was made before it stays.
+    #[error("{} could not be made", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was written does not load where it stands: the listener and the metrics share a port, or the
+    /// path of the data folder is too long for its socket.
+    #[error("the files are written, but must be mended:\n{0}")]
+    Faulty(#[source] Faults),
+}
+
+/// Makes a store key, `isthmus.toml`, `sites.d/<site>.toml` in `dir`, and the data folder.
+///
+/// Folders that are missing are made, with mode 0700 for the data; a data folder that exists is left
+/// as it is.
+///
+/// # Errors
+/// See [`InitError`]. No file that exists is ever overwritten.
+pub fn init(dir: &Path, answers: &Answers) -> Result<Initialized, InitError> {
+    let data_dir_text = checked(answers)?;
+    let key_path = dir.join("store.key");
+    let main_path = dir.join("isthmus.toml");
+    let sites_dir = dir.join("sites.d");
+    let site_path = sites_dir.join(format!("{}.toml", answers.site));
+    let data_dir = dir.join(&answers.data_dir);
+    for path in [&main_path, &key_path, &site_path] {
+        if path.symlink_metadata().is_ok() {
+            return Err(InitError::Exists(path.clone()));
+        }
+    }
+
+    let key = new_key()?;
+    let mut written = Vec::new();
+    make_folder(&sites_dir, 0o750)?;
+    if !data_dir.is_dir() {
+        make_folder(&data_dir, 0o700)?;
+        written.push(Written { path: data_dir, what: "the data folder, for its owner only" });
+    }
+    make_file(&key_path, 0o600, key.as_bytes())?;
+    written.push(Written { path: key_path.clone(), what: "the store key, for its owner only" });
+    make_file(&site_path, 0o640, site_text(answers).as_bytes())?;
+    written.push(Written { path: site_path.clone(), what: "the first site" });
+    make_file(&main_path, 0o640, main_text(answers, data_dir_text).as_bytes())?;
+    written.push(Written { path: main_path.clone(), what: "the main configuration" });
+    load(&main_path, None).map_err(InitError::Faulty)?;
+    Ok(Initialized { written, next_step: next_step(&key_path, &main_path, &site_path) })
+}
+
+fn next_step(key: &Path, main: &Path, site: &Path) -> String {
+    let (key, main, site) = (key.display(), main.display(), site.display());
+    format!(
+        "1. Copy {key} to a safe place now: without it the data cannot be read by anyone.\n\
+         2. Name the EHR in {site} ([ehr] and [ehr.tls]); until then outcomes are computed and kept only.\n\
+         3. isthmus check --config {main}\n\
+         4. isthmus run --config {main}"
+    )
+}
+
+fn main_text(answers: &Answers, data_dir: &str) -> String {
+    with_lines(MAIN_TEMPLATE, &[("data_dir", data_dir), ("site", &answers.site), ("listen", &answers.listen)])
+}
+
+fn site_text(answers: &Answers) -> String {
+    with_lines(SITE_TEMPLATE, &[("id", &answers.site), ("timezone", &answers.timezone)])
+}
+
+/// The template with the first `key = ...` line of each key replaced.
+fn with_lines(template: &str, values: &[(&str, &str)]) -> String {
+    let mut open: Vec<&(&str, &str)> = values.iter().collect();
+    let mut text = String::with_capacity(template.len());
+    for line in template.lines() {
+        let key = line.split_once(" = ").map(|(key, _)| key);
+        match open.iter().position(|(name, _)| Some(*name) == key) {
+            Some(at) => {
+                let (name, value) = open.remove(at);
+                text.push_str(&format!("{name} = \"{value}\""));
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Refuses answers that would not load. They are put between double quotes as they are, so none may hold
+/// what TOML would read; gives back the data folder as text.
+fn checked(answers: &Answers) -> Result<&str, InitError> {
+    let quotable =
+        |text: &&str| !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '"' || c == '\\');
+    let data_dir = answers.data_dir.to_str().filter(quotable);
+    let data_dir =
+        data_dir.ok_or(InitError::Answer("data folder", "a path without quotes and backslashes"))?;
+    if !is_name(&answers.site) {
+        return Err(InitError::Answer("site", "letters, digits, `-`, `_` and `.`, as in main"));
+    }
+    if TimeZoneDatabase::bundled().get(&answers.timezone).is_err() {
+        return Err(InitError::Answer("time zone", "an IANA name, as in America/New_York"));
+    }
+    if answers.listen.parse::<SocketAddr>().is_err() {
+        return Err(InitError::Answer("listen address", "an IP address and a port, as in 127.0.0.1:2575"));
+    }
+    Ok(data_dir)
+}
+
+/// 64 hex digits and a line end, wiped when dropped.
+fn new_key() -> Result<Zeroizing<String>, InitError> {
+    let mut bytes = [0_u8; KEY_BYTES];
+    SysRng.try_fill_bytes(&mut bytes).map_err(InitError::Random)?;
+    // Room for all of it at once: growing would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
+    text.push('\n');
+    bytes.zeroize();
+    Ok(text)
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<(), InitError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|source| InitError::Write { path: path.to_owned(), source })
+}
+
+/// Makes a new file, synced together with its folder: a key that a power cut takes away is a lost store.
+fn make_file(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), InitError> {
+    let make = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
+    };
+    make().map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
+        _ => InitError::Write { path: path.to_owned(), source },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_first_configuration_loads_and_is_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let answers = Answers {
+            site: "north".to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            ..Answers::default()
+        };
+        let made = init(dir.path(), &answers).unwrap();
+        let names: Vec<_> =
+            made.written.iter().map(|w| w.path.strip_prefix(dir.path()).unwrap().to_owned()).collect();
+        assert_eq!(names, ["data", "store.key", "sites.d/north.toml", "isthmus.toml"].map(PathBuf::from));
+
+        let mode = |name: &str| dir.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("store.key"), mode("data")), (0o600, 0o700));
+        let key = std::fs::read_to_string(dir.path().join("store.key")).unwrap();
+        assert_eq!(key.trim_end().len(), 64);
+        assert!(key.trim_end().bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(!made.next_step.contains(key.trim_end()));
+
+        let config = load(&dir.path().join("isthmus.toml"), None).unwrap();
+        assert_eq!(config.main.site, "north");
+        assert_eq!(config.main.mllp[0].listen.to_string(), "127.0.0.1:0");
+        assert_eq!(config.main.data_dir, dir.path().join("data"));
+        assert_eq!(config.sites["north"].timezone.iana_name(), Some("Europe/Berlin"));
+        assert_eq!(config.sites["north"].ehr, None);
+    }
+
+    #[test]
+    fn two_keys_differ() {
+        assert_ne!(*new_key().unwrap(), *new_key().unwrap());
+    }
+
+    #[test]
+    fn nothing_that_exists_is_overwritten_and_the_error_names_it() {
+        for name in ["store.key", "isthmus.toml", "sites.d/main.toml"] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join("sites.d")).unwrap();
+            std::fs::write(dir.path().join(name), "mine").unwrap();
+            match init(dir.path(), &Answers::default()) {
+                Err(InitError::Exists(path)) => assert_eq!(path, dir.path().join(name)),
+                other => panic!("{name}: {other:?}"),
+            }
+            assert_eq!(std::fs::read_to_string(dir.path().join(name)).unwrap(), "mine");
+            // Nothing else was begun.
+            assert!(!dir.path().join("data").exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_would_not_load_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for answers in [
+            Answers { site: "a\"b".to_owned(), ..Answers::default() },
+            Answers { site: "../x".to_owned(), ..Answers::default() },
+            Answers { timezone: String::new(), ..Answers::default() },
+            Answers { timezone: "Europe/Berlim".to_owned(), ..Answers::default() },
+            Answers { data_dir: PathBuf::from("a\\b"), ..Answers::default() },
+            Answers { listen: "127.0.0.1:1\n".to_owned(), ..Answers::default() },
+        ] {
+            assert!(matches!(init(dir.path(), &answers), Err(InitError::Answer(..))), "{answers:?}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_load_where_it_stands_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let answers = Answers { listen: "127.0.0.1:9575".to_owned(), ..Answers::default() };
+        let Err(InitError::Faulty(faults)) = init(dir.path(), &answers) else { panic!("no fault") };
+        assert_eq!(faults.as_slice().len(), 1, "{faults}");
+        assert!(faults.as_slice()[0].what.contains("taken already"), "{faults}");
+    }
+
+    #[test]
+    fn the_templates_hold_every_line_that_an_answer_replaces() {
+        for (template, key) in [
+            (MAIN_TEMPLATE, "data_dir = "),
+            (MAIN_TEMPLATE, "site = "),
+            (MAIN_TEMPLATE, "listen = "),
+            (SITE_TEMPLATE, "id = "),
+            (SITE_TEMPLATE, "timezone = "),
+        ] {
+            assert!(template.lines().any(|line| line.starts_with(key)), "{key}");
+        }
+        // The first `listen` is the plain MLLP listener's.
+        let listener = MAIN_TEMPLATE.lines().find(|line| line.starts_with("listen = ")).unwrap();
+        assert_eq!(listener, "listen = \"127.0.0.1:2575\"");
+    }
+}

@@ -1,0 +1,168 @@
+//! All files of a configuration, checked one by one and against each other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::fault::{Fault, Faults, Place};
+use super::main_file::{Main, read_main};
+use super::section::{Findings, read_file};
+use super::site_file::{Site, read_site};
+use super::source::Source;
+use super::spelling::nearest;
+
+/// The most site files: a box stands in one hospital group, not in a country.
+pub const MAX_SITE_FILES: usize = 256;
+
+/// The folder of the site files, beside `isthmus.toml`.
+const SITES_FOLDER: &str = "sites.d";
+
+/// A configuration without a fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `isthmus.toml`.
+    pub main: Main,
+    /// The site files by id; every site that [`Main`] names is here.
+    pub sites: BTreeMap<String, Site>,
+    /// SHA-256, in lower-case hex, over the names and bytes of all configuration files and of the
+    /// certificates they name; keys stay out of it. Equal fingerprints are equal configurations.
+    pub fingerprint: String,
+}
+
+/// Reads `isthmus.toml` at `main_path` and the `sites.d/*.toml` beside it, in the order of their names.
+///
+/// `credentials_dir` is the folder of systemd credentials, where there is one: its `store-key` is the
+/// store key where `[store] key_file` is not written.
+///
+/// # Errors
+/// Every fault of every file at once. Names that begin with a dot are left to the editors that made them.
+pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, Faults> {
+    let findings = Findings::default();
+    let mut mentions = Vec::new();
+    let main = open(main_path, &findings).and_then(|source| {
+        read_file(&source, &findings, |root| read_main(root, credentials_dir, &mut mentions))
+    });
+    let sites = read_sites(main_path, &findings, &mentions);
+    let (faults, _, contents) = findings.into_parts();
+    match main {
+        Some(main) if faults.is_empty() => {
+            Ok(Config { main, sites, fingerprint: fingerprint(main_path, &contents) })
+        }
+        _ => Err(Faults::new(faults)),
+    }
+}
+
+/// What changed between two configurations that a running daemon cannot take up without a restart, by
+/// the names of the keys.
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (old, new) = (&old.main, &new.main);
+    [
+        ("data_dir", old.data_dir != new.data_dir),
+        ("store.key_file", old.store != new.store),
+        ("mllp", old.mllp != new.mllp),
+        ("admin", old.admin != new.admin),
+    ]
+    .into_iter()
+    .filter_map(|(name, changed)| changed.then_some(name))
+    .collect()
+}
+
+/// Reads a file of the configuration and takes its hash; `None` where a fault was noted.
+fn open(path: &Path, findings: &Findings) -> Option<Source> {
+    match Source::read(path) {
+        Ok(source) => {
+            findings.note_content(path.to_owned(), Sha256::digest(source.bytes()).into());
+            Some(source)
+        }
+        Err(fault) => {
+            findings.note(fault);
+            None
+        }
+    }
+}
+
+fn read_sites(main_path: &Path, findings: &Findings, mentions: &[(String, Place)]) -> BTreeMap<String, Site> {
+    let folder = main_path.parent().unwrap_or(Path::new("")).join(SITES_FOLDER);
+    let paths = match site_paths(&folder) {
+        Ok(paths) => paths,
+        Err(error) => {
+            findings.note(Fault::new(
+                main_path,
+                1,
+                format!("the site files in {} cannot be listed ({error})", folder.display()),
+                "make that folder beside this file, and write one file for each site, such as main.toml",
+            ));
+            return BTreeMap::new();
+        }
+    };
+    if paths.len() > MAX_SITE_FILES {
+        let what = format!("{} site files in {}", paths.len(), folder.display());
+        findings.note(Fault::new(main_path, 1, what, format!("keep at most {MAX_SITE_FILES}")));
+    }
+    let mut sites: BTreeMap<String, Site> = BTreeMap::new();
+    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+    // A site file without a readable id may be the one that a mention means.
+    let mut all_named = true;
+    for path in paths.iter().take(MAX_SITE_FILES) {
+        let mut named = None;
+        let site = open(path, findings)
+            .and_then(|source| read_file(&source, findings, |root| read_site(root, &mut named)));
+        let Some((id, place)) = named else {
+            all_named = false;
+            continue;
+        };
+        if let Some(other) = places.get(&id) {
+            findings.note(Fault::at(
+                &place,
+                format!("`id` = \"{id}\" is the id in {}:{} too", other.file.display(), other.line),
+                "give each site file its own id",
+            ));
+            continue;
+        }
+        places.insert(id.clone(), place);
+        sites.extend(site.map(|site| (id, site)));
+    }
+    for (id, place) in mentions.iter().filter(|(id, _)| all_named && !places.contains_key(id)) {
+        let near = nearest(id, places.keys().map(String::as_str));
+        findings.note(Fault::at(
+            place,
+            format!("`site` = \"{id}\" names no site file in {}", folder.display()),
+            match near {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => {
+                    format!("write a file {} with id = \"{id}\"", folder.join(format!("{id}.toml")).display())
+                }
+            },
+        ));
+    }
+    sites
+}
+
+/// The `*.toml` of a folder, sorted by name, hidden ones left out.
+fn site_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// One hash over all files. Names count from the folder of `isthmus.toml`, so that a copy of the folder
+/// has the same fingerprint.
+fn fingerprint(main_path: &Path, contents: &BTreeMap<PathBuf, [u8; 32]>) -> String {
+    let folder = main_path.parent().unwrap_or(Path::new(""));
+    let mut hash = Sha256::new();
+    for (path, content) in contents {
+        let name = path.strip_prefix(folder).unwrap_or(path).as_os_str().as_encoded_bytes();
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name);
+        hash.update(content);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

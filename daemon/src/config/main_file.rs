@@ -1,0 +1,240 @@
+//! `isthmus.toml`: where the box listens, keeps its data, and reports to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::fault::Place;
+use super::listener::{MllpListener, read_listeners};
+use super::material::STORE_KEY_DIGITS;
+use super::section::Section;
+use super::site_file::Projection;
+use super::transport::{ClientTls, Delivery};
+
+/// The file name of the store key in the folder of systemd credentials.
+pub(super) const STORE_KEY_CREDENTIAL: &str = "store-key";
+/// The default address of metrics and health.
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9575);
+/// The default file name of the admin socket, in the data folder.
+const ADMIN_SOCKET: &str = "isthmus.sock";
+/// The longest path of a Unix socket: `sun_path` holds 108 bytes, the last one zero (unix(7)).
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+/// The whole of `isthmus.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Main {
+    /// The folder of the store.
+    pub data_dir: PathBuf,
+    /// The id of the site that unrouted messages belong to; there is a site file for it.
+    pub site: String,
+    /// The store.
+    pub store: StoreConfig,
+    /// Where messages come in: at least one listener.
+    pub mllp: Vec<MllpListener>,
+    /// Where people and machines look at the box.
+    pub admin: Admin,
+    /// The upstream platform, a second destination of every site.
+    pub upstream: Option<Upstream>,
+    /// What is known of senders by name.
+    pub senders: Vec<Sender>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The file of the store key, 64 hex digits.
+    pub key_file: PathBuf,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The loopback address of metrics and health; 127.0.0.1:9575 by default.
+    pub listen: SocketAddr,
+    /// The Unix socket of the command line; `isthmus.sock` in the data folder by default.
+    pub socket: PathBuf,
+}
+
+/// `[upstream]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The FHIR base URL, https, without a slash at its end.
+    pub base_url: String,
+    /// What is sent: always [`Projection::UpstreamSummary`].
+    pub projection: Projection,
+    /// Whether patients' summaries may go upstream: `consent = "permit"`; denied by default.
+    pub consent_permit: bool,
+    /// Mutual TLS.
+    pub tls: ClientTls,
+    /// How fast and how patiently.
+    pub delivery: Delivery,
+}
+
+/// One `[[sender]]`: what is known of a sending application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// MSH-3, the namespace id.
+    pub application: String,
+    /// MSH-4, the namespace id; `None` is any facility.
+    pub facility: Option<String>,
+    /// OBX-3 codes that are sensor glucose when this sender says them, beside the standard ones.
+    pub codes: Vec<SenderCode>,
+    /// Whether the zone offsets this sender writes are believed over the site's zone.
+    pub trust_offset: bool,
+}
+
+/// A local code of a sender.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SenderCode {
+    /// OBX-3.1.
+    pub code: String,
+    /// OBX-3.3.
+    pub system: String,
+}
+
+/// Reads `isthmus.toml`. Every mention of a site goes to `mentions`, to be checked against the site files.
+pub(super) fn read_main(
+    root: &Section<'_>,
+    credentials_dir: Option<&Path>,
+    mentions: &mut Vec<(String, Place)>,
+) -> Option<Main> {
+    root.require("data_dir", "data_dir = \"/var/lib/isthmus\"");
+    root.require("site", "site = \"main\", the id of the site that unrouted messages belong to");
+    let data_dir = root.path("data_dir", "\"/var/lib/isthmus\"");
+    if let Some(data_dir) = data_dir.as_deref() {
+        let needed = if data_dir.exists() { data_dir } else { data_dir.parent().unwrap_or(data_dir) };
+        root.folder("data_dir", needed);
+    }
+    let site = root.name("site", "\"main\"");
+    mentions.extend(site.clone().map(|site| (site, root.place("site"))));
+    let store = read_store(root, credentials_dir);
+    let admin = read_admin(root, data_dir.as_deref());
+    let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
+    taken.extend(admin.as_ref().map(|(admin, place)| (admin.listen, place.clone())));
+    let mllp = read_listeners(root, site.as_deref(), &mut taken, mentions);
+    let upstream = read_upstream(root);
+    let senders = read_senders(root);
+    Some(Main { data_dir: data_dir?, site: site?, store: store?, mllp, admin: admin?.0, upstream, senders })
+}
+
+fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<StoreConfig> {
+    let mut absent = !root.has("store");
+    let named = root.table("store", |store| {
+        absent = !store.has("key_file");
+        let text = store.text("key_file", "\"store.key\"")?;
+        if text.len() == STORE_KEY_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            store.fault(
+                "key_file",
+                "looks like the key itself",
+                "put a new key (this one was seen) into a file of mode 0600, and name that file",
+            );
+            return None;
+        }
+        let path = store.path("key_file", "\"store.key\"")?;
+        store.is_store_key("key_file", &path).map(|()| path)
+    });
+    if !absent {
+        return named.map(|key_file| StoreConfig { key_file });
+    }
+    let Some(credentials_dir) = credentials_dir else {
+        root.missing(
+            "store",
+            "names no key_file, and there is no systemd credential `store-key`",
+            "write [store] and key_file = \"store.key\" (made by `isthmus init`)",
+        );
+        return None;
+    };
+    let key_file = credentials_dir.join(STORE_KEY_CREDENTIAL);
+    root.is_store_key("store", &key_file).map(|()| StoreConfig { key_file })
+}
+
+/// The admin section, and where its address stands.
+fn read_admin(root: &Section<'_>, data_dir: Option<&Path>) -> Option<(Admin, Place)> {
+    let mut place = root.place("admin");
+    let read = root.table("admin", |admin| {
+        place = admin.place("listen");
+        let listen = admin.address("listen", "\"127.0.0.1:9575\"");
+        let listen = listen.filter(|listen| {
+            if !listen.ip().is_loopback() {
+                admin.fault(
+                    "listen",
+                    "is no loopback address, and what it serves asks for no login",
+                    "write listen = \"127.0.0.1:9575\"",
+                );
+            }
+            listen.ip().is_loopback()
+        });
+        let socket = admin.path("socket", "\"isthmus.sock\"");
+        if let Some(parent) = socket.as_deref().and_then(Path::parent) {
+            // The data folder is made at the first start.
+            if data_dir != Some(parent) {
+                admin.folder("socket", parent);
+            }
+        }
+        check_socket_length(admin, "socket", socket.as_deref());
+        Some((listen, socket))
+    });
+    let (listen, socket) = read.unwrap_or((None, None));
+    let socket = socket.or_else(|| {
+        let socket = data_dir?.join(ADMIN_SOCKET);
+        check_socket_length(root, "data_dir", Some(&socket));
+        Some(socket)
+    });
+    Some((Admin { listen: listen.unwrap_or(ADMIN_LISTEN), socket: socket? }, place))
+}
+
+fn check_socket_length(section: &Section<'_>, key: &'static str, socket: Option<&Path>) {
+    let length = socket.map_or(0, |socket| socket.as_os_str().as_bytes().len());
+    if length > MAX_SOCKET_PATH_BYTES {
+        section.fault(
+            key,
+            &format!("makes a socket path of {length} bytes; the system takes {MAX_SOCKET_PATH_BYTES}"),
+            "write a shorter path at [admin] socket, such as \"/run/isthmus/isthmus.sock\"",
+        );
+    }
+}
+
+fn read_upstream(root: &Section<'_>) -> Option<Upstream> {
+    root.table("upstream", |section| {
+        section.require("base_url", "base_url = \"https://upstream.example.org/fhir\"");
+        let base_url = section.url("base_url");
+        let projection =
+            section.choice("projection", &[("upstream-summary", Projection::UpstreamSummary)], &[]);
+        let consent_permit = section.choice("consent", &[("deny", false), ("permit", true)], &[]);
+        let tls = ClientTls::read(section);
+        let delivery = Delivery::read(section);
+        Some(Upstream {
+            base_url: base_url?,
+            projection: projection.unwrap_or(Projection::UpstreamSummary),
+            consent_permit: consent_permit.unwrap_or(false),
+            tls: tls?,
+            delivery,
+        })
+    })
+}
+
+fn read_senders(root: &Section<'_>) -> Vec<Sender> {
+    let mut seen: BTreeMap<(String, Option<String>), usize> = BTreeMap::new();
+    root.tables("sender", |section| {
+        section.require("application", "application = \"DEXHUB\", as in MSH-3");
+        let application = section.text("application", "\"DEXHUB\"").map(str::to_owned);
+        let facility = section.text("facility", "\"NORTH\"").map(str::to_owned);
+        let codes = section.tables("codes", |code| {
+            code.require("code", "code = \"CGM\", as in OBX-3.1");
+            code.require("system", "system = \"99LOCAL\", as in OBX-3.3");
+            let (system, code) = (code.text("system", "\"99LOCAL\""), code.text("code", "\"CGM\""));
+            Some(SenderCode { code: code?.to_owned(), system: system?.to_owned() })
+        });
+        let trust_offset = section.flag("trust_offset").unwrap_or(false);
+        let application = application?;
+        let line = section.place("application").line;
+        if let Some(other) = seen.insert((application.clone(), facility.clone()), line) {
+            section.fault(
+                "application",
+                &format!("with this facility stands at line {other} already"),
+                "write all that is known of a sender in one [[sender]]",
+            );
+        }
+        Some(Sender { application, facility, codes, trust_offset })
+    })
+}

@@ -1,0 +1,149 @@
+//! The files that a configuration names: certificates, private keys, the store key, folders.
+//!
+//! They are looked at while the configuration is read, so that a missing or unusable one is a fault
+//! with a line, not an outage later. The bytes of keys are wiped after the look and never quoted.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::section::Section;
+
+/// The largest certificate or key file that is read: a bundle of all public authorities fits.
+const MAX_PEM_BYTES: u64 = 1024 * 1024;
+
+/// The hex digits of a store key: 256 bits.
+pub(super) const STORE_KEY_DIGITS: usize = 64;
+
+/// The largest store key file: the digits and some white space.
+const MAX_STORE_KEY_BYTES: u64 = 1024;
+
+impl Section<'_> {
+    /// The path of a PEM file that holds at least one certificate; its hash joins the fingerprint.
+    pub(super) fn certificates(&self, key: &'static str, example: &str) -> Option<PathBuf> {
+        let path = self.path(key, example)?;
+        let bytes = self.file(key, &path, MAX_PEM_BYTES)?;
+        let mut count = 0_usize;
+        for certificate in CertificateDer::pem_slice_iter(&bytes) {
+            if certificate.is_err() {
+                self.fault(
+                    key,
+                    &format!("names {}, which is broken PEM", path.display()),
+                    "copy the file again: base64 between BEGIN CERTIFICATE and END CERTIFICATE",
+                );
+                return None;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            self.fault(
+                key,
+                &format!("names {}, which holds no certificate", path.display()),
+                "name a PEM file with -----BEGIN CERTIFICATE----- in it",
+            );
+            return None;
+        }
+        self.findings().note_content(path.clone(), Sha256::digest(bytes.as_slice()).into());
+        Some(path)
+    }
+
+    /// The path of a PEM file that holds an unencrypted private key.
+    pub(super) fn private_key(&self, key: &'static str, example: &str) -> Option<PathBuf> {
+        let path = self.path(key, example)?;
+        let bytes = self.file(key, &path, MAX_PEM_BYTES)?;
+        if let Ok(mut parsed) = PrivateKeyDer::from_pem_slice(&bytes) {
+            parsed.zeroize();
+            return Some(path);
+        }
+        let encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
+        let shown = path.display();
+        if encrypted {
+            self.fault(
+                key,
+                &format!("names {shown}, which is encrypted with a passphrase"),
+                "store the key without one, in a file of mode 0600 or a systemd credential",
+            );
+        } else {
+            self.fault(
+                key,
+                &format!("names {shown}, which holds no private key"),
+                "name a PEM file with -----BEGIN PRIVATE KEY----- in it",
+            );
+        }
+        None
+    }
+
+    /// Whether the file at `path` is a store key: 64 hex digits.
+    pub(super) fn is_store_key(&self, key: &'static str, path: &Path) -> Option<()> {
+        let bytes = self.file(key, path, MAX_STORE_KEY_BYTES)?;
+        let digits = bytes.trim_ascii();
+        if digits.len() == STORE_KEY_DIGITS && digits.iter().all(u8::is_ascii_hexdigit) {
+            return Some(());
+        }
+        self.fault(
+            key,
+            &format!("names {}, which is not a store key", path.display()),
+            "name a file of exactly 64 hex digits, or make one with `isthmus init`",
+        );
+        None
+    }
+
+    /// Whether a folder is there already; `None` with a fault where something else is.
+    pub(super) fn folder(&self, key: &str, path: &Path) -> Option<()> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        if path.is_dir() {
+            return Some(());
+        }
+        let what = if path.exists() { "which is not a folder" } else { "a folder that does not exist" };
+        self.fault(
+            key,
+            &format!("needs {}, {what}", path.display()),
+            format!("name a folder that exists, or make it: mkdir -p -m 0700 {}", path.display()),
+        );
+        None
+    }
+
+    /// The bytes of an ordinary file of at most `most` bytes, wiped when dropped.
+    fn file(&self, key: &'static str, path: &Path, most: u64) -> Option<Zeroizing<Vec<u8>>> {
+        let shown = path.display();
+        let metadata = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                let what = match error.kind() {
+                    std::io::ErrorKind::NotFound => format!("names {shown}, which does not exist"),
+                    _ => format!("names {shown}, which cannot be looked at ({error})"),
+                };
+                self.fault(key, &what, "name a file that this user can read");
+                return None;
+            }
+        };
+        if !metadata.is_file() {
+            // A pipe would block the reader for ever.
+            self.fault(key, &format!("names {shown}, which is no ordinary file"), "name a file");
+            return None;
+        }
+        if metadata.len() > most {
+            self.fault(
+                key,
+                &format!("names {shown}, which is too large"),
+                format!("name a file of at most {most} bytes"),
+            );
+            return None;
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).ok()?));
+        let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            self.fault(
+                key,
+                &format!("names {shown}, which cannot be read ({error})"),
+                "give this user the right to read it",
+            );
+            return None;
+        }
+        Some(bytes)
+    }
+}

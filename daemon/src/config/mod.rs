@@ -1,0 +1,39 @@
+//! The configuration of the daemon: `isthmus.toml` and `sites.d/*.toml` beside it.
+//!
+//! Invariants
+//! - Configuration is parsed wholly, into closed types, before anything acts on it; there is no half of one.
+//! - Every fault of every file is reported in one run, as `file:line: what is wrong; what to write instead`.
+//! - A key that no reader asks for is a fault, so a typing error never becomes a default.
+//! - No secret stands in configuration text. Keys are files, and no value of theirs is kept here, shown
+//!   in `Debug`, or quoted in a fault.
+//! - A relative path starts at the folder of the file that names it.
+//!
+//! What is absent: the environment, sockets, the clock, the store. The folder of systemd credentials is
+//! handed in. Bounds: 1 MiB a file, 256 site files, 1024 tables a list, 200 faults.
+
+mod fault;
+mod init;
+mod listener;
+mod load;
+mod main_file;
+mod material;
+mod section;
+mod site_file;
+mod source;
+mod spelling;
+mod transport;
+mod value;
+
+pub use fault::{Fault, Faults, MAX_FAULTS, Place};
+pub use init::{Answers, InitError, Initialized, Written, init};
+pub use listener::{MllpLimits, MllpListener};
+pub use load::{Config, MAX_SITE_FILES, load, needs_restart};
+pub use main_file::{Admin, Main, Sender, SenderCode, StoreConfig, Upstream};
+pub use site_file::{
+    Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
+};
+pub use source::MAX_FILE_BYTES;
+pub use transport::{ClientTls, Delivery, ServerTls};
+
+#[cfg(test)]
+mod tests;

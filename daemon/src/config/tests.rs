@@ -1,0 +1,620 @@
+//! Whole configurations: the contract, the shipped examples, tables of faults, and noise.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::section::{Findings, read_file};
+use super::source::Source;
+use super::*;
+
+/// A self-signed P-256 pair in form only: PEM is looked at, X.509 is not.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+const STORE_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\n";
+
+const MAIN: &str = r#"data_dir = "./data"
+site = "main"
+[store]
+key_file = "./db.key"
+[[mllp]]
+listen = "127.0.0.1:2575"
+plain = true
+[admin]
+listen = "127.0.0.1:9575"
+socket = "./isthmus.sock"
+"#;
+
+const CONTRACT_MAIN: &str = r#"# isthmus.toml
+data_dir = "./data"
+site = "main"                                  # where unrouted messages belong
+[store]
+key_file = "./db.key"                          # 64 hex digits
+[[mllp]]
+listen = "127.0.0.1:2575"
+plain = true                                   # plain MLLP only when said so
+[admin]
+listen = "127.0.0.1:9575"
+socket = "./isthmus.sock"
+"#;
+
+const CONTRACT_UPSTREAM: &str = r#"# isthmus.toml, optional: the upstream platform, a second destination of every site
+[upstream]
+base_url = "https://127.0.0.1:9445/fhir"
+projection = "upstream-summary"                # pseudonymous subject (HMAC under a box secret), summaries only
+consent = "permit"                             # default deny
+tls = { ca = "./ca.pem", cert = "./client.pem", key = "./client.key" }
+"#;
+
+const CONTRACT_SITE: &str = r#"# sites.d/main.toml, beside isthmus.toml
+id = "main"
+timezone = "America/New_York"
+[ehr]
+kind = "fhir"
+base_url = "https://127.0.0.1:9444/fhir"
+projection = "cgm-ig"
+subject = "identifier"                         # subject.identifier from PID-3; "lookup" and "pseudonym" come later
+[ehr.tls]
+ca = "./ca.pem"
+cert = "./client.pem"
+key = "./client.key"
+[capability]
+mode = "full"                                  # read-only | partial | full
+[delivery]
+probe_interval = "2s"
+[[publish]]
+window = "14d"
+every = "1d"                                   # a window ends at each local midnight that has passed
+settle = "1s"                                  # wait for more data before publishing or amending
+publish_from = "2000-01-01"                    # windows that end before this day are computed, not written
+amend_for = "30d"                              # late data amends a published window for this long
+[patient]                                      # optional; default: the one PID-3 repetition of type MR
+authority = "NORTH"
+type = "MR"
+system = "urn:oid:1.2.3"                       # default: urn:isthmus:authority:NORTH
+"#;
+
+const SITE: &str = "id = \"main\"\ntimezone = \"America/New_York\"\n";
+
+/// A folder with `isthmus.toml`, site files by name, and every file they may name.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new(main: &str, sites: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sites.d")).unwrap();
+        for folder in ["", "sites.d"] {
+            for name in
+                ["ca.pem", "client.pem", "server.pem", "senders-ca.pem", "ehr-ca.pem", "upstream-ca.pem"]
+            {
+                std::fs::write(dir.path().join(folder).join(name), CERTIFICATE).unwrap();
+            }
+            for name in ["client.key", "server.key"] {
+                std::fs::write(dir.path().join(folder).join(name), KEY).unwrap();
+            }
+        }
+        for name in ["db.key", "store.key"] {
+            std::fs::write(dir.path().join(name), STORE_KEY).unwrap();
+        }
+        std::fs::write(dir.path().join("isthmus.toml"), main).unwrap();
+        for (name, text) in sites {
+            std::fs::write(dir.path().join("sites.d").join(name), text).unwrap();
+        }
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self) -> Result<Config, Faults> {
+        load(&self.path("isthmus.toml"), None)
+    }
+
+    /// Asserts that the faults are exactly these, as (file name, line, a part of the sentence).
+    #[track_caller]
+    fn assert_faults(&self, expected: &[(&str, usize, &str)]) {
+        let faults = self.load().expect_err("there are faults");
+        let told = faults.as_slice();
+        let matches = |fault: &Fault, (file, line, part): &(&str, usize, &str)| {
+            fault.file.file_name().unwrap() == *file
+                && fault.line == *line
+                && fault.to_string().contains(part)
+        };
+        for one in expected {
+            assert!(told.iter().any(|fault| matches(fault, one)), "not told: {one:?}\n{faults}");
+        }
+        assert_eq!(told.len(), expected.len(), "{faults}");
+        assert!(told.iter().all(|fault| !fault.instead.is_empty()));
+    }
+}
+
+#[test]
+fn the_contract_parses_as_written_and_means_what_it_says() {
+    let main = format!("{CONTRACT_MAIN}{CONTRACT_UPSTREAM}");
+    let folder = Folder::new(&main, &[("main.toml", CONTRACT_SITE)]);
+    let config = folder.load().unwrap();
+
+    assert_eq!(config.main.mllp.len(), 1);
+    let listener = &config.main.mllp[0];
+    assert_eq!((listener.tls.is_none(), listener.name.as_str()), (true, "127.0.0.1:2575"));
+    assert_eq!(listener.site, "main");
+    let upstream = config.main.upstream.as_ref().unwrap();
+    assert_eq!((upstream.projection, upstream.consent_permit), (Projection::UpstreamSummary, true));
+    assert_eq!(upstream.base_url, "https://127.0.0.1:9445/fhir");
+
+    let site = &config.sites["main"];
+    let ehr = site.ehr.as_ref().unwrap();
+    assert_eq!(ehr.base_url, "https://127.0.0.1:9444/fhir");
+    assert_eq!(
+        (ehr.kind, ehr.projection, ehr.subject),
+        (EhrKind::Fhir, Projection::CgmIg, SubjectForm::Identifier)
+    );
+    assert_eq!((site.capability.mode, site.capability.allow.len()), (Mode::Full, 4));
+    assert_eq!(site.delivery.probe_interval, Duration::from_secs(2));
+    let rule = PublishRule {
+        window_days: 14,
+        every_days: 1,
+        settle: Duration::from_secs(1),
+        publish_from: Some(jiff::civil::date(2000, 1, 1)),
+        amend_for_days: 30,
+    };
+    assert_eq!(site.publish, [rule]);
+    assert_eq!(site.patient.authority.as_deref(), Some("NORTH"));
+    assert_eq!(site.patient.system.as_deref(), Some("urn:oid:1.2.3"));
+}
+
+#[test]
+fn relative_paths_start_at_the_folder_of_the_file_that_names_them() {
+    let main = format!("{CONTRACT_MAIN}{CONTRACT_UPSTREAM}");
+    let folder = Folder::new(&main, &[("main.toml", CONTRACT_SITE)]);
+    let config = folder.load().unwrap();
+    assert_eq!(config.main.data_dir, folder.path("data"));
+    assert_eq!(config.main.store.key_file, folder.path("db.key"));
+    assert_eq!(config.main.admin.socket, folder.path("isthmus.sock"));
+    assert_eq!(config.main.upstream.unwrap().tls.ca, folder.path("ca.pem"));
+    assert_eq!(config.sites["main"].ehr.as_ref().unwrap().tls.ca, folder.path("sites.d/ca.pem"));
+}
+
+#[test]
+fn shipped_defaults_do_not_flood_a_chart() {
+    let config = Folder::new(MAIN, &[("main.toml", SITE)]).load().unwrap();
+    let site = &config.sites["main"];
+    let [rule] = site.publish.as_slice() else { panic!("one rule") };
+    assert_eq!((rule.window_days, rule.every_days, rule.amend_for_days), (14, 14, 14));
+    assert_eq!((rule.settle, rule.publish_from), (Duration::from_secs(12 * 3600), None));
+    assert_eq!((site.ehr.as_ref(), site.capability.mode), (None, Mode::ReadOnly));
+    assert_eq!(site.delivery.in_flight, 8);
+    assert_eq!(site.patient, clinical::identity::PatientRule::default());
+    assert_eq!((site.policy, config.main.upstream), (Policy::Standard, None));
+}
+
+#[test]
+fn every_fault_of_the_main_file_is_told_in_one_run() {
+    let main = r#"data_dir = "./no/such/parent"
+sitte = "main"
+[store]
+key_file = "./absent.key"
+password = "hunter2"
+[[mllp]]
+listen = "localhost:2575"
+plain = "yes"
+[[mllp]]
+listen = "0.0.0.0:2576"
+frame_timout = "5s"
+[[mllp]]
+listen = "127.0.0.1:2576"
+plain = true
+tls = { cert = "server.pem", key = "server.pem" }
+max_connections = 0
+[[mllp]]
+listen = "127.0.0.1:2577"
+plain = true
+site = "mian"
+idle_timeout = "12"
+max_connections = 10
+max_connections_per_peer = 11
+[admin]
+listen = "0.0.0.0:9575"
+[upstream]
+base_url = "http://upstream.example.org/fhir"
+consent = "maybe"
+[[sender]]
+facility = "NORTH"
+codes = [{ code = "CGM" }]
+"#;
+    let folder = Folder::new(main, &[("main.toml", SITE)]);
+    folder.assert_faults(&[
+        ("isthmus.toml", 1, "does not exist"),
+        ("isthmus.toml", 1, "`site` is missing"),
+        ("isthmus.toml", 2, "did you mean `site`?"),
+        ("isthmus.toml", 4, "absent.key, which does not exist"),
+        ("isthmus.toml", 5, "would put a secret"),
+        ("isthmus.toml", 7, "an IP address, not a host name"),
+        ("isthmus.toml", 8, "must be true or false, not a text"),
+        ("isthmus.toml", 9, "plain MLLP only when said so; write plain = true, or give tls = {"),
+        ("isthmus.toml", 11, "did you mean `frame_timeout`?"),
+        ("isthmus.toml", 13, "taken already by line 10"),
+        ("isthmus.toml", 14, "stands beside tls"),
+        ("isthmus.toml", 15, "holds no private key"),
+        ("isthmus.toml", 16, "from 1 to 4096"),
+        ("isthmus.toml", 20, "did you mean \"main\"?"),
+        ("isthmus.toml", 21, "is not a duration: \"12\""),
+        ("isthmus.toml", 23, "from 1 to 10"),
+        ("isthmus.toml", 25, "no loopback address"),
+        ("isthmus.toml", 27, "must begin with https"),
+        ("isthmus.toml", 28, "write \"deny\" or \"permit\""),
+        ("isthmus.toml", 26, "`upstream.tls` is missing"),
+        ("isthmus.toml", 29, "`sender.application` is missing"),
+        ("isthmus.toml", 31, "`sender.codes.system` is missing"),
+    ]);
+    let text = folder.load().unwrap_err().to_string();
+    assert!(!text.contains("hunter2"), "a secret is never quoted");
+}
+
+#[test]
+fn every_fault_of_a_site_file_is_told_in_one_run() {
+    let site = r#"id = "m/ain"
+timezone = "America/NewYork"
+polity = "standard"
+[ehr]
+kind = "oru"
+base_url = "https://user:pw@ehr.example.org/fhir"
+projection = "epic-note"
+subject = "lookup"
+tls = { ca = "client.key", cert = "nowhere.pem" }
+[capability]
+mode = "partial"
+[delivery]
+probe_interval = 2
+in_flight = 65
+retry_min = "10m"
+retry_max = "5m"
+[[publish]]
+window = "91d"
+every = "0d"
+settle = "8d"
+publish_from = "2026-02-30"
+amend_for = "2w"
+[patient]
+system = "oid"
+api_token = "t"
+"#;
+    let folder = Folder::new(MAIN, &[("main.toml", site)]);
+    folder.assert_faults(&[
+        ("main.toml", 1, "may hold letters, digits"),
+        ("main.toml", 2, "did you mean \"America/New_York\"?"),
+        ("main.toml", 3, "did you mean `policy`?"),
+        ("main.toml", 5, "\"oru\" is not built yet; use \"fhir\""),
+        ("main.toml", 6, "names a user or a password"),
+        ("main.toml", 7, "is not built yet; use \"cgm-ig\""),
+        ("main.toml", 8, "\"lookup\" is not built yet; use \"identifier\""),
+        ("main.toml", 9, "which holds no certificate"),
+        ("main.toml", 9, "nowhere.pem, which does not exist"),
+        ("main.toml", 9, "`ehr.tls.key` is missing"),
+        ("main.toml", 10, "`capability.allow` is missing"),
+        ("main.toml", 13, "must be a duration in double quotes, not a whole number"),
+        ("main.toml", 14, "from 1 to 64"),
+        ("main.toml", 16, "longest wait shorter"),
+        ("main.toml", 18, "from \"1d\" to \"90d\""),
+        ("main.toml", 19, "from \"1d\" to \"90d\""),
+        ("main.toml", 20, "from \"0s\" to \"7d\""),
+        ("main.toml", 21, "not a date of the calendar: \"2026-02-30\""),
+        ("main.toml", 22, "must be whole days: \"2w\""),
+        ("main.toml", 24, "is not a URI"),
+        ("main.toml", 25, "would put a secret"),
+    ]);
+    assert!(!folder.load().unwrap_err().to_string().contains("pw@"));
+}
+
+#[test]
+fn faults_between_files_are_told_with_the_line_in_both() {
+    let second = "id = \"main\"\ntimezone = \"UTC\"\n";
+    let twice = format!("{SITE}[[publish]]\nwindow = \"14d\"\n[[publish]]\nevery = \"7d\"\n");
+    let main = MAIN.replace("9575", "2575").replace("site = \"main\"", "site = \"other\"");
+    let folder = Folder::new(&main, &[("a.toml", &twice), ("b.toml", second), (".b.toml", "noise")]);
+    folder.assert_faults(&[
+        ("isthmus.toml", 2, "\"other\" names no site file"),
+        ("isthmus.toml", 6, "is taken already by line 9"),
+        ("a.toml", 5, "has a rule at line 4 already"),
+        ("b.toml", 1, "a.toml:1"),
+    ]);
+}
+
+#[test]
+fn what_is_not_toml_is_told_beside_all_other_faults_and_nothing_is_called_missing() {
+    let main = MAIN.replace("site = \"main\"", "site = main").replace("plain = true", "plane = true");
+    let folder = Folder::new(&main, &[("main.toml", "id = \"main\"\ntimezone\n[delivery]\nin_flight = 0\n")]);
+    folder.assert_faults(&[
+        ("isthmus.toml", 2, "between double quotes"),
+        ("isthmus.toml", 7, "did you mean `plain`?"),
+        ("main.toml", 2, "not TOML"),
+        ("main.toml", 4, "from 1 to 64"),
+    ]);
+}
+
+#[test]
+fn wrong_kinds_say_what_is_expected() {
+    let main = "data_dir = 5\nsite = \"main\"\nadmin = true\nsender = [1]\n[store]\nkey_file = \"db.key\"\n\
+                [mllp]\nlisten = \"127.0.0.1:2575\"\n[[upstream]]\n";
+    Folder::new(main, &[("main.toml", SITE)]).assert_faults(&[
+        ("isthmus.toml", 1, "must be a text in double quotes, not a whole number"),
+        ("isthmus.toml", 3, "must be a table, not true or false; write [admin]"),
+        ("isthmus.toml", 4, "must be a list of tables, not of a whole number"),
+        ("isthmus.toml", 7, "must be a list of tables, not a table; write [[mllp]]"),
+        ("isthmus.toml", 9, "must be a table, not a list; write [upstream], once"),
+    ]);
+}
+
+#[test]
+fn a_store_key_is_named_or_a_credential_and_never_written_down() {
+    let without = MAIN.replace("[store]\nkey_file = \"./db.key\"\n", "");
+    let folder = Folder::new(&without, &[("main.toml", SITE)]);
+    folder.assert_faults(&[("isthmus.toml", 1, "names no key_file")]);
+
+    std::fs::write(folder.path("store-key"), STORE_KEY).unwrap();
+    let config = load(&folder.path("isthmus.toml"), Some(folder.0.path())).unwrap();
+    assert_eq!(config.main.store.key_file, folder.path("store-key"));
+
+    std::fs::write(folder.path("store-key"), &STORE_KEY[1..]).unwrap();
+    let faults = load(&folder.path("isthmus.toml"), Some(folder.0.path())).unwrap_err();
+    assert!(faults.to_string().contains("not a store key"), "{faults}");
+
+    let inline = MAIN.replace("./db.key", STORE_KEY.trim());
+    let folder = Folder::new(&inline, &[("main.toml", SITE)]);
+    folder.assert_faults(&[("isthmus.toml", 4, "looks like the key itself")]);
+    assert!(!folder.load().unwrap_err().to_string().contains("ccddeeff"));
+}
+
+#[test]
+fn a_socket_path_has_its_limit_at_107_bytes() {
+    let folder = Folder::new(MAIN, &[("main.toml", SITE)]);
+    for (length, good) in [(107, true), (108, false)] {
+        // `./` goes away, the slash after the folder stays.
+        let base = folder.0.path().as_os_str().len() + 1;
+        let main = MAIN.replace("isthmus.sock", &"s".repeat(length - base));
+        std::fs::write(folder.path("isthmus.toml"), main).unwrap();
+        match folder.load() {
+            Ok(config) => assert_eq!((good, config.main.admin.socket.as_os_str().len()), (true, 107)),
+            Err(faults) => assert!(!good && faults.to_string().contains("108 bytes"), "{faults}"),
+        }
+    }
+}
+
+#[test]
+fn values_at_the_ends_of_their_ranges_are_taken() {
+    let site = "id = \"Site-1.a_b\"\ntimezone = \"UTC\"\n[delivery]\nin_flight = 0x40\nprobe_interval = \"1d\"\n\
+                timeout = \"100ms\"\nretry_min = \"1h\"\nretry_max = \"60m\"\n\
+                [capability]\nmode = \"partial\"\nallow = [\"Provenance\", \"Observation\"]\n\
+                [[publish]]\nwindow = \"1d\"\nevery = \"90d\"\nsettle = \"0s\"\npublish_from = 2000-02-29\n\
+                [[publish]]\nwindow = \"90d\"\nevery = \"1d\"\nsettle = \"168h\"\namend_for = \"366d\"\n";
+    let main = MAIN.replace("site = \"main\"", "site = \"Site-1.a_b\"").replace("2575", "0")
+        + "[[mllp]]\nlisten = \"127.0.0.1:0\"\nplain = true\nmax_frame_bytes = 268_435_456\nmax_connections = 1\n";
+    let config = Folder::new(&main, &[("x.toml", site)]).load().unwrap();
+    let limits = &config.main.mllp[1].limits;
+    assert_eq!((limits.max_frame_bytes, limits.max_connections_per_peer), (256 << 20, 1));
+    let site = &config.sites["Site-1.a_b"];
+    assert_eq!((site.delivery.in_flight, site.delivery.retry_max), (64, Duration::from_secs(3600)));
+    assert_eq!(site.capability.allow, [ResourceKind::Observation, ResourceKind::Provenance]);
+    assert_eq!(site.publish[0].publish_from, Some(jiff::civil::date(2000, 2, 29)));
+    assert_eq!((site.publish[1].window_days, site.publish[1].amend_for_days), (90, 366));
+}
+
+#[test]
+fn a_base_url_loses_its_last_slash_and_may_hold_nothing_but_a_base() {
+    for (url, expected) in [
+        ("https://h.example/fhir/", Ok("https://h.example/fhir")),
+        ("https://h.example", Ok("https://h.example")),
+        ("https://h.example:8443/a/b", Ok("https://h.example:8443/a/b")),
+        ("https://h.example/fhir?x=1", Err("query")),
+        ("https://h.example/fhir#x", Err("fragment")),
+        ("ftp://h.example/", Err("https")),
+        ("h.example/fhir", Err("not a URL")),
+        ("", Err("is empty")),
+    ] {
+        let site = CONTRACT_SITE.replace("https://127.0.0.1:9444/fhir", url);
+        match (Folder::new(MAIN, &[("main.toml", &site)]).load(), expected) {
+            (Ok(config), Ok(base)) => assert_eq!(config.sites["main"].ehr.as_ref().unwrap().base_url, base),
+            (Err(faults), Err(part)) => {
+                assert_eq!(faults.as_slice().len(), 1, "{faults}");
+                assert!(faults.to_string().contains(part), "{url}: {faults}");
+            }
+            (other, _) => panic!("{url}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_listener_with_tls_never_falls_back_to_plain() {
+    let with = |tls: &str| MAIN.replace("plain = true", tls);
+    let good = with("tls = { cert = \"server.pem\", key = \"server.key\", client_ca = \"senders-ca.pem\" }");
+    let folder = Folder::new(&good, &[("main.toml", SITE)]);
+    let tls = folder.load().unwrap().main.mllp[0].tls.clone().unwrap();
+    assert_eq!(tls.client_ca, Some(folder.path("senders-ca.pem")));
+    // A named authority that cannot be read must not let every sender in.
+    let broken = good.replace("senders-ca.pem", "server.key");
+    Folder::new(&broken, &[("main.toml", SITE)]).assert_faults(&[(
+        "isthmus.toml",
+        7,
+        "holds no certificate",
+    )]);
+    Folder::new(&with("plain = false"), &[("main.toml", SITE)]).assert_faults(&[(
+        "isthmus.toml",
+        7,
+        "plain MLLP only when said so",
+    )]);
+}
+
+#[test]
+fn what_is_shown_for_debugging_holds_no_key() {
+    let config = Folder::new(MAIN, &[("main.toml", CONTRACT_SITE)]).load().unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.to_lowercase().contains(&STORE_KEY[..16].to_lowercase()) && !shown.contains("MAA="));
+}
+
+#[test]
+fn missing_files_and_folders_are_faults_not_panics() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = load(&dir.path().join("isthmus.toml"), None).unwrap_err();
+    assert_eq!(faults.as_slice().len(), 2, "the file and the folder sites.d: {faults}");
+}
+
+#[test]
+fn the_fingerprint_follows_every_byte_of_configuration_and_no_key() {
+    let folder = Folder::new(MAIN, &[("main.toml", CONTRACT_SITE)]);
+    let first = folder.load().unwrap().fingerprint;
+    assert_eq!(first.len(), 64);
+    std::fs::write(folder.path("sites.d/client.key"), format!("\n{KEY}")).unwrap();
+    assert_eq!(folder.load().unwrap().fingerprint, first, "keys stay out");
+    for (name, text) in [
+        ("sites.d/ca.pem", format!("\n{CERTIFICATE}")),
+        ("sites.d/main.toml", format!("{CONTRACT_SITE}\n")),
+        ("isthmus.toml", format!("{MAIN}\n")),
+    ] {
+        let before = folder.load().unwrap().fingerprint;
+        std::fs::write(folder.path(name), text).unwrap();
+        assert_ne!(folder.load().unwrap().fingerprint, before, "{name}");
+    }
+    let copy = Folder::new(&format!("{MAIN}\n"), &[("main.toml", &format!("{CONTRACT_SITE}\n"))]);
+    std::fs::write(copy.path("sites.d/ca.pem"), format!("\n{CERTIFICATE}")).unwrap();
+    assert_eq!(copy.load().unwrap().fingerprint, folder.load().unwrap().fingerprint, "a copy elsewhere");
+}
+
+#[test]
+fn only_data_key_listeners_and_admin_need_a_restart() {
+    let old = Folder::new(MAIN, &[("main.toml", SITE)]).load().unwrap();
+    let mut new = old.clone();
+    new.sites.clear();
+    new.main.site = "x".to_owned();
+    new.main.senders.clear();
+    assert_eq!(needs_restart(&old, &new), [""; 0]);
+    new.main.data_dir = PathBuf::from("/x");
+    new.main.store.key_file = PathBuf::from("/k");
+    new.main.mllp[0].limits.max_connections = 1;
+    new.main.admin.socket = PathBuf::from("/s");
+    assert_eq!(needs_restart(&old, &new), ["data_dir", "store.key_file", "mllp", "admin"]);
+}
+
+/// The shipped example with every setting that is commented out switched on: "#key", not "# prose".
+fn opened(example: &str) -> String {
+    let open = |line: &str| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => setting.to_owned(),
+        _ => line.to_owned(),
+    };
+    example.lines().map(|line| open(line) + "\n").collect()
+}
+
+/// The examples as they ship, but for the data folder of the package.
+fn examples() -> (String, String) {
+    let main = include_str!("../../../etc/isthmus.toml").replace("/var/lib/isthmus", "data");
+    // The folder that holds an explicit socket must be there.
+    (
+        main.replace("data/isthmus.sock", "isthmus.sock"),
+        include_str!("../../../etc/sites.d/example.toml").to_owned(),
+    )
+}
+
+#[test]
+fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
+    let (main, site) = examples();
+    let closed = Folder::new(&main, &[("example.toml", &site)]).load().unwrap();
+    let partial = opened(&site).replace("mode = \"read-only\"", "mode = \"partial\"");
+    let open = Folder::new(&opened(&main), &[("example.toml", &partial)]).load().unwrap();
+
+    // A switched-on default changes nothing.
+    assert_eq!(open.main.mllp[0].limits, closed.main.mllp[0].limits);
+    assert_eq!(open.main.mllp[0].site, closed.main.mllp[0].site);
+    assert_eq!(open.main.mllp[0].limits, MllpLimits::default());
+    assert_eq!(open.main.admin.listen, closed.main.admin.listen);
+    let upstream = open.main.upstream.unwrap();
+    assert_eq!((upstream.delivery, upstream.consent_permit), (Delivery::default(), false));
+    assert!(!open.main.senders[0].trust_offset);
+    let (open, closed) = (&open.sites["main"], &closed.sites["main"]);
+    assert_eq!((&open.delivery, open.policy), (&closed.delivery, closed.policy));
+    assert_eq!(open.patient.kind, closed.patient.kind);
+    let live = PublishRule { publish_from: None, ..open.publish[0].clone() };
+    assert_eq!([live].as_slice(), closed.publish);
+}
+
+#[test]
+fn the_shipped_examples_mention_every_key_that_is_known() {
+    let (main, site) = examples();
+    let folder = Folder::new(&main, &[("example.toml", &site)]);
+    let mut asked = BTreeSet::new();
+    let mut written = BTreeSet::new();
+    for (name, text) in [("isthmus.toml", main), ("sites.d/example.toml", site)] {
+        let source = Source::from_bytes(&folder.path(name), opened(&text).into_bytes()).unwrap();
+        let findings = Findings::default();
+        read_file(&source, &findings, |root| {
+            if name == "isthmus.toml" {
+                main_file::read_main(root, None, &mut Vec::new()).map(|_| ())
+            } else {
+                site_file::read_site(root, &mut None).map(|_| ())
+            }
+        });
+        asked.extend(findings.into_parts().1);
+        collect(&toml::from_str(&opened(&text)).unwrap(), "", &mut written);
+    }
+    let missing: Vec<_> = asked.difference(&written).collect();
+    assert!(missing.is_empty(), "not in the examples: {missing:?}");
+    assert!(asked.len() > 50, "the list of known keys is not empty by accident");
+}
+
+/// Every dotted key of a table.
+fn collect(table: &toml::Table, prefix: &str, keys: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => collect(inner, &name, keys),
+            toml::Value::Array(items) => {
+                items.iter().filter_map(toml::Value::as_table).for_each(|t| collect(t, &name, keys));
+            }
+            _ => {}
+        }
+        keys.insert(name);
+    }
+}
+
+/// Reads bytes as both kinds of file, from a folder that does not exist.
+fn read_both(bytes: &[u8]) {
+    let Ok(source) = Source::from_bytes(Path::new("/nowhere/x.toml"), bytes.to_vec()) else { return };
+    let lines = bytes.iter().filter(|b| **b == b'\n').count() + 1;
+    let check = |findings: Findings, read: bool| {
+        let faults = findings.into_parts().0;
+        assert!(read || !faults.is_empty(), "nothing came out, and nobody says why");
+        for fault in faults {
+            assert!((1..=lines).contains(&fault.line), "{fault}");
+        }
+    };
+    let findings = Findings::default();
+    let main = read_file(&source, &findings, |root| main_file::read_main(root, None, &mut Vec::new()));
+    check(findings, main.is_some());
+    let findings = Findings::default();
+    let site = read_file(&source, &findings, |root| site_file::read_site(root, &mut None));
+    check(findings, site.is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_of_any_kind_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        read_both(&bytes);
+    }
+
+    #[test]
+    fn a_good_file_with_a_piece_replaced_never_panics(
+        at in 0usize..900, cut in 0usize..40, piece in "[\\[\\]{}=.\"'#,a-z0-9 \n-]{0,12}",
+    ) {
+        for text in [CONTRACT_SITE.to_owned(), format!("{CONTRACT_MAIN}{CONTRACT_UPSTREAM}")] {
+            let mut bytes = text.into_bytes();
+            let start = at.min(bytes.len());
+            let end = (start + cut).min(bytes.len());
+            bytes.splice(start..end, piece.bytes());
+            read_both(&bytes);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How bytes travel: the TLS of listeners and destinations, and the pace of delivery.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::section::Section;
+
+/// The default wait between two probes of a site that is read-only.
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+/// The default time one request may take, from connecting to the last byte of the answer.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The default time a connection may take to be made, TLS included.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The default number of requests to one destination at a time.
+pub(super) const IN_FLIGHT: u16 = 8;
+/// The most requests to one destination at a time: more would be an attack on the EHR.
+pub(super) const MAX_IN_FLIGHT: u64 = 64;
+/// The default first wait before a write is tried again.
+pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
+/// The default longest wait before a write is tried again.
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(300);
+
+const SHORTEST: Duration = Duration::from_millis(10);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a destination is proved by, and what proves us: mutual TLS, all three PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTls {
+    /// The certificates that may sign the destination's; no other is trusted.
+    pub ca: PathBuf,
+    /// Our certificate, with its intermediates.
+    pub cert: PathBuf,
+    /// Our private key.
+    pub key: PathBuf,
+}
+
+/// What proves a listener, and which senders it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Our certificate, with its intermediates.
+    pub cert: PathBuf,
+    /// Our private key.
+    pub key: PathBuf,
+    /// The certificates that may sign a sender's; `None` takes senders without a certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// How fast, how patiently and how often one destination is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The wait between two probes while the destination is read-only: 100 ms to a day, 60 s by default.
+    pub probe_interval: Duration,
+    /// The time one request may take: 100 ms to 1 h, 30 s by default.
+    pub timeout: Duration,
+    /// The time a connection may take to be made: 100 ms to 1 h, 10 s by default.
+    pub connect_timeout: Duration,
+    /// Requests at a time: 1 to 64, 8 by default.
+    pub in_flight: u16,
+    /// The first wait before a write is tried again: 10 ms to 1 h, 1 s by default.
+    pub retry_min: Duration,
+    /// The longest wait before a write is tried again: 10 ms to a day, 5 min by default; not below `retry_min`.
+    pub retry_max: Duration,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            probe_interval: PROBE_INTERVAL,
+            timeout: REQUEST_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            in_flight: IN_FLIGHT,
+            retry_min: RETRY_MIN,
+            retry_max: RETRY_MAX,
+        }
+    }
+}
+
+impl ClientTls {
+    /// Reads `tls`, which must be given, from a destination's section.
+    pub(super) fn read(destination: &Section<'_>) -> Option<Self> {
+        destination.require("tls", "tls = { ca = \"ca.pem\", cert = \"client.pem\", key = \"client.key\" }");
+        destination.table("tls", |tls| {
+            tls.require("ca", "ca = \"ca.pem\"");
+            tls.require("cert", "cert = \"client.pem\"");
+            tls.require("key", "key = \"client.key\"");
+            let ca = tls.certificates("ca", "\"ca.pem\"");
+            let cert = tls.certificates("cert", "\"client.pem\"");
+            let key = tls.private_key("key", "\"client.key\"");
+            Some(Self { ca: ca?, cert: cert?, key: key? })
+        })
+    }
+}
+
+impl ServerTls {
+    /// Reads `tls`, where it is given, from a listener's section.
+    pub(super) fn read(listener: &Section<'_>) -> Option<Self> {
+        listener.table("tls", |tls| {
+            tls.require("cert", "cert = \"server.pem\"");
+            tls.require("key", "key = \"server.key\"");
+            let cert = tls.certificates("cert", "\"server.pem\"");
+            let key = tls.private_key("key", "\"server.key\"");
+            let client_ca = tls.certificates("client_ca", "\"senders-ca.pem\"");
+            // A named authority that cannot be read must not let every sender in.
+            let client_ca = if tls.has("client_ca") { Some(client_ca?) } else { None };
+            Some(Self { cert: cert?, key: key?, client_ca })
+        })
+    }
+}
+
+impl Delivery {
+    /// Reads `delivery` from a section; what is not written keeps its default.
+    pub(super) fn read(parent: &Section<'_>) -> Self {
+        let tenth = Duration::from_millis(100);
+        let read = parent.table("delivery", |section| {
+            let shipped = Self::default();
+            let read = Self {
+                probe_interval: section
+                    .duration("probe_interval", tenth..=DAY)
+                    .unwrap_or(shipped.probe_interval),
+                timeout: section.duration("timeout", tenth..=HOUR).unwrap_or(shipped.timeout),
+                connect_timeout: section
+                    .duration("connect_timeout", tenth..=HOUR)
+                    .unwrap_or(shipped.connect_timeout),
+                in_flight: section
+                    .count("in_flight", 1..=MAX_IN_FLIGHT)
+                    .and_then(|n| u16::try_from(n).ok())
+                    .unwrap_or(shipped.in_flight),
+                retry_min: section.duration("retry_min", SHORTEST..=HOUR).unwrap_or(shipped.retry_min),
+                retry_max: section.duration("retry_max", SHORTEST..=DAY).unwrap_or(shipped.retry_max),
+            };
+            if read.retry_max < read.retry_min {
+                let key = if section.has("retry_max") { "retry_max" } else { "retry_min" };
+                section.fault(
+                    key,
+                    "makes the longest wait shorter than the first",
+                    "write retry_max no smaller than retry_min (1s to 5m where not written)",
+                );
+            }
+            Some(read)
+        });
+        read.unwrap_or_default()
+    }
+}
