@@ -11,7 +11,7 @@
 //! Numbers: a glucose value is plausible above 0 and up to 1000 mg/dL or 55.5 mmol/L; years run from
 //! 1900 to 2200; a file has at most 64 MiB.
 //!
-//! [`hl7v2`] reads messages, [`file`] recognizes and reads exports; [`clock`] holds the time zone that
+//! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
 mod clarity;

@@ -56,6 +56,7 @@ fn name(cell: &str) -> String {
 }
 
 /// The rows of a text.
+#[derive(Clone)]
 pub(super) struct Rows<'a> {
     rest: &'a str,
     line: u32,
