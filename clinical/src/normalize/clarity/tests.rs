@@ -90,7 +90,7 @@ fn low_and_high_are_the_limits_of_the_sensor() {
 #[test]
 fn only_egv_rows_are_readings_and_the_rest_is_counted() {
     let read = rows_of(&[
-        "1,,FirstName,,Name,,,,,,,,,".into(),
+        "1,,FirstName,,Lovelace,,,,,,,,,".into(),
         "2,,Device,,,Dexcom G6,iPhone G6,,,,,,,".into(),
         "3,,Alert,High,,,iPhone G6,251,,,,,,".into(),
         "4,2024-01-15T06:55:00,Alert,Low,,,iPhone G6,64,,,,,,".into(),
@@ -102,6 +102,7 @@ fn only_egv_rows_are_readings_and_the_rest_is_counted() {
         egv("2024-01-15T07:00:00", "120", "1"),
     ]);
     assert_eq!((read.readings.len(), read.faults.len()), (1, 0));
+    assert!(!format!("{read:?}").contains("Lovelace"), "a name is never returned");
     let counts: Vec<_> = read.kept_apart.into_iter().collect();
     let expected = [
         (Apart::Alert, 2),

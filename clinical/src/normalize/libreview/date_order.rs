@@ -149,6 +149,9 @@ mod tests {
         // Day first: 1 December, generated on 3 February. Month first: 12 January, generated on 2 March.
         assert_eq!(order(&["01/12/2024"], Some("03/02/2024")), Ok((M, Proof::GeneratedOn)));
         assert_eq!(order(&["01/12/2024"], Some("13/12/2024")), Ok((D, Proof::GeneratedOn)));
+        // Local rows may lie a day after a generation in UTC.
+        assert_eq!(order(&["01/12/2024"], Some("30/11/2024")), Ok((D, Proof::GeneratedOn)));
+        assert_eq!(order(&["02/12/2024"], Some("30/11/2024")), Err(FileFault::DateOrderUnproven));
         // Later than the generation in either order.
         assert_eq!(order(&["01/12/2024"], Some("01/10/2024")), Err(FileFault::DateOrderUnproven));
     }
