@@ -215,8 +215,7 @@ impl Harvest {
     }
 
     /// Settles the repeated hour by the order of rows within a device and route, and finishes.
-    pub(super) fn finish(mut self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
-        self.faults.sort_by_key(|fault| fault.line);
+    pub(super) fn finish(self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
         let blocks = self.drafts.iter().map(|draft| ((&draft.device, draft.route), draft.moment));
         let settled = settle_blocks(blocks, order);
         let resolution = resolution(&self.drafts, times);

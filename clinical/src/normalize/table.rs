@@ -227,6 +227,13 @@ mod tests {
     }
 
     #[test]
+    fn a_row_with_too_many_cells_is_broken() {
+        let broken = |cells: usize| rows(&vec!["1"; cells].join(",")).next().unwrap().broken;
+        assert!(!broken(MAX_CELLS));
+        assert!(broken(MAX_CELLS + 1));
+    }
+
+    #[test]
     fn names_survive_a_byte_order_mark_saved_twice() {
         for text in ["\u{feff}Index,B", "\u{feff}\"\u{ef}\u{bb}\u{bf}\"\"\"\"Index\"\"\"\"\",B", "ï»¿Index,B"]
         {

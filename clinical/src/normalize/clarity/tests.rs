@@ -120,6 +120,7 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
     let read = rows_of(&[
         egv("", "120", "1"),
         egv("15.01.2024 07:00", "120", "1"),
+        egv("24-01-15 07:00:00", "120", "1"),
         egv("2024-01-15", "120", "1"),
         egv("2024-03-10T02:30:00", "120", "1"),
         egv("2024-01-15T07:00:00", "", "1"),
@@ -133,10 +134,11 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
             (2, RowReason::TimeMissing),
             (3, RowReason::TimeUnreadable),
             (4, RowReason::TimeUnreadable),
-            (5, RowReason::TimeNonexistent),
-            (6, RowReason::ValueMissing),
-            (7, RowReason::ValueNotANumber),
-            (8, RowReason::ValueImplausible),
+            (5, RowReason::TimeUnreadable),
+            (6, RowReason::TimeNonexistent),
+            (7, RowReason::ValueMissing),
+            (8, RowReason::ValueNotANumber),
+            (9, RowReason::ValueImplausible),
         ]
     );
     assert_eq!(read.readings.len(), 1);
