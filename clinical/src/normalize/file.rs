@@ -9,7 +9,7 @@ use super::{
     clarity,
     clock::{Moment, Zone},
     libreview,
-    repeated_hour::{Order, Settled, settle},
+    repeated_hour::{Order, Settled, settle_blocks},
     source_id::source_id,
     table::rows,
     value::ValueFault,
@@ -215,9 +215,9 @@ impl Harvest {
     }
 
     /// Settles the repeated hour by the order of rows within a device and route, and finishes.
-    pub(super) fn finish(mut self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
-        self.faults.sort_by_key(|fault| fault.line);
-        let settled = self.settled(order);
+    pub(super) fn finish(self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
+        let blocks = self.drafts.iter().map(|draft| ((&draft.device, draft.route), draft.moment));
+        let settled = settle_blocks(blocks, order);
         let resolution = resolution(&self.drafts, times);
         let (format, message) = (self.format, context.message_id);
         let readings = self.drafts.into_iter().zip(settled).map(|(d, s)| d.settled(s, format, message));
@@ -229,22 +229,6 @@ impl Harvest {
             notes: self.notes,
             resolution,
         }
-    }
-
-    fn settled(&self, order: Order) -> Vec<Settled> {
-        let mut blocks: BTreeMap<(&Device, Route), Vec<usize>> = BTreeMap::new();
-        for (at, draft) in self.drafts.iter().enumerate() {
-            blocks.entry((&draft.device, draft.route)).or_default().push(at);
-        }
-        let open = |draft: &Draft| Settled { stamp: draft.moment.earliest(), ambiguous: false };
-        let mut settled: Vec<_> = self.drafts.iter().map(open).collect();
-        for places in blocks.values() {
-            let moments: Vec<_> = places.iter().map(|&at| self.drafts[at].moment).collect();
-            for (&at, answer) in places.iter().zip(settle(&moments, order)) {
-                settled[at] = answer;
-            }
-        }
-        settled
     }
 }
 

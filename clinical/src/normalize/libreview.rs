@@ -14,6 +14,8 @@ mod date_order;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use self::date_order::{Dated, prove};
 use super::{
     file::{
@@ -21,7 +23,7 @@ use super::{
         unit_of_column,
     },
     repeated_hour::Order,
-    table::{Row, rows},
+    table::{Row, Rows, rows},
     value,
     wall_clock::{DateOrder, WallTime},
 };
@@ -132,16 +134,15 @@ impl Head {
 pub(super) fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileFault> {
     let mut rows = rows(text);
     let Head { columns, generated, preamble } = Head::of(&mut rows)?;
-    let data: Vec<_> = rows.filter(|row| row.broken || !row.is_blank()).collect();
-    let order = date_order(&data, &columns, generated)?;
+    let (order, proof) = date_order(rows.clone(), &columns, generated)?;
     let mut harvest = Harvest::new(Format::LibreView);
     if preamble > 0 {
         harvest.kept_apart.insert(Apart::Preamble, preamble);
     }
-    harvest.notes.push(order.1);
+    harvest.notes.push(proof);
     let mut historic_under_scan = 0u64;
-    for row in &data {
-        match reading(row, &columns, order.0, context) {
+    for row in rows.filter(|row| row.broken || !row.is_blank()) {
+        match reading(&row, &columns, order, context) {
             Ok(Some(draft)) => {
                 historic_under_scan += u64::from(draft.route == Route::File && row.cell(columns.kind) == "1");
                 harvest.drafts.push(draft);
@@ -157,21 +158,21 @@ pub(super) fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings
     Ok(harvest.finish(Order::EitherWay, "minute", context))
 }
 
-/// The proved order of the dates, with its proof in words.
+/// The proved order of the dates, with its proof in words. A pass of its own over the rows, so that they
+/// need not be held.
 fn date_order(
-    data: &[Row<'_>],
+    rows: Rows<'_>,
     columns: &Columns,
     generated: Option<WallTime>,
 ) -> Result<(DateOrder, String), FileFault> {
-    let dated = |row: &'_ Row<'_>| WallTime::parse(row.cell(columns.timestamp)).filter(is_some_date);
-    let dated: Vec<_> = data
-        .iter()
-        .filter(|row| !row.broken)
-        .filter_map(|row| {
-            let block = (row.optional(columns.serial), row.cell(columns.kind));
-            dated(row).map(|time| Dated { line: row.line, block, time })
-        })
-        .collect();
+    let mut blocks: HashMap<String, usize> = HashMap::new();
+    let mut dated = Vec::new();
+    for row in rows.filter(|row| !row.broken) {
+        let Some(time) = WallTime::parse(row.cell(columns.timestamp)).filter(is_some_date) else { continue };
+        let block = format!("{}\n{}", row.cell(columns.kind), row.optional(columns.serial));
+        let next = blocks.len();
+        dated.push(Dated { line: row.line, block: *blocks.entry(block).or_insert(next), time });
+    }
     let (order, proof) = prove(&dated, generated)?;
     Ok((order, proof.note(order)))
 }

@@ -1,17 +1,18 @@
 //! What came in, made into readings: HL7 v2 messages and the files that people export.
 //!
 //! Invariants:
-//! - Nothing is guessed. A unit, a date order, a patient or a clock time that the source does not
-//!   state leads to a fault with a fixed text, never to a reading.
-//! - No row or segment is lost silently: each becomes a reading, a fault, or a count of what was kept
-//!   apart.
+//! - Nothing is guessed. A unit, a date order, a patient or a time that the source does not state leads to
+//!   a fault with a fixed text, never to a reading. A time in a repeated hour that nothing settles is read
+//!   as the earlier instant and marked.
+//! - No row of a file and no OBX is lost silently: each becomes a reading, a fault, or a count of what was
+//!   kept apart.
 //! - No error, fault or note holds text of the source, so that none can hold patient data.
 //! - Pure and total: any text gives a result, none a panic; time is linear in the text.
 //!
 //! Numbers: a glucose value is plausible above 0 and up to 1000 mg/dL or 55.5 mmol/L; years run from
 //! 1900 to 2200; a file has at most 64 MiB.
 //!
-//! [`hl7v2`] reads messages, [`file`] recognizes and reads exports; [`clock`] holds the time zone that
+//! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
 mod clarity;

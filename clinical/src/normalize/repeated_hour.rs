@@ -5,6 +5,8 @@
 //! Equal times are allowed beside each other, so that a repeated row proves nothing: only a step back
 //! on the clock does. Linear in the number of rows.
 
+use std::collections::BTreeMap;
+
 use super::clock::{Moment, Stamp};
 
 /// The ways in which a source may order its rows.
@@ -24,8 +26,27 @@ pub(super) struct Settled {
     pub(super) ambiguous: bool,
 }
 
+/// Settles the clock times of many blocks (devices), given in the order of their source; the answers are
+/// in that order too.
+pub(super) fn settle_blocks<B: Ord>(rows: impl Iterator<Item = (B, Moment)>, order: Order) -> Vec<Settled> {
+    let mut blocks: BTreeMap<B, (Vec<usize>, Vec<Moment>)> = BTreeMap::new();
+    let mut settled = Vec::new();
+    for (at, (block, moment)) in rows.enumerate() {
+        let (places, moments) = blocks.entry(block).or_default();
+        places.push(at);
+        moments.push(moment);
+        settled.push(Settled { stamp: moment.earliest(), ambiguous: false });
+    }
+    for (places, moments) in blocks.into_values() {
+        for (at, answer) in places.into_iter().zip(settle(&moments, order)) {
+            settled[at] = answer;
+        }
+    }
+    settled
+}
+
 /// Settles the clock times of one device, given in the order of their source.
-pub(super) fn settle(moments: &[Moment], order: Order) -> Vec<Settled> {
+fn settle(moments: &[Moment], order: Order) -> Vec<Settled> {
     if moments.iter().all(|moment| matches!(moment, Moment::One(_))) {
         return moments.iter().map(|m| Settled { stamp: m.earliest(), ambiguous: false }).collect();
     }

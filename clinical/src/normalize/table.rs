@@ -56,6 +56,7 @@ fn name(cell: &str) -> String {
 }
 
 /// The rows of a text.
+#[derive(Clone)]
 pub(super) struct Rows<'a> {
     rest: &'a str,
     line: u32,
@@ -223,6 +224,13 @@ mod tests {
         assert_eq!(all[2].line, 3 + 1024);
         let open = rows("a,b\n1,\"2").nth(1).unwrap();
         assert!(open.broken);
+    }
+
+    #[test]
+    fn a_row_with_too_many_cells_is_broken() {
+        let broken = |cells: usize| rows(&vec!["1"; cells].join(",")).next().unwrap().broken;
+        assert!(!broken(MAX_CELLS));
+        assert!(broken(MAX_CELLS + 1));
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl DateOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     value: i16,
-    digits: usize,
+    digits: u8,
 }
 
 /// A date in an order yet unknown, and a time.
@@ -88,7 +88,7 @@ impl WallTime {
 fn part(text: &str) -> Option<Part> {
     let digits = text.len();
     let all_digits = (1..=4).contains(&digits) && text.bytes().all(|b| b.is_ascii_digit());
-    all_digits.then(|| text.parse().ok()).flatten().map(|value| Part { value, digits })
+    all_digits.then(|| text.parse().ok()).flatten().map(|value| Part { value, digits: digits as u8 })
 }
 
 /// `h:mm` or `h:mm:ss`, of 24 hours or, with `AM`, `PM`, `a.m.`, `p.m.`, of twelve.

@@ -90,7 +90,7 @@ fn low_and_high_are_the_limits_of_the_sensor() {
 #[test]
 fn only_egv_rows_are_readings_and_the_rest_is_counted() {
     let read = rows_of(&[
-        "1,,FirstName,,Name,,,,,,,,,".into(),
+        "1,,FirstName,,Lovelace,,,,,,,,,".into(),
         "2,,Device,,,Dexcom G6,iPhone G6,,,,,,,".into(),
         "3,,Alert,High,,,iPhone G6,251,,,,,,".into(),
         "4,2024-01-15T06:55:00,Alert,Low,,,iPhone G6,64,,,,,,".into(),
@@ -102,6 +102,7 @@ fn only_egv_rows_are_readings_and_the_rest_is_counted() {
         egv("2024-01-15T07:00:00", "120", "1"),
     ]);
     assert_eq!((read.readings.len(), read.faults.len()), (1, 0));
+    assert!(!format!("{read:?}").contains("Lovelace"), "a name is never returned");
     let counts: Vec<_> = read.kept_apart.into_iter().collect();
     let expected = [
         (Apart::Alert, 2),
@@ -119,6 +120,7 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
     let read = rows_of(&[
         egv("", "120", "1"),
         egv("15.01.2024 07:00", "120", "1"),
+        egv("24-01-15 07:00:00", "120", "1"),
         egv("2024-01-15", "120", "1"),
         egv("2024-03-10T02:30:00", "120", "1"),
         egv("2024-01-15T07:00:00", "", "1"),
@@ -132,10 +134,11 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
             (2, RowReason::TimeMissing),
             (3, RowReason::TimeUnreadable),
             (4, RowReason::TimeUnreadable),
-            (5, RowReason::TimeNonexistent),
-            (6, RowReason::ValueMissing),
-            (7, RowReason::ValueNotANumber),
-            (8, RowReason::ValueImplausible),
+            (5, RowReason::TimeUnreadable),
+            (6, RowReason::TimeNonexistent),
+            (7, RowReason::ValueMissing),
+            (8, RowReason::ValueNotANumber),
+            (9, RowReason::ValueImplausible),
         ]
     );
     assert_eq!(read.readings.len(), 1);

@@ -124,6 +124,7 @@ mod tests {
         assert_eq!(told(&[(55, Some(3600)), (110, Some(6900)), (70, Some(4500))])[2], None);
         assert_eq!(told(&[(55, Some(0)), (70, None)])[1], None);
         assert_eq!(told(&[(55, Some(0)), (70, Some(45 * 60))])[1], None, "half way between the two");
+        assert_eq!(told(&[(55, Some(0)), (70, Some(i64::MAX))])[1], None);
         assert_eq!(told(&[(55, Some(i64::MIN)), (70, Some(i64::MAX))])[1], None);
     }
 }

@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn a_senders_empty_code_matches_nothing() {
+        let sender = [SenderCode { code: String::new(), system: String::new() }];
+        let obx3 = Field::new("8867-4^^LN", Delimiters::of_header(r"MSH|^~\&|").unwrap());
+        assert_eq!(subject(obx3, &sender), Subject::Other);
+    }
+
+    #[test]
     fn blood_and_serum_are_kept_apart_even_beside_a_sensor_code() {
         for obx3 in [
             "2339-0^Glucose^LN",

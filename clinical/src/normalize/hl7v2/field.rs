@@ -122,7 +122,8 @@ fn meaning(name: &str, delimiters: Delimiters) -> Option<String> {
 
 /// The text of pairs of hexadecimal digits; `None` where they are no such pairs or no UTF-8.
 fn hex(digits: &str) -> Option<String> {
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|b| b.is_ascii_hexdigit())
+    {
         return None;
     }
     let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();

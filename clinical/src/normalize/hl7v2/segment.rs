@@ -1,7 +1,7 @@
 //! A message cut into segments.
 //!
 //! Invariant: every line that is not blank is one segment, whatever stands before or after it. CR, LF,
-//! CRLF and doubled CR end a line; framing bytes and blanks before a segment's name are not part of it.
+//! CRLF and doubled CR end a line; framing bytes around a line and blanks before a segment's name are not part of it.
 
 use super::field::{Delimiters, Field};
 
@@ -27,11 +27,11 @@ impl<'a> Segment<'a> {
 
 /// The lines of a message that are not blank.
 pub(super) fn lines(message: &str) -> impl Iterator<Item = &str> {
+    let framing = |c: char| matches!(c, '\u{b}' | '\u{1c}' | '\u{feff}');
     message
         .split(['\r', '\n'])
-        .map(|line| {
-            line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '\u{1c}' | '\u{feff}'))
-        })
+        .map(move |line| line.trim_start_matches(|c: char| c.is_whitespace() || framing(c)))
+        .map(move |line| line.trim_end_matches(framing))
         .filter(|line| !line.is_empty())
 }
 
@@ -62,6 +62,8 @@ mod tests {
         let message = "\u{b}MSH|^~\\&|A\r \rPID\r  OBX|1\r\u{1c}\r";
         let names: Vec<_> = segments(message).unwrap().map(|s| s.name).collect();
         assert_eq!(names, ["MSH", "PID", "OBX"]);
+        let last = segments("MSH|^~\\&|\rOBX|1\u{1c}").unwrap().nth(1).unwrap();
+        assert_eq!(last.field(1).text(), "1");
     }
 
     #[test]

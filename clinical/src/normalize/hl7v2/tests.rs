@@ -2,8 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::{decimal::Decimal, glucose::Measured, normalize::testdata};
+use super::{draft::RETRACTED_WITHOUT_VALUE, *};
+use crate::{
+    decimal::Decimal,
+    glucose::{Glucose, Measured},
+    normalize::testdata,
+    reading::{Instant, Route, Standing},
+};
 
 const ISF: &str = "160212^MDC_CONC_GLU_ISF^MDC";
 /// 2024-01-15T12:00:00Z.

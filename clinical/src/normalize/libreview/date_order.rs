@@ -16,11 +16,11 @@ use crate::normalize::{
 };
 
 /// A row's date with the block it stands in.
-pub(super) struct Dated<'a> {
+pub(super) struct Dated {
     /// Line of the file.
     pub(super) line: u32,
-    /// Serial number and record type.
-    pub(super) block: (&'a str, &'a str),
+    /// A number for its serial number and record type.
+    pub(super) block: usize,
     pub(super) time: WallTime,
 }
 
@@ -50,12 +50,9 @@ impl Proof {
 }
 
 /// The date order of the rows. Errs with `NoDateOrderFits` or `DateOrderUnproven`.
-pub(super) fn prove(
-    rows: &[Dated<'_>],
-    generated: Option<WallTime>,
-) -> Result<(DateOrder, Proof), FileFault> {
+pub(super) fn prove(rows: &[Dated], generated: Option<WallTime>) -> Result<(DateOrder, Proof), FileFault> {
     let contradicted =
-        |order| rows.iter().find(|row| row.time.under(order).is_none()).map(|row: &Dated<'_>| row.line);
+        |order| rows.iter().find(|row| row.time.under(order).is_none()).map(|row: &Dated| row.line);
     let fitting: Vec<_> = DateOrder::ALL.into_iter().filter(|&o| contradicted(o).is_none()).collect();
     match fitting[..] {
         [] => return Err(FileFault::NoDateOrderFits),
@@ -80,13 +77,13 @@ pub(super) fn prove(
 
 /// True where the dates of every block never turn back, or never turn forward. Dates alone, not times:
 /// a clock change turns the time back.
-fn blocks_run_one_way(rows: &[Dated<'_>], order: DateOrder) -> bool {
+fn blocks_run_one_way(rows: &[Dated], order: DateOrder) -> bool {
     struct Run {
         last: Date,
         rises: bool,
         falls: bool,
     }
-    let mut runs: HashMap<(&str, &str), Run> = HashMap::new();
+    let mut runs: HashMap<usize, Run> = HashMap::new();
     for row in rows {
         let Some(date) = row.time.under(order).map(|time| time.date()) else { return false };
         let run = runs.entry(row.block).or_insert(Run { last: date, rises: false, falls: false });
@@ -98,7 +95,7 @@ fn blocks_run_one_way(rows: &[Dated<'_>], order: DateOrder) -> bool {
 }
 
 /// True where no row lies later than a day after the time of generation.
-fn precede(rows: &[Dated<'_>], order: DateOrder, generated: WallTime) -> bool {
+fn precede(rows: &[Dated], order: DateOrder, generated: WallTime) -> bool {
     let Some(generated) = generated.under(order) else { return false };
     let bound = generated.date().saturating_add(1.day());
     rows.iter().all(|row| row.time.under(order).is_some_and(|time| time.date() <= bound))
@@ -111,12 +108,11 @@ mod tests {
     use super::*;
 
     fn order(dates: &[&str], generated: Option<&str>) -> Result<(DateOrder, Proof), FileFault> {
-        let row = |(at, text): (usize, &&'static str)| Dated {
+        let row = |(at, text): (usize, &&str)| Dated {
             line: at as u32 + 3,
-            block: ("S", "0"),
+            block: 0,
             time: WallTime::parse(text).unwrap(),
         };
-        let dates: Vec<&'static str> = dates.iter().map(|date| &*date.to_string().leak()).collect();
         let rows: Vec<_> = dates.iter().enumerate().map(row).collect();
         prove(&rows, generated.map(|text| WallTime::parse(text).unwrap()))
     }
@@ -153,6 +149,9 @@ mod tests {
         // Day first: 1 December, generated on 3 February. Month first: 12 January, generated on 2 March.
         assert_eq!(order(&["01/12/2024"], Some("03/02/2024")), Ok((M, Proof::GeneratedOn)));
         assert_eq!(order(&["01/12/2024"], Some("13/12/2024")), Ok((D, Proof::GeneratedOn)));
+        // Local rows may lie a day after a generation in UTC.
+        assert_eq!(order(&["01/12/2024"], Some("30/11/2024")), Ok((D, Proof::GeneratedOn)));
+        assert_eq!(order(&["02/12/2024"], Some("30/11/2024")), Err(FileFault::DateOrderUnproven));
         // Later than the generation in either order.
         assert_eq!(order(&["01/12/2024"], Some("01/10/2024")), Err(FileFault::DateOrderUnproven));
     }

@@ -142,6 +142,15 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
 }
 
 #[test]
+fn each_block_of_serial_and_type_runs_its_own_way() {
+    // Month first each block ascends; day first the first one is 4 May, 4 June, 5 May.
+    let dates = [("0", "04/05"), ("0", "04/06"), ("0", "05/05"), ("1", "04/05"), ("1", "05/05")];
+    let rows = dates.map(|(kind, date)| row(&format!("{date}/2024 7:00"), kind, "120", ""));
+    let read = try_file(&format!("{HEADER}\n{}\n", rows.join("\n"))).unwrap();
+    assert_eq!(read.notes[0], "dates are month, day, year: rows run one way in no other order");
+}
+
+#[test]
 fn a_file_whose_dates_or_units_are_open_is_refused() {
     let open = format!("{HEADER}\n{}\n", row("05-04-2024 07:00", "0", "120", ""));
     assert_eq!(try_file(&open), Err(FileFault::DateOrderUnproven));
