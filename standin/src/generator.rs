@@ -119,7 +119,7 @@ fn series(settings: &GeneratorSettings, index: u32) -> Result<Series, GeneratorE
     let body = physiology::Body::made_up(&mut rng, &days);
     let switch = settings
         .unit_switch_day
-        .filter(|_| index % 2 == 0)
+        .filter(|_| index.is_multiple_of(2))
         .and_then(|day| days.get(day as usize))
         .map(Zoned::timestamp);
     let mut readings = Vec::new();
