@@ -22,8 +22,8 @@ pub use person::Person;
 pub const INTERVAL_S: i64 = 300;
 /// Days a sensor is worn before the next one.
 pub const SENSOR_DAYS: i64 = 10;
-/// More days than this are no demo: ten years.
-pub const DAYS_MAX: u32 = 3_653;
+/// More days than this are no demo: three years.
+pub const DAYS_MAX: u32 = 1_096;
 /// More patients than this are no demo either.
 pub const PATIENTS_MAX: u32 = 10_000;
 
