@@ -103,9 +103,9 @@ impl EhrSettings {
 }
 
 /// A running stand-in; it stops when dropped.
-#[derive(Debug)]
 pub struct Ehr {
     addr: SocketAddr,
+    tls: TlsAcceptor,
     shared: Arc<Shared>,
     accept: JoinHandle<()>,
 }
@@ -133,13 +133,11 @@ impl Ehr {
     /// When a file cannot be read, the certificates do not fit together or the port is taken.
     pub async fn start(settings: EhrSettings) -> Result<Self, EhrError> {
         let tls = TlsAcceptor::from(Arc::new(tls_config(&settings)?));
-        let addr = settings.listen;
-        let bound = TcpListener::bind(addr).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (addr, listener) = bound.map_err(|source| EhrError::Listen { addr, source })?;
+        let (addr, listener) = bind(settings.listen).await?;
         let exchange = Exchange::new(format!("https://{addr}/fhir"), settings.writable);
         let shared = Arc::new(Shared { started: Instant::now(), exchange: Mutex::new(exchange) });
-        let accept = tokio::spawn(accept_all(listener, tls, Arc::clone(&shared)));
-        Ok(Self { addr, shared, accept })
+        let accept = tokio::spawn(accept_all(listener, tls.clone(), Arc::clone(&shared)));
+        Ok(Self { addr, tls, shared, accept })
     }
 
     /// Where it listens.
@@ -184,6 +182,25 @@ impl Ehr {
         self.shared.lock().store.standing().cloned().collect()
     }
 
+    /// From now on a request whose target or body carries one of these texts is on record as a leak:
+    /// names, birth dates and addresses of the made-up people, for example.
+    pub fn forbid(&self, texts: impl IntoIterator<Item = String>) {
+        self.shared.lock().forbidden.extend(texts);
+    }
+
+    /// Listens again at the same address after [`Self::stop`], with everything it remembers.
+    ///
+    /// # Errors
+    /// [`EhrError::Listen`] when somebody else took the port.
+    pub async fn listen_again(&mut self) -> Result<(), EhrError> {
+        self.accept.abort();
+        // Ends as cancelled, once the old listener is closed.
+        let _ = (&mut self.accept).await;
+        let (_, listener) = bind(self.addr).await?;
+        self.accept = tokio::spawn(accept_all(listener, self.tls.clone(), Arc::clone(&self.shared)));
+        Ok(())
+    }
+
     /// Stops listening and cuts every connection; what happened stays readable.
     pub fn stop(&self) {
         self.accept.abort();
@@ -194,6 +211,11 @@ impl Drop for Ehr {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+async fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), EhrError> {
+    let bound = TcpListener::bind(addr).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map_err(|source| EhrError::Listen { addr, source })
 }
 
 fn tls_config(settings: &EhrSettings) -> Result<rustls::ServerConfig, EhrError> {
@@ -270,6 +292,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         content_type: header("content-type"),
         if_none_exist: header("if-none-exist"),
         if_match: header("if-match"),
+        minimal: header("prefer").is_some_and(|prefer| prefer.contains("return=minimal")),
         body: &body,
     };
     let reply = {
@@ -288,7 +311,11 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
 }
 
 fn response(answer: &Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(answer.body.to_string()));
+    let mut response = Response::new(Full::from(if answer.body.is_null() {
+        String::new()
+    } else {
+        answer.body.to_string()
+    }));
     *response.status_mut() =
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let mut set = |name, value: &str| {

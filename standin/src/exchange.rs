@@ -27,6 +27,8 @@ pub(crate) struct Call<'a> {
     pub(crate) content_type: Option<&'a str>,
     pub(crate) if_none_exist: Option<&'a str>,
     pub(crate) if_match: Option<&'a str>,
+    /// `Prefer: return=minimal`.
+    pub(crate) minimal: bool,
     pub(crate) body: &'a [u8],
 }
 
@@ -42,6 +44,7 @@ pub(crate) enum Reply {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
+    /// Null: no body.
     pub(crate) body: Value,
     /// How long to wait before it is sent.
     pub(crate) delay: Duration,
@@ -82,11 +85,20 @@ pub(crate) struct Exchange {
     pub(crate) store: FhirStore,
     pub(crate) script: Script,
     pub(crate) log: Log,
+    /// Texts that must not arrive.
+    pub(crate) forbidden: Vec<String>,
 }
 
 impl Exchange {
     pub(crate) fn new(base_url: String, writable: Option<&'static [&'static str]>) -> Self {
-        Self { base_url, writable, store: FhirStore::default(), script: Script::new(), log: Log::default() }
+        Self {
+            base_url,
+            writable,
+            store: FhirStore::default(),
+            script: Script::new(),
+            log: Log::default(),
+            forbidden: Vec::new(),
+        }
     }
 
     /// Answers one request, `since_start` after the server began, at `now`.
@@ -97,7 +109,13 @@ impl Exchange {
             understood.as_ref().map_or_else(|_| Default::default(), |r| self.names(r));
         let about = About { is_write, patients: &patients, identifiers: &identifiers };
         let play = self.script.choose(&about);
-        let (reply, effects) = self.perform(&play, understood, &patients, now);
+        let (mut reply, effects) = self.perform(&play, understood, &patients, now);
+        if call.minimal
+            && let Reply::Answer(answer) = &mut reply
+            && answer.status < 300
+        {
+            answer.body = Value::Null;
+        }
         self.log.push(Record {
             seq: 0,
             at_ms: since_start.as_secs_f64() * 1e3,
@@ -110,8 +128,17 @@ impl Exchange {
             },
             play: play.name(),
             effects,
+            leak: self.leaks(call),
         });
         reply
+    }
+
+    fn leaks(&self, call: &Call<'_>) -> bool {
+        let carries = |text: &String| {
+            let (text, target) = (text.as_bytes(), call.target.as_bytes());
+            [target, call.body].iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text))
+        };
+        self.forbidden.iter().filter(|text| !text.is_empty()).any(carries)
     }
 
     fn names(&self, request: &Request) -> (Vec<String>, Vec<String>) {

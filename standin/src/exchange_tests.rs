@@ -1,3 +1,8 @@
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 const OBSERVATION: &str = r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},
@@ -156,4 +161,74 @@ fn what_is_not_fhir_gets_an_outcome_and_no_effect() {
         assert_eq!(answer.body["resourceType"], "OperationOutcome");
     }
     assert!(exchange.store.is_empty());
+}
+
+#[test]
+fn a_request_that_carries_a_forbidden_text_is_on_record_as_a_leak() {
+    let mut exchange = exchange();
+    exchange.forbidden = vec!["O'Hara".into(), String::new()];
+    post(&mut exchange, None);
+    assert_eq!(exchange.log.judge().leaks, 0);
+    get(&mut exchange, "/fhir/Observation?identifier=O'Hara");
+    assert_eq!(exchange.log.judge().leaks, 1);
+}
+
+#[test]
+fn a_sender_that_prefers_minimal_answers_gets_the_location_without_a_body() {
+    let mut exchange = exchange();
+    let call = Call {
+        method: "POST",
+        target: "/fhir/Observation",
+        content_type: Some("application/json"),
+        minimal: true,
+        body: OBSERVATION.as_bytes(),
+        ..Call::default()
+    };
+    let answer = answered(exchange.serve(&call, Duration::ZERO, Timestamp::UNIX_EPOCH));
+    assert_eq!((answer.status, &answer.body), (201, &Value::Null));
+    assert!(header(&answer, "location").is_some());
+}
+
+proptest! {
+    /// A model of an honest sender: it repeats a conditional create until it is answered. Whatever the
+    /// server plays, each identifier is created once, and the judge agrees.
+    #[test]
+    fn an_honest_sender_is_never_judged_to_double(
+        plays in vec((0..4_u8, 0..5_usize), 1..40),
+    ) {
+        let mut exchange = exchange();
+        let mut asked = BTreeSet::new();
+        for (play, who) in plays {
+            exchange.script.play_next(
+                match play {
+                    0 => Play::Accept,
+                    1 => Play::ResetAfterBody,
+                    2 => Play::ResetBeforeEffect,
+                    _ => Play::Unavailable503,
+                },
+                1,
+            );
+            let body = OBSERVATION.replace("\"value\":\"1\"", &format!("\"value\":\"{who}\""));
+            let condition = format!("identifier=urn:s|{who}");
+            let call = Call {
+                method: "POST",
+                target: "/fhir/Observation",
+                content_type: Some("application/json"),
+                if_none_exist: Some(&condition),
+                body: body.as_bytes(),
+                ..Call::default()
+            };
+            loop {
+                let reply = exchange.serve(&call, Duration::ZERO, Timestamp::UNIX_EPOCH);
+                if matches!(reply, Reply::Answer(answer) if answer.status < 300) {
+                    break;
+                }
+            }
+            asked.insert(who);
+        }
+        let judgement = exchange.log.judge();
+        prop_assert_eq!(judgement.creates, asked.len() as u64);
+        prop_assert_eq!(exchange.store.len(), asked.len());
+        prop_assert_eq!((judgement.doubled, judgement.stale_hits), (0, 0));
+    }
 }

@@ -22,8 +22,8 @@ pub use person::Person;
 pub const INTERVAL_S: i64 = 300;
 /// Days a sensor is worn before the next one.
 pub const SENSOR_DAYS: i64 = 10;
-/// More days than this are no demo: ten years.
-pub const DAYS_MAX: u32 = 3_653;
+/// More days than this are no demo: three years.
+pub const DAYS_MAX: u32 = 1_096;
 /// More patients than this are no demo either.
 pub const PATIENTS_MAX: u32 = 10_000;
 
@@ -119,7 +119,7 @@ fn series(settings: &GeneratorSettings, index: u32) -> Result<Series, GeneratorE
     let body = physiology::Body::made_up(&mut rng, &days);
     let switch = settings
         .unit_switch_day
-        .filter(|_| index % 2 == 0)
+        .filter(|_| index.is_multiple_of(2))
         .and_then(|day| days.get(day as usize))
         .map(Zoned::timestamp);
     let mut readings = Vec::new();

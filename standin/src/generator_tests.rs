@@ -98,6 +98,22 @@ fn the_offset_changes_where_the_clocks_do_and_the_grid_does_not() {
 }
 
 #[test]
+fn the_hour_that_comes_twice_has_readings_with_both_offsets() {
+    let mut autumn = settings(1);
+    (autumn.days, autumn.end) = (3, date(2026, 11, 3));
+    let mut offsets = BTreeSet::new();
+    for series in generate(&autumn).unwrap() {
+        for reading in &series.readings {
+            let wall = reading.offset.to_datetime(reading.at);
+            if wall.date() == date(2026, 11, 1) && wall.hour() == 1 {
+                offsets.insert(reading.offset);
+            }
+        }
+    }
+    assert_eq!(offsets, BTreeSet::from([Offset::constant(-5), Offset::constant(-4)]));
+}
+
+#[test]
 fn every_other_receiver_changes_its_unit_at_a_midnight() {
     let all = generate(&settings(2)).unwrap();
     // Day 14 of the 28 that end before 2026-03-22, at midnight in New York (already summer time).

@@ -44,7 +44,8 @@ pub struct Effect {
     pub code: String,
     /// The last day spoken of (ten characters), of a period or a point in time.
     pub day: Option<String>,
-    /// An update whose content equals the version that stood.
+    /// The content sent equals the version that stood: an update for nothing, or a conditional create
+    /// that found what it meant to write.
     pub unchanged: bool,
 }
 
@@ -68,6 +69,8 @@ pub struct Record {
     pub play: &'static str,
     /// What it did.
     pub effects: Vec<Effect>,
+    /// Whether its target or body carried a forbidden text.
+    pub leak: bool,
 }
 
 /// What the records add up to.
@@ -83,12 +86,17 @@ pub struct Judgement {
     pub refused: u64,
     /// Requests that got no answer.
     pub unanswered: u64,
+    /// Of the conditional hits, those whose resource says something else than what was sent: the old
+    /// values stand unless the sender looked and updated.
+    pub stale_hits: u64,
     /// Effects that happened a second time: a create under a key that was created before, or an update
     /// that says what the standing version says.
     pub doubled: u64,
     /// Creates about a day before one already created by an earlier request, same patient, type and
     /// code. A day first heard of late (a backfill into an empty window) counts too: know your input.
     pub out_of_order: u64,
+    /// Requests that carried a text they should not have, see [`crate::Ehr::forbid`].
+    pub leaks: u64,
     /// Requests not kept for want of room.
     pub unjudged: u64,
 }
@@ -122,10 +130,14 @@ impl Log {
         let mut latest: BTreeMap<(&str, &str, &str), &str> = BTreeMap::new();
         for record in &self.records {
             judgement.refused += u64::from(record.status.is_some_and(|status| status >= 400));
+            judgement.leaks += u64::from(record.leak);
             judgement.unanswered += u64::from(record.status.is_none());
             for effect in &record.effects {
                 match effect.kind {
-                    EffectKind::ConditionalHit => judgement.conditional_hits += 1,
+                    EffectKind::ConditionalHit => {
+                        judgement.conditional_hits += 1;
+                        judgement.stale_hits += u64::from(!effect.unchanged);
+                    }
                     EffectKind::Updated => {
                         judgement.updates += 1;
                         judgement.doubled += u64::from(effect.unchanged);
@@ -209,6 +221,7 @@ mod tests {
                 status: Some(200),
                 play: "accept",
                 effects,
+                leak: false,
             };
             log.push(record);
         }
@@ -220,13 +233,19 @@ mod tests {
         use EffectKind::{ConditionalHit, Created};
         let honest = log_of(vec![
             vec![effect(Created, "a", "2026-01-01")],
-            vec![effect(ConditionalHit, "a", "2026-01-01")],
+            vec![Effect { unchanged: true, ..effect(ConditionalHit, "a", "2026-01-01") }],
             vec![effect(Created, "b", "2026-01-02")],
         ]);
         assert_eq!(honest.judge(), Judgement { creates: 2, conditional_hits: 1, ..Judgement::default() });
         let double =
             log_of(vec![vec![effect(Created, "a", "2026-01-01")], vec![effect(Created, "a", "2026-01-01")]]);
         assert_eq!(double.judge().doubled, 1);
+    }
+
+    #[test]
+    fn a_hit_on_other_content_is_stale() {
+        let log = log_of(vec![vec![effect(EffectKind::ConditionalHit, "a", "2026-01-01")]]);
+        assert_eq!(log.judge().stale_hits, 1);
     }
 
     #[test]

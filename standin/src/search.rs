@@ -60,7 +60,7 @@ impl Query {
                 self.count = Some(count);
                 return Ok(());
             }
-            "_format" | "_pretty" | "_sort" => return Ok(()),
+            "_format" | "_pretty" | "_sort" | "_elements" => return Ok(()),
             "_id" => Parameter::Id,
             "identifier" => Parameter::Identifier,
             "subject:identifier" | "patient:identifier" | "subject.identifier" | "patient.identifier" => {
@@ -75,6 +75,9 @@ impl Query {
         };
         if value.is_empty() {
             return Err(Refusal::invalid("a search parameter has no value"));
+        }
+        if parameter == Parameter::Date && !value.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(Refusal::new(400, "not-supported", "a date is taken without a prefix"));
         }
         let values = value.split(',').map(str::to_owned).collect();
         self.criteria.push(Criterion { parameter, values });
@@ -213,6 +216,7 @@ mod tests {
     fn an_unknown_parameter_is_refused_and_never_ignored() {
         assert_eq!(Query::parse("identifer=urn:s|1").unwrap_err().code, "not-supported");
         assert_eq!(Query::parse("identifier=").unwrap_err().status, 400);
+        assert_eq!(Query::parse("date=ge2026-01-01").unwrap_err().code, "not-supported");
         assert_eq!(Query::parse("identifier=%zz").unwrap_err().status, 400);
     }
 }

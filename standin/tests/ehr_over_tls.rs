@@ -1,5 +1,7 @@
 //! The stand-in EHR as a client sees it: real sockets, real mutual TLS, HTTP/1.1 written by hand.
 
+#![expect(clippy::unwrap_used, reason = "what surprises a test fails it, in its own functions too")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -204,8 +206,8 @@ async fn the_script_changes_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_413_and_a_stopped_server_answers_nobody() {
-    let room = room().await;
+async fn a_body_over_the_limit_is_413_and_a_stopped_server_answers_nobody_until_it_listens_again() {
+    let mut room = room().await;
     // Announced, never sent: the refusal comes before the body.
     let head = format!("POST /fhir HTTP/1.1\r\nContent-Length: {}", standin::ehr::BODY_MAX + 1);
     let got = call(room.ehr.addr(), &room.pki.ca, Some(&room.pki.client), &head, "").await;
@@ -216,6 +218,10 @@ async fn a_body_over_the_limit_is_413_and_a_stopped_server_answers_nobody() {
         assert!(std::time::Instant::now() < until, "still listening");
         tokio::task::yield_now().await;
     }
+    room.ehr.listen_again().await.unwrap();
+    assert_eq!(room.call("GET /fhir/metadata HTTP/1.1", &Value::Null).await.unwrap().0, 200);
+    let records = room.ehr.log().records().len();
+    assert_eq!(records, 1, "the body that was too long never reached the exchange");
 }
 
 #[tokio::test]

@@ -140,10 +140,19 @@ impl Plan {
     ) -> Self {
         let per_message = per_message.clamp(1, PER_MESSAGE_MAX);
         let builder = MessageBuilder::new(message);
+        // Who has the unit nobody knows: not the one with the other troubles, if there is another.
+        let spoilt_lane = 1.min(all.len().saturating_sub(1));
         let lanes = all.into_iter().enumerate().map(|(index, series)| {
             let rng = StdRng::seed_from_u64(seed.rotate_left(17) ^ index as u64);
-            let planner =
-                Planner { builder: &builder, seed, index, rng, numbered: 0, person: &series.person };
+            let planner = Planner {
+                builder: &builder,
+                seed,
+                index,
+                rng,
+                numbered: 0,
+                spoilt_lane,
+                person: &series.person,
+            };
             let chunks = chunks(&series.readings, per_message);
             let (steps, spoilt) = planner.steps(&chunks, trouble);
             let mut readings = series.readings;
@@ -203,6 +212,7 @@ struct Planner<'a> {
     index: usize,
     rng: StdRng,
     numbered: u32,
+    spoilt_lane: usize,
     person: &'a Person,
 }
 
@@ -212,7 +222,8 @@ impl Planner<'_> {
         let is_first = trouble && self.index == 0;
         let held_back = if is_first { middle_day(chunks) } else { None };
         let malformed_at = (is_first && !chunks.is_empty()).then_some(chunks.len() / 4);
-        let spoilt_at = (trouble && self.index == 1 && !chunks.is_empty()).then_some(chunks.len() / 3);
+        let spoilt_at =
+            (trouble && self.index == self.spoilt_lane && !chunks.is_empty()).then_some(chunks.len() / 5);
         let mut spoilt = None;
         let mut steps = Vec::with_capacity(chunks.len() + chunks.len() / 20 + 2);
         let mut held = Vec::new();
@@ -353,6 +364,16 @@ mod tests {
                 .all(|(.., step)| obx_times(step).iter().all(|t| !t.starts_with("20260307")))
         );
         assert_eq!(plan.totals().messages + late.totals().messages, totals.messages);
+    }
+
+    #[test]
+    fn even_the_smallest_plan_has_every_trouble() {
+        for (patients, days) in [(1, 3), (2, 3), (1, 14)] {
+            let plan = Plan::demo(11, patients, days, date(2026, 3, 10)).unwrap();
+            let totals = plan.totals();
+            assert_eq!((totals.malformed, totals.bad_unit), (1, 1), "{patients} patients, {days} days");
+            assert!(totals.duplicates > 0 && !kinds(&plan, StepKind::Backfill).is_empty());
+        }
     }
 
     #[test]

@@ -82,6 +82,8 @@ fn read_ack(frame: &[u8]) -> Option<Exchanged> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn a_frame_is_cut_out_only_when_it_is_whole() {
@@ -90,6 +92,21 @@ mod tests {
         buffer.extend_from_slice(b"\r\x0bMSH|two");
         assert_eq!(take_frame(&mut buffer).unwrap(), b"MSH|one");
         assert_eq!(buffer, b"\x0bMSH|two");
+    }
+
+    proptest! {
+        #[test]
+        fn two_frames_come_out_the_same_however_they_are_cut(cuts in vec(1..12_usize, 1..20)) {
+            let stream = b"\x0bMSH|first\x1cstill\x1c\r\x0bMSH|second\r\x1c\r";
+            let (mut buffer, mut frames, mut rest) = (Vec::new(), Vec::new(), &stream[..]);
+            for cut in cuts.into_iter().chain([usize::MAX]) {
+                let (now, later) = rest.split_at(cut.min(rest.len()));
+                buffer.extend_from_slice(now);
+                frames.extend(std::iter::from_fn(|| take_frame(&mut buffer)));
+                rest = later;
+            }
+            prop_assert_eq!(frames, [b"MSH|first\x1cstill".to_vec(), b"MSH|second\r".to_vec()]);
+        }
     }
 
     #[test]
