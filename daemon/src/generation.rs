@@ -8,10 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use clinical::{
     calendar::{CalendarError, Zone},
     identity::PatientRule,
-    normalize::{
-        clock,
-        hl7v2::SenderCode,
-    },
+    normalize::{clock, hl7v2::SenderCode},
 };
 use tokio::sync::watch;
 
@@ -161,7 +158,8 @@ fn compile_site(site: &config::Site) -> Result<Site, GenerationError> {
 }
 
 fn compile_sender(sender: &config::Sender) -> Sender {
-    let code = |code: &config::SenderCode| SenderCode { code: code.code.clone(), system: code.system.clone() };
+    let code =
+        |code: &config::SenderCode| SenderCode { code: code.code.clone(), system: code.system.clone() };
     Sender {
         application: sender.application.clone(),
         facility: sender.facility.clone(),

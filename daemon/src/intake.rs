@@ -134,7 +134,12 @@ fn arrival(
     let field = |pick: fn(&Envelope) -> &[u8]| envelope.map_or(&[][..], pick);
     let (kind, control_id) = (field(|envelope| envelope.field(9)), field(Envelope::control_id));
     let mut identity = Sha256::new();
-    for part in [source.as_bytes(), field(Envelope::sending_application), field(Envelope::sending_facility), control_id] {
+    for part in [
+        source.as_bytes(),
+        field(Envelope::sending_application),
+        field(Envelope::sending_facility),
+        control_id,
+    ] {
         identity.update((part.len() as u64).to_be_bytes());
         identity.update(part);
     }

@@ -69,11 +69,13 @@ impl Listener {
         let acceptor = match &settings.tls {
             None => None,
             Some(files) => {
-                let config = tls::server_config(files).map_err(|source| ListenError::Tls { listen, source })?;
+                let config =
+                    tls::server_config(files).map_err(|source| ListenError::Tls { listen, source })?;
                 Some(TlsAcceptor::from(Arc::new(config)))
             }
         };
-        let socket = TcpListener::bind(listen).await.map_err(|source| ListenError::Bind { listen, source })?;
+        let socket =
+            TcpListener::bind(listen).await.map_err(|source| ListenError::Bind { listen, source })?;
         let permits = Arc::new(Semaphore::new(usize::from(settings.limits.max_connections)));
         let peers = Peers::new(settings.limits.max_connections_per_peer);
         Ok(Self { socket, acceptor, settings, permits, peers })

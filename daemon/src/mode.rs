@@ -151,7 +151,9 @@ impl Capability {
             (Observed::Probing, Event::Delivered { .. }) => self.reopen(now),
             // A refusal of the data or of the patient comes from a site that takes writes again,
             // unless it is the very class of refusal that closed it.
-            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::ByData => self.reopen(now),
+            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::ByData => {
+                self.reopen(now)
+            }
             (Observed::Probing, Event::PatientRefused { .. }) if self.closed != Closed::ByPatients => {
                 self.reopen(now)
             }

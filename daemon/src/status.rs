@@ -49,9 +49,14 @@ impl Status {
     /// The whole document.
     pub fn document(&self) -> Value {
         let generation = self.current.get();
-        let sites: Vec<Value> =
-            generation.config.sites.values().map(|site| self.site(&generation, &site.id, site.capability.mode)).collect();
-        let upstream = generation.destination(crate::destination::UPSTREAM).map(|upstream| self.destination(&upstream));
+        let sites: Vec<Value> = generation
+            .config
+            .sites
+            .values()
+            .map(|site| self.site(&generation, &site.id, site.capability.mode))
+            .collect();
+        let upstream =
+            generation.destination(crate::destination::UPSTREAM).map(|upstream| self.destination(&upstream));
         let mut document = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": time::rfc3339(self.started),
@@ -121,14 +126,19 @@ impl Status {
     /// One destination: the mode in force with its cause, and every capability.
     fn destination(&self, destination: &Destination) -> Value {
         let seen = |kind: &str| self.observations.seen(&destination.id, kind);
-        let observed: Vec<(&str, Observed)> =
-            destination.kinds().iter().map(|kind| (*kind, self.observations.of(&destination.id, kind))).collect();
+        let observed: Vec<(&str, Observed)> = destination
+            .kinds()
+            .iter()
+            .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
+            .collect();
         let mode = in_force(&destination.ceiling, SUMMARY, &observed);
         let (since, cause) = match seen(SUMMARY) {
             Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
             Some(seen) if destination.permits(SUMMARY) => (seen.since, String::new()),
             _ if !destination.consented => (self.started, "no consent for this purpose".to_owned()),
-            _ if !destination.permits(SUMMARY) => (self.started, "the configuration permits no more".to_owned()),
+            _ if !destination.permits(SUMMARY) => {
+                (self.started, "the configuration permits no more".to_owned())
+            }
             _ => (self.started, String::new()),
         };
         let capabilities: Vec<Value> = observed
@@ -167,8 +177,11 @@ impl Status {
         let age = counts.oldest_undelivered_at.map_or(0.0, |at| (time::now_ms() - at).max(0) as f64 / 1e3);
         Metric::OldestUndelivered.set(age, &[]);
         for destination in self.current.get().destinations() {
-            let observed: Vec<(&str, Observed)> =
-                destination.kinds().iter().map(|kind| (*kind, self.observations.of(&destination.id, kind))).collect();
+            let observed: Vec<(&str, Observed)> = destination
+                .kinds()
+                .iter()
+                .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
+                .collect();
             let mode = match in_force(&destination.ceiling, SUMMARY, &observed) {
                 Mode::ReadOnly => 0.0,
                 Mode::Partial => 1.0,

@@ -182,7 +182,11 @@ struct Health {
 /// Binds the health listener and serves it from its own thread until the process ends.
 ///
 /// Returns the address bound, which differs from `addr` where that names port 0.
-pub fn serve_health(addr: SocketAddr, ready: Ready, prometheus: PrometheusHandle) -> Result<SocketAddr, TelemetryError> {
+pub fn serve_health(
+    addr: SocketAddr,
+    ready: Ready,
+    prometheus: PrometheusHandle,
+) -> Result<SocketAddr, TelemetryError> {
     let bind = |source| TelemetryError::Bind { addr, source };
     let listener = TcpListener::bind(addr).map_err(bind)?;
     listener.set_nonblocking(true).map_err(bind)?;
@@ -233,7 +237,8 @@ pub fn install_log(format: LogFormat, filter: &str) {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let installed = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

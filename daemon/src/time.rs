@@ -18,7 +18,8 @@ pub fn monotonic_ms() -> i64 {
 
 /// A timestamp for people and FHIR: RFC 3339, UTC, seconds.
 pub fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "invalid".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| "invalid".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// A timestamp for MSH-7: HL7 v2 TS with milliseconds and offset.

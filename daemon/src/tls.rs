@@ -64,8 +64,9 @@ pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
 /// A server that shows one certificate and, where authorities are given, requires clients to show one.
 pub fn server_config(files: &ServerTls) -> Result<ServerConfig, TlsError> {
     let pair = |source| TlsError::Pair { path: files.cert.clone(), source };
-    let builder =
-        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(pair)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(pair)?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {

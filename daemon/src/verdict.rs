@@ -94,7 +94,11 @@ fn judge_answer(answer: &Answer) -> Verdict {
 
 fn judge_refusal(status: u16, answer: &Answer) -> Verdict {
     let told = || {
-        if answer.fault.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {}", answer.fault) }
+        if answer.fault.is_empty() {
+            format!("HTTP {status}")
+        } else {
+            format!("HTTP {status}: {}", answer.fault)
+        }
     };
     match status {
         401 => Verdict::Auth(told()),
@@ -129,7 +133,12 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, entries: &[u16]) -> Attempt {
-        Attempt::Answered(Answer { status, entries: entries.to_vec(), sent: entries.len(), ..Answer::default() })
+        Attempt::Answered(Answer {
+            status,
+            entries: entries.to_vec(),
+            sent: entries.len(),
+            ..Answer::default()
+        })
     }
 
     fn class(verdict: &Verdict) -> &'static str {

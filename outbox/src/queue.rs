@@ -180,9 +180,16 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
 }
 
 /// Makes the first unsettled row of a line its head, where the line has none.
-pub(crate) fn move_up(conn: &Connection, destination: &str, patient: i64, kind: &str) -> rusqlite::Result<()> {
+pub(crate) fn move_up(
+    conn: &Connection,
+    destination: &str,
+    patient: i64,
+    kind: &str,
+) -> rusqlite::Result<()> {
     let has_head = conn
-        .prepare_cached("SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND head = 1")?
+        .prepare_cached(
+            "SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND head = 1",
+        )?
         .exists(params![destination, patient, kind])?;
     if !has_head {
         let sql = format!(

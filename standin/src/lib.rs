@@ -14,6 +14,7 @@ pub mod generator;
 pub mod log;
 pub mod pki;
 mod refusal;
+pub mod rig;
 pub mod script;
 mod search;
 mod transaction;

@@ -7,7 +7,7 @@ use crate::{config, generation::Generation};
 
 /// Arguments of `isthmus check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// Print the faults as JSON.
@@ -17,7 +17,7 @@ pub struct Args {
 
 /// Checks, prints, and answers 0 or 78.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to people")]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let config = match config::load(&args.config.config, credentials().as_deref()) {
         Ok(config) => config,
         Err(faults) => {

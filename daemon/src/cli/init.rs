@@ -7,7 +7,7 @@ use crate::config::{self, Answers};
 
 /// Arguments of `isthmus init`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Where the configuration goes.
     #[arg(long, value_name = "DIR", default_value = "/etc/isthmus")]
     dir: PathBuf,
@@ -15,7 +15,7 @@ pub struct Args {
 
 /// Writes what is missing, overwrites nothing, and prints the next step.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     match config::init(&args.dir, &Answers::default()) {
         Ok(done) => {
             for written in &done.written {

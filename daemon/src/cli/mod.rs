@@ -34,7 +34,7 @@ pub struct Cli {
 
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
-pub struct ConfigArg {
+pub(crate) struct ConfigArg {
     /// The main configuration file; sites.d/ is beside it.
     #[arg(long, value_name = "FILE", default_value = "/etc/isthmus/isthmus.toml", env = "ISTHMUS_CONFIG")]
     config: PathBuf,

@@ -7,13 +7,13 @@ use crate::app;
 
 /// Arguments of `isthmus run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
 }
 
 /// Runs the daemon until it is told to stop.
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, FAILED),

@@ -12,7 +12,7 @@ use crate::{
 
 /// Arguments of `isthmus status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// Print the whole document as JSON.
@@ -22,18 +22,16 @@ pub struct Args {
 
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let config = match config::load(&args.config.config, credentials().as_deref()) {
         Ok(config) => config,
         Err(faults) => return failed(&faults, BAD_CONFIGURATION),
     };
-    let asked = runtime()
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| {
-            runtime
-                .block_on(admin::ask(&config.main.admin.socket, &Request::Status))
-                .map_err(|error| error.to_string())
-        });
+    let asked = runtime().map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime
+            .block_on(admin::ask(&config.main.admin.socket, &Request::Status))
+            .map_err(|error| error.to_string())
+    });
     match asked {
         Ok(document) if args.json => println!("{document:#}"),
         Ok(document) => print!("{}", for_people(&document)),
@@ -62,7 +60,8 @@ fn for_people(document: &Value) -> String {
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
     for site in destinations.filter(|site| site.is_object()) {
         let name = if site["id"].is_string() { &site["id"] } else { &site["destination"] };
-        let _ = write!(out, "  {:<16} {:<10} since {}", text(name), text(&site["mode"]), text(&site["since"]));
+        let _ =
+            write!(out, "  {:<16} {:<10} since {}", text(name), text(&site["mode"]), text(&site["since"]));
         let cause = text(&site["cause"]);
         let _ = if cause.is_empty() { writeln!(out) } else { writeln!(out, "  ({cause})") };
     }

@@ -57,7 +57,10 @@ pub async fn attempt(
     ambiguous: bool,
 ) -> Outcome {
     let Ok(write) = serde_json::from_slice::<Write>(body) else {
-        return Outcome { verdict: Verdict::Data("the stored row is not readable".to_owned()), written: Vec::new() };
+        return Outcome {
+            verdict: Verdict::Data("the stored row is not readable".to_owned()),
+            written: Vec::new(),
+        };
     };
     let mut sending = Sending { destination, open: write.resources, standing, written: Vec::new() };
     match sending.run(ambiguous).await {
@@ -228,7 +231,8 @@ impl Sending<'_> {
             entries.iter().map(|entry| &entry["resource"]).find(|resource| resource["resourceType"] == kind)
         });
         let Some(resource) = found else { return Ok(None) };
-        let Some(location) = resource["id"].as_str().and_then(|id| Location::parse(&format!("{kind}/{id}"))) else {
+        let Some(location) = resource["id"].as_str().and_then(|id| Location::parse(&format!("{kind}/{id}")))
+        else {
             return Ok(None);
         };
         let etag = resource["meta"]["versionId"].as_str().map(|version| format!("W/\"{version}\""));
@@ -257,8 +261,11 @@ impl Sending<'_> {
         let of_entries = answers.iter().filter(|answer| answer.status.is_none_or(|status| status >= 300));
         let outcomes: Vec<&OperationOutcome> =
             whole.iter().chain(of_entries.filter_map(|answer| answer.outcome.as_ref())).collect();
-        let identifier =
-            self.open.iter().find_map(|part| part.resource["subject"]["identifier"]["value"].as_str()).unwrap_or("");
+        let identifier = self
+            .open
+            .iter()
+            .find_map(|part| part.resource["subject"]["identifier"]["value"].as_str())
+            .unwrap_or("");
         Answer {
             status: told.status,
             entries: answers.iter().map(|answer| answer.status.unwrap_or(0)).collect(),
@@ -274,7 +281,11 @@ impl Sending<'_> {
 /// number of a patient (digits go, except behind a bracket's place in a list).
 fn fingerprint(outcome: &OperationOutcome) -> String {
     let Some(issue) = outcome.issues.first() else { return String::new() };
-    let words = [issue.code.as_str(), issue.details_code.as_str(), issue.expression.first().map_or("", String::as_str)];
+    let words = [
+        issue.code.as_str(),
+        issue.details_code.as_str(),
+        issue.expression.first().map_or("", String::as_str),
+    ];
     let kept = |c: &char| c.is_ascii_alphabetic() || matches!(c, '.' | '-' | '_' | '[' | ']');
     let words: Vec<String> = words
         .iter()

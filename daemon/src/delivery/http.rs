@@ -36,7 +36,12 @@ impl Told {
 }
 
 /// Sends one request. An `Err` is an [`Attempt`] that no answer came to.
-pub async fn send(client: &Client, method: Method, url: &str, body: Option<Vec<u8>>) -> Result<Told, Attempt> {
+pub async fn send(
+    client: &Client,
+    method: Method,
+    url: &str,
+    body: Option<Vec<u8>>,
+) -> Result<Told, Attempt> {
     let reads_only = body.is_none();
     let mut request = client.request(method, url).header(ACCEPT, FHIR_JSON);
     if let Some(body) = body {
@@ -61,7 +66,11 @@ fn classify(error: &reqwest::Error, reads_only: bool) -> Attempt {
         Some(cause) => format!("{phase}: {cause}"),
         None => phase.to_owned(),
     };
-    if reads_only || error.is_connect() || error.is_builder() { Attempt::Unsent(told) } else { Attempt::Lost(told) }
+    if reads_only || error.is_connect() || error.is_builder() {
+        Attempt::Unsent(told)
+    } else {
+        Attempt::Lost(told)
+    }
 }
 
 /// The innermost cause: the operating system's or the TLS library's words, which hold no URL.

@@ -17,7 +17,10 @@ use std::{
 };
 
 use clinical::fhir::location::Location;
-use outbox::{AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Verdict as Settlement, Writer};
+use outbox::{
+    AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Verdict as Settlement,
+    Writer,
+};
 use rand::RngExt;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
@@ -124,7 +127,9 @@ impl Deliverer {
         let generation = self.current.get();
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next()).await {
-            if let (Ok(Done::Sent { row, outcome }), Some(destination)) = (done, generation.destination(&self.id)) {
+            if let (Ok(Done::Sent { row, outcome }), Some(destination)) =
+                (done, generation.destination(&self.id))
+            {
                 self.conclude(&destination, row, outcome, &mut pace, &mut tasks).await;
             }
         }
@@ -166,7 +171,12 @@ impl Deliverer {
     }
 
     /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
-    async fn dispatch(&self, destination: &Arc<Destination>, pace: &mut Pace, tasks: &mut JoinSet<Done>) -> Duration {
+    async fn dispatch(
+        &self,
+        destination: &Arc<Destination>,
+        pace: &mut Pace,
+        tasks: &mut JoinSet<Done>,
+    ) -> Duration {
         let now = Instant::now();
         if !destination.permits(SUMMARY) {
             return LONGEST_SLEEP;
@@ -176,7 +186,9 @@ impl Deliverer {
         }
         let observed = self.observations.of(&self.id, SUMMARY);
         let (limit, probe) = match observed {
-            Observed::Open => (usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight), false),
+            Observed::Open => {
+                (usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight), false)
+            }
             Observed::Probing => return LONGEST_SLEEP,
             Observed::ReadOnly if now < pace.probe_at => return (pace.probe_at - now).min(LONGEST_SLEEP),
             Observed::ReadOnly => (1, true),
@@ -251,7 +263,9 @@ impl Deliverer {
     fn tell(&self, verdict: &Verdict) {
         match verdict {
             Verdict::Auth(cause) => {
-                let detail = format!("{cause}: the destination does not accept our certificate; check its registration and expiry");
+                let detail = format!(
+                    "{cause}: the destination does not accept our certificate; check its registration and expiry"
+                );
                 self.conditions.raise(Kind::AuthDegraded, &self.id, detail, time::now_ms());
             }
             Verdict::Delivered => {
@@ -263,7 +277,13 @@ impl Deliverer {
     }
 
     /// Slows the whole destination where it is silent or asks for it; returns the wait for this row.
-    fn pause(&self, destination: &Destination, verdict: &Verdict, row: &LeasedRow, pace: &mut Pace) -> Duration {
+    fn pause(
+        &self,
+        destination: &Destination,
+        verdict: &Verdict,
+        row: &LeasedRow,
+        pace: &mut Pace,
+    ) -> Duration {
         let delivery = &destination.delivery;
         let row_wait = backoff::wait(row.attempts.max(1), delivery.retry_min, delivery.retry_max, chance());
         let wait = match verdict {
@@ -338,9 +358,12 @@ async fn send(destination: &Destination, readers: &Readers, row: LeasedRow) -> D
     let started = Instant::now();
     let outcome = match ledger(destination, readers, &row) {
         Ok(standing) => attempt::attempt(destination, &row.body, standing, row.ambiguous).await,
-        Err(error) => attempt::Outcome { verdict: Verdict::Unsent(format!("ledger: {error}")), written: Vec::new() },
+        Err(error) => {
+            attempt::Outcome { verdict: Verdict::Unsent(format!("ledger: {error}")), written: Vec::new() }
+        }
     };
-    Metric::DeliverySeconds.record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
+    Metric::DeliverySeconds
+        .record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
     Done::Sent { row, outcome }
 }
 
@@ -361,7 +384,9 @@ fn ledger(
     let written = readers.with(|reader| reader.written(&destination.id, &names))?;
     Ok(written
         .into_iter()
-        .filter_map(|(name, at)| Some((name, Standing { location: Location::parse(&at.location)?, etag: at.etag })))
+        .filter_map(|(name, at)| {
+            Some((name, Standing { location: Location::parse(&at.location)?, etag: at.etag }))
+        })
         .collect())
 }
 
@@ -388,7 +413,9 @@ fn event(row: &LeasedRow, verdict: &Verdict) -> Event {
         Verdict::Data(fault) => Event::DataRefused { patient, fault: fault.clone() },
         // A conflict is about this one resource; the destination judged it, so it takes writes.
         Verdict::Conflict(_) => Event::Delivered { patient },
-        Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_) | Verdict::Ambiguous(_) => Event::Inconclusive,
+        Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_) | Verdict::Ambiguous(_) => {
+            Event::Inconclusive
+        }
     }
 }
 
@@ -401,7 +428,11 @@ fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -
         Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
         Verdict::Configuration(_) => read_only(),
         Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
-        Verdict::Data(_) | Verdict::Patient(_) | Verdict::Throttled(_) | Verdict::Unsent(_) | Verdict::Auth(_)
+        Verdict::Data(_)
+        | Verdict::Patient(_)
+        | Verdict::Throttled(_)
+        | Verdict::Unsent(_)
+        | Verdict::Auth(_)
             if held =>
         {
             read_only()

@@ -68,7 +68,9 @@ impl Pipeline {
         self.look_up(batch.readings.keys())?;
         let (mut chunks, mut dirty, mut changed) = (Vec::new(), Vec::new(), 0);
         for (owner, days) in &batch.readings {
-            let (Some(&patient), Some(site)) = (self.known.get(owner), generation.site(&owner.0)) else { continue };
+            let (Some(&patient), Some(site)) = (self.known.get(owner), generation.site(&owner.0)) else {
+                continue;
+            };
             let mut touched = BTreeSet::new();
             for ((day, device), readings) in days {
                 if let Some((write, count)) = self.merge(patient, *day, device, readings)? {
@@ -80,8 +82,14 @@ impl Pipeline {
             self.mark(patient, site, &touched, now, &mut dirty)?;
         }
         tell(&batch, messages.len(), changed);
-        let absorb =
-            Absorb { upto, expected_from: from, chunks, dirty, quarantine: batch.quarantine, identity: batch.identity };
+        let absorb = Absorb {
+            upto,
+            expected_from: from,
+            chunks,
+            dirty,
+            quarantine: batch.quarantine,
+            identity: batch.identity,
+        };
         self.writer.absorb(absorb).wait()?;
         Ok(messages.len())
     }
@@ -148,7 +156,8 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         for rule in &site.publish {
             let cadence = Cadence::new(u32::from(rule.window_days), u32::from(rule.every_days))?;
-            let ends: BTreeSet<LocalDay> = touched.iter().flat_map(|day| cadence.ends_containing(*day)).collect();
+            let ends: BTreeSet<LocalDay> =
+                touched.iter().flat_map(|day| cadence.ends_containing(*day)).collect();
             for end in ends {
                 let window = WindowKey {
                     patient,
@@ -174,7 +183,8 @@ impl Pipeline {
         let settle_ms = rule.settle.as_millis() as i64;
         let due_at = closes_at.max(now) + settle_ms;
         // A mark that would move by less than a quarter of the settling time is good enough.
-        if self.marks.get(&window).is_some_and(|marked| *marked >= now && (due_at - marked) * 4 <= settle_ms) {
+        if self.marks.get(&window).is_some_and(|marked| *marked >= now && (due_at - marked) * 4 <= settle_ms)
+        {
             return;
         }
         if self.marks.len() >= MARKS_MOST {
@@ -215,7 +225,9 @@ fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch)
         }
     };
     let Some(site) = generation.site_of_source(&message.source) else {
-        batch.quarantine.push(quarantine("source".to_owned(), "no site takes this source's messages".to_owned()));
+        batch
+            .quarantine
+            .push(quarantine("source".to_owned(), "no site takes this source's messages".to_owned()));
         return;
     };
     let sender = generation.sender(envelope.sending_application(), envelope.sending_facility());

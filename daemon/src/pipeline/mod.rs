@@ -121,7 +121,12 @@ impl Pipeline {
                 }
                 Err(error) => {
                     self.marks.clear();
-                    self.conditions.raise(Kind::PipelineStalled, "", format!("{error}; tried again"), time::now_ms());
+                    self.conditions.raise(
+                        Kind::PipelineStalled,
+                        "",
+                        format!("{error}; tried again"),
+                        time::now_ms(),
+                    );
                     FAULT_PAUSE
                 }
             };

@@ -36,7 +36,11 @@ struct Computed {
 
 impl Pipeline {
     /// Publishes windows that are due; returns how many there were.
-    pub(super) fn publish(&mut self, generation: &Generation, high_water_ms: i64) -> Result<usize, PipelineError> {
+    pub(super) fn publish(
+        &mut self,
+        generation: &Generation,
+        high_water_ms: i64,
+    ) -> Result<usize, PipelineError> {
         let due = self.readers.with(|reader| reader.due_windows(high_water_ms, MAX_WINDOWS))?;
         let mut commands = Vec::with_capacity(due.len());
         for window in &due {
@@ -107,7 +111,8 @@ impl Pipeline {
         now: i64,
     ) -> Result<Published, PipelineError> {
         let display_hash = computed.outcome.display_hash();
-        let outcome_json = serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
+        let outcome_json =
+            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         if due.display_hash == Some(display_hash) {
             return Ok(Published::Unchanged);
         }
@@ -135,8 +140,10 @@ impl Pipeline {
             let key = PatientKey { system: owner.system.clone(), value: owner.value.clone() };
             let patient = due.key.patient;
             let subject = destination.subject(key, &self.secret, patient);
-            let supersedes =
-                self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?.map(|v| v as u32);
+            let supersedes = self
+                .readers
+                .with(|reader| reader.standing_version(due.id, &destination.id))?
+                .map(|v| v as u32);
             let base = rows.len();
             let made = resources::rows(&Version {
                 destination: &destination.id,

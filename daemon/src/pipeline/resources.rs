@@ -137,7 +137,12 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
     Ok(vec![row(version, SUMMARY, parts, None)?, row(version, PROVENANCE, vec![provenance], Some(0))?])
 }
 
-fn row(version: &Version<'_>, kind: &str, resources: Vec<Part>, depends_on: Option<usize>) -> Result<NewRow, ResourceError> {
+fn row(
+    version: &Version<'_>,
+    kind: &str,
+    resources: Vec<Part>,
+    depends_on: Option<usize>,
+) -> Result<NewRow, ResourceError> {
     let mut effect = Sha256::new();
     for part in resources.iter().map(|part| part.if_none_exist.as_str()).chain([version.destination, kind]) {
         effect.update((part.len() as u64).to_be_bytes());
