@@ -115,7 +115,7 @@ impl State {
 }
 
 /// The condition of the partial index of unsettled rows; queries repeat it word for word.
-pub(crate) const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
+const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
 
 /// The part of a row that moving it needs.
 #[derive(Debug, Clone)]
@@ -182,13 +182,16 @@ pub(crate) fn move_up(conn: &Connection, destination: &str, patient: i64) -> rus
         .prepare_cached("SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND head = 1")?
         .exists(params![destination, patient])?;
     if !has_head {
-        let sql = format!(
-            "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
-             WHERE destination = ?1 AND patient = ?2 AND {UNSETTLED} ORDER BY id LIMIT 1)"
-        );
-        conn.prepare_cached(&sql)?.execute(params![destination, patient])?;
+        conn.prepare_cached(&move_up_sql())?.execute(params![destination, patient])?;
     }
     Ok(())
+}
+
+pub(crate) fn move_up_sql() -> String {
+    format!(
+        "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
+         WHERE destination = ?1 AND patient = ?2 AND {UNSETTLED} ORDER BY id LIMIT 1)"
+    )
 }
 
 /// Whether a later version of the same window has a row for this destination that counts.
@@ -230,7 +233,7 @@ pub(crate) fn dependents(conn: &Connection, id: i64) -> rusqlite::Result<Vec<i64
 pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
     conn.execute(
         "UPDATE outbox SET state = 'ambiguous', next_at = ?1, cause = 'the store was closed while it was sent'
-         WHERE state = 'leased'",
+         WHERE head = 1 AND state = 'leased'",
         [now_ms],
     )
 }

@@ -129,7 +129,8 @@ CREATE TABLE outbox (
   created_at  INTEGER NOT NULL,
   leased_at   INTEGER,
   settled_at  INTEGER,
-  CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous'))
+  CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
+  CHECK (head = 1 OR state <> 'leased')
 ) STRICT;
 -- One head per line: the database itself holds the order of delivery.
 CREATE UNIQUE INDEX outbox_head ON outbox (destination, patient) WHERE head = 1;
