@@ -132,6 +132,9 @@ pub enum ReadError {
     /// Every connection of the pool stayed in use for the whole time a reader may wait.
     #[error("no reading connection became free in time")]
     Busy,
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
     /// SQLite refused.
     #[error("SQLite: {0}")]
     Sqlite(SqliteFault),

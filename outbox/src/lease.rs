@@ -84,7 +84,7 @@ impl Command for Lease {
         0
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
         let candidates = if self.probe { self.to_probe(conn)? } else { self.due(conn)? };
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         for id in candidates {
@@ -96,6 +96,7 @@ impl Command for Lease {
                 taken.push(row);
             }
         }
+        hot.leased.extend(taken.iter().map(|row| row.id));
         Ok(taken)
     }
 }

@@ -238,6 +238,18 @@ pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<u
     )
 }
 
+/// Rows leased by a command whose fate was not known: its caller never heard of them.
+pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE outbox SET state = 'ambiguous', next_at = ?2, cause = 'the lease was not known to be kept'
+         WHERE id = ?1 AND state = 'leased'",
+    )?;
+    for id in ids {
+        statement.execute([*id, now_ms])?;
+    }
+    Ok(())
+}
+
 /// When the next row of a destination may be leased, not counting deferred ones.
 pub(crate) fn next_attempt_at(conn: &Connection, destination: &str) -> Result<Option<i64>, ReadError> {
     let mut statement = conn.prepare_cached(

@@ -52,14 +52,15 @@ CREATE TABLE patient (
 ) STRICT;
 
 CREATE TABLE chunk (
+  id      INTEGER PRIMARY KEY,
   patient INTEGER NOT NULL,
   day     INTEGER NOT NULL,                    -- UTC, days since 1970
   device  TEXT    NOT NULL,
   version INTEGER NOT NULL,
   count   INTEGER NOT NULL,
   body    BLOB    NOT NULL,
-  PRIMARY KEY (patient, day, device)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (patient, day, device)
+) STRICT;
 
 CREATE TABLE outcome_window (
   id                 INTEGER PRIMARY KEY,

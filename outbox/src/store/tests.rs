@@ -58,6 +58,27 @@ fn every_command_of_an_indeterminate_group_is_told_so() {
     assert_eq!(store.writer().put_meta("b", vec![1]).wait(), Ok(()));
 }
 
+#[test]
+fn a_lease_nobody_was_told_of_comes_back_as_ambiguous() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _runtime) = open(dir.path());
+    let conn = Opener::new(dir.path(), Key::from_hex(&"5".repeat(64)).unwrap()).read_write().unwrap();
+    conn.execute_batch(
+        "INSERT INTO outbox (id, destination, patient, window_id, version, kind, key, state, head, next_at,
+           created_at) VALUES (1, 'ehr', 1, 1, 1, 'bundle', zeroblob(32), 'pending', 1, 0, 0)",
+    )
+    .unwrap();
+    crate::queue::write_body(&conn, 1, b"body").unwrap();
+    let lease = || {
+        let lease = crate::Lease { destination: "ehr".into(), limit: 9, now: 10, probe: false };
+        store.writer().lease(lease).wait()
+    };
+    store.fail_commit.store(true, Ordering::Release);
+    assert_eq!(lease().err(), Some(WriteError::Indeterminate));
+    let leased = lease().unwrap();
+    assert_eq!(leased.iter().map(|row| (row.id, row.ambiguous)).collect::<Vec<_>>(), [(1, true)]);
+}
+
 /// Lets the database grow by so many pages and no further; 0 lifts the limit.
 struct Limit(i64);
 

@@ -2,7 +2,7 @@
 //!
 //! The model knows nothing of heads or indexes: it looks for the first unsettled row of each line every time.
 
-use outbox::{Lease, Mode, ModeChange, NewRow, Release, Settle, State, Verdict};
+use outbox::{Lease, Mode, ModeChange, NewRow, Release, State, Verdict};
 use proptest::prelude::*;
 
 use crate::folder::{Folder, row};
@@ -101,163 +101,186 @@ fn mode_change(defer: bool) -> ModeChange {
     ModeChange { mode, defer_pending, release_deferred }
 }
 
-fn run(acts: Vec<Act>) {
-    let mut folder = Folder::new();
-    let patients: Vec<i64> = ["a", "b", "c"].iter().map(|value| folder.patient(value)).collect();
-    let (mut model, mut heads, mut key, mut now) = (Model::default(), [None; 3], 0_u64, 10_000_i64);
-    for act in acts {
-        now += 10;
+/// The store and the model, told the same.
+struct Pair {
+    folder: Folder,
+    patients: Vec<i64>,
+    model: Model,
+    heads: [Option<i64>; 3],
+    key: u64,
+    now: i64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let patients = ["a", "b", "c"].iter().map(|value| folder.patient(value)).collect();
+        Self { folder, patients, model: Model::default(), heads: [None; 3], key: 0, now: 10_000 }
+    }
+
+    fn tell(&mut self, act: Act) {
+        self.now += 10;
         match act {
-            Act::Publish { patient, window, rows, deferred } => {
-                let new: Vec<NewRow> = (0..rows)
-                    .map(|place| {
-                        key += 1;
-                        let deferred = deferred.then(|| "held".to_owned());
-                        NewRow { deferred, depends_on: place.checked_sub(1), ..row(key) }
-                    })
-                    .collect();
-                let version = model.versions.entry((patient, window)).or_insert(0);
-                *version += 1;
-                let version = *version;
-                for row in &mut model.rows {
-                    if (row.patient, row.window) == (patient, window)
-                        && matches!(row.state, State::Pending | State::Deferred)
-                    {
-                        row.state = State::Superseded;
-                    }
-                }
-                model.first(&mut heads);
-                let ids = folder.publish(patients[patient], window, new, now);
-                for (place, id) in ids.iter().enumerate() {
-                    model.rows.push(Row {
-                        id: *id,
-                        patient,
-                        window,
-                        version,
-                        depends_on: place.checked_sub(1).map(|above| ids[above]),
-                        state: if deferred { State::Deferred } else { State::Pending },
-                        held: deferred,
-                        with_its_dependency: false,
-                        next_at: now,
-                    });
-                }
-            }
-            Act::Lease { limit, later } => {
-                let due = now + later * 20;
-                let mut expected: Vec<&mut Row> = model
-                    .rows
-                    .iter_mut()
-                    .filter(|row| heads[row.patient] == Some(row.id) && row.next_at <= due)
-                    .filter(|row| matches!(row.state, State::Pending | State::Ambiguous))
-                    .collect();
-                expected.sort_by_key(|row| (row.state != State::Ambiguous, row.next_at, row.id));
-                expected.truncate(limit);
-                let lease = Lease { destination: "ehr".into(), limit, now: due, probe: false };
-                let leased = folder.writer().lease(lease).wait().unwrap();
-                let leased: Vec<_> = leased.iter().map(|row| (row.id, row.ambiguous)).collect();
-                let wanted: Vec<_> =
-                    expected.iter().map(|row| (row.id, row.state == State::Ambiguous)).collect();
-                assert_eq!(leased, wanted);
-                for row in expected {
-                    row.state = State::Leased;
-                }
-            }
-            Act::Probe => {
-                let mut deferred: Vec<&mut Row> = model
-                    .rows
-                    .iter_mut()
-                    .filter(|row| heads[row.patient] == Some(row.id) && row.state == State::Deferred)
-                    .collect();
-                deferred.sort_by_key(|row| (model.probed[row.patient], row.id));
-                let probed = folder.probe(now);
-                assert_eq!(
-                    probed.iter().map(|row| row.id).collect::<Vec<_>>(),
-                    deferred.iter().take(1).map(|row| row.id).collect::<Vec<_>>()
-                );
-                if let Some(row) = deferred.first_mut() {
-                    row.state = State::Leased;
-                    model.probed[row.patient] = now;
-                }
-            }
-            Act::Settle { which, verdict } => {
-                let leased: Vec<i64> =
-                    model.rows.iter().filter(|row| row.state == State::Leased).map(|row| row.id).collect();
-                let Some(id) = leased.get(which % leased.len().max(1)).copied() else { continue };
-                let at = now + 30;
-                let verdict = match verdict {
-                    0 => Verdict::Delivered { written: Vec::new() },
-                    1 => Verdict::Retry { at, cause: "503".into() },
-                    2 => Verdict::Defer { reason: "held".into() },
-                    3 => Verdict::Quarantine { reason: "422".into() },
-                    _ => Verdict::Ambiguous { at, cause: "time-out".into() },
-                };
-                let place = model.rows.iter().position(|row| row.id == id).unwrap();
-                let late = model.has_successor(&model.rows[place]);
-                let row = &mut model.rows[place];
-                match &verdict {
-                    Verdict::Delivered { .. } => row.state = State::Delivered,
-                    Verdict::Retry { .. } | Verdict::Defer { .. } if late => row.state = State::Superseded,
-                    Verdict::Retry { .. } => (row.state, row.next_at) = (State::Pending, at),
-                    Verdict::Defer { .. } => (row.state, row.held) = (State::Deferred, true),
-                    Verdict::Quarantine { .. } => model.set_aside(id, false),
-                    Verdict::Ambiguous { .. } => (row.state, row.next_at) = (State::Ambiguous, at),
-                }
-                let settle = Settle { row_id: id, verdict, modes: Vec::new(), audit: Vec::new(), at: now };
-                let state = folder.writer().settle(settle).wait().unwrap();
-                assert_eq!(state, model.rows[place].state);
-            }
-            Act::Release { which } => {
-                let aside: Vec<i64> = model
-                    .rows
-                    .iter()
-                    .filter(|row| row.state == State::Quarantined)
-                    .map(|row| row.id)
-                    .collect();
-                let Some(id) = aside.get(which % aside.len().max(1)).copied() else { continue };
-                let place = model.rows.iter().position(|row| row.id == id).unwrap();
-                let to =
-                    if model.has_successor(&model.rows[place]) { State::Superseded } else { State::Pending };
-                let mut released = vec![id];
-                for row in &mut model.rows[place..] {
-                    let with_it =
-                        row.with_its_dependency && row.depends_on.is_some_and(|d| released.contains(&d));
-                    if row.id == id || (with_it && row.state == State::Quarantined) {
-                        (row.state, row.next_at, row.with_its_dependency) = (to, now, false);
-                        released.push(row.id);
-                    }
-                }
-                let release = Release { row_id: id, at: now, audit: Vec::new() };
-                assert_eq!(folder.writer().release(release).wait(), Ok(to));
-            }
-            Act::Hold | Act::Free => {
-                let hold = matches!(act, Act::Hold);
-                for row in &mut model.rows {
-                    match row.state {
-                        State::Pending if hold => (row.state, row.held) = (State::Deferred, true),
-                        State::Deferred if !hold && row.held => row.state = State::Pending,
-                        _ => {}
-                    }
-                    if !hold && row.state == State::Pending && row.held {
-                        (row.held, row.next_at) = (false, row.next_at.min(0));
-                    }
-                }
-                folder.writer().set_mode(mode_change(hold), Vec::new()).wait().unwrap();
-            }
-            Act::Reopen => {
-                folder.reopen();
-                for row in &mut model.rows {
-                    if row.state == State::Leased {
-                        (row.state, row.next_at) = (State::Ambiguous, 1_000);
-                    }
-                }
-            }
+            Act::Publish { patient, window, rows, deferred } => self.publish(patient, window, rows, deferred),
+            Act::Lease { limit, later } => self.lease(limit, self.now + later * 20),
+            Act::Probe => self.probe(),
+            Act::Settle { which, verdict } => self.settle(which, verdict),
+            Act::Release { which } => self.release(which),
+            Act::Hold => self.hold(true),
+            Act::Free => self.hold(false),
+            Act::Reopen => self.reopen(),
         }
-        model.first(&mut heads);
-        let mut found = folder.read(|r| r.rows(None, 10_000));
+        self.model.first(&mut self.heads);
+    }
+
+    fn check(&self) {
+        let mut found = self.folder.read(|r| r.rows(None, 10_000));
         found.reverse();
         let found: Vec<_> = found.iter().map(|row| (row.id, row.state)).collect();
-        let wanted: Vec<_> = model.rows.iter().map(|row| (row.id, row.state)).collect();
+        let wanted: Vec<_> = self.model.rows.iter().map(|row| (row.id, row.state)).collect();
         assert_eq!(found, wanted);
+    }
+
+    fn publish(&mut self, patient: usize, window: i32, rows: usize, deferred: bool) {
+        let new: Vec<NewRow> = (0..rows)
+            .map(|place| {
+                self.key += 1;
+                let deferred = deferred.then(|| "held".to_owned());
+                NewRow { deferred, depends_on: place.checked_sub(1), ..row(self.key) }
+            })
+            .collect();
+        let version = self.model.versions.entry((patient, window)).or_insert(0);
+        *version += 1;
+        let version = *version;
+        for row in &mut self.model.rows {
+            let same = (row.patient, row.window) == (patient, window);
+            if same && matches!(row.state, State::Pending | State::Deferred) {
+                row.state = State::Superseded;
+            }
+        }
+        self.model.first(&mut self.heads);
+        let ids = self.folder.publish(self.patients[patient], window, new, self.now);
+        for (place, id) in ids.iter().enumerate() {
+            self.model.rows.push(Row {
+                id: *id,
+                patient,
+                window,
+                version,
+                depends_on: place.checked_sub(1).map(|above| ids[above]),
+                state: if deferred { State::Deferred } else { State::Pending },
+                held: deferred,
+                with_its_dependency: false,
+                next_at: self.now,
+            });
+        }
+    }
+
+    fn lease(&mut self, limit: usize, due: i64) {
+        let heads = self.heads;
+        let mut expected: Vec<&mut Row> = self
+            .model
+            .rows
+            .iter_mut()
+            .filter(|row| heads[row.patient] == Some(row.id) && row.next_at <= due)
+            .filter(|row| matches!(row.state, State::Pending | State::Ambiguous))
+            .collect();
+        expected.sort_by_key(|row| (row.state != State::Ambiguous, row.next_at, row.id));
+        expected.truncate(limit);
+        let lease = Lease { destination: "ehr".into(), limit, now: due, probe: false };
+        let leased = self.folder.writer().lease(lease).wait().unwrap();
+        let leased: Vec<_> = leased.iter().map(|row| (row.id, row.ambiguous)).collect();
+        let wanted: Vec<_> = expected.iter().map(|row| (row.id, row.state == State::Ambiguous)).collect();
+        assert_eq!(leased, wanted);
+        for row in expected {
+            row.state = State::Leased;
+        }
+    }
+
+    fn probe(&mut self) {
+        let heads = self.heads;
+        let mut deferred: Vec<&mut Row> = self
+            .model
+            .rows
+            .iter_mut()
+            .filter(|row| heads[row.patient] == Some(row.id) && row.state == State::Deferred)
+            .collect();
+        deferred.sort_by_key(|row| (self.model.probed[row.patient], row.id));
+        let probed: Vec<i64> = self.folder.probe(self.now).iter().map(|row| row.id).collect();
+        assert_eq!(probed, deferred.iter().take(1).map(|row| row.id).collect::<Vec<_>>());
+        if let Some(row) = deferred.first_mut() {
+            row.state = State::Leased;
+            self.model.probed[row.patient] = self.now;
+        }
+    }
+
+    /// Place of one of the rows in a state, if there is any.
+    fn pick(&self, state: State, which: usize) -> Option<usize> {
+        let rows = self.model.rows.iter().enumerate().filter(|(_, row)| row.state == state);
+        let places: Vec<usize> = rows.map(|(place, _)| place).collect();
+        places.get(which % places.len().max(1)).copied()
+    }
+
+    fn settle(&mut self, which: usize, verdict: u8) {
+        let Some(place) = self.pick(State::Leased, which) else { return };
+        let at = self.now + 30;
+        let verdict = match verdict {
+            0 => Verdict::Delivered { written: Vec::new() },
+            1 => Verdict::Retry { at, cause: "503".into() },
+            2 => Verdict::Defer { reason: "held".into() },
+            3 => Verdict::Quarantine { reason: "422".into() },
+            _ => Verdict::Ambiguous { at, cause: "time-out".into() },
+        };
+        let late = self.model.has_successor(&self.model.rows[place]);
+        let row = &mut self.model.rows[place];
+        let row_id = row.id;
+        match &verdict {
+            Verdict::Delivered { .. } => row.state = State::Delivered,
+            Verdict::Retry { .. } | Verdict::Defer { .. } if late => row.state = State::Superseded,
+            Verdict::Retry { .. } => (row.state, row.next_at) = (State::Pending, at),
+            Verdict::Defer { .. } => (row.state, row.held) = (State::Deferred, true),
+            Verdict::Quarantine { .. } => self.model.set_aside(row_id, false),
+            Verdict::Ambiguous { .. } => (row.state, row.next_at) = (State::Ambiguous, at),
+        }
+        assert_eq!(self.folder.settle(row_id, verdict, self.now), self.model.rows[place].state);
+    }
+
+    fn release(&mut self, which: usize) {
+        let Some(place) = self.pick(State::Quarantined, which) else { return };
+        let row_id = self.model.rows[place].id;
+        let late = self.model.has_successor(&self.model.rows[place]);
+        let to = if late { State::Superseded } else { State::Pending };
+        let mut released = vec![row_id];
+        for row in &mut self.model.rows[place..] {
+            let with_it = row.with_its_dependency
+                && row.state == State::Quarantined
+                && row.depends_on.is_some_and(|above| released.contains(&above));
+            if row.id == row_id || with_it {
+                (row.state, row.next_at, row.with_its_dependency) = (to, self.now, false);
+                released.push(row.id);
+            }
+        }
+        let release = Release { row_id, at: self.now, audit: Vec::new() };
+        assert_eq!(self.folder.writer().release(release).wait(), Ok(to));
+    }
+
+    fn hold(&mut self, hold: bool) {
+        for row in &mut self.model.rows {
+            match row.state {
+                State::Pending if hold => (row.state, row.held) = (State::Deferred, true),
+                State::Deferred if !hold && row.held => {
+                    (row.state, row.held, row.next_at) = (State::Pending, false, row.next_at.min(0));
+                }
+                _ => {}
+            }
+        }
+        self.folder.writer().set_mode(mode_change(hold), Vec::new()).wait().unwrap();
+    }
+
+    fn reopen(&mut self) {
+        self.folder.reopen();
+        for row in self.model.rows.iter_mut().filter(|row| row.state == State::Leased) {
+            (row.state, row.next_at) = (State::Ambiguous, 1_000);
+        }
     }
 }
 
@@ -265,6 +288,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 64, ..ProptestConfig::default() })]
     #[test]
     fn the_queue_does_what_the_model_does(acts in proptest::collection::vec(act(), 1..24)) {
-        run(acts);
+        let mut pair = Pair::new();
+        for act in acts {
+            pair.tell(act);
+            pair.check();
+        }
     }
 }

@@ -89,6 +89,7 @@ fn a_closed_store_refuses_and_leaves_an_empty_log() {
     readers.with(|r| r.watermark()).unwrap();
     folder.close();
     assert_eq!(writer.audit(Vec::new()).wait(), Err(outbox::WriteError::Closed));
+    assert_eq!(readers.with(|r| r.watermark()), Err(outbox::ReadError::Closed));
     let log = std::fs::metadata(folder.dir.path().join("isthmus.db-wal")).map_or(0, |meta| meta.len());
     assert_eq!(log, 0);
 }
