@@ -75,6 +75,9 @@ fn a_dependent_row_leaves_after_its_row_or_is_set_aside_with_it() {
     assert_eq!(next[0].depends_on, Some(good[0]));
     // Released, both go again, after what is under way.
     let release = |row_id| Release { row_id, at: 3_000, audit: Vec::new() };
+    // Alone, the dependent row would wait for ever.
+    let alone = folder.writer().release(release(bad[1])).wait();
+    assert_eq!(alone, Err(WriteError::Conflict(Conflict::Dependency)));
     assert_eq!(folder.writer().release(release(bad[0])).wait(), Ok(State::Pending));
     assert_eq!(folder.state(bad[1]), State::Pending);
     assert!(folder.lease(3_000).is_empty());

@@ -2,7 +2,7 @@
 //!
 //! The model knows nothing of heads or indexes: it looks for the first unsettled row of each line every time.
 
-use outbox::{Lease, Mode, ModeChange, NewRow, Release, State, Verdict};
+use outbox::{Conflict, Lease, Mode, ModeChange, NewRow, Release, State, Verdict};
 use proptest::prelude::*;
 
 use crate::folder::{Folder, row};
@@ -247,7 +247,15 @@ impl Pair {
     fn release(&mut self, which: usize) {
         let Some(place) = self.pick(State::Quarantined, which) else { return };
         let row_id = self.model.rows[place].id;
-        let late = self.model.has_successor(&self.model.rows[place]);
+        let release = Release { row_id, at: self.now, audit: Vec::new() };
+        let above = self.model.rows[place].depends_on;
+        let above = self.model.rows.iter().find(|row| Some(row.id) == above).map(|row| row.state);
+        if above == Some(State::Quarantined) {
+            let refused = self.folder.writer().release(release).wait();
+            assert_eq!(refused, Err(Conflict::Dependency.into()));
+            return;
+        }
+        let late = above == Some(State::Superseded) || self.model.has_successor(&self.model.rows[place]);
         let to = if late { State::Superseded } else { State::Pending };
         let mut released = vec![row_id];
         for row in &mut self.model.rows[place..] {
@@ -259,7 +267,6 @@ impl Pair {
                 released.push(row.id);
             }
         }
-        let release = Release { row_id, at: self.now, audit: Vec::new() };
         assert_eq!(self.folder.writer().release(release).wait(), Ok(to));
     }
 
