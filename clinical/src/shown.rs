@@ -3,8 +3,8 @@
 //! Invariant: two outcomes that look the same have the same hash, and an outcome that looks different
 //! has another. An amendment is written only where this hash changes.
 //!
-//! What is shown: the five shares at two decimals (summing to 100.00), mean in mg/dL, CV, GMI and the
-//! active share of the window at one decimal, days of wear. SD is not: CV and mean say it. Counts
+//! What is shown: the five shares (summing to 100.00), mean in mg/dL, CV, GMI and the active share of the
+//! window, all at two decimals, which is how they are written as FHIR; days of wear. SD is not: CV and mean say it. Counts
 //! of readings, exclusions and gaps are provenance: they may change without a new number in a chart.
 
 use std::fmt::Write as _;
@@ -13,20 +13,24 @@ use sha2::{Digest, Sha256};
 
 use crate::outcome::Outcome;
 
+/// Decimal places of every displayed number: the CGM guide asks for at least two for shares, and one rule
+/// for all is one rule to know when asking whether a displayed number changed.
+pub const SHOWN_PLACES: usize = 2;
+
 /// The displayed numbers, rounded once, as text: whoever shows an outcome shows these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shown {
     /// Very low, low, target, high, very high in per cent, two decimals; they sum to 100.00.
     pub shares_pct: [String; 5],
-    /// Mean glucose in mg/dL, one decimal.
+    /// Mean glucose in mg/dL.
     pub mean_mg_dl: String,
-    /// Coefficient of variation in per cent, one decimal; `None` for a single reading.
+    /// Coefficient of variation in per cent; `None` for a single reading.
     pub cv_pct: Option<String>,
-    /// Glucose management indicator in per cent, one decimal; `None` where withheld.
+    /// Glucose management indicator in per cent; `None` where withheld.
     pub gmi_pct: Option<String>,
     /// Local days with a reading.
     pub days_of_wear: u32,
-    /// Minutes with a reading as a share of the window, in per cent, one decimal.
+    /// Minutes with a reading as a share of the window, in per cent.
     pub active_window_pct: String,
 }
 
@@ -34,14 +38,14 @@ impl Outcome {
     /// The numbers as a person sees them.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        let tenths = |value: f64| format!("{value:.1}");
+        let rounded = |value: f64| format!("{value:.SHOWN_PLACES$}");
         Shown {
             shares_pct: self.shown_shares().map(|share| format!("{}.{:02}", share / 100, share % 100)),
-            mean_mg_dl: tenths(self.mean_mg_dl),
-            cv_pct: self.cv_pct.map(tenths),
-            gmi_pct: self.gmi_pct.map(tenths),
+            mean_mg_dl: rounded(self.mean_mg_dl),
+            cv_pct: self.cv_pct.map(rounded),
+            gmi_pct: self.gmi_pct.map(rounded),
             days_of_wear: self.days_of_wear,
-            active_window_pct: tenths(self.active_window_pct),
+            active_window_pct: rounded(self.active_window_pct),
         }
     }
 
@@ -107,7 +111,7 @@ mod tests {
         let shown = outcome(&[80, 110, 140]).shown();
         assert_eq!(
             shown.canonical_text(),
-            "shown/1\nshares=0.00 0.00 100.00 0.00 0.00\nmean=110.0\ncv=27.3\ngmi=-\ndays=1\nactive=1.0\n"
+            "shown/1\nshares=0.00 0.00 100.00 0.00 0.00\nmean=110.00\ncv=27.27\ngmi=-\ndays=1\nactive=1.04\n"
         );
         // A third each: 33.33 + 33.33 + 33.34, the missing hundredth to the lowest.
         assert_eq!(outcome(&[60, 110, 200]).shown().shares_pct, ["0.00", "33.34", "33.33", "33.33", "0.00"]);
@@ -117,7 +121,7 @@ mod tests {
     fn outcomes_that_look_the_same_have_the_same_hash_and_others_do_not() {
         let base = outcome(&[100, 120, 140]);
         let mut unseen = base.clone();
-        unseen.mean_mg_dl += 0.01;
+        unseen.mean_mg_dl += 0.001;
         unseen.n += 1;
         unseen.gaps.long += 1;
         unseen.active_span_pct -= 5.0;

@@ -179,6 +179,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         .name("pipeline".to_owned())
         .spawn(move || pipeline.run(&woken, &stop, mark))
         .map_err(|source| AppError::Io { what: "pipeline thread".to_owned(), source })?;
+    show_generation(1);
     ready.set(true);
     wake.wake();
 
@@ -353,6 +354,6 @@ pub fn audited(action: &str, object: &str, detail: String) -> AuditEntry {
 }
 
 /// Shows the generation in force.
-pub fn show_generation(number: u64) {
+fn show_generation(number: u64) {
     Metric::ConfigGeneration.set(number as f64, &[]);
 }

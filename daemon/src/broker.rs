@@ -30,11 +30,11 @@ pub enum Timeliness {
 /// The question put to the broker.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// The resource kind that the write consists of at its core.
-    pub primary: &'a str,
+    /// The resource kind to be written.
+    pub kind: &'a str,
     /// What the site's file permits.
     pub ceiling: &'a Ceiling,
-    /// What was observed of `primary`.
+    /// What was observed of that kind.
     pub observed: Observed,
     /// Consent for the purpose.
     pub consent: Consent,
@@ -111,7 +111,7 @@ pub fn decide(question: &Question<'_>) -> Decision {
     }
     match question.ceiling {
         Ceiling::ReadOnly => return Decision::Defer(Reason::ConfiguredReadOnly),
-        Ceiling::Partial(kinds) if !kinds.contains(question.primary) => {
+        Ceiling::Partial(_) if !question.ceiling.permits(question.kind) => {
             return Decision::Defer(Reason::KindNotPermitted);
         }
         Ceiling::Partial(_) | Ceiling::Full => {}
@@ -151,7 +151,7 @@ mod tests {
                 for (timeliness, untimely) in times {
                     for (consent, denied) in consents {
                         let decision = decide(&Question {
-                            primary: "Observation",
+                            kind: "Observation",
                             ceiling,
                             observed,
                             consent,

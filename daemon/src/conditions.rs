@@ -34,6 +34,10 @@ pub enum Kind {
     ListenerDown,
     /// The pipeline met a fault that it retries.
     PipelineStalled,
+    /// A window could not be computed or made into resources.
+    WindowFailed,
+    /// A published window has no readings left; people have to withdraw what was written.
+    WithdrawalNeeded,
 }
 
 impl Kind {
@@ -48,6 +52,8 @@ impl Kind {
             Self::ReadOnly => "read-only",
             Self::ListenerDown => "listener-down",
             Self::PipelineStalled => "pipeline-stalled",
+            Self::WindowFailed => "window-failed",
+            Self::WithdrawalNeeded => "withdrawal-needed",
         }
     }
 }

@@ -84,17 +84,18 @@ impl Destination {
 
     /// The kinds of row it takes.
     pub fn kinds(&self) -> &'static [&'static str] {
-        if self.projection.provenance_in_bundle() { &[SUMMARY] } else { &[SUMMARY, PROVENANCE] }
+        if self.provenance_in_bundle() { &[SUMMARY] } else { &[SUMMARY, PROVENANCE] }
+    }
+
+    /// Whether the Provenance goes in the Bundle of its Observations: where the projection has it so, and
+    /// the site permits it; otherwise it is a write of its own, which can be deferred alone.
+    pub fn provenance_in_bundle(&self) -> bool {
+        self.projection.provenance_in_bundle() && self.ceiling.permits(PROVENANCE)
     }
 
     /// Whether configuration and consent permit writes of a kind.
     pub fn permits(&self, kind: &str) -> bool {
-        self.consented
-            && match &self.ceiling {
-                Ceiling::ReadOnly => false,
-                Ceiling::Partial(kinds) => kinds.contains(kind),
-                Ceiling::Full => true,
-            }
+        self.consented && self.ceiling.permits(kind)
     }
 }
 

@@ -220,6 +220,17 @@ pub enum Ceiling {
     Full,
 }
 
+impl Ceiling {
+    /// Whether a kind may be written at all.
+    pub fn permits(&self, kind: &str) -> bool {
+        match self {
+            Self::ReadOnly => false,
+            Self::Partial(kinds) => kinds.contains(kind),
+            Self::Full => true,
+        }
+    }
+}
+
 /// The mode in force at a site, for people: the lesser of what is configured and what was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -247,12 +258,7 @@ impl Mode {
 /// projection writes, with what was observed of each.
 pub fn in_force(ceiling: &Ceiling, primary: &str, kinds: &[(&str, Observed)]) -> Mode {
     let writable = |kind: &str, observed: Observed| {
-        let permitted = match ceiling {
-            Ceiling::ReadOnly => false,
-            Ceiling::Partial(allowed) => allowed.contains(kind),
-            Ceiling::Full => true,
-        };
-        permitted && observed == Observed::Open
+        ceiling.permits(kind) && observed == Observed::Open
     };
     if !kinds.iter().any(|(kind, observed)| *kind == primary && writable(kind, *observed)) {
         return Mode::ReadOnly;

@@ -1,5 +1,11 @@
 //! Readings, as one opaque chunk per patient, UTC day and device.
 //!
+//! Layout: rows in order of arrival with an index on (patient, day, device), not clustered by that key. Measured
+//! over 200 patients, 365 days and 3.5 KB a chunk (`examples/measure.rs`, 4 MiB of cache, a busy machine), the
+//! order of arrival won on every count: written in 5.3 s against 22.8 s, because a day's chunks share pages
+//! instead of touching every patient's; 287 against 325 MiB; one patient's 14 days read in 0.12 against 0.23 ms
+//! and 265 days in 2.4 against 2.8 ms.
+//!
 //! Invariant: a chunk is replaced only by a command that names the version it was computed from.
 
 use rusqlite::{Connection, OptionalExtension, params};

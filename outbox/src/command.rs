@@ -20,16 +20,34 @@ pub(crate) struct Hot {
     pub dedupe: Dedupe,
     /// The id the next message gets. Counted here, so that it never falls back even if old rows are pruned.
     pub next_inbox_id: i64,
+    /// Rows leased by the group in hand. If its fate stays unknown, nobody was told of them.
+    pub leased: Vec<i64>,
+}
+
+/// A place to go back to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HotMark {
+    dedupe: Mark,
+    next_inbox_id: i64,
+    leased: usize,
 }
 
 impl Hot {
-    pub(crate) fn mark(&self) -> (Mark, i64) {
-        (self.dedupe.mark(), self.next_inbox_id)
+    pub(crate) fn mark(&self) -> HotMark {
+        HotMark { dedupe: self.dedupe.mark(), next_inbox_id: self.next_inbox_id, leased: self.leased.len() }
     }
 
-    pub(crate) fn undo_to(&mut self, (mark, next): (Mark, i64)) {
-        self.dedupe.undo_to(mark);
-        self.next_inbox_id = next;
+    /// Undoes everything since the mark.
+    pub(crate) fn undo_to(&mut self, mark: HotMark) {
+        self.dedupe.undo_to(mark.dedupe);
+        self.next_inbox_id = mark.next_inbox_id;
+        self.leased.truncate(mark.leased);
+    }
+
+    /// Makes everything final.
+    pub(crate) fn commit(&mut self) {
+        self.dedupe.commit();
+        self.leased.clear();
     }
 }
 

@@ -82,8 +82,9 @@ pub enum Conflict {
     /// A row of the outbox with that effect key exists: the effect has been enqueued before.
     #[error("the effect has been enqueued before")]
     EffectKey,
-    /// A new row depends on a row at or after its own place, or on one of another destination.
-    #[error("a new row depends on a row that cannot precede it")]
+    /// A new row depends on a row at or after its own place, or on one of another destination; or the row to
+    /// release depends on one that is quarantined.
+    #[error("the row depends on a row that cannot precede it")]
     Dependency,
     /// The row's state has no such edge (see [`crate::State::after`]).
     #[error("the row is not in a state that allows this")]
@@ -132,6 +133,9 @@ pub enum ReadError {
     /// Every connection of the pool stayed in use for the whole time a reader may wait.
     #[error("no reading connection became free in time")]
     Busy,
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
     /// SQLite refused.
     #[error("SQLite: {0}")]
     Sqlite(SqliteFault),

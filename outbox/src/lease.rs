@@ -29,8 +29,9 @@ pub struct Lease {
     pub limit: usize,
     /// Now, in milliseconds: rows whose time has come.
     pub now: i64,
-    /// Take exactly one deferred row instead, of the patient least recently probed.
-    pub probe: bool,
+    /// Take exactly one deferred (or doubtful) row of this kind instead, of the patient least recently
+    /// probed.
+    pub probe: Option<String>,
 }
 
 /// A row to deliver.
@@ -63,16 +64,16 @@ pub struct LeasedRow {
 }
 
 /// Rows of one state that may be leased now. The index `outbox_due` gives them in order.
-pub(crate) const DUE: &str = "SELECT id FROM outbox o
+pub(crate) const DUE: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
     WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3
       AND (depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
 
 /// The deferred (or doubtful) head of the patient least recently probed.
-pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o
+pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o INDEXED BY outbox_due
     LEFT JOIN probe p ON p.destination = o.destination AND p.patient = o.patient
-    WHERE o.head = 1 AND o.destination = ?1 AND o.state IN ('deferred', 'ambiguous')
+    WHERE o.head = 1 AND o.destination = ?1 AND o.kind = ?2 AND o.state IN ('deferred', 'ambiguous')
       AND (o.depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY p.at NULLS FIRST, o.id LIMIT 1";
@@ -84,8 +85,11 @@ impl Command for Lease {
         0
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
-        let candidates = if self.probe { self.to_probe(conn)? } else { self.due(conn)? };
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
+        let candidates = match &self.probe {
+            Some(kind) => self.to_probe(conn, kind)?,
+            None => self.due(conn)?,
+        };
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         for id in candidates {
             if bytes >= LEASE_MAX_BYTES {
@@ -96,6 +100,7 @@ impl Command for Lease {
                 taken.push(row);
             }
         }
+        hot.leased.extend(taken.iter().map(|row| row.id));
         Ok(taken)
     }
 }
@@ -116,9 +121,9 @@ impl Lease {
         Ok(ids)
     }
 
-    fn to_probe(&self, conn: &Connection) -> rusqlite::Result<Vec<i64>> {
+    fn to_probe(&self, conn: &Connection, kind: &str) -> rusqlite::Result<Vec<i64>> {
         let id: Option<i64> =
-            conn.prepare_cached(TO_PROBE)?.query_row([&self.destination], |row| row.get(0)).optional()?;
+            conn.prepare_cached(TO_PROBE)?.query_row([&self.destination, kind], |row| row.get(0)).optional()?;
         if let Some(id) = id {
             conn.prepare_cached(
                 "INSERT INTO probe (destination, patient, at)
@@ -162,5 +167,43 @@ impl Lease {
                 })
             })?;
         Ok(Some(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn leasing_walks_the_due_heads_in_order_and_nothing_else() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, DUE);
+        assert!(steps[0].contains("SEARCH o USING"), "{steps:?}");
+        assert!(steps[0].contains("INDEX outbox_due (destination=? AND state=? AND next_at<?)"), "{steps:?}");
+        // The only other step looks the dependency up by its number; nothing is sorted.
+        assert!(
+            steps.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")),
+            "{steps:?}"
+        );
+        assert!(steps.iter().any(|step| step.contains("SEARCH d USING INTEGER PRIMARY KEY")), "{steps:?}");
+    }
+
+    #[test]
+    fn probing_walks_the_deferred_heads_only() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, TO_PROBE);
+        assert!(steps[0].contains("INDEX outbox_due (destination=? AND state=?)"), "{steps:?}");
+    }
+
+    #[test]
+    fn a_line_moves_up_without_walking_what_is_settled() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, &queue::move_up_sql());
+        let inner = steps.iter().any(|step| step.contains("INDEX outbox_line (destination=? AND patient=?)"));
+        assert!(inner && steps.iter().all(|step| !step.contains("SCAN outbox")), "{steps:?}");
     }
 }

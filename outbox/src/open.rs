@@ -33,7 +33,7 @@ const PLAIN_HEADER: &[u8; 16] = b"SQLite format 3\0";
 /// makes a busy intake checkpoint many times a second.
 const WAL_AUTOCHECKPOINT_PAGES: i64 = 4_000;
 /// How long a connection waits for another one's lock. Only a checkpoint or an outside backup holds any.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(2_000);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Page caches, in KiB: the writer's holds the upper pages of every index; a reader's, one patient's window.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;

@@ -116,7 +116,7 @@ impl State {
 }
 
 /// The condition of the partial index of unsettled rows; queries repeat it word for word.
-pub(crate) const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
+const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
 
 /// The part of a row that moving it needs.
 #[derive(Debug, Clone)]
@@ -192,13 +192,16 @@ pub(crate) fn move_up(
         )?
         .exists(params![destination, patient, kind])?;
     if !has_head {
-        let sql = format!(
-            "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
-             WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND {UNSETTLED} ORDER BY id LIMIT 1)"
-        );
-        conn.prepare_cached(&sql)?.execute(params![destination, patient, kind])?;
+        conn.prepare_cached(&move_up_sql())?.execute(params![destination, patient, kind])?;
     }
     Ok(())
+}
+
+pub(crate) fn move_up_sql() -> String {
+    format!(
+        "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
+         WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND {UNSETTLED} ORDER BY id LIMIT 1)"
+    )
 }
 
 /// Whether a later version of the same window has a row for this destination that counts.
@@ -240,9 +243,21 @@ pub(crate) fn dependents(conn: &Connection, id: i64) -> rusqlite::Result<Vec<i64
 pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
     conn.execute(
         "UPDATE outbox SET state = 'ambiguous', next_at = ?1, cause = 'the store was closed while it was sent'
-         WHERE state = 'leased'",
+         WHERE head = 1 AND state = 'leased'",
         [now_ms],
     )
+}
+
+/// Rows leased by a command whose fate was not known: its caller never heard of them.
+pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE outbox SET state = 'ambiguous', next_at = ?2, cause = 'the lease was not known to be kept'
+         WHERE id = ?1 AND state = 'leased'",
+    )?;
+    for id in ids {
+        statement.execute([*id, now_ms])?;
+    }
+    Ok(())
 }
 
 /// When the next row of a destination may be leased, not counting deferred ones.

@@ -66,6 +66,8 @@ impl Readers {
         state.closed = true;
         state.open -= state.idle.len();
         state.idle.clear();
+        drop(state);
+        self.0.freed.notify_all();
     }
 
     /// A reader at the present moment. Blocks while all are in use, 10 s at most; for blocking threads.
@@ -84,6 +86,9 @@ impl Readers {
     fn connection(&self) -> Result<Connection, ReadError> {
         let mut state = self.state();
         loop {
+            if state.closed {
+                return Err(ReadError::Closed);
+            }
             if let Some(conn) = state.idle.pop() {
                 return Ok(conn);
             }
@@ -138,7 +143,7 @@ impl Drop for Reader {
 
 impl Reader {
     fn conn(&self) -> Result<&Connection, ReadError> {
-        self.conn.as_ref().ok_or(ReadError::Busy)
+        self.conn.as_ref().ok_or(ReadError::Closed)
     }
 
     /// Id of the last message absorbed, 0 before the first.

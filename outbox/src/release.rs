@@ -1,6 +1,6 @@
 //! Letting a quarantined row go again, after somebody looked at it.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::{
     audit::{self, AuditEntry},
@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// The command that releases a quarantined row, with the rows that were quarantined because of it. Where a later
-/// version of its window has a row at that destination, it is superseded instead.
+/// version of its window has a row at that destination, it is superseded instead. A row whose dependency is
+/// quarantined is refused with [`Conflict::Dependency`]: release that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// The row.
@@ -33,11 +34,24 @@ impl Command for Release {
         if row.state != State::Quarantined {
             return Err(Conflict::Edge.into());
         }
-        let step = if queue::has_successor(conn, &row)? { Step::Supersede } else { Step::Release };
+        let step = match dependency(conn, row.id)? {
+            // It would stand at the front of its line and wait for what does not come.
+            Some(State::Quarantined) => return Err(Conflict::Dependency.into()),
+            Some(State::Superseded) => Step::Supersede,
+            _ if queue::has_successor(conn, &row)? => Step::Supersede,
+            _ => Step::Release,
+        };
         let state = release(conn, &row, step, self.at)?;
         audit::append(conn, &self.audit)?;
         Ok(state)
     }
+}
+
+/// The state of the row this one depends on.
+fn dependency(conn: &Connection, id: i64) -> rusqlite::Result<Option<State>> {
+    conn.prepare_cached("SELECT d.state FROM outbox o JOIN outbox d ON d.id = o.depends_on WHERE o.id = ?1")?
+        .query_row([id], |row| State::of(&row.get::<_, String>(0)?))
+        .optional()
 }
 
 fn release(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State, WriteError> {

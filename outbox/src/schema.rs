@@ -53,6 +53,18 @@ pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<Schema> {
     Ok(Schema::Ready)
 }
 
+/// How SQLite would carry a statement out, a line per step; all parameters unbound.
+#[cfg(test)]
+pub(crate) fn plan(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let mut rows = statement.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        steps.push(row.get(3).unwrap());
+    }
+    steps
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,14 +52,15 @@ CREATE TABLE patient (
 ) STRICT;
 
 CREATE TABLE chunk (
+  id      INTEGER PRIMARY KEY,
   patient INTEGER NOT NULL,
   day     INTEGER NOT NULL,                    -- UTC, days since 1970
   device  TEXT    NOT NULL,
   version INTEGER NOT NULL,
   count   INTEGER NOT NULL,
   body    BLOB    NOT NULL,
-  PRIMARY KEY (patient, day, device)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (patient, day, device)
+) STRICT;
 
 CREATE TABLE outcome_window (
   id                 INTEGER PRIMARY KEY,
@@ -80,6 +81,8 @@ CREATE TABLE outcome_window (
   UNIQUE (patient, days, end_day, zone, policy)
 ) STRICT;
 CREATE INDEX outcome_window_due ON outcome_window (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outcome_window_order ON outcome_window (end_day, id) WHERE due_at IS NOT NULL;
+CREATE INDEX outcome_window_dirty ON outcome_window (patient, days, end_day, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE published_version (
   window_id    INTEGER NOT NULL,
@@ -129,7 +132,8 @@ CREATE TABLE outbox (
   created_at  INTEGER NOT NULL,
   leased_at   INTEGER,
   settled_at  INTEGER,
-  CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous'))
+  CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
+  CHECK (head = 1 OR state <> 'leased')
 ) STRICT;
 -- One head per line: the database itself holds the order of delivery.
 CREATE UNIQUE INDEX outbox_head ON outbox (destination, patient, kind) WHERE head = 1;

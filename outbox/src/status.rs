@@ -2,10 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::{
-    error::ReadError,
-    queue::{State, UNSETTLED},
-};
+use crate::{error::ReadError, queue::State};
 
 /// Counts of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,20 +30,25 @@ impl Counts {
     }
 }
 
+/// Read from the index `outbox_state` alone.
+const BY_STATE: &str = "SELECT destination, state, count(*), min(created_at) FROM outbox
+    GROUP BY destination, state ORDER BY destination, state";
+
 pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
     let count = |sql: &str| -> rusqlite::Result<u64> {
         conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|n| n.max(0) as u64)
     };
-    let mut by_state = conn.prepare_cached(
-        "SELECT destination, state, count(*) FROM outbox GROUP BY destination, state ORDER BY destination, state",
-    )?;
-    let outbox = by_state
-        .query_map([], |row| {
-            let state = State::of(row.get_ref(1)?.as_str()?)?;
-            Ok((row.get(0)?, state, row.get::<_, i64>(2)? as u64))
-        })?
-        .collect::<Result<_, _>>()?;
-    let oldest = format!("SELECT min(created_at) FROM outbox WHERE {UNSETTLED}");
+    let mut by_state = conn.prepare_cached(BY_STATE)?;
+    let mut rows = by_state.query([])?;
+    let (mut outbox, mut oldest_undelivered_at) = (Vec::new(), None::<i64>);
+    while let Some(row) = rows.next()? {
+        let state = State::of(&row.get::<_, String>(1)?)?;
+        outbox.push((row.get(0)?, state, row.get::<_, i64>(2)? as u64));
+        if !state.is_settled() {
+            let oldest: i64 = row.get(3)?;
+            oldest_undelivered_at = oldest_undelivered_at.into_iter().chain([oldest]).min();
+        }
+    }
     Ok(Counts {
         // Ids have no gaps, so the last one is the count.
         inbox_total: count("SELECT coalesce(max(id), 0) FROM inbox")?,
@@ -58,6 +60,19 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
         identity_queue: count("SELECT count(*) FROM identity_queue")?,
         windows_dirty: count("SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL")?,
         outbox,
-        oldest_undelivered_at: conn.prepare_cached(&oldest)?.query_row([], |row| row.get(0))?,
+        oldest_undelivered_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn counting_reads_indexes_only() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        assert_eq!(plan(&conn, BY_STATE), ["SCAN outbox USING COVERING INDEX outbox_state"]);
+    }
 }

@@ -133,3 +133,6 @@ impl Drop for Store {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,8 @@ use crate::{
     dedupe::Dedupe,
     error::WriteError,
     inbox,
-    open::{OpenError, Opener},
+    open::{BUSY_TIMEOUT, OpenError, Opener},
+    queue,
     store::StoreOptions,
     writer::Tally,
 };
@@ -40,6 +41,8 @@ const WORK_BESIDE_INTAKE: usize = 8;
 const WAL_BOUND_BYTES: u64 = 64 * 1024 * 1024;
 /// After an attempt to empty the log that a reader may have kept from it, the next waits this long.
 const WAL_RETRY: Duration = Duration::from_secs(5);
+/// How long emptying the log waits for readers; intake waits meanwhile.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(50);
 /// How long the thread must have had nothing to do before it empties the log.
 const IDLE: Duration = Duration::from_secs(2);
 /// Least time between two attempts to open the database again.
@@ -72,7 +75,8 @@ pub(crate) struct Core {
     hot: Hot,
     queues: Queues,
     tally: Arc<Tally>,
-    /// The newest time that any message has carried: rebuilding needs a clock, and this is the one handed in.
+    /// The time handed in when the store was opened. Identities rebuilt later reach back a horizon from then:
+    /// a little further than they must.
     now_ms: i64,
     reopen_at: Option<Instant>,
     truncate_after: Option<Instant>,
@@ -85,6 +89,7 @@ fn warm(conn: &Connection, options: &StoreOptions, now_ms: i64) -> rusqlite::Res
     Ok(Hot {
         dedupe: Dedupe::rebuild(conn, options.dedupe_horizon_ms, options.dedupe_max_entries, now_ms)?,
         next_inbox_id: inbox::next_id(conn)?,
+        leased: Vec::new(),
     })
 }
 
@@ -181,7 +186,7 @@ impl Core {
         let mark = self.hot.mark();
         match self.attempt(&mut group) {
             Fate::Committed => {
-                self.hot.dedupe.commit();
+                self.hot.commit();
                 self.tally.groups.fetch_add(1, Ordering::Relaxed);
                 self.tally.commands.fetch_add(group.len() as u64, Ordering::Relaxed);
                 answer(group, None);
@@ -224,6 +229,7 @@ impl Core {
             return false;
         }
         let opened = self.opener.read_write().and_then(|conn| {
+            queue::doubt(&conn, &self.hot.leased, self.now_ms)?;
             let hot = warm(&conn, &self.options, self.now_ms)?;
             Ok((conn, hot))
         });
@@ -253,7 +259,10 @@ impl Core {
     /// tried again. An I/O error gives the connection up.
     fn empty_wal(&mut self) {
         let Some(conn) = self.conn.as_ref() else { return };
-        let done = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let done = conn
+            .busy_timeout(CHECKPOINT_WAIT)
+            .and_then(|()| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        let done = conn.busy_timeout(BUSY_TIMEOUT).and(done);
         if let Err(error) = done
             && crate::error::SqliteFault::from(error).is_severe()
         {

@@ -117,9 +117,16 @@ fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
     })
 }
 
-/// Windows due at `now`, the longest due first.
+/// Windows due at `now`, those that end first before the others. A window waits for every earlier one of
+/// its patient and length that is dirty too, so that a patient's windows are published in order.
 pub(crate) fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Window>, ReadError> {
-    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE w.due_at <= ?1 ORDER BY w.due_at, w.id LIMIT ?2");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {TABLES} WHERE w.due_at <= ?1
+           AND NOT EXISTS (SELECT 1 FROM outcome_window e INDEXED BY outcome_window_dirty
+                           WHERE e.patient = w.patient AND e.days = w.days AND e.end_day < w.end_day
+                             AND e.due_at > ?1)
+         ORDER BY w.end_day, w.id LIMIT ?2"
+    );
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map(params![now, limit as i64], window_of)?;
     Ok(rows.collect::<Result<_, _>>()?)

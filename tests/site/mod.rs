@@ -6,5 +6,5 @@ use standin::rig::{Rig, RigSettings};
 
 /// A site in `dir` with the binary that cargo built.
 pub async fn prepare(dir: &Path, settings: RigSettings) -> Rig {
-    Rig::prepare(dir, Path::new(env!("CARGO_BIN_EXE_isthmus")), settings).await.unwrap()
+    Rig::prepare(dir, Path::new(env!("CARGO_BIN_EXE_isthmus")), settings).await.expect("stand-ins and files on loopback")
 }

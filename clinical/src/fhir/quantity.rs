@@ -2,14 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::decimal::Decimal;
+use crate::{decimal::Decimal, shown::SHOWN_PLACES};
 
 /// UCUM's code system.
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
-
-/// Decimal places of every computed value that leaves: the guide asks for at least two for shares, and
-/// one rule for all is one rule to know when asking whether a displayed number changed.
-pub(super) const SHOWN_PLACES: usize = 2;
 
 /// The four units of the guide: UCUM code and the unit text that its patterns fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

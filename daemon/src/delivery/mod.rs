@@ -45,6 +45,8 @@ pub const CONFIGURED: &str = ":configured";
 const PATIENT_HOLD_MS: i64 = 15 * 60_000;
 /// The deliverer looks at its queue at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
+/// And at the least: a row whose time has come may be waiting for the one before it.
+const SHORTEST_SLEEP_MS: i64 = 20;
 /// Pause before a settlement that the store did not take is tried again.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -184,30 +186,22 @@ impl Deliverer {
         if now < pace.not_before {
             return (pace.not_before - now).min(LONGEST_SLEEP);
         }
-        let observed = self.observations.of(&self.id, SUMMARY);
-        let (limit, probe) = match observed {
-            Observed::Open => {
-                (usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight), false)
-            }
-            Observed::Probing => return LONGEST_SLEEP,
-            Observed::ReadOnly if now < pace.probe_at => return (pace.probe_at - now).min(LONGEST_SLEEP),
-            Observed::ReadOnly => (1, true),
-        };
-        if limit == 0 {
-            return LONGEST_SLEEP;
+        let mut rows = Vec::new();
+        if self.observations.of(&self.id, SUMMARY) == Observed::Open {
+            let room = usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight);
+            rows = self.lease(room, None).await;
         }
-        let lease = Lease { destination: self.id.clone(), limit, now: time::now_ms(), probe };
-        let rows = match self.writer.lease(lease).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(destination = %self.id, %error, "no lease");
-                return SETTLE_PAUSE;
+        let closed = destination.kinds().iter().copied().find(|kind| {
+            destination.permits(kind) && self.observations.of(&self.id, kind) == Observed::ReadOnly
+        });
+        if let Some(kind) = closed
+            && now >= pace.probe_at
+        {
+            let probe = self.lease(1, Some(kind)).await;
+            if !probe.is_empty() {
+                self.observations.apply(&self.id, kind, Event::ProbeSent, time::now_ms());
             }
-        };
-        if probe && !rows.is_empty() {
-            self.observations.apply(&self.id, SUMMARY, Event::ProbeSent, time::now_ms());
-        }
-        if probe {
+            rows.extend(probe);
             pace.probe_at = now + backoff::jittered(destination.delivery.probe_interval, chance());
         }
         for row in rows {
@@ -215,13 +209,30 @@ impl Deliverer {
             let (destination, readers) = (Arc::clone(destination), self.readers.clone());
             tasks.spawn(async move { send(&destination, &readers, row).await });
         }
-        self.until_next()
+        match closed {
+            Some(_) => self.until_next().min(pace.probe_at.saturating_duration_since(now)),
+            None => self.until_next(),
+        }
+    }
+
+    /// Leases rows to send, or one deferred row of a kind to learn from. None where the store refuses: the
+    /// loop comes back.
+    async fn lease(&self, limit: usize, probe: Option<&str>) -> Vec<LeasedRow> {
+        if limit == 0 {
+            return Vec::new();
+        }
+        let probe = probe.map(str::to_owned);
+        let lease = Lease { destination: self.id.clone(), limit, now: time::now_ms(), probe };
+        self.writer.lease(lease).await.unwrap_or_else(|error| {
+            tracing::warn!(destination = %self.id, %error, "no lease");
+            Vec::new()
+        })
     }
 
     /// How long until a row that waits for its retry is due.
     fn until_next(&self) -> Duration {
         let next = self.readers.with(|reader| reader.next_attempt_at(&self.id)).ok().flatten();
-        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(1));
+        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(SHORTEST_SLEEP_MS));
         Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP)
     }
 

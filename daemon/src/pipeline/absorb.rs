@@ -28,7 +28,7 @@ pub const MAX_MESSAGES: usize = 2_048;
 /// Bytes of messages read at once.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// A window that is dirtied over and over is published after so many times its settling time all the same.
-const SETTLE_AT_MOST: i64 = 10;
+const SETTLE_AT_MOST: i64 = 4;
 /// Patients whose internal id is remembered.
 const KNOWN_MOST: usize = 100_000;
 /// Dirty marks remembered.

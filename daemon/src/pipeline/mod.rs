@@ -33,6 +33,8 @@ use crate::{
 
 /// How long the pipeline sleeps at the most: it looks at the clock at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// And at the least: a window that is due may be waiting for an earlier one.
+const SHORTEST_SLEEP_MS: i64 = 20;
 /// Pause after a fault before the same work is tried again.
 const FAULT_PAUSE: Duration = Duration::from_millis(500);
 /// The high-water mark of the clock is persisted when it has moved so far.
@@ -155,7 +157,7 @@ impl Pipeline {
             return Ok(Duration::ZERO);
         }
         let due_at = self.readers.with(|reader| reader.next_due_at())?;
-        let wait_ms = due_at.map_or(i64::MAX, |due_at| (due_at - tick.high_water_ms).max(1));
+        let wait_ms = due_at.map_or(i64::MAX, |due_at| (due_at - tick.high_water_ms).max(SHORTEST_SLEEP_MS));
         Ok(Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP))
     }
 

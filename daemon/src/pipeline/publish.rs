@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     broker::{self, Consent, Decision, Question, Timeliness},
+    conditions::Kind,
     config::PublishRule,
     destination::Destination,
     generation::{Generation, Site},
@@ -45,10 +46,28 @@ impl Pipeline {
         let mut commands = Vec::with_capacity(due.len());
         for window in &due {
             self.marks.remove(&window.key);
-            commands.push(self.settle(window, generation)?);
+            commands.push(self.settle_or_tell(window, generation)?);
         }
         self.writer.publish_all(commands).wait()?;
         Ok(due.len())
+    }
+
+    /// What becomes of one due window. A window that cannot be computed or written leaves its neighbours
+    /// alone: people are told, and it is taken up again when its data change.
+    fn settle_or_tell(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
+        let error = match self.settle(due, generation) {
+            Err(error @ (PipelineError::Resources(_) | PipelineError::Chunk { .. } | PipelineError::Calendar(_))) => error,
+            settled => return settled,
+        };
+        let (scope, now) = (format!("window {}", due.id), time::now_ms());
+        self.conditions.raise(Kind::WindowFailed, &scope, format!("{error}; it is not published"), now);
+        Ok(Publish {
+            window_id: due.id,
+            expected_version: due.version,
+            expected_generation: due.generation,
+            result: Published::Unchanged,
+            at: now,
+        })
     }
 
     /// What becomes of one due window.
@@ -56,7 +75,11 @@ impl Pipeline {
         let now = time::now_ms();
         let result = match (generation.site(&due.site), self.compute(due)?) {
             (Some(site), Some(computed)) => self.version(due, site, generation, computed, now)?,
-            // The site left the configuration, or every reading was taken back.
+            (Some(_), None) if due.version > 0 => {
+                self.tell_of_withdrawal(due, now);
+                Published::Unchanged
+            }
+            // The site left the configuration, or the window is empty.
             _ => Published::Unchanged,
         };
         Ok(Publish {
@@ -68,12 +91,24 @@ impl Pipeline {
         })
     }
 
+    /// Every reading of a published window was taken back: what stands at a destination is wrong, and a
+    /// person has to withdraw it.
+    fn tell_of_withdrawal(&self, due: &Window, now: i64) {
+        let detail = format!(
+            "window {} (version {}) was published and all its readings were taken back since; \
+             mark what stands at the destination as entered in error",
+            due.id, due.version
+        );
+        self.conditions.raise(Kind::WithdrawalNeeded, &format!("window {}", due.id), detail, now);
+    }
+
     /// The outcome of a window from what is stored; `None` for an empty one.
     fn compute(&self, due: &Window) -> Result<Option<Computed>, PipelineError> {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
-        let (from, to) = (period.start.utc_day(), Instant(period.end.0 - 1).utc_day());
+        // The day after the last: `chunks` leaves it out.
+        let (from, to) = (period.start.utc_day(), Instant(period.end.0 - 1).utc_day() + 1);
         let stored = self.readers.with(|reader| reader.chunks(due.key.patient, from, to))?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
         let mut messages = Vec::new();
@@ -122,7 +157,7 @@ impl Pipeline {
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         for destination in generation.destinations_of(&site.id) {
-            let decision = self.decide(destination, timeliness);
+            let decision = self.decide(destination, resources::SUMMARY, timeliness);
             let (word, reason) = decision.words();
             Metric::Decisions
                 .add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
@@ -157,7 +192,12 @@ impl Pipeline {
                 supersedes,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
+                provenance_in_bundle: destination.provenance_in_bundle(),
                 deferred,
+                provenance_deferred: match self.decide(destination, resources::PROVENANCE, timeliness) {
+                    Decision::Defer(reason) => Some(reason.word()),
+                    Decision::Write | Decision::Suppress(_) => None,
+                },
             })?;
             rows.extend(made.into_iter().map(|mut row| {
                 row.depends_on = row.depends_on.map(|index| index + base);
@@ -165,7 +205,8 @@ impl Pipeline {
             }));
         }
         let manifest = Manifest {
-            id: format!("{}-{}", due.id, version),
+            // The generation tells apart what was computed and kept without becoming a version.
+            id: format!("{}-{version}-{}", due.id, due.generation),
             count: computed.listing.count,
             sha256: computed.listing.sha256,
             body: computed.listing.body,
@@ -176,11 +217,11 @@ impl Pipeline {
         Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions })
     }
 
-    fn decide(&self, destination: &Destination, timeliness: Timeliness) -> Decision {
+    fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {
         broker::decide(&Question {
-            primary: resources::SUMMARY,
+            kind,
             ceiling: &destination.ceiling,
-            observed: self.observations.of(&destination.id, resources::SUMMARY),
+            observed: self.observations.of(&destination.id, kind),
             consent: if destination.consented { Consent::Permit } else { Consent::Deny },
             timeliness,
         })

@@ -83,8 +83,12 @@ pub struct Version<'a> {
     pub manifest: (u64, &'a str),
     /// When this version was made.
     pub recorded: Instant,
-    /// Why the rows are held, where they are.
+    /// Whether the Provenance goes in the Bundle of its Observations.
+    pub provenance_in_bundle: bool,
+    /// Why the Observations are held, where they are.
     pub deferred: Option<&'a str>,
+    /// Why a Provenance of its own is held, where it is.
+    pub provenance_deferred: Option<&'a str>,
 }
 
 /// The row of Observations, and where the projection asks for it the row of the Provenance that waits
@@ -130,17 +134,20 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         if_none_exist: provenance.if_none_exist(),
         resource: provenance.json,
     };
-    if version.projection.provenance_in_bundle() {
+    if version.provenance_in_bundle {
         parts.push(provenance);
-        return Ok(vec![row(version, SUMMARY, parts, None)?]);
+        return Ok(vec![row(version, SUMMARY, parts, version.deferred, None)?]);
     }
-    Ok(vec![row(version, SUMMARY, parts, None)?, row(version, PROVENANCE, vec![provenance], Some(0))?])
+    let summary = row(version, SUMMARY, parts, version.deferred, None)?;
+    let held = version.deferred.or(version.provenance_deferred);
+    Ok(vec![summary, row(version, PROVENANCE, vec![provenance], held, Some(0))?])
 }
 
 fn row(
     version: &Version<'_>,
     kind: &str,
     resources: Vec<Part>,
+    deferred: Option<&str>,
     depends_on: Option<usize>,
 ) -> Result<NewRow, ResourceError> {
     let mut effect = Sha256::new();
@@ -154,7 +161,7 @@ fn row(
         kind: kind.to_owned(),
         key: effect.finalize().into(),
         depends_on,
-        deferred: version.deferred.map(str::to_owned),
+        deferred: deferred.map(str::to_owned),
         body: serde_json::to_vec(&Write { resources })?,
     })
 }

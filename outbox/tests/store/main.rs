@@ -1,0 +1,12 @@
+//! The store as its user sees it, over folders that live as long as a test.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where what it set up is missing")]
+
+mod audit;
+mod delivery;
+mod folder;
+mod intake;
+mod model;
+mod opening;
+mod pipeline;
+mod recovery;

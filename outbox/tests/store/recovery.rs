@@ -1,0 +1,69 @@
+//! Readers beside the writer, and how the store behaves when many use it.
+
+use outbox::{ReadError, State};
+
+use crate::folder::{Folder, arrival, row};
+
+#[test]
+fn a_reader_sees_one_moment_however_long_it_reads() {
+    let folder = Folder::new();
+    folder.intake(arrival(1, 1)).unwrap();
+    let readers = folder.store().readers();
+    let before = readers.get().unwrap();
+    assert_eq!(before.counts().unwrap().inbox_total, 1);
+    folder.intake(arrival(2, 2)).unwrap();
+    assert_eq!(before.counts().unwrap().inbox_total, 1);
+    drop(before);
+    assert_eq!(readers.with(|r| r.counts()).unwrap().inbox_total, 2);
+}
+
+#[test]
+fn readers_share_a_bounded_number_of_connections() {
+    let folder = Folder::new();
+    let readers = folder.store().readers();
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let read: Result<i64, ReadError> = readers.with(|r| r.watermark());
+                    assert_eq!(read, Ok(0));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn many_threads_publish_and_deliver_and_every_row_is_delivered_once() {
+    let folder = Folder::new();
+    let patients: Vec<i64> = (0..6).map(|n| folder.patient(&n.to_string())).collect();
+    for (key, patient) in (0_u64..).zip(patients.iter().cycle().take(30)) {
+        folder.publish(*patient, 20 + key as i32, vec![row(key)], 1_000);
+    }
+    let writer = folder.writer();
+    let mut delivered: Vec<i64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut mine = Vec::new();
+                    for _ in 0..40 {
+                        let lease =
+                            outbox::Lease { destination: "ehr".into(), limit: 2, now: 1_000, probe: None };
+                        for leased in writer.lease(lease).wait().unwrap() {
+                            folder.deliver(leased.id);
+                            mine.push(leased.id);
+                        }
+                    }
+                    mine
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    delivered.sort_unstable();
+    let before = delivered.len();
+    delivered.dedup();
+    assert_eq!(before, delivered.len(), "none twice");
+    assert_eq!(delivered.len(), 30);
+    assert_eq!(folder.read(|r| r.counts()).rows(State::Delivered), 30);
+}
