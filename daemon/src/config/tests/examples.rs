@@ -1,0 +1,89 @@
+//! The examples that ship in `etc/`, as they are and with every setting switched on.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::{
+    section::{Findings, read_file},
+    source::Source,
+};
+
+/// The shipped example with every setting that is commented out switched on: "#key", not "# prose".
+fn opened(example: &str) -> String {
+    let open = |line: &str| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => setting.to_owned(),
+        _ => line.to_owned(),
+    };
+    example.lines().map(|line| open(line) + "\n").collect()
+}
+
+/// The examples as they ship, but for the data folder of the package.
+fn examples() -> (String, String) {
+    let main = include_str!("../../../../etc/isthmus.toml").replace("/var/lib/isthmus", "data");
+    // The folder that holds an explicit socket must be there.
+    (
+        main.replace("data/isthmus.sock", "isthmus.sock"),
+        include_str!("../../../../etc/sites.d/example.toml").to_owned(),
+    )
+}
+
+#[test]
+fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
+    let (main, site) = examples();
+    let closed = Folder::new(&main, &[("example.toml", &site)]).load().unwrap();
+    let partial = opened(&site).replace("mode = \"read-only\"", "mode = \"partial\"");
+    let open = Folder::new(&opened(&main), &[("example.toml", &partial)]).load().unwrap();
+
+    // A switched-on default changes nothing.
+    assert_eq!(open.main.mllp[0].limits, closed.main.mllp[0].limits);
+    assert_eq!(open.main.mllp[0].site, closed.main.mllp[0].site);
+    assert_eq!(open.main.mllp[0].limits, MllpLimits::default());
+    assert_eq!(open.main.admin.listen, closed.main.admin.listen);
+    let upstream = open.main.upstream.unwrap();
+    assert_eq!((upstream.delivery, upstream.consent_permit), (Delivery::default(), false));
+    assert!(!open.main.senders[0].trust_offset);
+    let (open, closed) = (&open.sites["main"], &closed.sites["main"]);
+    assert_eq!((&open.delivery, open.policy), (&closed.delivery, closed.policy));
+    assert_eq!(open.patient.kind, closed.patient.kind);
+    let live = PublishRule { publish_from: None, ..open.publish[0].clone() };
+    assert_eq!([live].as_slice(), closed.publish);
+}
+
+#[test]
+fn the_shipped_examples_mention_every_key_that_is_known() {
+    let (main, site) = examples();
+    let folder = Folder::new(&main, &[("example.toml", &site)]);
+    let mut asked = BTreeSet::new();
+    let mut written = BTreeSet::new();
+    for (name, text) in [("isthmus.toml", main), ("sites.d/example.toml", site)] {
+        let source = Source::from_bytes(&folder.path(name), opened(&text).into_bytes()).unwrap();
+        let findings = Findings::default();
+        read_file(&source, &findings, |root| {
+            if name == "isthmus.toml" {
+                main_file::read_main(root, None, &mut Vec::new()).map(|_| ())
+            } else {
+                site_file::read_site(root, &mut None).map(|_| ())
+            }
+        });
+        asked.extend(findings.into_parts().1);
+        collect(&toml::from_str(&opened(&text)).unwrap(), "", &mut written);
+    }
+    let missing: Vec<_> = asked.difference(&written).collect();
+    assert!(missing.is_empty(), "not in the examples: {missing:?}");
+    assert!(asked.len() > 50, "the list of known keys is not empty by accident");
+}
+
+/// Every dotted key of a table.
+fn collect(table: &toml::Table, prefix: &str, keys: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => collect(inner, &name, keys),
+            toml::Value::Array(items) => {
+                items.iter().filter_map(toml::Value::as_table).for_each(|t| collect(t, &name, keys));
+            }
+            _ => {}
+        }
+        keys.insert(name);
+    }
+}
