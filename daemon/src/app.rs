@@ -3,13 +3,14 @@
 
 use std::{
     collections::HashMap,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret, reading::Instant};
-use outbox::{AuditEntry, Key, Store, StoreOptions};
+use outbox::{Key, Store, StoreOptions};
 use rand::RngExt;
 use tokio::{signal::unix, sync::watch, task::JoinSet};
 
@@ -224,7 +225,11 @@ impl Known {
 
 fn open_store(config: &Config) -> Result<Store, AppError> {
     let dir = &config.main.data_dir;
-    std::fs::create_dir_all(dir)
+    // Nobody but the daemon's user needs to see even the names in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
         .map_err(|source| AppError::Io { what: format!("data_dir {}", dir.display()), source })?;
     let (key, warning) = Key::from_file(&config.main.store.key_file)?;
     if let Some(warning) = warning {
@@ -339,17 +344,6 @@ impl Supervisor {
             queued: self.queue.clone(),
             draining: self.draining.clone(),
         }
-    }
-}
-
-/// An entry of the audit log for what the daemon itself did.
-pub fn audited(action: &str, object: &str, detail: String) -> AuditEntry {
-    AuditEntry {
-        actor: "isthmus".to_owned(),
-        action: action.to_owned(),
-        object: object.to_owned(),
-        detail,
-        at: time::now_ms(),
     }
 }
 

@@ -150,13 +150,8 @@ mod tests {
             for (observed, refused) in observations {
                 for (timeliness, untimely) in times {
                     for (consent, denied) in consents {
-                        let decision = decide(&Question {
-                            kind: "Observation",
-                            ceiling,
-                            observed,
-                            consent,
-                            timeliness,
-                        });
+                        let decision =
+                            decide(&Question { kind: "Observation", ceiling, observed, consent, timeliness });
                         let wanted = match (denied.or(untimely), not_permitted.or(refused)) {
                             (Some(reason), _) => Decision::Suppress(reason),
                             (None, Some(reason)) => Decision::Defer(reason),

@@ -257,9 +257,7 @@ impl Mode {
 /// The mode in force: `primary` is the kind without which nothing is written, `kinds` all that the
 /// projection writes, with what was observed of each.
 pub fn in_force(ceiling: &Ceiling, primary: &str, kinds: &[(&str, Observed)]) -> Mode {
-    let writable = |kind: &str, observed: Observed| {
-        ceiling.permits(kind) && observed == Observed::Open
-    };
+    let writable = |kind: &str, observed: Observed| ceiling.permits(kind) && observed == Observed::Open;
     if !kinds.iter().any(|(kind, observed)| *kind == primary && writable(kind, *observed)) {
         return Mode::ReadOnly;
     }

@@ -122,8 +122,10 @@ impl Lease {
     }
 
     fn to_probe(&self, conn: &Connection, kind: &str) -> rusqlite::Result<Vec<i64>> {
-        let id: Option<i64> =
-            conn.prepare_cached(TO_PROBE)?.query_row([&self.destination, kind], |row| row.get(0)).optional()?;
+        let id: Option<i64> = conn
+            .prepare_cached(TO_PROBE)?
+            .query_row([&self.destination, kind], |row| row.get(0))
+            .optional()?;
         if let Some(id) = id {
             conn.prepare_cached(
                 "INSERT INTO probe (destination, patient, at)
@@ -203,7 +205,9 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
         let steps = plan(&conn, &queue::move_up_sql());
-        let inner = steps.iter().any(|step| step.contains("INDEX outbox_line (destination=? AND patient=?)"));
+        let inner = steps
+            .iter()
+            .any(|step| step.contains("INDEX outbox_line (destination=? AND patient=? AND kind=?)"));
         assert!(inner && steps.iter().all(|step| !step.contains("SCAN outbox")), "{steps:?}");
     }
 }

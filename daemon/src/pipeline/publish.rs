@@ -56,7 +56,11 @@ impl Pipeline {
     /// alone: people are told, and it is taken up again when its data change.
     fn settle_or_tell(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
         let error = match self.settle(due, generation) {
-            Err(error @ (PipelineError::Resources(_) | PipelineError::Chunk { .. } | PipelineError::Calendar(_))) => error,
+            Err(
+                error @ (PipelineError::Resources(_)
+                | PipelineError::Chunk { .. }
+                | PipelineError::Calendar(_)),
+            ) => error,
             settled => return settled,
         };
         let (scope, now) = (format!("window {}", due.id), time::now_ms());

@@ -86,14 +86,14 @@ impl Folder {
     }
 
     pub(crate) fn lease(&self, now: i64) -> Vec<LeasedRow> {
-        self.writer()
-            .lease(Lease { destination: "ehr".into(), limit: 100, now, probe: None })
-            .wait()
-            .unwrap()
+        self.writer().lease(Lease { destination: "ehr".into(), limit: 100, now, probe: None }).wait().unwrap()
     }
 
     pub(crate) fn probe(&self, now: i64) -> Vec<LeasedRow> {
-        self.writer().lease(Lease { destination: "ehr".into(), limit: 100, now, probe: Some("bundle".into()) }).wait().unwrap()
+        self.writer()
+            .lease(Lease { destination: "ehr".into(), limit: 100, now, probe: Some("bundle".into()) })
+            .wait()
+            .unwrap()
     }
 
     pub(crate) fn settle(&self, row_id: i64, verdict: Verdict, at: i64) -> State {

@@ -203,7 +203,9 @@ impl Pair {
             .model
             .rows
             .iter_mut()
-            .filter(|row| heads[row.patient] == Some(row.id) && row.state == State::Deferred)
+            .filter(|row| {
+                heads[row.patient] == Some(row.id) && matches!(row.state, State::Deferred | State::Ambiguous)
+            })
             .collect();
         deferred.sort_by_key(|row| (self.model.probed[row.patient], row.id));
         let probed: Vec<i64> = self.folder.probe(self.now).iter().map(|row| row.id).collect();
