@@ -79,9 +79,9 @@ pub enum Effect {
 /// Why it is closed: decides which answer to a probe proves that it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closed {
-    ByRefusal,
-    ByPatients,
-    ByData,
+    Refusal,
+    Patients,
+    Data,
 }
 
 /// The learned state of one resource kind at one destination.
@@ -101,7 +101,7 @@ impl Capability {
     pub fn open(now: i64) -> Self {
         Self {
             observed: Observed::Open,
-            closed: Closed::ByRefusal,
+            closed: Closed::Refusal,
             since: now,
             cause: String::new(),
             guarded: BTreeMap::new(),
@@ -132,7 +132,7 @@ impl Capability {
     /// The one function through which the state changes.
     pub fn apply(&mut self, event: Event, now: i64) -> Effect {
         match (self.observed, event) {
-            (Observed::Open, Event::Refused { cause }) => self.close(Closed::ByRefusal, cause, now),
+            (Observed::Open, Event::Refused { cause }) => self.close(Closed::Refusal, cause, now),
             (Observed::Open, Event::PatientRefused { patient, cause }) => self.guard(patient, cause, now),
             (Observed::Open, Event::DataRefused { patient, fault }) => self.blame(patient, fault, now),
             (Observed::Open, Event::Delivered { patient }) => {
@@ -151,10 +151,10 @@ impl Capability {
             (Observed::Probing, Event::Delivered { .. }) => self.reopen(now),
             // A refusal of the data or of the patient comes from a site that takes writes again,
             // unless it is the very class of refusal that closed it.
-            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::ByData => {
+            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::Data => {
                 self.reopen(now)
             }
-            (Observed::Probing, Event::PatientRefused { .. }) if self.closed != Closed::ByPatients => {
+            (Observed::Probing, Event::PatientRefused { .. }) if self.closed != Closed::Patients => {
                 self.reopen(now)
             }
             (Observed::Probing, Event::Refused { cause }) => {
@@ -189,7 +189,7 @@ impl Capability {
         if self.guarded.len() < GUARDED_PATIENTS {
             return Effect::None;
         }
-        self.close(Closed::ByPatients, format!("{GUARDED_PATIENTS} patients refused, last: {cause}"), now)
+        self.close(Closed::Patients, format!("{GUARDED_PATIENTS} patients refused, last: {cause}"), now)
     }
 
     fn blame(&mut self, patient: i64, fault: String, now: i64) -> Effect {
@@ -205,7 +205,7 @@ impl Capability {
         if seen.len() < DATA_PATIENTS {
             return Effect::None;
         }
-        self.close(Closed::ByData, format!("the same fault for {DATA_PATIENTS} patients: {fault}"), now)
+        self.close(Closed::Data, format!("the same fault for {DATA_PATIENTS} patients: {fault}"), now)
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Deliverer {
 
 /// What a finished task brings back.
 enum Done {
-    Sent { row: LeasedRow, outcome: attempt::Outcome },
+    Sent { row: Box<LeasedRow>, outcome: attempt::Outcome },
     Settled,
 }
 
@@ -241,7 +241,7 @@ impl Deliverer {
     async fn conclude(
         &self,
         destination: &Destination,
-        row: LeasedRow,
+        row: Box<LeasedRow>,
         outcome: attempt::Outcome,
         pace: &mut Pace,
         tasks: &mut JoinSet<Done>,
@@ -375,7 +375,7 @@ async fn send(destination: &Destination, readers: &Readers, row: LeasedRow) -> D
     };
     Metric::DeliverySeconds
         .record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
-    Done::Sent { row, outcome }
+    Done::Sent { row: Box::new(row), outcome }
 }
 
 fn ledger(
