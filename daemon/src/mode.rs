@@ -151,9 +151,7 @@ impl Capability {
             (Observed::Probing, Event::Delivered { .. }) => self.reopen(now),
             // A refusal of the data or of the patient comes from a site that takes writes again,
             // unless it is the very class of refusal that closed it.
-            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::Data => {
-                self.reopen(now)
-            }
+            (Observed::Probing, Event::DataRefused { .. }) if self.closed != Closed::Data => self.reopen(now),
             (Observed::Probing, Event::PatientRefused { .. }) if self.closed != Closed::Patients => {
                 self.reopen(now)
             }

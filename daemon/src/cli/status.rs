@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, ConfigArg, FAILED, credentials, failed, runtime};
+use super::{BAD_CONFIGURATION, ConfigArg, FAILED, failed, runtime};
 use crate::{
     admin::{self, Request},
     config,
@@ -23,14 +23,15 @@ pub(super) struct Args {
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args) -> ExitCode {
-    let config = match config::load(&args.config.config, credentials().as_deref()) {
-        Ok(config) => config,
-        Err(faults) => return failed(&faults, BAD_CONFIGURATION),
+    let Some(socket) = config::admin_socket(&args.config.config) else {
+        let file = args.config.config.display();
+        return failed(
+            &format!("{file}: names no [admin] socket and no data_dir; try isthmus check"),
+            BAD_CONFIGURATION,
+        );
     };
     let asked = runtime().map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime
-            .block_on(admin::ask(&config.main.admin.socket, &Request::Status))
-            .map_err(|error| error.to_string())
+        runtime.block_on(admin::ask(&socket, &Request::Status)).map_err(|error| error.to_string())
     });
     match asked {
         Ok(document) if args.json => println!("{document:#}"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Faults, Place};
-use super::main_file::{Main, read_main};
+use super::main_file::{ADMIN_SOCKET, Main, read_main};
 use super::section::{Findings, read_file};
 use super::site_file::{Site, read_site};
 use super::source::Source;
@@ -51,6 +51,22 @@ pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, 
         }
         _ => Err(Faults::new(faults)),
     }
+}
+
+/// Where a running daemon's admin socket is, read from a file that may be faulty elsewhere: who asks what
+/// is wrong must not be refused because something is wrong.
+pub fn admin_socket(main_path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(main_path).ok()?;
+    let (root, _faults) = toml::de::DeTable::parse_recoverable(&text);
+    let text_at =
+        |table: &toml::de::DeTable<'_>, key: &str| Some(table.get(key)?.get_ref().as_str()?.to_owned());
+    let table = root.get_ref();
+    let socket = table.get("admin").and_then(|admin| text_at(admin.get_ref().as_table()?, "socket"));
+    let socket = match socket {
+        Some(socket) => PathBuf::from(socket),
+        None => Path::new(&text_at(table, "data_dir")?).join(ADMIN_SOCKET),
+    };
+    Some(main_path.parent().unwrap_or(Path::new("")).join(socket))
 }
 
 /// What changed between two configurations that a running daemon cannot take up without a restart, by

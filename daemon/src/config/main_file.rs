@@ -17,7 +17,7 @@ pub(super) const STORE_KEY_CREDENTIAL: &str = "store-key";
 /// The default address of metrics and health.
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9575);
 /// The default file name of the admin socket, in the data folder.
-const ADMIN_SOCKET: &str = "isthmus.sock";
+pub(super) const ADMIN_SOCKET: &str = "isthmus.sock";
 /// The longest path of a Unix socket: `sun_path` holds 108 bytes, the last one zero (unix(7)).
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 /// The whole of `isthmus.toml`.

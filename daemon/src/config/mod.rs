@@ -27,7 +27,7 @@ mod value;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use listener::{MllpLimits, MllpListener};
-pub use load::{Config, MAX_SITE_FILES, load, needs_restart};
+pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
 pub use main_file::{Admin, Main, Sender, SenderCode, StoreConfig, Upstream};
 pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,

@@ -1,7 +1,7 @@
 //! Delivery: leases rows of one destination, sends them, and lets the destination's answers decide.
 //!
 //! One [`Deliverer`] a destination. Its loop waits in one place (`select!` in [`Deliverer::run`]) and
-//! changes state in another ([`Deliverer::conclude`]). Invariants: a row is marked as leased on disk
+//! changes state in another (`conclude`). Invariants: a row is marked as leased on disk
 //! before its bytes leave, so that after a kill its fate is known to be unknown; a refusal for want of
 //! permission closes the capability in memory before the next lease is asked for; every verdict is
 //! committed with the change of mode and the audit entry that it causes.
