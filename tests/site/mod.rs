@@ -5,6 +5,6 @@ use std::path::Path;
 use standin::rig::{Rig, RigSettings};
 
 /// A site in `dir` with the binary that cargo built.
-pub async fn prepare(dir: &Path, settings: RigSettings) -> Rig {
+pub(crate) async fn prepare(dir: &Path, settings: RigSettings) -> Rig {
     Rig::prepare(dir, Path::new(env!("CARGO_BIN_EXE_isthmus")), settings).await.unwrap()
 }
