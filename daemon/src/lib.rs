@@ -20,6 +20,7 @@ pub mod mode;
 pub mod observations;
 pub mod pipeline;
 pub mod reload;
+pub mod report;
 pub mod session;
 pub mod status;
 pub mod telemetry;

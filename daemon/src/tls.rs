@@ -52,13 +52,23 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// A client that trusts one authority and shows one certificate.
 pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
-    let pair = |source| TlsError::Pair { path: files.cert.clone(), source };
-    ClientConfig::builder_with_provider(provider())
+    client_config_of(&files.ca, Some((&files.cert, &files.key)))
+}
+
+/// A client that trusts the authorities in `ca` and, where certificate and key are given, shows one.
+pub fn client_config_of(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<ClientConfig, TlsError> {
+    let path = shown.map_or(ca, |(certificate, _)| certificate);
+    let pair = |source| TlsError::Pair { path: path.to_owned(), source };
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(pair)?
-        .with_root_certificates(roots(&files.ca)?)
-        .with_client_auth_cert(certificates(&files.cert)?, key(&files.key)?)
-        .map_err(pair)
+        .with_root_certificates(roots(ca)?);
+    match shown {
+        None => Ok(builder.with_no_client_auth()),
+        Some((path, key_path)) => {
+            builder.with_client_auth_cert(certificates(path)?, key(key_path)?).map_err(pair)
+        }
+    }
 }
 
 /// A server that shows one certificate and, where authorities are given, requires clients to show one.

@@ -4,7 +4,9 @@
 
 mod check;
 mod init;
+mod outcomes;
 mod run;
+mod send;
 mod status;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -50,6 +52,10 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Compute the outcomes of CGM exports; no daemon needed.
+    Outcomes(outcomes::Args),
+    /// Send HL7 v2 messages over MLLP and print each answer.
+    Send(send::Args),
 }
 
 /// Reads the arguments and does what they say.
@@ -62,6 +68,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Outcomes(args) => outcomes::run(&args),
+        Command::Send(args) => send::run(&args),
     }
 }
 

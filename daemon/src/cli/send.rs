@@ -1,0 +1,300 @@
+//! `isthmus send`: HL7 v2 messages to an MLLP receiver, each answer printed.
+//!
+//! Exit codes: 0 only where every message got a positive answer, 1 otherwise, 2 for wrong usage. With one
+//! connection messages arrive in order; with several they do not.
+//!
+//! Where a message stays without an answer the connection is closed and the same bytes are sent again on a
+//! new one, up to `--resends` times. Where nobody can be connected to at all, the rest is not tried.
+
+mod line;
+mod messages;
+mod pace;
+mod source;
+mod tally;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rustls::pki_types::ServerName;
+use tokio::sync::{
+    Mutex,
+    mpsc::{self, Receiver, Sender},
+};
+
+use self::{
+    line::{DEFAULT_RESENDS, Fate, Line, MAX_RESENDS, Target},
+    pace::Pace,
+    source::{Item, Source},
+    tally::{Tally, Told},
+};
+use super::{FAILED, failed, runtime};
+use crate::tls;
+
+/// Most connections of one run: more than any engine opens.
+const MAX_CONNECTIONS: u64 = 1024;
+/// Messages read ahead of the connections.
+const QUEUE: usize = 256;
+/// Bounds of `--rate`: one message in a day, and more than any receiver takes.
+const RATES: std::ops::RangeInclusive<f64> = 0.00001..=1_000_000.0;
+/// Bounds of `--timeout`.
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+
+/// Arguments of `isthmus send`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files of HL7 v2 messages, folders of such files, or - for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The receiver.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    to: Address,
+    /// Send the bytes of each message unchanged (default: segments end in CR, frame and batch bytes go).
+    #[arg(long)]
+    as_is: bool,
+    /// MLLP over TLS.
+    #[arg(long, requires = "ca")]
+    tls: bool,
+    /// Certificates that may sign the receiver's (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca: Option<PathBuf>,
+    /// Our certificate, where the receiver wants one (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Messages a second, over all connections (default: as fast as they are answered).
+    #[arg(long, value_name = "N/s", value_parser = rate)]
+    rate: Option<f64>,
+    /// Connections; more than one does not keep the order of messages.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_CONNECTIONS))]
+    connections: u64,
+    /// Longest wait for an answer, 30s or 500ms.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
+    timeout: Duration,
+    /// How often a message without an answer is sent again, with the same control id.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RESENDS,
+          value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_RESENDS)))]
+    resends: u32,
+    /// Print one JSON object a line: each message, and the summary last.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A receiver's address.
+#[derive(Clone, Debug)]
+struct Address {
+    /// As given, for connecting.
+    text: String,
+    /// The name that its certificate must have.
+    name: ServerName<'static>,
+}
+
+/// Sends, prints, sums up.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let tls = match &args.ca {
+        None => None,
+        Some(ca) => match tls::client_config_of(ca, args.cert.as_deref().zip(args.key.as_deref())) {
+            Ok(config) => Some((Arc::new(config), args.to.name.clone())),
+            Err(error) => return failed(&error, FAILED),
+        },
+    };
+    let (timeout, resends) = (args.timeout, args.resends);
+    let target = Arc::new(Target { address: args.to.text.clone(), tls, timeout, resends });
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, FAILED),
+    };
+    let began = Instant::now();
+    let mut printer = Printer::new(args.json);
+    runtime.block_on(send_all(args, target, &mut printer));
+    let good = printer.tally.is_good();
+    match printer.finish(began.elapsed()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&error, FAILED),
+        _ if good => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILED),
+    }
+}
+
+/// One reader, so many connections, and the printer here.
+async fn send_all(args: &Args, target: Arc<Target>, printer: &mut Printer) {
+    let (items, queue) = mpsc::channel(QUEUE);
+    let (told, mut results) = mpsc::channel(QUEUE);
+    let source = Source { as_is: args.as_is, items };
+    let paths = args.files.clone();
+    let reading = tokio::task::spawn_blocking(move || source.read_all(&paths));
+    let crew = Arc::new(Crew {
+        target,
+        pace: Pace::new(args.rate),
+        queue: Mutex::new(queue),
+        unreachable: AtomicBool::new(false),
+    });
+    for _ in 0..args.connections {
+        tokio::spawn(crew.clone().work(told.clone()));
+    }
+    drop((crew, told));
+    while let Some(result) = results.recv().await {
+        match result {
+            Ok(told) => printer.tell(&told),
+            Err(complaint) => printer.complain(&complaint),
+        }
+    }
+    // Its queue is empty or closed: it has ended or is about to; a panic in it has been printed.
+    let _ended = reading.await;
+}
+
+/// What the connections share.
+struct Crew {
+    target: Arc<Target>,
+    pace: Pace,
+    queue: Mutex<Receiver<Result<Item, String>>>,
+    /// Nobody could be connected to; what is left is not tried.
+    unreachable: AtomicBool,
+}
+
+impl Crew {
+    /// One connection: takes messages until there are none.
+    async fn work(self: Arc<Self>, told: Sender<Result<Told, String>>) {
+        let mut line = Line::new(&self.target);
+        loop {
+            // A statement of its own, so that the lock is not held while sending.
+            let next = self.queue.lock().await.recv().await;
+            let result = match next {
+                None => return,
+                Some(Err(complaint)) => Err(complaint),
+                Some(Ok(item)) => Ok(self.send(&mut line, item).await),
+            };
+            if told.send(result).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn send(&self, line: &mut Line<'_>, item: Item) -> Told {
+        if self.unreachable.load(Ordering::Relaxed) {
+            let fate = Fate::Unreachable("the receiver could not be reached before".to_owned());
+            return Told { item, fate, attempts: 0, took: Duration::ZERO };
+        }
+        self.pace.turn().await;
+        let began = Instant::now();
+        let (fate, attempts) = line.send(&item.bytes).await;
+        if matches!(fate, Fate::Unreachable(_)) {
+            self.unreachable.store(true, Ordering::Relaxed);
+        }
+        Told { item, fate, attempts, took: began.elapsed() }
+    }
+}
+
+/// Prints as answers come, under a progress line where somebody looks.
+struct Printer {
+    json: bool,
+    progress: ProgressBar,
+    tally: Tally,
+    /// The first failure to write; nothing is written after it, and sending goes on.
+    broken: Option<io::Error>,
+}
+
+impl Printer {
+    fn new(json: bool) -> Self {
+        let progress = if io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}");
+            ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { json, progress, tally: Tally::default(), broken: None }
+    }
+
+    fn tell(&mut self, told: &Told) {
+        self.tally.add(told);
+        let line = if self.json { told.object().to_string() } else { told.line() };
+        self.write(&line);
+        self.progress.inc(1);
+    }
+
+    #[allow(clippy::print_stderr, reason = "the command line talks to people")]
+    fn complain(&mut self, complaint: &str) {
+        self.tally.unread += 1;
+        self.progress.suspend(|| eprintln!("{complaint}"));
+    }
+
+    fn write(&mut self, line: &str) {
+        if self.broken.is_none() {
+            let written = || writeln!(io::stdout().lock(), "{line}");
+            self.broken = self.progress.suspend(written).err();
+        }
+    }
+
+    fn finish(mut self, took: Duration) -> io::Result<()> {
+        self.progress.finish_and_clear();
+        let line = if self.json { self.tally.object(took).to_string() } else { self.tally.line(took) };
+        self.write(&line);
+        self.broken.map_or(Ok(()), Err)
+    }
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    let wrong = || "write it like \"127.0.0.1:2575\" or \"[::1]:2575\"".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bracketed.is_none() && host.contains(':') {
+        return Err(wrong());
+    }
+    let name = ServerName::try_from(bracketed.unwrap_or(host).to_owned()).map_err(|_| wrong())?;
+    Ok(Address { text: text.to_owned(), name })
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let rate = number.parse().ok().filter(|rate| RATES.contains(rate));
+    rate.ok_or_else(|| "write it like \"50/s\", above 0 and up to 1000000".to_owned())
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
+    let parsed = units.into_iter().find_map(|(unit, ms)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_millis(number.checked_mul(ms)?))
+    });
+    let wait = parsed.filter(|wait| TIMEOUTS.contains(wait));
+    wait.ok_or_else(|| "write it like \"30s\" or \"500ms\", up to an hour".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for good in ["127.0.0.1:2575", "localhost:1", "[::1]:2575", "engine.hospital.example:65535"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for wrong in ["", "localhost", "localhost:", ":2575", "localhost:0", "localhost:65536", "::1:2575"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_and_waits_name_their_unit() {
+        assert_eq!((rate("50/s"), rate("0.5")), (Ok(50.0), Ok(0.5)));
+        assert_eq!(wait("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(wait("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(wait("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "0/s", "-1", "NaN", "inf", "2000000"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "30", "0s", "2h", "61m", "-1s"] {
+            assert!(wait(wrong).is_err(), "{wrong}");
+        }
+    }
+}

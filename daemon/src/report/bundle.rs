@@ -1,0 +1,103 @@
+//! The FHIR transaction that an outcome would be, about a subject that the caller names.
+//!
+//! Identifiers are made with [`PREVIEW_SECRET`], which is no secret: they are stable from run to run, and
+//! are never those that a box of its own would write. Do not send what this makes to a chart that a box
+//! writes to.
+
+use clinical::{
+    fhir::{
+        bundle::{Entry, transaction},
+        identifier::{Scope, SiteSecret},
+        projection::{Leak, Projection, minimize},
+        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Statement},
+        subject::Subject,
+        summary::{MeanUnit, Status, Summary, observations},
+    },
+    identity::PatientKey,
+    outcome::Outcome,
+    reading::Instant,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The key of identifiers outside of any box.
+const PREVIEW_SECRET: [u8; 32] = *b"isthmus outcomes: a public value";
+/// The destination in those identifiers, and the box in the Provenance.
+const PREVIEW: &str = "isthmus-outcomes";
+
+/// Why there is no Bundle; a defect, since nothing in it comes from the file but numbers.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The allow-list of the guide's projection does not hold an element that was built.
+    #[error("{0}")]
+    Leak(#[from] Leak),
+    /// The Provenance could not be made.
+    #[error("{0}")]
+    Provenance(#[from] ProvenanceError),
+}
+
+/// The transaction Bundle of the HL7 CGM guide: panel, members and one Provenance that names the file by
+/// its SHA-256. `recorded` is the time of the Provenance.
+///
+/// # Errors
+/// [`BundleError`].
+pub fn bundle(
+    outcome: &Outcome,
+    patient: PatientKey,
+    file: &[u8],
+    recorded: Instant,
+) -> Result<Value, BundleError> {
+    let secret = SiteSecret::new(PREVIEW_SECRET);
+    let internal = format!("{}|{}", patient.system, patient.value);
+    let scope = Scope::of(PREVIEW, &internal, outcome);
+    let resources = observations(&Summary {
+        outcome,
+        scope,
+        secret: &secret,
+        subject: &Subject::Identifier(patient),
+        status: Status::Final,
+        mean: MeanUnit::Mass,
+        wording: Projection::CgmIg.wording(),
+    });
+    let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+    let provenance = provenance::provenance(&Statement {
+        outcome,
+        scope,
+        secret: &secret,
+        version: 1,
+        supersedes: None,
+        reason: Reason::First,
+        manifest: Manifest { count: 1, sha256: &sha256 },
+        maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
+        recorded,
+        targets: &resources,
+    })?;
+    let mut entries: Vec<Entry> = resources.iter().map(Entry::create).collect();
+    entries.push(Entry::provenance(&provenance));
+    let bundle = transaction(&entries);
+    minimize(Projection::CgmIg, &bundle)?;
+    Ok(bundle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::sample;
+
+    #[test]
+    fn the_bundle_is_a_transaction_of_the_guides_seven_observations_and_their_provenance() {
+        let patient = PatientKey { system: "urn:oid:1.2.3".into(), value: "4711".into() };
+        let bundle = bundle(&sample().outcome, patient, b"file", Instant(0)).unwrap();
+        assert_eq!(bundle["type"], "transaction");
+        let kinds: Vec<_> = bundle["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["resource"]["resourceType"].as_str().unwrap())
+            .collect();
+        assert_eq!(kinds, [["Observation"; 7].as_slice(), &["Provenance"]].concat());
+        let first = &bundle["entry"][0]["resource"];
+        assert_eq!(first["subject"]["identifier"]["value"], "4711");
+        assert_eq!(first["effectivePeriod"]["end"], "2025-03-02");
+    }
+}

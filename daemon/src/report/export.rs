@@ -1,0 +1,270 @@
+//! One export with the outcome of one period: what every face of the report is made from.
+
+use std::collections::BTreeMap;
+
+use clinical::{
+    calendar::{CalendarError, LocalDay, Zone},
+    normalize::{
+        clock,
+        file::{self, FileContext, FileFault, FileReadings, Recognized},
+    },
+    outcome::{Outcome, Period},
+    outcomes,
+    policy::Policy,
+    reading::{Device, Reading},
+};
+
+/// Most devices that an error names.
+const MAX_DEVICES_NAMED: usize = 10;
+
+/// What is asked of every export of a run.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The zone of clock times and days.
+    pub zone: Zone,
+    /// Where that zone was taken from, in words.
+    pub zone_source: &'static str,
+    /// The rules.
+    pub policy: &'static Policy,
+    /// First included day; `None` for that of the first reading.
+    pub from: Option<LocalDay>,
+    /// Last included day; `None` for that of the last reading.
+    pub to: Option<LocalDay>,
+    /// The one device that counts; `None` for all.
+    pub device: Option<String>,
+}
+
+/// An export, read and computed.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Its name, as the person gave it.
+    pub file: String,
+    /// Its format and what gave it away.
+    pub recognized: Recognized,
+    /// Where the zone was taken from, in words.
+    pub zone_source: &'static str,
+    /// The rules.
+    pub policy: &'static Policy,
+    /// What was read, without the readings: they are in the outcome now.
+    pub read: FileReadings,
+    /// The devices that have readings, by name, with how many.
+    pub devices: BTreeMap<String, u64>,
+    /// Readings of the file that lie outside of the period.
+    pub outside: u64,
+    /// The metrics.
+    pub outcome: Outcome,
+}
+
+/// Why an export has no outcome. The text says what to do, and holds nothing of a row.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// The bytes are not text.
+    #[error("line {line}: not UTF-8 text; save the export as CSV in UTF-8")]
+    NotText {
+        /// The line of the first byte that is none.
+        line: usize,
+    },
+    /// The file as a whole cannot be trusted.
+    #[error("{fault}; {}", advice(.fault))]
+    File {
+        /// Why.
+        fault: FileFault,
+    },
+    /// Every row of a sensor was faulty, or there is none.
+    #[error("no sensor reading; {}", first_fault(.read))]
+    NoReading {
+        /// What was read.
+        read: Box<FileReadings>,
+    },
+    /// The device has no reading.
+    #[error("no reading of the device {device:?}; leave --device away or give one of: {known}")]
+    NoSuchDevice {
+        /// As asked.
+        device: String,
+        /// Those that have readings.
+        known: String,
+    },
+    /// The days asked for do not make a period.
+    #[error("{0}; --to must not be before --from")]
+    Calendar(#[from] CalendarError),
+    /// No reading lies in the period.
+    #[error("no reading from {from} to {to}; the file has readings from {first} to {last}")]
+    Empty {
+        /// First day asked for.
+        from: LocalDay,
+        /// Last day asked for.
+        to: LocalDay,
+        /// First day with a reading.
+        first: LocalDay,
+        /// Last day with a reading.
+        last: LocalDay,
+    },
+    /// The zone of days is not one of clock times: two databases disagree.
+    #[error("the time zone is unknown; give another with --tz")]
+    Zone,
+}
+
+impl ExportError {
+    /// The line to point to, where one is known.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::NotText { line } => Some(*line),
+            Self::NoReading { read } => read.faults.first().map(|fault| fault.line as usize),
+            _ => None,
+        }
+    }
+}
+
+/// Reads an export and computes the outcome of the period that is asked for.
+///
+/// # Errors
+/// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
+pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, ExportError> {
+    let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
+        line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
+    })?;
+    let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
+    let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
+    let recognized = file::recognize(text).ok_or_else(unrecognized)?;
+    let mut read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
+        .map_err(|fault| ExportError::File { fault })?;
+    let streams = streams(std::mem::take(&mut read.readings));
+    let devices =
+        streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
+    let streams = of_device(streams, question.device.as_deref(), &devices)?;
+    let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
+    let (Some(first), Some(last)) = (days.clone().min(), days.clone().max()) else {
+        return Err(ExportError::NoReading { read: Box::new(read) });
+    };
+    let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
+    let (from, to) = (question.from.unwrap_or(first), question.to.unwrap_or(last));
+    let empty = || ExportError::Empty { from, to, first, last };
+    // One bound beyond the data is no mistake in the other, which was not given.
+    if to < from && (question.from.is_none() || question.to.is_none()) {
+        return Err(empty());
+    }
+    let period = question.zone.period(from, to)?;
+    let outside = days.filter(|time| !inside(&period, time.0)).count() as u64;
+    let outcome = outcomes::compute(&period, &streams, question.policy).ok_or_else(empty)?;
+    let zone_source = question.zone_source;
+    let (file, policy) = (file.to_owned(), question.policy);
+    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, outcome })
+}
+
+fn inside(period: &Period, ms: i64) -> bool {
+    period.start.0 <= ms && ms < period.end.0
+}
+
+/// The readings by device.
+fn streams(readings: Vec<(Device, Reading)>) -> Vec<(Device, Vec<Reading>)> {
+    let mut streams: BTreeMap<Device, Vec<Reading>> = BTreeMap::new();
+    for (device, reading) in readings {
+        streams.entry(device).or_default().push(reading);
+    }
+    streams.into_iter().collect()
+}
+
+fn of_device(
+    streams: Vec<(Device, Vec<Reading>)>,
+    wanted: Option<&str>,
+    devices: &BTreeMap<String, u64>,
+) -> Result<Vec<(Device, Vec<Reading>)>, ExportError> {
+    let Some(wanted) = wanted else { return Ok(streams) };
+    let found: Vec<_> = streams.into_iter().filter(|(device, _)| device.0 == wanted).collect();
+    if found.is_empty() && !devices.is_empty() {
+        let known: Vec<_> = devices.keys().take(MAX_DEVICES_NAMED).map(|name| format!("{name:?}")).collect();
+        return Err(ExportError::NoSuchDevice { device: wanted.to_owned(), known: known.join(", ") });
+    }
+    Ok(found)
+}
+
+/// What to do about a file that was refused.
+fn advice(fault: &FileFault) -> &'static str {
+    match fault {
+        FileFault::TooLarge => "export a shorter period",
+        FileFault::Unrecognized => {
+            "give a Dexcom Clarity or LibreView export as it was downloaded, with its header"
+        }
+        FileFault::UnitUnknown => "export it again with the unit in the name of the glucose column",
+        FileFault::NoDateOrderFits => "export it again: its dates are written in more than one order",
+        FileFault::DateOrderUnproven => "export a longer period, one with a day above 12",
+    }
+}
+
+fn first_fault(read: &FileReadings) -> String {
+    match read.faults.first() {
+        Some(fault) => {
+            format!("{} rows could not be read, the first because of: {}", read.faults.len(), fault.reason)
+        }
+        None => "export a period in which a sensor was worn".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::{CLARITY, question};
+
+    fn error(text: &[u8], question: &Question) -> ExportError {
+        export("a.csv", text, question).unwrap_err()
+    }
+
+    #[test]
+    fn without_bounds_the_period_is_the_whole_file_in_whole_local_days() {
+        let export = export("a.csv", CLARITY.as_bytes(), &question()).unwrap();
+        let period = &export.outcome.period;
+        assert_eq!((period.first_date.as_str(), period.last_date.as_str()), ("2025-03-01", "2025-03-02"));
+        assert_eq!((period.days, export.outcome.n, export.outside), (2, 6, 0));
+    }
+
+    #[test]
+    fn a_bound_leaves_readings_outside_and_counts_them() {
+        let to = Some("2025-03-01".parse().unwrap());
+        let export = export("a.csv", CLARITY.as_bytes(), &Question { to, ..question() }).unwrap();
+        assert_eq!((export.outcome.n, export.outside, export.outcome.period.days), (5, 1, 1));
+    }
+
+    #[test]
+    fn a_period_without_a_reading_names_the_days_that_have_some() {
+        let day = Some("2025-03-09".parse().unwrap());
+        for asked in [
+            Question { from: day, ..question() },
+            Question { from: day, to: day, ..question() },
+            Question { to: Some("2024-01-01".parse().unwrap()), ..question() },
+        ] {
+            let said = error(CLARITY.as_bytes(), &asked).to_string();
+            assert!(said.contains("the file has readings from 2025-03-01 to 2025-03-02"), "{said}");
+        }
+    }
+
+    #[test]
+    fn bounds_in_the_wrong_order_are_told_apart_from_an_empty_period() {
+        let (from, to) = (Some("2025-03-02".parse().unwrap()), Some("2025-03-01".parse().unwrap()));
+        let fault = error(CLARITY.as_bytes(), &Question { from, to, ..question() });
+        assert_eq!(fault, ExportError::Calendar(CalendarError::Backwards));
+    }
+
+    #[test]
+    fn an_unknown_device_is_answered_with_those_that_there_are() {
+        let asked = |device: &str| Question { device: Some(device.to_owned()), ..question() };
+        let said = error(CLARITY.as_bytes(), &asked("X")).to_string();
+        assert!(said.contains("\"phone/8XYZ\""), "{said}");
+        assert_eq!(export("a.csv", CLARITY.as_bytes(), &asked("phone/8XYZ")).unwrap().outcome.n, 6);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_with_its_line() {
+        assert_eq!(error(b"a,b\nc\xff,d\n", &question()), ExportError::NotText { line: 2 });
+        let fault = error(b"a,b\n", &question());
+        assert_eq!(fault, ExportError::File { fault: FileFault::Unrecognized });
+    }
+
+    #[test]
+    fn a_file_of_faulty_rows_alone_points_to_the_first() {
+        let header = CLARITY.lines().next().unwrap();
+        let fault = error(format!("{header}\n1,,EGV,phone,100,1,8XYZ\n").as_bytes(), &question());
+        assert_eq!(fault.line(), Some(2));
+        assert!(fault.to_string().contains("no time"), "{fault}");
+    }
+}

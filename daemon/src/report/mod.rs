@@ -1,0 +1,19 @@
+//! What a person reads of an export: an outcome as text, as a bar and as JSON.
+//!
+//! Invariants: pure, like all that is shown of an outcome: the same export and question give the same
+//! text; nothing here reads a file, a terminal, a clock or the environment. Nothing is told by colour
+//! alone. Shares that are shown sum to 100.00, and their hours to 24:00; JSON carries them unrounded.
+//!
+//! [`export`] reads and computes, [`table`] lays out, [`bar`] draws, [`notes`] accounts for what was not
+//! counted, [`json`] writes the object for scripts, [`bundle`] the FHIR request.
+
+pub mod bar;
+pub mod bundle;
+pub mod export;
+pub mod json;
+pub mod notes;
+pub mod paper;
+pub mod table;
+
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,164 @@
+//! What was not counted, and what was inferred: one sentence each, nothing of a row's content.
+
+use std::{collections::BTreeMap, fmt::Display};
+
+use clinical::{
+    normalize::file::{Apart, RowFault, RowReason},
+    outcome::{Exclusion, Outcome},
+};
+
+use super::export::Export;
+
+/// Line numbers named for one reason; the rest is counted.
+pub const MAX_LINES_NAMED: usize = 8;
+
+/// The notes of an export, those that a reader must act on first. Never empty: the resolution of the file
+/// is always told.
+#[must_use]
+pub fn notes(export: &Export) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !export.outcome.suffices() {
+        notes.push("too little data to judge by: take shares and goals as those of these days".to_owned());
+    }
+    notes.extend(faults(&export.read.faults));
+    notes.extend(exclusions(&export.outcome));
+    notes.extend(values(&export.outcome));
+    notes.extend(export.read.notes.iter().cloned());
+    if export.outside > 0 {
+        notes.push(format!("{} readings lie outside of the period", export.outside));
+    }
+    if export.devices.len() > 1 {
+        notes.push(format!("{} devices in the file; --device takes one of them", export.devices.len()));
+    }
+    let gaps = export.outcome.gaps;
+    if gaps.long > 0 {
+        let (hours, minutes) = (gaps.longest_minutes / 60, gaps.longest_minutes % 60);
+        notes.push(format!("{}; the longest has {hours} h {minutes:02} min", count(gaps.long, "long gap")));
+    }
+    notes.extend(kept_apart(&export.read.kept_apart));
+    notes.push(format!("resolution of the file: {}", export.read.resolution));
+    notes
+}
+
+/// Faulty rows by reason, each with its first lines.
+fn faults(faults: &[RowFault]) -> Vec<String> {
+    let mut by_reason: BTreeMap<RowReason, Vec<u32>> = BTreeMap::new();
+    for fault in faults {
+        by_reason.entry(fault.reason).or_default().push(fault.line);
+    }
+    let said = by_reason.into_iter().map(|(reason, lines)| {
+        let word = if lines.len() == 1 { "line" } else { "lines" };
+        format!("{} not read, {reason}: {word} {}", count(lines.len() as u64, "row"), named(&lines))
+    });
+    said.collect()
+}
+
+fn named(lines: &[u32]) -> String {
+    let first = lines.iter().take(MAX_LINES_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match lines.len().saturating_sub(MAX_LINES_NAMED) {
+        0 => first,
+        rest => format!("{first} and {rest} more"),
+    }
+}
+
+fn exclusions(outcome: &Outcome) -> Vec<String> {
+    let said = outcome.excluded.iter().map(|(reason, readings)| {
+        let why = match reason {
+            Exclusion::Retracted => "not counted: taken back by the source",
+            Exclusion::Duplicate => "not counted: the same value twice",
+            Exclusion::Conflict => "IN CONFLICT, not counted: another value at the same time stands",
+            Exclusion::Overlap => "not counted: another device covers the same minutes",
+            Exclusion::Scan => "not counted: scans, where the file has historic readings",
+            Exclusion::WarmUp => "not counted: within the warm-up of a sensor",
+        };
+        format!("{} {why}", count(*readings, "reading"))
+    });
+    said.collect()
+}
+
+/// What is special about the readings that count.
+fn values(outcome: &Outcome) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut say = |n: u64, what: &str| {
+        if n > 0 {
+            said.push(format!("{} {what}", count(n, "reading")));
+        }
+    };
+    say(
+        outcome.censored_low,
+        "below what the sensor reports, counted in its range, just under the limit in the mean",
+    );
+    say(
+        outcome.censored_high,
+        "above what the sensor reports, counted in its range, just over the limit in the mean",
+    );
+    say(outcome.low_level_unknown, "below target with the level unknown, counted as low");
+    say(outcome.tz_ambiguous, "in the hour that the clocks repeat, taken as the earlier of two times");
+    say(outcome.units.re_expressed, "in mmol/L recognized as whole mg/dL and classified there");
+    if outcome.units.mg_dl > 0 && outcome.units.mmol_l > 0 {
+        said.push(format!("{} readings in mg/dL, {} in mmol/L", outcome.units.mg_dl, outcome.units.mmol_l));
+    }
+    said
+}
+
+fn kept_apart(kinds: &BTreeMap<Apart, u64>) -> Option<String> {
+    let said: Vec<_> = kinds.iter().map(|(kind, rows)| format!("{} {rows}", kind_name(*kind))).collect();
+    (!said.is_empty()).then(|| format!("rows that are no sensor reading: {}", said.join(", ")))
+}
+
+/// The name of a kind of row, as JSON has it too.
+#[must_use]
+pub const fn kind_name(kind: Apart) -> &'static str {
+    match kind {
+        Apart::Alert => "alert",
+        Apart::Calibration => "calibration",
+        Apart::Strip => "strip",
+        Apart::Ketone => "ketone",
+        Apart::Insulin => "insulin",
+        Apart::Food => "food",
+        Apart::Event => "event",
+        Apart::Preamble => "preamble",
+    }
+}
+
+fn count(n: u64, one: impl Display) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::sample;
+
+    #[test]
+    fn every_row_that_was_no_reading_is_told() {
+        let notes = notes(&sample());
+        let starts = |with: &str| notes.iter().any(|note| note.starts_with(with));
+        assert!(notes[0].starts_with("too little data to judge by"), "{notes:?}");
+        assert_eq!(notes[1], "1 row not read, the value is neither a number nor a limit: line 9");
+        assert!(starts("1 reading below what the sensor reports"), "{notes:?}");
+        assert!(starts("rows that are no sensor reading: alert 1, preamble 1"), "{notes:?}");
+        assert!(starts("1 long gap; the longest has 15 h 35 min"), "{notes:?}");
+        assert!(starts("resolution of the file: mg/dL with 0 decimals, times to the second"), "{notes:?}");
+    }
+
+    #[test]
+    fn many_lines_are_counted_after_the_first_few() {
+        let all: Vec<RowFault> =
+            (1..=10).map(|line| RowFault { line, reason: RowReason::TimeMissing }).collect();
+        assert_eq!(faults(&all), ["10 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"]);
+    }
+
+    #[test]
+    fn a_conflict_is_told_apart_from_a_duplicate() {
+        let mut outcome = sample().outcome;
+        outcome.excluded = [(Exclusion::Conflict, 2), (Exclusion::Duplicate, 1)].into();
+        assert_eq!(
+            exclusions(&outcome),
+            [
+                "1 reading not counted: the same value twice",
+                "2 readings IN CONFLICT, not counted: another value at the same time stands"
+            ]
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! `isthmus outcomes` as its user meets it: files in, text or JSON out, an exit code.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const CLARITY_HEADER: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Source Device ID,\
+    Glucose Value (mg/dL),Transmitter Time (Long Integer),Transmitter ID\n";
+
+fn outcomes(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_isthmus"))
+        .current_dir(dir)
+        .arg("outcomes")
+        .args(args)
+        .env_remove("NO_COLOR")
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Fourteen whole days of 5-minute readings: of each day's 288, 12 are 50, 24 are 60, 216 are 121, 24 are
+/// 200 and 12 are 300.
+fn fortnight() -> String {
+    let mut text = CLARITY_HEADER.to_owned();
+    for day in 1..=14 {
+        for slot in 0..288 {
+            let value = match slot {
+                0..12 => 50,
+                12..36 => 60,
+                36..252 => 121,
+                252..276 => 200,
+                _ => 300,
+            };
+            let (hour, minute) = (slot / 12, slot % 12 * 5);
+            let ticks = ((day - 1) * 288 + slot) * 300;
+            text.push_str(&format!(
+                "1,2025-02-{day:02}T{hour:02}:{minute:02}:00,EGV,phone,{value},{ticks},8X\n"
+            ));
+        }
+    }
+    text
+}
+
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), fortnight()).unwrap();
+    fs::write(dir.path().join("bad.csv"), "a,b\n1,2\n").unwrap();
+    dir
+}
+
+#[test]
+fn json_is_an_array_of_flat_objects_with_unrounded_numbers() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--json", "--tz", "America/New_York", "a.csv"]);
+    assert!(output.status.success(), "{}", err(&output));
+    let array: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(array.as_array().unwrap().len(), 1);
+    let object = &array[0];
+    let near = |name: &str, expected: f64| {
+        let value = object[name].as_f64().unwrap();
+        assert!((value - expected).abs() < 1e-9, "{name}: {value}, not {expected}");
+    };
+    assert_eq!(object["n"], 14 * 288);
+    // (12·50 + 24·60 + 216·121 + 24·200 + 12·300) / 288 = 36 576 / 288
+    let mean = 127.0;
+    let square = |value: f64| (value - mean) * (value - mean);
+    let day = 12.0 * square(50.0)
+        + 24.0 * square(60.0)
+        + 216.0 * square(121.0)
+        + 24.0 * square(200.0)
+        + 12.0 * square(300.0);
+    let sd = (14.0 * day / (14.0 * 288.0 - 1.0)).sqrt();
+    near("mean_mg_dl", mean);
+    near("sd_mg_dl", sd);
+    near("cv_pct", 100.0 * sd / mean);
+    near("gmi_pct", 3.31 + 0.02392 * mean);
+    near("tbr54_pct", 100.0 * 12.0 / 288.0);
+    near("tbr70_pct", 100.0 * 36.0 / 288.0);
+    near("tir_pct", 75.0);
+    near("tar180_pct", 100.0 * 36.0 / 288.0);
+    near("tar250_pct", 100.0 * 12.0 / 288.0);
+    near("active_window_pct", 100.0);
+    near("active_span_pct", 100.0);
+    assert_eq!((object["start"].as_str(), object["end"].as_str()), (Some("2025-02-01"), Some("2025-02-14")));
+    assert_eq!(object["policy"], "standard/1");
+    assert_eq!(object["zone"], "America/New_York");
+}
+
+#[test]
+fn the_table_reads_without_a_terminal_and_without_colour() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--tz", "UTC", "a.csv"]);
+    let text = out(&output);
+    assert!(output.status.success() && !text.contains('\u{1b}'), "{text}");
+    for part in [
+        "Dexcom Clarity, recognized by columns",
+        "2025-02-01 to 2025-02-14, 14 days",
+        "UTC (--tz)",
+        "= target    70-180     75.00 % 18:00   goal > 70 %: met",
+        "all below <70        12.50 %  3:00   goal < 4 %: NOT MET",
+        "| GMI          6.3 % ",
+        "| mean         127.0 mg/dL (7.0 mmol/L) ",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn a_bad_file_is_told_and_does_not_stop_the_others() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--json", "bad.csv", "absent.csv", "a.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    let array: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(array.as_array().unwrap().len(), 1);
+    let complaints = err(&output);
+    assert!(complaints.starts_with("bad.csv: no header of a known format"), "{complaints}");
+    assert!(complaints.lines().nth(1).unwrap().starts_with("absent.csv: No such file"), "{complaints}");
+}
+
+#[test]
+fn nothing_good_is_an_empty_array() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--json", "bad.csv"]);
+    assert_eq!((output.status.code(), out(&output).trim()), (Some(1), "[]"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let dir = folder();
+    for args in [
+        &[][..],
+        &["--tz", "Mars/Olympus", "a.csv"],
+        &["--population", "nobody", "a.csv"],
+        &["--from", "2025-2-1", "a.csv"],
+        &["--from", "2025-02-09", "--to", "2025-02-08", "a.csv"],
+        &["--fhir", "a.csv"],
+        &["--fhir", "--subject", "4711", "a.csv"],
+        &["--fhir", "--subject", "urn:x|1", "a.csv", "bad.csv"],
+        &["--fhir", "--json", "--subject", "urn:x|1", "a.csv"],
+    ] {
+        let output = outcomes(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?} {}", err(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn days_device_and_policy_narrow_what_counts() {
+    let dir = folder();
+    let one = |args: &[&str]| {
+        let output = outcomes(dir.path(), &[args, &["--json", "--tz", "UTC", "a.csv"]].concat());
+        assert!(output.status.success(), "{}", err(&output));
+        serde_json::from_str::<Value>(&out(&output)).unwrap()[0].clone()
+    };
+    let days = one(&["--from", "2025-02-03", "--to", "2025-02-04"]);
+    assert_eq!((&days["n"], &days["days"]), (&Value::from(576), &Value::from(2)));
+    assert_eq!(days["gmi_pct"], Value::Null);
+    assert_eq!(one(&["--device", "phone/8X"])["n"], 4032);
+    assert_eq!(one(&["--policy", "pregnancy-t1"])["policy"], "pregnancy-t1/1");
+    let output = outcomes(dir.path(), &["--device", "watch", "a.csv"]);
+    assert!(err(&output).contains("give one of: \"phone/8X\""), "{}", err(&output));
+}
+
+#[test]
+fn fhir_is_a_transaction_about_the_subject() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--fhir", "--subject", "urn:oid:1.2.3|4711", "a.csv"]);
+    let bundle: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(
+        (bundle["resourceType"].as_str(), bundle["type"].as_str()),
+        (Some("Bundle"), Some("transaction"))
+    );
+    let panel = &bundle["entry"][0]["resource"];
+    assert_eq!(panel["code"]["coding"][0]["code"], "107931-8");
+    assert_eq!(panel["subject"]["identifier"]["value"], "4711");
+    assert_eq!(panel["hasMember"].as_array().unwrap().len(), 6);
+}
+
+/// n, mean and TIR of the public samples, counted from the rows by nothing of ours: Clarity's EGV rows and
+/// LibreView's historic column.
+#[test]
+fn public_samples_agree_with_a_count_of_their_rows() {
+    let Some(data) = data() else {
+        println!("skipped: no ../shared/data");
+        return;
+    };
+    for (file, delimiter, kind, value) in [
+        ("cgmanalysis_Dexcom.txt", '\t', Some((2, "EGV")), 7),
+        ("cgmanalysis_Libre.csv", ',', None, 2),
+        ("cgmformat_Clarity_Export_synthetic.csv", ',', Some((2, "EGV")), 7),
+        ("cgmformat_FreeStyle_Libre_3_synthetic.csv", ',', None, 4),
+    ] {
+        let text = fs::read_to_string(data.join(file)).unwrap();
+        let values: Vec<f64> = text
+            .lines()
+            .map(|line| line.trim().split(delimiter).collect::<Vec<_>>())
+            .filter(|cells| kind.is_none_or(|(at, word)| cells.get(at) == Some(&word)))
+            .filter_map(|cells| match *cells.get(value)? {
+                "Low" => Some(39.0),
+                "High" => Some(401.0),
+                number => number.parse().ok(),
+            })
+            .collect();
+        let output = outcomes(&data, &["--json", "--tz", "UTC", file]);
+        let object = &serde_json::from_str::<Value>(&out(&output)).unwrap()[0];
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let within = values.iter().filter(|value| (70.0..=180.0).contains(*value)).count() as f64;
+        assert_eq!(object["n"].as_f64(), Some(n), "{file}");
+        assert!((object["mean_mg_dl"].as_f64().unwrap() - mean).abs() < 1e-9, "{file}");
+        assert!((object["tir_pct"].as_f64().unwrap() - 100.0 * within / n).abs() < 1e-9, "{file}");
+    }
+}
+
+fn data() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    ["../../shared/data/cgm", "../../../shared/data/cgm"]
+        .map(|path| root.join(path))
+        .into_iter()
+        .find(|p| p.is_dir())
+}
