@@ -11,6 +11,7 @@ pub mod clock;
 pub mod conditions;
 pub mod config;
 pub mod delivery;
+pub mod demo;
 pub mod destination;
 pub mod drain;
 pub mod generation;

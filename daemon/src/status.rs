@@ -87,8 +87,10 @@ impl Status {
     }
 
     fn counts(&self) -> Result<(Value, Value), outbox::ReadError> {
-        let counts = self.readers.with(|reader| reader.counts())?;
+        let (counts, next_due_at) =
+            self.readers.with(|reader| Ok((reader.counts()?, reader.next_due_at()?)))?;
         let rows = |state| counts.rows(state);
+        let next_due_s = next_due_at.map(|at| (at - time::now_ms()) as f64 / 1e3);
         let age = counts.oldest_undelivered_at.map(|at| (time::now_ms() - at).max(0) as f64 / 1e3);
         let inbox = json!({
             "total": counts.inbox_total,
@@ -96,6 +98,7 @@ impl Status {
             "quarantined": counts.quarantine,
             "unidentified": counts.identity_queue,
             "windows_due": counts.windows_dirty,
+            "next_window_in_s": next_due_s,
         });
         let outbox = json!({
             "pending": rows(State::Pending),

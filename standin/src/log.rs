@@ -76,6 +76,10 @@ pub struct Record {
 /// What the records add up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Judgement {
+    /// Write requests that created or updated something.
+    pub deliveries: u64,
+    /// Of these, those that put a version on top of another.
+    pub amendments: u64,
     /// Resources created.
     pub creates: u64,
     /// Versions put on top of others.
@@ -132,6 +136,9 @@ impl Log {
             judgement.refused += u64::from(record.status.is_some_and(|status| status >= 400));
             judgement.leaks += u64::from(record.leak);
             judgement.unanswered += u64::from(record.status.is_none());
+            let did = |kind| record.effects.iter().any(|effect| effect.kind == kind);
+            judgement.amendments += u64::from(did(EffectKind::Updated));
+            judgement.deliveries += u64::from(did(EffectKind::Created) || did(EffectKind::Updated));
             for effect in &record.effects {
                 match effect.kind {
                     EffectKind::ConditionalHit => {
@@ -236,7 +243,8 @@ mod tests {
             vec![Effect { unchanged: true, ..effect(ConditionalHit, "a", "2026-01-01") }],
             vec![effect(Created, "b", "2026-01-02")],
         ]);
-        assert_eq!(honest.judge(), Judgement { creates: 2, conditional_hits: 1, ..Judgement::default() });
+        let expected = Judgement { deliveries: 2, creates: 2, conditional_hits: 1, ..Judgement::default() };
+        assert_eq!(honest.judge(), expected);
         let double =
             log_of(vec![vec![effect(Created, "a", "2026-01-01")], vec![effect(Created, "a", "2026-01-01")]]);
         assert_eq!(double.judge().doubled, 1);
@@ -255,6 +263,7 @@ mod tests {
         let log = log_of(vec![vec![effect(EffectKind::Created, "a", "2026-01-01")], vec![same]]);
         assert_eq!(log.judge().doubled, 1);
         assert_eq!(log.judge().updates, 1);
+        assert_eq!((log.judge().deliveries, log.judge().amendments), (2, 1));
     }
 
     #[test]

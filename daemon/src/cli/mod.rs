@@ -3,6 +3,7 @@
 //! Exit codes: 0 good, 1 failed, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
 
 mod check;
+mod demo;
 mod init;
 mod outcomes;
 mod run;
@@ -44,6 +45,8 @@ pub(crate) struct ConfigArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the whole main job on this machine, with no set-up.
+    Demo(demo::Args),
     /// Run the daemon.
     Run(run::Args),
     /// Check the whole configuration; every fault at once, with file, line and fix.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
     let quiet = if matches!(cli.command, Command::Run(_)) { cli.log.as_str() } else { "warn" };
     crate::telemetry::install_log(cli.log_format, quiet);
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
