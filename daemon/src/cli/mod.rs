@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
 
+mod bench;
 mod check;
 mod init;
 mod run;
@@ -50,6 +51,11 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Measure durable messages per second, latency and CPU time, beside a bare writer.
+    Bench(bench::Args),
+    /// The bare writer that `bench` measures beside the daemon.
+    #[command(hide = true)]
+    BenchBareServer(bench::BareServerArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -62,6 +68,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Bench(args) => bench::run(args),
+        Command::BenchBareServer(args) => bench::bare_server(&args),
     }
 }
 
