@@ -14,6 +14,7 @@ pub mod config;
 pub mod delivery;
 pub mod destination;
 pub mod drain;
+pub mod feed;
 pub mod generation;
 pub mod intake;
 pub mod listener;
