@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use crate::telemetry::Metric;
@@ -58,6 +61,12 @@ impl Kind {
     }
 }
 
+impl Kind {
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
 /// One condition in force.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Condition {
@@ -71,14 +80,24 @@ pub struct Condition {
     pub detail: String,
 }
 
+type InForce = BTreeMap<(Kind, String), Condition>;
+
 /// The board of conditions; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<(Kind, String), Condition>>>);
+pub struct Board(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    in_force: Mutex<InForce>,
+    /// One bit for each kind in force, changed only under the lock. Intake clears a condition with each message,
+    /// nearly always one that is not in force: that look must not take a lock.
+    kinds: AtomicU32,
+}
 
 impl Board {
     /// Raises a condition, or renews the text of one already raised. Returns whether it is new.
     pub fn raise(&self, name: Kind, scope: &str, detail: String, now: i64) -> bool {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut board = self.lock();
         let key = (name, scope.to_owned());
         if let Some(known) = board.get_mut(&key) {
             known.detail = detail;
@@ -89,15 +108,22 @@ impl Board {
         }
         tracing::warn!(condition = name.word(), scope, detail = %detail, "condition raised");
         board.insert(key, Condition { name, scope: scope.to_owned(), since: now, detail });
+        self.0.kinds.fetch_or(name.bit(), Ordering::Release);
         export(name, &board);
         true
     }
 
     /// Clears a condition. Returns whether it was in force.
     pub fn clear(&self, name: Kind, scope: &str) -> bool {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.kinds.load(Ordering::Acquire) & name.bit() == 0 {
+            return false;
+        }
+        let mut board = self.lock();
         let cleared = board.remove(&(name, scope.to_owned())).is_some();
         if cleared {
+            if !board.keys().any(|(kind, _)| *kind == name) {
+                self.0.kinds.fetch_and(!name.bit(), Ordering::Release);
+            }
             tracing::info!(condition = name.word(), scope, "condition cleared");
             export(name, &board);
         }
@@ -106,11 +132,15 @@ impl Board {
 
     /// All conditions in force.
     pub fn all(&self) -> Vec<Condition> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InForce> {
+        self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn export(name: Kind, board: &BTreeMap<(Kind, String), Condition>) {
+fn export(name: Kind, board: &InForce) {
     let count = board.keys().filter(|(kind, _)| *kind == name).count();
     Metric::Conditions.set(count as f64, &[("name", name.word().to_owned())]);
 }
@@ -127,6 +157,19 @@ mod tests {
         assert_eq!(board.all()[0].since, 1);
         assert_eq!(board.all()[0].detail, "disk still full");
         assert!(board.clear(Kind::StoreRefuses, ""));
+        assert!(board.all().is_empty());
+    }
+
+    #[test]
+    fn clearing_one_scope_leaves_the_others_to_be_cleared() {
+        let board = Board::default();
+        assert!(!board.clear(Kind::ReadOnly, "a"));
+        board.raise(Kind::ReadOnly, "a", String::new(), 1);
+        board.raise(Kind::ReadOnly, "b", String::new(), 1);
+        assert!(board.clear(Kind::ReadOnly, "a"));
+        assert!(!board.clear(Kind::ReadOnly, "a"));
+        assert!(!board.clear(Kind::StoreRefuses, "b"));
+        assert!(board.clear(Kind::ReadOnly, "b"));
         assert!(board.all().is_empty());
     }
 }

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     conditions::{Board, Kind},
+    feed::Feed,
     pipeline::Wake,
     telemetry::Metric,
     time,
@@ -31,19 +32,12 @@ pub enum Reply {
     /// Send this acknowledgement.
     Acknowledge {
         /// The code in MSA-1, for the counter.
-        code: &'static str,
+        code: AckCode,
         /// The message to frame.
         bytes: Bytes,
     },
     /// The store could not take the message: close without a word, the engine resends.
     Close,
-}
-
-/// A configured feed: what a listener knows of its senders.
-#[derive(Clone, Debug)]
-pub struct Feed {
-    /// The source name that dedupe keys are made of (it outlives addresses: engines fail over).
-    pub source: Arc<str>,
 }
 
 /// The way in, shared by all sessions.
@@ -69,13 +63,12 @@ impl Intake {
         let arrival = arrival(&feed.source, &scanned, body, refusal);
         match self.writer.intake(arrival).await {
             Ok(receipt) => {
-                let listener = || [("listener", feed.source.to_string())];
-                Metric::CommitSeconds.record(started.elapsed().as_secs_f64(), &[]);
+                feed.count_commit(started.elapsed());
                 if receipt.duplicate {
-                    Metric::MllpDuplicates.add(1, &listener());
+                    feed.count_duplicate();
                 }
                 if receipt.control_id_reused {
-                    Metric::MllpControlIdReuse.add(1, &listener());
+                    feed.count_reuse();
                 }
                 self.conditions.clear(Kind::StoreRefuses, "");
                 self.wake.wake();
@@ -92,7 +85,7 @@ impl Intake {
         let text = format!("message longer than the listener's {limit_bytes} bytes");
         let ack = Ack::refusing(AckCode::AR, AckFault { code: 207, text: text.into(), location: None });
         let bytes = ack::build(readable(&scanned), &ack, &time::hl7_stamp(time::now_ms()), "I0");
-        Reply::Acknowledge { code: "AR", bytes }
+        Reply::Acknowledge { code: AckCode::AR, bytes }
     }
 
     fn refuse(&self, error: &WriteError) -> Reply {
@@ -120,7 +113,7 @@ fn acknowledge(scanned: &Result<Envelope, EnvelopeFault>, receipt: &Receipt) -> 
     };
     let stamp = time::hl7_stamp(receipt.received_at);
     let bytes = ack::build(readable(scanned), &ack, &stamp, &format!("I{}", receipt.id));
-    Reply::Acknowledge { code: ack.code.as_str(), bytes }
+    Reply::Acknowledge { code: ack.code, bytes }
 }
 
 fn arrival(

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod bench;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod delivery;
 pub mod demo;
 pub mod destination;
 pub mod drain;
+pub mod feed;
 pub mod generation;
 pub mod intake;
 pub mod listener;

@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     config::MllpListener,
     drain::Draining,
-    intake::{Feed, Intake},
+    feed::Feed,
+    intake::Intake,
     session::{self, Bounds, End},
     telemetry::Metric,
     tls::{self, TlsError},
@@ -89,7 +90,7 @@ impl Listener {
     /// Serves until the drain begins, then waits for the connections to end.
     pub async fn serve(self, intake: Intake, mut draining: Draining) {
         let mut sessions = JoinSet::new();
-        let feed = Feed { source: Arc::from(self.settings.name.as_str()) };
+        let feed = Feed::new(&self.settings.name);
         let bounds = Arc::new(Bounds {
             max_frame_bytes: self.settings.limits.max_frame_bytes,
             frame_timeout: self.settings.limits.frame_timeout,

@@ -3,19 +3,19 @@
 //! Invariants: memory is bounded by one frame and one read; every wait has a deadline; a connection that
 //! misbehaves ends alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use mllp::frame::{self, Deframer, Event, Limits};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
     drain::Draining,
-    intake::{Feed, Intake, Reply},
-    telemetry::Metric,
+    feed::Feed,
+    intake::{Intake, Reply},
 };
 
 /// Bytes asked of the socket at once: one large segment burst, small beside the frame cap.
@@ -63,23 +63,40 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> End {
     let limits = Limits { max_frame_bytes: bounds.max_frame_bytes, ..Limits::default() };
     let mut session = Session { deframer: Deframer::new(limits), buffer: BytesMut::new(), feed, intake };
+    let mut frame_began = None;
+    // Both are made once: a timer and a watch for every read would cost more than the read. The alarm may go off
+    // early; then it is set to the deadline of the moment.
+    let mut begun = pin!(draining.begun());
+    let mut alarm = pin!(sleep_until(Instant::now() + bounds.idle_timeout));
     loop {
-        match session.answer_buffered(&mut stream).await {
-            Ok(()) => {}
+        let answered = match session.answer_buffered(&mut stream).await {
+            Ok(answered) => answered,
             Err(end) => return end,
+        };
+        let (now, in_frame) = (Instant::now(), session.deframer.in_frame());
+        frame_began = if in_frame { frame_began.filter(|_| !answered).or(Some(now)) } else { None };
+        let deadline = frame_began.map_or(now + bounds.idle_timeout, |began| began + bounds.frame_timeout);
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
         }
-        let patience = if session.deframer.in_frame() { bounds.frame_timeout } else { bounds.idle_timeout };
         session.buffer.reserve(READ_BYTES);
-        let read = tokio::select! {
-            read = timeout(patience, stream.read_buf(&mut session.buffer)) => read,
-            // A message that is being received may finish; between messages we leave.
-            () = draining.begun(), if !session.deframer.in_frame() => return End::Draining,
+        let read = loop {
+            tokio::select! {
+                read = stream.read_buf(&mut session.buffer) => break read,
+                // A message that is being received may finish; between messages we leave.
+                () = &mut begun, if !in_frame => return End::Draining,
+                () = &mut alarm => {
+                    if Instant::now() >= deadline {
+                        return End::Deadline;
+                    }
+                    alarm.as_mut().reset(deadline);
+                }
+            }
         };
         match read {
-            Err(_elapsed) => return End::Deadline,
-            Ok(Err(_)) => return End::Socket,
-            Ok(Ok(0)) => return if session.deframer.in_frame() { End::CutFrame } else { End::PeerClosed },
-            Ok(Ok(_)) => {}
+            Err(_) => return End::Socket,
+            Ok(0) => return if in_frame { End::CutFrame } else { End::PeerClosed },
+            Ok(_) => {}
         }
     }
 }
@@ -92,13 +109,17 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Answers every whole frame in the buffer, in order.
-    async fn answer_buffered<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), End> {
+    /// Answers every whole frame in the buffer, in order. Returns whether a frame ended: one that is open after
+    /// that is another one.
+    async fn answer_buffered<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<bool, End> {
+        let mut ended = false;
         loop {
-            match self.deframer.next_event(&mut self.buffer) {
-                Ok(None) => return Ok(()),
+            let event = self.deframer.next_event(&mut self.buffer);
+            ended |= !matches!(event, Ok(None));
+            match event {
+                Ok(None) => return Ok(ended),
                 Ok(Some(Event::Message(body))) => {
-                    Metric::MllpFrames.add(1, &self.listener());
+                    self.feed.count_frame();
                     let reply = self.intake.take(&self.feed, body).await;
                     self.reply(stream, reply).await?;
                 }
@@ -115,7 +136,7 @@ impl Session<'_> {
 
     async fn reply<S: AsyncWrite + Unpin>(&self, stream: &mut S, reply: Reply) -> Result<(), End> {
         let Reply::Acknowledge { code, bytes } = reply else { return Err(End::StoreRefused) };
-        Metric::MllpAcks.add(1, &[("listener", self.feed.source.to_string()), ("code", code.to_owned())]);
+        self.feed.count_ack(code);
         let framed = framed(&bytes);
         match timeout(WRITE_DEADLINE, stream.write_all(&framed)).await {
             Err(_elapsed) => Err(End::Deadline),
@@ -133,13 +154,8 @@ impl Session<'_> {
     }
 
     fn fault(&self, fault: &str) {
-        let labels = [("listener", self.feed.source.to_string()), ("fault", fault.to_owned())];
-        Metric::MllpFramingFaults.add(1, &labels);
+        self.feed.count_fault(fault);
         tracing::warn!(listener = %self.feed.source, fault, "framing fault");
-    }
-
-    fn listener(&self) -> [(&'static str, String); 1] {
-        [("listener", self.feed.source.to_string())]
     }
 }
 
@@ -153,7 +169,89 @@ fn framed(bytes: &Bytes) -> BytesMut {
     out
 }
 
-/// The feed of a listener.
-pub fn feed(source: &str) -> Feed {
-    Feed { source: Arc::from(source) }
+#[cfg(test)]
+mod tests {
+    use outbox::{Key, Store, StoreOptions};
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::{conditions::Board, drain::Drain, pipeline::Wake};
+
+    const MESSAGE: &[u8] = b"MSH|^~\\&|A|B|C|D|20260101||ORU^R01|X1|P|2.5.1\r";
+
+    fn bounds(frame_ms: u64, idle_ms: u64) -> Bounds {
+        Bounds {
+            max_frame_bytes: 1_000,
+            frame_timeout: Duration::from_millis(frame_ms),
+            idle_timeout: Duration::from_millis(idle_ms),
+        }
+    }
+
+    /// Serves one end of a pipe while `peer` plays at the other.
+    async fn session<T>(bounds: Bounds, peer: impl AsyncFnOnce(DuplexStream, Drain) -> T) -> (End, T) {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::from_hex(&"a".repeat(64)).unwrap();
+        let store = Store::open(dir.path(), key, StoreOptions::default(), 0).unwrap();
+        let (wake, _woken) = Wake::new();
+        let intake = Intake::new(store.writer(), Board::default(), wake);
+        let (ours, theirs) = duplex(4_096);
+        let (drain, draining) = Drain::new();
+        tokio::join!(serve(ours, Feed::new("f"), &bounds, &intake, draining), peer(theirs, drain))
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_trickles_in_for_too_long_is_cut_however_often_a_byte_comes() {
+        let (end, ()) = session(bounds(60, 60_000), async |mut peer, _drain| {
+            let trickle = std::iter::once(frame::VT).chain(std::iter::repeat(b'x'));
+            for byte in trickle.take(900) {
+                if peer.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert_eq!(end, End::Deadline);
+    }
+
+    #[tokio::test]
+    async fn a_connection_lives_as_long_as_messages_come_and_ends_when_idle() {
+        let started = Instant::now();
+        let (end, answered) = session(bounds(60_000, 200), async |mut peer, _drain| {
+            let (mut framed, mut answer) = (BytesMut::new(), BytesMut::new());
+            frame::encode(MESSAGE, &mut framed).unwrap();
+            for _ in 0..6 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                peer.write_all(&framed).await.unwrap();
+                peer.read_buf(&mut answer).await.unwrap();
+            }
+            let answered = Instant::now();
+            assert_eq!(peer.read_buf(&mut answer).await.unwrap_or(0), 0);
+            answered
+        })
+        .await;
+        assert_eq!(end, End::Deadline);
+        // Longer than one idle time-out, so each message put the end off; then one time-out more.
+        assert!(answered - started >= Duration::from_millis(300));
+        assert!(answered.elapsed() >= Duration::from_millis(190));
+    }
+
+    #[tokio::test]
+    async fn a_drain_ends_a_connection_between_messages_and_lets_one_under_way_finish() {
+        let (end, answer) = session(bounds(60_000, 60_000), async |mut peer, drain| {
+            let mut framed = BytesMut::new();
+            frame::encode(MESSAGE, &mut framed).unwrap();
+            let (head, tail) = framed.split_at(20);
+            peer.write_all(head).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            drain.begin();
+            peer.write_all(tail).await.unwrap();
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer).await.unwrap();
+            answer
+        })
+        .await;
+        assert_eq!(end, End::Draining);
+        assert!(answer.windows(10).any(|at| at == b"MSA|AA|X1\r"));
+    }
 }

@@ -16,6 +16,7 @@
 //! | reading | [`Readers`], [`Reader`] |
 
 mod audit;
+pub mod bare;
 mod chunks;
 mod command;
 mod conditions;

@@ -122,6 +122,16 @@ impl Opener {
     /// A read-write connection with every setting read back and the schema up to date. Makes the database where
     /// there is none.
     pub(crate) fn read_write(&self) -> Result<Connection, OpenError> {
+        let conn = self.durable()?;
+        match schema::migrate(&conn)? {
+            Schema::Ready => Ok(conn),
+            Schema::Newer(found) => Err(OpenError::NewerSchema { found, known: schema::SCHEMA_VERSION }),
+            Schema::Foreign(owner) => Err(OpenError::Foreign(owner)),
+        }
+    }
+
+    /// A read-write connection with every setting read back, and whatever schema there is.
+    pub(crate) fn durable(&self) -> Result<Connection, OpenError> {
         prepare_file(&self.path)?;
         let conn = self.keyed(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
@@ -132,11 +142,7 @@ impl Opener {
         conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         conn.pragma_update(None, "foreign_keys", true)?;
         conn.set_prepared_statement_cache_capacity(WRITER_STATEMENTS);
-        match schema::migrate(&conn)? {
-            Schema::Ready => Ok(conn),
-            Schema::Newer(found) => Err(OpenError::NewerSchema { found, known: schema::SCHEMA_VERSION }),
-            Schema::Foreign(owner) => Err(OpenError::Foreign(owner)),
-        }
+        Ok(conn)
     }
 
     /// A connection that can only read.

@@ -104,6 +104,7 @@ impl Core {
     ) -> Result<Self, OpenError> {
         let hot = warm(&conn, &options, now_ms)?;
         let wal = opener.wal_path();
+        tally.last_inbox_id.store(hot.next_inbox_id - 1, Ordering::Relaxed);
         Ok(Self {
             opener,
             options,
@@ -189,6 +190,7 @@ impl Core {
                 self.hot.commit();
                 self.tally.groups.fetch_add(1, Ordering::Relaxed);
                 self.tally.commands.fetch_add(group.len() as u64, Ordering::Relaxed);
+                self.tally.last_inbox_id.store(self.hot.next_inbox_id - 1, Ordering::Relaxed);
                 answer(group, None);
             }
             Fate::Failed(error) => {

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     thread::Thread,
 };
@@ -34,6 +34,7 @@ use crate::{
 pub(crate) struct Tally {
     pub groups: AtomicU64,
     pub commands: AtomicU64,
+    pub last_inbox_id: AtomicI64,
     pub reopened: AtomicU64,
 }
 
@@ -44,6 +45,8 @@ pub struct WriterCounts {
     pub groups: u64,
     /// Commands in them.
     pub commands: u64,
+    /// Id of the last message committed, 0 before the first. Ids have no gaps, so it counts messages too.
+    pub last_inbox_id: i64,
     /// Times the connection was opened again after an I/O error.
     pub reopened: u64,
     /// Commands waiting for intake now.
@@ -187,6 +190,7 @@ impl Writer {
         WriterCounts {
             groups: self.tally.groups.load(Ordering::Relaxed),
             commands: self.tally.commands.load(Ordering::Relaxed),
+            last_inbox_id: self.tally.last_inbox_id.load(Ordering::Relaxed),
             reopened: self.tally.reopened.load(Ordering::Relaxed),
             intake_waiting: self.intake.max_capacity() - self.intake.capacity(),
             work_waiting: self.work.max_capacity() - self.work.capacity(),

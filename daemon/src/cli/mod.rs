@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
 
+mod bench;
 mod check;
 mod demo;
 mod init;
@@ -59,6 +60,11 @@ enum Command {
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
     Send(send::Args),
+    /// Measure durable messages per second, latency and CPU time, beside a bare writer.
+    Bench(bench::Args),
+    /// The bare writer that `bench` measures beside the daemon.
+    #[command(hide = true)]
+    BenchBareServer(bench::BareServerArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -74,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
+        Command::Bench(args) => bench::run(args),
+        Command::BenchBareServer(args) => bench::bare_server(&args),
     }
 }
 

@@ -6,10 +6,12 @@
 //! and computing happen here, off the writer's thread.
 //!
 //! Numbers: at most [`absorb::MAX_MESSAGES`] messages an absorb and [`publish::MAX_WINDOWS`] windows a
-//! publish, in turns, so that neither starves the other.
+//! publish, in turns, so that neither starves the other; between two steps it rests as [`pace`] says, so that
+//! both yield to intake.
 
 pub mod absorb;
 pub mod manifest;
+mod pace;
 pub mod publish;
 pub mod resources;
 
@@ -22,6 +24,7 @@ use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret};
 use outbox::{ReadError, Readers, WriteError, Writer};
 use tokio::sync::watch;
 
+use self::pace::Pace;
 use crate::{
     clock::Clock,
     conditions::{Board, Kind},
@@ -84,6 +87,14 @@ impl Wake {
     }
 }
 
+/// What comes after a step.
+enum Next {
+    /// Something was done, so there may be more to do; with a backlog there is.
+    More { backlog: bool },
+    /// Nothing was to do, and nothing is before so long, unless something comes in.
+    Wait(Duration),
+}
+
 /// What the pipeline works with.
 pub struct Pipeline {
     /// Commands to the store.
@@ -115,11 +126,13 @@ impl Pipeline {
     pub fn run(mut self, woken: &Receiver<()>, draining: &Draining, high_water_ms: i64) {
         let mut clock = Clock::from_mark(high_water_ms);
         let mut persisted_ms = high_water_ms;
+        let mut pace = Pace::default();
         while !draining.is_begun() {
+            let began_ms = time::monotonic_ms();
             let sleep = match self.step(&mut clock, &mut persisted_ms) {
-                Ok(sleep) => {
+                Ok(next) => {
                     self.conditions.clear(Kind::PipelineStalled, "");
-                    sleep
+                    self.rest(next, &mut pace, began_ms)
                 }
                 Err(error) => {
                     self.marks.clear();
@@ -139,8 +152,21 @@ impl Pipeline {
         }
     }
 
-    /// One absorb and one publish; returns how long there is nothing to do.
-    fn step(&mut self, clock: &mut Clock, persisted_ms: &mut i64) -> Result<Duration, PipelineError> {
+    /// Rests after work, so that intake goes first; returns how long to wait for a wake after that. A wake does not
+    /// end the rest: while intake is busy there is always one.
+    fn rest(&self, next: Next, pace: &mut Pace, began_ms: i64) -> Duration {
+        let backlog = match next {
+            Next::Wait(wait) => return wait,
+            Next::More { backlog } => backlog,
+        };
+        let now_ms = time::monotonic_ms();
+        let worked = Duration::from_millis((now_ms - began_ms).max(0) as u64);
+        std::thread::sleep(pace.rest(self.writer.counts().last_inbox_id, now_ms, worked, backlog));
+        Duration::ZERO
+    }
+
+    /// One absorb and one publish.
+    fn step(&mut self, clock: &mut Clock, persisted_ms: &mut i64) -> Result<Next, PipelineError> {
         let generation = self.current.get();
         let tick = clock.look(time::now_ms(), time::monotonic_ms());
         self.tell_of_clock(tick);
@@ -153,12 +179,12 @@ impl Pipeline {
         if published > 0 {
             self.queued.send_modify(|turn| *turn += 1);
         }
-        if absorbed > 0 || published > 0 {
-            return Ok(Duration::ZERO);
+        if absorbed.messages > 0 || published > 0 {
+            return Ok(Next::More { backlog: absorbed.backlog || published > 0 });
         }
         let due_at = self.readers.with(|reader| reader.next_due_at())?;
         let wait_ms = due_at.map_or(i64::MAX, |due_at| (due_at - tick.high_water_ms).max(SHORTEST_SLEEP_MS));
-        Ok(Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP))
+        Ok(Next::Wait(Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP)))
     }
 
     fn tell_of_clock(&self, tick: crate::clock::Tick) {
