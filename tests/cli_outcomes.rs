@@ -1,5 +1,7 @@
 //! `isthmus outcomes` as its user meets it: files in, text or JSON out, an exit code.
 
+#![allow(clippy::unwrap_used, reason = "what surprises a test fails it, in its own functions too")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

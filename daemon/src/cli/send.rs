@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 async fn send_all(args: &Args, target: Arc<Target>, printer: &mut Printer) {
     let (items, queue) = mpsc::channel(QUEUE);
     let (told, mut results) = mpsc::channel(QUEUE);
-    let source = Source { as_is: args.as_is, items };
+    let source = Source { as_is: args.as_is, items, progress: printer.progress.clone() };
     let paths = args.files.clone();
     let reading = tokio::task::spawn_blocking(move || source.read_all(&paths));
     let crew = Arc::new(Crew {
@@ -206,8 +206,8 @@ struct Printer {
 impl Printer {
     fn new(json: bool) -> Self {
         let progress = if io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{spinner} {pos} messages, {per_sec}, {elapsed}");
-            ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} messages {elapsed}");
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         } else {
             ProgressBar::hidden()
         };

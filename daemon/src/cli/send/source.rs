@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use indicatif::ProgressBar;
 use tokio::sync::mpsc::Sender;
 
 use super::messages::{self, NotMessages};
@@ -31,6 +32,8 @@ pub(super) struct Item {
 pub(super) struct Source {
     pub(super) as_is: bool,
     pub(super) items: Sender<Result<Item, String>>,
+    /// Grows by the messages of each file as it is read.
+    pub(super) progress: ProgressBar,
 }
 
 impl Source {
@@ -56,10 +59,13 @@ impl Source {
         };
         let read = if self.as_is { messages::as_they_are(&bytes) } else { messages::normalized(&bytes) };
         match read {
-            Ok(messages) => messages.into_iter().all(|message| {
-                let item = Item { file: file.clone(), line: message.line, bytes: message.bytes };
-                self.items.blocking_send(Ok(item)).is_ok()
-            }),
+            Ok(messages) => {
+                self.progress.inc_length(messages.len() as u64);
+                messages.into_iter().all(|message| {
+                    let item = Item { file: file.clone(), line: message.line, bytes: message.bytes };
+                    self.items.blocking_send(Ok(item)).is_ok()
+                })
+            }
             Err(NotMessages { line }) => {
                 let said =
                     format!("{file}:{line}: no HL7 v2 message; give a file whose messages begin with MSH");
@@ -131,7 +137,8 @@ mod tests {
         let good = dir.path().join("good.hl7");
         fs::write(&good, "MSH|1\n").unwrap();
         let (items, mut taken) = tokio::sync::mpsc::channel(8);
-        Source { as_is: false, items }.read_all(&[dir.path().join("absent"), good]);
+        let progress = ProgressBar::hidden();
+        Source { as_is: false, items, progress }.read_all(&[dir.path().join("absent"), good]);
         assert!(taken.blocking_recv().unwrap().is_err());
         assert_eq!(&taken.blocking_recv().unwrap().ok().unwrap().bytes[..], b"MSH|1\r");
         assert!(taken.blocking_recv().is_none());

@@ -132,9 +132,11 @@ impl Tally {
             self.rejected,
             self.no_answer
         );
-        for (n, what) in
-            [(self.not_sent, "not sent"), (self.resent, "resends"), (self.unread, "files without a message")]
-        {
+        for (n, what) in [
+            (self.not_sent, "not sent"),
+            (self.resent, "sent again"),
+            (self.unread, "without a message (files)"),
+        ] {
             if n > 0 {
                 line.push_str(&format!(", {n} {what}"));
             }
