@@ -73,7 +73,7 @@ impl Pipeline {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
-        // The store's range leaves its end out; the last moment's own day is wanted.
+        // The day after the last: `chunks` leaves it out.
         let (from, to) = (period.start.utc_day(), Instant(period.end.0 - 1).utc_day() + 1);
         let stored = self.readers.with(|reader| reader.chunks(due.key.patient, from, to))?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
