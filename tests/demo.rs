@@ -5,7 +5,11 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn demo(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_isthmus")).arg("demo").args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_isthmus"))
+        .arg("demo")
+        .args(arguments)
+        .output()
+        .expect("the built binary runs")
 }
 
 /// The object on standard output, and nothing else there.

@@ -202,16 +202,16 @@ mod tests {
     #[test]
     fn the_table_fits_eighty_columns_and_has_no_colour_where_none_is_wanted() {
         let board = Board {
-            sent: 1_234_567,
-            acknowledged: 1_234_567,
-            sent_again: 1_234,
+            sent: 999_999,
+            acknowledged: 999_999,
+            sent_again: 99_999,
             up: true,
-            duplicates: 12_345,
-            readings: 1_234_567,
-            outcomes: 12_345,
-            ehr: 12_345,
-            upstream: 12_345,
-            deferred: 12_345,
+            duplicates: 99_999,
+            readings: 999_999,
+            outcomes: 99_999,
+            ehr: 99_999,
+            upstream: 99_999,
+            deferred: 99_999,
             mode: "read-only".to_owned(),
             upstream_mode: "full".to_owned(),
             ..Board::default()
