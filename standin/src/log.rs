@@ -93,8 +93,9 @@ pub struct Judgement {
     /// Of the conditional hits, those whose resource says something else than what was sent: the old
     /// values stand unless the sender looked and updated.
     pub stale_hits: u64,
-    /// Effects that happened a second time: a create under a key that was created before, or an update
-    /// that says what the standing version says.
+    /// Effects that happened a second time: a create under a key that was created before, or the updates
+    /// of a request that says only what the standing versions say. (A new version of a whole may repeat
+    /// some of its parts.)
     pub doubled: u64,
     /// Creates about a day before one already created by an earlier request, same patient, type and
     /// code. A day first heard of late (a backfill into an empty window) counts too: know your input.
@@ -136,6 +137,8 @@ impl Log {
             judgement.refused += u64::from(record.status.is_some_and(|status| status >= 400));
             judgement.leaks += u64::from(record.leak);
             judgement.unanswered += u64::from(record.status.is_none());
+            let says_nothing_new =
+                record.effects.iter().all(|effect| effect.kind != EffectKind::Created && effect.unchanged);
             let did = |kind| record.effects.iter().any(|effect| effect.kind == kind);
             judgement.amendments += u64::from(did(EffectKind::Updated));
             judgement.deliveries += u64::from(did(EffectKind::Created) || did(EffectKind::Updated));
@@ -147,7 +150,7 @@ impl Log {
                     }
                     EffectKind::Updated => {
                         judgement.updates += 1;
-                        judgement.doubled += u64::from(effect.unchanged);
+                        judgement.doubled += u64::from(says_nothing_new);
                     }
                     EffectKind::Created => {
                         judgement.creates += 1;
@@ -264,6 +267,16 @@ mod tests {
         assert_eq!(log.judge().doubled, 1);
         assert_eq!(log.judge().updates, 1);
         assert_eq!((log.judge().deliveries, log.judge().amendments), (2, 1));
+    }
+
+    #[test]
+    fn a_new_version_may_repeat_some_of_its_parts_and_a_resend_of_all_of_them_is_a_double() {
+        let part = |key, unchanged| Effect { unchanged, ..effect(EffectKind::Updated, key, "2026-01-01") };
+        let hit = |key| Effect { unchanged: true, ..effect(EffectKind::ConditionalHit, key, "2026-01-01") };
+        let amended = log_of(vec![vec![part("a", false), part("b", true)]]);
+        assert_eq!(amended.judge().doubled, 0);
+        let resent = log_of(vec![vec![part("a", true), part("b", true), hit("c")]]);
+        assert_eq!(resent.judge().doubled, 2);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     Summary,
-    summary::duration,
     table::{self, Board, Paint, Tone, wrap},
 };
 
@@ -38,6 +37,8 @@ struct Live {
     all: MultiProgress,
     bar: ProgressBar,
     lines: Vec<ProgressBar>,
+    /// An empty line between the words and the table.
+    space: ProgressBar,
 }
 
 impl Screen {
@@ -66,7 +67,7 @@ impl Screen {
         let title = self.paint.tone(Tone::Strong, title);
         self.print(&title);
         for line in rest {
-            for line in wrap(line, self.width().saturating_sub(2), 0) {
+            for line in wrap(line, self.width().saturating_sub(2)) {
                 let line = self.paint.tone(Tone::Faint, &format!("  {line}"));
                 self.print(&line);
             }
@@ -81,9 +82,9 @@ impl Screen {
 
     /// Tells it, in a tone.
     pub(super) fn tell(&mut self, tone: Tone, words: &str) {
-        let time = format!("{:>8}  ", duration(self.began.elapsed().as_millis() as u64));
+        let time = format!("{:>6.1} s  ", self.began.elapsed().as_secs_f64());
         let time = self.paint.tone(Tone::Faint, &time);
-        for (place, line) in wrap(words, self.width().saturating_sub(TIME_WIDTH), 0).iter().enumerate() {
+        for (place, line) in wrap(words, self.width().saturating_sub(TIME_WIDTH)).iter().enumerate() {
             let margin = if place == 0 { time.clone() } else { " ".repeat(TIME_WIDTH) };
             let line = format!("{margin}{}", self.paint.tone(tone, line));
             self.print(&line);
@@ -131,6 +132,7 @@ impl Screen {
     /// Takes the table away.
     pub fn close(&mut self) {
         if let Some(live) = self.live.take() {
+            live.space.finish_and_clear();
             live.bar.finish_and_clear();
             live.lines.iter().for_each(ProgressBar::finish_and_clear);
             // It goes all the same when the program ends.
@@ -139,11 +141,11 @@ impl Screen {
     }
 
     fn width(&self) -> usize {
-        let columns = match self.live {
-            Some(_) => usize::from(console::Term::stdout().size().1),
-            None => WIDTH_MAX + TIME_WIDTH,
-        };
-        columns.clamp(WIDTH_MIN, WIDTH_MAX + TIME_WIDTH)
+        match self.live {
+            Some(_) => usize::from(console::Term::stdout().size().1).clamp(WIDTH_MIN, WIDTH_MAX),
+            // A log is not wrapped.
+            None => usize::MAX,
+        }
     }
 
     #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the demo talks to people")]
@@ -167,9 +169,8 @@ impl Live {
         let bar = "  {prefix:9} {wide_bar} {human_pos:>7} of {human_len} ";
         let bar = all.add(ProgressBar::new(0).with_style(style(bar).progress_chars("━━╌")));
         bar.set_prefix("feed");
-        let lines: Vec<_> =
-            (0..4).map(|_| all.add(ProgressBar::new(1).with_style(style("{wide_msg}")))).collect();
+        let lines = (0..4).map(|_| all.add(ProgressBar::new(1).with_style(style("{wide_msg}")))).collect();
         space.tick();
-        Self { all, bar, lines: std::iter::once(space).chain(lines).collect::<Vec<_>>().split_off(1) }
+        Self { all, bar, lines, space }
     }
 }

