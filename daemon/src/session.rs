@@ -3,7 +3,10 @@
 //! Invariants: memory is bounded by one frame and one read; every wait has a deadline; a connection that
 //! misbehaves ends alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use mllp::frame::{self, Deframer, Event, Limits};
@@ -63,12 +66,19 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> End {
     let limits = Limits { max_frame_bytes: bounds.max_frame_bytes, ..Limits::default() };
     let mut session = Session { deframer: Deframer::new(limits), buffer: BytesMut::new(), feed, intake };
+    // When the frame that is being received began; none between frames.
+    let mut began: Option<Instant> = None;
     loop {
         match session.answer_buffered(&mut stream).await {
-            Ok(()) => {}
+            Ok(true) => began = None,
+            Ok(false) => {}
             Err(end) => return end,
         }
-        let patience = if session.deframer.in_frame() { bounds.frame_timeout } else { bounds.idle_timeout };
+        let patience = if session.deframer.in_frame() {
+            bounds.frame_timeout.saturating_sub(began.get_or_insert_with(Instant::now).elapsed())
+        } else {
+            bounds.idle_timeout
+        };
         session.buffer.reserve(READ_BYTES);
         let read = tokio::select! {
             read = timeout(patience, stream.read_buf(&mut session.buffer)) => read,
@@ -92,17 +102,22 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Answers every whole frame in the buffer, in order.
-    async fn answer_buffered<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), End> {
+    /// Answers every whole frame in the buffer, in order; whether a frame ended in it.
+    async fn answer_buffered<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<bool, End> {
+        let mut ended = false;
         loop {
             match self.deframer.next_event(&mut self.buffer) {
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(ended),
                 Ok(Some(Event::Message(body))) => {
+                    ended = true;
                     Metric::MllpFrames.add(1, &self.listener());
                     let reply = self.intake.take(&self.feed, body).await;
                     self.reply(stream, reply).await?;
                 }
-                Ok(Some(fault)) => self.count(&fault),
+                Ok(Some(fault)) => {
+                    ended = true;
+                    self.count(&fault);
+                }
                 Err(overlong) => {
                     self.fault("too-long");
                     let reply = self.intake.too_long(&overlong.head, overlong.limit_bytes);

@@ -73,7 +73,8 @@ impl Pipeline {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
-        let (from, to) = (period.start.utc_day(), Instant(period.end.0 - 1).utc_day());
+        // The UTC days that the period touches; the second one is the first day no longer read.
+        let (from, to) = (period.start.utc_day(), Instant(period.end.0 - 1).utc_day() + 1);
         let stored = self.readers.with(|reader| reader.chunks(due.key.patient, from, to))?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
         let mut messages = Vec::new();
@@ -165,7 +166,8 @@ impl Pipeline {
             }));
         }
         let manifest = Manifest {
-            id: format!("{}-{}", due.id, version),
+            // By content too: a window that is computed and not written keeps its version.
+            id: format!("{}-{}-{}", due.id, version, &sha256[..16]),
             count: computed.listing.count,
             sha256: computed.listing.sha256,
             body: computed.listing.body,
