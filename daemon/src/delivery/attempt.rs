@@ -38,6 +38,8 @@ pub struct Standing {
     pub location: Location,
     /// Its ETag, where known.
     pub etag: Option<String>,
+    /// SHA-256 of the part as it was written there by us, where that is known.
+    pub content_hash: Option<[u8; 32]>,
 }
 
 /// What an attempt came to.
@@ -46,6 +48,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Where the resources stand now, where the verdict is delivered.
     pub written: Vec<Written>,
+    /// Whether a write was answered: what was only looked up says nothing about permission.
+    pub wrote: bool,
 }
 
 /// Writes one row. `standing` says by `urn:uuid:` what the ledger knows of its resources and of those
@@ -60,13 +64,15 @@ pub async fn attempt(
         return Outcome {
             verdict: Verdict::Data("the stored row is not readable".to_owned()),
             written: Vec::new(),
+            wrote: false,
         };
     };
-    let mut sending = Sending { destination, open: write.resources, standing, written: Vec::new() };
-    match sending.run(ambiguous).await {
-        Ok(()) => Outcome { verdict: Verdict::Delivered, written: sending.written },
-        Err(verdict) => Outcome { verdict, written: Vec::new() },
-    }
+    let mut sending = Sending { destination, open: write.resources, standing, written: Vec::new(), wrote: false };
+    let (verdict, written) = match sending.run(ambiguous).await {
+        Ok(()) => (Verdict::Delivered, std::mem::take(&mut sending.written)),
+        Err(verdict) => (verdict, Vec::new()),
+    };
+    Outcome { verdict, written, wrote: sending.wrote }
 }
 
 struct Sending<'a> {
@@ -75,12 +81,16 @@ struct Sending<'a> {
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
     written: Vec<Written>,
+    /// A write was answered.
+    wrote: bool,
 }
 
 impl Sending<'_> {
     async fn run(&mut self, ambiguous: bool) -> Result<(), Verdict> {
         if ambiguous {
             self.reconcile().await?;
+        } else {
+            self.leave_out_unchanged();
         }
         for round in 1..=ROUNDS {
             if self.open.is_empty() {
@@ -95,6 +105,19 @@ impl Sending<'_> {
             return Ok(());
         }
         Err(Verdict::Conflict("another version stands at the destination".to_owned()))
+    }
+
+    /// Files what stands there already, by our own ledger: a new version of a window seldom changes all of
+    /// its resources, and an update that says nothing new is noise in a chart's history.
+    fn leave_out_unchanged(&mut self) {
+        for part in std::mem::take(&mut self.open) {
+            match self.standing.get(&part.full_url).cloned() {
+                Some(standing) if standing.content_hash == Some(content_hash(&part)) => {
+                    self.file(&part, &standing);
+                }
+                _ => self.open.push(part),
+            }
+        }
     }
 
     /// Looks for every resource; what stands there as we meant it is written already.
@@ -139,7 +162,7 @@ impl Sending<'_> {
             identifier: part.full_url.clone(),
             location: standing.location.reference(),
             etag: standing.etag.clone(),
-            content_hash: Sha256::digest(part.resource.to_string().as_bytes()).into(),
+            content_hash: content_hash(part),
         });
     }
 
@@ -162,6 +185,7 @@ impl Sending<'_> {
             Ok(told) => told,
             Err(attempt) => return Err(judge(&attempt)),
         };
+        self.wrote = true;
         let answers = match answer::read(&told.body) {
             Body::Entries(entries) => entries,
             _ => Vec::new(),
@@ -176,7 +200,7 @@ impl Sending<'_> {
         let resource = self.resolved(part);
         let full_url = part.full_url.clone();
         match self.standing.get(&part.full_url) {
-            Some(Standing { location, etag }) => {
+            Some(Standing { location, etag, .. }) => {
                 Entry::Update { resource, full_url, location: location.clone(), etag: etag.clone() }
             }
             None => Entry::Create { resource, full_url, if_none_exist: Some(part.if_none_exist.clone()) },
@@ -189,9 +213,9 @@ impl Sending<'_> {
         for ((part, entry), answer) in parts.into_iter().zip(entries).zip(answers) {
             let stated = answer.location.as_deref().and_then(Location::parse);
             let standing = match (stated, entry) {
-                (Some(location), _) => Standing { location, etag: answer.etag.clone() },
+                (Some(location), _) => Standing { location, etag: answer.etag.clone(), content_hash: None },
                 (None, Entry::Update { location, .. }) => {
-                    Standing { location: location.clone(), etag: answer.etag.clone() }
+                    Standing { location: location.clone(), etag: answer.etag.clone(), content_hash: None }
                 }
                 (None, Entry::Create { .. }) => {
                     // Taken, and the server keeps to itself where: the next version has to search.
@@ -218,7 +242,7 @@ impl Sending<'_> {
         let told = self.get(&url).await?;
         let Some(told) = told else { return Ok(None) };
         let etag = told.etag.clone();
-        Ok(Some((told.json(), Standing { location: location.clone(), etag })))
+        Ok(Some((told.json(), Standing { location: location.clone(), etag, content_hash: None })))
     }
 
     /// Searches by the same query that a conditional create uses.
@@ -236,7 +260,7 @@ impl Sending<'_> {
             return Ok(None);
         };
         let etag = resource["meta"]["versionId"].as_str().map(|version| format!("W/\"{version}\""));
-        Ok(Some((resource.clone(), Standing { location, etag })))
+        Ok(Some((resource.clone(), Standing { location, etag, content_hash: None })))
     }
 
     /// A read; `None` where the destination says no to it or has nothing there. While it cannot be asked,
@@ -275,6 +299,10 @@ impl Sending<'_> {
             fault: outcomes.first().map(|outcome| fingerprint(outcome)).unwrap_or_default(),
         }
     }
+}
+
+fn content_hash(part: &Part) -> [u8; 32] {
+    Sha256::digest(part.resource.to_string().as_bytes()).into()
 }
 
 /// Issue code, detail code and expression: closed words and paths, cut to what can be neither name nor

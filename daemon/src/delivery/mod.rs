@@ -250,7 +250,7 @@ impl Deliverer {
         let labels = [("destination", self.id.clone()), ("verdict", word(&outcome.verdict).to_owned())];
         Metric::Deliveries.add(1, &labels);
         self.tell(&outcome.verdict);
-        let effect = self.observations.apply(&self.id, &row.kind, event(&row, &outcome.verdict), now);
+        let effect = self.observations.apply(&self.id, &row.kind, event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome.verdict, &row, pace);
         let closed = effect != Effect::None && !matches!(effect, Effect::Open);
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
@@ -370,7 +370,8 @@ async fn send(destination: &Destination, readers: &Readers, row: LeasedRow) -> D
     let outcome = match ledger(destination, readers, &row) {
         Ok(standing) => attempt::attempt(destination, &row.body, standing, row.ambiguous).await,
         Err(error) => {
-            attempt::Outcome { verdict: Verdict::Unsent(format!("ledger: {error}")), written: Vec::new() }
+            let verdict = Verdict::Unsent(format!("ledger: {error}"));
+            attempt::Outcome { verdict, written: Vec::new(), wrote: false }
         }
     };
     Metric::DeliverySeconds
@@ -396,7 +397,8 @@ fn ledger(
     Ok(written
         .into_iter()
         .filter_map(|(name, at)| {
-            Some((name, Standing { location: Location::parse(&at.location)?, etag: at.etag }))
+            let location = Location::parse(&at.location)?;
+            Some((name, Standing { location, etag: at.etag, content_hash: Some(at.content_hash) }))
         })
         .collect())
 }
@@ -415,9 +417,11 @@ async fn commit(writer: &Writer, settle: Settle) {
 }
 
 /// What an attempt says about the destination.
-fn event(row: &LeasedRow, verdict: &Verdict) -> Event {
+fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
     let patient = row.patient;
-    match verdict {
+    match &outcome.verdict {
+        // It was found to have arrived earlier: a read was answered, and no write.
+        Verdict::Delivered | Verdict::ReadBack if !outcome.wrote => Event::Inconclusive,
         Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
         Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
         Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },

@@ -1,0 +1,198 @@
+//! Later data, corrections and retractions: the chart says what the readings say, and nothing is written
+//! for nothing.
+
+mod site;
+
+use serde_json::Value;
+use site::{
+    RESOURCES_PER_OUTCOME, chart, condition, daily, edit_site, people, prepare, send, settled, until,
+};
+use standin::rig::Rig;
+
+const DAY: &str = "2026-03-02";
+
+async fn started(dir: &std::path::Path) -> Rig {
+    let mut rig = prepare(dir, daily()).await;
+    rig.start().await.unwrap();
+    rig
+}
+
+/// An hour of patient 1 from the `first`-th five minutes on.
+fn hour_from(control_id: &str, first: i64, value: u32) -> Vec<u8> {
+    let readings = people::readings(people::day(DAY), first, &[value; 12]);
+    people::message(control_id, &people::person(1), &readings)
+}
+
+fn mean(rig: &Rig) -> chart::Standing {
+    chart::mean(&rig.ehr, &people::person(1).mrn, DAY).expect("an outcome stands at the EHR")
+}
+
+fn in_target(rig: &Rig) -> f64 {
+    chart::in_target(&rig.ehr, &people::person(1).mrn, DAY).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_data_corrections_and_retractions_change_what_stands_and_repetitions_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    send(&rig, &[hour_from("FIRST", 0, 100)]).await;
+    settled(&rig).await;
+    let first = mean(&rig);
+    assert_eq!((first.value, first.status.as_str(), first.version), (100.0, "final", 1));
+    assert_eq!(in_target(&rig), 100.0);
+
+    // Twelve at 100 and twelve at 200: mean 150, half of the time above 180.
+    send(&rig, &[hour_from("LATE", 12, 200)]).await;
+    settled(&rig).await;
+    let late = mean(&rig);
+    assert_eq!((late.value, late.status.as_str(), late.version), (150.0, "amended", 2));
+    assert_eq!(late.id, first.id, "the new version stands where the old one stood");
+    assert_eq!(in_target(&rig), 50.0);
+
+    // Twelve of 200 become 160: mean 130, all in target.
+    let corrected = people::altered(&hour_from("CORRECTED", 12, 160), "|||||F|", "|||||C|");
+    send(&rig, &[corrected]).await;
+    settled(&rig).await;
+    let standing = mean(&rig);
+    assert_eq!((standing.value, standing.version), (130.0, 3));
+    assert_eq!(in_target(&rig), 100.0);
+
+    // A correction outranks what it corrected, whenever that comes again.
+    let writes = chart::writes(&rig.ehr).len();
+    send(&rig, &[hour_from("STALE", 12, 200), hour_from("FIRST", 0, 100), hour_from("AGAIN", 0, 100)]).await;
+    settled(&rig).await;
+    assert_eq!(mean(&rig), standing);
+    assert_eq!(chart::writes(&rig.ehr).len(), writes, "written although nothing that is shown has changed");
+
+    // The corrected hour is taken back: only the twelve at 100 are left.
+    let retracted = people::altered(&hour_from("RETRACTED", 12, 160), "|||||F|", "|||||D|");
+    send(&rig, &[retracted]).await;
+    settled(&rig).await;
+    let standing = mean(&rig);
+    assert_eq!((standing.value, standing.status.as_str(), standing.version), (100.0, "amended", 4));
+    let judgement = rig.ehr.judge();
+    assert_eq!(judgement.creates, RESOURCES_PER_OUTCOME + 3, "four versions have a Provenance each");
+    assert_eq!((judgement.doubled, judgement.stale_hits, judgement.refused), (0, 0, 0), "{judgement:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amendment_names_the_version_it_replaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    send(&rig, &[hour_from("FIRST", 0, 100)]).await;
+    settled(&rig).await;
+    let standing = mean(&rig);
+
+    // Somebody else touches the Observation: the version that we know is no longer the one that stands.
+    let mut touched = rig.ehr.resources().into_iter().find(|r| r["id"] == standing.id.as_str()).unwrap();
+    touched["note"] = serde_json::json!([{ "text": "looked at" }]);
+    put(&rig, &touched).await;
+    assert_eq!(mean(&rig).version, 2);
+
+    send(&rig, &[hour_from("LATE", 12, 200)]).await;
+    settled(&rig).await;
+    let after = mean(&rig);
+    assert_eq!((after.value, after.version), (150.0, 3));
+    // Without If-Match the update would have passed at once.
+    let refused: Vec<_> =
+        rig.ehr.log().records().iter().filter(|record| record.is_write).filter_map(|r| r.status).collect();
+    assert!(refused.contains(&412), "{refused:?}");
+    assert_eq!(rig.ehr.judge().doubled, 0);
+}
+
+/// A PUT by another client of the EHR.
+async fn put(rig: &Rig, resource: &Value) {
+    let pki = rig.pki();
+    let files = isthmus::config::ClientTls {
+        ca: pki.ca.clone(),
+        cert: pki.client.cert.clone(),
+        key: pki.client.key.clone(),
+    };
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(isthmus::tls::client_config(&files).unwrap())
+        .no_proxy()
+        .build()
+        .unwrap();
+    let url = format!("{}/Observation/{}", rig.ehr.base_url(), resource["id"].as_str().unwrap());
+    let request = client.put(url).header("content-type", "application/fhir+json").body(resource.to_string());
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_and_the_parts_in_which_readings_arrive_change_no_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    let values: Vec<u32> = (0..48).map(|i| 60 + i * 4).collect();
+    let all = people::readings(people::day(DAY), 30, &values);
+    let (one, other) = (people::person(1), people::person(2));
+    send(&rig, &[people::message("WHOLE", &one, &all)]).await;
+    let parts: Vec<Vec<u8>> = all
+        .chunks(5)
+        .enumerate()
+        .rev()
+        .map(|(i, part)| people::message(&format!("PART{i}"), &other, part))
+        .collect();
+    send(&rig, &parts).await;
+    settled(&rig).await;
+    let numbers = chart::numbers(&rig.ehr);
+    let of = |mrn: &str| -> Vec<_> {
+        let mine = numbers.iter().filter(|(key, _)| key[0] == mrn);
+        mine.map(|(key, said)| (key[1..].to_vec(), said.clone())).collect()
+    };
+    assert_eq!(of(&one.mrn), of(&other.mrn));
+    assert_eq!(of(&one.mrn).len(), 7);
+    // 60, 64 … 248: the mean of an arithmetic series is that of its ends.
+    assert_eq!(mean(&rig).value, 154.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_before_publish_from_are_computed_and_not_written_however_often_data_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), daily()).await;
+    edit_site(&rig, "publish_from = \"2000-01-01\"", "publish_from = \"2026-03-03\"");
+    rig.start().await.unwrap();
+    for (id, first) in [("A", 0), ("B", 12), ("C", 24)] {
+        send(&rig, &[hour_from(id, first, 100)]).await;
+        let status = until(&rig, "computed", |s| {
+            s["inbox"]["pending"] == 0
+                && (s["inbox"]["windows_due"] == 0 || condition(s, "pipeline-stalled").is_some())
+        })
+        .await;
+        assert!(condition(&status, "pipeline-stalled").is_none(), "{status:#}");
+    }
+    // The first day that is to be written is written.
+    send(&rig, &[people::hour("D", 1, "2026-03-03", 100)]).await;
+    settled(&rig).await;
+    assert_eq!(rig.ehr.judge().creates, RESOURCES_PER_OUTCOME);
+    assert!(chart::mean(&rig.ehr, &people::person(1).mrn, "2026-03-03").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_rules_write_nothing_of_what_was_before_the_site_went_live() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), daily()).await;
+    let text = rig.site_file();
+    let (before, rest) = text.split_once("[[publish]]").unwrap();
+    let (_, patient) = rest.split_once("[patient]").unwrap();
+    // Only the settling time is not as shipped: nobody waits for twelve hours here.
+    let text = format!("{before}[[publish]]\nsettle = \"100ms\"\n[patient]{patient}");
+    rig.write("sites.d/main.toml", &text).unwrap();
+    rig.start().await.unwrap();
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    // Two weeks of them in any case lie in a window that ended long ago.
+    let days = (60..88).map(|ago| today - jiff::Span::new().days(ago));
+    let messages: Vec<_> = days
+        .map(|day| {
+            let values: Vec<u32> = (0..288).map(|i| 80 + i % 100).collect();
+            people::message(&format!("{day}"), &people::person(1), &people::readings(day, 0, &values))
+        })
+        .collect();
+    send(&rig, &messages).await;
+    let status =
+        until(&rig, "computed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
+    assert!(condition(&status, "pipeline-stalled").is_none(), "{status:#}");
+    assert!(site::metric(&site::metrics(&rig).await, "isthmus_outcomes_total") >= 2.0, "nothing was computed");
+    let states = ["pending", "leased", "ambiguous", "deferred", "delivered", "quarantined", "superseded"];
+    assert!(states.iter().all(|state| status["outbox"][*state] == 0), "{status:#}");
+    assert!(rig.ehr.log().records().is_empty());
+}

@@ -1,0 +1,155 @@
+//! Configuration: every fault at once, with its place and what to write instead; and a running daemon that
+//! no fault takes down.
+
+mod site;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use site::{binary, chart, condition, daily, edit_site, people, prepare, send, settled, until};
+use standin::rig::Rig;
+
+fn isthmus(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).output().unwrap()
+}
+
+fn on_config(command: &str, rig: &Rig) -> (Option<i32>, String) {
+    let output = isthmus(&[command, "--config", rig.config().to_str().unwrap()]);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The line, counted from 1, that begins with `start`.
+fn line_of(rig: &Rig, name: &str, start: &str) -> usize {
+    let text = fs::read_to_string(rig.dir().join(name)).unwrap();
+    1 + text.lines().position(|line| line.starts_with(start)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_run_tell_every_fault_at_once_with_its_place_and_the_fix() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    assert_eq!(on_config("check", &rig), (Some(0), String::new()));
+
+    site::edit(&rig, "isthmus.toml", "plain = true", "plan = true");
+    site::edit(&rig, "isthmus.toml", "site = \"main\"", "site = \"mian\"");
+    site::edit(&rig, "isthmus.toml", "db.key", "lost.key");
+    edit_site(&rig, "Etc/UTC", "Etc/UCT1");
+    edit_site(&rig, "../client.pem", "../gone/client.pem");
+    edit_site(&rig, "mode = \"full\"", "mode = \"fully\"");
+    edit_site(&rig, "window = \"1d\"", "window = \"a day\"");
+    fs::remove_file(rig.dir().join("ca.pem")).unwrap();
+    let expected = [
+        ("isthmus.toml", "plan ="),
+        ("isthmus.toml", "site ="),
+        ("isthmus.toml", "key_file ="),
+        ("sites.d/main.toml", "timezone ="),
+        ("sites.d/main.toml", "cert ="),
+        ("sites.d/main.toml", "ca ="),
+        ("sites.d/main.toml", "mode ="),
+        ("sites.d/main.toml", "window ="),
+    ];
+    for command in ["check", "run"] {
+        let (code, told) = on_config(command, &rig);
+        assert_eq!(code, Some(78), "{command}: {told}");
+        for (name, start) in expected {
+            let place = format!("{name}:{}: ", line_of(&rig, name, start));
+            let fault = told.lines().find(|line| line.contains(&place));
+            let fault = fault.unwrap_or_else(|| panic!("{command} does not tell {place} ({start})\n{told}"));
+            assert!(fault.contains("; "), "nothing to write instead: {fault}");
+        }
+    }
+    assert!(!rig.dir().join("data").exists(), "a faulty configuration leaves no trace");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_folder_and_a_key_that_is_none_are_told_like_any_other_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    site::edit(&rig, "isthmus.toml", "data_dir = \"./data\"", "data_dir = \"./not/there\"");
+    rig.write("db.key", "secret-but-no-hex").unwrap();
+    let (code, told) = on_config("run", &rig);
+    assert_eq!(code, Some(78), "{told}");
+    for start in ["data_dir =", "key_file ="] {
+        let place = format!("isthmus.toml:{}: ", line_of(&rig, "isthmus.toml", start));
+        assert!(told.contains(&place), "{place} is missing in\n{told}");
+    }
+    assert!(!told.contains("secret-but-no-hex"), "a key is never repeated");
+    fs::remove_dir_all(rig.dir().join("sites.d")).unwrap();
+    let (code, told) = on_config("check", &rig);
+    assert_eq!(code, Some(78));
+    assert!(told.contains("sites.d"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_reload_changes_nothing_and_is_told_and_a_good_one_takes_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    let before = rig.status().await.unwrap()["configuration"].clone();
+    edit_site(&rig, "timezone = \"Etc/UTC\"", "timezone = \"Etc/Nowhere\"");
+    let status = until(&rig, "told", |s| condition(s, "config-rejected").is_some()).await;
+    let detail = condition(&status, "config-rejected").unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("sites.d/main.toml:2: "), "{detail}");
+    assert_eq!(status["configuration"], before, "the one before it stays in force");
+    site::until_metric(&rig, "isthmus_config_rejected_total", 1.0).await;
+    send(&rig, &[people::hour("A", 1, "2026-03-02", 100)]).await;
+    settled(&rig).await;
+    assert_eq!(chart::mean(&rig.ehr, "7700001", "2026-03-02").unwrap().value, 100.0);
+
+    // Mended, and with another rule for patients.
+    edit_site(&rig, "timezone = \"Etc/Nowhere\"", "timezone = \"Etc/UTC\"");
+    until(&rig, "mended", |s| condition(s, "config-rejected").is_none()).await;
+    edit_site(&rig, "authority = \"NORTH\"", "authority = \"SOUTH\"");
+    until(&rig, "in force", |s| s["configuration"]["sha256"] != before["sha256"]).await;
+    send(&rig, &[people::hour("B", 2, "2026-03-02", 100)]).await;
+    let status = until(&rig, "the new rule", |s| s["inbox"]["unidentified"] == 1).await;
+    assert_eq!(status["conditions"], serde_json::json!([]));
+
+    // What needs a restart says so.
+    site::edit(&rig, "isthmus.toml", "plain = true\n", "plain = true\nidle_timeout = \"5m\"\n");
+    let status = until(&rig, "told", |s| condition(s, "restart-needed").is_some()).await;
+    assert!(condition(&status, "restart-needed").unwrap()["detail"].as_str().unwrap().contains("mllp"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shorter_probe_interval_takes_effect_while_the_site_is_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = standin::rig::RigSettings { probe_interval: "1h".to_owned(), ..daily() };
+    let mut rig = prepare(dir.path(), settings).await;
+    rig.start().await.unwrap();
+    rig.ehr.play(standin::Play::RefuseWrites);
+    send(&rig, &[people::hour("A", 1, "2026-03-02", 100)]).await;
+    until(&rig, "read-only", |s| s["outbox"]["deferred"] == 1).await;
+    rig.ehr.play(standin::Play::Accept);
+    edit_site(&rig, "probe_interval = \"1h\"", "probe_interval = \"200ms\"");
+    settled(&rig).await;
+    assert_eq!(rig.ehr.judge().creates, site::RESOURCES_PER_OUTCOME);
+}
+
+#[test]
+fn init_makes_a_configuration_that_checks_and_overwrites_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("etc");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let init = || isthmus(&["init", "--dir", &path(&folder)]);
+    let made = init();
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let said = String::from_utf8(made.stdout).unwrap();
+    assert!(said.contains("isthmus check") && said.contains("isthmus run"), "the next step: {said}");
+    let config = path(&folder.join("isthmus.toml"));
+    let checked = isthmus(&["check", "--config", &config]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    let key = fs::read(folder.join("store.key")).unwrap();
+    assert_eq!(init().status.code(), Some(1));
+    assert_eq!(fs::read(folder.join("store.key")).unwrap(), key);
+
+    // Nobody runs: that is a failure, not a fault of the configuration or of the usage.
+    let status = isthmus(&["status", "--config", &config]);
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    assert!(!status.stderr.is_empty() && status.stdout.is_empty());
+    assert_eq!(isthmus(&["status", "--confog", &config]).status.code(), Some(2));
+    assert_eq!(isthmus(&["status", "--config", &path(&dir.path().join("none.toml"))]).status.code(), Some(78));
+}

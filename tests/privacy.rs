@@ -1,0 +1,154 @@
+//! Patient data planted everywhere, and looked for everywhere it must not be.
+
+mod site;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use site::{chart, daily, edit, eventually, settled, until, wire::Wire};
+use standin::{Play, rig::RigSettings};
+
+const MRN: &str = "7700001";
+
+/// What must not be found anywhere outside the encrypted store.
+const PLANTED: [&str; 14] = [
+    "Quibblethorpe",
+    "Zebediah",
+    "Featherstonehaugh",
+    "19310709",
+    "1931-07-09",
+    "Marmalade",
+    "Wobbleton",
+    "555-0177",
+    "078-05-1120",
+    "Mother-Snodgrass",
+    "Account-883311",
+    "Gossip",
+    "Smallprint",
+    "furlong-of-Zebediah",
+];
+
+/// A message with something personal in every field of PID, in NK1, OBX and NTE. `n` in MSH-10.
+fn planted(n: u32, value: u32) -> String {
+    let pid: Vec<String> = (1..=39)
+        .map(|field| match field {
+            3 => format!("{MRN}^^^NORTH^MR~078-05-1120^^^SSA^SS"),
+            5 => "Quibblethorpe^Zebediah".to_owned(),
+            6 => "Mother-Snodgrass^Maud".to_owned(),
+            7 => "19310709".to_owned(),
+            9 => "Featherstonehaugh".to_owned(),
+            11 => "4711 Marmalade Crescent^^Upper Wobbleton^^00099".to_owned(),
+            13 | 14 => "(201)555-0177".to_owned(),
+            18 => "Account-883311".to_owned(),
+            19 => "078-05-1120".to_owned(),
+            _ => format!("Gossip-{field}"),
+        })
+        .collect();
+    let obx = |set_id: u32, value: &str, unit: &str, minute: u32| {
+        format!(
+            "OBX|{set_id}|NM|160212^MDC_CONC_GLU_ISF^MDC||{value}|{unit}|||||F|||2026030210{minute:02}00+0000||||SN-1"
+        )
+    };
+    [
+        format!("MSH|^~\\&|HUB|NORTH|ISTHMUS|NORTH|20260302||ORU^R01^ORU_R01|PLANTED-{n}|P|2.5.1||||||UNICODE UTF-8"),
+        format!("PID|{}", pid.join("|")),
+        "NK1|1|Featherstonehaugh^Gossip".to_owned(),
+        "OBR|1|||99504-3^Glucose^LN".to_owned(),
+        obx(1, &value.to_string(), "mg/dL", n * 5 % 60),
+        "NTE|1||Smallprint: Zebediah Quibblethorpe felt unwell".to_owned(),
+        // Faults whose texts could repeat what they cannot read.
+        obx(2, "Quibblethorpe", "mg/dL", 50),
+        obx(3, "100", "furlong-of-Zebediah", 55),
+        "OBX|4|ST|Gossip^Smallprint||Zebediah".to_owned(),
+    ]
+    .join("\r")
+        + "\r"
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn assert_clean(what: &str, bytes: &[u8], also: &[&str]) {
+    for planted in PLANTED.iter().chain(also) {
+        let found = bytes.windows(planted.len()).any(|window| window == planted.as_bytes());
+        assert!(!found, "{what} holds {planted:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_the_wire() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = RigSettings { upstream: true, ..daily() };
+    let mut rig = site::prepare(dir.path(), settings).await;
+    edit(&rig, "isthmus.toml", "plain = true\n", "plain = true\nmax_frame_bytes = 8192\n");
+    rig.ehr.forbid(PLANTED.map(str::to_owned));
+    rig.upstream.forbid(PLANTED.map(str::to_owned).into_iter().chain([MRN.to_owned()]));
+    rig.start().await.unwrap();
+
+    let mut wire = Wire::open(rig.mllp()).await;
+    let mut answers = vec![wire.exchange(planted(1, 100).as_bytes()).await];
+    let trouble = [
+        planted(2, 110).replace("|PLANTED-2|", "||"),
+        planted(3, 110).replace("NORTH^MR", "NORTH^XX"),
+        planted(4, 110).replace("MSH|", "Quibblethorpe|"),
+        planted(5, 110).replace("UNICODE UTF-8", "KLINGON"),
+    ];
+    for message in trouble {
+        answers.push(wire.exchange(message.as_bytes()).await);
+    }
+    // A frame over the cap, and one that is broken off.
+    let mut long = Wire::open(rig.mllp()).await;
+    answers.push(long.exchange(planted(6, 110).repeat(9).as_bytes()).await);
+    let mut cut = Wire::open(rig.mllp()).await;
+    cut.raw(format!("Quibblethorpe\x0B{}", planted(7, 110)).as_bytes()).await;
+    drop(cut);
+    settled(&rig).await;
+    let standing = chart::mean(&rig.ehr, MRN, "2026-03-02").expect("the one sound reading is an outcome");
+    assert_eq!(standing.value, 100.0);
+
+    // Refusals whose texts name the patient, and a destination that cannot be understood.
+    rig.ehr.play(Play::RefusePatients(vec![MRN.to_owned()]));
+    answers.push(wire.exchange(planted(8, 200).as_bytes()).await);
+    eventually("the patient is refused", || rig.ehr.judge().refused > 0).await;
+    rig.ehr.stop();
+    let status = until(&rig, "absorbed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
+    assert!(status["inbox"]["quarantined"].as_u64() >= Some(4), "{status:#}");
+
+    let name_of_config = rig.config();
+    let people_see = Command::new(site::binary()).arg("status").arg("--config").arg(&name_of_config).output();
+    let people_see = people_see.unwrap();
+    assert!(people_see.status.success());
+    let metrics = site::metrics(&rig).await;
+    assert!(rig.stop().await.unwrap().success());
+    assert_clean("status", status.to_string().as_bytes(), &[MRN]);
+    assert_clean("status for people", &people_see.stdout, &[MRN]);
+    assert_clean("/metrics", metrics.as_bytes(), &[MRN]);
+    assert_clean("the log", &fs::read(rig.log_file()).unwrap(), &[MRN]);
+    for answer in &answers {
+        assert_clean("an acknowledgement", answer.as_bytes(), &[MRN]);
+    }
+    let stored = files(&rig.dir().join("data"));
+    assert!(stored.iter().any(|path| path.ends_with("isthmus.db")), "{stored:?}");
+    for path in &stored {
+        assert_clean("a file name", path.to_str().unwrap().as_bytes(), &[MRN]);
+        // What the daemon makes of it is as secret as the message.
+        let also = [MRN, "PLANTED-1", "ORU^R01", "Observation", "SQLite format"];
+        assert_clean(&path.display().to_string(), &fs::read(path).unwrap(), &also);
+    }
+
+    assert!(rig.ehr.judge().creates > 0 && rig.upstream.judge().creates > 0);
+    assert_eq!((rig.ehr.judge().leaks, rig.upstream.judge().leaks), (0, 0));
+    for mut resource in rig.ehr.resources() {
+        if resource["resourceType"] == "Observation" {
+            assert_eq!(resource["subject"]["identifier"]["value"], MRN);
+            resource["subject"]["identifier"]["value"].take();
+        }
+        assert!(!resource.to_string().contains(MRN), "the number stands elsewhere: {resource:#}");
+    }
+}
