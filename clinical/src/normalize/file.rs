@@ -247,12 +247,30 @@ impl Draft {
             glucose: self.glucose,
             standing: Standing::Final,
             route: self.route,
-            identity: source_id(rule, &[&self.device.0, &stamp.time.0.to_string(), &self.mark]),
+            identity: source_id(
+                rule,
+                &[&self.device.0, &stamp.time.0.to_string(), &self.mark, &stated(self.glucose)],
+            ),
             made_at: Instant(0),
             message,
         };
         (self.device, reading)
     }
+}
+
+/// The value as a part of a row's identity. An export has no numbers of its own for its rows, and two
+/// rows that state different values for one time are a conflict to be shown, not versions of one reading.
+fn stated(glucose: Glucose) -> String {
+    let (sign, number) = match glucose.measured {
+        Measured::Exact(value) => ("", value),
+        Measured::Below(limit) => ("<", limit),
+        Measured::Above(limit) => (">", limit),
+    };
+    let unit = match glucose.unit {
+        Unit::MgDl => "mg/dL",
+        Unit::MmolL => "mmol/L",
+    };
+    format!("{sign}{number} {unit}")
 }
 
 /// Unit and decimals of the readings, with the resolution of their times.
@@ -320,6 +338,17 @@ mod tests {
         let context = FileContext { zone: &zone, message_id: 0 };
         assert_eq!(read("a,b", &context), Err(FileFault::Unrecognized));
         assert_eq!(read(&" ".repeat(MAX_FILE_BYTES + 1), &context), Err(FileFault::TooLarge));
+    }
+
+    #[test]
+    fn two_values_at_one_time_are_two_readings_and_a_repeated_row_is_one() {
+        let zone = Zone::named("UTC").unwrap();
+        let context = FileContext { zone: &zone, message_id: 0 };
+        let header = "Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL";
+        let rows = "13-04-2024 10:00,0,100,\n13-04-2024 10:00,0,101,\n13-04-2024 10:00,0,100,\n";
+        let read = read(&format!("{header}\n{rows}"), &context).unwrap();
+        let [a, b, c] = [0, 1, 2].map(|row: usize| read.readings[row].1.identity);
+        assert!(a != b && a == c);
     }
 
     proptest! {

@@ -51,6 +51,8 @@ pub struct Export {
     pub devices: BTreeMap<String, u64>,
     /// Readings of the file that lie outside of the period.
     pub outside: u64,
+    /// Rows of the period that state what another row states, in the same words.
+    pub repeated: u64,
     /// The metrics.
     pub outcome: Outcome,
 }
@@ -138,18 +140,19 @@ pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, E
         return Err(ExportError::NoReading { read: Box::new(read) });
     };
     let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
-    let (from, to) = (question.from.unwrap_or(first), question.to.unwrap_or(last));
-    let empty = || ExportError::Empty { from, to, first, last };
     // One bound beyond the data is no mistake in the other, which was not given.
-    if to < from && (question.from.is_none() || question.to.is_none()) {
-        return Err(empty());
-    }
+    let from = question.from.unwrap_or_else(|| question.to.map_or(first, |to| to.min(first)));
+    let to = question.to.unwrap_or(last.max(from));
+    let empty = || ExportError::Empty { from, to, first, last };
     let period = question.zone.period(from, to)?;
+    let rows = days.clone().count() as u64;
     let outside = days.filter(|time| !inside(&period, time.0)).count() as u64;
     let outcome = outcomes::compute(&period, &streams, question.policy).ok_or_else(empty)?;
+    let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
+    let repeated = rows.saturating_sub(told);
     let zone_source = question.zone_source;
     let (file, policy) = (file.to_owned(), question.policy);
-    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, outcome })
+    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, repeated, outcome })
 }
 
 fn inside(period: &Period, ms: i64) -> bool {
@@ -223,6 +226,15 @@ mod tests {
         let to = Some("2025-03-01".parse().unwrap());
         let export = export("a.csv", CLARITY.as_bytes(), &Question { to, ..question() }).unwrap();
         assert_eq!((export.outcome.n, export.outside, export.outcome.period.days), (5, 1, 1));
+    }
+
+    #[test]
+    fn every_row_counts_or_is_told_of() {
+        let again = "10,2025-03-01T08:10:00,EGV,phone,100,700,8XYZ\n";
+        let other = "11,2025-03-01T08:10:00,EGV,phone,99,700,8XYZ\n";
+        let export = export("a.csv", format!("{CLARITY}{again}{other}").as_bytes(), &question()).unwrap();
+        assert_eq!((export.outcome.n, export.repeated), (6, 1));
+        assert_eq!(export.outcome.excluded, [(clinical::outcome::Exclusion::Conflict, 1)].into());
     }
 
     #[test]

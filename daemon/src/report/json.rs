@@ -79,6 +79,7 @@ fn account(export: &Export) -> Map<String, Value> {
         "gaps": outcome.gaps,
         "excluded": outcome.excluded,
         "outside_period": export.outside,
+        "repeated_rows": export.repeated,
         "devices": export.devices,
         "faults": faults,
         "kept_apart": apart,

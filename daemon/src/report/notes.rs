@@ -24,8 +24,11 @@ pub fn notes(export: &Export) -> Vec<String> {
     notes.extend(exclusions(&export.outcome));
     notes.extend(values(&export.outcome));
     notes.extend(export.read.notes.iter().cloned());
+    if export.repeated > 0 {
+        notes.push(format!("rows that repeat another word for word, counted once: {}", export.repeated));
+    }
     if export.outside > 0 {
-        notes.push(format!("{} readings lie outside of the period", export.outside));
+        notes.push(format!("readings outside of the period: {}", export.outside));
     }
     if export.devices.len() > 1 {
         notes.push(format!("{} devices in the file; --device takes one of them", export.devices.len()));
