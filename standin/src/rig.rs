@@ -70,6 +70,8 @@ pub struct RigSettings {
     pub every_days: u32,
     /// `[[publish]] settle`.
     pub settle: String,
+    /// `[[publish]] publish_from`: windows that end before this day are computed, not written.
+    pub publish_from: String,
     /// `[delivery] probe_interval`.
     pub probe_interval: String,
     /// Whether there is an upstream, with consent.
@@ -89,6 +91,7 @@ impl Default for RigSettings {
             window_days: 14,
             every_days: 1,
             settle: "1s".to_owned(),
+            publish_from: "2000-01-01".to_owned(),
             probe_interval: "2s".to_owned(),
             upstream: true,
             ehr: true,
@@ -224,12 +227,13 @@ impl Rig {
         let _ = write!(
             text,
             "[capability]\nmode = \"full\"\n[delivery]\nprobe_interval = \"{}\"\n\
-             [[publish]]\nwindow = \"{}d\"\nevery = \"{}d\"\nsettle = \"{}\"\npublish_from = \"2000-01-01\"\n\
+             [[publish]]\nwindow = \"{}d\"\nevery = \"{}d\"\nsettle = \"{}\"\npublish_from = \"{}\"\n\
              amend_for = \"30d\"\n[patient]\nauthority = \"NORTH\"\ntype = \"MR\"\nsystem = \"urn:oid:1.2.3\"\n{}",
             settings.probe_interval,
             settings.window_days,
             settings.every_days,
             settings.settle,
+            settings.publish_from,
             settings.site_extra
         );
         text

@@ -43,25 +43,19 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(error) => return failed(&error, FAILED),
     };
     let mut screen = Screen::new(args.json);
-    let played = runtime.block_on(async {
-        tokio::select! {
-            played = play(args, &mut screen) => Some(played),
-            // Everything is dropped: the daemon ends, the folder goes.
-            () = interrupted() => None,
-        }
-    });
+    let played = runtime.block_on(play(args, &mut screen));
     screen.close();
     match played {
-        Some(Ok(true)) => ExitCode::SUCCESS,
-        Some(Ok(false)) => ExitCode::from(FAILED),
-        Some(Err(error)) => failed(&error, FAILED),
-        None => failed(&"demo interrupted; the daemon has ended", FAILED),
+        Ok(Some(true)) => ExitCode::SUCCESS,
+        Ok(Some(false)) => ExitCode::from(FAILED),
+        Ok(None) => failed(&"the demo was interrupted; its daemon has ended", FAILED),
+        Err(error) => failed(&error, FAILED),
     }
 }
 
-/// Whether it showed what it should.
+/// Whether it showed what it should; `None` where it was interrupted before the summary.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-async fn play(args: &Args, screen: &mut Screen) -> Result<bool, DemoError> {
+async fn play(args: &Args, screen: &mut Screen) -> Result<Option<bool>, DemoError> {
     let options = Options {
         seed: args.seed,
         patients: args.patients,
@@ -70,7 +64,11 @@ async fn play(args: &Args, screen: &mut Screen) -> Result<bool, DemoError> {
         timezone: args.tz.clone(),
         keep: args.keep,
     };
-    let mut played = demo::play(&options, screen).await?;
+    let mut played = tokio::select! {
+        played = demo::play(&options, screen) => played?,
+        // Everything is dropped: the daemon ends, the folder goes.
+        () = interrupted() => return Ok(None),
+    };
     screen.conclude(&played.summary);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&played.summary).unwrap_or_default());
@@ -82,7 +80,7 @@ async fn play(args: &Args, screen: &mut Screen) -> Result<bool, DemoError> {
         interrupted().await;
     }
     played.end().await;
-    Ok(success)
+    Ok(Some(success))
 }
 
 /// Returns at Ctrl-C, SIGTERM or when the terminal goes away.

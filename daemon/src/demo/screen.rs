@@ -112,8 +112,9 @@ impl Screen {
 
     /// Takes the table away and prints what the demo came to.
     pub fn conclude(&mut self, summary: &Summary) {
+        let width = self.width();
         self.close();
-        for line in table::summary(summary, self.paint) {
+        for line in table::summary(summary, self.paint, width) {
             self.print(&line);
         }
     }

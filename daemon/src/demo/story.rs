@@ -90,6 +90,8 @@ impl<'a> Stage<'a> {
         let settings = RigSettings {
             timezone: feed.zone_name.clone(),
             settle: "2s".to_owned(),
+            // Exports of made-up patients lie in any year.
+            publish_from: "1900-01-01".to_owned(),
             ..RigSettings::default()
         };
         let mut rig = Rig::prepare(folder, &binary, settings).await?;

@@ -84,34 +84,29 @@ impl Board {
         let daemon = if self.up {
             format!(
                 "{}{}{}",
-                fact(self.readings, "readings     "),
-                fact(self.outcomes, "computed   "),
+                fact(self.readings, "readings   "),
+                fact(self.outcomes, "computed     "),
                 fact(self.duplicates, "duplicates absorbed"),
             )
         } else {
             format!("        {}", paint.tone(Tone::Bad, "killed; starting again"))
         };
-        let deferred = fact(self.deferred, "deferred   ");
+        let deferred = fact(self.deferred, "deferred     ");
         let deferred = paint.tone(if self.deferred > 0 { Tone::Strong } else { Tone::Plain }, &deferred);
         vec![
             format!(
                 "{}{}{}{}",
                 name("engine"),
-                fact(self.sent, "sent         "),
-                fact(self.acknowledged, "acknowledged"),
+                fact(self.sent, "sent       "),
+                fact(self.acknowledged, "acknowledged "),
                 fact(self.sent_again, "sent again"),
             ),
             format!("{}{daemon}", name("daemon")),
+            format!("{}{}{deferred}{}", name("EHR"), fact(self.ehr, "delivered  "), mode(&self.mode)),
             format!(
-                "{}{}{deferred}       {}",
-                name("EHR"),
-                fact(self.ehr, "delivered    "),
-                mode(&self.mode)
-            ),
-            format!(
-                "{}{}                          {}",
+                "{}{}                     {}",
                 name("upstream"),
-                fact(self.upstream, "delivered    "),
+                fact(self.upstream, "delivered  "),
                 mode(&self.upstream_mode)
             ),
         ]
@@ -134,8 +129,8 @@ impl Board {
     }
 }
 
-/// The summary, with what it means.
-pub(super) fn summary(summary: &Summary, paint: Paint) -> Vec<String> {
+/// The summary, with what it means, in lines of at most `width` characters.
+pub(super) fn summary(summary: &Summary, paint: Paint, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for group in summary.rows() {
         lines.push(String::new());
@@ -151,19 +146,21 @@ pub(super) fn summary(summary: &Summary, paint: Paint) -> Vec<String> {
         }
     }
     lines.push(String::new());
+    let mut say = |tone: Tone, words: &str| {
+        for line in wrap(words, width.saturating_sub(2)) {
+            lines.push(paint.tone(tone, &format!("  {line}")));
+        }
+    };
     let faults = summary.faults();
     if faults.is_empty() {
-        lines.push(paint.tone(Tone::Good, "  Nothing acknowledged was lost, nothing was written twice."));
+        say(Tone::Good, "Nothing acknowledged was lost, nothing was written twice.");
     }
-    lines.extend(faults.iter().map(|fault| paint.tone(Tone::Bad, &format!("  FAULT: {fault}"))));
-    lines.push(paint.tone(
-        Tone::Faint,
-        "  Counted from the engine's acknowledgements, the receivers' own logs and the store.",
-    ));
-    let verified =
-        format!("  {} windows at each receiver agree with an independent count.", summary.windows_verified);
+    faults.iter().for_each(|fault| say(Tone::Bad, &format!("FAULT: {fault}")));
+    let counted = "Counted from the engine's acknowledgements, the receivers' own logs and the store.";
+    say(Tone::Faint, counted);
     if summary.lost == 0 {
-        lines.push(paint.tone(Tone::Faint, &verified));
+        let verified = thousands(summary.windows_verified);
+        say(Tone::Faint, &format!("{verified} windows at each receiver agree with an independent count."));
     }
     lines
 }
@@ -226,7 +223,8 @@ mod tests {
 
     #[test]
     fn a_loss_is_told_as_a_fault_and_never_beside_the_good_word() {
-        let told = summary(&Summary { lost: 3, ..Summary::default() }, Paint { colour: false }).join("\n");
+        let lost = Summary { lost: 3, ..Summary::default() };
+        let told = summary(&lost, Paint { colour: false }, 80).join("\n");
         assert!(told.contains("FAULT: 3 lost") && !told.contains("Nothing acknowledged"), "{told}");
         assert!(!told.contains("agree with"));
     }
