@@ -6,7 +6,7 @@
 //! and computing happen here, off the writer's thread.
 //!
 //! Numbers: at most [`absorb::MAX_MESSAGES`] messages an absorb and [`publish::MAX_WINDOWS`] windows a
-//! publish, in turns, so that neither starves the other; between two steps it rests as [`pace`] says, so that
+//! publish, in turns, so that neither starves the other; between two steps it rests as `pace` says, so that
 //! both yield to intake.
 
 pub mod absorb;
