@@ -43,7 +43,7 @@ const WAL_BOUND_BYTES: u64 = 64 * 1024 * 1024;
 const WAL_RETRY: Duration = Duration::from_secs(5);
 /// How long emptying the log waits for readers; intake waits meanwhile.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(50);
-/// How long the thread must have had nothing to do before it empties the log.
+/// How long the thread must have had nothing to do before it moves the log into the database.
 const IDLE: Duration = Duration::from_secs(2);
 /// Least time between two attempts to open the database again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
@@ -146,7 +146,9 @@ impl Core {
                 let since = Instant::now();
                 thread::park_timeout(IDLE);
                 if since.elapsed() >= IDLE {
-                    self.empty_wal();
+                    // Moved, not cut: the next messages then overwrite the file instead of making it grow, and a
+                    // sync of a file that grows waits for the file system's journal too.
+                    self.move_wal();
                     idle = true;
                 }
             }
@@ -254,6 +256,17 @@ impl Core {
         if too_long && self.truncate_after.is_none_or(|at| Instant::now() >= at) {
             self.empty_wal();
             self.truncate_after = Some(Instant::now() + WAL_RETRY);
+        }
+    }
+
+    /// Moves the log into the database and leaves the file as long as it is. Waits for nobody.
+    fn move_wal(&mut self) {
+        let Some(conn) = self.conn.as_ref() else { return };
+        let done = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = done
+            && crate::error::SqliteFault::from(error).is_severe()
+        {
+            self.conn = None;
         }
     }
 

@@ -156,8 +156,7 @@ mod tests {
                 for _ in 0..300 {
                     let frame = stream.frame().to_vec();
                     assert_eq!(frame.len(), MESSAGE_BYTES + 3);
-                    let envelope =
-                        Envelope::scan(&bytes::Bytes::copy_from_slice(&frame[1..frame.len() - 2])).unwrap();
+                    let envelope = Envelope::scan(&frame[1..frame.len() - 2].to_vec().into()).unwrap();
                     assert_eq!(envelope.control_id(), stream.control_id().as_bytes());
                     assert!(seen.insert(stream.control_id().to_owned()));
                 }

@@ -15,7 +15,7 @@ use mllp::{
 };
 use outbox::{Absorb, ChunkWrite, DirtyWindow, IdentityEntry, Message, QuarantineEntry, Reader, WindowKey};
 
-use super::{Pipeline, PipelineError};
+use super::{Pipeline, PipelineError, pace::Pace};
 use crate::{
     config::PublishRule,
     generation::{Generation, Site},
@@ -23,14 +23,18 @@ use crate::{
     time,
 };
 
-/// Messages read at once: enough that a patient's readings of one burst share a chunk write even where some
-/// hundreds of patients are interleaved.
-pub const MAX_MESSAGES: usize = 8_192;
+/// Messages read at once: a few milliseconds' work, after which intake may go first.
+const PIECE_MESSAGES: usize = 512;
 /// Bytes of messages read at once.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// Messages of a batch: enough that a patient's readings of one burst share a chunk write even where some hundreds
+/// of patients are interleaved.
+pub const MAX_MESSAGES: usize = 8_192;
+/// Bytes of messages in a batch.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Chunks touched beyond which a batch takes no further message. The writer rewrites each of them in one
+/// Chunks, and entries for people, after which a batch takes no further piece. The writer rewrites each chunk in one
 /// transaction, and no message is acknowledged meanwhile: at 10 to 20 µs each that is 20 ms.
-const MAX_CHUNKS: usize = 1_024;
+const MAX_WRITES: usize = 1_024;
 /// A window that is dirtied over and over is published after so many times its settling time all the same.
 const SETTLE_AT_MOST: i64 = 4;
 /// Patients whose internal id is remembered.
@@ -59,6 +63,11 @@ pub(super) struct Absorbed {
 /// What a batch of messages amounts to, before any id or stored chunk is looked up.
 #[derive(Default)]
 struct Batch {
+    /// The watermark it goes on from, and the last message in it.
+    from: i64,
+    upto: i64,
+    messages: usize,
+    bytes: usize,
     /// Chunks that the readings belong to.
     chunks: usize,
     readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
@@ -66,24 +75,27 @@ struct Batch {
     identity: Vec<IdentityEntry>,
 }
 
+impl Batch {
+    /// Nothing more is to be read into it; more may wait.
+    fn is_full(&self) -> bool {
+        self.messages >= MAX_MESSAGES
+            || self.bytes >= MAX_BYTES
+            || self.chunks >= MAX_WRITES
+            || self.quarantine.len() + self.identity.len() >= MAX_WRITES
+    }
+}
+
 impl Pipeline {
     /// Absorbs what lies behind the watermark, one batch of it.
-    pub(super) fn absorb(&mut self, generation: &Generation) -> Result<Absorbed, PipelineError> {
-        let (from, messages) = self.readers.with(|reader| {
-            let from = reader.watermark()?;
-            Ok((from, reader.messages_after(from, MAX_MESSAGES, MAX_BYTES)?))
-        })?;
-        if messages.is_empty() {
-            return Ok(Absorbed::default());
-        }
+    pub(super) fn absorb(
+        &mut self,
+        generation: &Generation,
+        pace: &mut Pace,
+    ) -> Result<Absorbed, PipelineError> {
         let now = time::now_ms();
-        let (mut batch, mut upto, mut absorbed, mut bytes) = (Batch::default(), from, 0, 0);
-        for message in &messages {
-            if batch.chunks > MAX_CHUNKS {
-                break;
-            }
-            read(message, generation, now, &mut batch);
-            (upto, absorbed, bytes) = (message.id, absorbed + 1, bytes + message.body.len());
+        let batch = self.gather(generation, now, pace)?;
+        if batch.messages == 0 {
+            return Ok(Absorbed::default());
         }
         self.look_up(batch.readings.keys())?;
         // Only this thread writes chunks, so one look at the store serves the whole batch.
@@ -104,18 +116,42 @@ impl Pipeline {
             self.mark(patient, site, &touched, now, &mut dirty)?;
         }
         drop(reader);
-        tell(&batch, absorbed, changed);
+        tell(&batch, changed);
+        let absorbed = Absorbed { messages: batch.messages, backlog: batch.is_full() };
         let absorb = Absorb {
-            upto,
-            expected_from: from,
+            upto: batch.upto,
+            expected_from: batch.from,
             chunks,
             dirty,
             quarantine: batch.quarantine,
             identity: batch.identity,
         };
         self.writer.absorb(absorb).wait()?;
-        let backlog = absorbed == MAX_MESSAGES || bytes >= MAX_BYTES || absorbed < messages.len();
-        Ok(Absorbed { messages: absorbed, backlog })
+        Ok(absorbed)
+    }
+
+    /// Reads messages piece by piece, resting between two pieces as the pace asks, until none is left or the batch
+    /// is full. No look at the store lasts longer than a piece, so the write-ahead log can be reused meanwhile.
+    fn gather(&self, generation: &Generation, now: i64, pace: &mut Pace) -> Result<Batch, PipelineError> {
+        let from = self.readers.with(|reader| reader.watermark())?;
+        let mut batch = Batch { from, upto: from, ..Batch::default() };
+        loop {
+            let began_ms = time::monotonic_ms();
+            let piece =
+                self.readers.with(|reader| reader.messages_after(batch.upto, PIECE_MESSAGES, PIECE_BYTES))?;
+            let mut bytes = 0;
+            for message in &piece {
+                read(message, generation, now, &mut batch);
+                (batch.upto, bytes) = (message.id, bytes + message.body.len());
+            }
+            batch.messages += piece.len();
+            batch.bytes += bytes;
+            if (piece.len() < PIECE_MESSAGES && bytes < PIECE_BYTES) || batch.is_full() {
+                return Ok(batch);
+            }
+            let now_ms = time::monotonic_ms();
+            std::thread::sleep(pace.between(self.writer.counts().last_inbox_id, now_ms, now_ms - began_ms));
+        }
     }
 
     /// Makes sure that every owner has an internal id in `known`.
@@ -300,8 +336,8 @@ fn place(fault: &hl7v2::Fault) -> String {
     }
 }
 
-fn tell(batch: &Batch, messages: usize, changed: u64) {
-    Metric::Absorbed.add(messages as u64, &[]);
+fn tell(batch: &Batch, changed: u64) {
+    Metric::Absorbed.add(batch.messages as u64, &[]);
     Metric::Readings.add(changed, &[]);
     if !batch.quarantine.is_empty() {
         Metric::Quarantined.add(batch.quarantine.len() as u64, &[("stage", "normalize".to_owned())]);

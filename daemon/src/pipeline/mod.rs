@@ -6,7 +6,7 @@
 //! and computing happen here, off the writer's thread.
 //!
 //! Numbers: at most [`absorb::MAX_MESSAGES`] messages an absorb and [`publish::MAX_WINDOWS`] windows a
-//! publish, in turns, so that neither starves the other; between two steps it rests as [`pace`] says, so that
+//! publish, in turns, so that neither starves the other; between two steps it rests as `pace` says, so that
 //! both yield to intake.
 
 pub mod absorb;
@@ -129,7 +129,7 @@ impl Pipeline {
         let mut pace = Pace::default();
         while !draining.is_begun() {
             let began_ms = time::monotonic_ms();
-            let sleep = match self.step(&mut clock, &mut persisted_ms) {
+            let sleep = match self.step(&mut clock, &mut persisted_ms, &mut pace) {
                 Ok(next) => {
                     self.conditions.clear(Kind::PipelineStalled, "");
                     self.rest(next, &mut pace, began_ms)
@@ -160,13 +160,18 @@ impl Pipeline {
             Next::More { backlog } => backlog,
         };
         let now_ms = time::monotonic_ms();
-        let worked = Duration::from_millis((now_ms - began_ms).max(0) as u64);
-        std::thread::sleep(pace.rest(self.writer.counts().last_inbox_id, now_ms, worked, backlog));
+        let taken_in = self.writer.counts().last_inbox_id;
+        std::thread::sleep(pace.after(taken_in, now_ms, now_ms - began_ms, backlog));
         Duration::ZERO
     }
 
     /// One absorb and one publish.
-    fn step(&mut self, clock: &mut Clock, persisted_ms: &mut i64) -> Result<Next, PipelineError> {
+    fn step(
+        &mut self,
+        clock: &mut Clock,
+        persisted_ms: &mut i64,
+        pace: &mut Pace,
+    ) -> Result<Next, PipelineError> {
         let generation = self.current.get();
         let tick = clock.look(time::now_ms(), time::monotonic_ms());
         self.tell_of_clock(tick);
@@ -174,7 +179,7 @@ impl Pipeline {
             self.writer.put_meta(MARK, tick.high_water_ms.to_be_bytes().to_vec()).wait()?;
             *persisted_ms = tick.high_water_ms;
         }
-        let absorbed = self.absorb(&generation)?;
+        let absorbed = self.absorb(&generation, pace)?;
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
         if published > 0 {
             self.queued.send_modify(|turn| *turn += 1);
