@@ -101,6 +101,9 @@ impl Deliverer {
             if pace.applied != generation.number {
                 self.apply_permissions(&destination).await;
                 pace.applied = generation.number;
+                // A shorter interval must not wait for the end of the longer one.
+                let probe_in = backoff::jittered(destination.delivery.probe_interval, chance());
+                pace.probe_at = pace.probe_at.min(Instant::now() + probe_in);
             }
             let wait = self.dispatch(&destination, &mut pace, &mut tasks).await;
             tokio::select! {
