@@ -23,6 +23,13 @@ fn hour_from(control_id: &str, first: i64, value: u32) -> Vec<u8> {
     people::message(control_id, &people::person(1), &readings)
 }
 
+/// The hour that `LATE` told of, told again: the same order (OBR-3), with this status (OBX-11).
+fn late_again(control_id: &str, value: u32, status: char) -> Vec<u8> {
+    let message =
+        people::altered(&hour_from(control_id, 12, value), &format!("{control_id}^CGMHUB"), "LATE^CGMHUB");
+    people::altered(&message, "|||||F|", &format!("|||||{status}|"))
+}
+
 fn mean(rig: &Rig) -> chart::Standing {
     chart::mean(&rig.ehr, &people::person(1).mrn, DAY).expect("an outcome stands at the EHR")
 }
@@ -50,8 +57,7 @@ async fn late_data_corrections_and_retractions_change_what_stands_and_repetition
     assert_eq!(in_target(&rig), 50.0);
 
     // Twelve of 200 become 160: mean 130, all in target.
-    let corrected = people::altered(&hour_from("CORRECTED", 12, 160), "|||||F|", "|||||C|");
-    send(&rig, &[corrected]).await;
+    send(&rig, &[late_again("CORRECTED", 160, 'C')]).await;
     settled(&rig).await;
     let standing = mean(&rig);
     assert_eq!((standing.value, standing.version), (130.0, 3));
@@ -59,14 +65,14 @@ async fn late_data_corrections_and_retractions_change_what_stands_and_repetition
 
     // A correction outranks what it corrected, whenever that comes again.
     let writes = chart::writes(&rig.ehr).len();
-    send(&rig, &[hour_from("STALE", 12, 200), hour_from("FIRST", 0, 100), hour_from("AGAIN", 0, 100)]).await;
+    send(&rig, &[late_again("STALE", 200, 'F'), hour_from("FIRST", 0, 100), hour_from("AGAIN", 0, 100)])
+        .await;
     settled(&rig).await;
     assert_eq!(mean(&rig), standing);
     assert_eq!(chart::writes(&rig.ehr).len(), writes, "written although nothing that is shown has changed");
 
     // The corrected hour is taken back: only the twelve at 100 are left.
-    let retracted = people::altered(&hour_from("RETRACTED", 12, 160), "|||||F|", "|||||D|");
-    send(&rig, &[retracted]).await;
+    send(&rig, &[late_again("RETRACTED", 160, 'D')]).await;
     settled(&rig).await;
     let standing = mean(&rig);
     assert_eq!((standing.value, standing.status.as_str(), standing.version), (100.0, "amended", 4));
@@ -191,7 +197,10 @@ async fn the_shipped_rules_write_nothing_of_what_was_before_the_site_went_live()
     let status =
         until(&rig, "computed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
     assert!(condition(&status, "pipeline-stalled").is_none(), "{status:#}");
-    assert!(site::metric(&site::metrics(&rig).await, "isthmus_outcomes_total") >= 2.0, "nothing was computed");
+    assert!(
+        site::metric(&site::metrics(&rig).await, "isthmus_outcomes_total") >= 2.0,
+        "nothing was computed"
+    );
     let states = ["pending", "leased", "ambiguous", "deferred", "delivered", "quarantined", "superseded"];
     assert!(states.iter().all(|state| status["outbox"][*state] == 0), "{status:#}");
     assert!(rig.ehr.log().records().is_empty());

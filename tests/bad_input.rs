@@ -14,7 +14,12 @@ const DAY: &str = "2026-03-02";
 
 async fn started(dir: &std::path::Path) -> Rig {
     let mut rig = site::prepare(dir, daily()).await;
-    edit(&rig, "isthmus.toml", "plain = true\n", "plain = true\nmax_frame_bytes = 8192\nframe_timeout = \"1s\"\n");
+    edit(
+        &rig,
+        "isthmus.toml",
+        "plain = true\n",
+        "plain = true\nmax_frame_bytes = 8192\nframe_timeout = \"1s\"\n",
+    );
     rig.start().await.unwrap();
     rig
 }
@@ -98,7 +103,10 @@ async fn frames_are_found_whatever_lies_around_them_and_however_they_are_cut() {
     assert_eq!(status["inbox"]["quarantined"], 0, "{status:#}");
     let metrics = site::metrics(&rig).await;
     let faults = |kind| {
-        site::metric(&metrics, &format!("isthmus_mllp_framing_faults_total{{listener=\"engine\",fault=\"{kind}\"}}"))
+        site::metric(
+            &metrics,
+            &format!("isthmus_mllp_framing_faults_total{{listener=\"engine\",fault=\"{kind}\"}}"),
+        )
     };
     assert_eq!((faults("junk"), faults("cut")), (1.0, 1.0), "{metrics}");
 }
@@ -129,7 +137,10 @@ async fn a_frame_that_is_too_long_or_never_ends_costs_its_own_connection_only() 
     let started = Instant::now();
     dripping.raw(&frame[..2]).await;
     let closed = drip(&mut dripping, &frame[2..60]).await;
-    assert!(closed && started.elapsed() < Duration::from_secs(15), "a dripping peer outlives the frame timeout");
+    assert!(
+        closed && started.elapsed() < Duration::from_secs(15),
+        "a dripping peer outlives the frame timeout"
+    );
 
     lives(&mut neighbour, "AFTER").await;
     let status = settled(&rig).await;
@@ -153,10 +164,14 @@ async fn what_cannot_be_read_is_set_aside_and_its_neighbours_count() {
     // Twelve readings of 100 of which one has a unit of length, one no number, one no time.
     let mut text = String::from_utf8(good("SPOILT", 1)).unwrap();
     for (from, to) in [
-        ("OBX|2|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|100|mg/dL^mg/dL^UCUM",
-         "OBX|2|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|300|furlong^furlong^UCUM"),
-        ("OBX|3|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|100|",
-         "OBX|3|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|plenty|"),
+        (
+            "OBX|2|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|100|mg/dL^mg/dL^UCUM",
+            "OBX|2|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|300|furlong^furlong^UCUM",
+        ),
+        (
+            "OBX|3|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|100|",
+            "OBX|3|NM|160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN|1|plenty|",
+        ),
         ("20260302001500+0000", "20269902001500+0000"),
     ] {
         assert!(text.contains(from), "{from}\n{text}");

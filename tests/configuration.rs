@@ -151,5 +151,8 @@ fn init_makes_a_configuration_that_checks_and_overwrites_nothing() {
     assert_eq!(status.status.code(), Some(1), "{status:?}");
     assert!(!status.stderr.is_empty() && status.stdout.is_empty());
     assert_eq!(isthmus(&["status", "--confog", &config]).status.code(), Some(2));
-    assert_eq!(isthmus(&["status", "--config", &path(&dir.path().join("none.toml"))]).status.code(), Some(78));
+    assert_eq!(
+        isthmus(&["status", "--config", &path(&dir.path().join("none.toml"))]).status.code(),
+        Some(78)
+    );
 }

@@ -46,7 +46,8 @@ fn engine(rig: &Rig, pace_ms: u64) -> Arc<Engine> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_killed_when_everything_acknowledged_is_delivered_and_nothing_twice() {
-    let seed = std::env::var("ISTHMUS_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_302);
+    let seed =
+        std::env::var("ISTHMUS_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_302);
     println!("ISTHMUS_TEST_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let plan = Plan::demo(seed, PATIENTS, DAYS, people::day("2026-03-20")).unwrap();
@@ -90,7 +91,8 @@ async fn whatever_is_killed_when_everything_acknowledged_is_delivered_and_nothin
     // A message without MSH-10 has no identity: each time it came it was kept anew.
     let nameless = oracle.sent().into_iter().filter(|sent| sent.kind == StepKind::NoControlId);
     let nameless: u64 = nameless.map(|sent| u64::from(sent.transmissions)).sum();
-    let (total, acknowledged) = (status["inbox"]["total"].as_u64().unwrap(), oracle.acknowledged().len() as u64);
+    let (total, acknowledged) =
+        (status["inbox"]["total"].as_u64().unwrap(), oracle.acknowledged().len() as u64);
     assert!((acknowledged + 1..=acknowledged + nameless).contains(&total), "{acknowledged}: {status:#}");
     let set_aside = status["inbox"]["quarantined"].as_u64().unwrap();
     assert_eq!(set_aside, total - acknowledged + plan.totals().bad_unit, "{status:#}");

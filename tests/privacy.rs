@@ -117,7 +117,8 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
     answers.push(wire.exchange(planted(8, 200).as_bytes()).await);
     eventually("the patient is refused", || rig.ehr.judge().refused > 0).await;
     rig.ehr.stop();
-    let status = until(&rig, "absorbed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
+    let status =
+        until(&rig, "absorbed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
     assert!(status["inbox"]["quarantined"].as_u64() >= Some(4), "{status:#}");
 
     let name_of_config = rig.config();

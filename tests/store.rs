@@ -10,7 +10,8 @@ use std::{
 };
 
 use site::{
-    RESOURCES_PER_OUTCOME, binary, chart, condition, daily, eventually, people, prepare, send, settled, until,
+    RESOURCES_PER_OUTCOME, binary, chart, condition, daily, eventually, people, prepare, send, settled,
+    until,
     wire::{Wire, msa},
 };
 use standin::{
@@ -169,7 +170,8 @@ async fn a_second_daemon_on_one_folder_is_refused_and_the_first_goes_on() {
         .replace(&rig.admin().to_string(), "127.0.0.1:0")
         .replace("isthmus.sock", "second.sock");
     rig.write("second.toml", &text).unwrap();
-    let output = Command::new(binary()).arg("run").arg("--config").arg(rig.dir().join("second.toml")).output();
+    let output =
+        Command::new(binary()).arg("run").arg("--config").arg(rig.dir().join("second.toml")).output();
     let output = output.unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");

@@ -134,7 +134,7 @@ impl Status {
             .iter()
             .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
             .collect();
-        let mode = in_force(&destination.ceiling, SUMMARY, &observed);
+        let mode = mode_of(destination, &observed);
         let (since, cause) = match seen(SUMMARY) {
             Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
             Some(seen) if destination.permits(SUMMARY) => (seen.since, String::new()),
@@ -185,7 +185,7 @@ impl Status {
                 .iter()
                 .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
                 .collect();
-            let mode = match in_force(&destination.ceiling, SUMMARY, &observed) {
+            let mode = match mode_of(destination, &observed) {
                 Mode::ReadOnly => 0.0,
                 Mode::Partial => 1.0,
                 Mode::Full => 2.0,
@@ -193,4 +193,12 @@ impl Status {
             Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
         }
     }
+}
+
+/// The mode in force at a destination; without consent nothing is written, whatever else is permitted.
+fn mode_of(destination: &Destination, observed: &[(&str, Observed)]) -> Mode {
+    if !destination.consented {
+        return Mode::ReadOnly;
+    }
+    in_force(&destination.ceiling, SUMMARY, observed)
 }

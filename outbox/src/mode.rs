@@ -80,28 +80,66 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         mode.cause,
         mode.evidence
     ])?;
-    let mut moved = 0;
-    // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
-    const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
-    const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };
-    if let Some(reason) = &change.defer_pending {
-        moved += conn
-            .prepare_cached(
-                "UPDATE outbox SET state = 'deferred', reason = ?2 WHERE destination = ?1 AND state = 'pending'
-                 AND (?3 IS NULL OR kind = ?3)",
-            )?
-            .execute(params![mode.destination, reason, change.kind])?;
+    let rows = Align {
+        destination: mode.destination.clone(),
+        kind: change.kind.clone(),
+        defer_pending: change.defer_pending.clone(),
+        release_deferred: change.release_deferred.clone(),
+        at: mode.since,
+    };
+    Ok(rows.shift(conn)?)
+}
+
+/// Moves rows to where the mode in force wants them, without a change of mode: for rows that were decided on
+/// before a change and queued after it.
+pub(crate) struct Align {
+    pub destination: String,
+    /// The kind of rows it concerns; `None` concerns every row of the destination.
+    pub kind: Option<String>,
+    pub defer_pending: Option<String>,
+    pub release_deferred: Vec<String>,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+impl Command for Align {
+    type Out = usize;
+
+    fn bytes(&self) -> usize {
+        0
     }
-    for reason in &change.release_deferred {
-        moved += conn
-            .prepare_cached(
-                "UPDATE outbox SET state = 'pending', reason = NULL, next_at = min(next_at, ?3)
-                 WHERE destination = ?1 AND state = 'deferred' AND reason = ?2
-                 AND (?4 IS NULL OR kind = ?4)",
-            )?
-            .execute(params![mode.destination, reason, mode.since, change.kind])?;
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+        Ok(self.shift(conn)?)
     }
-    Ok(moved)
+}
+
+impl Align {
+    /// Returns how many rows moved.
+    fn shift(&self, conn: &Connection) -> rusqlite::Result<usize> {
+        let mut moved = 0;
+        // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
+        const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
+        const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };
+        if let Some(reason) = &self.defer_pending {
+            moved += conn
+                .prepare_cached(
+                    "UPDATE outbox SET state = 'deferred', reason = ?2
+                     WHERE destination = ?1 AND state = 'pending' AND (?3 IS NULL OR kind = ?3)",
+                )?
+                .execute(params![self.destination, reason, self.kind])?;
+        }
+        for reason in &self.release_deferred {
+            moved += conn
+                .prepare_cached(
+                    "UPDATE outbox SET state = 'pending', reason = NULL, next_at = min(next_at, ?3)
+                     WHERE destination = ?1 AND state = 'deferred' AND reason = ?2
+                     AND (?4 IS NULL OR kind = ?4)",
+                )?
+                .execute(params![self.destination, reason, self.at, self.kind])?;
+        }
+        Ok(moved)
+    }
 }
 
 /// Every mode recorded.

@@ -21,7 +21,7 @@ use crate::{
     inbox::{Absorb, Arrival, Receipt},
     lease::{Lease, LeasedRow},
     meta::{GetOrCreate, Put},
-    mode::{ModeChange, SetMode},
+    mode::{Align, ModeChange, SetMode},
     patients::{GetPatients, PatientKey},
     publish::{Publish, PublishAll},
     queue::State,
@@ -155,6 +155,20 @@ impl Writer {
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.
     pub fn set_mode(&self, change: ModeChange, audit: Vec<AuditEntry>) -> Pending<usize> {
         Pending::new(self, SetMode { change, audit })
+    }
+
+    /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
+    /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
+    /// has overtaken. Returns how many moved.
+    pub fn align(
+        &self,
+        destination: &str,
+        defer_pending: Option<String>,
+        release_deferred: Vec<String>,
+        now_ms: i64,
+    ) -> Pending<usize> {
+        let destination = destination.to_owned();
+        Pending::new(self, Align { destination, kind: None, defer_pending, release_deferred, at: now_ms })
     }
 
     /// Raises a condition, or changes the detail of a raised one.

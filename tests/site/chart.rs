@@ -47,7 +47,8 @@ pub fn in_target(ehr: &Ehr, mrn: &str, last_day: &str) -> Option<f64> {
     let of_window = resources.iter().filter(|resource| {
         resource["subject"]["identifier"]["value"] == mrn && resource["effectivePeriod"]["end"] == last_day
     });
-    let mut components = of_window.flat_map(|resource| resource["component"].as_array().into_iter().flatten());
+    let mut components =
+        of_window.flat_map(|resource| resource["component"].as_array().into_iter().flatten());
     let component = components.find(|component| component["code"]["coding"][0]["code"] == TIME_IN_TARGET)?;
     component["valueQuantity"]["value"].as_f64()
 }
@@ -66,7 +67,8 @@ pub fn numbers(ehr: &Ehr) -> BTreeMap<[String; 4], String> {
             text(&period["start"]),
             text(&period["end"]),
         ];
-        let said = ["valueQuantity", "component", "dataAbsentReason"].map(|part| observation[part].to_string());
+        let said =
+            ["valueQuantity", "component", "dataAbsentReason"].map(|part| observation[part].to_string());
         assert!(numbers.insert(key.clone(), said.join(" ")).is_none(), "stands twice: {key:?}");
     }
     numbers

@@ -67,7 +67,8 @@ pub async fn attempt(
             wrote: false,
         };
     };
-    let mut sending = Sending { destination, open: write.resources, standing, written: Vec::new(), wrote: false };
+    let mut sending =
+        Sending { destination, open: write.resources, standing, written: Vec::new(), wrote: false };
     let (verdict, written) = match sending.run(ambiguous).await {
         Ok(()) => (Verdict::Delivered, std::mem::take(&mut sending.written)),
         Err(verdict) => (verdict, Vec::new()),

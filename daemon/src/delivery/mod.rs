@@ -88,6 +88,8 @@ struct Pace {
     silent: u32,
     /// Generation whose permissions were applied to the queue.
     applied: u64,
+    /// Rows were queued since the queue was last brought in line with the mode.
+    unaligned: bool,
 }
 
 impl Deliverer {
@@ -96,13 +98,20 @@ impl Deliverer {
     pub async fn run(mut self) {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let now = Instant::now();
-        let mut pace = Pace { in_flight: 0, not_before: now, probe_at: now, silent: 0, applied: 0 };
+        let mut pace =
+            Pace { in_flight: 0, not_before: now, probe_at: now, silent: 0, applied: 0, unaligned: true };
         loop {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
             if pace.applied != generation.number {
                 self.apply_permissions(&destination).await;
                 pace.applied = generation.number;
+                // A shorter interval must not wait for the end of the longer one.
+                let probe_in = backoff::jittered(destination.delivery.probe_interval, chance());
+                pace.probe_at = pace.probe_at.min(Instant::now() + probe_in);
+            }
+            if std::mem::take(&mut pace.unaligned) {
+                self.align(&destination).await;
             }
             let wait = self.dispatch(&destination, &mut pace, &mut tasks).await;
             tokio::select! {
@@ -115,7 +124,12 @@ impl Deliverer {
                     // The row stays leased and is reconciled after the next start.
                     Err(error) => tracing::error!(destination = %self.id, %error, "a delivery task failed"),
                 },
-                changed = self.queued.changed() => if changed.is_err() { break },
+                changed = self.queued.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    pace.unaligned = true;
+                }
                 () = self.current.changed() => {}
                 () = sleep(wait) => {}
                 () = self.draining.begun() => break,
@@ -159,6 +173,26 @@ impl Deliverer {
             if let Err(error) = self.writer.set_mode(change, Vec::new()).await {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the configuration");
             }
+        }
+    }
+
+    /// Brings rows in line that were decided on before the mode or the configuration changed, and queued after
+    /// it: none may be left deferred at an open destination, or pending at a closed one.
+    async fn align(&self, destination: &Destination) {
+        let permitted = destination.permits(SUMMARY);
+        let defer = if permitted && self.observations.of(&self.id, SUMMARY) == Observed::Open {
+            None
+        } else if permitted {
+            Some(Reason::ObservedReadOnly)
+        } else if destination.consented {
+            Some(Reason::ConfiguredReadOnly)
+        } else {
+            Some(Reason::NoConsent)
+        };
+        let release = self.releasable(destination, SUMMARY);
+        let reason = defer.map(|reason| reason.word().to_owned());
+        if let Err(error) = self.writer.align(&self.id, reason, release, time::now_ms()).await {
+            tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
         }
     }
 
