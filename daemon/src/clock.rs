@@ -1,7 +1,7 @@
 //! The wall clock, and what to think of it.
 //!
-//! Windows close against a high-water mark: once a local midnight has passed it stays passed, whatever
-//! the clock does next. A jump (the wall clock and the monotonic clock disagree about the time between
+//! Windows close against a high-water mark: once a local midnight has passed it stays passed, unless the
+//! clock proves to have been ahead. A jump (the wall clock and the monotonic clock disagree about the time between
 //! two looks, or the clock stands before the mark) pauses publishing until the clock has run steadily
 //! for [`STEADY_MS`]; intake goes on. Pure: both clocks are handed in.
 
@@ -49,6 +49,10 @@ impl Clock {
         }
         if self.jumped_at_monotonic_ms.is_some_and(|at| monotonic_ms - at >= STEADY_MS) {
             self.jumped_at_monotonic_ms = None;
+            // A clock that was ahead and has been put right: windows must not close by the wrong time.
+            if wall_ms < self.high_water_ms - JUMP_MS {
+                self.high_water_ms = wall_ms;
+            }
         }
         let paused = self.jumped_at_monotonic_ms.is_some();
         if !paused {
@@ -77,6 +81,14 @@ mod tests {
         assert_eq!(Clock::from_mark(0).look(24 * HOUR, 0).jump_ms, None);
         let tick = Clock::from_mark(24 * HOUR).look(0, 0);
         assert_eq!((tick.jump_ms, tick.paused), (Some(-24 * HOUR), true));
+    }
+
+    #[test]
+    fn a_mark_set_by_a_clock_that_was_ahead_comes_down_once_the_right_time_has_been_steady() {
+        let mut clock = Clock::from_mark(1_000 * HOUR);
+        assert!(clock.look(10 * HOUR, 0).paused);
+        let tick = clock.look(10 * HOUR + STEADY_MS, STEADY_MS);
+        assert_eq!((tick.paused, tick.high_water_ms), (false, 10 * HOUR + STEADY_MS));
     }
 
     #[test]

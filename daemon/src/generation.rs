@@ -108,11 +108,11 @@ impl Generation {
         self.sites.values()
     }
 
-    /// The site that messages of a source belong to; `None` only if a stored message's source and the main
-    /// site have both left the configuration.
+    /// The site that messages of a source belong to; `None` where the configuration knows no such source:
+    /// which patient a record number means depends on the site, so none is assumed.
     pub fn site_of_source(&self, source: &str) -> Option<&Site> {
-        let listener = self.config.main.mllp.iter().find(|listener| listener.name == source);
-        self.sites.get(listener.map_or(&self.config.main.site, |listener| &listener.site))
+        let listener = self.config.main.mllp.iter().find(|listener| listener.name == source)?;
+        self.sites.get(&listener.site)
     }
 
     /// What is known of the sender named in MSH-3 and MSH-4.

@@ -63,7 +63,7 @@ impl Reload {
         let old = self.current.get();
         let (path, credentials) = (self.path.clone(), self.credentials.clone());
         let loaded = tokio::task::spawn_blocking(move || config::load(&path, credentials.as_deref())).await;
-        let config = match loaded {
+        let mut config = match loaded {
             Ok(Ok(config)) => config,
             Ok(Err(faults)) => return self.reject(&faults.to_string()),
             Err(error) => return self.reject(&error.to_string()),
@@ -73,6 +73,8 @@ impl Reload {
             return;
         }
         let restart = config::needs_restart(&old.config, &config);
+        // The listeners that run are the old ones until a restart, and their messages belong where they did.
+        config.main.mllp = old.config.main.mllp.clone();
         let fingerprint = config.fingerprint.clone();
         let generation = match Generation::compile(old.number + 1, config, time::now_ms()) {
             Ok(generation) => generation,

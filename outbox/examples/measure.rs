@@ -130,7 +130,7 @@ fn fill(store: &Store, patient: u64) {
     let key = PatientKey { site: "main".into(), system: "s".into(), value: patient.to_string() };
     let id = store.writer().patients(vec![key]).wait().unwrap()[0];
     let window = WindowKey { patient: id, days: 14, end_day: 0, zone: "UTC".into(), policy: "p".into() };
-    let dirty = DirtyWindow { window: window.clone(), now: 0, due_at: 0, max_wait_ms: 0 };
+    let dirty = DirtyWindow { window: window.clone(), now: 0, due_at: 0, closes_at: 0, max_wait_ms: 0 };
     let absorb = Absorb {
         expected_from: 0,
         upto: 0,
@@ -163,6 +163,7 @@ fn fill(store: &Store, patient: u64) {
         manifest: Manifest { id: patient.to_string(), count: 0, sha256: [0; 32], body: Vec::new() },
         rows,
         decisions: Vec::new(),
+            standing: Vec::new(),
     };
     let publish =
         Publish { window_id: window.id, expected_version: 0, expected_generation: 1, result, at: 0 };

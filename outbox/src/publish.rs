@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     command::{Command, Hot},
+    conditions,
     error::{Conflict, WriteError},
     queue::{self, Note, State, Step},
     windows::{self, Window},
@@ -80,6 +81,16 @@ pub enum Outcome {
         rows: Vec<NewRow>,
         /// What was decided at each destination.
         decisions: Vec<Decision>,
+        /// The version that stood, or may have stood, at each destination when the rows were made; where that
+        /// has changed since, the rows say something wrong and nothing is done.
+        standing: Vec<(String, Option<i64>)>,
+    },
+    /// It was published and has no readings left: what is not sent yet must not be sent.
+    Withdrawn {
+        /// The condition raised, for people.
+        condition: String,
+        /// What they have to do.
+        detail: String,
     },
 }
 
@@ -117,7 +128,7 @@ impl Command for Publish {
 
     fn bytes(&self) -> usize {
         match &self.result {
-            Outcome::Unchanged => 0,
+            Outcome::Unchanged | Outcome::Withdrawn { .. } => 0,
             Outcome::Computed { outcome_json, manifest } => outcome_json.len() + manifest.body.len(),
             Outcome::Version { outcome_json, manifest, rows, .. } => {
                 let rows: usize = rows.iter().map(|row| row.body.len()).sum();
@@ -141,15 +152,25 @@ impl Command for Publish {
                 keep(conn, window.id, &outcome_json, &manifest, self.at)?;
                 Ok(Vec::new())
             }
-            Outcome::Version { version, display_hash, outcome_json, manifest, rows, decisions } => {
+            Outcome::Withdrawn { condition, detail } => {
+                supersede(conn, window.id, i64::MAX, "every reading was taken back", self.at)?;
+                conditions::raise(conn, &condition, &format!("window {}", window.id), &detail, self.at)?;
+                Ok(Vec::new())
+            }
+            Outcome::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing } => {
                 if version <= window.version {
                     return Err(Conflict::Version.into());
+                }
+                for (destination, expected) in &standing {
+                    if crate::rows::standing_version(conn, window.id, destination)? != *expected {
+                        return Err(Conflict::Window.into());
+                    }
                 }
                 keep(conn, window.id, &outcome_json, &manifest, self.at)?;
                 let kept = Kept { version, display_hash, outcome: &outcome_json, manifest: &manifest.id };
                 record(conn, window.id, &kept, self.at)?;
                 decide(conn, window.id, version, &decisions, self.at)?;
-                supersede(conn, window.id, version, &rows, self.at)?;
+                supersede(conn, window.id, version, "a later version was published", self.at)?;
                 enqueue(conn, &window, version, &rows, self.at)
             }
         }
@@ -228,29 +249,25 @@ fn decide(
     Ok(())
 }
 
-/// Supersedes what earlier versions have not sent yet at the destinations that get a row of this one.
+/// Supersedes what earlier versions have not sent yet, at every destination: where a later version is not
+/// written for want of consent, the earlier one must not be written in its place.
 fn supersede(
     conn: &Connection,
     window_id: i64,
     version: i64,
-    rows: &[NewRow],
+    reason: &str,
     at: i64,
 ) -> Result<(), WriteError> {
-    let mut destinations: Vec<&str> = rows.iter().map(|row| row.destination.as_str()).collect();
-    destinations.sort_unstable();
-    destinations.dedup();
-    for destination in destinations {
-        let earlier: Vec<i64> = conn
-            .prepare_cached(
-                "SELECT id FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version < ?3
-                 AND state IN ('pending', 'deferred') ORDER BY id",
-            )?
-            .query_map(params![window_id, destination, version], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for id in earlier {
-            let note = Note { reason: Some("a later version was published"), at, ..Note::default() };
-            queue::step(conn, &queue::place(conn, id)?, Step::Supersede, note)?;
-        }
+    let earlier: Vec<i64> = conn
+        .prepare_cached(
+            "SELECT id FROM outbox WHERE window_id = ?1 AND version < ?2
+             AND state IN ('pending', 'deferred') ORDER BY id",
+        )?
+        .query_map(params![window_id, version], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in earlier {
+        let note = Note { reason: Some(reason), at, ..Note::default() };
+        queue::step(conn, &queue::place(conn, id)?, Step::Supersede, note)?;
     }
     Ok(())
 }

@@ -178,8 +178,8 @@ impl Reader {
     }
 
     /// Windows due at `now`, the longest due first.
-    pub fn due_windows(&self, now: i64, limit: usize) -> Result<Vec<Window>, ReadError> {
-        windows::due(self.conn()?, now, limit)
+    pub fn due_windows(&self, now: i64, limit: usize, sites: &[&str]) -> Result<Vec<Window>, ReadError> {
+        windows::due(self.conn()?, now, limit, sites)
     }
 
     /// When the next window is due, in milliseconds.
@@ -238,7 +238,7 @@ impl Reader {
 
     /// The highest version of a window that stands, or may stand, at a destination.
     pub fn standing_version(&self, window_id: i64, destination: &str) -> Result<Option<i64>, ReadError> {
-        crate::rows::standing_version(self.conn()?, window_id, destination)
+        Ok(crate::rows::standing_version(self.conn()?, window_id, destination)?)
     }
 
     /// The list of messages an outcome came from.

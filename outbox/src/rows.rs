@@ -77,12 +77,12 @@ pub(crate) fn standing_version(
     conn: &Connection,
     window_id: i64,
     destination: &str,
-) -> Result<Option<i64>, ReadError> {
+) -> rusqlite::Result<Option<i64>> {
     let mut statement = conn.prepare_cached(
         "SELECT max(version) FROM outbox WHERE window_id = ?1 AND destination = ?2
          AND state IN ('delivered', 'leased', 'ambiguous')",
     )?;
-    Ok(statement.query_row(params![window_id, destination], |row| row.get(0))?)
+    statement.query_row(params![window_id, destination], |row| row.get(0))
 }
 
 /// The bytes of a row, their hash checked.

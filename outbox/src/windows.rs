@@ -4,7 +4,7 @@
 //! and publishing loses nothing; `generation` rises with each dirtying, so an outcome computed from older
 //! readings cannot be recorded over newer ones; steady arrivals cannot put a window off for ever.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use crate::error::ReadError;
 
@@ -32,7 +32,9 @@ pub struct DirtyWindow {
     pub now: i64,
     /// When it should be computed, in milliseconds.
     pub due_at: i64,
-    /// Longest wait since it first became dirty, in milliseconds: `due_at` is cut to that.
+    /// When the window ends, in milliseconds: it is never due before that.
+    pub closes_at: i64,
+    /// Longest wait since it was both ended and dirty, in milliseconds: `due_at` is cut to that.
     pub max_wait_ms: i64,
 }
 
@@ -74,9 +76,9 @@ pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<
     let key = &dirty.window;
     conn.prepare_cached(
         "INSERT INTO outcome_window (patient, days, end_day, zone, policy, due_at, dirty_since, generation)
-         VALUES (?1, ?2, ?3, ?4, ?5, min(?6, ?7 + ?8), ?7, 1)
+         VALUES (?1, ?2, ?3, ?4, ?5, min(?6, max(?7, ?9) + ?8), ?7, 1)
          ON CONFLICT (patient, days, end_day, zone, policy) DO UPDATE SET
-           due_at = min(?6, coalesce(dirty_since, ?7) + ?8),
+           due_at = min(?6, max(coalesce(dirty_since, ?7), ?9) + ?8),
            dirty_since = coalesce(dirty_since, ?7),
            generation = generation + 1",
     )?
@@ -88,7 +90,8 @@ pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<
         key.policy,
         dirty.due_at,
         dirty.now,
-        dirty.max_wait_ms
+        dirty.max_wait_ms,
+        dirty.closes_at
     ])?;
     Ok(())
 }
@@ -118,17 +121,29 @@ fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
 }
 
 /// Windows due at `now`, those that end first before the others. A window waits for every earlier one of
-/// its patient and length that is dirty too, so that a patient's windows are published in order.
-pub(crate) fn due(conn: &Connection, now: i64, limit: usize) -> Result<Vec<Window>, ReadError> {
+/// its patient and length that is dirty too, so that a patient's windows are published in order. Windows of
+/// other sites than those named wait until their site is back.
+pub(crate) fn due(
+    conn: &Connection,
+    now: i64,
+    limit: usize,
+    sites: &[&str],
+) -> Result<Vec<Window>, ReadError> {
+    let places: Vec<String> = (3..sites.len() + 3).map(|place| format!("?{place}")).collect();
+    let places = places.join(", ");
     let sql = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE w.due_at <= ?1
+        "SELECT {COLUMNS} FROM {TABLES} WHERE w.due_at <= ?1 AND p.site IN ({places})
            AND NOT EXISTS (SELECT 1 FROM outcome_window e INDEXED BY outcome_window_dirty
                            WHERE e.patient = w.patient AND e.days = w.days AND e.end_day < w.end_day
                              AND e.due_at > ?1)
          ORDER BY w.end_day, w.id LIMIT ?2"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![now, limit as i64], window_of)?;
+    let limit = limit as i64;
+    let fixed: [&dyn ToSql; 2] = [&now, &limit];
+    let sites = sites.iter().map(|site| site as &dyn ToSql);
+    let parameters: Vec<&dyn ToSql> = fixed.into_iter().chain(sites).collect();
+    let rows = statement.query_map(parameters.as_slice(), window_of)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

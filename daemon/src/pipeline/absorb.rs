@@ -7,7 +7,7 @@ use clinical::{
     chunk::Chunk,
     identity::PatientKey,
     normalize::hl7v2,
-    reading::{Device, Reading},
+    reading::{Device, Reading, Standing},
 };
 use mllp::{
     charset::{self, Charset},
@@ -108,7 +108,7 @@ impl Pipeline {
             let mut touched = BTreeSet::new();
             for ((day, device), readings) in days {
                 if let Some((write, count)) = merge(&reader, patient, *day, device, readings)? {
-                    touched.extend(readings.iter().map(|reading| site.zone.day_of(reading.time)));
+                    touched.extend(readings.iter().flat_map(|reading| days_touched(site, reading)));
                     chunks.push(write);
                     changed += count;
                 }
@@ -222,10 +222,19 @@ impl Pipeline {
         dirty.push(DirtyWindow {
             window,
             due_at,
-            max_wait_ms: (closes_at - now).max(0) + settle_ms * SETTLE_AT_MOST,
+            closes_at,
+            max_wait_ms: settle_ms * SETTLE_AT_MOST,
             now,
         });
     }
+}
+
+/// The local days whose windows a reading changes: its own; for a correction also the days beside it, because
+/// it may have moved the reading here from there.
+fn days_touched(site: &Site, reading: &Reading) -> impl Iterator<Item = LocalDay> + use<> {
+    let day = site.zone.day_of(reading.time);
+    let beside = i32::from(reading.standing != Standing::Final);
+    (-beside..=beside).map(move |days| day.plus(days))
 }
 
 /// Merges readings into the stored chunk; `None` where nothing changes.

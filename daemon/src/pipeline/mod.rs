@@ -175,7 +175,7 @@ impl Pipeline {
         let generation = self.current.get();
         let tick = clock.look(time::now_ms(), time::monotonic_ms());
         self.tell_of_clock(tick);
-        if tick.high_water_ms - *persisted_ms >= MARK_EVERY_MS {
+        if (tick.high_water_ms - *persisted_ms).abs() >= MARK_EVERY_MS {
             self.writer.put_meta(MARK, tick.high_water_ms.to_be_bytes().to_vec()).wait()?;
             *persisted_ms = tick.high_water_ms;
         }

@@ -42,7 +42,10 @@ impl Pipeline {
         generation: &Generation,
         high_water_ms: i64,
     ) -> Result<usize, PipelineError> {
-        let due = self.readers.with(|reader| reader.due_windows(high_water_ms, MAX_WINDOWS))?;
+        let due = {
+            let sites: Vec<&str> = generation.sites().map(|site| site.id.as_str()).collect();
+            self.readers.with(|reader| reader.due_windows(high_water_ms, MAX_WINDOWS, &sites))?
+        };
         let mut commands = Vec::with_capacity(due.len());
         for window in &due {
             self.marks.remove(&window.key);
@@ -79,11 +82,8 @@ impl Pipeline {
         let now = time::now_ms();
         let result = match (generation.site(&due.site), self.compute(due)?) {
             (Some(site), Some(computed)) => self.version(due, site, generation, computed, now)?,
-            (Some(_), None) if due.version > 0 => {
-                self.tell_of_withdrawal(due, now);
-                Published::Unchanged
-            }
-            // The site left the configuration, or the window is empty.
+            (Some(_), None) if due.version > 0 => self.withdrawn(due, now),
+            // The window is empty.
             _ => Published::Unchanged,
         };
         Ok(Publish {
@@ -97,13 +97,15 @@ impl Pipeline {
 
     /// Every reading of a published window was taken back: what stands at a destination is wrong, and a
     /// person has to withdraw it.
-    fn tell_of_withdrawal(&self, due: &Window, now: i64) {
+    fn withdrawn(&self, due: &Window, now: i64) -> Published {
         let detail = format!(
             "window {} (version {}) was published and all its readings were taken back since; \
              mark what stands at the destination as entered in error",
             due.id, due.version
         );
-        self.conditions.raise(Kind::WithdrawalNeeded, &format!("window {}", due.id), detail, now);
+        let scope = format!("window {}", due.id);
+        self.conditions.raise(Kind::WithdrawalNeeded, &scope, detail.clone(), now);
+        Published::Withdrawn { condition: Kind::WithdrawalNeeded.word().to_owned(), detail }
     }
 
     /// The outcome of a window from what is stored; `None` for an empty one.
@@ -111,15 +113,15 @@ impl Pipeline {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
-        // The day after the last: `chunks` leaves it out.
-        let (from, to) = (period.start.utc_day(), Instant(period.end.0 - 1).utc_day() + 1);
+        // One day more on each side: which version of a reading stands is decided before the period is cut
+        // out, and a correction may have moved a reading over its edge. `chunks` leaves `to` out.
+        let (from, to) = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
         let stored = self.readers.with(|reader| reader.chunks(due.key.patient, from, to))?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
         let mut messages = Vec::new();
         for stored in stored {
             let chunk = Chunk::decode(&stored.body)
                 .map_err(|source| PipelineError::Chunk { day: stored.day, source })?;
-            let readings = chunk.iter().copied().filter(|r| period.start <= r.time && r.time < period.end);
             let device = Device(stored.device);
             let stream = match streams.iter_mut().position(|(known, _)| *known == device) {
                 Some(at) => &mut streams[at].1,
@@ -129,8 +131,10 @@ impl Pipeline {
                     &mut streams[last].1
                 }
             };
-            for reading in readings {
-                messages.push(reading.message);
+            for reading in chunk.iter().copied() {
+                if period.start <= reading.time && reading.time < period.end {
+                    messages.push(reading.message);
+                }
                 stream.push(reading);
             }
         }
@@ -156,11 +160,15 @@ impl Pipeline {
             return Ok(Published::Unchanged);
         }
         let version = due.version + 1;
-        let timeliness = self.timeliness(due, site, now);
         let sha256 = resources::cited(&computed.listing.sha256);
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
+        let (mut standing, mut timely) = (Vec::new(), false);
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         for destination in generation.destinations_of(&site.id) {
+            let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
+            let timeliness = self.timeliness(due, site, stands.is_some(), now);
+            timely |= timeliness == Timeliness::Current;
+            standing.push((destination.id.clone(), stands));
             let decision = self.decide(destination, resources::SUMMARY, timeliness);
             let (word, reason) = decision.words();
             Metric::Decisions
@@ -179,10 +187,6 @@ impl Pipeline {
             let key = PatientKey { system: owner.system.clone(), value: owner.value.clone() };
             let patient = due.key.patient;
             let subject = destination.subject(key, &self.secret, patient);
-            let supersedes = self
-                .readers
-                .with(|reader| reader.standing_version(due.id, &destination.id))?
-                .map(|v| v as u32);
             let base = rows.len();
             let made = resources::rows(&Version {
                 destination: &destination.id,
@@ -193,7 +197,7 @@ impl Pipeline {
                 secret: &self.secret,
                 box_id: &self.box_id,
                 version: version as u32,
-                supersedes,
+                supersedes: stands.map(|version| version as u32),
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),
@@ -215,10 +219,11 @@ impl Pipeline {
             sha256: computed.listing.sha256,
             body: computed.listing.body,
         };
-        if timeliness != Timeliness::Current {
+        // Without a destination the site only computes; a version is still a version.
+        if !timely && !standing.is_empty() {
             return Ok(Published::Computed { outcome_json, manifest });
         }
-        Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions })
+        Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing })
     }
 
     fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {
@@ -231,7 +236,9 @@ impl Pipeline {
         })
     }
 
-    fn timeliness(&self, due: &Window, site: &Site, now: i64) -> Timeliness {
+    /// `stands`: an earlier version is, or may be, at the destination. What never got there is not amended but
+    /// written for the first time.
+    fn timeliness(&self, due: &Window, site: &Site, stands: bool, now: i64) -> Timeliness {
         let Some(rule) = rule_of(site, due.key.days) else { return Timeliness::BeforePublishFrom };
         let publish_from = rule.publish_from.map_or(self.went_live, LocalDay::from_civil);
         // A window ends on its last included day.
@@ -240,7 +247,7 @@ impl Pipeline {
         }
         let amendable_ms = i64::from(rule.amend_for_days) * Instant::DAY_MS;
         match due.first_published_at {
-            Some(first) if now - first > amendable_ms => Timeliness::AmendmentClosed,
+            Some(first) if stands && now - first > amendable_ms => Timeliness::AmendmentClosed,
             _ => Timeliness::Current,
         }
     }

@@ -74,7 +74,7 @@ impl Folder {
     pub(crate) fn dirty(&self, patient: i64, end_day: i32, due_at: i64) -> Window {
         let window = window_key(patient, end_day);
         let at = self.read(|r| r.watermark());
-        let dirty = DirtyWindow { window: window.clone(), now: due_at, due_at, max_wait_ms: 1_000_000 };
+        let dirty = DirtyWindow { window: window.clone(), now: due_at, due_at, closes_at: 0, max_wait_ms: 1_000_000 };
         self.writer().absorb(Absorb { dirty: vec![dirty], ..nothing(at, at) }).wait().unwrap();
         self.read(|r| r.window(&window)).unwrap()
     }
@@ -162,6 +162,7 @@ pub(crate) fn version(window: &Window, rows: Vec<NewRow>, at: i64) -> Publish {
             manifest: manifest(&format!("{}/{version}", window.id)),
             rows,
             decisions: Vec::new(),
+            standing: Vec::new(),
         },
         at,
     }

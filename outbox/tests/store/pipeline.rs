@@ -103,7 +103,7 @@ fn dirtying_puts_a_window_off_but_never_beyond_its_longest_wait() {
     let folder = Folder::new();
     let patient = folder.patient("a");
     let dirty = |now: i64, due_at: i64| {
-        let window = DirtyWindow { window: window_key(patient, 20), now, due_at, max_wait_ms: 100 };
+        let window = DirtyWindow { window: window_key(patient, 20), now, due_at, closes_at: 0, max_wait_ms: 100 };
         folder.writer().absorb(outbox::Absorb { dirty: vec![window], ..nothing(0, 0) }).wait().unwrap();
         let window = folder.read(|r| r.window(&window_key(patient, 20))).unwrap();
         (window.due_at.unwrap(), window.generation)
@@ -112,8 +112,8 @@ fn dirtying_puts_a_window_off_but_never_beyond_its_longest_wait() {
     assert_eq!(dirty(1_030, 1_090), (1_090, 2));
     assert_eq!(dirty(1_080, 1_140), (1_100, 3), "100 after it first became dirty");
     assert_eq!(folder.read(|r| r.next_due_at()), Some(1_100));
-    assert!(folder.read(|r| r.due_windows(1_099, 9)).is_empty());
-    let due = folder.read(|r| r.due_windows(1_100, 9));
+    assert!(folder.read(|r| r.due_windows(1_099, 9, &SITES)).is_empty());
+    let due = folder.read(|r| r.due_windows(1_100, 9, &SITES));
     assert_eq!((due.len(), due[0].site.as_str()), (1, "main"));
     let unchanged = Publish {
         window_id: due[0].id,
@@ -133,7 +133,7 @@ fn a_window_survives_a_restart_while_it_waits() {
     let patient = folder.patient("a");
     let before = folder.dirty(patient, 20, 7_000);
     folder.reopen();
-    assert_eq!(folder.read(|r| r.due_windows(7_000, 9)), [before]);
+    assert_eq!(folder.read(|r| r.due_windows(7_000, 9, &SITES)), [before]);
 }
 
 #[test]
