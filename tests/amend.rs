@@ -1,6 +1,8 @@
 //! Later data, corrections and retractions: the chart says what the readings say, and nothing is written
 //! for nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod site;
 
 use serde_json::Value;

@@ -1,6 +1,8 @@
 //! Configuration: every fault at once, with its place and what to write instead; and a running daemon that
 //! no fault takes down.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod site;
 
 use std::{

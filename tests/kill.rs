@@ -1,5 +1,7 @@
 //! SIGKILL at random moments, under load: nothing acknowledged is lost, nothing is done twice.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod site;
 
 use std::{

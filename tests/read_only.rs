@@ -1,5 +1,7 @@
 //! A site that refuses writes: read-only at once, deferred and not dropped, back by a probe, once each.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod site;
 
 use std::time::Duration;

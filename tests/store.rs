@@ -1,5 +1,7 @@
 //! The store: what happens to acknowledgements when the disk is full, to a wrong key, and at a stop.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod site;
 
 use std::{

@@ -1,5 +1,7 @@
 //! What can go wrong between us and the EHR, one after the other: everything arrives, once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod site;
 
 use std::time::Duration;
