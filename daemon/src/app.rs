@@ -18,7 +18,7 @@ use crate::{
     admin,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
-    delivery::{CONFIGURED, Deliverer},
+    delivery::Deliverer,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     intake::Intake,
@@ -238,10 +238,15 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
     Ok(Store::open(dir, key, StoreOptions::default(), time::now_ms())?)
 }
 
-/// Takes over the modes that were in force when the daemon stopped.
+/// Takes over the modes and the conditions for people that were in force when the daemon stopped.
 fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
+    for condition in store.readers().with(|reader| reader.conditions())? {
+        if condition.name == Kind::WithdrawalNeeded.word() {
+            conditions.raise(Kind::WithdrawalNeeded, &condition.scope, condition.detail, condition.since);
+        }
+    }
     for mode in store.readers().with(|reader| reader.modes())? {
-        if mode.mode == Mode::ReadOnly.word() && !mode.capability.ends_with(CONFIGURED) {
+        if mode.mode == Mode::ReadOnly.word() {
             let detail = format!("{}; writes are deferred and one is tried from time to time", mode.cause);
             conditions.raise(Kind::ReadOnly, &mode.destination, detail, mode.since);
             observations.recall_read_only(&mode.destination, &mode.capability, mode.since, mode.cause);

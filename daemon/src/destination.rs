@@ -87,10 +87,11 @@ impl Destination {
         if self.provenance_in_bundle() { &[SUMMARY] } else { &[SUMMARY, PROVENANCE] }
     }
 
-    /// Whether the Provenance goes in the Bundle of its Observations: where the projection has it so, and
-    /// the site permits it; otherwise it is a write of its own, which can be deferred alone.
+    /// Whether the Provenance goes in the Bundle of its Observations: where the projection has it so, unless
+    /// the site takes Observations and no Provenance; then it is a write of its own, deferred alone.
     pub fn provenance_in_bundle(&self) -> bool {
-        self.projection.provenance_in_bundle() && self.ceiling.permits(PROVENANCE)
+        let apart = self.ceiling.permits(SUMMARY) && !self.ceiling.permits(PROVENANCE);
+        self.projection.provenance_in_bundle() && !apart
     }
 
     /// Whether configuration and consent permit writes of a kind.

@@ -96,7 +96,12 @@ fn queue() {
     }
     println!("queue    100,000 rows published in {:.1} s", begun.elapsed().as_secs_f64());
     let begun = Instant::now();
-    let lease = Lease { destination: "ehr".into(), limit: 64, now: 10, probe: None };
+    let lease = Lease {
+        destination: "ehr".into(),
+        limit: 64,
+        now: 10,
+        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+    };
     let rows = writer.lease(lease).wait().unwrap();
     println!("queue    lease of {}: {:.2} ms", rows.len(), begun.elapsed().as_secs_f64() * 1e3);
     let begun = Instant::now();
@@ -121,7 +126,12 @@ fn queue() {
     let moved = writer.set_mode(change, Vec::new()).wait().unwrap();
     println!("queue    deferring {moved}: {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
     let begun = Instant::now();
-    let lease = Lease { destination: "ehr".into(), limit: 1, now: 10, probe: Some("bundle".into()) };
+    let lease = Lease {
+        destination: "ehr".into(),
+        limit: 1,
+        now: 10,
+        take: outbox::Take::Probe { kind: "bundle".into() },
+    };
     writer.lease(lease).wait().unwrap();
     println!("queue    probe: {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
 }
@@ -163,7 +173,7 @@ fn fill(store: &Store, patient: u64) {
         manifest: Manifest { id: patient.to_string(), count: 0, sha256: [0; 32], body: Vec::new() },
         rows,
         decisions: Vec::new(),
-            standing: Vec::new(),
+        standing: Vec::new(),
     };
     let publish =
         Publish { window_id: window.id, expected_version: 0, expected_generation: 1, result, at: 0 };

@@ -29,9 +29,23 @@ pub struct Lease {
     pub limit: usize,
     /// Now, in milliseconds: rows whose time has come.
     pub now: i64,
-    /// Take exactly one deferred (or doubtful) row of this kind instead, of the patient least recently
-    /// probed.
-    pub probe: Option<String>,
+    /// Which.
+    pub take: Take,
+}
+
+/// Which rows to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Take {
+    /// Those of these kinds that may be sent and whose time has come.
+    Due {
+        /// The kinds.
+        kinds: Vec<String>,
+    },
+    /// Exactly one deferred (or doubtful) row, of the patient least recently probed.
+    Probe {
+        /// Its kind.
+        kind: String,
+    },
 }
 
 /// A row to deliver.
@@ -65,7 +79,7 @@ pub struct LeasedRow {
 
 /// Rows of one state that may be leased now. The index `outbox_due` gives them in order.
 pub(crate) const DUE: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
-    WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3
+    WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3 AND kind = ?5
       AND (depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
@@ -86,9 +100,9 @@ impl Command for Lease {
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
-        let candidates = match &self.probe {
-            Some(kind) => self.to_probe(conn, kind)?,
-            None => self.due(conn)?,
+        let candidates = match &self.take {
+            Take::Probe { kind } => self.to_probe(conn, kind)?,
+            Take::Due { kinds } => self.due(conn, kinds)?,
         };
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         for id in candidates {
@@ -106,16 +120,20 @@ impl Command for Lease {
 }
 
 impl Lease {
-    fn due(&self, conn: &Connection) -> rusqlite::Result<Vec<i64>> {
+    fn due(&self, conn: &Connection, kinds: &[String]) -> rusqlite::Result<Vec<i64>> {
         let limit = self.limit.min(LEASE_MAX_ROWS);
         let mut ids = Vec::new();
         for state in [State::Ambiguous, State::Pending] {
-            let room = (limit - ids.len()) as i64;
-            let mut statement = conn.prepare_cached(DUE)?;
-            let found = statement
-                .query_map(params![self.destination, state.name(), self.now, room], |row| row.get(0))?;
-            for id in found {
-                ids.push(id?);
+            for kind in kinds {
+                let room = (limit - ids.len()) as i64;
+                let mut statement = conn.prepare_cached(DUE)?;
+                let found = statement
+                    .query_map(params![self.destination, state.name(), self.now, room, kind], |row| {
+                        row.get(0)
+                    })?;
+                for id in found {
+                    ids.push(id?);
+                }
             }
         }
         Ok(ids)

@@ -52,7 +52,7 @@ pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
-pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow};
+pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};
 pub use ledger::{Standing, Written};
 pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};

@@ -163,12 +163,13 @@ impl Writer {
     pub fn align(
         &self,
         destination: &str,
+        kind: &str,
         defer_pending: Option<String>,
         release_deferred: Vec<String>,
         now_ms: i64,
     ) -> Pending<usize> {
-        let destination = destination.to_owned();
-        Pending::new(self, Align { destination, kind: None, defer_pending, release_deferred, at: now_ms })
+        let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
+        Pending::new(self, Align { destination, kind, defer_pending, release_deferred, at: now_ms })
     }
 
     /// Raises a condition, or changes the detail of a raised one.

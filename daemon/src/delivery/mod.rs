@@ -18,8 +18,8 @@ use std::{
 
 use clinical::fhir::location::Location;
 use outbox::{
-    AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Verdict as Settlement,
-    Writer,
+    AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Take,
+    Verdict as Settlement, Writer,
 };
 use rand::RngExt;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
@@ -31,16 +31,14 @@ use crate::{
     destination::Destination,
     drain::Draining,
     generation::Current,
-    mode::{Effect, Event, Observed},
+    mode::{Ceiling, Effect, Event, Observed},
     observations::Observations,
-    pipeline::resources::{SUMMARY, Write},
+    pipeline::resources::{PROVENANCE, SUMMARY, Write},
     telemetry::Metric,
     time,
     verdict::Verdict,
 };
 
-/// Ends the name of a capability's mode row that holds what the configuration says, not what was observed.
-pub const CONFIGURED: &str = ":configured";
 /// How long a patient whose record the EHR guards is left alone before the next try.
 const PATIENT_HOLD_MS: i64 = 15 * 60_000;
 /// The deliverer looks at its queue at least so often.
@@ -100,20 +98,25 @@ impl Deliverer {
         let now = Instant::now();
         let mut pace =
             Pace { in_flight: 0, not_before: now, probe_at: now, silent: 0, applied: 0, unaligned: true };
+        let mut last: Option<Arc<Destination>> = None;
         loop {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
+            last = Some(Arc::clone(&destination));
             if pace.applied != generation.number {
-                self.apply_permissions(&destination).await;
-                pace.applied = generation.number;
+                (pace.applied, pace.unaligned) = (generation.number, true);
                 // A shorter interval must not wait for the end of the longer one.
                 let probe_in = backoff::jittered(destination.delivery.probe_interval, chance());
                 pace.probe_at = pace.probe_at.min(Instant::now() + probe_in);
             }
-            if std::mem::take(&mut pace.unaligned) {
-                self.align(&destination).await;
+            if pace.unaligned {
+                pace.unaligned = !self.align(&destination).await;
             }
-            let wait = self.dispatch(&destination, &mut pace, &mut tasks).await;
+            // Nothing is sent from a queue that does not say yet what may be sent.
+            let wait = match pace.unaligned {
+                true => SETTLE_PAUSE,
+                false => self.dispatch(&destination, &mut pace, &mut tasks).await,
+            };
             tokio::select! {
                 Some(done) = tasks.join_next() => match done {
                     Ok(Done::Sent { row, outcome }) => {
@@ -135,70 +138,54 @@ impl Deliverer {
                 () = self.draining.begun() => break,
             }
         }
-        self.finish(tasks, pace).await;
+        if let Some(destination) = last {
+            self.finish(&destination, tasks, pace).await;
+        }
     }
 
-    /// After the stop: answers that still come are settled, within the drain's deadline.
-    async fn finish(&mut self, mut tasks: JoinSet<Done>, mut pace: Pace) {
-        let generation = self.current.get();
+    /// After the stop, or when the destination left the configuration: answers that still come are settled,
+    /// within the drain's deadline.
+    async fn finish(&mut self, destination: &Destination, mut tasks: JoinSet<Done>, mut pace: Pace) {
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next()).await {
-            if let (Ok(Done::Sent { row, outcome }), Some(destination)) =
-                (done, generation.destination(&self.id))
-            {
-                self.conclude(&destination, row, outcome, &mut pace, &mut tasks).await;
+            if let Ok(Done::Sent { row, outcome }) = done {
+                self.conclude(destination, row, outcome, &mut pace, &mut tasks).await;
             }
         }
     }
 
-    /// Applies what the configuration permits to what is queued already.
-    async fn apply_permissions(&self, destination: &Destination) {
-        for kind in destination.kinds() {
-            let permitted = destination.permits(kind);
-            let reason = if destination.consented { Reason::ConfiguredReadOnly } else { Reason::NoConsent };
-            let change = ModeChange {
-                mode: StoredMode {
-                    site: destination.site.clone().unwrap_or_default(),
-                    destination: self.id.clone(),
-                    capability: format!("{kind}{CONFIGURED}"),
-                    mode: if permitted { "full" } else { "read-only" }.to_owned(),
-                    since: time::now_ms(),
-                    cause: if permitted { String::new() } else { reason.word().to_owned() },
-                    evidence: String::new(),
-                },
-                kind: (*kind != SUMMARY).then(|| (*kind).to_owned()),
-                defer_pending: (!permitted).then(|| reason.word().to_owned()),
-                release_deferred: self.releasable(destination, kind),
-            };
-            if let Err(error) = self.writer.set_mode(change, Vec::new()).await {
-                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the configuration");
+    /// Brings the queue in line with the configuration and the mode: no row may be left deferred at an open
+    /// destination, or pending at a closed one, by a decision that a change overtook. Whether that was done.
+    async fn align(&self, destination: &Destination) -> bool {
+        for kind in [SUMMARY, PROVENANCE] {
+            let held = self.held(destination, kind).map(|reason| reason.word().to_owned());
+            let released = self.releasable(destination, kind);
+            if let Err(error) = self.writer.align(&self.id, kind, held, released, time::now_ms()).await {
+                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
+                return false;
             }
         }
+        true
     }
 
-    /// Brings rows in line that were decided on before the mode or the configuration changed, and queued after
-    /// it: none may be left deferred at an open destination, or pending at a closed one.
-    async fn align(&self, destination: &Destination) {
-        let permitted = destination.permits(SUMMARY);
-        let defer = if permitted && self.observations.of(&self.id, SUMMARY) == Observed::Open {
-            None
-        } else if permitted {
-            Some(Reason::ObservedReadOnly)
-        } else if destination.consented {
-            Some(Reason::ConfiguredReadOnly)
-        } else {
+    /// Why rows of a kind may not be sent now; `None` where they may.
+    fn held(&self, destination: &Destination, kind: &str) -> Option<Reason> {
+        if !destination.consented {
             Some(Reason::NoConsent)
-        };
-        let release = self.releasable(destination, SUMMARY);
-        let reason = defer.map(|reason| reason.word().to_owned());
-        if let Err(error) = self.writer.align(&self.id, reason, release, time::now_ms()).await {
-            tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
+        } else if destination.ceiling == Ceiling::ReadOnly {
+            Some(Reason::ConfiguredReadOnly)
+        } else if !destination.ceiling.permits(kind) {
+            Some(Reason::KindNotPermitted)
+        } else if self.observations.of(&self.id, kind) != Observed::Open {
+            Some(Reason::ObservedReadOnly)
+        } else {
+            None
         }
     }
 
     /// The reasons for which rows may be held and that hold no longer.
     fn releasable(&self, destination: &Destination, kind: &str) -> Vec<String> {
-        if !destination.permits(kind) || self.observations.of(&self.id, kind) != Observed::Open {
+        if self.held(destination, kind).is_some() {
             return Vec::new();
         }
         [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::NoConsent, Reason::ObservedReadOnly]
@@ -214,24 +201,21 @@ impl Deliverer {
         tasks: &mut JoinSet<Done>,
     ) -> Duration {
         let now = Instant::now();
-        if !destination.permits(SUMMARY) {
-            return LONGEST_SLEEP;
-        }
         if now < pace.not_before {
             return (pace.not_before - now).min(LONGEST_SLEEP);
         }
-        let mut rows = Vec::new();
-        if self.observations.of(&self.id, SUMMARY) == Observed::Open {
-            let room = usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight);
-            rows = self.lease(room, None).await;
-        }
+        let open: Vec<&str> =
+            [SUMMARY, PROVENANCE].into_iter().filter(|kind| self.held(destination, kind).is_none()).collect();
+        let room = usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight);
+        let mut rows =
+            self.lease(room, Take::Due { kinds: open.into_iter().map(str::to_owned).collect() }).await;
         let closed = destination.kinds().iter().copied().find(|kind| {
             destination.permits(kind) && self.observations.of(&self.id, kind) == Observed::ReadOnly
         });
         if let Some(kind) = closed
             && now >= pace.probe_at
         {
-            let probe = self.lease(1, Some(kind)).await;
+            let probe = self.lease(1, Take::Probe { kind: kind.to_owned() }).await;
             if !probe.is_empty() {
                 self.observations.apply(&self.id, kind, Event::ProbeSent, time::now_ms());
             }
@@ -251,12 +235,11 @@ impl Deliverer {
 
     /// Leases rows to send, or one deferred row of a kind to learn from. None where the store refuses: the
     /// loop comes back.
-    async fn lease(&self, limit: usize, probe: Option<&str>) -> Vec<LeasedRow> {
+    async fn lease(&self, limit: usize, take: Take) -> Vec<LeasedRow> {
         if limit == 0 {
             return Vec::new();
         }
-        let probe = probe.map(str::to_owned);
-        let lease = Lease { destination: self.id.clone(), limit, now: time::now_ms(), probe };
+        let lease = Lease { destination: self.id.clone(), limit, now: time::now_ms(), take };
         self.writer.lease(lease).await.unwrap_or_else(|error| {
             tracing::warn!(destination = %self.id, %error, "no lease");
             Vec::new()
@@ -370,7 +353,7 @@ impl Deliverer {
                 cause: cause.clone(),
                 evidence: format!("outbox row {}", row.id),
             },
-            kind: (row.kind != SUMMARY).then(|| row.kind.clone()),
+            kind: Some(row.kind.clone()),
             defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
             release_deferred: if open { self.releasable(destination, &row.kind) } else { Vec::new() },
         };

@@ -219,13 +219,7 @@ impl Pipeline {
             self.marks.clear();
         }
         self.marks.insert(window.clone(), due_at);
-        dirty.push(DirtyWindow {
-            window,
-            due_at,
-            closes_at,
-            max_wait_ms: settle_ms * SETTLE_AT_MOST,
-            now,
-        });
+        dirty.push(DirtyWindow { window, due_at, closes_at, max_wait_ms: settle_ms * SETTLE_AT_MOST, now });
     }
 }
 

@@ -160,6 +160,11 @@ impl Pipeline {
             return Ok(Published::Unchanged);
         }
         let version = due.version + 1;
+        let scope = format!("window {}", due.id);
+        if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
+            self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
+        }
+        self.conditions.clear(Kind::WindowFailed, &scope);
         let sha256 = resources::cited(&computed.listing.sha256);
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let (mut standing, mut timely) = (Vec::new(), false);

@@ -2,7 +2,7 @@
 //!
 //! Layout: [`WIDE`] columns put a goal beside its range, fewer put it below. Shares have two decimals and
 //! sum to 100.00; hours and minutes are of a day of 24 hours and sum to 24:00; mean, GMI and CV have one
-//! decimal, as everywhere that they are shown.
+//! decimal: more would claim more than a sensor knows.
 
 use std::fmt::Write as _;
 
@@ -206,19 +206,18 @@ fn edge_label(policy: &Policy, unit: Unit, above: bool) -> String {
 
 /// The box of metrics.
 fn metrics(outcome: &Outcome, policy: &Policy, paper: Paper) -> String {
-    let shown = outcome.shown();
     let factor = outcome.policy.factor_e4 as f64 / 10_000.0;
-    let gmi = match &shown.gmi_pct {
-        Some(gmi) => format!("{gmi} %"),
+    let gmi = match outcome.gmi_pct {
+        Some(gmi) => format!("{gmi:.1} %"),
         None => format!("withheld: {}", withheld(outcome, policy)),
     };
     let rows = [
-        ("mean", format!("{} mg/dL ({:.1} mmol/L)", shown.mean_mg_dl, outcome.mean_mg_dl / factor)),
+        ("mean", format!("{:.1} mg/dL ({:.1} mmol/L)", outcome.mean_mg_dl, outcome.mean_mg_dl / factor)),
         ("GMI", gmi),
-        ("CV", shown.cv_pct.map_or("none: one reading".to_owned(), |cv| format!("{cv} %"))),
+        ("CV", outcome.cv_pct.map_or("none: one reading".to_owned(), |cv| format!("{cv:.1} %"))),
         ("readings", outcome.n.to_string()),
         ("days of wear", format!("{} of {}", outcome.days_of_wear, outcome.period.days)),
-        ("active", format!("{} % of the period", shown.active_window_pct)),
+        ("active", format!("{:.1} % of the period", outcome.active_window_pct)),
         ("", format!("{:.1} % from first to last reading", outcome.active_span_pct)),
     ];
     let inner = Paper { width: paper.width - 4, colour: false };

@@ -70,7 +70,12 @@ fn a_lease_nobody_was_told_of_comes_back_as_ambiguous() {
     .unwrap();
     crate::queue::write_body(&conn, 1, b"body").unwrap();
     let lease = || {
-        let lease = crate::Lease { destination: "ehr".into(), limit: 9, now: 10, probe: None };
+        let lease = crate::Lease {
+            destination: "ehr".into(),
+            limit: 9,
+            now: 10,
+            take: crate::Take::Due { kinds: vec!["bundle".into()] },
+        };
         store.writer().lease(lease).wait()
     };
     store.fail_commit.store(true, Ordering::Release);

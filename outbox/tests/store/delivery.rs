@@ -95,7 +95,12 @@ fn a_later_version_takes_the_place_of_what_was_not_sent() {
     let held = folder.publish(a, 21, vec![deferred(2)], 1_000)[0];
     let flying = folder.publish(b, 20, vec![row(3)], 1_000)[0];
     // Only b's row is taken; a's stays pending.
-    let lease = outbox::Lease { destination: "ehr".into(), limit: 9, now: 1_000, probe: None };
+    let lease = outbox::Lease {
+        destination: "ehr".into(),
+        limit: 9,
+        now: 1_000,
+        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+    };
     let taken = ids(&folder.writer().lease(lease).wait().unwrap());
     assert_eq!(taken, [waiting, flying]);
     folder.settle(waiting, Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
@@ -132,7 +137,12 @@ fn what_was_under_way_when_the_store_closed_is_ambiguous_and_goes_first() {
     folder.lease(1_000);
     folder.settle(pending, Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
     let sent = folder.publish(a, 20, vec![row(2)], 1_000)[0];
-    let lease = outbox::Lease { destination: "ehr".into(), limit: 1, now: 1_000, probe: None };
+    let lease = outbox::Lease {
+        destination: "ehr".into(),
+        limit: 1,
+        now: 1_000,
+        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+    };
     assert_eq!(ids(&folder.writer().lease(lease).wait().unwrap()), [pending]);
     folder.settle(pending, Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
     folder.lease(1_000);
@@ -289,7 +299,12 @@ fn damaged_bytes_are_set_aside_and_never_sent() {
         .execute("UPDATE outbox_body SET bytes = x'00' WHERE row_id = ?1", [damaged])
         .unwrap();
     let store = crate::folder::open(folder.dir.path()).unwrap();
-    let lease = outbox::Lease { destination: "ehr".into(), limit: 9, now: 1_000, probe: None };
+    let lease = outbox::Lease {
+        destination: "ehr".into(),
+        limit: 9,
+        now: 1_000,
+        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+    };
     assert_eq!(ids(&store.writer().lease(lease).wait().unwrap()), [whole]);
     let readers = store.readers();
     assert_eq!(readers.with(|r| r.body(damaged)), Err(ReadError::BodyCorrupt(damaged)));

@@ -74,7 +74,8 @@ impl Folder {
     pub(crate) fn dirty(&self, patient: i64, end_day: i32, due_at: i64) -> Window {
         let window = window_key(patient, end_day);
         let at = self.read(|r| r.watermark());
-        let dirty = DirtyWindow { window: window.clone(), now: due_at, due_at, closes_at: 0, max_wait_ms: 1_000_000 };
+        let dirty =
+            DirtyWindow { window: window.clone(), now: due_at, due_at, closes_at: 0, max_wait_ms: 1_000_000 };
         self.writer().absorb(Absorb { dirty: vec![dirty], ..nothing(at, at) }).wait().unwrap();
         self.read(|r| r.window(&window)).unwrap()
     }
@@ -86,12 +87,25 @@ impl Folder {
     }
 
     pub(crate) fn lease(&self, now: i64) -> Vec<LeasedRow> {
-        self.writer().lease(Lease { destination: "ehr".into(), limit: 100, now, probe: None }).wait().unwrap()
+        self.writer()
+            .lease(Lease {
+                destination: "ehr".into(),
+                limit: 100,
+                now,
+                take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+            })
+            .wait()
+            .unwrap()
     }
 
     pub(crate) fn probe(&self, now: i64) -> Vec<LeasedRow> {
         self.writer()
-            .lease(Lease { destination: "ehr".into(), limit: 100, now, probe: Some("bundle".into()) })
+            .lease(Lease {
+                destination: "ehr".into(),
+                limit: 100,
+                now,
+                take: outbox::Take::Probe { kind: "bundle".into() },
+            })
             .wait()
             .unwrap()
     }

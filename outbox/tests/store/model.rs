@@ -187,7 +187,12 @@ impl Pair {
             .collect();
         expected.sort_by_key(|row| (row.state != State::Ambiguous, row.next_at, row.id));
         expected.truncate(limit);
-        let lease = Lease { destination: "ehr".into(), limit, now: due, probe: None };
+        let lease = Lease {
+            destination: "ehr".into(),
+            limit,
+            now: due,
+            take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+        };
         let leased = self.folder.writer().lease(lease).wait().unwrap();
         let leased: Vec<_> = leased.iter().map(|row| (row.id, row.ambiguous)).collect();
         let wanted: Vec<_> = expected.iter().map(|row| (row.id, row.state == State::Ambiguous)).collect();

@@ -4,6 +4,9 @@ use outbox::{ChunkWrite, Conflict, DirtyWindow, Outcome, PatientKey, Publish, Wr
 
 use crate::folder::{Folder, arrival, manifest, nothing, row, version, window_key};
 
+/// The sites of these tests.
+const SITES: [&str; 1] = ["main"];
+
 fn chunk(patient: i64, day: i32, expected_version: i64, body: &str) -> ChunkWrite {
     ChunkWrite { patient, device: "G7".into(), day, expected_version, count: 1, body: body.into() }
 }
@@ -103,7 +106,8 @@ fn dirtying_puts_a_window_off_but_never_beyond_its_longest_wait() {
     let folder = Folder::new();
     let patient = folder.patient("a");
     let dirty = |now: i64, due_at: i64| {
-        let window = DirtyWindow { window: window_key(patient, 20), now, due_at, closes_at: 0, max_wait_ms: 100 };
+        let window =
+            DirtyWindow { window: window_key(patient, 20), now, due_at, closes_at: 0, max_wait_ms: 100 };
         folder.writer().absorb(outbox::Absorb { dirty: vec![window], ..nothing(0, 0) }).wait().unwrap();
         let window = folder.read(|r| r.window(&window_key(patient, 20))).unwrap();
         (window.due_at.unwrap(), window.generation)

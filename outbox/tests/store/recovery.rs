@@ -47,8 +47,12 @@ fn many_threads_publish_and_deliver_and_every_row_is_delivered_once() {
                 scope.spawn(|| {
                     let mut mine = Vec::new();
                     for _ in 0..40 {
-                        let lease =
-                            outbox::Lease { destination: "ehr".into(), limit: 2, now: 1_000, probe: None };
+                        let lease = outbox::Lease {
+                            destination: "ehr".into(),
+                            limit: 2,
+                            now: 1_000,
+                            take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+                        };
                         for leased in writer.lease(lease).wait().unwrap() {
                             folder.deliver(leased.id);
                             mine.push(leased.id);
