@@ -84,7 +84,13 @@ pub enum AppError {
 impl AppError {
     /// Whether the fault is in the configuration (exit code 78) or elsewhere (1).
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Generation(_) | Self::Key(_))
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Generation(_)
+                | Self::Key(_)
+                | Self::Open(outbox::OpenError::WrongKey | outbox::OpenError::Plain)
+        )
     }
 }
 

@@ -71,6 +71,8 @@ pub enum Effect {
     Close {
         /// Why, in words for people.
         cause: String,
+        /// The fault that items were quarantined for, where that proved to be the site's.
+        fault: Option<String>,
     },
     /// The capability is open again: release what was deferred.
     Open,
@@ -173,7 +175,7 @@ impl Capability {
         self.closed = closed;
         self.since = now;
         self.cause = cause.clone();
-        Effect::Close { cause }
+        Effect::Close { cause, fault: None }
     }
 
     fn reopen(&mut self, now: i64) -> Effect {
@@ -203,7 +205,10 @@ impl Capability {
         if seen.len() < DATA_PATIENTS {
             return Effect::None;
         }
-        self.close(Closed::Data, format!("the same fault for {DATA_PATIENTS} patients: {fault}"), now)
+        match self.close(Closed::Data, format!("the same fault for {DATA_PATIENTS} patients: {fault}"), now) {
+            Effect::Close { cause, .. } => Effect::Close { cause, fault: Some(fault) },
+            effect => effect,
+        }
     }
 }
 
@@ -294,7 +299,7 @@ mod tests {
     #[test]
     fn every_event_in_every_state() {
         use Observed::{Open, Probing, ReadOnly};
-        let close = Effect::Close { cause: "HTTP 403".into() };
+        let close = Effect::Close { cause: "HTTP 403".into(), fault: None };
         let table = [
             (Open, refused(), ReadOnly, close),
             (Open, patient(1), Open, Effect::None),

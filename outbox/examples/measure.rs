@@ -119,6 +119,7 @@ fn queue() {
     let change = outbox::ModeChange {
         mode,
         kind: None,
+        requeue_quarantined: None,
         defer_pending: Some("read-only".into()),
         release_deferred: Vec::new(),
     };

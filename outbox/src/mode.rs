@@ -9,6 +9,7 @@ use crate::{
     command::{Command, Hot},
     error::{ReadError, WriteError},
     queue::{State, Step},
+    release,
 };
 
 /// A mode in force.
@@ -37,6 +38,9 @@ pub struct ModeChange {
     pub mode: Mode,
     /// The kind of rows it concerns; `None` concerns every row of the destination.
     pub kind: Option<String>,
+    /// Take back into the queue the rows that were quarantined for this reason in the last hour: it was the
+    /// site's fault and not theirs.
+    pub requeue_quarantined: Option<String>,
     /// Defer all pending rows it concerns for this reason.
     pub defer_pending: Option<String>,
     /// Make all rows it concerns that were deferred for one of these reasons pending again.
@@ -80,6 +84,10 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         mode.cause,
         mode.evidence
     ])?;
+    let requeued = match &change.requeue_quarantined {
+        Some(reason) => requeue(conn, &mode.destination, reason, mode.since)?,
+        None => 0,
+    };
     let rows = Align {
         destination: mode.destination.clone(),
         kind: change.kind.clone(),
@@ -87,7 +95,24 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         release_deferred: change.release_deferred.clone(),
         at: mode.since,
     };
-    Ok(rows.shift(conn)?)
+    Ok(requeued + rows.shift(conn)?)
+}
+
+/// How far back a fault of the site may have put rows into quarantine: as long as the evidence counts.
+const REQUEUE_MS: i64 = 3_600_000;
+
+fn requeue(conn: &Connection, destination: &str, reason: &str, now: i64) -> Result<usize, WriteError> {
+    let ids: Vec<i64> = conn
+        .prepare_cached(
+            "SELECT id FROM outbox WHERE destination = ?1 AND state = 'quarantined' AND reason = ?2
+             AND settled_at >= ?3 ORDER BY id",
+        )?
+        .query_map(params![destination, reason, now - REQUEUE_MS], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in &ids {
+        release::take_back(conn, *id, now)?;
+    }
+    Ok(ids.len())
 }
 
 /// Moves rows to where the mode in force wants them, without a change of mode: for rows that were decided on

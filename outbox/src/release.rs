@@ -30,21 +30,26 @@ impl Command for Release {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<State, WriteError> {
-        let row = queue::place(conn, self.row_id)?;
-        if row.state != State::Quarantined {
-            return Err(Conflict::Edge.into());
-        }
-        let step = match dependency(conn, row.id)? {
-            // It would stand at the front of its line and wait for what does not come.
-            Some(State::Quarantined) => return Err(Conflict::Dependency.into()),
-            Some(State::Superseded) => Step::Supersede,
-            _ if queue::has_successor(conn, &row)? => Step::Supersede,
-            _ => Step::Release,
-        };
-        let state = release(conn, &row, step, self.at)?;
+        let state = take_back(conn, self.row_id, self.at)?;
         audit::append(conn, &self.audit)?;
         Ok(state)
     }
+}
+
+/// Takes a quarantined row back into its line, or supersedes it where it came too late.
+pub(crate) fn take_back(conn: &Connection, row_id: i64, at: i64) -> Result<State, WriteError> {
+    let row = queue::place(conn, row_id)?;
+    if row.state != State::Quarantined {
+        return Err(Conflict::Edge.into());
+    }
+    let step = match dependency(conn, row.id)? {
+        // It would stand at the front of its line and wait for what does not come.
+        Some(State::Quarantined) => return Err(Conflict::Dependency.into()),
+        Some(State::Superseded) => Step::Supersede,
+        _ if queue::has_successor(conn, &row)? => Step::Supersede,
+        _ => Step::Release,
+    };
+    release(conn, &row, step, at)
 }
 
 /// The state of the row this one depends on.

@@ -339,7 +339,7 @@ impl Deliverer {
     ) -> (Vec<ModeChange>, Vec<AuditEntry>) {
         let (mode, cause) = match effect {
             Effect::None => return (Vec::new(), Vec::new()),
-            Effect::Close { cause } => ("read-only", cause.clone()),
+            Effect::Close { cause, .. } => ("read-only", cause.clone()),
             Effect::Open => ("full", String::new()),
         };
         let open = *effect == Effect::Open;
@@ -354,6 +354,10 @@ impl Deliverer {
                 evidence: format!("outbox row {}", row.id),
             },
             kind: Some(row.kind.clone()),
+            requeue_quarantined: match effect {
+                Effect::Close { fault, .. } => fault.clone(),
+                Effect::None | Effect::Open => None,
+            },
             defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
             release_deferred: if open { self.releasable(destination, &row.kind) } else { Vec::new() },
         };
@@ -370,7 +374,7 @@ impl Deliverer {
     fn show_mode(&self, effect: &Effect) {
         match effect {
             Effect::None => {}
-            Effect::Close { cause } => {
+            Effect::Close { cause, .. } => {
                 let detail = format!("{cause}; writes are deferred and one is tried from time to time");
                 self.conditions.raise(Kind::ReadOnly, &self.id, detail, time::now_ms());
             }

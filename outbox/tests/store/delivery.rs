@@ -177,6 +177,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             mode: mode("read-only"),
             defer_pending: Some("read-only".into()),
             kind: None,
+            requeue_quarantined: None,
             release_deferred: Vec::new(),
         }],
         audit: vec![AuditEntry {
@@ -219,6 +220,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             mode: mode("full"),
             defer_pending: None,
             kind: None,
+            requeue_quarantined: None,
             release_deferred: vec!["read-only".into()],
         }],
         audit: Vec::new(),
@@ -242,6 +244,7 @@ fn a_mode_set_by_hand_moves_the_rows_and_says_how_many() {
         mode: mode("x"),
         defer_pending: defer.map(Into::into),
         kind: None,
+        requeue_quarantined: None,
         release_deferred: release.map(Into::into).into_iter().collect(),
     };
     assert_eq!(folder.writer().set_mode(change(Some("hold"), None), Vec::new()).wait(), Ok(2));
