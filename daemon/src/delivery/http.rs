@@ -1,7 +1,8 @@
 //! One request to a destination, and what can be said of it afterwards.
 //!
 //! Invariants: redirects are not followed; an answer's body is read up to [`ANSWER_MAX_BYTES`]; an error
-//! text names the phase that failed and never a URL's query or a body, for those hold patient data.
+//! text names the phase that failed and a cause from a closed set, and never a URL, a header or a body, for
+//! those hold patient data.
 
 use reqwest::{
     Client, Method, Response,
@@ -12,6 +13,10 @@ use crate::verdict::{Attempt, retry_after};
 
 /// The most that is read of an answer: a transaction-response of a few dozen entries takes 10 kB.
 pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How the standard library begins a failure of name resolution; the resolver's word for it follows, and
+/// not the name.
+const LOOKUP_FAILED: &str = "failed to lookup address information";
 
 const FHIR_JSON: &str = "application/fhir+json";
 
@@ -73,13 +78,41 @@ fn classify(error: &reqwest::Error, reads_only: bool) -> Attempt {
     }
 }
 
-/// The innermost cause: the operating system's or the TLS library's words, which hold no URL.
+/// The innermost cause that is told in a closed set of words: the operating system's or the TLS library's.
+/// Any other text may hold a part of a URL, of a header or of an answer, and then the phase has to do.
 fn root(error: &reqwest::Error) -> Option<String> {
-    let mut source = std::error::Error::source(error)?;
-    while let Some(inner) = source.source() {
-        source = inner;
+    let mut told = None;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        told = closed(cause).or(told);
+        source = cause.source();
     }
-    Some(source.to_string())
+    told
+}
+
+fn closed(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return Some(of_tls(tls));
+    }
+    let io = cause.downcast_ref::<std::io::Error>()?;
+    // An error that is wrapped in an I/O error is not among its sources.
+    if let Some(inner) = io.get_ref().and_then(|inner| closed(inner)) {
+        return Some(inner);
+    }
+    let text = io.to_string();
+    let is_the_systems = io.raw_os_error().is_some() || text.starts_with(LOOKUP_FAILED);
+    Some(if is_the_systems { text } else { io.kind().to_string() })
+}
+
+/// The library's words, without the names that a certificate was asked for and holds.
+fn of_tls(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+    match error {
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            "invalid peer certificate: it is for another name".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
