@@ -132,3 +132,122 @@ async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
     }
     Ok(told)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use standin::Pki;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{
+        config::{ClientTls, ServerTls},
+        tls,
+    };
+
+    const QUERY: &str = "Observation?identifier=urn:isthmus:outcome%7CSECRET";
+
+    fn client(pki: &Pki) -> Client {
+        let files =
+            ClientTls { ca: pki.ca.clone(), cert: pki.client.cert.clone(), key: pki.client.key.clone() };
+        let config = tls::client_config(&files).unwrap();
+        Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+    }
+
+    fn pki() -> (tempfile::TempDir, Pki) {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::create(dir.path()).unwrap();
+        (dir, pki)
+    }
+
+    async fn told(client: &Client, base: &str, body: Option<&str>) -> Attempt {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(|body| body.as_bytes().to_vec());
+        match send(client, method, &format!("{base}/{QUERY}"), body).await {
+            Ok(told) => panic!("HTTP {}", told.status),
+            Err(attempt) => attempt,
+        }
+    }
+
+    /// A TLS server that shows the certificate of `pki` and makes no more of what comes.
+    async fn tls_server(pki: &Pki) -> u16 {
+        let files = ServerTls { cert: pki.server.cert.clone(), key: pki.server.key.clone(), client_ca: None };
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls::server_config(&files).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _refused = acceptor.accept(stream).await;
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted_is_told_in_the_librarys_words() {
+        let ((_dir, ours), (_elsewhere, stranger)) = (pki(), pki());
+        let port = tls_server(&stranger).await;
+        let attempt = told(&client(&ours), &format!("https://localhost:{port}"), Some("SECRET")).await;
+        let Attempt::Unsent(text) = attempt else { panic!("{attempt:?}") };
+        assert!(text.starts_with("could not connect: invalid peer certificate: "), "{text}");
+        assert!(!text.contains("SECRET") && !text.contains("localhost"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_for_another_name_is_told_without_the_names() {
+        let (_dir, pki) = pki();
+        let port = tls_server(&pki).await;
+        let config = tls::client_config_of(&pki.ca, None).unwrap();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let client = Client::builder()
+            .tls_backend_preconfigured(config)
+            .no_proxy()
+            .resolve("smith.example", address)
+            .build()
+            .unwrap();
+        let attempt = told(&client, &format!("https://smith.example:{port}"), None).await;
+        let wanted = "could not connect: invalid peer certificate: it is for another name";
+        assert_eq!(attempt, Attempt::Unsent(wanted.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_in_the_systems_words() {
+        let (_dir, pki) = pki();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let attempt = told(&client(&pki), &format!("https://127.0.0.1:{port}"), Some("SECRET")).await;
+        // 111 is ECONNREFUSED on Linux.
+        let wanted = "could not connect: Connection refused (os error 111)";
+        assert_eq!(attempt, Attempt::Unsent(wanted.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_http_is_told_without_a_word_of_it() {
+        let (_dir, pki) = pki();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4_096];
+                let _read = stream.read(&mut request).await;
+                let _written = stream.write_all(b"SECRET SMITH\r\nX-SMITH SECRET\r\n\r\n").await;
+            }
+        });
+        let attempt = told(&client(&pki), &base, Some("SECRET")).await;
+        let Attempt::Lost(text) = attempt else { panic!("{attempt:?}") };
+        assert!(text.starts_with("the connection broke"), "{text}");
+        assert!(!text.contains("SECRET") && !text.contains("SMITH"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_url_that_is_none_is_not_told() {
+        let (_dir, pki) = pki();
+        let attempt = told(&client(&pki), "https://[SECRET", None).await;
+        assert_eq!(attempt, Attempt::Unsent("the request could not be made".to_owned()));
+    }
+}

@@ -542,3 +542,6 @@ fn word(verdict: &Verdict) -> &'static str {
 fn chance() -> f64 {
     rand::rng().random()
 }
+
+#[cfg(test)]
+mod settlement_tests;
