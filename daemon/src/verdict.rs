@@ -60,6 +60,8 @@ pub enum Verdict {
     Conflict(String),
     /// Too fast, or not now: wait this long.
     Throttled(Duration),
+    /// Nothing was sent: the configuration permits none of the row's resources.
+    Withheld,
     /// Nothing took effect: retry with back-off.
     Unsent(String),
     /// Nobody knows: reconcile by search before anything is sent again.
@@ -151,6 +153,7 @@ mod tests {
             Verdict::Auth(_) => "auth",
             Verdict::Conflict(_) => "conflict",
             Verdict::Throttled(_) => "throttled",
+            Verdict::Withheld => "withheld",
             Verdict::Unsent(_) => "unsent",
             Verdict::Ambiguous(_) => "ambiguous",
         }

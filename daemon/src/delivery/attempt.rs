@@ -1,8 +1,13 @@
 //! One attempt to write one row: reconcile what is unknown, send the rest, read the answer.
 //!
 //! Invariants: what may have taken effect is looked for before it is sent again; a conditional create
-//! that found something is compared with what we meant to write; an update carries the ETag we know; the
-//! Bundle is checked against the destination's allow-list as the last thing before it leaves.
+//! that found something is compared with what we meant to write; nothing is learned from a resource that
+//! does not carry our identifier; doubt ends with proof and not with a refusal to look; an update carries
+//! the ETag we know; what the configuration does not permit is left out, and the Bundle is checked against
+//! the destination's allow-list as the last thing before it leaves.
+
+mod fault;
+mod lookup;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +24,7 @@ use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::lookup::Found;
 use super::http::{self, Told};
 use crate::{
     destination::Destination,
@@ -28,8 +34,8 @@ use crate::{
 
 /// Rounds of one attempt: the write, and after a read-back or a conflict one more with what was learned.
 const ROUNDS: usize = 2;
-/// Longest fingerprint of a fault.
-const FAULT_MAX_CHARS: usize = 120;
+/// What is said of a resource that a search, a conditional create or the ledger led to.
+const NOT_OURS: &str = "the search found a resource that is not ours";
 
 /// Where a resource stands at the destination.
 #[derive(Clone, Debug)]
@@ -50,30 +56,51 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
+    pub doubt: bool,
+}
+
+impl Outcome {
+    /// An attempt that ended before anything was asked of the destination.
+    pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
+        Self { verdict, written: Vec::new(), wrote: false, doubt: ambiguous }
+    }
+}
+
+/// What is known of a row before it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Past {
+    /// The version of its window, from 1.
+    pub version: i64,
+    /// An earlier attempt may have taken effect.
+    pub ambiguous: bool,
 }
 
 /// Writes one row. `standing` says by `urn:uuid:` what the ledger knows of its resources and of those
-/// that they refer to; `ambiguous` that an earlier attempt may have taken effect.
+/// that they refer to.
 pub async fn attempt(
     destination: &Destination,
     body: &[u8],
     standing: BTreeMap<String, Standing>,
-    ambiguous: bool,
+    past: Past,
 ) -> Outcome {
     let Ok(write) = serde_json::from_slice::<Write>(body) else {
-        return Outcome {
-            verdict: Verdict::Data("the stored row is not readable".to_owned()),
-            written: Vec::new(),
-            wrote: false,
-        };
+        return Outcome::unasked(Verdict::Data("the stored row is not readable".to_owned()), past.ambiguous);
     };
+    // The row may have been queued under a configuration that permitted more.
+    let mut open = write.resources;
+    open.retain(|part| destination.permits(lookup::kind(part)));
+    if open.is_empty() {
+        return Outcome::unasked(Verdict::Withheld, past.ambiguous);
+    }
+    let first = past.version == 1;
     let mut sending =
-        Sending { destination, open: write.resources, standing, written: Vec::new(), wrote: false };
-    let (verdict, written) = match sending.run(ambiguous).await {
+        Sending { destination, open, standing, written: Vec::new(), wrote: false, doubt: false, first };
+    let (verdict, written) = match sending.run(past.ambiguous).await {
         Ok(()) => (Verdict::Delivered, std::mem::take(&mut sending.written)),
         Err(verdict) => (verdict, Vec::new()),
     };
-    Outcome { verdict, written, wrote: sending.wrote }
+    Outcome { verdict, written, wrote: sending.wrote, doubt: sending.doubt }
 }
 
 struct Sending<'a> {
@@ -84,9 +111,15 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// An earlier attempt may have taken effect, and nothing has shown whether it did.
+    doubt: bool,
+    /// No earlier version of the window was ever made: whatever of ours stands there is this version.
+    first: bool,
 }
 
 impl Sending<'_> {
+    /// Every error ends the attempt, except for a conflict that the destination answered: after it there
+    /// is one more look and one more round.
     async fn run(&mut self, ambiguous: bool) -> Result<(), Verdict> {
         if ambiguous {
             self.reconcile().await?;
@@ -97,9 +130,11 @@ impl Sending<'_> {
             if self.open.is_empty() {
                 return Ok(());
             }
-            match self.send().await {
+            let entries: Vec<Entry> = self.open.iter().map(|part| self.entry(part)).collect();
+            match self.send(&entries).await {
+                Ok(answers) => self.take(&entries, &answers).await?,
                 Err(Verdict::Conflict(_)) if round < ROUNDS => self.look_again().await?,
-                other => other?,
+                Err(refusal) => return Err(refusal),
             }
         }
         if self.open.is_empty() {
@@ -121,14 +156,26 @@ impl Sending<'_> {
         }
     }
 
-    /// Looks for every resource; what stands there as we meant it is written already.
+    /// Looks for every resource; what stands there as we meant it is written already. What the destination
+    /// does not show is tried again, for a conditional create and an update may be repeated, and the doubt
+    /// is kept.
     async fn reconcile(&mut self) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
-            let found = match self.standing.get(&part.full_url) {
-                Some(standing) => self.read(&standing.location.clone()).await?,
-                None => self.search(&part).await?,
+            let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
+            let found = match &location {
+                Some(location) => lookup::read(self.destination, &part, location).await?,
+                None => lookup::search(self.destination, &part).await?,
             };
-            self.compare(part, found);
+            match found {
+                Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
+                Found::Foreign if location.is_some() => return Err(not_ours()),
+                Found::Absent => self.open.push(part),
+                // A search that gave us others' resources did not search for ours.
+                Found::Foreign | Found::Hidden => {
+                    self.doubt = true;
+                    self.open.push(part);
+                }
+            }
         }
         Ok(())
     }
@@ -136,23 +183,24 @@ impl Sending<'_> {
     /// After a conflict: what do the resources that we wanted to update look like now?
     async fn look_again(&mut self) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
-            let found = match self.standing.get(&part.full_url) {
-                Some(standing) => self.read(&standing.location.clone()).await?,
-                None => None,
+            let Some(location) = self.standing.get(&part.full_url).map(|standing| standing.location.clone())
+            else {
+                self.open.push(part);
+                continue;
             };
-            self.compare(part, found);
+            match lookup::read(self.destination, &part, &location).await? {
+                Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
+                Found::Foreign => return Err(not_ours()),
+                Found::Absent | Found::Hidden => self.open.push(part),
+            }
         }
         Ok(())
     }
 
     /// Files a part under written where the destination holds the same content, else under open, with
-    /// what was learned of the place.
-    fn compare(&mut self, part: Part, found: Option<(Value, Standing)>) {
-        let Some((theirs, standing)) = found else {
-            self.open.push(part);
-            return;
-        };
-        let same = same_content(&self.resolved(&part), &theirs);
+    /// what was learned of the place. `theirs` is known to be ours.
+    fn compare(&mut self, part: Part, theirs: &Value, standing: Standing) {
+        let same = same_content(&self.resolved(&part), theirs);
         self.standing.insert(part.full_url.clone(), standing.clone());
         if same { self.file(&part, &standing) } else { self.open.push(part) }
     }
@@ -176,9 +224,9 @@ impl Sending<'_> {
         resource
     }
 
-    async fn send(&mut self) -> Result<(), Verdict> {
-        let entries: Vec<Entry> = self.open.iter().map(|part| self.entry(part)).collect();
-        let bundle = bundle::transaction(&entries);
+    /// Sends the entries; a positive answer has one answer for each of them.
+    async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
+        let bundle = bundle::transaction(entries);
         minimize(self.destination.projection, &bundle).map_err(|leak| Verdict::Data(leak.to_string()))?;
         let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Data(error.to_string()))?;
         let client = &self.destination.client;
@@ -192,7 +240,7 @@ impl Sending<'_> {
             _ => Vec::new(),
         };
         match judge(&Attempt::Answered(self.reduce(&told, &answers, entries.len()))) {
-            Verdict::Delivered | Verdict::ReadBack => self.take(&entries, &answers).await,
+            Verdict::Delivered | Verdict::ReadBack => Ok(answers),
             refusal => Err(refusal),
         }
     }
@@ -212,72 +260,62 @@ impl Sending<'_> {
     async fn take(&mut self, entries: &[Entry], answers: &[EntryAnswer]) -> Result<(), Verdict> {
         let parts = std::mem::take(&mut self.open);
         for ((part, entry), answer) in parts.into_iter().zip(entries).zip(answers) {
+            let etag = answer.etag.clone();
+            let at = |location| Standing { location, etag, content_hash: None };
             let stated = answer.location.as_deref().and_then(Location::parse);
-            let standing = match (stated, entry) {
-                (Some(location), _) => Standing { location, etag: answer.etag.clone(), content_hash: None },
-                (None, Entry::Update { location, .. }) => {
-                    Standing { location: location.clone(), etag: answer.etag.clone(), content_hash: None }
+            match (entry, stated) {
+                (Entry::Update { location, .. }, _) => self.file(&part, &at(location.clone())),
+                (Entry::Create { .. }, stated) if answer.status == Some(201) => {
+                    // Without a location the server keeps to itself where: the next version has to search.
+                    if let Some(location) = stated.filter(|it| it.resource_type() == lookup::kind(&part)) {
+                        self.file(&part, &at(location));
+                    }
                 }
-                (None, Entry::Create { .. }) => {
-                    // Taken, and the server keeps to itself where: the next version has to search.
-                    continue;
-                }
-            };
-            let existed_before = matches!(entry, Entry::Create { .. }) && answer.status == Some(200);
-            if !existed_before {
-                self.file(&part, &standing);
-                continue;
-            }
-            match self.read(&standing.location).await? {
-                Some(found) => self.compare(part, Some(found)),
-                // It cannot be read: the server found it by our own identifier, which is what we have.
-                None => self.file(&part, &standing),
+                (Entry::Create { .. }, Some(location)) => self.take_existing(part, at(location)).await?,
+                (Entry::Create { .. }, None) => self.take_unplaced(part).await?,
             }
         }
         Ok(())
     }
 
-    /// Reads a resource. `None` where the destination does not show it.
-    async fn read(&self, location: &Location) -> Result<Option<(Value, Standing)>, Verdict> {
-        let url = format!("{}/{}", self.destination.base_url, location.reference());
-        let told = self.get(&url).await?;
-        let Some(told) = told else { return Ok(None) };
-        let etag = told.etag.clone();
-        Ok(Some((told.json(), Standing { location: location.clone(), etag, content_hash: None })))
-    }
-
-    /// Searches by the same query that a conditional create uses.
-    async fn search(&self, part: &Part) -> Result<Option<(Value, Standing)>, Verdict> {
-        let kind = part.resource["resourceType"].as_str().unwrap_or_default();
-        let url = format!("{}/{kind}?{}", self.destination.base_url, part.if_none_exist.replace('|', "%7C"));
-        let Some(told) = self.get(&url).await? else { return Ok(None) };
-        let bundle = told.json();
-        let found = bundle["entry"].as_array().and_then(|entries| {
-            entries.iter().map(|entry| &entry["resource"]).find(|resource| resource["resourceType"] == kind)
-        });
-        let Some(resource) = found else { return Ok(None) };
-        let Some(location) = resource["id"].as_str().and_then(|id| Location::parse(&format!("{kind}/{id}")))
-        else {
-            return Ok(None);
-        };
-        let etag = resource["meta"]["versionId"].as_str().map(|version| format!("W/\"{version}\""));
-        Ok(Some((resource.clone(), Standing { location, etag, content_hash: None })))
-    }
-
-    /// A read; `None` where the destination says no to it or has nothing there. While it cannot be asked,
-    /// what is unknown stays unknown.
-    async fn get(&self, url: &str) -> Result<Option<Told>, Verdict> {
-        match http::send(&self.destination.client, Method::GET, url, None).await {
-            Ok(told) if told.status == 200 => Ok(Some(told)),
-            Ok(told) if matches!(told.status, 429 | 500..=599) => {
-                Err(Verdict::Ambiguous(format!("HTTP {} when reading back", told.status)))
-            }
-            Ok(_) => Ok(None),
-            Err(Attempt::Unsent(cause) | Attempt::Lost(cause)) => {
-                Err(Verdict::Ambiguous(format!("reading back: {cause}")))
-            }
-            Err(Attempt::Answered(_)) => Ok(None),
+    /// A conditional create found something at a known place. Where that cannot be read, it is this very
+    /// version if there never was another; else our values are put there, lest old ones stand.
+    async fn take_existing(&mut self, part: Part, standing: Standing) -> Result<(), Verdict> {
+        if standing.location.resource_type() != lookup::kind(&part) {
+            return Err(self.found_foreign());
         }
+        match lookup::read(self.destination, &part, &standing.location).await? {
+            Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
+            Found::Foreign => return Err(self.found_foreign()),
+            Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
+            Found::Absent | Found::Hidden => {
+                self.standing.insert(part.full_url.clone(), standing);
+                self.open.push(part);
+            }
+        }
+        Ok(())
+    }
+
+    /// A conditional create found something, and the server does not say where. Where that cannot be
+    /// searched for either, it is this very version if there never was another.
+    async fn take_unplaced(&mut self, part: Part) -> Result<(), Verdict> {
+        match lookup::search(self.destination, &part).await? {
+            Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
+            Found::Foreign => return Err(self.found_foreign()),
+            Found::Absent | Found::Hidden if self.first => {}
+            Found::Absent | Found::Hidden => {
+                let cause = "an earlier version may stand where the destination does not let us look";
+                return Err(Verdict::Conflict(cause.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The destination took somebody else's resource for ours. Had ours stood there, its conditional
+    /// create would have found two and refused; so of this row nothing stands, and there is no doubt.
+    fn found_foreign(&mut self) -> Verdict {
+        self.doubt = false;
+        not_ours()
     }
 
     /// The answer without what could be patient data.
@@ -297,7 +335,7 @@ impl Sending<'_> {
             sent,
             retry_after: told.retry_after,
             names_patient: outcomes.iter().any(|outcome| names_patient(outcome, identifier)),
-            fault: outcomes.first().map(|outcome| fingerprint(outcome)).unwrap_or_default(),
+            fault: fault::fingerprint(outcomes),
         }
     }
 }
@@ -306,20 +344,9 @@ fn content_hash(part: &Part) -> [u8; 32] {
     Sha256::digest(part.resource.to_string().as_bytes()).into()
 }
 
-/// Issue code, detail code and expression: closed words and paths, cut to what can be neither name nor
-/// number of a patient (digits go, except behind a bracket's place in a list).
-fn fingerprint(outcome: &OperationOutcome) -> String {
-    let Some(issue) = outcome.issues.first() else { return String::new() };
-    let words = [
-        issue.code.as_str(),
-        issue.details_code.as_str(),
-        issue.expression.first().map_or("", String::as_str),
-    ];
-    let kept = |c: &char| c.is_ascii_alphabetic() || matches!(c, '.' | '-' | '_' | '[' | ']');
-    let words: Vec<String> = words
-        .iter()
-        .map(|word| word.chars().filter(kept).collect::<String>())
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join(" ").chars().take(FAULT_MAX_CHARS).collect()
+fn not_ours() -> Verdict {
+    Verdict::Conflict(NOT_OURS.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! One request to a destination, and what can be said of it afterwards.
 //!
 //! Invariants: redirects are not followed; an answer's body is read up to [`ANSWER_MAX_BYTES`]; an error
-//! text names the phase that failed and never a URL's query or a body, for those hold patient data.
+//! text names the phase that failed and a cause from a closed set, and never a URL, a header or a body, for
+//! those hold patient data.
 
 use reqwest::{
     Client, Method, Response,
@@ -12,6 +13,10 @@ use crate::verdict::{Attempt, retry_after};
 
 /// The most that is read of an answer: a transaction-response of a few dozen entries takes 10 kB.
 pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How the standard library begins a failure of name resolution; the resolver's word for it follows, and
+/// not the name.
+const LOOKUP_FAILED: &str = "failed to lookup address information";
 
 const FHIR_JSON: &str = "application/fhir+json";
 
@@ -73,13 +78,41 @@ fn classify(error: &reqwest::Error, reads_only: bool) -> Attempt {
     }
 }
 
-/// The innermost cause: the operating system's or the TLS library's words, which hold no URL.
+/// The innermost cause that is told in a closed set of words: the operating system's or the TLS library's.
+/// Any other text may hold a part of a URL, of a header or of an answer, and then the phase has to do.
 fn root(error: &reqwest::Error) -> Option<String> {
-    let mut source = std::error::Error::source(error)?;
-    while let Some(inner) = source.source() {
-        source = inner;
+    let mut told = None;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        told = closed(cause).or(told);
+        source = cause.source();
     }
-    Some(source.to_string())
+    told
+}
+
+fn closed(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return Some(of_tls(tls));
+    }
+    let io = cause.downcast_ref::<std::io::Error>()?;
+    // An error that is wrapped in an I/O error is not among its sources.
+    if let Some(inner) = io.get_ref().and_then(|inner| closed(inner)) {
+        return Some(inner);
+    }
+    let text = io.to_string();
+    let is_the_systems = io.raw_os_error().is_some() || text.starts_with(LOOKUP_FAILED);
+    Some(if is_the_systems { text } else { io.kind().to_string() })
+}
+
+/// The library's words, without the names that a certificate was asked for and holds.
+fn of_tls(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+    match error {
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            "invalid peer certificate: it is for another name".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
@@ -98,4 +131,123 @@ async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
         told.body.extend_from_slice(&part);
     }
     Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use standin::Pki;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{
+        config::{ClientTls, ServerTls},
+        tls,
+    };
+
+    const QUERY: &str = "Observation?identifier=urn:isthmus:outcome%7CSECRET";
+
+    fn client(pki: &Pki) -> Client {
+        let files =
+            ClientTls { ca: pki.ca.clone(), cert: pki.client.cert.clone(), key: pki.client.key.clone() };
+        let config = tls::client_config(&files).unwrap();
+        Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+    }
+
+    fn pki() -> (tempfile::TempDir, Pki) {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::create(dir.path()).unwrap();
+        (dir, pki)
+    }
+
+    async fn told(client: &Client, base: &str, body: Option<&str>) -> Attempt {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(|body| body.as_bytes().to_vec());
+        match send(client, method, &format!("{base}/{QUERY}"), body).await {
+            Ok(told) => panic!("HTTP {}", told.status),
+            Err(attempt) => attempt,
+        }
+    }
+
+    /// A TLS server that shows the certificate of `pki` and makes no more of what comes.
+    async fn tls_server(pki: &Pki) -> u16 {
+        let files = ServerTls { cert: pki.server.cert.clone(), key: pki.server.key.clone(), client_ca: None };
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls::server_config(&files).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _refused = acceptor.accept(stream).await;
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted_is_told_in_the_librarys_words() {
+        let ((_dir, ours), (_elsewhere, stranger)) = (pki(), pki());
+        let port = tls_server(&stranger).await;
+        let attempt = told(&client(&ours), &format!("https://localhost:{port}"), Some("SECRET")).await;
+        let Attempt::Unsent(text) = attempt else { panic!("{attempt:?}") };
+        assert!(text.starts_with("could not connect: invalid peer certificate: "), "{text}");
+        assert!(!text.contains("SECRET") && !text.contains("localhost"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_for_another_name_is_told_without_the_names() {
+        let (_dir, pki) = pki();
+        let port = tls_server(&pki).await;
+        let config = tls::client_config_of(&pki.ca, None).unwrap();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let client = Client::builder()
+            .tls_backend_preconfigured(config)
+            .no_proxy()
+            .resolve("smith.example", address)
+            .build()
+            .unwrap();
+        let attempt = told(&client, &format!("https://smith.example:{port}"), None).await;
+        let wanted = "could not connect: invalid peer certificate: it is for another name";
+        assert_eq!(attempt, Attempt::Unsent(wanted.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_in_the_systems_words() {
+        let (_dir, pki) = pki();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let attempt = told(&client(&pki), &format!("https://127.0.0.1:{port}"), Some("SECRET")).await;
+        // 111 is ECONNREFUSED on Linux.
+        let wanted = "could not connect: Connection refused (os error 111)";
+        assert_eq!(attempt, Attempt::Unsent(wanted.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_http_is_told_without_a_word_of_it() {
+        let (_dir, pki) = pki();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4_096];
+                let _read = stream.read(&mut request).await;
+                let _written = stream.write_all(b"SECRET SMITH\r\nX-SMITH SECRET\r\n\r\n").await;
+            }
+        });
+        let attempt = told(&client(&pki), &base, Some("SECRET")).await;
+        let Attempt::Lost(text) = attempt else { panic!("{attempt:?}") };
+        assert!(text.starts_with("the connection broke"), "{text}");
+        assert!(!text.contains("SECRET") && !text.contains("SMITH"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_url_that_is_none_is_not_told() {
+        let (_dir, pki) = pki();
+        let attempt = told(&client(&pki), "https://[SECRET", None).await;
+        assert_eq!(attempt, Attempt::Unsent("the request could not be made".to_owned()));
+    }
 }

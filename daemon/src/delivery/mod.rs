@@ -24,7 +24,7 @@ use outbox::{
 use rand::RngExt;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-use self::attempt::Standing;
+use self::attempt::{Past, Standing};
 use crate::{
     broker::Reason,
     conditions::{Board, Kind},
@@ -389,11 +389,11 @@ impl Deliverer {
 async fn send(destination: &Destination, readers: &Readers, row: LeasedRow) -> Done {
     let started = Instant::now();
     let outcome = match ledger(destination, readers, &row) {
-        Ok(standing) => attempt::attempt(destination, &row.body, standing, row.ambiguous).await,
-        Err(error) => {
-            let verdict = Verdict::Unsent(format!("ledger: {error}"));
-            attempt::Outcome { verdict, written: Vec::new(), wrote: false }
+        Ok(standing) => {
+            let past = Past { version: row.version, ambiguous: row.ambiguous };
+            attempt::attempt(destination, &row.body, standing, past).await
         }
+        Err(error) => attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous),
     };
     Metric::DeliverySeconds
         .record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
@@ -449,20 +449,32 @@ fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         Verdict::Data(fault) => Event::DataRefused { patient, fault: fault.clone() },
         // A conflict is about this one resource; the destination judged it, so it takes writes.
         Verdict::Conflict(_) => Event::Delivered { patient },
-        Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_) | Verdict::Ambiguous(_) => {
-            Event::Inconclusive
-        }
+        Verdict::Auth(_)
+        | Verdict::Throttled(_)
+        | Verdict::Withheld
+        | Verdict::Unsent(_)
+        | Verdict::Ambiguous(_) => Event::Inconclusive,
     }
 }
 
 /// What becomes of the row. `held`: the capability is (or was, for a probe) closed, so what is to be
-/// tried again waits among the deferred.
+/// tried again waits among the deferred; but not where it is in doubt, for a deferred row is sent later
+/// as if it had never been.
 fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -> Settlement {
     let at = now + wait.as_millis() as i64;
     let read_only = || Settlement::Defer { reason: Reason::ObservedReadOnly.word().to_owned() };
+    let ends = match outcome.verdict {
+        Verdict::Delivered | Verdict::ReadBack => true,
+        Verdict::Data(_) => !held,
+        _ => false,
+    };
+    if outcome.doubt && !ends {
+        return in_doubt(outcome.verdict, now, at);
+    }
     match outcome.verdict {
         Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
         Verdict::Configuration(_) => read_only(),
+        Verdict::Withheld => Settlement::Defer { reason: Reason::KindNotPermitted.word().to_owned() },
         Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
         Verdict::Data(_)
         | Verdict::Patient(_)
@@ -481,6 +493,23 @@ fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -
     }
 }
 
+/// A row that may have taken effect earlier stays so, whatever this attempt met.
+fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
+    let at = if matches!(verdict, Verdict::Patient(_)) { now + PATIENT_HOLD_MS } else { at };
+    let word = word(&verdict);
+    let cause = match verdict {
+        Verdict::Data(cause)
+        | Verdict::Configuration(cause)
+        | Verdict::Patient(cause)
+        | Verdict::Auth(cause)
+        | Verdict::Conflict(cause)
+        | Verdict::Unsent(cause)
+        | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),
+        Verdict::Delivered | Verdict::ReadBack | Verdict::Throttled(_) | Verdict::Withheld => word.to_owned(),
+    };
+    Settlement::Ambiguous { at, cause }
+}
+
 fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "delivered",
@@ -491,6 +520,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Auth(_) => "auth",
         Verdict::Conflict(_) => "conflict",
         Verdict::Throttled(_) => "throttled",
+        Verdict::Withheld => "withheld",
         Verdict::Unsent(_) => "unsent",
         Verdict::Ambiguous(_) => "ambiguous",
     }
@@ -499,3 +529,6 @@ fn word(verdict: &Verdict) -> &'static str {
 fn chance() -> f64 {
     rand::rng().random()
 }
+
+#[cfg(test)]
+mod settlement_tests;

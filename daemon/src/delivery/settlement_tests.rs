@@ -1,0 +1,43 @@
+use super::*;
+
+const NOW: i64 = 1_000_000;
+const WAIT: Duration = Duration::from_millis(250);
+
+fn settled(verdict: Verdict, doubt: bool, held: bool) -> Settlement {
+    settlement(attempt::Outcome { verdict, written: Vec::new(), wrote: true, doubt }, held, NOW, WAIT)
+}
+
+fn text() -> String {
+    "HTTP 403".to_owned()
+}
+
+#[test]
+fn a_row_in_doubt_stays_so_unless_it_arrived_or_its_data_were_refused() {
+    for held in [false, true] {
+        for (verdict, cause, at) in [
+            (Verdict::Configuration(text()), "configuration: HTTP 403", NOW + 250),
+            (Verdict::Patient(text()), "patient: HTTP 403", NOW + PATIENT_HOLD_MS),
+            (Verdict::Auth(text()), "auth: HTTP 403", NOW + 250),
+            (Verdict::Conflict(text()), "conflict: HTTP 403", NOW + 250),
+            (Verdict::Throttled(WAIT), "throttled", NOW + 250),
+            (Verdict::Unsent(text()), "unsent: HTTP 403", NOW + 250),
+            (Verdict::Ambiguous(text()), "ambiguous: HTTP 403", NOW + 250),
+            (Verdict::Withheld, "withheld", NOW + 250),
+        ] {
+            let cause = cause.to_owned();
+            let told = format!("{verdict:?} {held}");
+            assert_eq!(settled(verdict, true, held), Settlement::Ambiguous { at, cause }, "{told}");
+        }
+        assert_eq!(settled(Verdict::Delivered, true, held), Settlement::Delivered { written: Vec::new() });
+    }
+    assert_eq!(settled(Verdict::Data(text()), true, false), Settlement::Quarantine { reason: text() });
+    // It would be deferred and sent again.
+    assert!(matches!(settled(Verdict::Data(text()), true, true), Settlement::Ambiguous { .. }));
+}
+
+#[test]
+fn without_doubt_a_refusal_defers_and_what_is_not_permitted_is_held_for_that() {
+    let reason = |reason: Reason| Settlement::Defer { reason: reason.word().to_owned() };
+    assert_eq!(settled(Verdict::Configuration(text()), false, true), reason(Reason::ObservedReadOnly));
+    assert_eq!(settled(Verdict::Withheld, false, false), reason(Reason::KindNotPermitted));
+}
