@@ -56,6 +56,9 @@ pub enum Verdict {
     Patient(String),
     /// Credentials were not accepted.
     Auth(String),
+    /// We would not send it ourselves (allow-list, unreadable row): a person has to look; it says nothing
+    /// about the destination.
+    Defect(String),
     /// Another version stands there: re-read and reconcile.
     Conflict(String),
     /// Too fast, or not now: wait this long.
@@ -151,6 +154,7 @@ mod tests {
             Verdict::Configuration(_) => "configuration",
             Verdict::Patient(_) => "patient",
             Verdict::Auth(_) => "auth",
+            Verdict::Defect(_) => "defect",
             Verdict::Conflict(_) => "conflict",
             Verdict::Throttled(_) => "throttled",
             Verdict::Withheld => "withheld",

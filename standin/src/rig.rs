@@ -114,6 +114,8 @@ pub struct Rig {
     /// The stand-in upstream.
     pub upstream: Upstream,
     child: Option<Child>,
+    /// Keeps the daemon's ports from everybody else until it starts.
+    reserved: Vec<TcpListener>,
 }
 
 impl Rig {
@@ -126,12 +128,14 @@ impl Rig {
         let pki = Pki::create(dir)?;
         let ehr = Ehr::start(EhrSettings::ehr(&pki)).await?;
         let upstream = Upstream::start(EhrSettings::upstream(&pki)).await?;
+        let reserved = vec![free_port()?, free_port()?];
         let rig = Self {
             dir: dir.to_owned(),
             binary: binary.to_owned(),
             settings,
-            mllp: free_port()?,
-            admin: free_port()?,
+            mllp: address(&reserved[0])?,
+            admin: address(&reserved[1])?,
+            reserved,
             pki,
             ehr,
             upstream,
@@ -246,6 +250,7 @@ impl Rig {
     pub async fn start(&mut self) -> Result<(), RigError> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file());
         let log = log.map_err(|source| io_error("daemon.log", source))?;
+        self.reserved.clear();
         let child = Command::new(&self.binary)
             .arg("run")
             .arg("--config")
@@ -375,9 +380,12 @@ fn io_error(what: &str, source: io::Error) -> RigError {
     RigError::Io { what: what.to_owned(), source }
 }
 
-/// A loopback port that was free a moment ago; the daemon gets it in its configuration so that it is the
-/// same after a restart.
-fn free_port() -> Result<SocketAddr, RigError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|source| io_error("a free port", source))?;
+/// A loopback port that is free; the daemon gets it in its configuration so that it is the same after a
+/// restart.
+fn free_port() -> Result<TcpListener, RigError> {
+    TcpListener::bind("127.0.0.1:0").map_err(|source| io_error("a free port", source))
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, RigError> {
     listener.local_addr().map_err(|source| io_error("a free port", source))
 }

@@ -9,7 +9,7 @@
 mod fault;
 mod lookup;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clinical::fhir::{
     answer::{self, Answer as Body, EntryAnswer},
@@ -28,7 +28,7 @@ use self::lookup::Found;
 use super::http::{self, Told};
 use crate::{
     destination::Destination,
-    pipeline::resources::{Part, Write},
+    pipeline::resources::{PROVENANCE, Part, Write},
     verdict::{Answer, Attempt, Verdict, judge},
 };
 
@@ -94,8 +94,16 @@ pub async fn attempt(
         return Outcome::unasked(Verdict::Withheld, past.ambiguous);
     }
     let first = past.version == 1;
-    let mut sending =
-        Sending { destination, open, standing, written: Vec::new(), wrote: false, doubt: false, first };
+    let mut sending = Sending {
+        destination,
+        open,
+        standing,
+        written: Vec::new(),
+        wrote: false,
+        doubt: false,
+        first,
+        unmatched: BTreeSet::new(),
+    };
     let (verdict, written) = match sending.run(past.ambiguous).await {
         Ok(()) => (Verdict::Delivered, std::mem::take(&mut sending.written)),
         Err(verdict) => (verdict, Vec::new()),
@@ -115,6 +123,9 @@ struct Sending<'a> {
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
     first: bool,
+    /// Provenances for which the destination took another's: it does not know the search that they are
+    /// created by, so they are created without one.
+    unmatched: BTreeSet<String>,
 }
 
 impl Sending<'_> {
@@ -169,7 +180,10 @@ impl Sending<'_> {
             match found {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign if location.is_some() => return Err(not_ours()),
-                Found::Absent => self.open.push(part),
+                Found::Absent => {
+                    self.standing.remove(&part.full_url);
+                    self.open.push(part);
+                }
                 // A search that gave us others' resources did not search for ours.
                 Found::Foreign | Found::Hidden => {
                     self.doubt = true;
@@ -191,7 +205,12 @@ impl Sending<'_> {
             match lookup::read(self.destination, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
-                Found::Absent | Found::Hidden => self.open.push(part),
+                Found::Hidden => self.open.push(part),
+                // It was deleted there: it is created anew.
+                Found::Absent => {
+                    self.standing.remove(&part.full_url);
+                    self.open.push(part);
+                }
             }
         }
         Ok(())
@@ -227,8 +246,8 @@ impl Sending<'_> {
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
         let bundle = bundle::transaction(entries);
-        minimize(self.destination.projection, &bundle).map_err(|leak| Verdict::Data(leak.to_string()))?;
-        let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Data(error.to_string()))?;
+        minimize(self.destination.projection, &bundle).map_err(|leak| Verdict::Defect(leak.to_string()))?;
+        let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
         let client = &self.destination.client;
         let told = match http::send(client, Method::POST, &self.destination.base_url, Some(body)).await {
             Ok(told) => told,
@@ -241,6 +260,11 @@ impl Sending<'_> {
         };
         match judge(&Attempt::Answered(self.reduce(&told, &answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(answers),
+            Verdict::Configuration(cause) | Verdict::Data(cause)
+                if self.may_be_gone(&told, &answers, entries) =>
+            {
+                Err(Verdict::Conflict(cause))
+            }
             refusal => Err(refusal),
         }
     }
@@ -252,7 +276,10 @@ impl Sending<'_> {
             Some(Standing { location, etag, .. }) => {
                 Entry::Update { resource, full_url, location: location.clone(), etag: etag.clone() }
             }
-            None => Entry::Create { resource, full_url, if_none_exist: Some(part.if_none_exist.clone()) },
+            None => {
+                let search = (!self.unmatched.contains(&full_url)).then(|| part.if_none_exist.clone());
+                Entry::Create { resource, full_url, if_none_exist: search }
+            }
         }
     }
 
@@ -286,7 +313,7 @@ impl Sending<'_> {
         }
         match lookup::read(self.destination, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
-            Found::Foreign => return Err(self.found_foreign()),
+            Found::Foreign => return self.take_foreign(part),
             Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
             Found::Absent | Found::Hidden => {
                 self.standing.insert(part.full_url.clone(), standing);
@@ -301,7 +328,7 @@ impl Sending<'_> {
     async fn take_unplaced(&mut self, part: Part) -> Result<(), Verdict> {
         match lookup::search(self.destination, &part).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
-            Found::Foreign => return Err(self.found_foreign()),
+            Found::Foreign => return self.take_foreign(part),
             Found::Absent | Found::Hidden if self.first => {}
             Found::Absent | Found::Hidden => {
                 let cause = "an earlier version may stand where the destination does not let us look";
@@ -309,6 +336,25 @@ impl Sending<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A Provenance is found by a search that servers may not know, so another's may be taken for it; then
+    /// it is written without that search. An Observation's identifier is known to every server.
+    fn take_foreign(&mut self, part: Part) -> Result<(), Verdict> {
+        if lookup::kind(&part) != PROVENANCE {
+            return Err(self.found_foreign());
+        }
+        self.unmatched.insert(part.full_url.clone());
+        self.open.push(part);
+        Ok(())
+    }
+
+    /// A 404 or 410 to a transaction with an update may mean that what was to be updated is gone: a matter of
+    /// that resource, not of the site's permission.
+    fn may_be_gone(&self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> bool {
+        let gone = |status: u16| matches!(status, 404 | 410);
+        entries.iter().any(|entry| matches!(entry, Entry::Update { .. }))
+            && (gone(told.status) || answers.iter().any(|answer| answer.status.is_some_and(gone)))
     }
 
     /// The destination took somebody else's resource for ours. Had ours stood there, its conditional

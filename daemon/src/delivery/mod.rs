@@ -452,6 +452,7 @@ fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         Verdict::Auth(_)
         | Verdict::Throttled(_)
         | Verdict::Withheld
+        | Verdict::Defect(_)
         | Verdict::Unsent(_)
         | Verdict::Ambiguous(_) => Event::Inconclusive,
     }
@@ -487,6 +488,7 @@ fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -
         }
         Verdict::Data(reason) => Settlement::Quarantine { reason },
         Verdict::Conflict(reason) => Settlement::Quarantine { reason: format!("conflict: {reason}") },
+        Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },
         Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
         Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
         Verdict::Unsent(cause) | Verdict::Auth(cause) => Settlement::Retry { at, cause },
@@ -503,6 +505,7 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Patient(cause)
         | Verdict::Auth(cause)
         | Verdict::Conflict(cause)
+        | Verdict::Defect(cause)
         | Verdict::Unsent(cause)
         | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),
         Verdict::Delivered | Verdict::ReadBack | Verdict::Throttled(_) | Verdict::Withheld => word.to_owned(),
@@ -519,6 +522,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Patient(_) => "patient",
         Verdict::Auth(_) => "auth",
         Verdict::Conflict(_) => "conflict",
+        Verdict::Defect(_) => "defect",
         Verdict::Throttled(_) => "throttled",
         Verdict::Withheld => "withheld",
         Verdict::Unsent(_) => "unsent",

@@ -339,3 +339,34 @@ async fn while_the_destination_cannot_be_asked_nothing_is_sent() {
         assert!(sent.is_empty() && !outcome.wrote);
     }
 }
+
+#[tokio::test]
+async fn what_was_deleted_at_the_destination_is_created_anew_and_does_not_close_the_site() {
+    for status in [404, 410] {
+        let lines = vec![("POST", "/", status, refused()), ("GET", "/Observation/1", status, refused())];
+        let (_, sent) = tried_with(LATER, at("Observation/1"), lines).await;
+        assert_eq!(sent, ["PUT Observation/1", "POST Observation"], "HTTP {status}");
+    }
+    // Nothing was to be updated: the base URL is wrong, or the site takes no such write.
+    let (outcome, _) = tried(NEW, vec![("POST", "/", 404, refused())]).await;
+    assert!(matches!(outcome.verdict, Verdict::Configuration(_)));
+}
+
+#[tokio::test]
+async fn a_provenance_taken_for_anothers_is_created_without_the_search_that_the_server_does_not_know() {
+    let mut theirs = shown(provenance(), "9");
+    theirs["entity"][0]["what"]["identifier"]["value"] = "ef".repeat(32).into();
+    let lines = vec![
+        ("POST", "/", 200, answered("200 OK", Some("Provenance/9"))),
+        ("GET", "/Provenance/9", 200, theirs),
+    ];
+    let (ehr, destination) = against(Ceiling::Full, lines).await;
+    attempt(&destination, &body(&[provenance()]), BTreeMap::new(), NEW).await;
+    let asked = ehr.asked.lock().unwrap();
+    let searches: Vec<bool> = asked
+        .iter()
+        .filter(|(method, ..)| method == "POST")
+        .map(|(_, _, bundle)| bundle["entry"][0]["request"]["ifNoneExist"].is_string())
+        .collect();
+    assert_eq!(searches, [true, false]);
+}
