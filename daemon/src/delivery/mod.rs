@@ -441,8 +441,10 @@ async fn commit(writer: &Writer, settle: Settle) {
 fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
     let patient = row.patient;
     match &outcome.verdict {
-        // It was found to have arrived earlier: a read was answered, and no write.
-        Verdict::Delivered | Verdict::ReadBack if !outcome.wrote => Event::Inconclusive,
+        // What was found by looking: a read was answered, and no write.
+        Verdict::Delivered | Verdict::ReadBack | Verdict::Conflict(_) if !outcome.wrote => {
+            Event::Inconclusive
+        }
         Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
         Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
         Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },

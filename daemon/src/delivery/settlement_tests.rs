@@ -41,3 +41,28 @@ fn without_doubt_a_refusal_defers_and_what_is_not_permitted_is_held_for_that() {
     assert_eq!(settled(Verdict::Configuration(text()), false, true), reason(Reason::ObservedReadOnly));
     assert_eq!(settled(Verdict::Withheld, false, false), reason(Reason::KindNotPermitted));
 }
+
+#[test]
+fn what_was_only_looked_at_says_nothing_of_permission_and_a_refusal_in_doubt_does() {
+    let row = LeasedRow {
+        id: 1,
+        patient: 7,
+        window_id: 1,
+        version: 1,
+        kind: SUMMARY.to_owned(),
+        key: [0; 32],
+        attempts: 1,
+        ambiguous: true,
+        depends_on: None,
+        created_at: NOW,
+        sha256: [0; 32],
+        body: Vec::new(),
+    };
+    let of =
+        |verdict, wrote| event(&row, &attempt::Outcome { verdict, written: Vec::new(), wrote, doubt: true });
+    assert_eq!(of(Verdict::Conflict(text()), false), Event::Inconclusive);
+    assert_eq!(of(Verdict::Conflict(text()), true), Event::Delivered { patient: 7 });
+    assert_eq!(of(Verdict::Delivered, false), Event::Inconclusive);
+    assert_eq!(of(Verdict::Configuration(text()), true), Event::Refused { cause: text() });
+    assert_eq!(of(Verdict::Withheld, false), Event::Inconclusive);
+}
