@@ -78,6 +78,15 @@ async fn late_data_corrections_and_retractions_change_what_stands_and_repetition
     settled(&rig).await;
     let standing = mean(&rig);
     assert_eq!((standing.value, standing.status.as_str(), standing.version), (100.0, "amended", 4));
+    let told = |words: &str| {
+        let provenances = rig.ehr.resources();
+        provenances
+            .iter()
+            .filter(|it| it["resourceType"] == "Provenance" && it.to_string().contains(words))
+            .count()
+    };
+    let reasons = ["first publication", "late data", "correction by the source"].map(told);
+    assert_eq!(reasons, [1, 1, 2], "each version says why it was made");
     let judgement = rig.ehr.judge();
     assert_eq!(judgement.creates, RESOURCES_PER_OUTCOME + 3, "four versions have a Provenance each");
     assert_eq!((judgement.doubled, judgement.stale_hits, judgement.refused), (0, 0, 0), "{judgement:?}");

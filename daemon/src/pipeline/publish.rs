@@ -1,13 +1,16 @@
 //! Publish: a due window becomes an outcome, a version and rows in the queue, in one transaction.
 
+use std::collections::BTreeSet;
+
 use clinical::{
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
+    fhir::provenance::Reason,
     identity::PatientKey,
     outcome::Outcome,
     outcomes,
     policy::Policy,
-    reading::{Device, Instant, Reading},
+    reading::{Device, Instant, Reading, Standing},
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window};
 
@@ -33,6 +36,8 @@ pub const MAX_WINDOWS: usize = 64;
 struct Computed {
     outcome: Outcome,
     listing: Listing,
+    /// Messages by which a source corrected readings or took them back.
+    corrections: BTreeSet<u64>,
 }
 
 impl Pipeline {
@@ -118,7 +123,7 @@ impl Pipeline {
         let (from, to) = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
         let stored = self.readers.with(|reader| reader.chunks(due.key.patient, from, to))?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
-        let mut messages = Vec::new();
+        let (mut messages, mut corrections) = (Vec::new(), BTreeSet::new());
         for stored in stored {
             let chunk = Chunk::decode(&stored.body)
                 .map_err(|source| PipelineError::Chunk { day: stored.day, source })?;
@@ -134,6 +139,9 @@ impl Pipeline {
             for reading in chunk.iter().copied() {
                 if period.start <= reading.time && reading.time < period.end {
                     messages.push(reading.message);
+                    if reading.standing != Standing::Final {
+                        corrections.insert(reading.message);
+                    }
                 }
                 stream.push(reading);
             }
@@ -141,7 +149,7 @@ impl Pipeline {
         let policy = Policy::named(&due.key.policy).unwrap_or_else(Policy::standard);
         let outcome = outcomes::compute(&period, &streams, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
-        Ok(outcome.map(|outcome| Computed { outcome, listing: Listing::of(messages) }))
+        Ok(outcome.map(|outcome| Computed { outcome, listing: Listing::of(messages), corrections }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.
@@ -166,6 +174,7 @@ impl Pipeline {
         }
         self.conditions.clear(Kind::WindowFailed, &scope);
         let sha256 = resources::cited(&computed.listing.sha256);
+        let made_for = self.reason(due, &computed)?;
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let (mut standing, mut timely) = (Vec::new(), false);
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
@@ -203,6 +212,7 @@ impl Pipeline {
                 box_id: &self.box_id,
                 version: version as u32,
                 supersedes: stands.map(|version| version as u32),
+                reason: made_for,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),
@@ -229,6 +239,24 @@ impl Pipeline {
             return Ok(Published::Computed { outcome_json, manifest });
         }
         Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing })
+    }
+
+    /// Why there is a next version: the source corrected something since the one before, or data came late.
+    fn reason(&self, due: &Window, computed: &Computed) -> Result<Reason, PipelineError> {
+        if due.version == 0 {
+            return Ok(Reason::First);
+        }
+        let before = self.readers.with(|reader| {
+            let Some(before) = reader.published(due.id)? else { return Ok(None) };
+            reader.manifest(&before.manifest)
+        })?;
+        let known: BTreeSet<u64> = before
+            .and_then(|manifest| Listing::ids(&manifest.body))
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        let corrected = computed.corrections.difference(&known).next().is_some();
+        Ok(if corrected { Reason::SourceCorrection } else { Reason::LateData })
     }
 
     fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {

@@ -79,6 +79,8 @@ pub struct Version<'a> {
     pub version: u32,
     /// The version that stands at the destination, where one may.
     pub supersedes: Option<u32>,
+    /// Why this version was made.
+    pub reason: Reason,
     /// Count and hash of the manifest.
     pub manifest: (u64, &'a str),
     /// When this version was made.
@@ -112,7 +114,8 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         secret: version.secret,
         version: version.version,
         supersedes: version.supersedes,
-        reason: if version.supersedes.is_none() { Reason::First } else { Reason::LateData },
+        // What never got to this destination is new there, however often it was computed.
+        reason: if version.supersedes.is_none() { Reason::First } else { version.reason },
         manifest: Manifest { count, sha256 },
         maker: Maker { box_id: version.box_id, software: env!("CARGO_PKG_VERSION") },
         recorded: version.recorded,
