@@ -1,6 +1,8 @@
 //! The route in does not change a bit of an outcome: the same readings as HL7 v2 messages in any batching
 //! and order, with duplicates, and as a Dexcom Clarity export, give the same metrics.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use clinical::{
     calendar::{LocalDay, Zone},
     chunk::Chunk,

@@ -26,7 +26,7 @@ const BARE_KEY: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa998877665544
 
 enum Process {
     Daemon(Box<Rig>),
-    Bare(Child, SocketAddr),
+    Bare(Box<Child>, SocketAddr),
 }
 
 /// A process to measure.
@@ -86,7 +86,7 @@ impl Target {
         let read = timeout(BARE_START, told.read_line(&mut line)).await.map_err(|_| BenchError::Bare)?;
         read.map_err(io("the bare writer's address"))?;
         let address = line.trim().parse().map_err(|_| BenchError::Bare)?;
-        Ok(Self { process: Process::Bare(child, address), next_step: 0, _dir: dir })
+        Ok(Self { process: Process::Bare(Box::new(child), address), next_step: 0, _dir: dir })
     }
 
     /// What people call it.

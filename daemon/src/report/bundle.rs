@@ -1,6 +1,6 @@
 //! The FHIR transaction that an outcome would be, about a subject that the caller names.
 //!
-//! Identifiers are made with [`PREVIEW_SECRET`], which is no secret: they are stable from run to run, and
+//! Identifiers are made with `PREVIEW_SECRET`, which is no secret: they are stable from run to run, and
 //! are never those that a box of its own would write. Do not send what this makes to a chart that a box
 //! writes to.
 
