@@ -185,6 +185,9 @@ async fn what_cannot_be_read_is_set_aside_and_its_neighbours_count() {
     for mrn in ["7700001", "7700002"] {
         assert_eq!(chart::mean(&rig.ehr, mrn, DAY).map(|mean| mean.value), Some(100.0), "{mrn}");
     }
+    // Who reads the outcome is told what it was made without.
+    let told = rig.ehr.resources().iter().filter(|it| it.to_string().contains("unreadable: 3")).count();
+    assert_eq!(told, 1, "one Provenance of two names what could not be read");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::reading::Instant;
 
-/// Why a stored reading did not count. A closed set, because it is written into Provenance.
+/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first six
+/// are decided about stored readings; the others never became readings, and are counted by the messages that
+/// the counted ones came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exclusion {
@@ -23,6 +25,12 @@ pub enum Exclusion {
     Scan,
     /// Within the warm-up after a session start that the source stated.
     WarmUp,
+    /// Its status never counts: preliminary and the like.
+    Preliminary,
+    /// Glucose in blood, serum or plasma, which is kept apart.
+    OtherSpecimen,
+    /// It could not be read and is in quarantine.
+    Unreadable,
 }
 
 /// Why a window does not suffice for GMI and the profile curve.

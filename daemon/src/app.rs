@@ -86,10 +86,7 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Config(_)
-                | Self::Generation(_)
-                | Self::Key(_)
-                | Self::Open(outbox::OpenError::WrongKey | outbox::OpenError::Plain)
+            Self::Config(_) | Self::Generation(_) | Self::Key(_) | Self::Open(outbox::OpenError::WrongKey)
         )
     }
 }

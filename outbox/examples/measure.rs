@@ -149,6 +149,7 @@ fn fill(store: &Store, patient: u64) {
         dirty: vec![dirty],
         quarantine: Vec::new(),
         identity: Vec::new(),
+        set_aside: Vec::new(),
     };
     store.writer().absorb(absorb).wait().unwrap();
     let window = store.readers().with(|r| r.window(&window)).unwrap().unwrap();

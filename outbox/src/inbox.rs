@@ -15,6 +15,7 @@ use crate::{
     dedupe::{ControlKey, First, MessageKey},
     error::{Conflict, ReadError, WriteError},
     quarantine::{self, IdentityEntry, QuarantineEntry},
+    set_aside::{self, SetAside},
     windows::{self, DirtyWindow},
 };
 
@@ -146,6 +147,8 @@ pub struct Absorb {
     pub quarantine: Vec<QuarantineEntry>,
     /// Messages whose patient could not be told.
     pub identity: Vec<IdentityEntry>,
+    /// What messages held beside their readings.
+    pub set_aside: Vec<SetAside>,
 }
 
 impl Command for Absorb {
@@ -172,6 +175,9 @@ impl Command for Absorb {
         for entry in &self.quarantine {
             quarantine::insert(conn, entry.inbox_id, &entry.stage, &entry.place, &entry.reason, entry.at)?;
             forget(conn, hot, entry.inbox_id)?;
+        }
+        for entry in &self.set_aside {
+            set_aside::insert(conn, entry)?;
         }
         for entry in &self.identity {
             quarantine::insert_identity(conn, entry)?;

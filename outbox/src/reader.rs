@@ -25,6 +25,7 @@ use crate::{
     quarantine::{self, IdentityEntry, QuarantineEntry},
     queue,
     rows::{self, OutboxRow},
+    set_aside::{self, SetAside},
     status::{self, Counts},
     windows::{self, Computed, Window, WindowKey},
 };
@@ -239,6 +240,11 @@ impl Reader {
     /// The highest version of a window that stands, or may stand, at a destination.
     pub fn standing_version(&self, window_id: i64, destination: &str) -> Result<Option<i64>, ReadError> {
         Ok(crate::rows::standing_version(self.conn()?, window_id, destination)?)
+    }
+
+    /// What a patient's messages from `first` to `last`, both included, held beside their readings.
+    pub fn set_aside(&self, patient: i64, first: i64, last: i64) -> Result<Vec<SetAside>, ReadError> {
+        set_aside::of(self.conn()?, patient, first, last)
     }
 
     /// The list of messages an outcome came from.

@@ -43,6 +43,15 @@ CREATE TABLE identity_queue (
   at       INTEGER NOT NULL
 ) STRICT;
 
+-- What a message held beside the readings that were stored: reason and count, by message and patient.
+CREATE TABLE set_aside (
+  patient  INTEGER NOT NULL,
+  inbox_id INTEGER NOT NULL,
+  reason   TEXT    NOT NULL,
+  count    INTEGER NOT NULL,
+  PRIMARY KEY (patient, inbox_id, reason)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE patient (
   id     INTEGER PRIMARY KEY,
   site   TEXT NOT NULL,

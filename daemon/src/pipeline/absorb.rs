@@ -7,15 +7,18 @@ use clinical::{
     chunk::Chunk,
     identity::PatientKey,
     normalize::hl7v2,
+    outcome::Exclusion,
     reading::{Device, Reading, Standing},
 };
 use mllp::{
     charset::{self, Charset},
     envelope::Envelope,
 };
-use outbox::{Absorb, ChunkWrite, DirtyWindow, IdentityEntry, Message, QuarantineEntry, Reader, WindowKey};
+use outbox::{
+    Absorb, ChunkWrite, DirtyWindow, IdentityEntry, Message, QuarantineEntry, Reader, SetAside, WindowKey,
+};
 
-use super::{Pipeline, PipelineError, pace::Pace};
+use super::{Pipeline, PipelineError, pace::Pace, set_aside};
 use crate::{
     config::PublishRule,
     generation::{Generation, Site},
@@ -73,6 +76,8 @@ struct Batch {
     readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
     quarantine: Vec<QuarantineEntry>,
     identity: Vec<IdentityEntry>,
+    /// What messages held beside their readings.
+    aside: Vec<(Owner, i64, Exclusion, u32)>,
 }
 
 impl Batch {
@@ -117,6 +122,16 @@ impl Pipeline {
         }
         drop(reader);
         tell(&batch, changed);
+        let aside = batch.aside.iter().filter_map(|(owner, inbox_id, reason, count)| {
+            let patient = *self.known.get(owner)?;
+            Some(SetAside {
+                patient,
+                inbox_id: *inbox_id,
+                reason: set_aside::word(*reason)?.to_owned(),
+                count: u64::from(*count),
+            })
+        });
+        let set_aside = aside.collect();
         let absorbed = Absorbed { messages: batch.messages, backlog: batch.is_full() };
         let absorb = Absorb {
             upto: batch.upto,
@@ -125,6 +140,7 @@ impl Pipeline {
             dirty,
             quarantine: batch.quarantine,
             identity: batch.identity,
+            set_aside,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)
@@ -304,6 +320,7 @@ fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch)
     let normalized = hl7v2::normalize(&text, &context);
     let mut faults = 0;
     for group in normalized.groups {
+        let unreadable = group.faults.len() as u32;
         for fault in group.faults {
             faults += 1;
             if faults <= FAULTS_PER_MESSAGE {
@@ -315,7 +332,17 @@ fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch)
         }
         match group.patient {
             Ok(key) => {
-                let days = batch.readings.entry((site.id.clone(), key)).or_default();
+                let owner = (site.id.clone(), key);
+                for (reason, count) in [
+                    (Exclusion::Preliminary, group.preliminary),
+                    (Exclusion::OtherSpecimen, group.kept_apart),
+                    (Exclusion::Unreadable, unreadable),
+                ] {
+                    if count > 0 {
+                        batch.aside.push((owner.clone(), message.id, reason, count));
+                    }
+                }
+                let days = batch.readings.entry(owner).or_default();
                 let before = days.len();
                 for (device, reading) in group.readings {
                     days.entry((reading.time.utc_day(), device)).or_default().push(reading);

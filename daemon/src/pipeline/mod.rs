@@ -14,6 +14,7 @@ pub mod manifest;
 mod pace;
 pub mod publish;
 pub mod resources;
+mod set_aside;
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},

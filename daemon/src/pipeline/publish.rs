@@ -18,6 +18,7 @@ use super::{
     Pipeline, PipelineError,
     manifest::Listing,
     resources::{self, Version},
+    set_aside,
 };
 use crate::{
     broker::{self, Consent, Decision, Question, Timeliness},
@@ -149,7 +150,14 @@ impl Pipeline {
         let policy = Policy::named(&due.key.policy).unwrap_or_else(Policy::standard);
         let outcome = outcomes::compute(&period, &streams, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
-        Ok(outcome.map(|outcome| Computed { outcome, listing: Listing::of(messages), corrections }))
+        let Some(mut outcome) = outcome else { return Ok(None) };
+        let listed: BTreeSet<u64> = messages.iter().copied().collect();
+        if let (Some(first), Some(last)) = (listed.first(), listed.last()) {
+            let (first, last) = (*first as i64, *last as i64);
+            let aside = self.readers.with(|reader| reader.set_aside(due.key.patient, first, last))?;
+            set_aside::tell(&mut outcome.excluded, &listed, &aside);
+        }
+        Ok(Some(Computed { outcome, listing: Listing::of(messages), corrections }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.

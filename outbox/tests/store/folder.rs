@@ -155,6 +155,7 @@ pub(crate) fn nothing(expected_from: i64, upto: i64) -> Absorb {
         dirty: Vec::new(),
         quarantine: Vec::new(),
         identity: Vec::new(),
+        set_aside: Vec::new(),
     }
 }
 
