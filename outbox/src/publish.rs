@@ -87,10 +87,13 @@ pub enum Outcome {
     },
     /// It was published and has no readings left: what is not sent yet must not be sent.
     Withdrawn {
-        /// The condition raised, for people.
-        condition: String,
-        /// What they have to do.
-        detail: String,
+        /// The condition raised and what people have to do, where a version stands at a destination.
+        condition: Option<(String, String)>,
+    },
+    /// It could not be computed; it is tried again later.
+    Postponed {
+        /// When, in milliseconds.
+        until: i64,
     },
 }
 
@@ -128,7 +131,7 @@ impl Command for Publish {
 
     fn bytes(&self) -> usize {
         match &self.result {
-            Outcome::Unchanged | Outcome::Withdrawn { .. } => 0,
+            Outcome::Unchanged | Outcome::Withdrawn { .. } | Outcome::Postponed { .. } => 0,
             Outcome::Computed { outcome_json, manifest } => outcome_json.len() + manifest.body.len(),
             Outcome::Version { outcome_json, manifest, rows, .. } => {
                 let rows: usize = rows.iter().map(|row| row.body.len()).sum();
@@ -152,9 +155,19 @@ impl Command for Publish {
                 keep(conn, window.id, &outcome_json, &manifest, self.at)?;
                 Ok(Vec::new())
             }
-            Outcome::Withdrawn { condition, detail } => {
+            Outcome::Postponed { until } => {
+                conn.prepare_cached("UPDATE outcome_window SET due_at = ?2, dirty_since = ?3 WHERE id = ?1")?
+                    .execute(params![window.id, until, self.at])?;
+                Ok(Vec::new())
+            }
+            Outcome::Withdrawn { condition } => {
+                // The same numbers, should they come back, are a new version.
+                conn.prepare_cached("UPDATE outcome_window SET display_hash = NULL WHERE id = ?1")?
+                    .execute([window.id])?;
                 supersede(conn, window.id, i64::MAX, "every reading was taken back", self.at)?;
-                conditions::raise(conn, &condition, &format!("window {}", window.id), &detail, self.at)?;
+                if let Some((name, detail)) = condition {
+                    conditions::raise(conn, &name, &format!("window {}", window.id), &detail, self.at)?;
+                }
                 Ok(Vec::new())
             }
             Outcome::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing } => {

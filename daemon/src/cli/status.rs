@@ -69,7 +69,7 @@ fn for_people(document: &Value) -> String {
     let (inbox, outbox) = (&document["inbox"], &document["outbox"]);
     let _ = writeln!(
         out,
-        "  inbox   {} received, {} to absorb, {} in quarantine, {} without a patient, {} windows due",
+        "  inbox   {} received, {} to absorb, {} in quarantine, {} without a patient, {} windows waiting",
         inbox["total"], inbox["pending"], inbox["quarantined"], inbox["unidentified"], inbox["windows_due"]
     );
     let _ = writeln!(

@@ -378,6 +378,11 @@ impl Deliverer {
                 let detail = format!("{cause}; writes are deferred and one is tried from time to time");
                 self.conditions.raise(Kind::ReadOnly, &self.id, detail, time::now_ms());
             }
+            // Another kind may still be closed.
+            Effect::Open
+                if [SUMMARY, PROVENANCE]
+                    .iter()
+                    .any(|kind| self.observations.of(&self.id, kind) != Observed::Open) => {}
             Effect::Open => {
                 self.conditions.clear(Kind::ReadOnly, &self.id);
             }
@@ -430,7 +435,11 @@ async fn commit(writer: &Writer, settle: Settle) {
     loop {
         match writer.settle(settle.clone()).await {
             Ok(_) => return,
-            Err(outbox::WriteError::Closed | outbox::WriteError::Conflict(_)) => return,
+            Err(outbox::WriteError::Closed) => return,
+            Err(outbox::WriteError::Conflict(conflict)) => {
+                tracing::error!(row = settle.row_id, %conflict, "a verdict found its row in another state; it is looked for at the next start");
+                return;
+            }
             Err(error) => tracing::warn!(row = settle.row_id, %error, "a verdict could not be stored yet"),
         }
         sleep(SETTLE_PAUSE).await;

@@ -12,7 +12,7 @@ use clinical::{
     policy::Policy,
     reading::{Device, Instant, Reading, Standing},
 };
-use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window};
+use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
 
 use super::{
     Pipeline, PipelineError,
@@ -32,6 +32,9 @@ use crate::{
 
 /// Windows published in one turn.
 pub const MAX_WINDOWS: usize = 64;
+
+/// A window that could not be computed is tried again so much later.
+const RETRY_FAILED_MS: i64 = 3_600_000;
 
 /// A computed window.
 struct Computed {
@@ -57,8 +60,15 @@ impl Pipeline {
             self.marks.remove(&window.key);
             commands.push(self.settle_or_tell(window, generation)?);
         }
-        self.writer.publish_all(commands).wait()?;
-        Ok(due.len())
+        match self.writer.publish_all(commands).wait() {
+            Ok(()) => Ok(due.len()),
+            // A delivery began meanwhile, or a window was dirtied: it is read again.
+            Err(WriteError::Conflict(conflict)) => {
+                tracing::debug!(%conflict, "windows are read again");
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What becomes of one due window. A window that cannot be computed or written leaves its neighbours
@@ -78,7 +88,7 @@ impl Pipeline {
             window_id: due.id,
             expected_version: due.version,
             expected_generation: due.generation,
-            result: Published::Unchanged,
+            result: Published::Postponed { until: now + RETRY_FAILED_MS },
             at: now,
         })
     }
@@ -88,7 +98,7 @@ impl Pipeline {
         let now = time::now_ms();
         let result = match (generation.site(&due.site), self.compute(due)?) {
             (Some(site), Some(computed)) => self.version(due, site, generation, computed, now)?,
-            (Some(_), None) if due.version > 0 => self.withdrawn(due, now),
+            (Some(_), None) if due.version > 0 => self.withdrawn(due, generation, now)?,
             // The window is empty.
             _ => Published::Unchanged,
         };
@@ -103,7 +113,14 @@ impl Pipeline {
 
     /// Every reading of a published window was taken back: what stands at a destination is wrong, and a
     /// person has to withdraw it.
-    fn withdrawn(&self, due: &Window, now: i64) -> Published {
+    fn withdrawn(&self, due: &Window, generation: &Generation, now: i64) -> Result<Published, PipelineError> {
+        let mut stands = false;
+        for destination in generation.destinations_of(&due.site) {
+            stands |= self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?.is_some();
+        }
+        if !stands {
+            return Ok(Published::Withdrawn { condition: None });
+        }
         let detail = format!(
             "window {} (version {}) was published and all its readings were taken back since; \
              mark what stands at the destination as entered in error",
@@ -111,7 +128,7 @@ impl Pipeline {
         );
         let scope = format!("window {}", due.id);
         self.conditions.raise(Kind::WithdrawalNeeded, &scope, detail.clone(), now);
-        Published::Withdrawn { condition: Kind::WithdrawalNeeded.word().to_owned(), detail }
+        Ok(Published::Withdrawn { condition: Some((Kind::WithdrawalNeeded.word().to_owned(), detail)) })
     }
 
     /// The outcome of a window from what is stored; `None` for an empty one.
@@ -169,6 +186,11 @@ impl Pipeline {
         computed: Computed,
         now: i64,
     ) -> Result<Published, PipelineError> {
+        let scope = format!("window {}", due.id);
+        if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
+            self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
+        }
+        self.conditions.clear(Kind::WindowFailed, &scope);
         let display_hash = computed.outcome.display_hash();
         let outcome_json =
             serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
@@ -176,11 +198,6 @@ impl Pipeline {
             return Ok(Published::Unchanged);
         }
         let version = due.version + 1;
-        let scope = format!("window {}", due.id);
-        if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
-            self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
-        }
-        self.conditions.clear(Kind::WindowFailed, &scope);
         let sha256 = resources::cited(&computed.listing.sha256);
         let made_for = self.reason(due, &computed)?;
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());

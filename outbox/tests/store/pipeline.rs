@@ -12,6 +12,41 @@ fn chunk(patient: i64, day: i32, expected_version: i64, body: &str) -> ChunkWrit
 }
 
 #[test]
+fn a_window_is_never_due_before_it_ends_however_often_it_is_dirtied() {
+    let folder = Folder::new();
+    let patient = folder.patient("1");
+    for (step, now) in [1_000, 2_000, 4_000].into_iter().enumerate() {
+        let window = window_key(patient, 20);
+        let dirty = DirtyWindow { window, now, due_at: 5_100, closes_at: 5_000, max_wait_ms: 400 };
+        folder.intake(arrival(step as u64 + 1, 1)).unwrap();
+        let at = step as i64;
+        folder.writer().absorb(outbox::Absorb { dirty: vec![dirty], ..nothing(at, at + 1) }).wait().unwrap();
+        assert!(folder.read(|r| r.due_windows(5_099, 9, &SITES)).is_empty(), "dirtied at {now}");
+        assert_eq!(folder.read(|r| r.due_windows(5_100, 9, &SITES)).len(), 1, "dirtied at {now}");
+    }
+}
+
+#[test]
+fn a_patients_windows_are_due_in_the_order_of_their_ends_and_only_at_sites_that_are_there() {
+    let folder = Folder::new();
+    let patient = folder.patient("1");
+    let dirty = [(21, 1_000), (20, 2_000)].map(|(end_day, due_at)| DirtyWindow {
+        window: window_key(patient, end_day),
+        now: 0,
+        due_at,
+        closes_at: 0,
+        max_wait_ms: 10_000,
+    });
+    folder.intake(arrival(1, 1)).unwrap();
+    folder.writer().absorb(outbox::Absorb { dirty: dirty.to_vec(), ..nothing(0, 1) }).wait().unwrap();
+    assert!(folder.read(|r| r.due_windows(1_999, 9, &SITES)).is_empty(), "the earlier one is dirty still");
+    let ends: Vec<i32> =
+        folder.read(|r| r.due_windows(2_000, 9, &SITES)).iter().map(|window| window.key.end_day).collect();
+    assert_eq!(ends, [20, 21]);
+    assert!(folder.read(|r| r.due_windows(2_000, 9, &["elsewhere"])).is_empty());
+}
+
+#[test]
 fn a_step_that_expects_another_watermark_changes_nothing() {
     let folder = Folder::new();
     folder.intake(arrival(1, 1)).unwrap();
