@@ -71,6 +71,26 @@ pub enum Verdict {
     Ambiguous(String),
 }
 
+impl Verdict {
+    /// The word for it in metrics and in the store.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::ReadBack => "read-back",
+            Self::Data(_) => "data",
+            Self::Configuration(_) => "configuration",
+            Self::Patient(_) => "patient",
+            Self::Auth(_) => "auth",
+            Self::Conflict(_) => "conflict",
+            Self::Defect(_) => "defect",
+            Self::Throttled(_) => "throttled",
+            Self::Withheld => "withheld",
+            Self::Unsent(_) => "unsent",
+            Self::Ambiguous(_) => "ambiguous",
+        }
+    }
+}
+
 /// Judges one attempt.
 pub fn judge(attempt: &Attempt) -> Verdict {
     match attempt {
@@ -146,23 +166,6 @@ mod tests {
         })
     }
 
-    fn class(verdict: &Verdict) -> &'static str {
-        match verdict {
-            Verdict::Delivered => "delivered",
-            Verdict::ReadBack => "read-back",
-            Verdict::Data(_) => "data",
-            Verdict::Configuration(_) => "configuration",
-            Verdict::Patient(_) => "patient",
-            Verdict::Auth(_) => "auth",
-            Verdict::Defect(_) => "defect",
-            Verdict::Conflict(_) => "conflict",
-            Verdict::Throttled(_) => "throttled",
-            Verdict::Withheld => "withheld",
-            Verdict::Unsent(_) => "unsent",
-            Verdict::Ambiguous(_) => "ambiguous",
-        }
-    }
-
     #[test]
     fn every_row_of_the_reference_has_its_class() {
         for (status, wanted) in [
@@ -182,30 +185,30 @@ mod tests {
             (502, "ambiguous"),
             (504, "ambiguous"),
         ] {
-            assert_eq!(class(&judge(&answered(status, &[]))), wanted, "HTTP {status}");
+            assert_eq!(judge(&answered(status, &[])).word(), wanted, "HTTP {status}");
         }
-        assert_eq!(class(&judge(&Attempt::Unsent("refused".into()))), "unsent");
-        assert_eq!(class(&judge(&Attempt::Lost("reset".into()))), "ambiguous");
+        assert_eq!(judge(&Attempt::Unsent("refused".into())).word(), "unsent");
+        assert_eq!(judge(&Attempt::Lost("reset".into())).word(), "ambiguous");
     }
 
     #[test]
     fn a_transaction_is_delivered_only_when_every_entry_was_created() {
-        assert_eq!(class(&judge(&answered(200, &[201, 201]))), "delivered");
-        assert_eq!(class(&judge(&answered(200, &[201, 200]))), "read-back");
-        assert_eq!(class(&judge(&answered(200, &[201, 422]))), "data");
-        assert_eq!(class(&judge(&answered(200, &[201, 412]))), "conflict");
+        assert_eq!(judge(&answered(200, &[201, 201])).word(), "delivered");
+        assert_eq!(judge(&answered(200, &[201, 200])).word(), "read-back");
+        assert_eq!(judge(&answered(200, &[201, 422])).word(), "data");
+        assert_eq!(judge(&answered(200, &[201, 412])).word(), "conflict");
     }
 
     #[test]
     fn an_answer_that_leaves_entries_out_proves_nothing() {
         let answer = Answer { status: 200, entries: vec![201], sent: 2, ..Answer::default() };
-        assert_eq!(class(&judge(&Attempt::Answered(answer))), "ambiguous");
+        assert_eq!(judge(&Attempt::Answered(answer)).word(), "ambiguous");
     }
 
     #[test]
     fn a_403_is_a_matter_of_permission_unless_it_names_the_patient() {
         let answer = Answer { status: 403, names_patient: true, ..Answer::default() };
-        assert_eq!(class(&judge(&Attempt::Answered(answer))), "patient");
+        assert_eq!(judge(&Attempt::Answered(answer)).word(), "patient");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 pub mod attempt;
 pub mod backoff;
+mod consequence;
 pub mod http;
 
 use std::{
@@ -17,10 +18,7 @@ use std::{
 };
 
 use clinical::fhir::location::Location;
-use outbox::{
-    AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Take,
-    Verdict as Settlement, Writer,
-};
+use outbox::{AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Take, Writer};
 use rand::RngExt;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
@@ -39,8 +37,6 @@ use crate::{
     verdict::Verdict,
 };
 
-/// How long a patient whose record the EHR guards is left alone before the next try.
-const PATIENT_HOLD_MS: i64 = 15 * 60_000;
 /// The deliverer looks at its queue at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// And at the least: a row whose time has come may be waiting for the one before it.
@@ -264,14 +260,14 @@ impl Deliverer {
         tasks: &mut JoinSet<Done>,
     ) {
         let now = time::now_ms();
-        let labels = [("destination", self.id.clone()), ("verdict", word(&outcome.verdict).to_owned())];
+        let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
         self.tell(&outcome.verdict);
-        let effect = self.observations.apply(&self.id, &row.kind, event(&row, &outcome), now);
+        let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome.verdict, &row, pace);
         let closed = effect != Effect::None && !matches!(effect, Effect::Open);
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
-        let verdict = settlement(outcome, held, now, wait);
+        let verdict = consequence::settlement(outcome, held, now, wait);
         let (modes, audit) = self.change(destination, &row, &effect, now);
         let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
         if effect != Effect::None {
@@ -446,104 +442,6 @@ async fn commit(writer: &Writer, settle: Settle) {
     }
 }
 
-/// What an attempt says about the destination.
-fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
-    let patient = row.patient;
-    match &outcome.verdict {
-        // What was found by looking: a read was answered, and no write.
-        Verdict::Delivered | Verdict::ReadBack | Verdict::Conflict(_) if !outcome.wrote => {
-            Event::Inconclusive
-        }
-        Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
-        Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
-        Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },
-        Verdict::Data(fault) => Event::DataRefused { patient, fault: fault.clone() },
-        // A conflict is about this one resource; the destination judged it, so it takes writes.
-        Verdict::Conflict(_) => Event::Delivered { patient },
-        Verdict::Auth(_)
-        | Verdict::Throttled(_)
-        | Verdict::Withheld
-        | Verdict::Defect(_)
-        | Verdict::Unsent(_)
-        | Verdict::Ambiguous(_) => Event::Inconclusive,
-    }
-}
-
-/// What becomes of the row. `held`: the capability is (or was, for a probe) closed, so what is to be
-/// tried again waits among the deferred; but not where it is in doubt, for a deferred row is sent later
-/// as if it had never been.
-fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -> Settlement {
-    let at = now + wait.as_millis() as i64;
-    let read_only = || Settlement::Defer { reason: Reason::ObservedReadOnly.word().to_owned() };
-    let ends = match outcome.verdict {
-        Verdict::Delivered | Verdict::ReadBack => true,
-        Verdict::Data(_) => !held,
-        _ => false,
-    };
-    if outcome.doubt && !ends {
-        return in_doubt(outcome.verdict, now, at);
-    }
-    match outcome.verdict {
-        Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
-        Verdict::Configuration(_) => read_only(),
-        Verdict::Withheld => Settlement::Defer { reason: Reason::KindNotPermitted.word().to_owned() },
-        Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
-        Verdict::Data(_)
-        | Verdict::Patient(_)
-        | Verdict::Throttled(_)
-        | Verdict::Unsent(_)
-        | Verdict::Auth(_)
-            if held =>
-        {
-            read_only()
-        }
-        Verdict::Data(reason) => Settlement::Quarantine { reason },
-        Verdict::Conflict(reason) => Settlement::Quarantine { reason: format!("conflict: {reason}") },
-        Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },
-        Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
-        Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
-        Verdict::Unsent(cause) | Verdict::Auth(cause) => Settlement::Retry { at, cause },
-    }
-}
-
-/// A row that may have taken effect earlier stays so, whatever this attempt met.
-fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
-    let at = if matches!(verdict, Verdict::Patient(_)) { now + PATIENT_HOLD_MS } else { at };
-    let word = word(&verdict);
-    let cause = match verdict {
-        Verdict::Data(cause)
-        | Verdict::Configuration(cause)
-        | Verdict::Patient(cause)
-        | Verdict::Auth(cause)
-        | Verdict::Conflict(cause)
-        | Verdict::Defect(cause)
-        | Verdict::Unsent(cause)
-        | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),
-        Verdict::Delivered | Verdict::ReadBack | Verdict::Throttled(_) | Verdict::Withheld => word.to_owned(),
-    };
-    Settlement::Ambiguous { at, cause }
-}
-
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Delivered => "delivered",
-        Verdict::ReadBack => "read-back",
-        Verdict::Data(_) => "data",
-        Verdict::Configuration(_) => "configuration",
-        Verdict::Patient(_) => "patient",
-        Verdict::Auth(_) => "auth",
-        Verdict::Conflict(_) => "conflict",
-        Verdict::Defect(_) => "defect",
-        Verdict::Throttled(_) => "throttled",
-        Verdict::Withheld => "withheld",
-        Verdict::Unsent(_) => "unsent",
-        Verdict::Ambiguous(_) => "ambiguous",
-    }
-}
-
 fn chance() -> f64 {
     rand::rng().random()
 }
-
-#[cfg(test)]
-mod settlement_tests;

@@ -55,6 +55,9 @@ impl Pipeline {
             let sites: Vec<&str> = generation.sites().map(|site| site.id.as_str()).collect();
             self.readers.with(|reader| reader.due_windows(high_water_ms, MAX_WINDOWS, &sites))?
         };
+        if due.is_empty() {
+            return Ok(0);
+        }
         let mut commands = Vec::with_capacity(due.len());
         for window in &due {
             self.marks.remove(&window.key);

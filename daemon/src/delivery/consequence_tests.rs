@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::resources::SUMMARY;
 
 const NOW: i64 = 1_000_000;
 const WAIT: Duration = Duration::from_millis(250);
