@@ -3,12 +3,19 @@
 //! Nothing is guessed: none, or more than one, matching repetition leaves the message without a patient.
 
 /// A patient's identifier as it leaves the box: FHIR system and value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PatientKey {
     /// The system URI (`urn:oid:1.2.3`, `urn:isthmus:authority:NORTH`).
     pub system: String,
     /// The identifier itself: patient data.
     pub value: String,
+}
+
+impl std::fmt::Debug for PatientKey {
+    /// Without the value: what is printed for debugging may end in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PatientKey").field("system", &self.system).finish_non_exhaustive()
+    }
 }
 
 /// A site's rule for the PID-3 repetition that names the patient.

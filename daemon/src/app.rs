@@ -183,7 +183,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         .name("pipeline".to_owned())
         .spawn(move || pipeline.run(&woken, &stop, mark))
         .map_err(|source| AppError::Io { what: "pipeline thread".to_owned(), source })?;
-    show_generation(1);
+    Metric::ConfigGeneration.set(1.0, &[]);
     ready.set(true);
     wake.wake();
 
@@ -353,9 +353,4 @@ impl Supervisor {
             draining: self.draining.clone(),
         }
     }
-}
-
-/// Shows the generation in force.
-fn show_generation(number: u64) {
-    Metric::ConfigGeneration.set(number as f64, &[]);
 }

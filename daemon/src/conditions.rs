@@ -13,8 +13,8 @@ use std::{
 
 use crate::telemetry::Metric;
 
-/// Most conditions kept at once; the names are a closed set and the scopes come from configuration,
-/// so this is reached only by a defect.
+/// Most conditions kept at once: the names are a closed set, the scopes come from configuration and from
+/// windows. Beyond it new ones are not shown.
 pub const MOST: usize = 1_000;
 
 /// The kinds of condition.
@@ -33,8 +33,6 @@ pub enum Kind {
     AuthDegraded,
     /// A destination refuses writes; they are deferred.
     ReadOnly,
-    /// A listener could not be served.
-    ListenerDown,
     /// The pipeline met a fault that it retries.
     PipelineStalled,
     /// A window could not be computed or made into resources.
@@ -53,7 +51,6 @@ impl Kind {
             Self::ClockJumped => "clock-jumped",
             Self::AuthDegraded => "auth-degraded",
             Self::ReadOnly => "read-only",
-            Self::ListenerDown => "listener-down",
             Self::PipelineStalled => "pipeline-stalled",
             Self::WindowFailed => "window-failed",
             Self::WithdrawalNeeded => "withdrawal-needed",

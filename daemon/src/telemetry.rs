@@ -96,7 +96,7 @@ metrics_table! {
     OutboxRows = gauge "isthmus_outbox_rows" Count,
     /// Age of the oldest write that is not settled.
     OldestUndelivered = gauge "isthmus_oldest_undelivered_age_seconds" Seconds,
-    /// Time of the last commit, acknowledgement and delivery (Unix), by event.
+    /// Time of the last delivery (Unix), by event.
     LastEvent = gauge "isthmus_last_event_timestamp_seconds" Seconds,
     /// Conditions in force, by name.
     Conditions = gauge "isthmus_condition" Count,
