@@ -12,6 +12,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Once,
     time::Duration,
 };
 
@@ -155,6 +156,7 @@ impl Opener {
     }
 
     fn keyed(&self, access: OpenFlags) -> Result<Connection, OpenError> {
+        set_up_library();
         let conn = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
         // SQLCipher would write its own lines to stderr; what it has to say comes back as an error code.
@@ -170,6 +172,15 @@ impl Opener {
         conn.pragma_update(None, "trusted_schema", false)?;
         Ok(conn)
     }
+}
+
+/// Lets one thread set SQLite and SQLCipher up while the others wait. SQLite calls itself initialized before it runs
+/// SQLCipher's part (`SQLITE_EXTRA_INIT`), so a second thread would key its database with half a cipher and be told
+/// "SQL logic error".
+fn set_up_library() {
+    static ONCE: Once = Once::new();
+    // Whether this connection opens does not matter: the next one meets the same fault and reports it.
+    ONCE.call_once(|| drop(Connection::open_in_memory()));
 }
 
 /// Takes the folder's lock, or says that another process has it.
