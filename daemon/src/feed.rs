@@ -18,6 +18,8 @@ const CODES: [AckCode; 6] = [AckCode::AA, AckCode::AE, AckCode::AR, AckCode::CA,
 pub struct Feed {
     /// The source name that dedupe keys are made of (it outlives addresses: engines fail over).
     pub source: Arc<str>,
+    /// The site of its messages, where no route says otherwise.
+    pub site: Arc<str>,
     counters: Arc<Counters>,
 }
 
@@ -31,8 +33,8 @@ struct Counters {
 }
 
 impl Feed {
-    /// The feed of a source. Metrics must be installed before, or these count nowhere.
-    pub fn new(source: &str) -> Self {
+    /// The feed of a source, for a site. Metrics must be installed before, or these count nowhere.
+    pub fn new(source: &str, site: &str) -> Self {
         let listener = || [("listener", source.to_owned())];
         let ack = |code: AckCode| {
             Metric::MllpAcks.counter(&[("listener", source.to_owned()), ("code", code.as_str().to_owned())])
@@ -44,7 +46,7 @@ impl Feed {
             commit: Metric::CommitSeconds.histogram(&[]),
             acks: CODES.map(ack),
         };
-        Self { source: Arc::from(source), counters: Arc::new(counters) }
+        Self { source: Arc::from(source), site: Arc::from(site), counters: Arc::new(counters) }
     }
 
     /// A whole frame came.

@@ -108,13 +108,6 @@ impl Generation {
         self.sites.values()
     }
 
-    /// The site that messages of a source belong to; `None` where the configuration knows no such source:
-    /// which patient a record number means depends on the site, so none is assumed.
-    pub fn site_of_source(&self, source: &str) -> Option<&Site> {
-        let listener = self.config.main.mllp.iter().find(|listener| listener.name == source)?;
-        self.sites.get(&listener.site)
-    }
-
     /// What is known of the sender named in MSH-3 and MSH-4.
     pub fn sender(&self, application: &[u8], facility: &[u8]) -> Option<&Sender> {
         self.senders.iter().find(|sender| {

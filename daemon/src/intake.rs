@@ -19,6 +19,7 @@ use crate::{
     conditions::{Board, Kind},
     feed::Feed,
     pipeline::Wake,
+    route::Handler,
     telemetry::Metric,
     time,
 };
@@ -60,7 +61,7 @@ impl Intake {
         let started = Instant::now();
         let scanned = Envelope::scan(&body);
         let refusal = scanned.as_ref().err().map(|fault| fault.to_string().into_boxed_str());
-        let arrival = arrival(&feed.source, &scanned, body, refusal);
+        let arrival = arrival(feed, &scanned, body, refusal);
         match self.writer.intake(arrival).await {
             Ok(receipt) => {
                 feed.count_commit(started.elapsed());
@@ -117,7 +118,7 @@ fn acknowledge(scanned: &Result<Envelope, EnvelopeFault>, receipt: &Receipt) -> 
 }
 
 fn arrival(
-    source: &Arc<str>,
+    feed: &Feed,
     scanned: &Result<Envelope, EnvelopeFault>,
     body: Bytes,
     refusal: Option<Box<str>>,
@@ -128,7 +129,7 @@ fn arrival(
     let (kind, control_id) = (field(|envelope| envelope.field(9)), field(Envelope::control_id));
     let mut identity = Sha256::new();
     for part in [
-        source.as_bytes(),
+        feed.source.as_bytes(),
         field(Envelope::sending_application),
         field(Envelope::sending_facility),
         control_id,
@@ -139,7 +140,9 @@ fn arrival(
     let control_key = first(&identity.clone().finalize());
     identity.update(hash);
     Arrival {
-        source: Arc::clone(source),
+        source: Arc::clone(&feed.source),
+        site: Arc::clone(&feed.site),
+        handler: envelope.map_or(Handler::Keep, Handler::of).word(),
         kind: label(kind),
         control_id: label(control_id),
         received_at: time::now_ms(),

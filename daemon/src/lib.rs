@@ -24,6 +24,7 @@ pub mod observations;
 pub mod pipeline;
 pub mod reload;
 pub mod report;
+pub mod route;
 pub mod session;
 pub mod status;
 pub mod telemetry;

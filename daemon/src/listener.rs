@@ -90,7 +90,7 @@ impl Listener {
     /// Serves until the drain begins, then waits for the connections to end.
     pub async fn serve(self, intake: Intake, mut draining: Draining) {
         let mut sessions = JoinSet::new();
-        let feed = Feed::new(&self.settings.name);
+        let feed = Feed::new(&self.settings.name, &self.settings.site);
         let bounds = Arc::new(Bounds {
             max_frame_bytes: self.settings.limits.max_frame_bytes,
             frame_timeout: self.settings.limits.frame_timeout,

@@ -196,7 +196,7 @@ mod tests {
         let intake = Intake::new(store.writer(), Board::default(), wake);
         let (ours, theirs) = duplex(4_096);
         let (drain, draining) = Drain::new();
-        tokio::join!(serve(ours, Feed::new("f"), &bounds, &intake, draining), peer(theirs, drain))
+        tokio::join!(serve(ours, Feed::new("f", "main"), &bounds, &intake, draining), peer(theirs, drain))
     }
 
     #[tokio::test]

@@ -74,6 +74,8 @@ fn arrival(sender: u64, number: u64) -> Arrival {
     key[..8].copy_from_slice(&mixed.to_be_bytes());
     Arrival {
         source: "feed".into(),
+        site: "main".into(),
+        handler: "results",
         kind: "ORU^R01".into(),
         control_id: format!("{sender}-{number}").into(),
         received_at: 0,

@@ -24,6 +24,10 @@ use crate::{
 pub struct Arrival {
     /// The configured feed's name.
     pub source: Arc<str>,
+    /// The id of the site it belongs to; empty where no site takes it.
+    pub site: Arc<str>,
+    /// What is to be done with it, in the caller's words.
+    pub handler: &'static str,
     /// MSH-9 as text, or "csv" and the like for files.
     pub kind: Box<str>,
     /// MSH-10, or its like.
@@ -92,13 +96,15 @@ impl Command for Arrival {
 
 fn insert(conn: &Connection, id: i64, arrival: &Arrival, reused: bool) -> rusqlite::Result<usize> {
     conn.prepare_cached(
-        "INSERT INTO inbox (id, received_at, source, kind, control_id, hash, refused, control_reused, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO inbox (id, received_at, source, site, handler, kind, control_id, hash, refused, control_reused, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         id,
         arrival.received_at,
         &*arrival.source,
+        &*arrival.site,
+        arrival.handler,
         &*arrival.kind,
         &*arrival.control_id,
         arrival.hash,
@@ -196,6 +202,10 @@ pub struct Message {
     pub received_at: i64,
     /// The feed's name.
     pub source: Box<str>,
+    /// The id of the site it belongs to; empty where no site takes it.
+    pub site: Box<str>,
+    /// What is to be done with it, in the words of whoever took it in.
+    pub handler: Box<str>,
     /// MSH-9 as text, or its like.
     pub kind: Box<str>,
     /// MSH-10, or its like.
@@ -210,19 +220,22 @@ pub struct Message {
     pub body: Bytes,
 }
 
-const COLUMNS: &str = "id, received_at, source, kind, control_id, hash, refused, control_reused, body";
+const COLUMNS: &str =
+    "id, received_at, source, site, handler, kind, control_id, hash, refused, control_reused, body";
 
 fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: row.get(0)?,
         received_at: row.get(1)?,
         source: row.get(2)?,
-        kind: row.get(3)?,
-        control_id: row.get(4)?,
-        hash: row.get(5)?,
-        refused: row.get(6)?,
-        control_id_reused: row.get(7)?,
-        body: Bytes::from(row.get::<_, Vec<u8>>(8)?),
+        site: row.get(3)?,
+        handler: row.get(4)?,
+        kind: row.get(5)?,
+        control_id: row.get(6)?,
+        hash: row.get(7)?,
+        refused: row.get(8)?,
+        control_id_reused: row.get(9)?,
+        body: Bytes::from(row.get::<_, Vec<u8>>(10)?),
     })
 }
 

@@ -4,6 +4,8 @@ CREATE TABLE inbox (
   id             INTEGER PRIMARY KEY,          -- assigned by the writer, without gaps
   received_at    INTEGER NOT NULL,
   source         TEXT    NOT NULL,
+  site           TEXT    NOT NULL,             -- whose patients it speaks of; empty where no site takes it
+  handler        TEXT    NOT NULL,             -- what the pipeline does with it
   kind           TEXT    NOT NULL,
   control_id     TEXT    NOT NULL,
   hash           BLOB    NOT NULL CHECK (length(hash) = 32),

@@ -1,24 +1,21 @@
 //! Absorb: messages behind the watermark become readings and dirty windows, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use clinical::{
     calendar::{Cadence, LocalDay},
     chunk::Chunk,
     identity::PatientKey,
-    normalize::hl7v2,
-    outcome::Exclusion,
     reading::{Device, Reading, Standing},
 };
-use mllp::{
-    charset::{self, Charset},
-    envelope::Envelope,
-};
-use outbox::{
-    Absorb, ChunkWrite, DirtyWindow, IdentityEntry, Message, QuarantineEntry, Reader, SetAside, WindowKey,
-};
+use outbox::{Absorb, ChunkWrite, DirtyWindow, Reader, SetAside, WindowKey};
 
-use super::{Pipeline, PipelineError, pace::Pace, set_aside};
+use super::{
+    Pipeline, PipelineError,
+    pace::Pace,
+    read::{self, Batch, Owner},
+    set_aside,
+};
 use crate::{
     config::PublishRule,
     generation::{Generation, Site},
@@ -37,22 +34,18 @@ pub const MAX_MESSAGES: usize = 8_192;
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Chunks, and entries for people, after which a batch takes no further piece. The writer rewrites each chunk in one
 /// transaction, and no message is acknowledged meanwhile: at 10 to 20 µs each that is 20 ms.
-const MAX_WRITES: usize = 1_024;
+pub const MAX_WRITES: usize = 1_024;
 /// A window that is dirtied over and over is published after so many times its settling time all the same.
 const SETTLE_AT_MOST: i64 = 4;
 /// Patients whose internal id is remembered.
 const KNOWN_MOST: usize = 100_000;
 /// Dirty marks remembered.
 const MARKS_MOST: usize = 100_000;
-/// Most quarantine entries of one message; a message with more faults is one broken message.
-const FAULTS_PER_MESSAGE: usize = 50;
 
 /// Internal patient ids already looked up, by site and key.
 pub type Known = HashMap<(String, PatientKey), i64>;
 /// The `due_at` last written for a window that is dirty.
 pub type Marks = HashMap<WindowKey, i64>;
-
-type Owner = (String, PatientKey);
 
 /// What one absorb did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,33 +54,6 @@ pub(super) struct Absorbed {
     pub messages: usize,
     /// The batch was full: more messages wait.
     pub backlog: bool,
-}
-
-/// What a batch of messages amounts to, before any id or stored chunk is looked up.
-#[derive(Default)]
-struct Batch {
-    /// The watermark it goes on from, and the last message in it.
-    from: i64,
-    upto: i64,
-    messages: usize,
-    bytes: usize,
-    /// Chunks that the readings belong to.
-    chunks: usize,
-    readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
-    quarantine: Vec<QuarantineEntry>,
-    identity: Vec<IdentityEntry>,
-    /// What messages held beside their readings.
-    aside: Vec<(Owner, i64, Exclusion, u32)>,
-}
-
-impl Batch {
-    /// Nothing more is to be read into it; more may wait.
-    fn is_full(&self) -> bool {
-        self.messages >= MAX_MESSAGES
-            || self.bytes >= MAX_BYTES
-            || self.chunks >= MAX_WRITES
-            || self.quarantine.len() + self.identity.len() >= MAX_WRITES
-    }
 }
 
 impl Pipeline {
@@ -157,7 +123,7 @@ impl Pipeline {
                 self.readers.with(|reader| reader.messages_after(batch.upto, PIECE_MESSAGES, PIECE_BYTES))?;
             let mut bytes = 0;
             for message in &piece {
-                read(message, generation, now, &mut batch);
+                read::message(message, generation, now, &mut batch);
                 (batch.upto, bytes) = (message.id, bytes + message.body.len());
             }
             batch.messages += piece.len();
@@ -277,93 +243,6 @@ fn merge(
         body: chunk.encode(),
     };
     Ok(Some((write, changed)))
-}
-
-/// Reads one message into the batch. What cannot be read leaves a reason; nothing here fails.
-fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
-    if message.refused {
-        return;
-    }
-    let quarantine = |place: String, reason: String| QuarantineEntry {
-        inbox_id: message.id,
-        stage: "normalize".to_owned(),
-        place,
-        reason,
-        at: now,
-    };
-    let Ok(envelope) = Envelope::scan(&message.body) else { return };
-    if envelope.message_code() != b"ORU" {
-        // Kept, and nothing computed from it: another kind of message is not a fault.
-        return;
-    }
-    let text = match charset::decode(&message.body, envelope.charset(), Charset::LATIN_1) {
-        Ok((text, _replaced)) => text,
-        Err(error) => {
-            batch.quarantine.push(quarantine("MSH, field 18".to_owned(), error.to_string()));
-            return;
-        }
-    };
-    let Some(site) = generation.site_of_source(&message.source) else {
-        batch
-            .quarantine
-            .push(quarantine("source".to_owned(), "no site takes this source's messages".to_owned()));
-        return;
-    };
-    let sender = generation.sender(envelope.sending_application(), envelope.sending_facility());
-    let context = hl7v2::Context {
-        zone: &site.clock,
-        trust_msh7_offset: sender.is_some_and(|sender| sender.trust_offset),
-        patient: &site.patient,
-        sender_codes: sender.map_or(&[], |sender| sender.codes.as_slice()),
-        message_id: message.id as u64,
-    };
-    let normalized = hl7v2::normalize(&text, &context);
-    let mut faults = 0;
-    for group in normalized.groups {
-        let unreadable = group.faults.len() as u32;
-        for fault in group.faults {
-            faults += 1;
-            if faults <= FAULTS_PER_MESSAGE {
-                batch.quarantine.push(quarantine(place(&fault), fault.reason.to_string()));
-            }
-        }
-        if group.readings.is_empty() {
-            continue;
-        }
-        match group.patient {
-            Ok(key) => {
-                let owner = (site.id.clone(), key);
-                for (reason, count) in [
-                    (Exclusion::Preliminary, group.preliminary),
-                    (Exclusion::OtherSpecimen, group.kept_apart),
-                    (Exclusion::Unreadable, unreadable),
-                ] {
-                    if count > 0 {
-                        batch.aside.push((owner.clone(), message.id, reason, count));
-                    }
-                }
-                let days = batch.readings.entry(owner).or_default();
-                let before = days.len();
-                for (device, reading) in group.readings {
-                    days.entry((reading.time.utc_day(), device)).or_default().push(reading);
-                }
-                batch.chunks += days.len() - before;
-            }
-            Err(fault) => batch.identity.push(IdentityEntry {
-                inbox_id: message.id,
-                reason: fault.to_string(),
-                at: now,
-            }),
-        }
-    }
-}
-
-/// Where a fault is, as a person looks for it.
-fn place(fault: &hl7v2::Fault) -> String {
-    match fault.field {
-        Some(field) => format!("{} (segment {}), field {field}", fault.segment, fault.ordinal),
-        None => format!("{} (segment {})", fault.segment, fault.ordinal),
-    }
 }
 
 fn tell(batch: &Batch, changed: u64) {

@@ -13,6 +13,7 @@ pub mod absorb;
 pub mod manifest;
 mod pace;
 pub mod publish;
+mod read;
 pub mod resources;
 mod set_aside;
 

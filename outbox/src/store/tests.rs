@@ -22,6 +22,8 @@ fn open(dir: &Path) -> (Store, Runtime) {
 fn arrival(number: u8, bytes: usize) -> Arrival {
     Arrival {
         source: "feed".into(),
+        site: "main".into(),
+        handler: "results",
         kind: "ORU^R01".into(),
         control_id: "C".into(),
         received_at: i64::from(number),

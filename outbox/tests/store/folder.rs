@@ -135,6 +135,8 @@ pub(crate) fn arrival(message: u64, control: u64) -> Arrival {
     key[..8].copy_from_slice(&message.to_le_bytes());
     Arrival {
         source: "feed".into(),
+        site: "main".into(),
+        handler: "results",
         kind: "ORU^R01".into(),
         control_id: format!("C{control}").into(),
         received_at: 2_000 + message as i64,

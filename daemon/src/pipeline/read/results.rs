@@ -1,0 +1,80 @@
+//! Results (ORU): readings, and what stood beside them.
+
+use clinical::{normalize::hl7v2, outcome::Exclusion};
+use mllp::{
+    charset::{self, Charset},
+    envelope::Envelope,
+};
+use outbox::IdentityEntry;
+
+use super::{Batch, Case};
+
+/// Most quarantine entries of one message; a message with more faults is one broken message.
+const FAULTS_PER_MESSAGE: usize = 50;
+
+/// Reads a message's results into the batch.
+pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
+    let message = case.message;
+    let Ok(envelope) = Envelope::scan(&message.body) else { return };
+    let text = match charset::decode(&message.body, envelope.charset(), Charset::LATIN_1) {
+        Ok((text, _replaced)) => text,
+        Err(error) => return batch.quarantine.push(case.quarantine("MSH, field 18", error.to_string())),
+    };
+    let sender = case.generation.sender(envelope.sending_application(), envelope.sending_facility());
+    let context = hl7v2::Context {
+        zone: &case.site.clock,
+        trust_msh7_offset: sender.is_some_and(|sender| sender.trust_offset),
+        patient: &case.site.patient,
+        sender_codes: sender.map_or(&[], |sender| sender.codes.as_slice()),
+        message_id: message.id as u64,
+    };
+    let mut faults = 0;
+    for group in hl7v2::normalize(&text, &context).groups {
+        let unreadable = group.faults.len() as u32;
+        for fault in &group.faults {
+            faults += 1;
+            if faults <= FAULTS_PER_MESSAGE {
+                batch.quarantine.push(case.quarantine(place(fault), fault.reason.to_string()));
+            }
+        }
+        if !group.readings.is_empty() {
+            add(case, group, unreadable, batch);
+        }
+    }
+}
+
+/// Adds a group's readings to its patient's, or says why it has none.
+fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch) {
+    let inbox_id = case.message.id;
+    let key = match group.patient {
+        Ok(key) => key,
+        Err(fault) => {
+            let (reason, at) = (fault.to_string(), case.now);
+            return batch.identity.push(IdentityEntry { inbox_id, reason, at });
+        }
+    };
+    let owner = (case.site.id.clone(), key);
+    for (reason, count) in [
+        (Exclusion::Preliminary, group.preliminary),
+        (Exclusion::OtherSpecimen, group.kept_apart),
+        (Exclusion::Unreadable, unreadable),
+    ] {
+        if count > 0 {
+            batch.aside.push((owner.clone(), inbox_id, reason, count));
+        }
+    }
+    let days = batch.readings.entry(owner).or_default();
+    let before = days.len();
+    for (device, reading) in group.readings {
+        days.entry((reading.time.utc_day(), device)).or_default().push(reading);
+    }
+    batch.chunks += days.len() - before;
+}
+
+/// Where a fault is, as a person looks for it.
+fn place(fault: &hl7v2::Fault) -> String {
+    match fault.field {
+        Some(field) => format!("{} (segment {}), field {field}", fault.segment, fault.ordinal),
+        None => format!("{} (segment {})", fault.segment, fault.ordinal),
+    }
+}
