@@ -91,10 +91,11 @@ impl Status {
             self.readers.with(|reader| Ok((reader.counts()?, reader.next_due_at()?)))?;
         let rows = |state| counts.rows(state);
         let next_due_s = next_due_at.map(|at| (at - time::now_ms()) as f64 / 1e3);
-        let age = counts.oldest_undelivered_at.map(|at| (time::now_ms() - at).max(0) as f64 / 1e3);
+        let age = |at: Option<i64>| at.map(|at| (time::now_ms() - at).max(0) as f64 / 1e3);
         let inbox = json!({
             "total": counts.inbox_total,
             "pending": counts.inbox_pending,
+            "oldest_pending_age_s": age(counts.inbox_oldest_pending_at),
             "quarantined": counts.quarantine,
             "unidentified": counts.identity_queue,
             "windows_due": counts.windows_dirty,
@@ -108,7 +109,7 @@ impl Status {
             "delivered": rows(State::Delivered),
             "quarantined": rows(State::Quarantined),
             "superseded": rows(State::Superseded),
-            "oldest_undelivered_age_s": age,
+            "oldest_undelivered_age_s": age(counts.oldest_undelivered_at),
         });
         Ok((inbox, outbox))
     }
@@ -177,8 +178,9 @@ impl Status {
         for state in State::ALL {
             Metric::OutboxRows.set(counts.rows(state) as f64, &[("state", state.name().to_owned())]);
         }
-        let age = counts.oldest_undelivered_at.map_or(0.0, |at| (time::now_ms() - at).max(0) as f64 / 1e3);
-        Metric::OldestUndelivered.set(age, &[]);
+        let age = |at: Option<i64>| at.map_or(0.0, |at| (time::now_ms() - at).max(0) as f64 / 1e3);
+        Metric::InboxOldest.set(age(counts.inbox_oldest_pending_at), &[]);
+        Metric::OldestUndelivered.set(age(counts.oldest_undelivered_at), &[]);
         for destination in self.current.get().destinations() {
             let observed: Vec<(&str, Observed)> = destination
                 .kinds()

@@ -92,6 +92,8 @@ metrics_table! {
     SiteMode = gauge "isthmus_site_mode" Count,
     /// Messages stored and not yet absorbed.
     InboxPending = gauge "isthmus_inbox_pending" Count,
+    /// Age of the oldest message that is not absorbed.
+    InboxOldest = gauge "isthmus_inbox_oldest_pending_seconds" Seconds,
     /// Writes in the queue, by state.
     OutboxRows = gauge "isthmus_outbox_rows" Count,
     /// Age of the oldest write that is not settled.

@@ -1,6 +1,6 @@
 //! How much of everything there is. Every count is an index walk; none reads a body.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::{error::ReadError, queue::State};
 
@@ -11,6 +11,8 @@ pub struct Counts {
     pub inbox_total: u64,
     /// Messages not absorbed yet.
     pub inbox_pending: u64,
+    /// When the oldest of them was taken in, in milliseconds.
+    pub inbox_oldest_pending_at: Option<i64>,
     /// Entries in the quarantine of messages.
     pub quarantine: u64,
     /// Entries in the identity queue.
@@ -56,6 +58,13 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
             "SELECT max(0, coalesce((SELECT max(id) FROM inbox), 0) - w.inbox_id
                - (SELECT count(*) FROM inbox i WHERE i.refused = 1 AND i.id > w.inbox_id)) FROM watermark w",
         )?,
+        inbox_oldest_pending_at: conn
+            .prepare_cached(
+                "SELECT received_at FROM inbox WHERE id > (SELECT inbox_id FROM watermark) AND refused = 0
+                 ORDER BY inbox.id LIMIT 1",
+            )?
+            .query_row([], |row| row.get(0))
+            .optional()?,
         quarantine: count("SELECT count(*) FROM quarantine")?,
         identity_queue: count("SELECT count(*) FROM identity_queue")?,
         windows_dirty: count("SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL")?,

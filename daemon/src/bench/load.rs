@@ -8,14 +8,67 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::timeout,
+    time::{sleep_until, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 use super::traffic::Stream;
+
+/// What a sender talks over: a plain socket, or TLS on one.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// Where to send, and whether over TLS.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub address: SocketAddr,
+    pub tls: Option<TlsConnector>,
+}
+
+impl Endpoint {
+    async fn connect(&self) -> std::io::Result<Box<dyn Wire>> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        match &self.tls {
+            None => Ok(Box::new(socket)),
+            Some(tls) => {
+                let name = ServerName::IpAddress(self.address.ip().into());
+                Ok(Box::new(tls.connect(name, socket).await?))
+            }
+        }
+    }
+
+    /// Opens `count` connections over which nothing is sent.
+    pub(super) async fn idle(&self, count: u16) -> Result<Idle, LoadError> {
+        let mut held = Vec::with_capacity(count.into());
+        for _ in 0..count {
+            held.push(self.connect().await?);
+        }
+        Ok(Idle(held))
+    }
+}
+
+/// Connections held open.
+pub(super) struct Idle(Vec<Box<dyn Wire>>);
+
+impl Idle {
+    /// Fails where one of them was closed meanwhile.
+    pub(super) async fn still_open(mut self) -> Result<(), LoadError> {
+        for wire in &mut self.0 {
+            let looked = timeout(Duration::ZERO, wire.read_u8()).await;
+            if looked.is_ok() {
+                return Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into());
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Messages each connection sends before anything is counted: connections, statements and pools are made then.
 const WARM_UP: u64 = 20;
@@ -53,7 +106,7 @@ pub enum LoadError {
 
 /// A connection ready to send.
 pub(super) struct Sender {
-    socket: TcpStream,
+    wire: Box<dyn Wire>,
     stream: Stream,
     ack: Vec<u8>,
 }
@@ -76,13 +129,13 @@ impl Run {
 }
 
 /// Connects and warms up, one connection per stream.
-pub(super) async fn connect(target: SocketAddr, streams: Vec<Stream>) -> Result<Vec<Sender>, LoadError> {
+pub(super) async fn connect(target: &Endpoint, streams: Vec<Stream>) -> Result<Vec<Sender>, LoadError> {
     let mut tasks = JoinSet::new();
     for stream in streams {
+        let target = target.clone();
         tasks.spawn(async move {
-            let socket = TcpStream::connect(target).await?;
-            socket.set_nodelay(true)?;
-            let mut sender = Sender { socket, stream, ack: Vec::with_capacity(ACK_MAX_BYTES) };
+            let wire = target.connect().await?;
+            let mut sender = Sender { wire, stream, ack: Vec::with_capacity(ACK_MAX_BYTES) };
             for _ in 0..WARM_UP {
                 sender.exchange().await?;
             }
@@ -123,16 +176,47 @@ pub(super) async fn run(senders: Vec<Sender>, stop: Stop) -> Result<Run, LoadErr
     Ok(Run { latencies_us, elapsed: begun.elapsed(), next_step })
 }
 
+/// Sends `each` messages from every connection, one `every` so often, beginning at `began`. Who is late sends at
+/// once until it has caught up.
+pub(super) async fn run_paced(
+    senders: Vec<Sender>,
+    each: u64,
+    began: Instant,
+    every: Duration,
+) -> Result<Run, LoadError> {
+    let mut tasks = JoinSet::new();
+    let count = senders.len().max(1) as u32;
+    for (place, mut sender) in (0_u32..).zip(senders) {
+        // Evenly between the others, not all at one moment.
+        let mut turn = began + every * place / count;
+        tasks.spawn(async move {
+            let mut latencies = Vec::new();
+            for _ in 0..each {
+                sleep_until(turn.into()).await;
+                turn += every;
+                latencies.push(sender.exchange().await?);
+            }
+            Ok::<_, LoadError>(latencies)
+        });
+    }
+    let mut latencies_us = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        latencies_us.extend(done.map_err(|_| LoadError::Task)??);
+    }
+    Ok(Run { latencies_us, elapsed: began.elapsed(), next_step: 0 })
+}
+
 impl Sender {
     /// One message and its acknowledgement; how long that took, in microseconds.
     async fn exchange(&mut self) -> Result<u32, LoadError> {
         let frame = self.stream.frame();
         let begun = Instant::now();
-        self.socket.write_all(frame).await?;
+        self.wire.write_all(frame).await?;
+        self.wire.flush().await?;
         self.ack.clear();
         while !self.ack.ends_with(&[mllp::frame::FS, mllp::frame::CR]) {
             let read =
-                timeout(PATIENCE, self.socket.read_buf(&mut self.ack)).await.map_err(|_| LoadError::Late)?;
+                timeout(PATIENCE, self.wire.read_buf(&mut self.ack)).await.map_err(|_| LoadError::Late)?;
             if read? == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }

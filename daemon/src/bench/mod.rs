@@ -1,4 +1,5 @@
-//! `isthmus bench`: what the way in costs, beside the least that durability costs.
+//! `isthmus bench mllp`: what the way in costs, beside the least that durability costs; and `isthmus bench flow`
+//! ([`flow`]): whether the whole way keeps up.
 //!
 //! Invariants: the daemon measured is the real binary with the settings it ships with, in its own process; the
 //! yardstick beside it ([`outbox::bare`]) stores the same frames as durably, in its own process too, and does
@@ -11,6 +12,7 @@
 
 pub mod bare_server;
 pub mod figures;
+pub mod flow;
 mod load;
 mod process;
 mod report;
@@ -24,18 +26,28 @@ use std::{
 
 use self::{
     figures::{Point, Sample, percentile},
-    load::LoadError,
-    target::Target,
+    load::{Idle, LoadError},
+    target::{Listening, Target},
+    traffic::Stream,
 };
 pub use self::{
     load::Stop,
-    report::{Machine, Report},
+    process::Resident,
+    report::{Machine, Memory, Report},
 };
 
 /// Most connections of a point: the listener's shipped bound per peer.
 pub const CONNECTIONS_MOST: u16 = 128;
 /// Most rounds: each opens fresh databases, and medians do not get better for ever.
 pub const ROUNDS_MOST: u32 = 99;
+/// Most rows stored before anything is measured, and most connections held idle beside the load.
+pub const ROWS_MOST: u64 = 10_000_000;
+/// See [`ROWS_MOST`]; a listener allows at most 4,096 connections.
+pub const IDLE_MOST: u16 = 3_500;
+/// Connections over which rows are stored beforehand.
+const FILL_CONNECTIONS: u16 = 64;
+/// The point number of the messages stored beforehand: beyond any that is measured.
+const FILL_POINT: usize = 999;
 /// How long the daemon may take to absorb what a point left behind.
 const ABSORB_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -52,6 +64,12 @@ pub struct Plan {
     pub connections: Vec<u16>,
     /// Whether the yardstick is measured too.
     pub bare: bool,
+    /// Messages that each database holds before anything is measured, 0 to [`ROWS_MOST`].
+    pub rows: u64,
+    /// Connections held open beside the load, over which nothing is sent, 0 to [`IDLE_MOST`].
+    pub idle: u16,
+    /// Whether the daemon is asked over TLS. The yardstick is not.
+    pub tls: bool,
     /// Where the databases are made; the disk of this folder is what is measured.
     pub dir: PathBuf,
 }
@@ -101,11 +119,13 @@ pub enum BenchError {
 /// [`BenchError`]: the first thing that went wrong; a run is whole or nothing.
 pub async fn run(plan: &Plan, binary: &Path, progress: &dyn Fn(&str)) -> Result<Report, BenchError> {
     let machine = Machine::now();
-    let mut rounds: Vec<Vec<Point>> = Vec::new();
+    let (mut rounds, mut memory) = (Vec::new(), Memory::default());
     for round in 0..plan.rounds {
-        rounds.push(one_round(plan, binary, round, progress).await?);
+        let (points, held) = one_round(plan, binary, round, progress).await?;
+        rounds.push(points);
+        memory = memory.most(held);
     }
-    Ok(Report::new(plan, machine, &rounds))
+    Ok(Report::new(plan, machine, memory, &rounds))
 }
 
 /// Every point once, on fresh databases.
@@ -114,9 +134,23 @@ async fn one_round(
     binary: &Path,
     round: u32,
     progress: &dyn Fn(&str),
-) -> Result<Vec<Point>, BenchError> {
-    let mut daemon = Target::daemon(&plan.dir, binary).await?;
+) -> Result<(Vec<Point>, Memory), BenchError> {
+    let most = plan.connections.iter().copied().max().unwrap_or(0).max(FILL_CONNECTIONS);
+    let listening = Listening { tls: plan.tls, connections: most + plan.idle };
+    let mut daemon = Target::daemon(&plan.dir, binary, listening).await?;
     let mut bare = if plan.bare { Some(Target::bare(&plan.dir, binary).await?) } else { None };
+    let started = daemon.resident()?;
+    if plan.rows > 0 {
+        progress(&format!("round {} of {}, storing {} messages", round + 1, plan.rounds, plan.rows));
+        for target in [Some(&mut daemon), bare.as_mut()].into_iter().flatten() {
+            fill(target, plan.rows).await?;
+        }
+    }
+    let filled = daemon.resident()?;
+    let mut held = Vec::new();
+    for target in [Some(&daemon), bare.as_ref()].into_iter().flatten() {
+        held.push(hold(target, plan.idle).await?);
+    }
     let mut points = Vec::new();
     for (number, &connections) in plan.connections.iter().enumerate() {
         let mut measured = [None, None];
@@ -131,8 +165,29 @@ async fn one_round(
         let [Some(daemon), bare] = measured else { continue };
         points.push(Point { connections, daemon, bare });
     }
+    for (idle, name) in held.into_iter().zip(["daemon", "bare writer"]) {
+        let closed = |source| BenchError::Load { target: name, connections: plan.idle, source };
+        idle.still_open().await.map_err(closed)?;
+    }
+    let memory = Memory { started, filled, ended: daemon.resident()? };
     daemon.stop().await?;
-    Ok(points)
+    Ok((points, memory))
+}
+
+/// Stores messages that are not measured, and waits until they are absorbed.
+async fn fill(target: &mut Target, rows: u64) -> Result<(), BenchError> {
+    let name = target.name();
+    let failed = |source| BenchError::Load { target: name, connections: FILL_CONNECTIONS, source };
+    let streams = target.streams(traffic::Kind::Other, FILL_POINT, FILL_CONNECTIONS);
+    let senders = load::connect(&target.endpoint(), streams).await.map_err(failed)?;
+    load::run(senders, Stop::Messages(rows)).await.map_err(failed)?;
+    target.until_absorbed(ABSORB_PATIENCE).await
+}
+
+/// Opens connections that stay idle.
+async fn hold(target: &Target, count: u16) -> Result<Idle, BenchError> {
+    let failed = |source| BenchError::Load { target: target.name(), connections: count, source };
+    target.endpoint().idle(count).await.map_err(failed)
 }
 
 /// One point at one target.
@@ -144,8 +199,8 @@ async fn measure(
 ) -> Result<Sample, BenchError> {
     let name = target.name();
     let failed = |source| BenchError::Load { target: name, connections, source };
-    let streams = target.streams(plan.traffic, number, connections);
-    let senders = load::connect(target.address(), streams).await.map_err(failed)?;
+    let streams: Vec<Stream> = target.streams(plan.traffic, number, connections);
+    let senders = load::connect(&target.endpoint(), streams).await.map_err(failed)?;
     target.until_absorbed(ABSORB_PATIENCE).await?;
     let before = target.cpu()?;
     let run = load::run(senders, plan.stop).await.map_err(failed)?;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     Plan, Stop,
     figures::{Point, Sample, Summary, summarize},
-    process,
+    process::{self, Resident},
     traffic::{Kind, MESSAGE_BYTES},
 };
 
@@ -28,6 +28,33 @@ impl Machine {
     }
 }
 
+/// What the daemon held of memory, the most of all rounds.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Memory {
+    /// When it was ready.
+    pub started: Resident,
+    /// When the messages stored beforehand were absorbed.
+    pub filled: Resident,
+    /// After the last point.
+    pub ended: Resident,
+}
+
+impl Memory {
+    /// The greater of each figure.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        let most = |a: Resident, b: Resident| Resident {
+            now_mib: a.now_mib.max(b.now_mib),
+            peak_mib: a.peak_mib.max(b.peak_mib),
+        };
+        Self {
+            started: most(self.started, other.started),
+            filled: most(self.filled, other.filled),
+            ended: most(self.ended, other.ended),
+        }
+    }
+}
+
 /// The whole result. Its `Display` is the table for people.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Report {
@@ -43,13 +70,21 @@ pub struct Report {
     pub until: Stop,
     /// How often each point was measured.
     pub rounds: u32,
+    /// Messages that each database held before.
+    pub rows: u64,
+    /// Connections held open beside the load.
+    pub idle: u16,
+    /// Whether the daemon was asked over TLS.
+    pub tls: bool,
+    /// What the daemon held of memory.
+    pub memory: Memory,
     /// Medians over the rounds.
     pub points: Vec<Summary>,
 }
 
 impl Report {
     /// The medians of `rounds`, each of which has the plan's points in order.
-    pub fn new(plan: &Plan, machine: Machine, rounds: &[Vec<Point>]) -> Self {
+    pub fn new(plan: &Plan, machine: Machine, memory: Memory, rounds: &[Vec<Point>]) -> Self {
         let points = (0..plan.connections.len())
             .map(|place| summarize(&rounds.iter().filter_map(|points| points.get(place)).collect::<Vec<_>>()))
             .collect();
@@ -60,6 +95,10 @@ impl Report {
             message_bytes: MESSAGE_BYTES,
             until: plan.stop,
             rounds: plan.rounds,
+            rows: plan.rows,
+            idle: plan.idle,
+            tls: plan.tls,
+            memory,
             points,
         }
     }
@@ -79,9 +118,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "isthmus {} on {} cores, load average before {one:.2} {five:.2} {fifteen:.2}\n\
-             {}-byte ORU^R01, {traffic}, stop-and-wait; medians of {} rounds of {until}\n",
+             {}-byte ORU^R01, {traffic}, stop-and-wait; medians of {} rounds of {until}",
             self.version, self.machine.cores, self.message_bytes, self.rounds
         )?;
+        let over = if self.tls { "the daemon over TLS, the bare writer not" } else { "plain" };
+        writeln!(f, "{} messages stored before, {} idle connections beside, {over}\n", self.rows, self.idle)?;
         writeln!(
             f,
             "{:>11}  {:<11} {:>9} {:>8} {:>8} {:>10} {:>12}  ratio (lowest, highest)",
@@ -100,9 +141,16 @@ impl fmt::Display for Report {
                 writeln!(f)?;
             }
         }
+        let Memory { started, filled, ended } = self.memory;
+        writeln!(
+            f,
+            "\nmemory of the daemon in MiB: {:.0} when ready, {:.0} with the stored messages, {:.0} at the end, \
+             {:.0} at the most",
+            started.now_mib, filled.now_mib, ended.now_mib, ended.peak_mib
+        )?;
         write!(
             f,
-            "\nratio: the daemon's rate by the bare writer's in the same round. CPU: user and system time of the \
+            "ratio: the daemon's rate by the bare writer's in the same round. CPU: user and system time of the \
              process per\nmessage, until the last ACK, and until all of it was absorbed too."
         )
     }

@@ -1,7 +1,8 @@
 //! Who is measured: the daemon on its rig, or the yardstick, each a process with a fresh database.
 
 use std::{
-    io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::Path, process::Stdio, time::Duration,
+    io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::Path, process::Stdio, sync::Arc,
+    time::Duration,
 };
 
 use standin::rig::{Rig, RigSettings};
@@ -11,16 +12,22 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
 use super::{
     BenchError,
-    load::Run,
-    process,
+    load::{Endpoint, Run},
+    process::{self, Resident},
     traffic::{Kind, Stream},
 };
+use crate::tls;
 
 /// How long the yardstick may take to say where it listens.
 const BARE_START: Duration = Duration::from_secs(30);
+/// Connections that the daemon under measurement allows beside those of the load.
+const SPARE_CONNECTIONS: u16 = 64;
+/// The listener's shipped bound.
+const CONNECTIONS_SHIPPED: u16 = 256;
 /// The yardstick's key: of the same kind as any other, and nobody's secret.
 const BARE_KEY: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
 
@@ -32,9 +39,19 @@ enum Process {
 /// A process to measure.
 pub(super) struct Target {
     process: Process,
+    tls: Option<TlsConnector>,
     /// Where the patients' readings go on at the next point.
     next_step: u64,
     _dir: TempDir,
+}
+
+/// How the daemon under measurement differs from the one as shipped.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Listening {
+    /// Over TLS.
+    pub tls: bool,
+    /// Connections it must allow, where that is more than the shipped bound.
+    pub connections: u16,
 }
 
 fn io(what: &'static str) -> impl Fn(std::io::Error) -> BenchError {
@@ -43,7 +60,11 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> BenchError {
 
 impl Target {
     /// The daemon as shipped, without destinations: what leaves the box is not what is measured.
-    pub(super) async fn daemon(parent: &Path, binary: &Path) -> Result<Self, BenchError> {
+    pub(super) async fn daemon(
+        parent: &Path,
+        binary: &Path,
+        listening: Listening,
+    ) -> Result<Self, BenchError> {
         let dir = tempfile::tempdir_in(parent).map_err(io("a folder for the daemon"))?;
         let settings = RigSettings {
             every_days: 14,
@@ -52,9 +73,33 @@ impl Target {
             ehr: false,
             ..RigSettings::default()
         };
-        let mut rig = Rig::prepare(dir.path(), binary, settings).await?;
+        let rig = Rig::prepare(dir.path(), binary, settings).await?;
+        Self::start(dir, rig, listening).await
+    }
+
+    /// Starts the daemon of a site that was prepared in `dir`.
+    pub(super) async fn start(dir: TempDir, mut rig: Rig, listening: Listening) -> Result<Self, BenchError> {
+        let wire = match listening.tls {
+            true => "tls = { cert = \"./server.pem\", key = \"./server.key\" }",
+            false => "plain = true",
+        };
+        let most = listening.connections.saturating_add(SPARE_CONNECTIONS).max(CONNECTIONS_SHIPPED);
+        let bounds = format!("{wire}\nmax_connections = {most}\nmax_connections_per_peer = {most}");
+        rig.write("isthmus.toml", &rig.main_file().replace("plain = true", &bounds))?;
         rig.start().await?;
-        Ok(Self { process: Process::Daemon(Box::new(rig)), next_step: 0, _dir: dir })
+        let tls = match listening.tls {
+            true => Some(connector(&rig)?),
+            false => None,
+        };
+        Ok(Self { process: Process::Daemon(Box::new(rig)), tls, next_step: 0, _dir: dir })
+    }
+
+    /// The daemon's site, where this is the daemon.
+    pub(super) fn rig(&self) -> Option<&Rig> {
+        match &self.process {
+            Process::Daemon(rig) => Some(rig),
+            Process::Bare(..) => None,
+        }
     }
 
     /// The yardstick.
@@ -86,7 +131,7 @@ impl Target {
         let read = timeout(BARE_START, told.read_line(&mut line)).await.map_err(|_| BenchError::Bare)?;
         read.map_err(io("the bare writer's address"))?;
         let address = line.trim().parse().map_err(|_| BenchError::Bare)?;
-        Ok(Self { process: Process::Bare(Box::new(child), address), next_step: 0, _dir: dir })
+        Ok(Self { process: Process::Bare(Box::new(child), address), tls: None, next_step: 0, _dir: dir })
     }
 
     /// What people call it.
@@ -98,11 +143,12 @@ impl Target {
     }
 
     /// Where it takes MLLP in.
-    pub(super) fn address(&self) -> SocketAddr {
-        match &self.process {
+    pub(super) fn endpoint(&self) -> Endpoint {
+        let address = match &self.process {
             Process::Daemon(rig) => rig.mllp(),
             Process::Bare(_, address) => *address,
-        }
+        };
+        Endpoint { address, tls: self.tls.clone() }
     }
 
     /// The messages of the next point, one stream a connection.
@@ -119,11 +165,19 @@ impl Target {
 
     /// CPU time used so far.
     pub(super) fn cpu(&self) -> Result<Duration, BenchError> {
-        let pid = match &self.process {
+        self.pid().and_then(process::cpu).ok_or(BenchError::Ended(self.name()))
+    }
+
+    /// Memory held.
+    pub(super) fn resident(&self) -> Result<Resident, BenchError> {
+        self.pid().and_then(process::resident).ok_or(BenchError::Ended(self.name()))
+    }
+
+    fn pid(&self) -> Option<u32> {
+        match &self.process {
             Process::Daemon(rig) => rig.pid(),
             Process::Bare(child, _) => child.id(),
-        };
-        pid.and_then(process::cpu).ok_or(BenchError::Ended(self.name()))
+        }
     }
 
     /// Waits until nothing taken in waits to be absorbed. The yardstick absorbs nothing.
@@ -141,4 +195,11 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// A client that trusts the site's own authority and shows no certificate.
+fn connector(rig: &Rig) -> Result<TlsConnector, BenchError> {
+    let config = tls::client_config_of(&rig.dir().join("ca.pem"), None)
+        .map_err(|error| BenchError::Io { what: "TLS", source: std::io::Error::other(error) })?;
+    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -33,6 +33,8 @@ pub struct Stream {
     prefix: String,
     connection: u64,
     connections: u64,
+    /// Patients in all.
+    people: u64,
     first_step: u64,
     sent: u64,
     control_id: String,
@@ -48,11 +50,17 @@ impl Stream {
             prefix: format!("B{point:03}{connection:04}"),
             connection: u64::from(connection),
             connections: u64::from(connections.max(1)),
+            people: PATIENTS,
             first_step,
             sent: 0,
             control_id: String::new(),
             frame: Vec::with_capacity(MESSAGE_BYTES + 3),
         }
+    }
+
+    /// The messages of connection `connection` (from 0) of `connections`, for so many patients in all.
+    pub fn of_patients(kind: Kind, people: u64, connection: u16, connections: u16) -> Self {
+        Self { people, ..Self::new(kind, 0, connection, connections, 0) }
     }
 
     /// MSH-10 of the message last made.
@@ -66,7 +74,7 @@ impl Stream {
     }
 
     fn patients(&self) -> u64 {
-        PATIENTS.div_ceil(self.connections)
+        (self.people.saturating_sub(self.connection)).div_ceil(self.connections).max(1)
     }
 
     /// Makes the next message and returns it in its frame.

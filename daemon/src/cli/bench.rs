@@ -1,16 +1,40 @@
-//! `isthmus bench`, and the yardstick's process that it starts.
+//! `isthmus bench mllp` and `isthmus bench flow`, and the yardstick's process that it starts.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use outbox::{Key, bare::BareWriter};
+use tokio::runtime::Runtime;
 
 use super::{FAILED, failed, runtime};
-use crate::bench::{self, CONNECTIONS_MOST, Plan, ROUNDS_MOST, Stop, bare_server, traffic::Kind};
+use crate::bench::{
+    self, BenchError, CONNECTIONS_MOST, IDLE_MOST, Plan, ROUNDS_MOST, ROWS_MOST, Stop, bare_server, flow,
+    traffic::Kind,
+};
 
 /// Arguments of `isthmus bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Durable messages a second over MLLP, latency, CPU time and memory, beside a bare writer.
+    Mllp(MllpArgs),
+    /// Whether the whole way, publishing and delivery included, keeps up with a steady feed.
+    Flow(FlowArgs),
+}
+
+/// Arguments of `isthmus bench mllp`.
+#[derive(Debug, clap::Args)]
+struct MllpArgs {
     /// What the messages hold.
     #[arg(long, value_enum, default_value_t = Kind::Other)]
     traffic: Kind,
@@ -33,7 +57,41 @@ pub(super) struct Args {
     /// Measure the daemon alone.
     #[arg(long)]
     no_bare: bool,
+    /// Messages that each database holds before anything is measured.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=ROWS_MOST))]
+    rows: u64,
+    /// Connections held open beside the load, over which nothing is sent.
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u16).range(..=i64::from(IDLE_MOST)))]
+    idle: u16,
+    /// Ask the daemon over TLS; the bare writer beside it stays plain.
+    #[arg(long)]
+    tls: bool,
     /// Where the databases are made: choose the disk that is to be measured [default: the temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `isthmus bench flow`.
+#[derive(Debug, clap::Args)]
+struct FlowArgs {
+    /// Patients; each has one reading in a message, in order.
+    #[arg(long, value_name = "N", default_value_t = 200,
+          value_parser = clap::value_parser!(u16).range(i64::from(flow::CONNECTIONS)..=10_000))]
+    patients: u16,
+    /// Messages a second, all patients together.
+    #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// For how long.
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    seconds: u16,
+    /// Days of the window that is published.
+    #[arg(long, value_name = "DAYS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=90))]
+    window: u32,
+    /// Where the database is made [default: the temporary folder].
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// Print the result as JSON.
@@ -49,25 +107,60 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Measures, shows how far it is on a terminal, prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: Args) -> ExitCode {
     let (binary, runtime) = match (std::env::current_exe(), runtime()) {
         (Ok(binary), Ok(runtime)) => (binary, runtime),
         (Err(error), _) | (_, Err(error)) => return failed(&error, FAILED),
     };
+    match args.what {
+        What::Mllp(args) => mllp(args, &binary, &runtime),
+        What::Flow(args) => whole_way(args, &binary, &runtime),
+    }
+}
+
+fn whole_way(args: FlowArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
+    let plan = flow::Plan {
+        patients: args.patients,
+        rate: args.rate,
+        seconds: args.seconds,
+        window_days: args.window,
+        dir: args.dir.unwrap_or_else(std::env::temp_dir),
+    };
+    let bar = bar(args.seconds.into(), "{bar:30} {pos} of {len} s");
+    let done = runtime.block_on(flow::run(&plan, binary, &|passed| bar.set_position(passed)));
+    bar.finish_and_clear();
+    print(done, args.json)
+}
+
+/// Where standard error is no terminal, it stays silent.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn print<R: serde::Serialize + Display>(done: Result<R, BenchError>, json: bool) -> ExitCode {
+    match done {
+        Ok(report) if json => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
+        Ok(report) => println!("{report}"),
+        Err(error) => return failed(&error, FAILED),
+    }
+    ExitCode::SUCCESS
+}
+
+fn mllp(args: MllpArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
     let plan = Plan {
         traffic: args.traffic,
         stop: args.messages.map_or(Stop::Seconds(args.seconds), Stop::Messages),
         rounds: args.rounds,
         connections: args.connections,
         bare: args.bare || !args.no_bare,
+        rows: args.rows,
+        idle: args.idle,
+        tls: args.tls,
         dir: args.dir.unwrap_or_else(std::env::temp_dir),
     };
-    // Where standard error is no terminal, it stays silent.
-    let bar = ProgressBar::new(plan.measurements()).with_style(
-        ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed})")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = bar(plan.measurements(), "{bar:30} {pos}/{len} {msg} ({elapsed})");
     let shown = bar.clone();
     let progress = move |what: &str| {
         if !shown.message().is_empty() {
@@ -75,14 +168,9 @@ pub(super) fn run(args: Args) -> ExitCode {
         }
         shown.set_message(what.to_owned());
     };
-    let done = runtime.block_on(bench::run(&plan, &binary, &progress));
+    let done = runtime.block_on(bench::run(&plan, binary, &progress));
     bar.finish_and_clear();
-    match done {
-        Ok(report) if args.json => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
-        Ok(report) => println!("{report}"),
-        Err(error) => return failed(&error, FAILED),
-    }
-    ExitCode::SUCCESS
+    print(done, args.json)
 }
 
 /// Arguments of the yardstick's process.

@@ -60,7 +60,7 @@ enum Command {
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
     Send(send::Args),
-    /// Measure durable messages per second, latency and CPU time, beside a bare writer.
+    /// Measure: the way in beside a bare writer, or the whole way under a steady feed.
     Bench(bench::Args),
     /// The bare writer that `bench` measures beside the daemon.
     #[command(hide = true)]
