@@ -1,4 +1,4 @@
-//! The yardstick of `isthmus bench`: a group-commit writer with nothing else, so that the price of everything the
+//! The yardstick of `isthmus bench mllp`: a group-commit writer with nothing else, so that the price of everything the
 //! daemon does beside storing can be told as a ratio.
 //!
 //! Invariants: it opens its connection as the store does (same cipher, same key handling, WAL and

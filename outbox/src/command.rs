@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 use crate::{
     dedupe::{Dedupe, Mark},
     error::WriteError,
+    inbox::Message,
+    tail::Tail,
     writer::Writer,
 };
 
@@ -22,6 +24,8 @@ pub(crate) struct Hot {
     pub next_inbox_id: i64,
     /// Rows leased by the group in hand. If its fate stays unknown, nobody was told of them.
     pub leased: Vec<i64>,
+    /// Messages taken in by the group in hand, for those who read them next.
+    pub taken: Vec<Message>,
 }
 
 /// A place to go back to.
@@ -30,11 +34,17 @@ pub(crate) struct HotMark {
     dedupe: Mark,
     next_inbox_id: i64,
     leased: usize,
+    taken: usize,
 }
 
 impl Hot {
     pub(crate) fn mark(&self) -> HotMark {
-        HotMark { dedupe: self.dedupe.mark(), next_inbox_id: self.next_inbox_id, leased: self.leased.len() }
+        HotMark {
+            dedupe: self.dedupe.mark(),
+            next_inbox_id: self.next_inbox_id,
+            leased: self.leased.len(),
+            taken: self.taken.len(),
+        }
     }
 
     /// Undoes everything since the mark.
@@ -42,12 +52,14 @@ impl Hot {
         self.dedupe.undo_to(mark.dedupe);
         self.next_inbox_id = mark.next_inbox_id;
         self.leased.truncate(mark.leased);
+        self.taken.truncate(mark.taken);
     }
 
-    /// Makes everything final.
-    pub(crate) fn commit(&mut self) {
+    /// Makes everything final, and hands the messages taken in to `tail`.
+    pub(crate) fn commit(&mut self, tail: &Tail) {
         self.dedupe.commit();
         self.leased.clear();
+        tail.push(self.taken.drain(..));
     }
 }
 

@@ -4,7 +4,7 @@
 //! same identity twice is one row and two equal receipts, also within one group; a refused message is kept with
 //! its reason and its identity is not entered, so that a resend is decided afresh.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -16,6 +16,7 @@ use crate::{
     error::{Conflict, ReadError, WriteError},
     quarantine::{self, IdentityEntry, QuarantineEntry},
     set_aside::{self, SetAside},
+    tail::TAIL_MAX_BODY_BYTES,
     windows::{self, DirtyWindow},
 };
 
@@ -81,16 +82,38 @@ impl Command for Arrival {
         let control_id_reused = self.refusal.is_none() && hot.dedupe.knows_control(&self.control_key);
         insert(conn, id, &self, control_id_reused)?;
         hot.next_inbox_id += 1;
-        match self.refusal {
+        match &self.refusal {
             Some(reason) => {
-                quarantine::insert(conn, id, "intake", "", &reason, received_at)?;
+                quarantine::insert(conn, id, "intake", "", reason, received_at)?;
             }
             None => {
                 remember(conn, id, received_at, &self.key, &self.control_key)?;
                 hot.dedupe.enter(self.key, self.control_key, First { id, received_at });
             }
         }
+        if self.body.len() <= TAIL_MAX_BODY_BYTES {
+            hot.taken.push(self.into_message(id, control_id_reused));
+        }
         Ok(Receipt { id, received_at, duplicate: false, control_id_reused })
+    }
+}
+
+impl Arrival {
+    /// As it is read back. The body is copied: it is a slice of a connection's buffer, which must not be kept.
+    fn into_message(self, id: i64, control_id_reused: bool) -> Message {
+        Message {
+            id,
+            received_at: self.received_at,
+            source: self.source,
+            site: self.site,
+            handler: Cow::Borrowed(self.handler),
+            kind: self.kind,
+            control_id: self.control_id,
+            hash: self.hash,
+            refused: self.refusal.is_some(),
+            control_id_reused,
+            body: Bytes::copy_from_slice(&self.body),
+        }
     }
 }
 
@@ -201,11 +224,11 @@ pub struct Message {
     /// When it was taken in, in milliseconds.
     pub received_at: i64,
     /// The feed's name.
-    pub source: Box<str>,
+    pub source: Arc<str>,
     /// The id of the site it belongs to; empty where no site takes it.
-    pub site: Box<str>,
+    pub site: Arc<str>,
     /// What is to be done with it, in the words of whoever took it in.
-    pub handler: Box<str>,
+    pub handler: Cow<'static, str>,
     /// MSH-9 as text, or its like.
     pub kind: Box<str>,
     /// MSH-10, or its like.
@@ -229,7 +252,7 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
         received_at: row.get(1)?,
         source: row.get(2)?,
         site: row.get(3)?,
-        handler: row.get(4)?,
+        handler: Cow::Owned(row.get(4)?),
         kind: row.get(5)?,
         control_id: row.get(6)?,
         hash: row.get(7)?,

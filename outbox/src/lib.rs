@@ -41,6 +41,7 @@ mod set_aside;
 mod settle;
 mod status;
 mod store;
+mod tail;
 mod thread;
 mod windows;
 mod writer;

@@ -30,9 +30,9 @@ pub const DATABASE_FILE: &str = "isthmus.db";
 pub const LOCK_FILE: &str = "isthmus.lock";
 /// How every unencrypted SQLite file begins (<https://www.sqlite.org/fileformat.html>, section 1.3).
 const PLAIN_HEADER: &[u8; 16] = b"SQLite format 3\0";
-/// Pages after which SQLite itself moves the WAL into the database: 16 MiB. SQLite's default of 1,000 pages
-/// makes a busy intake checkpoint many times a second.
-const WAL_AUTOCHECKPOINT_PAGES: i64 = 4_000;
+/// Pages after which SQLite itself moves the WAL into the database: 48 MiB. Everyone who waits for a commit waits for
+/// that too, so it must be rare: at SQLite's default of 1,000 pages a busy intake does it many times a second.
+const WAL_AUTOCHECKPOINT_PAGES: i64 = 12_000;
 /// How long a connection waits for another one's lock. Only a checkpoint or an outside backup holds any.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Page caches, in KiB: the writer's holds the upper pages of every index; a reader's, one patient's window.

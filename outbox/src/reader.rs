@@ -27,6 +27,7 @@ use crate::{
     rows::{self, OutboxRow},
     set_aside::{self, SetAside},
     status::{self, Counts},
+    tail::Tail,
     windows::{self, Computed, Window, WindowKey},
 };
 
@@ -38,6 +39,7 @@ struct Pool {
     limit: usize,
     state: Mutex<PoolState>,
     freed: Condvar,
+    tail: Arc<Tail>,
 }
 
 #[derive(Default)]
@@ -52,8 +54,8 @@ struct PoolState {
 pub struct Readers(Arc<Pool>);
 
 impl Readers {
-    pub(crate) fn new(opener: Opener, limit: usize) -> Self {
-        Self(Arc::new(Pool { opener, limit, state: Mutex::default(), freed: Condvar::new() }))
+    pub(crate) fn new(opener: Opener, limit: usize, tail: Arc<Tail>) -> Self {
+        Self(Arc::new(Pool { opener, limit, state: Mutex::default(), freed: Condvar::new(), tail }))
     }
 
     fn state(&self) -> MutexGuard<'_, PoolState> {
@@ -82,6 +84,22 @@ impl Readers {
     /// Calls `read` with a reader at the present moment. Blocks as [`Self::get`] does.
     pub fn with<T>(&self, read: impl FnOnce(&Reader) -> Result<T, ReadError>) -> Result<T, ReadError> {
         read(&self.get()?)
+    }
+
+    /// Messages to absorb after the watermark, in order: at most `limit`, and not more once their bodies have reached
+    /// `max_bytes` together (so there is at least one where any waits). Those committed last come from memory.
+    /// Blocks as [`Self::get`] does.
+    pub fn messages_after(
+        &self,
+        watermark: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Arc<Message>>, ReadError> {
+        if let Some(kept) = self.0.tail.after(watermark, limit, max_bytes) {
+            return Ok(kept);
+        }
+        let read = self.with(|reader| reader.messages_after(watermark, limit, max_bytes))?;
+        Ok(read.into_iter().map(Arc::new).collect())
     }
 
     fn connection(&self) -> Result<Connection, ReadError> {

@@ -18,6 +18,7 @@ use crate::{
     open::{OpenError, Opener, lock_folder},
     queue,
     reader::Readers,
+    tail::Tail,
     thread::{Core, Queues},
     writer::{Tally, Writer},
 };
@@ -83,9 +84,10 @@ impl Store {
         let (work, work_end) = mpsc::channel(options.work_queue.max(1));
         let tally = Arc::new(Tally::default());
         let writer = Writer::new(intake, work, Arc::clone(&tally));
-        let readers = Readers::new(opener.clone(), options.readers.max(1));
+        let tail = Arc::new(Tail::default());
+        let readers = Readers::new(opener.clone(), options.readers.max(1), Arc::clone(&tail));
         let queues = Queues { intake: intake_end, work: work_end };
-        let core = Core::new(opener, conn, options, queues, tally, now_ms)?;
+        let core = Core::new(opener, conn, options, queues, (tally, tail), now_ms)?;
         #[cfg(test)]
         let fail_commit = Arc::clone(&core.fail_commit);
         let closing = Arc::new(AtomicBool::new(false));

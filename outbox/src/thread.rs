@@ -28,6 +28,7 @@ use crate::{
     open::{BUSY_TIMEOUT, OpenError, Opener},
     queue,
     store::StoreOptions,
+    tail::Tail,
     writer::Tally,
 };
 
@@ -75,6 +76,7 @@ pub(crate) struct Core {
     hot: Hot,
     queues: Queues,
     tally: Arc<Tally>,
+    tail: Arc<Tail>,
     /// The time handed in when the store was opened. Identities rebuilt later reach back a horizon from then:
     /// a little further than they must.
     now_ms: i64,
@@ -90,6 +92,7 @@ fn warm(conn: &Connection, options: &StoreOptions, now_ms: i64) -> rusqlite::Res
         dedupe: Dedupe::rebuild(conn, options.dedupe_horizon_ms, options.dedupe_max_entries, now_ms)?,
         next_inbox_id: inbox::next_id(conn)?,
         leased: Vec::new(),
+        taken: Vec::new(),
     })
 }
 
@@ -99,7 +102,7 @@ impl Core {
         conn: Connection,
         options: StoreOptions,
         queues: Queues,
-        tally: Arc<Tally>,
+        (tally, tail): (Arc<Tally>, Arc<Tail>),
         now_ms: i64,
     ) -> Result<Self, OpenError> {
         let hot = warm(&conn, &options, now_ms)?;
@@ -113,6 +116,7 @@ impl Core {
             hot,
             queues,
             tally,
+            tail,
             now_ms,
             reopen_at: None,
             truncate_after: None,
@@ -189,7 +193,7 @@ impl Core {
         let mark = self.hot.mark();
         match self.attempt(&mut group) {
             Fate::Committed => {
-                self.hot.commit();
+                self.hot.commit(&self.tail);
                 self.tally.groups.fetch_add(1, Ordering::Relaxed);
                 self.tally.commands.fetch_add(group.len() as u64, Ordering::Relaxed);
                 self.tally.last_inbox_id.store(self.hot.next_inbox_id - 1, Ordering::Relaxed);

@@ -119,8 +119,7 @@ impl Pipeline {
         let mut batch = Batch { from, upto: from, ..Batch::default() };
         loop {
             let began_ms = time::monotonic_ms();
-            let piece =
-                self.readers.with(|reader| reader.messages_after(batch.upto, PIECE_MESSAGES, PIECE_BYTES))?;
+            let piece = self.readers.messages_after(batch.upto, PIECE_MESSAGES, PIECE_BYTES)?;
             let mut bytes = 0;
             for message in &piece {
                 read::message(message, generation, now, &mut batch);
