@@ -95,6 +95,13 @@ impl Charset {
     }
 }
 
+/// Whether MSH-18 names UTF-16, UTF-32 or UCS: bytes that a frame cannot carry. Allocates nothing for any other name.
+pub fn collides_with_framing(name: &str) -> bool {
+    let suspicious = |pair: &[u8]| matches!(pair, b"16" | b"32") || pair.eq_ignore_ascii_case(b"UC");
+    name.as_bytes().windows(2).any(suspicious)
+        && Charset::named(name) == Err(CharsetError::CollidesWithFraming)
+}
+
 /// Decodes `bytes` by `msh18` (see [`Envelope::charset`](crate::Envelope::charset)), or by `default` where
 /// it is absent or blank. The flag says that something could not be decoded and was replaced by U+FFFD.
 /// A byte order mark is kept as the character it is.
@@ -214,6 +221,11 @@ mod tests {
     fn utf_16_is_refused() {
         for name in ["UNICODE UTF-16", "UTF-16", "utf16le", "UNICODE UTF-32"] {
             assert_eq!(decode(b"x", Some(name), Charset::UTF_8), Err(CharsetError::CollidesWithFraming));
+            assert!(collides_with_framing(name), "{name}");
+        }
+        assert!(collides_with_framing("UCS-2"));
+        for name in ["UNICODE UTF-8", "8859/1", "8859/16", "windows-1252", "KLINGON-16", ""] {
+            assert!(!collides_with_framing(name), "{name}");
         }
     }
 
