@@ -183,3 +183,6 @@ fn unstored(code: Option<AckCode>, to: Option<&Envelope>, text: String) -> Optio
     let bytes = ack::build(to, &ack, &time::hl7_stamp(time::now_ms()), NO_ID);
     Some(Reply::Acknowledge { code, bytes })
 }
+
+#[cfg(test)]
+mod tests;
