@@ -74,6 +74,10 @@ async fn a_batch_is_taken_whole_answered_once_and_a_resend_has_no_second_effect(
     assert_eq!(mean(&rig, 6), Some(100.0));
     assert_eq!(chart::writes(&rig.ehr).len(), writes + 1, "only the new patient's outcome was written");
 
+    // An answer to nobody is no answer: it would be taken for another message's.
+    for headless in [&b"BHS"[..], b"BHS|^~\\&|X\rBTS|0\r"] {
+        assert_eq!(msa(&wire.exchange(headless).await), ("AE", ""));
+    }
     let empty = [header("BHS", "B5"), b"BTS|0\r".to_vec()].concat();
     assert_eq!(msa(&wire.exchange(&empty).await), ("AA", "B5"));
     let nameless = [header("BHS", ""), good(7)].concat();

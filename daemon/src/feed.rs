@@ -91,6 +91,9 @@ impl Feed {
         }
         if receipt.refused {
             let code = refused_for.unwrap_or_default().to_string();
+            if !receipt.duplicate {
+                tracing::warn!(listener = %self.source, condition = %code, "message refused, and kept with its reason");
+            }
             Metric::MllpMessagesRefused.add(1, &[("listener", self.source.to_string()), ("code", code)]);
             self.traffic.refusal();
         } else if receipt.duplicate {

@@ -10,8 +10,8 @@
 //!   says so.
 
 mod arrival;
-mod batch;
 mod judge;
+mod together;
 
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use mllp::{
     ack::{self, Ack, AckCode, AckFault},
     asked::{Asked, Class},
+    batch,
     envelope::{Envelope, EnvelopeFault},
 };
 use outbox::{Receipt, WriteError, Writer};
@@ -81,7 +82,7 @@ impl Intake {
 
     /// Commits what a frame holds, one message or a batch, and says how to answer. `frame` is its content as received.
     pub async fn take(&self, feed: &Feed, frame: Bytes) -> Reply {
-        if mllp::batch::is_batch(&frame) {
+        if batch::is_batch(&frame) {
             return self.take_batch(feed, frame).await;
         }
         let started = Instant::now();
@@ -104,11 +105,16 @@ impl Intake {
     /// A frame over the cap: the message cannot be kept whole, so it is refused by name. `head` is its
     /// beginning.
     pub fn too_long(&self, feed: &Feed, head: &Bytes, limit_bytes: usize) -> Reply {
-        let scanned = Envelope::scan(head);
-        let envelope = readable(&scanned);
-        let asked = Asked::by(envelope, feed.answering.acknowledge);
+        let mode = feed.answering.acknowledge;
         let text = format!("message longer than the listener's {limit_bytes} bytes");
-        unstored(asked.refused(Class::Reject), envelope, text).unwrap_or(Reply::Nothing)
+        let scanned = Envelope::scan(head);
+        let reply = if batch::is_batch(head) {
+            unstored(Asked::of_batch(mode).refused(Class::Reject), batch::addressee(head).as_ref(), text)
+        } else {
+            let envelope = readable(&scanned);
+            unstored(Asked::by(envelope, mode).refused(Class::Reject), envelope, text)
+        };
+        reply.unwrap_or(Reply::Nothing)
     }
 
     /// Where a message belongs, and what is done with it.

@@ -21,6 +21,7 @@ use crate::{
     ack::{AckFault, Location},
     envelope::{Envelope, EnvelopeFault, beginning},
     segments::field,
+    separators::Separators,
 };
 
 /// Most messages of one batch: a night of a laboratory. All of them are committed at once, and other senders wait
@@ -61,6 +62,18 @@ pub enum BatchFault {
         /// Which of these segments, from 1.
         sequence: u32,
     },
+    /// A header declares no delimiters.
+    #[error("{header}-1 and {header}-2 do not declare delimiters")]
+    BadDelimiters {
+        /// `BHS` or `FHS`.
+        header: &'static str,
+        /// Which of these segments, from 1.
+        sequence: u32,
+    },
+    /// No header has a control id, and there is no message whose id could stand in: an answer could be matched to
+    /// nothing.
+    #[error("BHS-11 (batch control id) is missing, and there is no message")]
+    NoControlId,
     /// A segment stands outside of any message, or a header or trailer where none may stand.
     #[error("line {line} belongs to no message of the batch")]
     OutOfPlace {
@@ -81,6 +94,10 @@ impl From<&BatchFault> for AckFault {
             BatchFault::UnreadableCount { trailer, sequence } => {
                 (102, Some(Location::field(*trailer, *sequence, 1)))
             }
+            BatchFault::BadDelimiters { header, sequence } => {
+                (102, Some(Location::field(*header, *sequence, 2)))
+            }
+            BatchFault::NoControlId => (101, Some(Location::field("BHS", 1, 11))),
             BatchFault::OutOfPlace { .. } => (100, None),
             BatchFault::TooMany => (207, None),
         };
@@ -129,6 +146,9 @@ pub fn split(frame: &Bytes) -> Result<Batch, BatchFault> {
     let mut walk = Walk::default();
     for (start, line) in lines(frame) {
         walk.step(start, line)?;
+    }
+    if walk.messages == 0 && addressee(frame).is_none_or(|to| to.control_id().is_empty()) {
+        return Err(BatchFault::NoControlId);
     }
     if let Some((_, last)) = walk.parts.last_mut() {
         last.end = frame.len();
@@ -183,6 +203,7 @@ struct Walk {
     /// The open batch has so many messages; `None` where no batch is open.
     in_batch: Option<u64>,
     batches: u64,
+    headers: u32,
     trailers: u32,
     file: bool,
     ended: bool,
@@ -197,10 +218,13 @@ impl Walk {
         }
         match name(line) {
             b"FHS" if self.line == 1 => {
+                check_delimiters("FHS", 1, line)?;
                 self.file = true;
                 self.open(Part::Header, start);
             }
             b"BHS" => {
+                self.headers += 1;
+                check_delimiters("BHS", self.headers, line)?;
                 self.batches += 1;
                 self.in_batch = Some(0);
                 self.open(Part::Header, start);
@@ -242,6 +266,12 @@ impl Walk {
         }
         self.parts.push((part, start..start));
     }
+}
+
+fn check_delimiters(header: &'static str, sequence: u32, line: &[u8]) -> Result<(), BatchFault> {
+    let declared =
+        line.get(3).and_then(|separator| Separators::parse(*separator, field(line, *separator, 1)));
+    declared.map(|_| ()).ok_or(BatchFault::BadDelimiters { header, sequence })
 }
 
 /// Holds field 1 of a trailer against what was found; an empty one says nothing.

@@ -29,7 +29,7 @@ pub struct Envelope {
     ends: [usize; LAST_FIELD + 1],
 }
 
-/// Why a message has no usable envelope. The connection lives; the message is answered AR.
+/// Why a message has no usable envelope. The connection lives; the message is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EnvelopeFault {
     /// The message does not begin with `MSH` (blank CR and LF before it are tolerated).

@@ -57,7 +57,7 @@ fn judge_fields(envelope: &Envelope, answering: &Answering) -> Option<Refusal> {
         (Class::Reject, 202, text, Location::component("MSH", 1, 11, 1))
     } else if !matches!(version, b"" | b"\"\"") && !tables::is_version(version) {
         (Class::Reject, 203, "MSH-12 is no version that HL7 published", Location::component("MSH", 1, 12, 1))
-    } else if envelope.charset().is_some_and(charset::collides_with_framing) {
+    } else if names_wide_characters(envelope) {
         let text =
             "MSH-18 names a 16 or 32 bit encoding, whose bytes collide with framing; send UNICODE UTF-8";
         (Class::Error, 103, text, Location::field("MSH", 1, 18))
@@ -65,6 +65,13 @@ fn judge_fields(envelope: &Envelope, answering: &Answering) -> Option<Refusal> {
         return None;
     };
     Some(Refusal { class, fault: AckFault { code, text: text.into(), location: Some(location) } })
+}
+
+/// Whether MSH-18 names UTF-16 or its like, as the set of the message or as one that it switches to.
+fn names_wide_characters(envelope: &Envelope) -> bool {
+    let alternate = |name: &[u8]| str::from_utf8(name).is_ok_and(charset::collides_with_framing);
+    envelope.charset().is_some_and(charset::collides_with_framing)
+        || envelope.alternate_charsets().any(alternate)
 }
 
 #[cfg(test)]

@@ -72,6 +72,11 @@ async fn a_frame_over_the_cap_is_rejected_as_it_asks() {
         (Mode::Enhanced, message("", ""), Some(AckCode::CR)),
     ] {
         let feed = feed(Answering { acknowledge: mode, ..Answering::default() });
+        let batch = Bytes::from_static(b"BHS|^~\\&|A||||||||B1\rMSH|^~\\&|A|B|C|D|2026||ORU^R01|X1|P|2.5");
+        let Reply::Acknowledge { bytes, .. } = intake.too_long(&feed, &batch, 10) else {
+            panic!("no answer")
+        };
+        assert!(bytes.windows(4).any(|part| part == b"|B1|"), "{bytes:?}");
         assert_eq!(code(&intake.too_long(&feed, &head, 10)), expected, "{mode:?} {head:?}");
     }
 }

@@ -53,8 +53,8 @@ fn batches_of_every_shape_are_taken_apart() {
         (format!("BHS|^~\\&|X\r{one}BTS\r"), &["1"]),
         (format!("BHS|^~\\&|X\r{one}BTS||comment\r"), &["1"]),
         (format!("BHS|^~\\&|X\r{one}BHS|^~\\&|Y\r{two}BTS|1\r"), &["1", "2"]),
-        ("BHS|^~\\&|X\rBTS|0\r".to_owned(), &[]),
-        ("FHS|^~\\&|X\rFTS|0\r".to_owned(), &[]),
+        ("BHS|^~\\&|X||||||||B1\rBTS|0\r".to_owned(), &[]),
+        ("FHS|^~\\&|X||||||||F1\rFTS|0\r".to_owned(), &[]),
         (format!("BHS$@!%*$X\n{}BTS$1\n", one.replace('\r', "\n")), &["1"]),
     ] {
         assert_eq!(ids(&batched(&text).unwrap()), expected, "{text:?}");
@@ -79,6 +79,24 @@ fn a_wrong_count_is_told_with_its_place() {
         ),
     ] {
         assert_eq!(batched(&text).err(), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_header_declares_delimiters_and_an_empty_batch_has_an_id() {
+    let one = message("1");
+    for (text, expected) in [
+        (format!("BHS\r{one}"), BatchFault::BadDelimiters { header: "BHS", sequence: 1 }),
+        (format!("BHS|\r{one}"), BatchFault::BadDelimiters { header: "BHS", sequence: 1 }),
+        (format!("FHS|^^^^|X\r{one}"), BatchFault::BadDelimiters { header: "FHS", sequence: 1 }),
+        (
+            format!("BHS|^~\\&|X\r{one}BTS|1\rBHS |X\r{one}"),
+            BatchFault::BadDelimiters { header: "BHS", sequence: 2 },
+        ),
+        ("BHS|^~\\&|X\rBTS|0\r".to_owned(), BatchFault::NoControlId),
+        ("FHS|^~\\&|X\r".to_owned(), BatchFault::NoControlId),
+    ] {
+        assert_eq!(batched(&text).err(), Some(expected), "{text:?}");
     }
 }
 

@@ -40,6 +40,7 @@ fn every_row_of_the_table_is_refused_with_its_class_code_and_place() {
         (msh("ORU^R01", "1", "P", "3.0", ""), reject(203, 12)),
         (msh("ORU^R01", "1", "P", "2.5.1", "UNICODE UTF-16"), Some((Class::Error, 103, Some(18), None))),
         (msh("ORU^R01", "1", "P", "2.5.1", "utf-32"), Some((Class::Error, 103, Some(18), None))),
+        (msh("ORU^R01", "1", "P", "2.5.1", "8859/1~UTF-16"), Some((Class::Error, 103, Some(18), None))),
         (msh("ORU^R01", "1", "P", "2.5.1", "8859/1~UNICODE UTF-8"), None),
         (msh("ORU^R01", "1", "P", "2.5.1", "KLINGON"), None),
         // The first fault decides.

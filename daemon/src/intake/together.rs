@@ -15,6 +15,7 @@
 //! | all messages accepted, or none in it | AA (CA) | each message |
 //! | some refused, for whatever reason | AE (CE), an ERR for each with its place, at most [`MOST_FAULTS`] | each message, the refused ones in quarantine |
 //! | a count is wrong, a segment belongs to no message, or there are too many | AR (CR) | the whole frame in quarantine; nothing of it is read |
+//! | a header declares no delimiters, or nothing in the frame has an id to answer to | AE (CE) | the same |
 
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use mllp::{
     ack::AckFault,
     asked::{Asked, Class},
-    batch::{self, Batch},
+    batch::{self, Batch, BatchFault},
     envelope::Envelope,
 };
 use outbox::Receipt;
@@ -48,7 +49,7 @@ impl Intake {
         let (arrivals, refusals) = match batch::split(&frame) {
             Ok(batch) => self.unpack(feed, to.as_ref(), &frame, &batch),
             Err(fault) => {
-                let refusal = Refusal { class: Class::Reject, fault: AckFault::from(&fault) };
+                let refusal = Refusal { class: class_of(&fault), fault: AckFault::from(&fault) };
                 (
                     vec![of_batch(feed, to.as_ref(), &frame, frame.clone(), Some(&refusal))],
                     vec![Some(refusal)],
@@ -91,6 +92,17 @@ impl Intake {
             refusals.push(refusal);
         }
         (arrivals, refusals)
+    }
+}
+
+/// A header that cannot be read is content; a frame that does not hold what it says it holds is not.
+fn class_of(fault: &BatchFault) -> Class {
+    match fault {
+        BatchFault::BadDelimiters { .. } | BatchFault::NoControlId => Class::Error,
+        BatchFault::WrongCount { .. }
+        | BatchFault::UnreadableCount { .. }
+        | BatchFault::OutOfPlace { .. }
+        | BatchFault::TooMany => Class::Reject,
     }
 }
 
