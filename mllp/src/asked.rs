@@ -13,6 +13,9 @@
 //! | SU | any | enhanced: CA only |
 //! | anything else | any | as AL: a sender that fills MSH-15 reads accept acknowledgements, and one too many is skipped where one too few stops a feed |
 //!
+//! An acknowledgement (MSH-9.1 ACK or MCF) gets none in any mode: two systems that acknowledge each other's
+//! acknowledgements never stop.
+//!
 //! The two overrides are for senders that do not mean what they write. `Original` answers AA, AE or AR whatever
 //! MSH-15 and MSH-16 say; it is also the one for a sender that writes NE and AL and waits for AA (by v2.9 section
 //! 2.9.3 that is original mode in other words, but the application acknowledgement has a way of its own here).
@@ -61,10 +64,14 @@ pub struct Asked {
 impl Asked {
     /// Original mode, always answered: a frame without a readable MSH, and a batch (BHS cannot ask).
     pub const ORIGINAL: Self = Self { enhanced: false, when: When::Always };
+    const NOTHING: Self = Self { enhanced: false, when: When::Never };
     const ENHANCED: Self = Self { enhanced: true, when: When::Always };
 
     /// What the message with this envelope asks of a source in `mode`.
     pub fn by(envelope: Option<&Envelope>, mode: Mode) -> Self {
+        if envelope.is_some_and(|envelope| matches!(envelope.message_code().trim_ascii(), b"ACK" | b"MCF")) {
+            return Self::NOTHING;
+        }
         let asked = envelope.map_or((None, None), |envelope| {
             (When::parse(envelope.accept_ack()), When::parse(envelope.application_ack()))
         });
@@ -179,6 +186,19 @@ mod tests {
                 asked(accept, application, Mode::Original),
                 ORIGINAL,
                 "original {accept}/{application}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_is_never_acknowledged() {
+        for (kind, mode) in [("ACK^R01^ACK", Mode::AsAsked), ("ACK", Mode::Original), ("MCF", Mode::Enhanced)]
+        {
+            let msh = format!("MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5.1|||AL|AL\rMSA|AA|7\r");
+            let asked = Asked::by(Some(&Envelope::scan(&Bytes::from(msh)).unwrap()), mode);
+            assert_eq!(
+                (asked.accepted(), asked.refused(Class::Error), asked.not_stored()),
+                (None, None, None)
             );
         }
     }

@@ -43,20 +43,20 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// What a listener has seen since the start; what never happened is left out.
 fn traffic(listener: &Value) -> String {
-    let mut told = format!("{} messages", listener["messages"]);
+    let mut told = format!("messages: {}", listener["messages"]);
     for (count, last, what) in [
         ("batches", "", "batches"),
         ("duplicates", "duplicate_last", "duplicates"),
-        ("control_id_reuse", "control_id_reuse_last", "control ids used again with another body"),
+        ("control_id_reuse", "control_id_reuse_last", "control ids reused with another body"),
         ("framing_faults", "framing_fault_last", "framing faults"),
         ("refused", "refused_last", "refused"),
-        ("naks", "", "negative acknowledgements"),
-        ("unanswered", "", "not answered, as asked"),
+        ("naks", "", "answered AE, AR, CE or CR"),
+        ("unanswered", "", "unanswered as asked"),
     ] {
         if listener[count].as_u64().unwrap_or(0) == 0 {
             continue;
         }
-        told.push_str(&format!(", {} {what}", listener[count]));
+        told.push_str(&format!(", {what}: {}", listener[count]));
         if let Some(last) = listener[last].as_str() {
             told.push_str(&format!(" (last {last})"));
         }
