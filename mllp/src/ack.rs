@@ -318,7 +318,7 @@ impl Writer {
         self.end_segment();
     }
 
-    /// ERL (v2.5.1 section 2.A.28): segment, sequence, field, repetition of the field, component.
+    /// ERL (v2.5.1, chapter 2A): segment, sequence, field, repetition of the field, component.
     fn place(&mut self, location: &Location) {
         let component = self.separators.component;
         self.text(&location.segment);
@@ -333,7 +333,7 @@ impl Writer {
         }
     }
 
-    /// The first three components of ELD (v2.4 section 2.9.17), which keep their places for the fourth.
+    /// The first three components of ELD (v2.4), which keep their places for the fourth.
     fn place_before_2_5(&mut self, location: Option<&Location>) {
         let component = self.separators.component;
         let field = location.and_then(|location| location.field);
