@@ -162,7 +162,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     tasks.spawn(supervisor.run());
     let mut intakes = JoinSet::new();
     for listener in listeners {
-        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone());
+        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
         intakes.spawn(listener.serve(intake, draining.clone()));
     }
     let pipeline = Pipeline {
@@ -238,7 +238,9 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
     if let Some(warning) = warning {
         tracing::warn!(%warning, "store key");
     }
-    Ok(Store::open(dir, key, StoreOptions::default(), time::now_ms())?)
+    let dedupe_horizon_ms = i64::try_from(config.main.dedupe.horizon.as_millis()).unwrap_or(i64::MAX);
+    let options = StoreOptions { dedupe_horizon_ms, ..StoreOptions::default() };
+    Ok(Store::open(dir, key, options, time::now_ms())?)
 }
 
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.
@@ -264,6 +266,7 @@ fn listening(settings: &[config::MllpListener], listeners: &[Listener]) -> Vec<L
         name: settings.name.clone(),
         address: listener.address().to_string(),
         plain: settings.tls.is_none(),
+        traffic: listener.feed().traffic.clone(),
     })
     .collect()
 }

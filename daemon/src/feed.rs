@@ -7,8 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
 use mllp::ack::AckCode;
+use outbox::Receipt;
 
-use crate::telemetry::Metric;
+use crate::{
+    config::{Answering, MllpListener},
+    telemetry::Metric,
+    traffic::Traffic,
+};
 
 /// Codes an acknowledgement may carry, in the order of [`AckCode`].
 const CODES: [AckCode; 6] = [AckCode::AA, AckCode::AE, AckCode::AR, AckCode::CA, AckCode::CE, AckCode::CR];
@@ -20,6 +25,10 @@ pub struct Feed {
     pub source: Arc<str>,
     /// The site of its messages, where no route says otherwise.
     pub site: Arc<str>,
+    /// How its messages are judged and answered.
+    pub answering: Arc<Answering>,
+    /// What it has seen, for `status`.
+    pub traffic: Traffic,
     counters: Arc<Counters>,
 }
 
@@ -28,12 +37,18 @@ struct Counters {
     frames: Counter,
     duplicates: Counter,
     reused: Counter,
+    unanswered: Counter,
     commit: Histogram,
     acks: [Counter; CODES.len()],
 }
 
 impl Feed {
-    /// The feed of a source, for a site. Metrics must be installed before, or these count nowhere.
+    /// The feed of a listener. Metrics must be installed before, or these count nowhere.
+    pub fn of(settings: &MllpListener) -> Self {
+        Self { answering: Arc::new(settings.answering.clone()), ..Self::new(&settings.name, &settings.site) }
+    }
+
+    /// The feed of a source, for a site, that judges and answers as shipped. Metrics must be installed before.
     pub fn new(source: &str, site: &str) -> Self {
         let listener = || [("listener", source.to_owned())];
         let ack = |code: AckCode| {
@@ -43,10 +58,17 @@ impl Feed {
             frames: Metric::MllpFrames.counter(&listener()),
             duplicates: Metric::MllpDuplicates.counter(&listener()),
             reused: Metric::MllpControlIdReuse.counter(&listener()),
+            unanswered: Metric::MllpUnanswered.counter(&listener()),
             commit: Metric::CommitSeconds.histogram(&[]),
             acks: CODES.map(ack),
         };
-        Self { source: Arc::from(source), site: Arc::from(site), counters: Arc::new(counters) }
+        Self {
+            source: Arc::from(source),
+            site: Arc::from(site),
+            answering: Arc::default(),
+            traffic: Traffic::default(),
+            counters: Arc::new(counters),
+        }
     }
 
     /// A whole frame came.
@@ -54,19 +76,42 @@ impl Feed {
         self.counters.frames.increment(1);
     }
 
-    /// A message was committed `took` after its last byte.
+    /// What a frame held was committed `took` after its last byte.
     pub fn count_commit(&self, took: Duration) {
         self.counters.commit.record(took.as_secs_f64());
     }
 
-    /// A message had been received before.
-    pub fn count_duplicate(&self) {
-        self.counters.duplicates.increment(1);
+    /// What became of one message, once it is committed. `refused_for` is the condition (HL7 table 0357) of one that was
+    /// refused.
+    pub fn count_receipt(&self, receipt: &Receipt, refused_for: Option<u16>) {
+        self.traffic.message();
+        if receipt.control_id_reused {
+            self.counters.reused.increment(1);
+            self.traffic.reuse();
+        }
+        if receipt.refused {
+            let code = refused_for.unwrap_or_default().to_string();
+            if !receipt.duplicate {
+                tracing::warn!(listener = %self.source, condition = %code, "message refused, and kept with its reason");
+            }
+            Metric::MllpMessagesRefused.add(1, &[("listener", self.source.to_string()), ("code", code)]);
+            self.traffic.refusal();
+        } else if receipt.duplicate {
+            self.counters.duplicates.increment(1);
+            self.traffic.duplicate();
+        }
     }
 
-    /// A control id came with another body.
-    pub fn count_reuse(&self) {
-        self.counters.reused.increment(1);
+    /// A frame held a batch.
+    pub fn count_batch(&self) {
+        Metric::MllpBatches.add(1, &[("listener", self.source.to_string())]);
+        self.traffic.batch();
+    }
+
+    /// A message asked for no acknowledgement, and got none.
+    pub fn count_unanswered(&self) {
+        self.counters.unanswered.increment(1);
+        self.traffic.unanswered();
     }
 
     /// An acknowledgement is about to be sent.
@@ -74,12 +119,16 @@ impl Feed {
         if let Some(place) = CODES.iter().position(|known| *known == code) {
             self.counters.acks[place].increment(1);
         }
+        if !code.is_positive() {
+            self.traffic.nak();
+        }
     }
 
     /// A framing fault.
     pub fn count_fault(&self, fault: &str) {
         let labels = [("listener", self.source.to_string()), ("fault", fault.to_owned())];
         Metric::MllpFramingFaults.add(1, &labels);
+        self.traffic.framing_fault();
     }
 }
 

@@ -10,11 +10,13 @@ use clinical::{
     identity::PatientRule,
     normalize::{clock, hl7v2::SenderCode},
 };
+use mllp::charset::Charset;
 use tokio::sync::watch;
 
 use crate::{
-    config::{self, Config, PublishRule},
+    config::{self, Config, DEFAULT_CHARSET, PublishRule},
     destination::Destination,
+    route::Routes,
     tls::TlsError,
 };
 
@@ -73,6 +75,7 @@ pub struct Generation {
     pub since: i64,
     sites: BTreeMap<String, Site>,
     senders: Vec<Sender>,
+    routes: Routes,
     destinations: BTreeMap<String, Arc<Destination>>,
 }
 
@@ -95,7 +98,8 @@ impl Generation {
             destinations.insert(upstream.id.clone(), Arc::new(upstream));
         }
         let senders = config.main.senders.iter().map(compile_sender).collect();
-        Ok(Self { number, config, since, sites, senders, destinations })
+        let routes = Routes::compile(&config.main.routes);
+        Ok(Self { number, config, since, sites, senders, routes, destinations })
     }
 
     /// A site by its id.
@@ -108,11 +112,22 @@ impl Generation {
         self.sites.values()
     }
 
-    /// What is known of the sender named in MSH-3 and MSH-4.
+    /// Where messages go that are not for their listener's site or their type's handler.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The character set of messages of this source that name none in MSH-18.
+    pub fn default_charset(&self, source: &str) -> Charset {
+        let listener = self.config.main.mllp.iter().find(|listener| listener.name == source);
+        listener.map_or(DEFAULT_CHARSET, |listener| listener.answering.charset)
+    }
+
+    /// What is known of the sender with these namespace ids in MSH-3 and MSH-4.
     pub fn sender(&self, application: &[u8], facility: &[u8]) -> Option<&Sender> {
         self.senders.iter().find(|sender| {
-            sender.application.as_bytes() == namespace(application)
-                && sender.facility.as_ref().is_none_or(|wanted| wanted.as_bytes() == namespace(facility))
+            sender.application.as_bytes() == application
+                && sender.facility.as_ref().is_none_or(|wanted| wanted.as_bytes() == facility)
         })
     }
 
@@ -130,11 +145,6 @@ impl Generation {
     pub fn destinations_of<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a Arc<Destination>> {
         self.destinations().filter(move |destination| destination.site.as_deref().is_none_or(|of| of == site))
     }
-}
-
-/// The namespace id of an HD field: its first component.
-fn namespace(field: &[u8]) -> &[u8] {
-    field.split(|byte| *byte == b'^').next().unwrap_or_default()
 }
 
 fn compile_site(site: &config::Site) -> Result<Site, GenerationError> {
@@ -179,6 +189,12 @@ impl Current {
     /// The one in force.
     pub fn get(&self) -> Arc<Generation> {
         Arc::clone(&self.0.borrow())
+    }
+
+    /// Looks something up in the one in force: what a message costs, so nothing is counted or copied. Not to be held
+    /// for long: a new generation waits meanwhile.
+    pub fn with<T>(&self, look: impl FnOnce(&Generation) -> T) -> T {
+        look(&self.0.borrow())
     }
 
     /// Returns once another is in force; never where no more can come.

@@ -1,31 +1,46 @@
-//! From a frame to its acknowledgement: envelope, dedupe key, commit, ACK.
+//! From a frame to its acknowledgement: envelope, judgement, dedupe key, commit, ACK.
 //!
-//! Invariants: a positive acknowledgement is built only from a [`Receipt`], which exists only after the
-//! commit was synced; the same message gets the same acknowledgement, byte for byte, because the ACK is
-//! a function of the message and of the receipt of its first arrival; a store that fails yields no
-//! acknowledgement at all, so that the engine sends again.
+//! Invariants
+//! - A positive acknowledgement is built only from a [`Receipt`], which exists only after the commit was synced.
+//! - The same message gets the same acknowledgement, byte for byte, because the ACK is a function of the message and of
+//!   the receipt of its first arrival.
+//! - What is refused is kept too, with its reason, and judged afresh when it is sent again.
+//! - Whether a message is kept never depends on which answer it asked for.
+//! - A store that fails yields no acknowledgement at all, so that the engine sends again; or AR (CE), where the listener
+//!   says so.
 
-use std::{sync::Arc, time::Instant};
+mod arrival;
+mod judge;
+mod together;
+
+use std::time::Instant;
 
 use bytes::Bytes;
 use mllp::{
     ack::{self, Ack, AckCode, AckFault},
+    asked::{Asked, Class},
+    batch,
     envelope::{Envelope, EnvelopeFault},
 };
-use outbox::{Arrival, Receipt, WriteError, Writer};
-use sha2::{Digest, Sha256};
+use outbox::{Receipt, WriteError, Writer};
 
+use self::{
+    arrival::{Place, arrival},
+    judge::{Refusal, judge},
+};
 use crate::{
     conditions::{Board, Kind},
+    config::StoreFailure,
     feed::Feed,
+    generation::Current,
     pipeline::Wake,
     route::Handler,
     telemetry::Metric,
     time,
 };
 
-/// Longest text of MSH-9 and MSH-10 kept beside the raw bytes; longer ones are cut there, never in the bytes.
-const LABEL_MAX_BYTES: usize = 200;
+/// MSH-10 of an answer that no stored message stands behind.
+const NO_ID: &str = "I0";
 
 /// What to do with the connection after a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +52,8 @@ pub enum Reply {
         /// The message to frame.
         bytes: Bytes,
     },
+    /// No acknowledgement is asked for: go on.
+    Nothing,
     /// The store could not take the message: close without a word, the engine resends.
     Close,
 }
@@ -47,53 +64,93 @@ pub struct Intake {
     writer: Writer,
     conditions: Board,
     wake: Wake,
+    current: Option<Current>,
 }
 
 impl Intake {
-    /// An intake that commits through `writer`, tells of a failing store on `conditions`, and wakes the
-    /// pipeline.
+    /// An intake that commits through `writer`, tells of a failing store on `conditions`, and wakes the pipeline. No
+    /// routes: each message is its listener's site's.
     pub fn new(writer: Writer, conditions: Board, wake: Wake) -> Self {
-        Self { writer, conditions, wake }
+        Self { writer, conditions, wake, current: None }
     }
 
-    /// Commits one message and says how to answer. `body` is the frame's content as received.
-    pub async fn take(&self, feed: &Feed, body: Bytes) -> Reply {
+    /// The same, with the routes of the configuration in force.
+    #[must_use]
+    pub fn routed_by(self, current: Current) -> Self {
+        Self { current: Some(current), ..self }
+    }
+
+    /// Commits what a frame holds, one message or a batch, and says how to answer. `frame` is its content as received.
+    pub async fn take(&self, feed: &Feed, frame: Bytes) -> Reply {
+        if batch::is_batch(&frame) {
+            return self.take_batch(feed, frame).await;
+        }
         let started = Instant::now();
-        let scanned = Envelope::scan(&body);
-        let refusal = scanned.as_ref().err().map(|fault| fault.to_string().into_boxed_str());
-        let arrival = arrival(feed, &scanned, body, refusal);
-        match self.writer.intake(arrival).await {
+        let scanned = Envelope::scan(&frame);
+        let refusal = judge(&scanned, &feed.answering);
+        let envelope = readable(&scanned);
+        let asked = Asked::by(envelope, feed.answering.acknowledge);
+        let place = self.place(feed, envelope);
+        match self.writer.intake(arrival(feed, envelope, place, frame, refusal.as_ref())).await {
             Ok(receipt) => {
                 feed.count_commit(started.elapsed());
-                if receipt.duplicate {
-                    feed.count_duplicate();
-                }
-                if receipt.control_id_reused {
-                    feed.count_reuse();
-                }
-                self.conditions.clear(Kind::StoreRefuses, "");
-                self.wake.wake();
-                acknowledge(&scanned, &receipt)
+                feed.count_receipt(&receipt, refusal.as_ref().map(|refusal| refusal.fault.code));
+                self.committed();
+                answer(asked, envelope, refusal, &receipt)
             }
-            Err(error) => self.refuse(&error),
+            Err(error) => self.not_stored(feed, asked, envelope, &error),
         }
     }
 
     /// A frame over the cap: the message cannot be kept whole, so it is refused by name. `head` is its
     /// beginning.
-    pub fn too_long(&self, head: &Bytes, limit_bytes: usize) -> Reply {
-        let scanned = Envelope::scan(head);
+    pub fn too_long(&self, feed: &Feed, head: &Bytes, limit_bytes: usize) -> Reply {
+        let mode = feed.answering.acknowledge;
         let text = format!("message longer than the listener's {limit_bytes} bytes");
-        let ack = Ack::refusing(AckCode::AR, AckFault { code: 207, text: text.into(), location: None });
-        let bytes = ack::build(readable(&scanned), &ack, &time::hl7_stamp(time::now_ms()), "I0");
-        Reply::Acknowledge { code: AckCode::AR, bytes }
+        let scanned = Envelope::scan(head);
+        let reply = if batch::is_batch(head) {
+            unstored(Asked::of_batch(mode).refused(Class::Reject), batch::addressee(head).as_ref(), text)
+        } else {
+            let envelope = readable(&scanned);
+            unstored(Asked::by(envelope, mode).refused(Class::Reject), envelope, text)
+        };
+        reply.unwrap_or(Reply::Nothing)
     }
 
-    fn refuse(&self, error: &WriteError) -> Reply {
+    /// Where a message belongs, and what is done with it.
+    fn place(&self, feed: &Feed, envelope: Option<&Envelope>) -> Place {
+        let site = || std::sync::Arc::clone(&feed.site);
+        let Some(envelope) = envelope else { return Place { site: site(), handler: Handler::Keep } };
+        let (site, handler) = match &self.current {
+            Some(current) => {
+                current.with(|generation| generation.routes().choose(&feed.source, &feed.site, envelope))
+            }
+            None => (site(), Handler::of(envelope)),
+        };
+        Place { site, handler }
+    }
+
+    fn committed(&self) {
+        self.conditions.clear(Kind::StoreRefuses, "");
+        self.wake.wake();
+    }
+
+    fn not_stored(
+        &self,
+        feed: &Feed,
+        asked: Asked,
+        envelope: Option<&Envelope>,
+        error: &WriteError,
+    ) -> Reply {
         Metric::IntakeFailures.add(1, &[]);
         let detail = format!("{error}; nothing is acknowledged until the store takes commits again");
         self.conditions.raise(Kind::StoreRefuses, "", detail, time::now_ms());
-        Reply::Close
+        if feed.answering.on_store_failure == StoreFailure::Close {
+            return Reply::Close;
+        }
+        // Where no negative answer is wanted, the end of the connection is the only way to tell.
+        let text = "the message could not be stored; send it again".to_owned();
+        unstored(asked.not_stored(), envelope, text).unwrap_or(Reply::Close)
     }
 }
 
@@ -105,59 +162,33 @@ fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
     }
 }
 
-fn acknowledge(scanned: &Result<Envelope, EnvelopeFault>, receipt: &Receipt) -> Reply {
-    let ack = match scanned {
-        Ok(_) => Ack::plain(AckCode::AA),
-        // AE is for content; AR for what MSH-9 to 12 say of the message as such (table 0008).
-        Err(fault @ EnvelopeFault::NoType(_)) => Ack::refusing(AckCode::AR, AckFault::from(fault)),
-        Err(fault) => Ack::refusing(AckCode::AE, AckFault::from(fault)),
+/// The answer to a committed message.
+fn answer(asked: Asked, to: Option<&Envelope>, refusal: Option<Refusal>, receipt: &Receipt) -> Reply {
+    // One that was accepted before has its answer, whatever is thought of it now.
+    let refusal = refusal.filter(|_| receipt.refused);
+    let code = match &refusal {
+        None => asked.accepted(),
+        Some(refusal) => asked.refused(refusal.class),
     };
+    let faults = refusal.map(|refusal| refusal.fault).into_iter().collect();
+    stored(code, to, faults, receipt)
+}
+
+/// An answer that is a function of what was stored.
+fn stored(code: Option<AckCode>, to: Option<&Envelope>, faults: Vec<AckFault>, receipt: &Receipt) -> Reply {
+    let Some(code) = code else { return Reply::Nothing };
     let stamp = time::hl7_stamp(receipt.received_at);
-    let bytes = ack::build(readable(scanned), &ack, &stamp, &format!("I{}", receipt.id));
-    Reply::Acknowledge { code: ack.code, bytes }
+    let bytes = ack::build(to, &Ack { code, faults }, &stamp, &format!("I{}", receipt.id));
+    Reply::Acknowledge { code, bytes }
 }
 
-fn arrival(
-    feed: &Feed,
-    scanned: &Result<Envelope, EnvelopeFault>,
-    body: Bytes,
-    refusal: Option<Box<str>>,
-) -> Arrival {
-    let hash: [u8; 32] = Sha256::digest(&body).into();
-    let envelope = readable(scanned);
-    let field = |pick: fn(&Envelope) -> &[u8]| envelope.map_or(&[][..], pick);
-    let (kind, control_id) = (field(|envelope| envelope.field(9)), field(Envelope::control_id));
-    let mut identity = Sha256::new();
-    for part in [
-        feed.source.as_bytes(),
-        field(Envelope::sending_application),
-        field(Envelope::sending_facility),
-        control_id,
-    ] {
-        identity.update((part.len() as u64).to_be_bytes());
-        identity.update(part);
-    }
-    let control_key = first(&identity.clone().finalize());
-    identity.update(hash);
-    Arrival {
-        source: Arc::clone(&feed.source),
-        site: Arc::clone(&feed.site),
-        handler: envelope.map_or(Handler::Keep, Handler::of).word(),
-        kind: label(kind),
-        control_id: label(control_id),
-        received_at: time::now_ms(),
-        key: first(&identity.finalize()),
-        control_key,
-        hash,
-        body,
-        refusal,
-    }
+/// An answer with condition 207 to what was not stored; `None` where none is wanted.
+fn unstored(code: Option<AckCode>, to: Option<&Envelope>, text: String) -> Option<Reply> {
+    let code = code?;
+    let ack = Ack::refusing(code, AckFault { code: 207, text: text.into(), location: None });
+    let bytes = ack::build(to, &ack, &time::hl7_stamp(time::now_ms()), NO_ID);
+    Some(Reply::Acknowledge { code, bytes })
 }
 
-fn first<const N: usize>(digest: &[u8]) -> [u8; N] {
-    std::array::from_fn(|i| digest[i])
-}
-
-fn label(text: &[u8]) -> Box<str> {
-    String::from_utf8_lossy(&text[..text.len().min(LABEL_MAX_BYTES)]).into_owned().into_boxed_str()
-}
+#[cfg(test)]
+mod tests;

@@ -30,4 +30,5 @@ pub mod status;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod traffic;
 pub mod verdict;

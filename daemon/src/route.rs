@@ -1,7 +1,17 @@
-//! What is done with a message once it is committed: decided when it is taken in, and stored with it, so that a
-//! later change of the configuration does not change what an old message meant.
+//! What is done with a message once it is committed, and whose it is: decided when it is taken in, and stored with it,
+//! so that a later change of the configuration does not change what an old message meant.
+//!
+//! Invariants: every message goes somewhere, because the default (the listener's site, the handler of the type) takes
+//! what no route takes; a look-up allocates nothing.
+//!
+//! Numbers: routes are tried in order, at most 1,024 of them (the bound of a list in the configuration); one that does
+//! not match costs a few nanoseconds.
+
+use std::sync::Arc;
 
 use mllp::envelope::Envelope;
+
+use crate::config;
 
 /// What the pipeline does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +56,72 @@ impl Handler {
     }
 }
 
+/// The configured routes, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(Vec<Rule>);
+
+#[derive(Clone, Debug)]
+struct Rule {
+    listener: Option<Box<str>>,
+    /// MSH-3 to MSH-6, the namespace id of each.
+    parties: [Option<Box<[u8]>>; 4],
+    code: Option<Box<[u8]>>,
+    event: Option<Box<[u8]>>,
+    site: Option<Arc<str>>,
+    handler: Option<Handler>,
+}
+
+impl Routes {
+    /// Compiles them in their order.
+    pub fn compile(routes: &[config::Route]) -> Self {
+        Self(routes.iter().map(Rule::compile).collect())
+    }
+
+    /// The site and the handler of a message of this listener: of the first route that takes it, else `site` and the
+    /// handler of its type.
+    pub fn choose(&self, listener: &str, site: &Arc<str>, envelope: &Envelope) -> (Arc<str>, Handler) {
+        let rule = self.0.iter().find(|rule| rule.takes(listener, envelope));
+        let handler = rule.and_then(|rule| rule.handler).unwrap_or_else(|| Handler::of(envelope));
+        (Arc::clone(rule.and_then(|rule| rule.site.as_ref()).unwrap_or(site)), handler)
+    }
+}
+
+impl Rule {
+    fn compile(route: &config::Route) -> Self {
+        let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().into());
+        let it = &route.criteria;
+        Self {
+            listener: it.listener.as_deref().map(Box::from),
+            parties: [
+                bytes(&it.sending_application),
+                bytes(&it.sending_facility),
+                bytes(&it.receiving_application),
+                bytes(&it.receiving_facility),
+            ],
+            code: bytes(&it.code),
+            event: bytes(&it.event),
+            site: route.site.as_deref().map(Arc::from),
+            handler: route.handler,
+        }
+    }
+
+    fn takes(&self, listener: &str, envelope: &Envelope) -> bool {
+        let is = |wanted: &Option<Box<[u8]>>, sent: &[u8]| {
+            wanted.as_ref().is_none_or(|wanted| **wanted == *sent.trim_ascii())
+        };
+        let parties = || {
+            self.parties
+                .iter()
+                .zip(3..=6)
+                .all(|(wanted, number)| wanted.is_none() || is(wanted, envelope.namespace(number)))
+        };
+        self.listener.as_ref().is_none_or(|wanted| **wanted == *listener)
+            && (self.code.is_none() || is(&self.code, envelope.message_code()))
+            && (self.event.is_none() || is(&self.event, envelope.trigger()))
+            && parties()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -72,6 +148,44 @@ mod tests {
         ] {
             let message = Bytes::from(format!("MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5.1\r"));
             assert_eq!(Handler::of(&Envelope::scan(&message).unwrap()), handler, "{kind}");
+        }
+    }
+
+    fn route(criteria: config::Criteria, site: Option<&str>, handler: Option<Handler>) -> config::Route {
+        config::Route { criteria, site: site.map(str::to_owned), handler }
+    }
+
+    #[test]
+    fn the_first_route_that_takes_a_message_decides_and_the_default_takes_the_rest() {
+        let text = |text: &str| Some(text.to_owned());
+        let any = config::Criteria::default;
+        let routes = Routes::compile(&[
+            route(
+                config::Criteria { event: text("A08"), code: text("ADT"), ..any() },
+                None,
+                Some(Handler::Keep),
+            ),
+            route(config::Criteria { code: text("ADT"), ..any() }, Some("admissions"), None),
+            route(config::Criteria { sending_facility: text("SOUTH"), ..any() }, Some("south"), None),
+            route(
+                config::Criteria { listener: text("lab"), receiving_application: text("CGM"), ..any() },
+                Some("lab-site"),
+                Some(Handler::Results),
+            ),
+        ]);
+        let main: Arc<str> = Arc::from("main");
+        for (listener, from, to, kind, site, handler) in [
+            ("engine", "A|NORTH", "X|Y", "ORU^R01", "main", Handler::Results),
+            ("engine", "A|SOUTH^1.2^ISO", "X|Y", "ORU^R01", "south", Handler::Results),
+            ("engine", "A|SOUTHERN", "X|Y", "ORU^R01", "main", Handler::Results),
+            ("engine", "A|SOUTH", "X|Y", "ADT^A08", "main", Handler::Keep),
+            ("engine", "A|SOUTH", "X|Y", "ADT^A01", "admissions", Handler::Patients),
+            ("lab", "A|NORTH", "CGM|Y", "MDM^T02", "lab-site", Handler::Results),
+            ("engine", "A|NORTH", "CGM|Y", "MDM^T02", "main", Handler::Keep),
+        ] {
+            let message = Bytes::from(format!("MSH|^~\\&|{from}|{to}|2026||{kind}|1|P|2.5.1\r"));
+            let chosen = routes.choose(listener, &main, &Envelope::scan(&message).unwrap());
+            assert_eq!(chosen, (Arc::from(site), handler), "{listener} {from} {to} {kind}");
         }
     }
 }

@@ -61,7 +61,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     intake: &Intake,
     mut draining: Draining,
 ) -> End {
-    let limits = Limits { max_frame_bytes: bounds.max_frame_bytes, ..Limits::default() };
+    let limits = Limits { max_frame_bytes: bounds.max_frame_bytes, bare_fs: feed.answering.bare_fs };
     let mut session = Session { deframer: Deframer::new(limits), buffer: BytesMut::new(), feed, intake };
     let mut frame_began = None;
     // Both are made once: a timer and a watch for every read would cost more than the read. The alarm may go off
@@ -126,7 +126,7 @@ impl Session<'_> {
                 Ok(Some(fault)) => self.count(&fault),
                 Err(overlong) => {
                     self.fault("too-long");
-                    let reply = self.intake.too_long(&overlong.head, overlong.limit_bytes);
+                    let reply = self.intake.too_long(&self.feed, &overlong.head, overlong.limit_bytes);
                     self.reply(stream, reply).await?;
                     return Err(End::TooLong);
                 }
@@ -135,7 +135,14 @@ impl Session<'_> {
     }
 
     async fn reply<S: AsyncWrite + Unpin>(&self, stream: &mut S, reply: Reply) -> Result<(), End> {
-        let Reply::Acknowledge { code, bytes } = reply else { return Err(End::StoreRefused) };
+        let (code, bytes) = match reply {
+            Reply::Acknowledge { code, bytes } => (code, bytes),
+            Reply::Nothing => {
+                self.feed.count_unanswered();
+                return Ok(());
+            }
+            Reply::Close => return Err(End::StoreRefused),
+        };
         self.feed.count_ack(code);
         let framed = framed(&bytes);
         match timeout(WRITE_DEADLINE, stream.write_all(&framed)).await {

@@ -13,6 +13,7 @@ use crate::{
     pipeline::resources::SUMMARY,
     telemetry::{Metric, Ready},
     time,
+    traffic::Traffic,
 };
 
 /// What status is told from.
@@ -43,6 +44,9 @@ pub struct Listening {
     pub address: String,
     /// Plain MLLP, which the configuration asked for.
     pub plain: bool,
+    /// What it has seen since the start.
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 impl Status {

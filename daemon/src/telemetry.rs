@@ -68,6 +68,12 @@ metrics_table! {
     MllpDuplicates = counter "isthmus_mllp_duplicates_total" Count,
     /// Messages whose control id had been used with another body.
     MllpControlIdReuse = counter "isthmus_mllp_control_id_reuse_total" Count,
+    /// Messages refused and kept with their reason, by listener and condition (HL7 table 0357).
+    MllpMessagesRefused = counter "isthmus_mllp_messages_refused_total" Count,
+    /// Messages that asked for no acknowledgement and got none.
+    MllpUnanswered = counter "isthmus_mllp_unanswered_total" Count,
+    /// Frames that held a batch, by listener.
+    MllpBatches = counter "isthmus_mllp_batches_total" Count,
     /// Time from the last byte of a frame to its commit.
     CommitSeconds = histogram "isthmus_intake_commit_seconds" Seconds,
     /// Messages the store could not take; each was left without acknowledgement.

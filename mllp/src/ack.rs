@@ -92,6 +92,31 @@ pub struct Location {
     pub sequence: u32,
     /// Which field, from 1; `None` for the whole segment.
     pub field: Option<u16>,
+    /// Which component of the field's first repetition, from 1; `None` for the whole field. Told as of v2.5 only:
+    /// ERR-1 before it has no place for it.
+    pub component: Option<u16>,
+}
+
+impl Location {
+    /// A field of the `sequence`-th segment of this name, both from 1.
+    pub fn field(segment: impl Into<Cow<'static, str>>, sequence: u32, field: u16) -> Self {
+        Self { segment: segment.into(), sequence, field: Some(field), component: None }
+    }
+
+    /// A component, from 1, of such a field.
+    pub fn component(
+        segment: impl Into<Cow<'static, str>>,
+        sequence: u32,
+        field: u16,
+        component: u16,
+    ) -> Self {
+        Self { component: Some(component), ..Self::field(segment, sequence, field) }
+    }
+
+    /// The `sequence`-th segment of this name as a whole.
+    pub fn segment(segment: impl Into<Cow<'static, str>>, sequence: u32) -> Self {
+        Self { segment: segment.into(), sequence, field: None, component: None }
+    }
 }
 
 /// What is wrong (ERR).
@@ -111,34 +136,33 @@ pub struct AckFault {
 pub struct Ack {
     /// MSA-1.
     pub code: AckCode,
-    /// ERR; none in a positive answer.
-    pub fault: Option<AckFault>,
+    /// What is wrong, an ERR each (or a repetition of ERR-1 before v2.5); none in a positive answer. MSA-3 has the text
+    /// of the first. Bounding their number is the caller's.
+    pub faults: Vec<AckFault>,
 }
 
 impl Ack {
     /// An answer without ERR.
     pub fn plain(code: AckCode) -> Self {
-        Self { code, fault: None }
+        Self { code, faults: Vec::new() }
     }
 
     /// An answer that says what is wrong.
     pub fn refusing(code: AckCode, fault: AckFault) -> Self {
-        Self { code, fault: Some(fault) }
+        Self { code, faults: vec![fault] }
     }
 }
 
 impl From<&EnvelopeFault> for AckFault {
     fn from(fault: &EnvelopeFault) -> Self {
-        let at = |field| Some(Location { segment: "MSH".into(), sequence: 1, field });
+        let at = |field| Location::field("MSH", 1, field);
         let (code, text, location) = match fault {
-            EnvelopeFault::NoMsh => (100, "the message does not begin with MSH", at(None)),
-            EnvelopeFault::BadDelimiters(_) => {
-                (102, "MSH-1 and MSH-2 do not declare delimiters", at(Some(2)))
-            }
-            EnvelopeFault::NoControlId(_) => (101, "MSH-10 (message control id) is missing", at(Some(10))),
-            EnvelopeFault::NoType(_) => (101, "MSH-9 (message type) is missing", at(Some(9))),
+            EnvelopeFault::NoMsh => (100, "the message does not begin with MSH", Location::segment("MSH", 1)),
+            EnvelopeFault::BadDelimiters(_) => (102, "MSH-1 and MSH-2 do not declare delimiters", at(2)),
+            EnvelopeFault::NoControlId(_) => (101, "MSH-10 (message control id) is missing", at(10)),
+            EnvelopeFault::NoType(_) => (101, "MSH-9 (message type) is missing", at(9)),
         };
-        Self { code, text: text.into(), location }
+        Self { code, text: text.into(), location: Some(location) }
     }
 }
 
@@ -172,9 +196,7 @@ pub fn build(to: Option<&Envelope>, ack: &Ack, stamp: &str, ack_id: &str) -> Byt
     let mut out = Writer::new(to.map_or(Separators::RECOMMENDED, |envelope| *envelope.separators()));
     out.msh(to, version, stamp, ack_id);
     out.msa(to, ack, version);
-    if let Some(fault) = &ack.fault {
-        out.err(fault, version);
-    }
+    out.err(&ack.faults, version);
     Bytes::from(out.out)
 }
 
@@ -249,27 +271,44 @@ impl Writer {
         self.out.extend_from_slice(ack.code.as_str().as_bytes());
         self.next_field();
         self.echo(to, 10, MAX_CONTROL_ID_BYTES, "");
-        if let Some(fault) = ack.fault.as_ref().filter(|_| version < Version([2, 7, 0])) {
+        if let Some(fault) = ack.faults.first().filter(|_| version < Version([2, 7, 0])) {
             self.next_field();
             self.text(&fault.text);
         }
         self.end_segment();
     }
 
-    fn err(&mut self, fault: &AckFault, version: Version) {
-        let Separators { component, subcomponent, .. } = self.separators;
-        self.out.extend_from_slice(b"ERR");
-        self.next_field();
-        if version < Version([2, 5, 0]) {
-            self.location(fault.location.as_ref(), true);
+    /// An ERR for each fault; before v2.5 one ERR with a repetition of ERR-1 for each.
+    fn err(&mut self, faults: &[AckFault], version: Version) {
+        let Separators { component, subcomponent, repetition, .. } = self.separators;
+        if version >= Version([2, 5, 0]) {
+            return faults.iter().for_each(|fault| self.one_err(fault));
+        }
+        for (place, fault) in faults.iter().enumerate() {
+            if place == 0 {
+                self.out.extend_from_slice(b"ERR");
+                self.next_field();
+            } else {
+                self.out.push(repetition);
+            }
+            self.place_before_2_5(fault.location.as_ref());
             self.out.push(component);
             self.condition(fault.code, subcomponent);
-            return self.end_segment();
+        }
+        if !faults.is_empty() {
+            self.end_segment();
+        }
+    }
+
+    fn one_err(&mut self, fault: &AckFault) {
+        self.out.extend_from_slice(b"ERR");
+        self.next_field();
+        self.next_field();
+        if let Some(location) = &fault.location {
+            self.place(location);
         }
         self.next_field();
-        self.location(fault.location.as_ref(), false);
-        self.next_field();
-        self.condition(fault.code, component);
+        self.condition(fault.code, self.separators.component);
         self.next_field();
         self.out.push(b'E');
         for _ in 5..=8 {
@@ -279,21 +318,35 @@ impl Writer {
         self.end_segment();
     }
 
-    /// ERL, or the first three components of ELD, which keep their places (`all_places`) for the fourth.
-    fn location(&mut self, location: Option<&Location>, all_places: bool) {
+    /// ERL (v2.5.1, chapter 2A): segment, sequence, field, repetition of the field, component.
+    fn place(&mut self, location: &Location) {
         let component = self.separators.component;
-        let Some(location) = location else {
-            self.out.extend(std::iter::repeat_n(component, if all_places { 2 } else { 0 }));
-            return;
-        };
         self.text(&location.segment);
         self.out.push(component);
         self.text(&location.sequence.to_string());
-        if let Some(field) = location.field {
-            self.out.push(component);
+        let Some(field) = location.field else { return };
+        self.out.push(component);
+        self.text(&field.to_string());
+        if let Some(part) = location.component {
+            self.out.extend_from_slice(&[component, b'1', component]);
+            self.text(&part.to_string());
+        }
+    }
+
+    /// The first three components of ELD (v2.4), which keep their places for the fourth.
+    fn place_before_2_5(&mut self, location: Option<&Location>) {
+        let component = self.separators.component;
+        let field = location.and_then(|location| location.field);
+        if let Some(location) = location {
+            self.text(&location.segment);
+        }
+        self.out.push(component);
+        if let Some(location) = location {
+            self.text(&location.sequence.to_string());
+        }
+        self.out.push(component);
+        if let Some(field) = field {
             self.text(&field.to_string());
-        } else if all_places {
-            self.out.push(component);
         }
     }
 

@@ -24,6 +24,20 @@ enum Kind {
     Table(&'static Encoding),
 }
 
+/// The right halves of 8859 in ISO's register of character sets, as some senders (and DICOM) name them.
+const ISO_REGISTER: [(&str, &str); 10] = [
+    ("ISOIR100", "88591"),
+    ("ISOIR101", "88592"),
+    ("ISOIR109", "88593"),
+    ("ISOIR110", "88594"),
+    ("ISOIR144", "88595"),
+    ("ISOIR127", "88596"),
+    ("ISOIR126", "88597"),
+    ("ISOIR138", "88598"),
+    ("ISOIR148", "88599"),
+    ("ISOIR192", "UTF8"),
+];
+
 /// Why a text is not decoded. The message is kept; what MSH-18 said is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CharsetError {
@@ -45,7 +59,8 @@ impl Charset {
     pub const LATIN_1: Self = Self(Kind::Table(encoding_rs::WINDOWS_1252));
 
     /// The set that MSH-18 means by `name`, in the spellings of table 0211 and those that vendors use
-    /// (`UTF-8`, `utf8`, `ISO-8859-1`, `iso8859_1`, `Latin1`, `windows-1252`, `cp1252`, …).
+    /// (`UTF-8`, `utf8`, `ISO-8859-1`, `iso8859_1`, `ISO_IR 100`, `Latin1`, `windows-1252`, `cp1252`, `ANSI`, the names
+    /// of Oracle, …).
     ///
     /// # Errors
     /// [`CharsetError`] for any other name.
@@ -53,18 +68,23 @@ impl Charset {
         let bare: String =
             name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect();
         let bare = bare.strip_prefix("UNICODE").filter(|rest| !rest.is_empty()).unwrap_or(&bare);
+        let bare = bare.strip_suffix("UNICODE").filter(|rest| !rest.is_empty()).unwrap_or(bare);
+        let bare = ISO_REGISTER.iter().find(|(number, _)| bare == *number).map_or(bare, |(_, part)| *part);
         match bare {
-            "ASCII" | "USASCII" | "ISOIR6" | "ANSIX341968" => return Ok(Self::ASCII),
-            "UNICODE" | "UTF8" => return Ok(Self::UTF_8),
-            "LATIN1" => return Ok(Self::LATIN_1),
+            "ASCII" | "USASCII" | "US7ASCII" | "ISOIR6" | "ISO646" | "ANSIX341968" => return Ok(Self::ASCII),
+            "UNICODE" | "UTF8" | "UTF8MB4" | "AL32UTF8" | "CP65001" => return Ok(Self::UTF_8),
+            "LATIN1" | "ANSI" | "WE8ISO8859P1" | "WE8MSWIN1252" | "MSANSI" => return Ok(Self::LATIN_1),
             _ if bare.starts_with("UTF16") || bare.starts_with("UTF32") || bare.starts_with("UCS") => {
                 return Err(CharsetError::CollidesWithFraming);
             }
             _ => {}
         }
+        let page = ["WINDOWS", "WIN", "MSWIN", "CP"].into_iter().find_map(|name| bare.strip_prefix(name));
         let label = if let Some(part) = bare.trim_start_matches("ISO").strip_prefix("8859") {
             format!("iso-8859-{part}")
-        } else if let Some(page) = bare.strip_prefix("WINDOWS").or_else(|| bare.strip_prefix("CP")) {
+        } else if let Some(number) = bare.strip_prefix("LATIN") {
+            format!("l{number}")
+        } else if let Some(page) = page {
             format!("windows-{page}")
         } else {
             return Err(CharsetError::Unsupported);
@@ -73,6 +93,13 @@ impl Charset {
             .map(|encoding| Self(Kind::Table(encoding)))
             .ok_or(CharsetError::Unsupported)
     }
+}
+
+/// Whether MSH-18 names UTF-16, UTF-32 or UCS: bytes that a frame cannot carry. Allocates nothing for any other name.
+pub fn collides_with_framing(name: &str) -> bool {
+    let suspicious = |pair: &[u8]| matches!(pair, b"16" | b"32") || pair.eq_ignore_ascii_case(b"UC");
+    name.as_bytes().windows(2).any(suspicious)
+        && Charset::named(name) == Err(CharsetError::CollidesWithFraming)
 }
 
 /// Decodes `bytes` by `msh18` (see [`Envelope::charset`](crate::Envelope::charset)), or by `default` where
@@ -116,14 +143,38 @@ mod tests {
 
     #[test]
     fn utf_8_is_known_by_all_its_spellings() {
-        for name in ["UNICODE UTF-8", "UTF-8", "utf8", "UNICODE", "Unicode UTF8", " UTF-8 "] {
+        for name in [
+            "UNICODE UTF-8",
+            "UTF-8",
+            "utf8",
+            "UNICODE",
+            "Unicode UTF8",
+            " UTF-8 ",
+            "UTF-8 Unicode",
+            "AL32UTF8",
+            "ISO_IR 192",
+        ] {
             assert_eq!(text("Müller µ".as_bytes(), name), "Müller µ");
         }
     }
 
     #[test]
     fn latin_1_is_known_by_all_its_spellings() {
-        for name in ["8859/1", "ISO-8859-1", "ISO8859_1", "iso 8859/1", "Latin1", "windows-1252", "CP1252"] {
+        for name in [
+            "8859/1",
+            "ISO-8859-1",
+            "ISO8859_1",
+            "iso 8859/1",
+            "Latin1",
+            "latin-1",
+            "ISO_IR 100",
+            "ISO IR100",
+            "windows-1252",
+            "CP1252",
+            "Win-1252",
+            "ANSI",
+            "WE8ISO8859P1",
+        ] {
             assert_eq!(text(b"M\xFCller \xB5", name), "Müller µ", "{name}");
         }
     }
@@ -138,6 +189,9 @@ mod tests {
             ("8859/8", 0xE0, 'א'),
             ("8859/9", 0xFD, 'ı'),
             ("8859/15", 0xA4, '€'),
+            ("ISO_IR 101", 0xB1, 'ą'),
+            ("Latin2", 0xB1, 'ą'),
+            ("cp1251", 0xE0, 'а'),
         ] {
             assert_eq!(text(&[byte], name), letter.to_string(), "{name}");
         }
@@ -167,6 +221,11 @@ mod tests {
     fn utf_16_is_refused() {
         for name in ["UNICODE UTF-16", "UTF-16", "utf16le", "UNICODE UTF-32"] {
             assert_eq!(decode(b"x", Some(name), Charset::UTF_8), Err(CharsetError::CollidesWithFraming));
+            assert!(collides_with_framing(name), "{name}");
+        }
+        assert!(collides_with_framing("UCS-2"));
+        for name in ["UNICODE UTF-8", "8859/1", "8859/16", "windows-1252", "KLINGON-16", ""] {
+            assert!(!collides_with_framing(name), "{name}");
         }
     }
 

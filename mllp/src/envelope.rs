@@ -29,7 +29,7 @@ pub struct Envelope {
     ends: [usize; LAST_FIELD + 1],
 }
 
-/// Why a message has no usable envelope. The connection lives; the message is answered AR.
+/// Why a message has no usable envelope. The connection lives; the message is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EnvelopeFault {
     /// The message does not begin with `MSH` (blank CR and LF before it are tolerated).
@@ -64,7 +64,7 @@ impl Envelope {
     /// # Errors
     /// [`EnvelopeFault`], the first that applies in the order of its variants.
     pub fn scan(message: &Bytes) -> Result<Self, EnvelopeFault> {
-        let start = message.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(message.len());
+        let start = beginning(message);
         if !message[start..].starts_with(b"MSH") {
             return Err(EnvelopeFault::NoMsh);
         }
@@ -115,6 +115,11 @@ impl Envelope {
     fn component(&self, field: usize, index: usize) -> &[u8] {
         let first_repetition = part(self.field(field), self.separators.repetition, 0);
         part(first_repetition, self.separators.component, index)
+    }
+
+    /// The namespace id of an HD field (MSH-3 to MSH-6): its first component.
+    pub fn namespace(&self, number: usize) -> &[u8] {
+        self.component(number, 0)
     }
 
     /// The delimiters: MSH-1 and MSH-2.
@@ -200,11 +205,25 @@ impl Envelope {
     }
 }
 
+impl Envelope {
+    /// MSH-18 after its first repetition: the sets that `\C..\`, `\M..\` and ISO 2022 switch to (v2.9 section
+    /// 2.14.9.18). They are known of, and not switched to: the text is read in the first set.
+    pub fn alternate_charsets(&self) -> impl Iterator<Item = &[u8]> {
+        let repetitions = self.field(18).split(|byte| *byte == self.separators.repetition);
+        repetitions.skip(1).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty())
+    }
+}
+
 impl fmt::Debug for Envelope {
     /// The size alone: a control id or a facility may name a patient.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope").field("msh_bytes", &self.segment.len()).finish_non_exhaustive()
     }
+}
+
+/// Where the first segment begins: after blank CR and LF.
+pub(crate) fn beginning(message: &[u8]) -> usize {
+    message.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(message.len())
 }
 
 /// Blank, or HL7's explicit null.

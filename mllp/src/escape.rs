@@ -1,19 +1,34 @@
-//! HL7 escape sequences (v2.5.1 section 2.7), both ways.
+//! HL7 escape sequences (v2.9 section 2.7), both ways.
 //!
 //! Invariants
 //! - Decoding loses nothing: an unknown or unpaired sequence stays in the text as it was written.
 //! - `decode(encode(text)) == text` for every text.
 //! - Text without escapes is borrowed, not copied.
+//! - `clinical/` decodes by the same table with code of its own; a test of the daemon holds the two together.
 //!
-//! What becomes what: `\F\ \S\ \T\ \R\ \E\` and `\P\` the delimiters, `\Xhh..\` its bytes where they are
-//! UTF-8, `\.br\` a line feed, `\H\` and `\N\` (highlighting on and off) nothing. The character set
-//! switches `\Cxxyy\` and `\Mxxyyzz\` and other formatting commands stay as written.
+//! | sequence | becomes |
+//! |---|---|
+//! | `\F\ \S\ \T\ \R\ \E\`, and `\P\` where MSH-2 declares it | the delimiter |
+//! | `\Xhh..\` | its bytes where they are UTF-8 |
+//! | `\.br\ \.ce\`, `\.sp\` and `\.spN\` | a line feed, or N of them |
+//! | `\.skN\` | N blanks |
+//! | `\H\ \N\ \.fi\ \.nf\ \.inN\ \.tiN\` | nothing: how text is shown, not what it says |
+//! | `\Cxxyy\ \Mxxyyzz\ \Zdd..\`, hex that is no UTF-8, and `\P\` elsewhere | stays as written: the first two switch the character set of what follows, which only the original tells; the third is known to its sender |
+//! | anything else | no sequence: its first mark stands alone, and its second may begin one |
+//!
+//! What is written: the delimiters by their letters, control characters as `\Xhh\`.
+//!
+//! Numbers: a command that skips more than [`MAX_SKIP`] stays as written, so that a few bytes cannot become a
+//! gigabyte.
 
-use std::{borrow::Cow, str};
+use std::borrow::Cow;
 
 use memchr::memchr;
 
 use crate::separators::Separators;
+
+/// Most lines or blanks that one formatting command may stand for: a page.
+pub const MAX_SKIP: usize = 100;
 
 /// Unescapes one value (a subcomponent, or a component or field that has none).
 pub fn decode<'a>(text: &'a str, separators: &Separators) -> Cow<'a, str> {
@@ -23,13 +38,15 @@ pub fn decode<'a>(text: &'a str, separators: &Separators) -> Cow<'a, str> {
     };
     let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
     while let Some(close) = find(open + 1) {
-        let body = &text[open + 1..close];
-        if !could_be_sequence(body) {
+        let Some(meaning) = meaning(&text[open + 1..close], separators) else {
             open = close; // the first stands alone in the text; the second may open a sequence
             continue;
+        };
+        if let Meaning::Text(meant) = meaning {
+            out.push_str(&text[copied..open]);
+            out.push_str(&meant);
+            copied = close + 1;
         }
-        out.push_str(&text[copied..open]);
-        copied = if push_meaning(body, separators, &mut out) { close + 1 } else { open };
         match find(close + 1) {
             Some(next) => open = next,
             None => break,
@@ -76,14 +93,17 @@ fn escape_of(byte: u8, separators: &Separators) -> Option<Escape> {
     Some(Escape::Letter(letter))
 }
 
-/// Whether this may stand between two escape characters. Prose between two stray ones may not, so that
-/// `50\50 given \F\ taken` still finds its `\F\`.
-fn could_be_sequence(body: &str) -> bool {
-    !body.is_empty() && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'))
+/// What stands between two escape characters.
+enum Meaning {
+    /// This text.
+    Text(String),
+    /// A sequence without text of its own, or whose text is not ours to tell: as written.
+    AsWritten,
 }
 
-/// Appends what `body` stands for; `false`, with `out` unchanged, if it is not known.
-fn push_meaning(body: &str, separators: &Separators, out: &mut String) -> bool {
+/// What `body` means; `None` where it is no sequence of HL7, so that prose between two stray marks does not swallow a
+/// sequence behind it (`50\50 given \F\ taken`).
+fn meaning(body: &str, separators: &Separators) -> Option<Meaning> {
     let delimiter = match body {
         "F" => separators.field,
         "S" => separators.component,
@@ -92,31 +112,60 @@ fn push_meaning(body: &str, separators: &Separators, out: &mut String) -> bool {
         "E" => separators.escape,
         "P" => match separators.truncation {
             Some(truncation) => truncation,
-            None => return false,
+            None => return Some(Meaning::AsWritten),
         },
-        ".br" | ".BR" => b'\n',
-        "H" | "N" => return true,
-        _ => return body.strip_prefix('X').is_some_and(|digits| push_hex(digits, out)),
+        "H" | "N" => return Some(Meaning::Text(String::new())),
+        _ => return longer_meaning(body),
     };
-    out.push(char::from(delimiter));
-    true
+    Some(Meaning::Text(char::from(delimiter).to_string()))
 }
 
-fn push_hex(digits: &str, out: &mut String) -> bool {
-    let digits = digits.as_bytes();
-    if digits.is_empty() || digits.len() % 2 == 1 {
-        return false;
+fn longer_meaning(body: &str) -> Option<Meaning> {
+    let mut rest = body.chars();
+    let first = rest.next()?;
+    let rest = rest.as_str();
+    let is_hex = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match first {
+        'X' if is_hex => Some(hex(rest).map_or(Meaning::AsWritten, Meaning::Text)),
+        'C' if is_hex && rest.len() == 4 => Some(Meaning::AsWritten),
+        'M' if is_hex && matches!(rest.len(), 4 | 6) => Some(Meaning::AsWritten),
+        'Z' if rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) => Some(Meaning::AsWritten),
+        '.' => formatting(rest),
+        _ => None,
     }
-    let nibble = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.chunks_exact(2).map(|pair| Some((nibble(pair[0])? * 16 + nibble(pair[1])?) as u8));
-    let Some(bytes) = pairs.collect::<Option<Vec<u8>>>() else {
-        return false;
+}
+
+/// A formatting command (v2.9 section 2.7.6): two letters, and a number for some.
+fn formatting(command: &str) -> Option<Meaning> {
+    let (name, number) = command.split_at_checked(2)?;
+    let number = number.strip_prefix(' ').unwrap_or(number);
+    let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let skip = |what: char, least: usize| match number {
+        "" => Meaning::Text(what.to_string().repeat(least)),
+        _ => match number.parse() {
+            Ok(count @ 0..=MAX_SKIP) => Meaning::Text(what.to_string().repeat(count)),
+            _ => Meaning::AsWritten,
+        },
     };
-    match str::from_utf8(&bytes) {
-        Ok(text) => out.push_str(text),
-        Err(_) => return false,
+    match (name.to_ascii_lowercase().as_str(), number.is_empty()) {
+        ("br" | "ce", true) => Some(Meaning::Text("\n".to_owned())),
+        ("fi" | "nf", true) => Some(Meaning::Text(String::new())),
+        ("in" | "ti", _) if is_number => Some(Meaning::Text(String::new())),
+        ("sp", empty) if empty || is_number => Some(skip('\n', 1)),
+        ("sk", empty) if empty || is_number => Some(skip(' ', 1)),
+        _ => None,
     }
-    true
+}
+
+/// The text of pairs of hexadecimal digits; `None` where they are no such pairs or no UTF-8.
+fn hex(digits: &str) -> Option<String> {
+    let nibble = |digit: u8| char::from(digit).to_digit(16);
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(nibble(*high)? * 16 + nibble(*low)?).ok(),
+        _ => None,
+    });
+    String::from_utf8(pairs.collect::<Option<Vec<u8>>>()?).ok()
 }
 
 #[cfg(test)]
@@ -138,6 +187,9 @@ mod tests {
             (r"\XC3A9\", "é"),
             (r"one\.br\two", "one\ntwo"),
             (r"\H\bold\N\ not", "bold not"),
+            (r"one\.BR\two\.sp\three\.sp2\four\.ce\five", "one\ntwo\nthree\n\nfour\nfive"),
+            (r"\.fi\a\.in+4\b\.ti-2\c\.nf\\.sk3\d\.sk 1\e\.in 4\", "abc   d e"),
+            (r"\.sp0\a\.sp+2\", "a\n\n"),
             ("plain", "plain"),
             ("", ""),
         ] {
@@ -155,9 +207,25 @@ mod tests {
 
     #[test]
     fn unknown_sequences_stay_as_written() {
-        for text in
-            [r"\Z12\", r"\C2842\", r"\M212042\", r"\.sp3\", r"\X4\", r"\XZZ\", r"\X\", r"\XFF\", r"\f\"]
-        {
+        for text in [
+            r"\Z12\",
+            r"\Z\",
+            r"\C2842\",
+            r"\M2120\",
+            r"\M212042\",
+            r"\.sp101\",
+            r"\.sp99999999999999999999\",
+            r"\.sk-1\",
+            r"\.in\",
+            r"\.xy\",
+            r"\.é\",
+            r"\.\",
+            r"\X4\",
+            r"\XZZ\",
+            r"\X\",
+            r"\XFF\",
+            r"\f\",
+        ] {
             assert_eq!(decode(text, &USUAL), text);
         }
     }
@@ -169,6 +237,9 @@ mod tests {
         }
         assert_eq!(decode(r"50\50 given \F\ taken", &USUAL), r"50\50 given | taken");
         assert_eq!(decode(r"\\F\", &USUAL), r"\|");
+        // A sequence whose meaning is not ours keeps both its marks; what is no sequence gives its second one up.
+        assert_eq!(decode(r"\Z1\F\T\", &USUAL), r"\Z1\F&");
+        assert_eq!(decode(r"a\b\T\c", &USUAL), r"a\b&c");
     }
 
     #[test]
@@ -201,7 +272,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_decoder_panic_or_lose_what_is_no_sequence(text in "\\PC{0,30}|[\\\\FX0é ]{0,30}") {
+        fn no_text_makes_the_decoder_panic_or_lose_what_is_no_sequence(text in "\\PC{0,30}|[\\\\FX0.spZé ]{0,30}") {
             let kept = |s: &str| s.chars().filter(|c| *c == 'é').count();
             prop_assert_eq!(kept(&decode(&text, &USUAL)) , kept(&text));
         }

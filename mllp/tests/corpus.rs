@@ -9,7 +9,7 @@
 use std::{fs, path::PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use mllp::{Deframer, Envelope, EnvelopeFault, Event, Limits, frame, segments};
+use mllp::{Deframer, Envelope, EnvelopeFault, Event, Limits, batch, frame, segments, tables};
 
 /// The messages beside the repository, or beside the folder of its worktrees.
 fn corpus() -> Option<Vec<(String, Vec<u8>)>> {
@@ -63,6 +63,32 @@ fn the_envelope_of_every_message_scans_or_names_a_fault_that_is_there() {
             Err(fault) => panic!("{name}: {fault}"),
         }
     }
+}
+
+#[test]
+fn the_tables_know_the_type_event_and_version_of_every_message() {
+    for (name, bytes) in corpus().into_iter().flatten() {
+        let Ok(envelope) = Envelope::scan(&Bytes::from(bytes)) else { continue };
+        assert!(tables::is_message_type(envelope.message_code()), "{name}");
+        assert!(tables::is_event(envelope.message_code(), envelope.trigger()), "{name}");
+        assert!(
+            envelope.version().trim_ascii().is_empty() || tables::is_version(envelope.version()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_of_all_messages_is_taken_apart_into_the_same_messages() {
+    let Some(corpus) = corpus() else { return };
+    let sound = |bytes: &[u8]| bytes.starts_with(b"MSH|");
+    let messages: Vec<_> = corpus.into_iter().map(|(_, bytes)| bytes).filter(|bytes| sound(bytes)).collect();
+    let bodies = messages.iter().map(|bytes| with_terminator(bytes, b"\r"));
+    let frame: Vec<u8> = bodies.clone().flatten().collect();
+    let trailer = format!("BTS|{}\r", messages.len());
+    let frame = Bytes::from([b"BHS|^~\\&|X\r", &frame[..], trailer.as_bytes()].concat());
+    let apart = batch::split(&frame).unwrap();
+    assert!(apart.messages().eq(bodies.map(Bytes::from)));
 }
 
 #[test]

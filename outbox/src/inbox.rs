@@ -2,7 +2,8 @@
 //!
 //! Invariants: a row of `inbox` is written once and never updated; ids have no gaps and never fall back; the
 //! same identity twice is one row and two equal receipts, also within one group; a refused message is kept with
-//! its reason and its identity is not entered, so that a resend is decided afresh.
+//! its reason and its identity is not entered, so that a resend is decided afresh; while it is refused, resends of it
+//! are counted on its first row and not stored again. The messages of one frame are taken in together or not at all.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -58,6 +59,9 @@ pub struct Receipt {
     pub duplicate: bool,
     /// Another message with this control id is known: stored, and flagged.
     pub control_id_reused: bool,
+    /// It stands refused. False for a message that was accepted before, even where it would be refused now: it has had
+    /// its effect, and gets the answer it got then.
+    pub refused: bool,
 }
 
 impl Command for Arrival {
@@ -73,28 +77,65 @@ impl Command for Arrival {
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
-        if self.refusal.is_none()
-            && let Some(First { id, received_at }) = hot.dedupe.find(&self.key)
-        {
-            return Ok(Receipt { id, received_at, duplicate: true, control_id_reused: false });
+        take_in(self, conn, hot)
+    }
+}
+
+/// The messages of one frame: all of them or none, in one transaction.
+pub(crate) struct Together(pub Vec<Arrival>);
+
+impl Command for Together {
+    type Out = Vec<Receipt>;
+
+    /// As for a message alone: nothing here fails alone.
+    fn savepoint(&self) -> bool {
+        false
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|arrival| arrival.body.len()).sum()
+    }
+
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<Receipt>, WriteError> {
+        self.0.into_iter().map(|arrival| take_in(arrival, conn, hot)).collect()
+    }
+}
+
+fn take_in(arrival: Arrival, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
+    let known = |First { id, received_at }, refused| Receipt {
+        id,
+        received_at,
+        duplicate: true,
+        control_id_reused: false,
+        refused,
+    };
+    if let Some(first) = hot.dedupe.find(&arrival.key) {
+        return Ok(known(first, false));
+    }
+    let (id, received_at) = (hot.next_inbox_id, arrival.received_at);
+    if let Some(reason) = &arrival.refusal {
+        if let Some(first) = quarantine::refused_again(conn, &arrival.key, reason, received_at)? {
+            return Ok(known(first, true));
         }
-        let (id, received_at) = (hot.next_inbox_id, self.received_at);
-        let control_id_reused = self.refusal.is_none() && hot.dedupe.knows_control(&self.control_key);
-        insert(conn, id, &self, control_id_reused)?;
+        insert(conn, id, &arrival, false)?;
         hot.next_inbox_id += 1;
-        match &self.refusal {
-            Some(reason) => {
-                quarantine::insert(conn, id, "intake", "", reason, received_at)?;
-            }
-            None => {
-                remember(conn, id, received_at, &self.key, &self.control_key)?;
-                hot.dedupe.enter(self.key, self.control_key, First { id, received_at });
-            }
-        }
-        if self.body.len() <= TAIL_MAX_BODY_BYTES {
-            hot.taken.push(self.into_message(id, control_id_reused));
-        }
-        Ok(Receipt { id, received_at, duplicate: false, control_id_reused })
+        quarantine::insert_refused(conn, id, &arrival.key, reason, received_at)?;
+        keep(arrival, id, false, hot);
+        return Ok(Receipt { id, received_at, duplicate: false, control_id_reused: false, refused: true });
+    }
+    let control_id_reused = hot.dedupe.knows_control(&arrival.control_key);
+    insert(conn, id, &arrival, control_id_reused)?;
+    hot.next_inbox_id += 1;
+    remember(conn, id, received_at, &arrival.key, &arrival.control_key)?;
+    hot.dedupe.enter(arrival.key, arrival.control_key, First { id, received_at });
+    keep(arrival, id, control_id_reused, hot);
+    Ok(Receipt { id, received_at, duplicate: false, control_id_reused, refused: false })
+}
+
+/// Keeps a message for whoever reads it next, where it is short enough.
+fn keep(arrival: Arrival, id: i64, control_id_reused: bool, hot: &mut Hot) {
+    if arrival.body.len() <= TAIL_MAX_BODY_BYTES {
+        hot.taken.push(arrival.into_message(id, control_id_reused));
     }
 }
 

@@ -9,7 +9,7 @@
 //! | what | where |
 //! |---|---|
 //! | opening, refusing, closing | [`Store`], [`OpenError`], [`Key`] |
-//! | taking a message in | [`Writer::intake`] |
+//! | taking a message in, or those of one frame | [`Writer::intake`], [`Writer::intake_together`] |
 //! | readings and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`State::after`] |
@@ -60,7 +60,7 @@ pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::PatientKey;
 pub use publish::{Decision, Manifest, NewRow, Outcome, Publish};
-pub use quarantine::{IdentityEntry, QuarantineEntry};
+pub use quarantine::{IdentityEntry, QuarantineEntry, RefusedEntry};
 pub use queue::{State, Step};
 pub use reader::{Reader, Readers};
 pub use release::Release;

@@ -1,11 +1,15 @@
 //! Messages set aside: those that could not be read, and those whose patient could not be told.
 //!
 //! Invariant: an entry names a message that is kept whole in the inbox; place and reason are words about its
-//! form, and whoever writes them puts no patient data in.
+//! form, and whoever writes them puts no patient data in. A message that is refused at intake and sent again and again
+//! is one entry with a count: the same bytes are not stored twice.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::error::ReadError;
+use crate::{
+    dedupe::{First, MessageKey},
+    error::ReadError,
+};
 
 /// A message, or a place in it, that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,21 @@ pub struct QuarantineEntry {
     pub reason: String,
     /// When, in milliseconds.
     pub at: i64,
+}
+
+/// A message refused at intake, and how often it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEntry {
+    /// The message as it came first.
+    pub inbox_id: i64,
+    /// Why it was refused the last time.
+    pub reason: String,
+    /// When it was first refused, in milliseconds.
+    pub at: i64,
+    /// How often it was sent and refused, at least 1.
+    pub seen: u64,
+    /// When it was last refused, in milliseconds.
+    pub last_at: i64,
 }
 
 /// A message whose patient could not be told.
@@ -42,9 +61,57 @@ pub(crate) fn insert(
     at: i64,
 ) -> rusqlite::Result<usize> {
     conn.prepare_cached(
-        "INSERT INTO quarantine (inbox_id, stage, place, reason, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO quarantine (inbox_id, stage, place, reason, at, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
     )?
     .execute(params![inbox_id, stage, place, reason, at])
+}
+
+/// Enters a message refused at intake. There is none with this key: [`refused_again`] said so.
+pub(crate) fn insert_refused(
+    conn: &Connection,
+    inbox_id: i64,
+    key: &MessageKey,
+    reason: &str,
+    at: i64,
+) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "INSERT INTO quarantine (inbox_id, stage, place, reason, at, last_at, key)
+         VALUES (?1, 'intake', '', ?2, ?3, ?3, ?4)",
+    )?
+    .execute(params![inbox_id, reason, at, key])
+}
+
+/// Counts a refused message on the entry of its first arrival; `None` where this is the first.
+pub(crate) fn refused_again(
+    conn: &Connection,
+    key: &MessageKey,
+    reason: &str,
+    at: i64,
+) -> rusqlite::Result<Option<First>> {
+    conn.prepare_cached(
+        "UPDATE quarantine SET seen = seen + 1, last_at = max(last_at, ?3), reason = ?2 WHERE key = ?1
+         RETURNING inbox_id, at",
+    )?
+    .query_row(params![key, reason, at], |row| Ok(First { id: row.get(0)?, received_at: row.get(1)? }))
+    .optional()
+}
+
+/// Messages refused at intake, the one last seen first.
+pub(crate) fn refused(conn: &Connection, limit: usize) -> Result<Vec<RefusedEntry>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT inbox_id, reason, at, seen, last_at FROM quarantine WHERE key IS NOT NULL
+         ORDER BY last_at DESC, id DESC LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(RefusedEntry {
+            inbox_id: row.get(0)?,
+            reason: row.get(1)?,
+            at: row.get(2)?,
+            seen: row.get::<_, i64>(3)?.max(1) as u64,
+            last_at: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(crate) fn insert_identity(conn: &Connection, entry: &IdentityEntry) -> rusqlite::Result<usize> {

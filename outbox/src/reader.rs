@@ -22,7 +22,7 @@ use crate::{
     mode::{self, Mode},
     open::{OpenError, Opener},
     patients::{self, PatientKey},
-    quarantine::{self, IdentityEntry, QuarantineEntry},
+    quarantine::{self, IdentityEntry, QuarantineEntry, RefusedEntry},
     queue,
     rows::{self, OutboxRow},
     set_aside::{self, SetAside},
@@ -283,6 +283,11 @@ impl Reader {
     /// The newest entries of the quarantine of messages.
     pub fn quarantine(&self, limit: usize) -> Result<Vec<QuarantineEntry>, ReadError> {
         quarantine::newest(self.conn()?, limit)
+    }
+
+    /// Messages refused at intake with how often they came, the one last seen first.
+    pub fn refused(&self, limit: usize) -> Result<Vec<RefusedEntry>, ReadError> {
+        quarantine::refused(self.conn()?, limit)
     }
 
     /// The newest entries of the identity queue.

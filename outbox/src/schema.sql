@@ -34,9 +34,13 @@ CREATE TABLE quarantine (
   stage    TEXT    NOT NULL,
   place    TEXT    NOT NULL,
   reason   TEXT    NOT NULL,
-  at       INTEGER NOT NULL
+  at       INTEGER NOT NULL,
+  key      BLOB    CHECK (length(key) = 16),    -- of a message refused at intake: its identity
+  seen     INTEGER NOT NULL DEFAULT 1,          -- how often it was sent and refused
+  last_at  INTEGER NOT NULL                     -- when last
 ) STRICT;
 CREATE INDEX quarantine_message ON quarantine (inbox_id);
+CREATE UNIQUE INDEX quarantine_key ON quarantine (key) WHERE key IS NOT NULL;
 
 CREATE TABLE identity_queue (
   id       INTEGER PRIMARY KEY,

@@ -18,7 +18,7 @@ use crate::{
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
     error::WriteError,
-    inbox::{Absorb, Arrival, Receipt},
+    inbox::{Absorb, Arrival, Receipt, Together},
     lease::{Lease, LeasedRow},
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
@@ -101,6 +101,17 @@ impl Writer {
     /// If the future is dropped while waiting for the commit, the message may still be stored.
     pub async fn intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
         let (job, answer) = task(arrival);
+        self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
+        self.wake();
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Takes the messages of one frame in, all of them or none, in one commit; the receipts come in their order.
+    /// How many there may be is the caller's to bound.
+    ///
+    /// If the future is dropped while waiting for the commit, they may still be stored.
+    pub async fn intake_together(&self, arrivals: Vec<Arrival>) -> Result<Vec<Receipt>, WriteError> {
+        let (job, answer) = task(Together(arrivals));
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))

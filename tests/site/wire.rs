@@ -82,3 +82,9 @@ pub fn fault(ack: &str) -> &str {
     let err = ack.split('\r').find(|segment| segment.starts_with("ERR"));
     err.and_then(|err| err.split('|').nth(3)).map_or("", |code| code.split('^').next().unwrap_or_default())
 }
+
+/// Field `number` of each ERR segment.
+pub fn errs(ack: &str, number: usize) -> Vec<&str> {
+    let errs = ack.split('\r').filter(|segment| segment.starts_with("ERR"));
+    errs.map(|err| err.split('|').nth(number).unwrap_or_default()).collect()
+}

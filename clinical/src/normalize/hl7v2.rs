@@ -16,6 +16,7 @@
 
 mod codes;
 mod draft;
+mod escape;
 mod fault;
 mod field;
 mod obx;

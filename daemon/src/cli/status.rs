@@ -41,6 +41,29 @@ pub(super) fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What a listener has seen since the start; what never happened is left out.
+fn traffic(listener: &Value) -> String {
+    let mut told = format!("messages: {}", listener["messages"]);
+    for (count, last, what) in [
+        ("batches", "", "batches"),
+        ("duplicates", "duplicate_last", "duplicates"),
+        ("control_id_reuse", "control_id_reuse_last", "control ids reused with another body"),
+        ("framing_faults", "framing_fault_last", "framing faults"),
+        ("refused", "refused_last", "refused"),
+        ("naks", "", "answered AE, AR, CE or CR"),
+        ("unanswered", "", "unanswered as asked"),
+    ] {
+        if listener[count].as_u64().unwrap_or(0) == 0 {
+            continue;
+        }
+        told.push_str(&format!(", {what}: {}", listener[count]));
+        if let Some(last) = listener[last].as_str() {
+            told.push_str(&format!(" (last {last})"));
+        }
+    }
+    told
+}
+
 /// The document in plain words.
 fn for_people(document: &Value) -> String {
     use std::fmt::Write;
@@ -56,7 +79,13 @@ fn for_people(document: &Value) -> String {
     );
     for listener in document["listeners"].as_array().into_iter().flatten() {
         let plain = if listener["plain"] == true { "plain" } else { "TLS" };
-        let _ = writeln!(out, "  mllp {:<22} {plain}", text(&listener["address"]));
+        let _ = writeln!(
+            out,
+            "  mllp {:<22} {plain:<5}  {}: {}",
+            text(&listener["address"]),
+            text(&listener["name"]),
+            traffic(listener)
+        );
     }
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
     for site in destinations.filter(|site| site.is_object()) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::answer::Answering;
 use super::fault::Place;
 use super::section::Section;
 use super::transport::ServerTls;
@@ -36,6 +37,8 @@ pub struct MllpListener {
     pub site: String,
     /// Its limits.
     pub limits: MllpLimits,
+    /// How it judges and answers what comes in.
+    pub answering: Answering,
 }
 
 /// The limits of a listener.
@@ -90,6 +93,7 @@ pub(super) fn read_listeners(
         mentions.extend(site.clone().map(|site| (site, section.place("site"))));
         let tls = read_transport(section);
         let limits = read_limits(section);
+        let answering = Answering::read(section);
         let listen = listen?;
         Some(MllpListener {
             listen,
@@ -97,6 +101,7 @@ pub(super) fn read_listeners(
             name: name.unwrap_or_else(|| listen.to_string()),
             site: site.or_else(|| main_site.map(str::to_owned))?,
             limits,
+            answering,
         })
     })
 }

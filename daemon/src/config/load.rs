@@ -76,6 +76,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("data_dir", old.data_dir != new.data_dir),
         ("store.key_file", old.store != new.store),
+        ("dedupe", old.dedupe != new.dedupe),
         ("mllp", old.mllp != new.mllp),
         ("admin", old.admin != new.admin),
     ]

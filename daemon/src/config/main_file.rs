@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::fault::Place;
 use super::listener::{MllpListener, read_listeners};
 use super::material::STORE_KEY_DIGITS;
+use super::route::{Route, read_routes};
 use super::section::Section;
 use super::site_file::Projection;
 use super::transport::{ClientTls, Delivery};
@@ -20,6 +22,10 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 pub(super) const ADMIN_SOCKET: &str = "isthmus.sock";
 /// The longest path of a Unix socket: `sun_path` holds 108 bytes, the last one zero (unix(7)).
 const MAX_SOCKET_PATH_BYTES: usize = 107;
+/// The shortest time for which a resend is known as one: an engine that was down for dinner.
+const LEAST_HORIZON: Duration = Duration::from_secs(3_600);
+/// The longest: beyond it a resend is a replay that someone decided on.
+const MOST_HORIZON: Duration = Duration::from_secs(30 * 86_400);
 /// The whole of `isthmus.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Main {
@@ -29,8 +35,12 @@ pub struct Main {
     pub site: String,
     /// The store.
     pub store: StoreConfig,
+    /// How long a resend is known as one.
+    pub dedupe: Dedupe,
     /// Where messages come in: at least one listener.
     pub mllp: Vec<MllpListener>,
+    /// Where messages go that are not for their listener's site or their type's handler; the first that matches.
+    pub routes: Vec<Route>,
     /// Where people and machines look at the box.
     pub admin: Admin,
     /// The upstream platform, a second destination of every site.
@@ -44,6 +54,20 @@ pub struct Main {
 pub struct StoreConfig {
     /// The file of the store key, 64 hex digits.
     pub key_file: PathBuf,
+}
+
+/// `[dedupe]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dedupe {
+    /// How long a resend is known as one: 1 hour to 30 days, 7 days by default. At most
+    /// [`outbox::DEDUPE_MAX_ENTRIES`] messages are remembered; where more come, for less long.
+    pub horizon: Duration,
+}
+
+impl Default for Dedupe {
+    fn default() -> Self {
+        Self { horizon: Duration::from_millis(outbox::DEDUPE_HORIZON_MS.unsigned_abs()) }
+    }
 }
 
 /// `[admin]`.
@@ -112,9 +136,23 @@ pub(super) fn read_main(
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     taken.extend(admin.as_ref().map(|(admin, place)| (admin.listen, place.clone())));
     let mllp = read_listeners(root, site.as_deref(), &mut taken, mentions);
+    let routes = read_routes(root, &mllp, mentions);
+    let dedupe = root.table("dedupe", |dedupe| {
+        dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON).map(|horizon| Dedupe { horizon })
+    });
     let upstream = read_upstream(root);
     let senders = read_senders(root);
-    Some(Main { data_dir: data_dir?, site: site?, store: store?, mllp, admin: admin?.0, upstream, senders })
+    Some(Main {
+        data_dir: data_dir?,
+        site: site?,
+        store: store?,
+        dedupe: dedupe.unwrap_or_default(),
+        mllp,
+        routes,
+        admin: admin?.0,
+        upstream,
+        senders,
+    })
 }
 
 fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<StoreConfig> {

@@ -11,12 +11,14 @@
 //! What is absent: the environment, sockets, the clock, the store. The folder of systemd credentials is
 //! handed in. Bounds: 1 MiB a file, 256 site files, 1024 tables a list, 200 faults.
 
+mod answer;
 mod fault;
 mod init;
 mod listener;
 mod load;
 mod main_file;
 mod material;
+mod route;
 mod section;
 mod site_file;
 mod source;
@@ -24,11 +26,13 @@ mod spelling;
 mod transport;
 mod value;
 
+pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
-pub use main_file::{Admin, Main, Sender, SenderCode, StoreConfig, Upstream};
+pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
+pub use route::{Criteria, Route};
 pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };

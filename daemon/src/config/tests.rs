@@ -1,6 +1,7 @@
 //! Whole configurations: the contract and the values at its edges; beside it the shipped examples,
 //! tables of faults, and noise.
 
+mod answering;
 mod examples;
 mod faults;
 mod noise;
@@ -337,7 +338,8 @@ fn only_data_key_listeners_and_admin_need_a_restart() {
     assert_eq!(needs_restart(&old, &new), [""; 0]);
     new.main.data_dir = PathBuf::from("/x");
     new.main.store.key_file = PathBuf::from("/k");
+    new.main.dedupe.horizon = Duration::from_secs(1);
     new.main.mllp[0].limits.max_connections = 1;
     new.main.admin.socket = PathBuf::from("/s");
-    assert_eq!(needs_restart(&old, &new), ["data_dir", "store.key_file", "mllp", "admin"]);
+    assert_eq!(needs_restart(&old, &new), ["data_dir", "store.key_file", "dedupe", "mllp", "admin"]);
 }

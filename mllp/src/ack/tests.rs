@@ -14,7 +14,7 @@ fn built(to: Option<&Envelope>, ack: &Ack) -> String {
 }
 
 fn fault(field: Option<u16>) -> AckFault {
-    let location = Some(Location { segment: "PID".into(), sequence: 1, field });
+    let location = Some(Location { field, ..Location::segment("PID", 1) });
     AckFault { code: 101, text: "PID-3 is missing".into(), location }
 }
 
@@ -166,6 +166,31 @@ fn each_envelope_fault_is_answered_with_what_was_readable() {
         let answer = built(fault.readable(), &Ack::refusing(AckCode::AR, AckFault::from(&fault)));
         assert!(answer.contains(expected) && answer.contains("|A||2026"), "{message}: {answer}");
     }
+}
+
+#[test]
+fn a_component_is_told_where_the_version_has_a_place_for_it() {
+    let location = Some(Location::component("MSH", 3, 9, 2));
+    let ack = Ack::refusing(AckCode::AR, AckFault { code: 201, text: "x".into(), location });
+    let since_2_5 = built(Some(&version("2.5")), &ack);
+    assert!(
+        since_2_5.contains("\rERR||MSH^3^9^1^2|201^Unsupported event code^HL70357|E||||x\r"),
+        "{since_2_5}"
+    );
+    let before = built(Some(&version("2.4")), &ack);
+    assert!(before.ends_with("\rERR|MSH^3^9^201&Unsupported event code&HL70357\r"), "{before}");
+}
+
+#[test]
+fn several_faults_are_segments_since_2_5_and_repetitions_before() {
+    let second = AckFault { text: "second".into(), ..fault(None) };
+    let ack = Ack { code: AckCode::AE, faults: vec![fault(Some(3)), second] };
+    let since_2_5 = built(Some(&version("2.5.1")), &ack);
+    assert_eq!(since_2_5.matches("\rERR||").count(), 2, "{since_2_5}");
+    assert!(since_2_5.contains("MSA|AE|7|PID-3 is missing\r") && since_2_5.ends_with("|E||||second\r"));
+    let before = built(Some(&version("2.3")), &ack);
+    let condition = "101&Required field missing&HL70357";
+    assert!(before.ends_with(&format!("\rERR|PID^1^3^{condition}~PID^1^^{condition}\r")), "{before}");
 }
 
 #[test]

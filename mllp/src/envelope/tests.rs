@@ -166,3 +166,15 @@ proptest! {
         prop_assert_eq!(format!("MSH|{}", joined.join("|")), segment);
     }
 }
+
+#[test]
+fn alternate_character_sets_and_namespaces_are_found_by_the_messages_own_delimiters() {
+    let scan = |msh: &'static str| Envelope::scan(&Bytes::from_static(msh.as_bytes())).unwrap();
+    let usual = scan("MSH|^~\\&|A^1.2^ISO|B|C|D^9|2026||ORU|1|P|2.5||||||8859/1~UNICODE UTF-8~~ISO IR87");
+    assert_eq!(usual.charset(), Some("8859/1"));
+    assert_eq!(usual.alternate_charsets().collect::<Vec<_>>(), [&b"UNICODE UTF-8"[..], b"ISO IR87"]);
+    assert_eq!((usual.namespace(3), usual.namespace(6)), (&b"A"[..], &b"D"[..]));
+    let custom = scan("MSH$@!%*$A@1$B$C$D$2026$$ORU$1$P$2.5$$$$$$!8859/5");
+    assert_eq!((custom.charset(), custom.namespace(3)), (None, &b"A"[..]));
+    assert_eq!(custom.alternate_charsets().collect::<Vec<_>>(), [&b"8859/5"[..]]);
+}

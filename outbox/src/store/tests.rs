@@ -45,7 +45,7 @@ fn after_an_indeterminate_commit_the_table_decides_what_is_a_duplicate() {
     store.fail_commit.store(true, Ordering::Release);
     assert_eq!(take(2), Err(WriteError::Indeterminate));
     // The sender sends again; the reopened table knows the message.
-    let again = Receipt { id: 2, received_at: 2, duplicate: true, control_id_reused: false };
+    let again = Receipt { id: 2, received_at: 2, duplicate: true, control_id_reused: false, refused: false };
     assert_eq!(take(2), Ok(again));
     assert_eq!(take(3).map(|receipt| receipt.id), Ok(3));
     assert_eq!(store.writer().counts().reopened, 1);

@@ -5,7 +5,7 @@ use outbox::{IdentityEntry, QuarantineEntry, Receipt, Store, StoreOptions, Write
 use crate::folder::{Folder, arrival, key, nothing};
 
 fn stored(id: i64, received_at: i64) -> Receipt {
-    Receipt { id, received_at, duplicate: false, control_id_reused: false }
+    Receipt { id, received_at, duplicate: false, control_id_reused: false, refused: false }
 }
 
 #[test]
@@ -81,8 +81,7 @@ fn a_message_set_aside_is_processed_afresh_when_it_is_sent_again() {
 #[test]
 fn a_refused_message_is_kept_and_quarantined_and_never_offered() {
     let folder = Folder::new();
-    let refused = outbox::Arrival { refusal: Some("no MSH-10".into()), ..arrival(1, 1) };
-    assert_eq!(folder.intake(refused), Ok(stored(1, 2_001)));
+    assert_eq!(folder.intake(refused("no MSH-10")), Ok(Receipt { refused: true, ..stored(1, 2_001) }));
     // Its identity was not entered.
     assert_eq!(folder.intake(arrival(1, 1)), Ok(stored(2, 2_001)));
     let (offered, kept, counts) =
@@ -91,6 +90,52 @@ fn a_refused_message_is_kept_and_quarantined_and_never_offered() {
     assert_eq!(kept.map(|m| (m.refused, m.body)), Some((true, "message 1".into())));
     assert_eq!((counts.inbox_total, counts.inbox_pending, counts.quarantine), (2, 1, 1));
     assert_eq!(folder.read(|r| r.quarantine(1))[0].reason, "no MSH-10");
+}
+
+fn refused(reason: &str) -> outbox::Arrival {
+    outbox::Arrival { refusal: Some(reason.into()), ..arrival(1, 1) }
+}
+
+#[test]
+fn a_refused_message_that_comes_again_is_counted_on_its_first_row_and_judged_afresh() {
+    let mut folder = Folder::new();
+    let first = Receipt { refused: true, ..stored(1, 2_001) };
+    assert_eq!(folder.intake(refused("MSH-11")), Ok(first));
+    let again = outbox::Arrival { received_at: 5_000, ..refused("MSH-12") };
+    for _ in 0..3 {
+        assert_eq!(folder.intake(again.clone()), Ok(Receipt { duplicate: true, ..first }));
+        folder.reopen();
+    }
+    let entries = folder.read(|r| r.refused(9));
+    assert_eq!(entries.len(), 1);
+    assert_eq!(
+        (entries[0].inbox_id, entries[0].seen, entries[0].at, entries[0].last_at),
+        (1, 4, 2_001, 5_000)
+    );
+    assert_eq!(entries[0].reason, "MSH-12", "the reason that stands in its way now");
+    let counts = folder.read(|r| r.counts());
+    assert_eq!((counts.inbox_total, counts.quarantine), (1, 1));
+    // Once it is accepted it stays accepted, whatever is thought of it later.
+    assert_eq!(folder.intake(arrival(1, 1)), Ok(stored(2, 2_001)));
+    assert_eq!(folder.intake(refused("MSH-11")), Ok(Receipt { duplicate: true, ..stored(2, 2_001) }));
+}
+
+#[test]
+fn the_messages_of_a_frame_are_taken_in_together_and_each_is_known_by_itself() {
+    let folder = Folder::new();
+    folder.intake(arrival(2, 2)).unwrap();
+    let frame = vec![arrival(1, 1), arrival(2, 2), refused("no"), arrival(3, 3), arrival(3, 3)];
+    let frame: Vec<_> = frame.into_iter().map(|one| outbox::Arrival { received_at: 7_000, ..one }).collect();
+    let together = |arrivals| folder.runtime.block_on(folder.writer().intake_together(arrivals)).unwrap();
+    let receipts = together(frame.clone());
+    let seen: Vec<_> = receipts.iter().map(|r| (r.id, r.duplicate, r.refused)).collect();
+    // The refused one has the identity of the first, which was accepted: it is that message.
+    let expected =
+        [(2, false, false), (1, true, false), (2, true, false), (3, false, false), (3, true, false)];
+    assert_eq!(seen, expected);
+    assert!(together(frame).iter().all(|receipt| receipt.duplicate));
+    assert_eq!(folder.read(|r| r.counts()).inbox_total, 3);
+    assert_eq!(together(Vec::new()), []);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::escape::decode;
+
 /// The delimiters of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delimiters {
@@ -13,6 +15,8 @@ pub(super) struct Delimiters {
     pub(super) repetition: char,
     pub(super) escape: char,
     pub(super) subcomponent: char,
+    /// The fifth character of MSH-2, since v2.7.
+    pub(super) truncation: Option<char>,
 }
 
 impl Delimiters {
@@ -23,13 +27,8 @@ impl Delimiters {
         let field = rest.next().filter(|c| !c.is_alphanumeric())?;
         let mut encoding = rest.take_while(|&c| c != field);
         let mut next = |default| encoding.next().unwrap_or(default);
-        Some(Self {
-            field,
-            component: next('^'),
-            repetition: next('~'),
-            escape: next('\\'),
-            subcomponent: next('&'),
-        })
+        let (component, repetition, escape, subcomponent) = (next('^'), next('~'), next('\\'), next('&'));
+        Some(Self { field, component, repetition, escape, subcomponent, truncation: encoding.next() })
     }
 }
 
@@ -83,68 +82,33 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Decodes `\F\ \S\ \T\ \R\ \E\` and `\Xhh..\` (as UTF-8); anything else stays as written.
-fn decode(text: &str, delimiters: Delimiters) -> Cow<'_, str> {
-    let escape = delimiters.escape;
-    if !text.contains(escape) {
-        return Cow::Borrowed(text);
-    }
-    let mut decoded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(escape) {
-        decoded.push_str(before);
-        let meaning =
-            after.split_once(escape).and_then(|(name, tail)| Some((meaning(name, delimiters)?, tail)));
-        if let Some((meaning, tail)) = meaning {
-            decoded.push_str(&meaning);
-            rest = tail;
-        } else {
-            decoded.push(escape);
-            rest = after;
-        }
-    }
-    decoded.push_str(rest);
-    Cow::Owned(decoded)
-}
-
-/// What an escape sequence stands for; `None` where it is not one that stands for text.
-fn meaning(name: &str, delimiters: Delimiters) -> Option<String> {
-    let symbol = match name {
-        "F" => delimiters.field,
-        "S" => delimiters.component,
-        "T" => delimiters.subcomponent,
-        "R" => delimiters.repetition,
-        "E" => delimiters.escape,
-        _ => return hex(name.strip_prefix('X')?),
-    };
-    Some(symbol.to_string())
-}
-
-/// The text of pairs of hexadecimal digits; `None` where they are no such pairs or no UTF-8.
-fn hex(digits: &str) -> Option<String> {
-    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|b| b.is_ascii_hexdigit())
-    {
-        return None;
-    }
-    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
-    String::from_utf8(bytes?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STANDARD: Delimiters =
-        Delimiters { field: '|', component: '^', repetition: '~', escape: '\\', subcomponent: '&' };
+    const STANDARD: Delimiters = Delimiters {
+        field: '|',
+        component: '^',
+        repetition: '~',
+        escape: '\\',
+        subcomponent: '&',
+        truncation: None,
+    };
 
     #[test]
     fn delimiters_are_those_the_header_states() {
         assert_eq!(Delimiters::of_header(r"MSH|^~\&|A"), Some(STANDARD));
-        assert_eq!(Delimiters::of_header(r"MSH|^~\&#|A"), Some(STANDARD), "2.7 adds a truncation character");
+        let since_2_7 = Delimiters { truncation: Some('#'), ..STANDARD };
+        assert_eq!(Delimiters::of_header(r"MSH|^~\&#|A"), Some(since_2_7));
         assert_eq!(Delimiters::of_header("MSH|^|A"), Some(STANDARD));
-        let custom =
-            Delimiters { field: '$', component: ':', repetition: '*', escape: '!', subcomponent: '@' };
+        let custom = Delimiters {
+            field: '$',
+            component: ':',
+            repetition: '*',
+            escape: '!',
+            subcomponent: '@',
+            truncation: None,
+        };
         assert_eq!(Delimiters::of_header("MSH$:*!@$A"), Some(custom));
         for text in ["MSH", "MSHA^", "PID|", ""] {
             assert_eq!(Delimiters::of_header(text), None, "{text}");
@@ -168,7 +132,12 @@ mod tests {
             (r"é\T\é", "é&é"),
             (r"\XC3\", r"\XC3\"),
             (r"\X2\", r"\X2\"),
-            (r"\H\bold\N\", r"\H\bold\N\"),
+            (r"\H\bold\N\", "bold"),
+            (r"one\.br\two\.sp2\three", "one\ntwo\n\nthree"),
+            (r"\.sk2\a\.fi\b", "  ab"),
+            (r"\P\", r"\P\"),
+            (r"\Z1\F\T\", r"\Z1\F&"),
+            (r"\C2842\a\M2120\", r"\C2842\a\M2120\"),
             (r"C:\path", r"C:\path"),
             (r"a\", r"a\"),
             (r"a\b\T\c", r"a\b&c"),

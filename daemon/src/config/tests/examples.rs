@@ -38,6 +38,9 @@ fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
     assert_eq!(open.main.mllp[0].limits, closed.main.mllp[0].limits);
     assert_eq!(open.main.mllp[0].site, closed.main.mllp[0].site);
     assert_eq!(open.main.mllp[0].limits, MllpLimits::default());
+    assert_eq!(open.main.mllp[0].answering, closed.main.mllp[0].answering);
+    assert_eq!((&open.main.dedupe, &closed.main.dedupe), (&Dedupe::default(), &Dedupe::default()));
+    assert_eq!((open.main.routes.len(), closed.main.routes.len()), (1, 0));
     assert_eq!(open.main.admin.listen, closed.main.admin.listen);
     let upstream = open.main.upstream.unwrap();
     assert_eq!((upstream.delivery, upstream.consent_permit), (Delivery::default(), false));

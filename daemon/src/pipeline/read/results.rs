@@ -1,10 +1,7 @@
 //! Results (ORU): readings, and what stood beside them.
 
 use clinical::{normalize::hl7v2, outcome::Exclusion};
-use mllp::{
-    charset::{self, Charset},
-    envelope::Envelope,
-};
+use mllp::{charset, envelope::Envelope};
 use outbox::IdentityEntry;
 
 use super::{Batch, Case};
@@ -16,11 +13,12 @@ const FAULTS_PER_MESSAGE: usize = 50;
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     let message = case.message;
     let Ok(envelope) = Envelope::scan(&message.body) else { return };
-    let text = match charset::decode(&message.body, envelope.charset(), Charset::LATIN_1) {
+    let default = case.generation.default_charset(&message.source);
+    let text = match charset::decode(&message.body, envelope.charset(), default) {
         Ok((text, _replaced)) => text,
         Err(error) => return batch.quarantine.push(case.quarantine("MSH, field 18", error.to_string())),
     };
-    let sender = case.generation.sender(envelope.sending_application(), envelope.sending_facility());
+    let sender = case.generation.sender(envelope.namespace(3), envelope.namespace(4));
     let context = hl7v2::Context {
         zone: &case.site.clock,
         trust_msh7_offset: sender.is_some_and(|sender| sender.trust_offset),
@@ -78,3 +76,6 @@ fn place(fault: &hl7v2::Fault) -> String {
         None => format!("{} (segment {})", fault.segment, fault.ordinal),
     }
 }
+
+#[cfg(test)]
+mod tests;
