@@ -3,12 +3,22 @@
 //! The counters are looked up once, when the listener starts: a look-up by name and labels for each message costs
 //! more than the envelope scan.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
-use mllp::ack::AckCode;
+use mllp::{
+    ack::{AckCode, AckFault},
+    envelope::Envelope,
+};
 
-use crate::telemetry::Metric;
+use crate::{
+    config::AllowedSender,
+    listener::{
+        refusal::{Limit, LineBound, Refusals},
+        sender,
+    },
+    telemetry::Metric,
+};
 
 /// Codes an acknowledgement may carry, in the order of [`AckCode`].
 const CODES: [AckCode; 6] = [AckCode::AA, AckCode::AE, AckCode::AR, AckCode::CA, AckCode::CE, AckCode::CR];
@@ -20,6 +30,9 @@ pub struct Feed {
     pub source: Arc<str>,
     /// The site of its messages, where no route says otherwise.
     pub site: Arc<str>,
+    /// Whose messages are taken; empty is anyone's.
+    senders: Arc<[AllowedSender]>,
+    refusals: Refusals,
     counters: Arc<Counters>,
 }
 
@@ -30,6 +43,8 @@ struct Counters {
     reused: Counter,
     commit: Histogram,
     acks: [Counter; CODES.len()],
+    fault_lines: LineBound,
+    end_lines: LineBound,
 }
 
 impl Feed {
@@ -45,8 +60,41 @@ impl Feed {
             reused: Metric::MllpControlIdReuse.counter(&listener()),
             commit: Metric::CommitSeconds.histogram(&[]),
             acks: CODES.map(ack),
+            fault_lines: LineBound::default(),
+            end_lines: LineBound::default(),
         };
-        Self { source: Arc::from(source), site: Arc::from(site), counters: Arc::new(counters) }
+        let source = Arc::from(source);
+        let refusals = Refusals::new(&source);
+        let (site, counters) = (Arc::from(site), Arc::new(counters));
+        Self { source, site, senders: Arc::default(), refusals, counters }
+    }
+
+    /// This feed, taking the messages of these senders alone; an empty list is anyone's.
+    #[must_use]
+    pub fn taking(self, senders: &[AllowedSender]) -> Self {
+        Self { senders: Arc::from(senders), ..self }
+    }
+
+    /// Why a message with this envelope is not taken here, whatever it holds; `None` where its sender is allowed,
+    /// or where no envelope could be read: such a message is refused for that.
+    pub fn bars(&self, envelope: Option<&Envelope>) -> Option<AckFault> {
+        let envelope = envelope.filter(|envelope| !sender::is_allowed(&self.senders, envelope));
+        envelope.map(|_| {
+            self.refuse(Limit::Sender, &"", &"a message of a sender that is not in allow_senders");
+            sender::fault()
+        })
+    }
+
+    /// Something was refused at a limit: counted, and logged where there have not been many lines of it.
+    pub fn refuse(&self, limit: Limit, peer: &dyn Display, detail: &dyn Display) {
+        self.refusals.refuse(limit, peer, detail);
+    }
+
+    /// A connection ended otherwise than by its peer's will or ours.
+    pub fn tell_end(&self, peer: &dyn Display, end: &dyn Display) {
+        if let Some(left_out) = self.counters.end_lines.admit() {
+            tracing::info!(listener = %self.source, %peer, %end, left_out, "connection ended");
+        }
     }
 
     /// A whole frame came.
@@ -80,6 +128,9 @@ impl Feed {
     pub fn count_fault(&self, fault: &str) {
         let labels = [("listener", self.source.to_string()), ("fault", fault.to_owned())];
         Metric::MllpFramingFaults.add(1, &labels);
+        if let Some(left_out) = self.counters.fault_lines.admit() {
+            tracing::warn!(listener = %self.source, fault, left_out, "framing fault");
+        }
     }
 }
 

@@ -60,7 +60,9 @@ impl Intake {
     pub async fn take(&self, feed: &Feed, body: Bytes) -> Reply {
         let started = Instant::now();
         let scanned = Envelope::scan(&body);
+        let barred = feed.bars(readable(&scanned));
         let refusal = scanned.as_ref().err().map(|fault| fault.to_string().into_boxed_str());
+        let refusal = barred.as_ref().map(|fault| Box::from(&*fault.text)).or(refusal);
         let arrival = arrival(feed, &scanned, body, refusal);
         match self.writer.intake(arrival).await {
             Ok(receipt) => {
@@ -73,20 +75,24 @@ impl Intake {
                 }
                 self.conditions.clear(Kind::StoreRefuses, "");
                 self.wake.wake();
-                acknowledge(&scanned, &receipt)
+                acknowledge(&scanned, barred, &receipt)
             }
             Err(error) => self.refuse(&error),
         }
     }
 
-    /// A frame over the cap: the message cannot be kept whole, so it is refused by name. `head` is its
-    /// beginning.
-    pub fn too_long(&self, head: &Bytes, limit_bytes: usize) -> Reply {
-        let scanned = Envelope::scan(head);
+    /// A frame over the cap: the message cannot be kept whole, so it is refused by name, and its `head` kept with
+    /// the reason, for whoever must find out which one it was.
+    pub async fn too_long(&self, feed: &Feed, head: Bytes, limit_bytes: usize) -> Reply {
+        let scanned = Envelope::scan(&head);
         let text = format!("message longer than the listener's {limit_bytes} bytes");
-        let ack = Ack::refusing(AckCode::AR, AckFault { code: 207, text: text.into(), location: None });
-        let bytes = ack::build(readable(&scanned), &ack, &time::hl7_stamp(time::now_ms()), "I0");
-        Reply::Acknowledge { code: AckCode::AR, bytes }
+        let reason = format!("{text} (max_frame_bytes); its first {} bytes are kept", head.len());
+        let fault = AckFault { code: 207, text: text.into(), location: None };
+        let arrival = arrival(feed, &scanned, head, Some(reason.into_boxed_str()));
+        match self.writer.intake(arrival).await {
+            Ok(receipt) => acknowledge(&scanned, Some(fault), &receipt),
+            Err(error) => self.refuse(&error),
+        }
     }
 
     fn refuse(&self, error: &WriteError) -> Reply {
@@ -105,12 +111,18 @@ fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
     }
 }
 
-fn acknowledge(scanned: &Result<Envelope, EnvelopeFault>, receipt: &Receipt) -> Reply {
-    let ack = match scanned {
-        Ok(_) => Ack::plain(AckCode::AA),
+/// `barred` is why the message was refused whatever it holds.
+fn acknowledge(
+    scanned: &Result<Envelope, EnvelopeFault>,
+    barred: Option<AckFault>,
+    receipt: &Receipt,
+) -> Reply {
+    let ack = match (barred, scanned) {
+        (Some(fault), _) => Ack::refusing(AckCode::AR, fault),
+        (None, Ok(_)) => Ack::plain(AckCode::AA),
         // AE is for content; AR for what MSH-9 to 12 say of the message as such (table 0008).
-        Err(fault @ EnvelopeFault::NoType(_)) => Ack::refusing(AckCode::AR, AckFault::from(fault)),
-        Err(fault) => Ack::refusing(AckCode::AE, AckFault::from(fault)),
+        (None, Err(fault @ EnvelopeFault::NoType(_))) => Ack::refusing(AckCode::AR, AckFault::from(fault)),
+        (None, Err(fault)) => Ack::refusing(AckCode::AE, AckFault::from(fault)),
     };
     let stamp = time::hl7_stamp(receipt.received_at);
     let bytes = ack::build(readable(scanned), &ack, &stamp, &format!("I{}", receipt.id));

@@ -1,5 +1,7 @@
 //! The state of everything, as `isthmus status` shows it: one document, without patient data.
 
+use std::sync::Arc;
+
 use outbox::{Readers, State};
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ use crate::{
     pipeline::resources::SUMMARY,
     telemetry::{Metric, Ready},
     time,
+    tls::Served,
 };
 
 /// What status is told from.
@@ -35,7 +38,7 @@ pub struct Status {
 }
 
 /// A listener, for people.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct Listening {
     /// Its name.
     pub name: String,
@@ -43,6 +46,17 @@ pub struct Listening {
     pub address: String,
     /// Plain MLLP, which the configuration asked for.
     pub plain: bool,
+    /// Its certificates, where it is not plain.
+    pub served: Option<Arc<Served>>,
+}
+
+impl Listening {
+    fn document(&self) -> Value {
+        let ends = self.served.as_ref().map(|served| time::rfc3339(served.not_after() * 1000));
+        json!({
+            "name": self.name, "address": self.address, "plain": self.plain, "certificate_ends": ends,
+        })
+    }
 }
 
 impl Status {
@@ -66,7 +80,7 @@ impl Status {
                 "since": time::rfc3339(generation.since),
                 "sha256": generation.config.fingerprint,
             },
-            "listeners": self.listeners,
+            "listeners": self.listeners.iter().map(Listening::document).collect::<Vec<_>>(),
             "sites": sites,
             "upstream": upstream,
             "conditions": self.conditions.all().into_iter().map(|condition| json!({

@@ -56,7 +56,9 @@ fn for_people(document: &Value) -> String {
     );
     for listener in document["listeners"].as_array().into_iter().flatten() {
         let plain = if listener["plain"] == true { "plain" } else { "TLS" };
-        let _ = writeln!(out, "  mllp {:<22} {plain}", text(&listener["address"]));
+        let ends = listener["certificate_ends"].as_str();
+        let ends = ends.map(|ends| format!(", certificate until {ends}")).unwrap_or_default();
+        let _ = writeln!(out, "  mllp {:<22} {plain}{ends}", text(&listener["address"]));
     }
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
     for site in destinations.filter(|site| site.is_object()) {

@@ -11,8 +11,10 @@
 //! What is absent: the environment, sockets, the clock, the store. The folder of systemd credentials is
 //! handed in. Bounds: 1 MiB a file, 256 site files, 1024 tables a list, 200 faults.
 
+mod access;
 mod fault;
 mod init;
+mod limits;
 mod listener;
 mod load;
 mod main_file;
@@ -24,8 +26,10 @@ mod spelling;
 mod transport;
 mod value;
 
+pub use access::{Access, AllowedSender, SubjectRule};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use init::{Answers, InitError, Initialized, Written, init};
+pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
 pub use main_file::{Admin, Main, Sender, SenderCode, StoreConfig, Upstream};
@@ -33,7 +37,7 @@ pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };
 pub use source::MAX_FILE_BYTES;
-pub use transport::{ClientTls, Delivery, ServerTls};
+pub use transport::{ClientAuth, ClientTls, Delivery, ServerTls};
 
 #[cfg(test)]
 mod tests;
