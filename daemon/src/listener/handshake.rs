@@ -68,7 +68,10 @@ fn reason(error: &CertificateError) -> &'static str {
             "the certificate is not valid yet"
         }
         CertificateError::Revoked => "the certificate is revoked",
-        CertificateError::UnknownIssuer => "the certificate is of an authority that client_ca does not name",
+        // Another authority that calls itself as ours does is found by its signature.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the certificate is of an authority that client_ca does not name"
+        }
         CertificateError::UnknownRevocationStatus => {
             "no revocation list speaks for the certificate's authority"
         }
