@@ -6,6 +6,7 @@ mod site;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     process::Command,
     time::{Duration, Instant},
 };
@@ -144,7 +145,7 @@ async fn half_received_large_frames_starve_nobody_and_memory_stays_bounded() {
     const BOUND: usize = 24 * MIB;
     // What the database copies of two large messages, and what the allocator keeps of buffers given back: a second
     // run of this length adds nothing. The unit's MALLOC_MMAP_THRESHOLD_ brings it down to a third.
-    const BESIDE: usize = 140 * MIB;
+    const BESIDE: usize = 200 * MIB;
     let dir = tempfile::tempdir().unwrap();
     let keys = format!(
         "max_connections = 64\nmax_connections_per_peer = 64\nmax_frame_bytes = {}\nframe_timeout = \"2s\"\n\
@@ -246,4 +247,22 @@ async fn check_tells_that_more_connections_are_allowed_than_files_may_be_open() 
     assert!(told.contains("allow 256 connections") && told.contains("512 or more"), "{told}");
     assert_eq!((short.status.code(), enough.status.code()), (Some(0), Some(0)), "it is no fault of the file");
     assert!(enough.stderr.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_raises_the_soft_limit_of_open_files_to_the_hard_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrapped = dir.path().join("with-few-files");
+    fs::write(&wrapped, format!("#!/bin/sh\nulimit -Sn 200\nexec '{}' \"$@\"\n", site::binary().display()))
+        .unwrap();
+    fs::set_permissions(&wrapped, fs::Permissions::from_mode(0o700)).unwrap();
+    let site = dir.path().join("site");
+    fs::create_dir(&site).unwrap();
+    let mut rig = Rig::prepare(&site, &wrapped, daily()).await.unwrap();
+    rig.start().await.unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", rig.pid().unwrap())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
+    assert_ne!(numbers[0], "200", "{line}");
 }

@@ -13,15 +13,20 @@ const BESIDE_CONNECTIONS: u64 = 256;
 
 /// Raises the soft limit to the hard one, and tells in the log where that is not enough.
 pub fn raise(config: &Config) {
+    raise_soft();
+    if let Some(note) = shortfall(config) {
+        tracing::warn!("{note}");
+    }
+}
+
+/// Raises the soft limit to the hard one.
+pub fn raise_soft() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(%error, "the limit of open files stays as it is");
         }
-    }
-    if let Some(note) = shortfall(config) {
-        tracing::warn!("{note}");
     }
 }
 
