@@ -140,7 +140,7 @@ impl Listener {
                 accepted = self.accept(&shared.conditions) => accepted,
                 _ = look.tick() => {
                     self.tell_full(&shared.conditions);
-                    continue;
+                    None
                 }
                 () = draining.begun() => break,
             };

@@ -343,6 +343,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_head_of_a_frame_that_is_too_long_is_kept_before_it_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::from_hex(&"a".repeat(64)).unwrap();
+        let store = Store::open(dir.path(), key, StoreOptions::default(), 0).unwrap();
+        let (wake, _woken) = Wake::new();
+        let intake = Intake::new(store.writer(), Board::default(), wake);
+        let head = Bytes::from([MESSAGE, &[b'x'; 900]].concat());
+        let Reply::Acknowledge { code, bytes } = intake.too_long(&Feed::new("f", "main"), head, 1_000).await
+        else {
+            panic!("the store takes commits");
+        };
+        assert_eq!(code.as_str(), "AR");
+        assert!(bytes.windows(10).any(|at| at == b"MSA|AR|X1|" || at == b"MSA|AR|X1\r"), "{bytes:?}");
+        let counts = store.readers().with(|reader| reader.counts()).unwrap();
+        assert_eq!((counts.inbox_total, counts.quarantine), (1, 1));
+    }
+
+    #[tokio::test]
     async fn a_drain_ends_a_connection_between_messages_and_lets_one_under_way_finish() {
         let (end, answer) = session(bounds(60_000, 60_000), async |mut peer, drain| {
             let mut framed = BytesMut::new();

@@ -13,13 +13,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::wire::Wire;
 
-/// Shakes hands with a server that `ca` signed, showing a certificate or none. With TLS 1.3 this end is done before
-/// the other has looked at the certificate: whether it was taken shows at the first answer.
-pub async fn open(
-    target: SocketAddr,
-    ca: &Path,
-    shown: Option<&Identity>,
-) -> io::Result<Wire<TlsStream<TcpStream>>> {
+/// A sender that trusts servers which `ca` signed, and shows a certificate or none. It resumes sessions where the
+/// server lets it.
+pub fn sender(ca: &Path, shown: Option<&Identity>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
@@ -36,14 +32,20 @@ pub async fn open(
             builder.with_client_auth_cert(chain, key).unwrap()
         }
     };
-    let stream = TcpStream::connect(target).await?;
-    let name = ServerName::try_from("localhost").unwrap();
-    Ok(Wire::over(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+    TlsConnector::from(Arc::new(config))
 }
 
-/// Whether a message is taken from a sender who shows this.
-pub async fn takes(target: SocketAddr, ca: &Path, shown: Option<&Identity>, message: &[u8]) -> bool {
-    let Ok(mut wire) = open(target, ca, shown).await else { return false };
+/// Shakes hands. With TLS 1.3 this end is done before the other has looked at the certificate: whether it was taken
+/// shows at the first answer.
+pub async fn open(sender: &TlsConnector, target: SocketAddr) -> io::Result<Wire<TlsStream<TcpStream>>> {
+    let stream = TcpStream::connect(target).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    Ok(Wire::over(sender.connect(name, stream).await?))
+}
+
+/// Whether a message of this sender is taken.
+pub async fn takes(sender: &TlsConnector, target: SocketAddr, message: &[u8]) -> bool {
+    let Ok(mut wire) = open(sender, target).await else { return false };
     let sent = wire.try_raw(&super::wire::framed(message)).await;
     sent && wire.answer().await.is_some_and(|ack| super::wire::msa(&ack).0 == "AA")
 }

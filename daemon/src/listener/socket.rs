@@ -28,3 +28,22 @@ pub(super) fn prepare(stream: &TcpStream) {
     let _best_effort = socket.set_tcp_keepalive(&keepalive);
     let _best_effort = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_socket_asks_whether_its_peer_is_still_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+        let (after, every) = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!(after + every * socket.tcp_keepalive_retries().unwrap(), Duration::from_secs(120));
+    }
+}

@@ -8,6 +8,7 @@
 //! reload of the configuration do not wait for that.
 
 use std::{
+    fmt,
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
@@ -33,11 +34,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const EXPIRES_SOON_S: i64 = 14 * 86_400;
 
 /// The certificates of one listener.
-#[derive(Debug)]
 pub struct Served {
     listener: String,
     files: ServerTls,
     in_force: RwLock<Arc<Material>>,
+}
+
+impl fmt::Debug for Served {
+    /// The listener alone: certificates fill pages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("listener", &self.listener).finish_non_exhaustive()
+    }
 }
 
 impl Served {
