@@ -324,7 +324,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_frame_is_taken_in_and_its_memory_given_back_before_the_next_read() {
         let large = Bounds { max_frame_bytes: 2_000_000, ..bounds(60_000, 60_000) };
-        let (end, codes) = session(large, async |mut peer, _drain| {
+        let (end, (codes, _drain)) = session(large, async |mut peer, drain| {
             let mut codes = Vec::new();
             for bytes in [10, 1_900_000, 70_000, 10, 1_900_000] {
                 let mut framed = BytesMut::new();
@@ -336,7 +336,7 @@ mod tests {
                 }
                 codes.push(answer.windows(6).any(|at| at == b"MSA|AA"));
             }
-            codes
+            (codes, drain)
         })
         .await;
         assert_eq!((end, codes), (End::PeerClosed, vec![true; 5]));

@@ -29,7 +29,7 @@ const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTIONS: u16 = 256;
 /// The default number of connections of one peer address: one peer must not take all.
 const CONNECTIONS_PER_PEER: u16 = 128;
-/// The most connections of a listener: each holds a frame's worth of memory in the worst case.
+/// The most connections of a listener: each has 64 KiB of memory for itself (`limits.rs`).
 const MAX_CONNECTIONS: u64 = 4096;
 
 /// One `[[mllp]]`.
