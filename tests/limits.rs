@@ -93,6 +93,19 @@ async fn one_peer_gets_its_share_of_connections_and_gets_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_frame_far_over_the_limit_is_refused_by_name_and_not_by_a_reset() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path(), "max_frame_bytes = 8192", "").await;
+    let mut wire = Wire::open(address(&rig, "small").await).await;
+    // An engine writes all of it before it looks for an answer.
+    assert!(wire.try_raw(&framed(&large("FAR", 20 * MIB))).await, "reset while it was sending");
+    assert_eq!(msa(&wire.answer().await.unwrap()), ("AR", "FAR"));
+    assert_eq!(wire.answer().await, None);
+    until_metric(&rig, &refused_series("small", "frame-bytes"), 1.0).await;
+    until(&rig, "its head is kept", |s| s["inbox"]["quarantined"] == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_does_not_read_is_dropped_and_its_neighbours_are_served() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path(), "write_timeout = \"1s\"", "").await;
@@ -161,10 +174,10 @@ async fn half_received_large_frames_starve_nobody_and_memory_stays_bounded() {
     let mut small = Wire::open(target).await;
     // One of the largest, so that what it takes besides is there already.
     assert_eq!(msa(&small.exchange(&large("FIRST", 7 * MIB)).await), ("AA", "FIRST"));
-    let quiet = exchanges(&mut small, "Q", Duration::from_secs(2)).await;
+    let quiet = exchanges(&mut small, "Q", Duration::from_secs(1)).await;
     let before = resident(&rig, "VmRSS");
 
-    let hogs_end = Instant::now() + Duration::from_secs(6);
+    let hogs_end = Instant::now() + Duration::from_secs(4);
     let hogs: Vec<_> = (0..HOGS).map(|_| tokio::spawn(hog(target, hogs_end))).collect();
     let honest: Vec<_> = (0..2)
         .map(|n| {
@@ -184,7 +197,7 @@ async fn half_received_large_frames_starve_nobody_and_memory_stays_bounded() {
             })
         })
         .collect();
-    let busy = exchanges(&mut small, "B", Duration::from_secs(4)).await / 2;
+    let busy = exchanges(&mut small, "B", Duration::from_secs(3)).await / 3;
     for task in hogs.into_iter().chain(honest) {
         task.await.unwrap();
     }

@@ -23,6 +23,12 @@ use crate::{
 /// Bytes asked of the socket at once: one large segment burst, small beside the frame cap.
 const READ_BYTES: usize = CONNECTION_RESERVE_BYTES;
 
+/// How long what still comes after the last answer is read and thrown away: a close before that would reset the
+/// connection, and might take the answer with it (RFC 1122, section 4.2.2.13).
+const LINGER: Duration = Duration::from_secs(2);
+/// What is thrown away at most: as much as a frame may have by default.
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+
 /// What bounds a session.
 #[derive(Clone, Debug)]
 pub struct Bounds {
@@ -173,7 +179,10 @@ impl Session<'_> {
 
     /// Answers every whole frame in the buffer, in order. Returns whether a frame ended: one that is open after
     /// that is another one.
-    async fn answer_buffered<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<bool, End> {
+    async fn answer_buffered<S>(&mut self, stream: &mut S) -> Result<bool, End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut ended = false;
         loop {
             let event = self.deframer.next_event(&mut self.buffer);
@@ -190,6 +199,8 @@ impl Session<'_> {
                     self.fault("too-long");
                     let reply = self.intake.too_long(&self.feed, overlong.head, overlong.limit_bytes).await;
                     self.reply(stream, reply).await?;
+                    self.room.shrink();
+                    linger(stream).await;
                     return Err(End::TooLong);
                 }
             }
@@ -223,6 +234,16 @@ impl Session<'_> {
     fn fault(&self, fault: &str) {
         self.feed.count_fault(fault);
     }
+}
+
+/// See [`LINGER`].
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let thrown_away = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // However it ends, the connection does.
+    let _ended = timeout(LINGER, thrown_away).await;
 }
 
 /// An acknowledgement in its frame. What we build holds no framing bytes, so this cannot fail for it.
