@@ -146,7 +146,11 @@ async fn a_frame_that_is_too_long_or_never_ends_costs_its_own_connection_only() 
 
     lives(&mut neighbour, "AFTER").await;
     let status = settled(&rig).await;
-    assert_eq!(status["inbox"]["total"], 2, "{status:#}");
+    assert_eq!(status["inbox"]["total"], 3, "{status:#}");
+    assert_eq!(status["inbox"]["quarantined"], 1, "the head of the long one is kept: {status:#}");
+    for (limit, times) in [("frame-bytes", 1.0), ("frame-timeout", 2.0)] {
+        site::until_metric(&rig, &site::refused_series("engine", limit), times).await;
+    }
 }
 
 /// One byte every 300 ms; whether the other side closed before they were all sent.

@@ -262,7 +262,12 @@ fn over_tls_the_receiver_is_checked_and_may_ask_for_a_certificate() {
     let config = isthmus::tls::server_config(&isthmus::config::ServerTls {
         cert: pki.server.cert.clone(),
         key: pki.server.key.clone(),
-        client_ca: Some(pki.ca.clone()),
+        client_auth: Some(isthmus::config::ClientAuth {
+            ca: pki.ca.clone(),
+            required: true,
+            crl: Vec::new(),
+            refuse_expired_crl: false,
+        }),
     });
     let config = std::sync::Arc::new(config.unwrap());
     let (to, peer) = receiver(3, move |_, stream| {

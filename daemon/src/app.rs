@@ -22,14 +22,16 @@ use crate::{
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     intake::Intake,
-    listener::Listener,
+    listener::{Listener, Shared, room::Rooms},
     mode::Mode,
     observations::Observations,
+    open_files,
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     status::{Listening, Status},
     telemetry::{self, Metric, Ready},
     time,
+    tls::{Keeper, Poke},
 };
 
 /// Gauges that are read from the store are renewed so often.
@@ -97,6 +99,7 @@ impl AppError {
 /// [`AppError`] where it cannot start; nothing is bound then that outlives the call.
 pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppError> {
     let config = config::load(path, credentials.as_deref())?;
+    open_files::raise(&config);
     let prometheus = telemetry::install_metrics()?;
     let generation = Generation::compile(1, config, time::now_ms())?;
     let store = open_store(&generation.config)?;
@@ -128,6 +131,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         listeners: listening,
     };
     let mut tasks = JoinSet::new();
+    let certificates = Poke::default();
+    let served = listeners.iter().filter_map(|listener| listener.served().cloned()).collect();
+    tasks.spawn(Keeper::new(served, conditions.clone(), certificates.clone()).run(draining.clone()));
     let answering = status.clone();
     let answer: admin::Answer = Arc::new(move |request| match request {
         admin::Request::Status => answering.document(),
@@ -147,6 +153,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             switch,
             current: current.clone(),
             conditions: conditions.clone(),
+            certificates,
             writer: store.writer(),
         }
         .run(draining.clone()),
@@ -161,9 +168,11 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     };
     tasks.spawn(supervisor.run());
     let mut intakes = JoinSet::new();
+    let rooms = Rooms::new(config.limits.shared_bytes(&config.mllp));
+    let shared = Shared { rooms, conditions: conditions.clone() };
     for listener in listeners {
         let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
-        intakes.spawn(listener.serve(intake, draining.clone()));
+        intakes.spawn(listener.serve(intake, shared.clone(), draining.clone()));
     }
     let pipeline = Pipeline {
         writer: store.writer(),
@@ -267,6 +276,7 @@ fn listening(settings: &[config::MllpListener], listeners: &[Listener]) -> Vec<L
         address: listener.address().to_string(),
         plain: settings.tls.is_none(),
         traffic: listener.feed().traffic.clone(),
+        served: listener.served().cloned(),
     })
     .collect()
 }

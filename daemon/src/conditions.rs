@@ -39,6 +39,14 @@ pub enum Kind {
     WindowFailed,
     /// A published window has no readings left; people have to withdraw what was written.
     WithdrawalNeeded,
+    /// New certificates of a listener cannot be used; the ones before are in force.
+    CertificateRejected,
+    /// The certificate of a listener ends soon, or has ended.
+    CertificateExpiring,
+    /// A revocation list of a listener should have been replaced.
+    CrlExpired,
+    /// All connections of a listener are taken.
+    ConnectionsFull,
 }
 
 impl Kind {
@@ -54,6 +62,10 @@ impl Kind {
             Self::PipelineStalled => "pipeline-stalled",
             Self::WindowFailed => "window-failed",
             Self::WithdrawalNeeded => "withdrawal-needed",
+            Self::CertificateRejected => "certificate-rejected",
+            Self::CertificateExpiring => "certificate-expiring",
+            Self::CrlExpired => "crl-expired",
+            Self::ConnectionsFull => "connections-full",
         }
     }
 }

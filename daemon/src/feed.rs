@@ -3,14 +3,21 @@
 //! The counters are looked up once, when the listener starts: a look-up by name and labels for each message costs
 //! more than the envelope scan.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
-use mllp::ack::AckCode;
+use mllp::{
+    ack::{AckCode, AckFault},
+    envelope::Envelope,
+};
 use outbox::Receipt;
 
 use crate::{
-    config::{Answering, MllpListener},
+    config::{AllowedSender, Answering, MllpListener},
+    listener::{
+        refusal::{Limit, LineBound, Refusals},
+        sender,
+    },
     telemetry::Metric,
     traffic::Traffic,
 };
@@ -29,6 +36,9 @@ pub struct Feed {
     pub answering: Arc<Answering>,
     /// What it has seen, for `status`.
     pub traffic: Traffic,
+    /// Whose messages are taken; empty is anyone's.
+    senders: Arc<[AllowedSender]>,
+    refusals: Refusals,
     counters: Arc<Counters>,
 }
 
@@ -40,12 +50,19 @@ struct Counters {
     unanswered: Counter,
     commit: Histogram,
     acks: [Counter; CODES.len()],
+    refused_lines: LineBound,
+    fault_lines: LineBound,
+    end_lines: LineBound,
 }
 
 impl Feed {
     /// The feed of a listener. Metrics must be installed before, or these count nowhere.
     pub fn of(settings: &MllpListener) -> Self {
-        Self { answering: Arc::new(settings.answering.clone()), ..Self::new(&settings.name, &settings.site) }
+        Self {
+            answering: Arc::new(settings.answering.clone()),
+            senders: Arc::from(&*settings.access.senders),
+            ..Self::new(&settings.name, &settings.site)
+        }
     }
 
     /// The feed of a source, for a site, that judges and answers as shipped. Metrics must be installed before.
@@ -61,13 +78,42 @@ impl Feed {
             unanswered: Metric::MllpUnanswered.counter(&listener()),
             commit: Metric::CommitSeconds.histogram(&[]),
             acks: CODES.map(ack),
+            refused_lines: LineBound::default(),
+            fault_lines: LineBound::default(),
+            end_lines: LineBound::default(),
         };
+        let source = Arc::from(source);
+        let refusals = Refusals::new(&source);
         Self {
-            source: Arc::from(source),
+            source,
             site: Arc::from(site),
             answering: Arc::default(),
             traffic: Traffic::default(),
+            senders: Arc::default(),
+            refusals,
             counters: Arc::new(counters),
+        }
+    }
+
+    /// Why a message with this envelope is not taken here, whatever it holds; `None` where its sender is allowed,
+    /// or where no envelope could be read: such a message is refused for that.
+    pub fn bars(&self, envelope: Option<&Envelope>) -> Option<AckFault> {
+        let envelope = envelope.filter(|envelope| !sender::is_allowed(&self.senders, envelope));
+        envelope.map(|_| {
+            self.refuse(Limit::Sender, &"", &"a message of a sender that is not in allow_senders");
+            sender::fault()
+        })
+    }
+
+    /// Something was refused at a limit: counted, and logged where there have not been many lines of it.
+    pub fn refuse(&self, limit: Limit, peer: &dyn Display, detail: &dyn Display) {
+        self.refusals.refuse(limit, peer, detail);
+    }
+
+    /// A connection ended otherwise than by its peer's will or ours.
+    pub fn tell_end(&self, peer: &dyn Display, end: &dyn Display) {
+        if let Some(left_out) = self.counters.end_lines.admit() {
+            tracing::info!(listener = %self.source, %peer, %end, left_out, "connection ended");
         }
     }
 
@@ -91,8 +137,8 @@ impl Feed {
         }
         if receipt.refused {
             let code = refused_for.unwrap_or_default().to_string();
-            if !receipt.duplicate {
-                tracing::warn!(listener = %self.source, condition = %code, "message refused, and kept with its reason");
+            if let Some(left_out) = self.counters.refused_lines.admit().filter(|_| !receipt.duplicate) {
+                tracing::warn!(listener = %self.source, condition = %code, left_out, "message refused, and kept with its reason");
             }
             Metric::MllpMessagesRefused.add(1, &[("listener", self.source.to_string()), ("code", code)]);
             self.traffic.refusal();
@@ -129,6 +175,9 @@ impl Feed {
         let labels = [("listener", self.source.to_string()), ("fault", fault.to_owned())];
         Metric::MllpFramingFaults.add(1, &labels);
         self.traffic.framing_fault();
+        if let Some(left_out) = self.counters.fault_lines.admit() {
+            tracing::warn!(listener = %self.source, fault, left_out, "framing fault");
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Intake {
         }
         let started = Instant::now();
         let scanned = Envelope::scan(&frame);
-        let refusal = judge(&scanned, &feed.answering);
+        let refusal = verdict(feed, &scanned);
         let envelope = readable(&scanned);
         let asked = Asked::by(envelope, feed.answering.acknowledge);
         let place = self.place(feed, envelope);
@@ -102,19 +102,28 @@ impl Intake {
         }
     }
 
-    /// A frame over the cap: the message cannot be kept whole, so it is refused by name. `head` is its
-    /// beginning.
-    pub fn too_long(&self, feed: &Feed, head: &Bytes, limit_bytes: usize) -> Reply {
+    /// A frame over the cap: the message cannot be kept whole, so it is refused by name, and its `head` kept with
+    /// the reason, for whoever must find out which one it was.
+    pub async fn too_long(&self, feed: &Feed, head: Bytes, limit_bytes: usize) -> Reply {
         let mode = feed.answering.acknowledge;
-        let text = format!("message longer than the listener's {limit_bytes} bytes");
-        let scanned = Envelope::scan(head);
-        let reply = if batch::is_batch(head) {
-            unstored(Asked::of_batch(mode).refused(Class::Reject), batch::addressee(head).as_ref(), text)
-        } else {
-            let envelope = readable(&scanned);
-            unstored(Asked::by(envelope, mode).refused(Class::Reject), envelope, text)
-        };
-        reply.unwrap_or(Reply::Nothing)
+        let batch = batch::addressee(&head).filter(|_| batch::is_batch(&head));
+        let scanned = Envelope::scan(&head);
+        let envelope = batch.as_ref().or_else(|| readable(&scanned));
+        let asked = if batch.is_some() { Asked::of_batch(mode) } else { Asked::by(envelope, mode) };
+        let text = format!(
+            "message longer than the listener's {limit_bytes} bytes (max_frame_bytes); its first {} bytes are kept",
+            head.len()
+        );
+        let fault = AckFault { code: 207, text: text.into(), location: None };
+        let refusal = Refusal { class: Class::Reject, fault };
+        let place = Place { site: std::sync::Arc::clone(&feed.site), handler: Handler::Keep };
+        match self.writer.intake(arrival(feed, envelope, place, head, Some(&refusal))).await {
+            Ok(receipt) => {
+                feed.count_receipt(&receipt, Some(refusal.fault.code));
+                stored(asked.refused(Class::Reject), envelope, vec![refusal.fault], &receipt)
+            }
+            Err(error) => self.not_stored(feed, asked, envelope, &error),
+        }
     }
 
     /// Where a message belongs, and what is done with it.
@@ -160,6 +169,12 @@ fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
         Ok(envelope) => Some(envelope),
         Err(fault) => fault.readable(),
     }
+}
+
+/// Why a message is not taken: its sender is not allowed, or its MSH says so.
+fn verdict(feed: &Feed, scanned: &Result<Envelope, EnvelopeFault>) -> Option<Refusal> {
+    let barred = feed.bars(readable(scanned)).map(|fault| Refusal { class: Class::Reject, fault });
+    barred.or_else(|| judge(scanned, &feed.answering))
 }
 
 /// The answer to a committed message.

@@ -1,34 +1,53 @@
-//! Listening: a permit before every accept, a bound per peer, one task per connection.
+//! Listening: a permit before every accept, the peer's address before every byte, one task per connection.
+//!
+//! Invariants: a connection takes a permit before it is accepted, so at the limit the rest waits in the system's
+//! queue, which the condition `connections-full` shows; its permit, its peer's place and its memory come back
+//! when its task ends, however it ends. Checked in this order, the cheapest first: address, share of the peer, TLS,
+//! certificate, its name; senders are looked at message by message (`sender`).
+
+mod admission;
+mod handshake;
+pub mod refusal;
+pub mod room;
+pub(crate) mod sender;
+mod socket;
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     task::JoinSet,
-    time::timeout,
+    time::{MissedTickBehavior, interval, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 
+use self::{
+    admission::{Admission, Peers, is_allowed},
+    handshake::Failed,
+    refusal::{Limit, LineBound},
+    room::Rooms,
+};
 use crate::{
+    conditions::{Board, Kind},
     config::MllpListener,
     drain::Draining,
     feed::Feed,
     intake::Intake,
     session::{self, Bounds, End},
     telemetry::Metric,
-    tls::{self, TlsError},
+    time,
+    tls::{Served, TlsError},
 };
 
-/// How long a TLS handshake may take.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (too many open files, for instance), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A listener that was full stays so on the board until a look finds it is not: a condition that comes and goes with
+/// every connection would flood the log.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +73,21 @@ pub enum ListenError {
 /// A listener that is bound.
 pub struct Listener {
     socket: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    settings: MllpListener,
-    feed: Feed,
+    served: Option<Arc<Served>>,
+    settings: Arc<MllpListener>,
     permits: Arc<Semaphore>,
     peers: Peers,
+    feed: Feed,
+    accept_lines: LineBound,
+}
+
+/// What all listeners share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Memory for messages.
+    pub rooms: Rooms,
+    /// Where it is told that all connections are taken.
+    pub conditions: Board,
 }
 
 impl Listener {
@@ -68,20 +97,24 @@ impl Listener {
     /// [`ListenError`]; nothing is bound then.
     pub async fn open(settings: MllpListener) -> Result<Self, ListenError> {
         let listen = settings.listen;
-        let acceptor = match &settings.tls {
+        let served = match &settings.tls {
             None => None,
-            Some(files) => {
-                let config =
-                    tls::server_config(files).map_err(|source| ListenError::Tls { listen, source })?;
-                Some(TlsAcceptor::from(Arc::new(config)))
-            }
+            Some(files) => Some(
+                Served::open(&settings.name, files).map_err(|source| ListenError::Tls { listen, source })?,
+            ),
         };
         let socket =
             TcpListener::bind(listen).await.map_err(|source| ListenError::Bind { listen, source })?;
         let permits = Arc::new(Semaphore::new(usize::from(settings.limits.max_connections)));
         let peers = Peers::new(settings.limits.max_connections_per_peer);
         let feed = Feed::of(&settings);
-        Ok(Self { socket, acceptor, settings, feed, permits, peers })
+        let settings = Arc::new(settings);
+        Ok(Self { socket, served, settings, permits, peers, feed, accept_lines: LineBound::default() })
+    }
+
+    /// Its certificates, where it has any.
+    pub fn served(&self) -> Option<&Arc<Served>> {
+        self.served.as_ref()
     }
 
     /// The address bound, which tells the port where the configuration names 0.
@@ -95,26 +128,38 @@ impl Listener {
     }
 
     /// Serves until the drain begins, then waits for the connections to end.
-    pub async fn serve(self, intake: Intake, mut draining: Draining) {
+    pub async fn serve(self, intake: Intake, shared: Shared, mut draining: Draining) {
         let mut sessions = JoinSet::new();
+        let limits = &self.settings.limits;
         let bounds = Arc::new(Bounds {
-            max_frame_bytes: self.settings.limits.max_frame_bytes,
-            frame_timeout: self.settings.limits.frame_timeout,
-            idle_timeout: self.settings.limits.idle_timeout,
+            max_frame_bytes: limits.max_frame_bytes,
+            frame_timeout: limits.frame_timeout,
+            idle_timeout: limits.idle_timeout,
+            write_timeout: limits.write_timeout,
+            memory_timeout: limits.memory_timeout,
         });
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let accepted = tokio::select! {
-                accepted = self.accept() => accepted,
+                accepted = self.accept(&shared.conditions) => accepted,
+                _ = look.tick() => {
+                    self.tell_full(&shared.conditions);
+                    None
+                }
                 () = draining.begun() => break,
             };
             while sessions.try_join_next().is_some() {}
-            let Some((stream, admission)) = accepted else { continue };
+            let Some((stream, peer, admission)) = accepted else { continue };
             let connection = Connection {
                 stream,
-                acceptor: self.acceptor.clone(),
+                peer,
+                served: self.served.clone(),
+                settings: self.settings.clone(),
                 feed: self.feed.clone(),
                 bounds: Arc::clone(&bounds),
                 intake: intake.clone(),
+                rooms: shared.rooms.clone(),
                 draining: draining.clone(),
             };
             sessions.spawn(async move {
@@ -125,133 +170,95 @@ impl Listener {
         while sessions.join_next().await.is_some() {}
     }
 
-    /// Waits for a permit, then for a connection; `None` where the peer has too many already.
-    async fn accept(&self) -> Option<(TcpStream, Admission)> {
+    /// Waits for a permit, then for a connection; `None` where that peer is not let in.
+    async fn accept(&self, conditions: &Board) -> Option<(TcpStream, IpAddr, Admission)> {
+        if self.permits.available_permits() == 0 {
+            self.tell_full(conditions);
+        }
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         let (stream, peer) = match self.socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(listener = %self.settings.name, %error, "accept failed");
+                if let Some(left_out) = self.accept_lines.admit() {
+                    tracing::warn!(listener = %self.settings.name, %error, left_out, "accept failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 return None;
             }
         };
-        let Some(place) = self.peers.admit(peer.ip()) else {
-            let labels = [("listener", self.settings.name.clone()), ("limit", "per-peer".to_owned())];
-            Metric::MllpRefused.add(1, &labels);
-            tracing::warn!(listener = %self.settings.name, peer = %peer.ip(), "refused: too many connections of this peer");
+        // An IPv4 peer of an IPv6 socket is an IPv4 peer.
+        let peer = peer.ip().to_canonical();
+        let access = &self.settings.access;
+        if !is_allowed(&access.peers, peer) {
+            self.feed.refuse(Limit::PeerAddress, &peer, &"the address is not in allow_peers");
+            return None;
+        }
+        let Some(place) = self.peers.admit(peer) else {
+            self.feed.refuse(Limit::PerPeer, &peer, &"too many connections of this peer");
             return None;
         };
-        // An acknowledgement is one small write that someone waits for.
-        let _best_effort = stream.set_nodelay(true);
+        socket::prepare(&stream);
         let labels = [("listener", self.settings.name.clone())];
         Metric::MllpConnections.add(1, &labels);
         let open = metrics::gauge!(Metric::MllpOpen.name(), &labels);
         open.increment(1.0);
-        Some((stream, Admission { _permit: permit, _place: place, open }))
+        Some((stream, peer, Admission { _permit: permit, _place: place, open }))
+    }
+
+    /// Puts on the board, or takes from it, that all connections are taken.
+    fn tell_full(&self, conditions: &Board) {
+        let name = &self.settings.name;
+        if self.permits.available_permits() > 0 {
+            conditions.clear(Kind::ConnectionsFull, name);
+            return;
+        }
+        let most = self.settings.limits.max_connections;
+        let detail = format!(
+            "all {most} connections are taken, further ones wait; look who keeps them, or raise max_connections"
+        );
+        conditions.raise(Kind::ConnectionsFull, name, detail, time::now_ms());
     }
 }
 
 struct Connection {
     stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
+    peer: IpAddr,
+    served: Option<Arc<Served>>,
+    settings: Arc<MllpListener>,
     feed: Feed,
     bounds: Arc<Bounds>,
     intake: Intake,
+    rooms: Rooms,
     draining: Draining,
 }
 
 impl Connection {
     async fn run(self) {
-        let source = Arc::clone(&self.feed.source);
-        let end = match self.acceptor {
-            None => session::serve(self.stream, self.feed, &self.bounds, &self.intake, self.draining).await,
-            Some(acceptor) => match timeout(HANDSHAKE_DEADLINE, acceptor.accept(self.stream)).await {
-                Ok(Ok(stream)) => {
-                    session::serve(stream, self.feed, &self.bounds, &self.intake, self.draining).await
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(listener = %source, %error, "TLS handshake failed");
-                    return;
-                }
-                Err(_elapsed) => End::Deadline,
-            },
-        };
-        if !matches!(end, End::PeerClosed | End::Draining) {
-            tracing::info!(listener = %source, ?end, "connection ended");
-        }
-    }
-}
-
-/// What a connection holds while it is open.
-struct Admission {
-    _permit: OwnedSemaphorePermit,
-    _place: Place,
-    open: metrics::Gauge,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.open.decrement(1.0);
-    }
-}
-
-/// Connections open, by peer address.
-#[derive(Clone, Debug)]
-struct Peers {
-    most: u16,
-    open: Arc<Mutex<HashMap<IpAddr, u16>>>,
-}
-
-/// A peer's place, given back when dropped.
-#[derive(Debug)]
-struct Place {
-    peers: Peers,
-    ip: IpAddr,
-}
-
-impl Peers {
-    fn new(most: u16) -> Self {
-        Self { most, open: Arc::default() }
-    }
-
-    fn admit(&self, ip: IpAddr) -> Option<Place> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(ip).or_insert(0);
-        if *count >= self.most {
-            return None;
-        }
-        *count += 1;
-        Some(Place { peers: self.clone(), ip })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.peers.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.ip);
+        let (peer, feed) = (self.peer, self.feed.clone());
+        let room = self.rooms.enter(self.bounds.max_frame_bytes);
+        let end = match &self.served {
+            None => {
+                session::serve(self.stream, self.feed, &self.bounds, &self.intake, room, self.draining).await
             }
+            Some(served) => {
+                let subjects = &self.settings.access.subjects;
+                let shaken = handshake::shake(self.stream, served, subjects);
+                let stream = match timeout(self.settings.limits.handshake_timeout, shaken).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(Failed::Gone)) => return,
+                    Ok(Err(Failed::Refused(limit, what))) => return feed.refuse(limit, &peer, &what),
+                    Err(_elapsed) => {
+                        let what = "the TLS handshake was not over in time";
+                        return feed.refuse(Limit::HandshakeTimeout, &peer, &what);
+                    }
+                };
+                session::serve(stream, self.feed, &self.bounds, &self.intake, room, self.draining).await
+            }
+        };
+        match (end.limit(), end) {
+            (Some(limit), end) => feed.refuse(limit, &peer, &end),
+            (None, End::PeerClosed | End::Draining) => {}
+            (None, end) => feed.tell_end(&peer, &end),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_gets_its_places_back_when_connections_end() {
-        let peers = Peers::new(2);
-        let ip: IpAddr = "127.0.0.1".parse().unwrap();
-        let (first, second) = (peers.admit(ip), peers.admit(ip));
-        assert!(first.is_some() && second.is_some());
-        assert!(peers.admit(ip).is_none());
-        drop(first);
-        assert!(peers.admit(ip).is_some());
-        drop(second);
-        assert!(peers.open.lock().unwrap().is_empty());
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     generation::{Current, Generation, Switch},
     telemetry::Metric,
     time,
+    tls::Poke,
 };
 
 /// Changes of a save come in bursts; the reload follows when they have been over for so long.
@@ -33,6 +34,8 @@ pub struct Reload {
     pub current: Current,
     /// Where a faulty configuration is told.
     pub conditions: Board,
+    /// Has the listeners' certificates read again.
+    pub certificates: Poke,
     /// For the audit log.
     pub writer: Writer,
 }
@@ -55,6 +58,7 @@ impl Reload {
             }
             tokio::time::sleep(QUIET).await;
             while changes.try_recv().is_ok() {}
+            self.certificates.now();
             self.reload().await;
         }
     }

@@ -1,27 +1,33 @@
 //! One MLLP connection: bytes in, acknowledgements out, in order.
 //!
-//! Invariants: memory is bounded by one frame and one read; every wait has a deadline; a connection that
-//! misbehaves ends alone.
+//! Invariants: what is held of messages fits into the connection's [`Room`], which is shared out over all
+//! connections; every wait has a deadline; a connection that misbehaves ends alone.
 
 use std::{pin::pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use mllp::frame::{self, Deframer, Event, Limits};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 use crate::{
+    config::CONNECTION_RESERVE_BYTES,
     drain::Draining,
     feed::Feed,
     intake::{Intake, Reply},
+    listener::{refusal::Limit, room::Room},
 };
 
 /// Bytes asked of the socket at once: one large segment burst, small beside the frame cap.
-const READ_BYTES: usize = 64 * 1024;
-/// A peer that does not take its acknowledgement for so long is dropped.
-const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+const READ_BYTES: usize = CONNECTION_RESERVE_BYTES;
+
+/// How long what still comes after the last answer is read and thrown away: a close before that would reset the
+/// connection, and might take the answer with it (RFC 1122, section 4.2.2.13).
+const LINGER: Duration = Duration::from_secs(2);
+/// What is thrown away at most: as much as a frame may have by default.
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What bounds a session.
 #[derive(Clone, Debug)]
@@ -32,25 +38,59 @@ pub struct Bounds {
     pub frame_timeout: Duration,
     /// Without any byte between frames.
     pub idle_timeout: Duration,
+    /// Until an acknowledgement is taken.
+    pub write_timeout: Duration,
+    /// How long a large frame may wait for memory.
+    pub memory_timeout: Duration,
 }
 
 /// Why a session ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum End {
     /// The peer closed between frames.
+    #[error("the peer closed")]
     PeerClosed,
     /// The peer closed inside a frame: that message was not acknowledged.
+    #[error("the peer closed inside a frame, which is not acknowledged")]
     CutFrame,
-    /// A deadline passed.
-    Deadline,
+    /// No frame came for too long.
+    #[error("no message within idle_timeout")]
+    Idle,
+    /// A frame was not over in time.
+    #[error("a message was not over within frame_timeout")]
+    FrameTimeout,
     /// A frame was over the cap.
+    #[error("a message longer than max_frame_bytes")]
     TooLong,
+    /// The peer did not take its acknowledgement.
+    #[error("an acknowledgement was not taken within write_timeout")]
+    SlowReader,
+    /// There was no memory for a large frame in time.
+    #[error("no memory for a large message within memory_timeout; see [limits] max_bytes_in_flight")]
+    NoRoom,
     /// The store refused; closed so that the engine resends.
+    #[error("the store takes no commits")]
     StoreRefused,
     /// The daemon is stopping.
+    #[error("the daemon is stopping")]
     Draining,
     /// The socket failed.
+    #[error("the connection failed")]
     Socket,
+}
+
+impl End {
+    /// The limit that ended it, where one did.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Idle => Some(Limit::IdleTimeout),
+            Self::FrameTimeout => Some(Limit::FrameTimeout),
+            Self::TooLong => Some(Limit::FrameBytes),
+            Self::SlowReader => Some(Limit::WriteTimeout),
+            Self::NoRoom => Some(Limit::Memory),
+            Self::PeerClosed | Self::CutFrame | Self::StoreRefused | Self::Draining | Self::Socket => None,
+        }
+    }
 }
 
 /// Serves one connection until it ends.
@@ -59,10 +99,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     feed: Feed,
     bounds: &Bounds,
     intake: &Intake,
+    room: Room,
     mut draining: Draining,
 ) -> End {
     let limits = Limits { max_frame_bytes: bounds.max_frame_bytes, bare_fs: feed.answering.bare_fs };
-    let mut session = Session { deframer: Deframer::new(limits), buffer: BytesMut::new(), feed, intake };
+    let (deframer, write_timeout) = (Deframer::new(limits), bounds.write_timeout);
+    let mut session = Session { deframer, buffer: BytesMut::new(), room, feed, intake, write_timeout };
     let mut frame_began = None;
     // Both are made once: a timer and a watch for every read would cost more than the read. The alarm may go off
     // early; then it is set to the deadline of the moment.
@@ -79,15 +121,25 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         if alarm.deadline() > deadline {
             alarm.as_mut().reset(deadline);
         }
-        session.buffer.reserve(READ_BYTES);
+        session.give_back();
+        if session.is_full() {
+            match timeout_at(deadline, timeout(bounds.memory_timeout, session.room.grow())).await {
+                Ok(Ok(())) => session.buffer.reserve(session.room.bytes() - session.buffer.len()),
+                Ok(Err(_elapsed)) => return End::NoRoom,
+                Err(_elapsed) => return End::FrameTimeout,
+            }
+        }
+        let most = READ_BYTES.min(session.room.bytes() - session.buffer.len());
+        session.buffer.reserve(most);
         let read = loop {
+            let mut into = (&mut session.buffer).limit(most);
             tokio::select! {
-                read = stream.read_buf(&mut session.buffer) => break read,
+                read = stream.read_buf(&mut into) => break read,
                 // A message that is being received may finish; between messages we leave.
                 () = &mut begun, if !in_frame => return End::Draining,
                 () = &mut alarm => {
                     if Instant::now() >= deadline {
-                        return End::Deadline;
+                        return if in_frame { End::FrameTimeout } else { End::Idle };
                     }
                     alarm.as_mut().reset(deadline);
                 }
@@ -104,14 +156,33 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 struct Session<'a> {
     deframer: Deframer,
     buffer: BytesMut,
+    room: Room,
     feed: Feed,
     intake: &'a Intake,
+    write_timeout: Duration,
 }
 
 impl Session<'_> {
+    /// Gives back the memory that a large frame before needed.
+    fn give_back(&mut self) {
+        if self.room.is_grown() && self.buffer.len() < CONNECTION_RESERVE_BYTES {
+            // A fresh buffer: the one before is as large as the frame was.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+            self.room.shrink();
+        }
+    }
+
+    /// Whether a frame has filled what this connection may hold.
+    fn is_full(&self) -> bool {
+        self.buffer.len() >= self.room.bytes()
+    }
+
     /// Answers every whole frame in the buffer, in order. Returns whether a frame ended: one that is open after
     /// that is another one.
-    async fn answer_buffered<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<bool, End> {
+    async fn answer_buffered<S>(&mut self, stream: &mut S) -> Result<bool, End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut ended = false;
         loop {
             let event = self.deframer.next_event(&mut self.buffer);
@@ -126,8 +197,10 @@ impl Session<'_> {
                 Ok(Some(fault)) => self.count(&fault),
                 Err(overlong) => {
                     self.fault("too-long");
-                    let reply = self.intake.too_long(&self.feed, &overlong.head, overlong.limit_bytes);
+                    let reply = self.intake.too_long(&self.feed, overlong.head, overlong.limit_bytes).await;
                     self.reply(stream, reply).await?;
+                    self.room.shrink();
+                    linger(stream).await;
                     return Err(End::TooLong);
                 }
             }
@@ -145,8 +218,13 @@ impl Session<'_> {
         };
         self.feed.count_ack(code);
         let framed = framed(&bytes);
-        match timeout(WRITE_DEADLINE, stream.write_all(&framed)).await {
-            Err(_elapsed) => Err(End::Deadline),
+        let written = async {
+            stream.write_all(&framed).await?;
+            // TLS keeps back what the socket did not take.
+            stream.flush().await
+        };
+        match timeout(self.write_timeout, written).await {
+            Err(_elapsed) => Err(End::SlowReader),
             Ok(Err(_)) => Err(End::Socket),
             Ok(Ok(())) => Ok(()),
         }
@@ -162,8 +240,17 @@ impl Session<'_> {
 
     fn fault(&self, fault: &str) {
         self.feed.count_fault(fault);
-        tracing::warn!(listener = %self.feed.source, fault, "framing fault");
     }
+}
+
+/// See [`LINGER`].
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let thrown_away = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // However it ends, the connection does.
+    let _ended = timeout(LINGER, thrown_away).await;
 }
 
 /// An acknowledgement in its frame. What we build holds no framing bytes, so this cannot fail for it.
@@ -182,7 +269,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
-    use crate::{conditions::Board, drain::Drain, pipeline::Wake};
+    use crate::{conditions::Board, drain::Drain, listener::room::Rooms, pipeline::Wake};
 
     const MESSAGE: &[u8] = b"MSH|^~\\&|A|B|C|D|20260101||ORU^R01|X1|P|2.5.1\r";
 
@@ -191,6 +278,8 @@ mod tests {
             max_frame_bytes: 1_000,
             frame_timeout: Duration::from_millis(frame_ms),
             idle_timeout: Duration::from_millis(idle_ms),
+            write_timeout: Duration::from_millis(200),
+            memory_timeout: Duration::from_millis(200),
         }
     }
 
@@ -203,7 +292,9 @@ mod tests {
         let intake = Intake::new(store.writer(), Board::default(), wake);
         let (ours, theirs) = duplex(4_096);
         let (drain, draining) = Drain::new();
-        tokio::join!(serve(ours, Feed::new("f", "main"), &bounds, &intake, draining), peer(theirs, drain))
+        let room = Rooms::new(bounds.max_frame_bytes).enter(bounds.max_frame_bytes);
+        let feed = Feed::new("f", "main");
+        tokio::join!(serve(ours, feed, &bounds, &intake, room, draining), peer(theirs, drain))
     }
 
     #[tokio::test]
@@ -218,7 +309,7 @@ mod tests {
             }
         })
         .await;
-        assert_eq!(end, End::Deadline);
+        assert_eq!(end, End::FrameTimeout);
     }
 
     #[tokio::test]
@@ -240,11 +331,61 @@ mod tests {
             answered
         })
         .await;
-        assert_eq!(end, End::Deadline);
+        assert_eq!(end, End::Idle);
         // Longer than one idle time-out, so each message put the end off; then one time-out more.
         assert!(answered - started >= Duration::from_millis(1_200));
         // The deadline counts from the last look at the buffer, a moment before the peer has its answer.
         assert!(answered.elapsed() >= Duration::from_millis(900));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_take_its_acknowledgements_is_dropped() {
+        let (end, ()) = session(bounds(60_000, 60_000), async |mut peer, _drain| {
+            let mut framed = BytesMut::new();
+            frame::encode(MESSAGE, &mut framed).unwrap();
+            while peer.write_all(&framed).await.is_ok() {}
+        })
+        .await;
+        assert_eq!(end, End::SlowReader);
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_is_taken_in_and_its_memory_given_back_before_the_next_read() {
+        let large = Bounds { max_frame_bytes: 2_000_000, ..bounds(60_000, 60_000) };
+        let (end, (codes, _drain)) = session(large, async |mut peer, drain| {
+            let mut codes = Vec::new();
+            for bytes in [10, 1_900_000, 70_000, 10, 1_900_000] {
+                let mut framed = BytesMut::new();
+                frame::encode(&[MESSAGE, &vec![b'x'; bytes]].concat(), &mut framed).unwrap();
+                peer.write_all(&framed).await.unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(&[frame::FS, frame::CR]) {
+                    assert_ne!(peer.read_buf(&mut answer).await.unwrap(), 0);
+                }
+                codes.push(answer.windows(6).any(|at| at == b"MSA|AA"));
+            }
+            (codes, drain)
+        })
+        .await;
+        assert_eq!((end, codes), (End::PeerClosed, vec![true; 5]));
+    }
+
+    #[tokio::test]
+    async fn the_head_of_a_frame_that_is_too_long_is_kept_before_it_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::from_hex(&"a".repeat(64)).unwrap();
+        let store = Store::open(dir.path(), key, StoreOptions::default(), 0).unwrap();
+        let (wake, _woken) = Wake::new();
+        let intake = Intake::new(store.writer(), Board::default(), wake);
+        let head = Bytes::from([MESSAGE, &[b'x'; 900]].concat());
+        let Reply::Acknowledge { code, bytes } = intake.too_long(&Feed::new("f", "main"), head, 1_000).await
+        else {
+            panic!("the store takes commits");
+        };
+        assert_eq!(code.as_str(), "AR");
+        assert!(bytes.windows(10).any(|at| at == b"MSA|AR|X1|" || at == b"MSA|AR|X1\r"), "{bytes:?}");
+        let counts = store.readers().with(|reader| reader.counts()).unwrap();
+        assert_eq!((counts.inbox_total, counts.quarantine), (1, 1));
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! The state of everything, as `isthmus status` shows it: one document, without patient data.
 
+use std::sync::Arc;
+
 use outbox::{Readers, State};
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ use crate::{
     pipeline::resources::SUMMARY,
     telemetry::{Metric, Ready},
     time,
+    tls::Served,
     traffic::Traffic,
 };
 
@@ -36,7 +39,7 @@ pub struct Status {
 }
 
 /// A listener, for people.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct Listening {
     /// Its name.
     pub name: String,
@@ -45,8 +48,25 @@ pub struct Listening {
     /// Plain MLLP, which the configuration asked for.
     pub plain: bool,
     /// What it has seen since the start.
-    #[serde(flatten)]
     pub traffic: Traffic,
+    /// Its certificates, where it is not plain.
+    pub served: Option<Arc<Served>>,
+}
+
+impl Listening {
+    fn document(&self) -> Value {
+        let ends = self.served.as_ref().map(|served| time::rfc3339(served.not_after() * 1000));
+        let mut document = json!({
+            "name": self.name, "address": self.address, "plain": self.plain, "certificate_ends": ends,
+        });
+        // What was seen stands beside it, not below.
+        if let (Some(all), Ok(Value::Object(seen))) =
+            (document.as_object_mut(), serde_json::to_value(&self.traffic))
+        {
+            all.extend(seen);
+        }
+        document
+    }
 }
 
 impl Status {
@@ -70,7 +90,7 @@ impl Status {
                 "since": time::rfc3339(generation.since),
                 "sha256": generation.config.fingerprint,
             },
-            "listeners": self.listeners,
+            "listeners": self.listeners.iter().map(Listening::document).collect::<Vec<_>>(),
             "sites": sites,
             "upstream": upstream,
             "conditions": self.conditions.all().into_iter().map(|condition| json!({

@@ -54,8 +54,12 @@ macro_rules! metrics_table {
 metrics_table! {
     /// Connections accepted, by listener.
     MllpConnections = counter "isthmus_mllp_connections_total" Count,
-    /// Connections refused at a limit, by listener and limit.
-    MllpRefused = counter "isthmus_mllp_connections_refused_total" Count,
+    /// Connections and messages refused or ended at a limit, by listener and limit.
+    MllpRefused = counter "isthmus_mllp_refused_total" Count,
+    /// Memory granted to large frames beyond the reserves of their connections.
+    MllpRoomGranted = gauge "isthmus_mllp_room_granted_bytes" Bytes,
+    /// Time until the certificate of a listener ends, by listener; negative afterwards.
+    CertificateExpiry = gauge "isthmus_tls_certificate_expiry_seconds" Seconds,
     /// Connections open now, by listener.
     MllpOpen = gauge "isthmus_mllp_connections_open" Count,
     /// Frames received, by listener.

@@ -1,17 +1,25 @@
 //! TLS for both directions: rustls with aws-lc-rs, TLS 1.2 and 1.3, nothing older.
 
+mod certificate;
+mod keeper;
+mod server;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::config::{ClientTls, ServerTls};
+pub use self::{
+    certificate::Names,
+    keeper::{Keeper, Poke, Served},
+    server::{Material, server_config},
+};
+use crate::config::ClientTls;
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,24 +79,6 @@ pub fn client_config_of(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<Clie
     }
 }
 
-/// A server that shows one certificate and, where authorities are given, requires clients to show one.
-pub fn server_config(files: &ServerTls) -> Result<ServerConfig, TlsError> {
-    let pair = |source| TlsError::Pair { path: files.cert.clone(), source };
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(pair)?;
-    let builder = match &files.client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider())
-                .build()
-                .map_err(|error| TlsError::Verifier { path: path.clone(), what: error.to_string() })?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    builder.with_single_cert(certificates(&files.cert)?, key(&files.key)?).map_err(pair)
-}
-
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -105,6 +95,16 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(TlsError::File { path: path.to_owned(), what: "no certificate in it".to_owned() });
     }
     Ok(found)
+}
+
+/// The revocation lists in the bytes of a file, PEM or DER; `None` where the PEM is broken. What is inside them
+/// is not looked at.
+pub(crate) fn revocation_lists(bytes: &[u8]) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    // A DER file begins with the tag of a SEQUENCE; PEM is text.
+    if bytes.first() == Some(&0x30) {
+        return Some(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
+    }
+    CertificateRevocationListDer::pem_slice_iter(bytes).collect::<Result<_, _>>().ok()
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {

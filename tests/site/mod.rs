@@ -6,10 +6,12 @@
 pub mod chart;
 pub mod listeners;
 pub mod people;
+pub mod secure;
 pub mod wire;
 
 use std::{
     fs,
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -100,6 +102,35 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// One more listener for the main file, on a port that the system chooses; `lines` are its keys.
+pub fn listener(name: &str, lines: &str) -> String {
+    format!("[[mllp]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\n{lines}\n")
+}
+
+/// Adds to the end of the main file.
+pub fn append(rig: &Rig, text: &str) {
+    let main = fs::read_to_string(rig.config()).unwrap();
+    rig.write("isthmus.toml", &(main + text)).unwrap();
+}
+
+/// Where the listener of this name takes connections.
+pub async fn address(rig: &Rig, name: &str) -> SocketAddr {
+    let status = rig.status().await.unwrap();
+    let mut listeners = status["listeners"].as_array().into_iter().flatten();
+    let listener = listeners.find(|listener| listener["name"] == name).expect("a listener of this name");
+    listener["address"].as_str().unwrap().parse().unwrap()
+}
+
+/// How much this listener refused at this limit.
+pub async fn refused(rig: &Rig, listener: &str, limit: &str) -> f64 {
+    metric(&metrics(rig).await, &refused_series(listener, limit))
+}
+
+/// The series of [`refused`].
+pub fn refused_series(listener: &str, limit: &str) -> String {
+    format!("isthmus_mllp_refused_total{{listener=\"{listener}\",limit=\"{limit}\"}}")
 }
 
 /// The condition of this name in a status.

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -11,9 +11,9 @@ use tokio::{
 /// How long an answer, or a close, may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// One connection.
-pub struct Wire {
-    stream: TcpStream,
+/// One connection, plain unless said otherwise.
+pub struct Wire<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -21,7 +21,19 @@ impl Wire {
     pub async fn open(target: SocketAddr) -> Self {
         let stream = TcpStream::connect(target).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Over a stream that is open already.
+    pub fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
+    }
+
+    /// What is below.
+    pub fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Sends bytes as they are.

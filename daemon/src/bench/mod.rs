@@ -42,8 +42,8 @@ pub const CONNECTIONS_MOST: u16 = 128;
 pub const ROUNDS_MOST: u32 = 99;
 /// Most rows stored before anything is measured, and most connections held idle beside the load.
 pub const ROWS_MOST: u64 = 10_000_000;
-/// See [`ROWS_MOST`]; a listener allows at most 4,096 connections.
-pub const IDLE_MOST: u16 = 3_500;
+/// See [`ROWS_MOST`]; what the shipped bound on memory for messages has room for beside the senders.
+pub const IDLE_MOST: u16 = 2_500;
 /// Connections over which rows are stored beforehand.
 const FILL_CONNECTIONS: u16 = 64;
 /// The point number of the messages stored beforehand: beyond any that is measured.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{BAD_CONFIGURATION, ConfigArg, credentials, failed};
-use crate::{config, generation::Generation};
+use crate::{config, generation::Generation, open_files, tls::Material};
 
 /// Arguments of `isthmus check`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
     };
     let (sites, listeners) = (config.sites.len(), config.main.mllp.len());
+    for tls in config.main.mllp.iter().filter_map(|listener| listener.tls.as_ref()) {
+        if let Err(error) = Material::read(tls) {
+            return failed(&error, BAD_CONFIGURATION);
+        }
+    }
+    // Not a fault: the service may run under another limit than this command.
+    if let Some(note) = open_files::shortfall(&config) {
+        eprintln!("note: {note}");
+    }
     if let Err(error) = Generation::compile(1, config, 0) {
         return failed(&error, BAD_CONFIGURATION);
     }

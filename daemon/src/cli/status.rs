@@ -79,9 +79,11 @@ fn for_people(document: &Value) -> String {
     );
     for listener in document["listeners"].as_array().into_iter().flatten() {
         let plain = if listener["plain"] == true { "plain" } else { "TLS" };
+        let ends = listener["certificate_ends"].as_str();
+        let ends = ends.map(|ends| format!(", certificate until {ends}")).unwrap_or_default();
         let _ = writeln!(
             out,
-            "  mllp {:<22} {plain:<5}  {}: {}",
+            "  mllp {:<22} {plain:<5}{ends}  {}: {}",
             text(&listener["address"]),
             text(&listener["name"]),
             traffic(listener)

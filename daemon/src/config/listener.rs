@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::access::Access;
 use super::answer::Answering;
 use super::fault::Place;
 use super::section::Section;
 use super::transport::ServerTls;
 
+/// Longer than an hour is no deadline.
+const HOUR: Duration = Duration::from_secs(3_600);
 /// The default frame cap: a large report with an embedded document fits (64 MiB).
 const FRAME_BYTES: usize = 64 * 1024 * 1024;
 /// The range of the frame cap: one message of any use, up to what a small box can hold.
@@ -17,11 +20,17 @@ const FRAME_BYTES_RANGE: std::ops::RangeInclusive<u64> = 1024..=256 * 1024 * 102
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default time a connection may stay without a frame; engines reconnect by themselves.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The default time a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The default time a peer may take to accept an acknowledgement.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The default time a large frame may wait for memory: shorter than engines wait for an answer.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The default number of connections of a listener.
 const CONNECTIONS: u16 = 256;
 /// The default number of connections of one peer address: one peer must not take all.
 const CONNECTIONS_PER_PEER: u16 = 128;
-/// The most connections of a listener: each holds a frame's worth of memory in the worst case.
+/// The most connections of a listener: each has 64 KiB of memory for itself (`limits.rs`).
 const MAX_CONNECTIONS: u64 = 4096;
 
 /// One `[[mllp]]`.
@@ -39,6 +48,8 @@ pub struct MllpListener {
     pub limits: MllpLimits,
     /// How it judges and answers what comes in.
     pub answering: Answering,
+    /// Who may connect, and whose messages are taken.
+    pub access: Access,
 }
 
 /// The limits of a listener.
@@ -50,6 +61,12 @@ pub struct MllpLimits {
     pub frame_timeout: Duration,
     /// The time without a frame: 1 s to 7 days, 1 h by default.
     pub idle_timeout: Duration,
+    /// The time of a TLS handshake: 1 s to 5 min, 10 s by default.
+    pub handshake_timeout: Duration,
+    /// The time until an acknowledgement is taken: 1 s to 1 h, 30 s by default.
+    pub write_timeout: Duration,
+    /// The time a large frame may wait for memory that others hold: 1 s to 1 h, 10 s by default.
+    pub memory_timeout: Duration,
     /// Connections in all: 1 to 4096, 256 by default.
     pub max_connections: u16,
     /// Connections of one peer address: 1 to `max_connections`, at most 128 by default.
@@ -62,6 +79,9 @@ impl Default for MllpLimits {
             max_frame_bytes: FRAME_BYTES,
             frame_timeout: FRAME_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
+            memory_timeout: MEMORY_TIMEOUT,
             max_connections: CONNECTIONS,
             max_connections_per_peer: CONNECTIONS_PER_PEER,
         }
@@ -94,6 +114,9 @@ pub(super) fn read_listeners(
         let tls = read_transport(section);
         let limits = read_limits(section);
         let answering = Answering::read(section);
+        let auth = tls.iter().flatten().find_map(|tls| tls.client_auth.as_ref());
+        // Where tls is at fault already, that is told; what the lists need of it is not told twice.
+        let access = Access::read(section, tls.is_none() || auth.is_some_and(|auth| auth.required));
         let listen = listen?;
         Some(MllpListener {
             listen,
@@ -102,6 +125,7 @@ pub(super) fn read_listeners(
             site: site.or_else(|| main_site.map(str::to_owned))?,
             limits,
             answering,
+            access: access?,
         })
     })
 }
@@ -156,12 +180,15 @@ fn read_limits(section: &Section<'_>) -> MllpLimits {
             .count("max_frame_bytes", FRAME_BYTES_RANGE)
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(shipped.max_frame_bytes),
-        frame_timeout: section
-            .duration("frame_timeout", second..=Duration::from_secs(3_600))
-            .unwrap_or(shipped.frame_timeout),
+        frame_timeout: section.duration("frame_timeout", second..=HOUR).unwrap_or(shipped.frame_timeout),
         idle_timeout: section
             .duration("idle_timeout", second..=Duration::from_secs(7 * 86_400))
             .unwrap_or(shipped.idle_timeout),
+        handshake_timeout: section
+            .duration("handshake_timeout", second..=Duration::from_secs(300))
+            .unwrap_or(shipped.handshake_timeout),
+        write_timeout: section.duration("write_timeout", second..=HOUR).unwrap_or(shipped.write_timeout),
+        memory_timeout: section.duration("memory_timeout", second..=HOUR).unwrap_or(shipped.memory_timeout),
         max_connections,
         max_connections_per_peer: connections("max_connections_per_peer", u64::from(max_connections))
             .unwrap_or(shipped.max_connections_per_peer.min(max_connections)),

@@ -78,6 +78,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store.key_file", old.store != new.store),
         ("dedupe", old.dedupe != new.dedupe),
         ("mllp", old.mllp != new.mllp),
+        ("limits", old.limits != new.limits),
         ("admin", old.admin != new.admin),
     ]
     .into_iter()

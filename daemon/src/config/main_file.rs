@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::Place;
+use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
 use super::material::STORE_KEY_DIGITS;
 use super::route::{Route, read_routes};
@@ -41,6 +42,8 @@ pub struct Main {
     pub mllp: Vec<MllpListener>,
     /// Where messages go that are not for their listener's site or their type's handler; the first that matches.
     pub routes: Vec<Route>,
+    /// What all connections may hold together.
+    pub limits: DaemonLimits,
     /// Where people and machines look at the box.
     pub admin: Admin,
     /// The upstream platform, a second destination of every site.
@@ -140,6 +143,7 @@ pub(super) fn read_main(
     let dedupe = root.table("dedupe", |dedupe| {
         dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON).map(|horizon| Dedupe { horizon })
     });
+    let limits = DaemonLimits::read(root, &mllp);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
     Some(Main {
@@ -149,6 +153,7 @@ pub(super) fn read_main(
         dedupe: dedupe.unwrap_or_default(),
         mllp,
         routes,
+        limits,
         admin: admin?.0,
         upstream,
         senders,

@@ -12,9 +12,13 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::section::Section;
+use crate::tls;
 
 /// The largest certificate or key file that is read: a bundle of all public authorities fits.
 const MAX_PEM_BYTES: u64 = 1024 * 1024;
+
+/// The largest file of revocation lists: some two hundred thousand entries.
+const MAX_CRL_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The hex digits of a store key: 256 bits.
 pub(super) const STORE_KEY_DIGITS: usize = 64;
@@ -49,6 +53,21 @@ impl Section<'_> {
         }
         self.findings().note_content(path.clone(), Sha256::digest(bytes.as_slice()).into());
         Some(path)
+    }
+
+    /// Whether `path`, named at `key`, holds revocation lists; its hash joins the fingerprint.
+    pub(super) fn is_revocation_list(&self, key: &'static str, path: &Path) -> Option<()> {
+        let bytes = self.file(key, path, MAX_CRL_BYTES)?;
+        if tls::revocation_lists(&bytes).is_none_or(|lists| lists.is_empty()) {
+            self.fault(
+                key,
+                &format!("names {}, which holds no revocation list", path.display()),
+                "name a file with -----BEGIN X509 CRL----- in it, or one in DER",
+            );
+            return None;
+        }
+        self.findings().note_content(path.to_owned(), Sha256::digest(bytes.as_slice()).into());
+        Some(())
     }
 
     /// The path of a PEM file that holds an unencrypted private key.

@@ -11,9 +11,11 @@
 //! What is absent: the environment, sockets, the clock, the store. The folder of systemd credentials is
 //! handed in. Bounds: 1 MiB a file, 256 site files, 1024 tables a list, 200 faults.
 
+mod access;
 mod answer;
 mod fault;
 mod init;
+mod limits;
 mod listener;
 mod load;
 mod main_file;
@@ -26,9 +28,11 @@ mod spelling;
 mod transport;
 mod value;
 
+pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use init::{Answers, InitError, Initialized, Written, init};
+pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
 pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
@@ -37,7 +41,7 @@ pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };
 pub use source::MAX_FILE_BYTES;
-pub use transport::{ClientTls, Delivery, ServerTls};
+pub use transport::{ClientAuth, ClientTls, Delivery, ServerTls};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use super::*;
 /// A self-signed P-256 pair in form only: PEM is looked at, X.509 is not.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+const CRL: &str = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
 const STORE_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\n";
 
 const MAIN: &str = r#"data_dir = "./data"
@@ -94,6 +95,7 @@ impl Folder {
             {
                 std::fs::write(dir.path().join(folder).join(name), CERTIFICATE).unwrap();
             }
+            std::fs::write(dir.path().join(folder).join("revoked.pem"), CRL).unwrap();
             for name in ["client.key", "server.key"] {
                 std::fs::write(dir.path().join(folder).join(name), KEY).unwrap();
             }
@@ -237,7 +239,8 @@ fn values_at_the_ends_of_their_ranges_are_taken() {
                 [[publish]]\nwindow = \"1d\"\nevery = \"90d\"\nsettle = \"0s\"\npublish_from = 2000-02-29\n\
                 [[publish]]\nwindow = \"90d\"\nevery = \"1d\"\nsettle = \"168h\"\namend_for = \"366d\"\n";
     let main = MAIN.replace("site = \"main\"", "site = \"Site-1.a_b\"").replace("2575", "0")
-        + "[[mllp]]\nlisten = \"127.0.0.1:0\"\nplain = true\nmax_frame_bytes = 268_435_456\nmax_connections = 1\n";
+        + "[[mllp]]\nlisten = \"127.0.0.1:0\"\nplain = true\nmax_frame_bytes = 268_435_456\nmax_connections = 1\n\
+           [limits]\nmax_bytes_in_flight = 68_719_476_736\n";
     let config = Folder::new(&main, &[("x.toml", site)]).load().unwrap();
     let limits = &config.main.mllp[1].limits;
     assert_eq!((limits.max_frame_bytes, limits.max_connections_per_peer), (256 << 20, 1));
@@ -278,7 +281,8 @@ fn a_listener_with_tls_never_falls_back_to_plain() {
     let good = with("tls = { cert = \"server.pem\", key = \"server.key\", client_ca = \"senders-ca.pem\" }");
     let folder = Folder::new(&good, &[("main.toml", SITE)]);
     let tls = folder.load().unwrap().main.mllp[0].tls.clone().unwrap();
-    assert_eq!(tls.client_ca, Some(folder.path("senders-ca.pem")));
+    let auth = tls.client_auth.unwrap();
+    assert_eq!((auth.ca, auth.required), (folder.path("senders-ca.pem"), true));
     // A named authority that cannot be read must not let every sender in.
     let broken = good.replace("senders-ca.pem", "server.key");
     Folder::new(&broken, &[("main.toml", SITE)]).assert_faults(&[(

@@ -42,8 +42,23 @@ pub struct ServerTls {
     pub cert: PathBuf,
     /// Our private key.
     pub key: PathBuf,
-    /// The certificates that may sign a sender's; `None` takes senders without a certificate.
-    pub client_ca: Option<PathBuf>,
+    /// Which certificates of senders are taken; `None` asks for none.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// `client_ca` and its neighbours: the certificates that senders show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// The certificates that may sign a sender's.
+    pub ca: PathBuf,
+    /// Whether a sender without a certificate is refused. One that shows a certificate is held to it either way.
+    pub required: bool,
+    /// Files of revocation lists; none asks no list. Where there are any, every authority of a chain below the
+    /// ones trusted needs a list.
+    pub crl: Vec<PathBuf>,
+    /// Whether a list past its next update refuses every certificate it should have spoken of. Otherwise the
+    /// old list goes on counting.
+    pub refuse_expired_crl: bool,
 }
 
 /// How fast, how patiently and how often one destination is written to.
@@ -100,12 +115,52 @@ impl ServerTls {
             tls.require("key", "key = \"server.key\"");
             let cert = tls.certificates("cert", "\"server.pem\"");
             let key = tls.private_key("key", "\"server.key\"");
-            let client_ca = tls.certificates("client_ca", "\"senders-ca.pem\"");
-            // A named authority that cannot be read must not let every sender in.
-            let client_ca = if tls.has("client_ca") { Some(client_ca?) } else { None };
-            Some(Self { cert: cert?, key: key?, client_ca })
+            let client_auth = ClientAuth::read(tls);
+            Some(Self { cert: cert?, key: key?, client_auth: client_auth? })
         })
     }
+}
+
+impl ClientAuth {
+    /// Reads `client_ca` and its neighbours. `Some(None)` is a listener that asks for no certificate; `None` is a
+    /// fault: a named authority or list that cannot be read must not let every sender in.
+    fn read(tls: &Section<'_>) -> Option<Option<Self>> {
+        let ca = tls.certificates("client_ca", "\"senders-ca.pem\"");
+        let required = tls.choice("client_auth", &[("required", true), ("optional", false)], &[]);
+        let crl = read_crl(tls);
+        let expired = tls.choice("crl_expired", &[("accept", false), ("refuse", true)], &[]);
+        for key in ["client_auth", "crl", "crl_expired"] {
+            if tls.has(key) && !tls.has("client_ca") {
+                tls.fault(
+                    key,
+                    "stands without client_ca",
+                    "name the authority: client_ca = \"senders-ca.pem\"",
+                );
+            }
+        }
+        if !tls.has("client_ca") {
+            return Some(None);
+        }
+        if tls.has("crl_expired") && !tls.has("crl") {
+            tls.fault("crl_expired", "stands without crl", "name the lists: crl = [\"revoked.pem\"]");
+        }
+        let required = if tls.has("client_auth") { required? } else { true };
+        Some(Some(Self { ca: ca?, required, crl: crl?, refuse_expired_crl: expired.unwrap_or(false) }))
+    }
+}
+
+fn read_crl(tls: &Section<'_>) -> Option<Vec<PathBuf>> {
+    let Some(texts) = tls.texts("crl", "[\"revoked.pem\"]") else {
+        return (!tls.has("crl")).then(Vec::new);
+    };
+    let path = |text: &&str| -> PathBuf { tls.source().folder().join(text).components().collect() };
+    let paths: Vec<PathBuf> = texts.iter().map(path).collect();
+    if paths.is_empty() {
+        tls.fault("crl", "names no file", "name the lists: crl = [\"revoked.pem\"], or remove the key");
+        return None;
+    }
+    let good = paths.iter().filter(|path| tls.is_revocation_list("crl", path).is_some()).count();
+    (good == paths.len()).then_some(paths)
 }
 
 impl Delivery {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
-use super::section::{Section, kind_of};
+use super::section::{MAX_TABLES, Section, kind_of};
 use super::spelling::nearest;
 
 /// The longest text of one value, in bytes: a URL or a path fits.
@@ -38,6 +38,32 @@ impl Section<'_> {
             return Some(text);
         }
         None
+    }
+
+    /// A list of texts, each as [`text`](Self::text) has them; a single text is a list of one. It may be empty.
+    pub(super) fn texts(&self, key: &'static str, example: &str) -> Option<Vec<&str>> {
+        let items = match self.get(key)? {
+            DeValue::String(_) => return self.text(key, example).map(|text| vec![text]),
+            DeValue::Array(items) => items,
+            other => {
+                self.wrong_kind(key, "a list of texts", other, example);
+                return None;
+            }
+        };
+        let good = |text: &&str| {
+            !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control)
+        };
+        let texts: Option<Vec<&str>> =
+            items.iter().map(|item| item.get_ref().as_str().filter(good)).collect();
+        let texts = texts.filter(|texts| texts.len() <= MAX_TABLES);
+        if texts.is_none() {
+            self.fault(
+                key,
+                &format!("is not a list of at most {MAX_TABLES} texts"),
+                format!("write {key} = {example}"),
+            );
+        }
+        texts
     }
 
     /// A name that can be a label: letters, digits, `-`, `_`, `.`; begins with a letter or digit; at most 64.

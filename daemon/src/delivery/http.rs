@@ -175,7 +175,8 @@ mod tests {
 
     /// A TLS server that shows the certificate of `pki` and makes no more of what comes.
     async fn tls_server(pki: &Pki) -> u16 {
-        let files = ServerTls { cert: pki.server.cert.clone(), key: pki.server.key.clone(), client_ca: None };
+        let (cert, key) = (pki.server.cert.clone(), pki.server.key.clone());
+        let files = ServerTls { cert, key, client_auth: None };
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls::server_config(&files).unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -6,13 +6,18 @@ use outbox::{Key, Store, StoreOptions};
 use super::*;
 use crate::config::Answering;
 
-/// An intake before a store that takes nothing any more.
-fn without_store() -> Intake {
+/// An intake before a store that takes commits for as long as it is held.
+fn with_store() -> (Intake, Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Key::from_hex(&"a".repeat(64)).unwrap(), StoreOptions::default(), 0);
     let store = store.unwrap();
     let (wake, _woken) = Wake::new();
-    let intake = Intake::new(store.writer(), Board::default(), wake);
+    (Intake::new(store.writer(), Board::default(), wake), store, dir)
+}
+
+/// An intake before a store that takes nothing any more.
+fn without_store() -> Intake {
+    let (intake, store, _dir) = with_store();
     assert!(store.close());
     intake
 }
@@ -63,7 +68,7 @@ async fn a_store_that_fails_earns_no_answer_unless_the_listener_says_so_and_neve
 
 #[tokio::test]
 async fn a_frame_over_the_cap_is_rejected_as_it_asks() {
-    let intake = without_store();
+    let (intake, _store, _dir) = with_store();
     for (mode, head, expected) in [
         (Mode::AsAsked, message("", ""), Some(AckCode::AR)),
         (Mode::AsAsked, message("AL", ""), Some(AckCode::CR)),
@@ -73,10 +78,10 @@ async fn a_frame_over_the_cap_is_rejected_as_it_asks() {
     ] {
         let feed = feed(Answering { acknowledge: mode, ..Answering::default() });
         let batch = Bytes::from_static(b"BHS|^~\\&|A||||||||B1\rMSH|^~\\&|A|B|C|D|2026||ORU^R01|X1|P|2.5");
-        let Reply::Acknowledge { bytes, .. } = intake.too_long(&feed, &batch, 10) else {
+        let Reply::Acknowledge { bytes, .. } = intake.too_long(&feed, batch.clone(), 10).await else {
             panic!("no answer")
         };
         assert!(bytes.windows(4).any(|part| part == b"|B1|"), "{bytes:?}");
-        assert_eq!(code(&intake.too_long(&feed, &head, 10)), expected, "{mode:?} {head:?}");
+        assert_eq!(code(&intake.too_long(&feed, head.clone(), 10).await), expected, "{mode:?} {head:?}");
     }
 }

@@ -31,8 +31,8 @@ use outbox::Receipt;
 use super::{
     Intake, Reply,
     arrival::{arrival, of_batch},
-    judge::{Refusal, judge},
-    readable, stored,
+    judge::Refusal,
+    readable, stored, verdict,
 };
 use crate::feed::Feed;
 
@@ -85,7 +85,7 @@ impl Intake {
         let mut refusals = vec![None];
         for (body, sequence) in batch.messages().zip(1u32..) {
             let scanned = Envelope::scan(&body);
-            let refusal = judge(&scanned, &feed.answering).map(|refusal| placed(refusal, sequence));
+            let refusal = verdict(feed, &scanned).map(|refusal| placed(refusal, sequence));
             let envelope = readable(&scanned);
             let place = self.place(feed, envelope);
             arrivals.push(arrival(feed, envelope, place, body, refusal.as_ref()));

@@ -158,3 +158,76 @@ fn wrong_kinds_say_what_is_expected() {
         ("isthmus.toml", 9, "must be a table, not a list; write [upstream], once"),
     ]);
 }
+
+#[test]
+fn who_may_connect_is_read_wholly_or_told() {
+    let listener = |lines: &str| {
+        let main = MAIN.replace("plain = true\n", &format!("{lines}\n"));
+        Folder::new(&main, &[("main.toml", SITE)])
+    };
+    let tls = |inner: &str| format!("tls = {{ cert = \"server.pem\", key = \"server.key\"{inner} }}");
+    let ca = |inner: &str| tls(&format!(", client_ca = \"ca.pem\"{inner}"));
+    for (lines, line, fault) in [
+        (
+            "plain = true\nallow_peers = [\"10.1.2.3/16\"]".to_owned(),
+            8,
+            "write \"10.1.0.0/16\" for the block",
+        ),
+        ("plain = true\nallow_peers = [\"engine.example\"]".to_owned(), 8, "no IP address"),
+        ("plain = true\nallow_peers = [10]".to_owned(), 8, "not a list of at most 1024 texts"),
+        ("plain = true\nallow_senders = [{ facility = \"NORTH\" }]".to_owned(), 8, "application` is missing"),
+        (
+            "plain = true\nallow_senders = [{ application = \"A\", facility = 1 }]".to_owned(),
+            8,
+            "must be a text",
+        ),
+        (
+            "plain = true\nallow_senders = [{ application = \"A\" }, { application = \"A\" }]".to_owned(),
+            8,
+            "twice",
+        ),
+        (
+            "plain = true\nallow_subjects = [\"CN=a\"]".to_owned(),
+            8,
+            "needs every sender to show a certificate",
+        ),
+        (format!("{}\nallow_subjects = [\"CN=a\"]", tls("")), 8, "needs every sender"),
+        (
+            format!("{}\nallow_subjects = [\"CN=a\"]", ca(", client_auth = \"optional\"")),
+            8,
+            "needs every sender",
+        ),
+        (format!("{}\nallow_subjects = [\"cn=a\"]", ca("")), 8, "no name of a certificate"),
+        (tls(", client_auth = \"required\""), 7, "stands without client_ca"),
+        (tls(", crl = [\"revoked.pem\"]"), 7, "stands without client_ca"),
+        (ca(", client_auth = \"perhaps\""), 7, "known words"),
+        (ca(", crl = \"server.pem\""), 7, "holds no revocation list"),
+        (ca(", crl = []"), 7, "names no file"),
+        (ca(", crl_expired = \"refuse\""), 7, "stands without crl"),
+    ] {
+        listener(&lines).assert_faults(&[("isthmus.toml", line, fault)]);
+    }
+    let good = format!(
+        "{}\nallow_subjects = [\"CN=a\"]\nallow_peers = \"10.0.0.0/8\"\nallow_senders = [{{ application = \"A\" }}]",
+        ca(", client_auth = \"required\", crl = \"revoked.pem\", crl_expired = \"refuse\"")
+    );
+    let read = listener(&good).load().unwrap().main.mllp[0].clone();
+    let auth = read.tls.unwrap().client_auth.unwrap();
+    assert!(auth.required && auth.refuse_expired_crl && auth.crl.len() == 1);
+    assert_eq!((read.access.subjects.len(), read.access.peers.len(), read.access.senders.len()), (1, 1, 1));
+    let none = listener("plain = true\nallow_peers = []").load().unwrap().main.mllp[0].clone();
+    assert_eq!(none.access, Access::default());
+}
+
+#[test]
+fn memory_for_messages_holds_the_largest_frame_and_every_connection() {
+    let with = |bytes: usize| format!("{MAIN}[limits]\nmax_bytes_in_flight = {bytes}\n");
+    let needed = 64 * 1024 * 1024 + 256 * 64 * 1024;
+    let folder = Folder::new(&with(needed - 1), &[("main.toml", SITE)]);
+    folder.assert_faults(&[("isthmus.toml", 12, "83886080 or more")]);
+    let main = Folder::new(&with(needed), &[("main.toml", SITE)]).load().unwrap().main;
+    assert_eq!(main.limits.shared_bytes(&main.mllp), 64 * 1024 * 1024);
+    // The default is not enough for everything that may be written.
+    let main = MAIN.replace("plain = true\n", "plain = true\nmax_connections = 4096\n");
+    Folder::new(&main, &[("main.toml", SITE)]).assert_faults(&[("isthmus.toml", 1, "its default is less")]);
+}
