@@ -12,7 +12,7 @@ use mllp::{
 };
 
 use crate::{
-    config::AllowedSender,
+    config::{AllowedSender, MllpListener},
     listener::{
         refusal::{Limit, LineBound, Refusals},
         sender,
@@ -48,7 +48,13 @@ struct Counters {
 }
 
 impl Feed {
-    /// The feed of a source, for a site. Metrics must be installed before, or these count nowhere.
+    /// The feed of a listener. Metrics must be installed before, or these count nowhere.
+    pub fn of(settings: &MllpListener) -> Self {
+        let senders = Arc::from(settings.access.senders.as_slice());
+        Self { senders, ..Self::new(&settings.name, &settings.site) }
+    }
+
+    /// The feed of a source, for a site, that takes anyone's messages. Metrics must be installed before, or these count nowhere.
     pub fn new(source: &str, site: &str) -> Self {
         let listener = || [("listener", source.to_owned())];
         let ack = |code: AckCode| {
@@ -67,12 +73,6 @@ impl Feed {
         let refusals = Refusals::new(&source);
         let (site, counters) = (Arc::from(site), Arc::new(counters));
         Self { source, site, senders: Arc::default(), refusals, counters }
-    }
-
-    /// This feed, taking the messages of these senders alone; an empty list is anyone's.
-    #[must_use]
-    pub fn taking(self, senders: &[AllowedSender]) -> Self {
-        Self { senders: Arc::from(senders), ..self }
     }
 
     /// Why a message with this envelope is not taken here, whatever it holds; `None` where its sender is allowed,

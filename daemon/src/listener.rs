@@ -107,7 +107,7 @@ impl Listener {
             TcpListener::bind(listen).await.map_err(|source| ListenError::Bind { listen, source })?;
         let permits = Arc::new(Semaphore::new(usize::from(settings.limits.max_connections)));
         let peers = Peers::new(settings.limits.max_connections_per_peer);
-        let feed = Feed::new(&settings.name, &settings.site).taking(&settings.access.senders);
+        let feed = Feed::of(&settings);
         let settings = Arc::new(settings);
         Ok(Self { socket, served, settings, permits, peers, feed, accept_lines: LineBound::default() })
     }

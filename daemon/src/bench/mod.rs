@@ -34,8 +34,6 @@ pub use self::{
 
 /// Most connections of a point: the listener's shipped bound per peer.
 pub const CONNECTIONS_MOST: u16 = 128;
-/// Most idle connections: what the shipped bound on memory for messages has room for beside the senders.
-pub const IDLE_MOST: u16 = 2_500;
 /// Most rounds: each opens fresh databases, and medians do not get better for ever.
 pub const ROUNDS_MOST: u32 = 99;
 /// How long the daemon may take to absorb what a point left behind.
@@ -52,8 +50,6 @@ pub struct Plan {
     pub rounds: u32,
     /// Connections of each point, 1 to [`CONNECTIONS_MOST`].
     pub connections: Vec<u16>,
-    /// Connections to the daemon that are held open beside it all and send nothing, 0 to [`IDLE_MOST`].
-    pub idle: u16,
     /// Whether the yardstick is measured too.
     pub bare: bool,
     /// Where the databases are made; the disk of this folder is what is measured.
@@ -94,9 +90,6 @@ pub enum BenchError {
         /// What went wrong.
         source: LoadError,
     },
-    /// An idle connection could not be opened, or was not held to the end.
-    #[error("{0} of the idle connections were not held")]
-    Idle(usize),
     /// A process ended while it was measured.
     #[error("the {0} ended while it was measured")]
     Ended(&'static str),
@@ -122,7 +115,7 @@ async fn one_round(
     round: u32,
     progress: &dyn Fn(&str),
 ) -> Result<Vec<Point>, BenchError> {
-    let mut daemon = Target::daemon(&plan.dir, binary, plan.idle).await?;
+    let mut daemon = Target::daemon(&plan.dir, binary).await?;
     let mut bare = if plan.bare { Some(Target::bare(&plan.dir, binary).await?) } else { None };
     let mut points = Vec::new();
     for (number, &connections) in plan.connections.iter().enumerate() {

@@ -43,8 +43,6 @@ pub struct Report {
     pub until: Stop,
     /// How often each point was measured.
     pub rounds: u32,
-    /// Connections to the daemon that were held open and sent nothing.
-    pub idle: u16,
     /// Medians over the rounds.
     pub points: Vec<Summary>,
 }
@@ -62,7 +60,6 @@ impl Report {
             message_bytes: MESSAGE_BYTES,
             until: plan.stop,
             rounds: plan.rounds,
-            idle: plan.idle,
             points,
         }
     }
@@ -85,9 +82,6 @@ impl fmt::Display for Report {
              {}-byte ORU^R01, {traffic}, stop-and-wait; medians of {} rounds of {until}\n",
             self.version, self.machine.cores, self.message_bytes, self.rounds
         )?;
-        if self.idle > 0 {
-            writeln!(f, "beside {} idle connections to the daemon, held to the end\n", self.idle)?;
-        }
         writeln!(
             f,
             "{:>11}  {:<11} {:>9} {:>8} {:>8} {:>10} {:>12}  ratio (lowest, highest)",

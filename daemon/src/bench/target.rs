@@ -8,13 +8,12 @@ use standin::rig::{Rig, RigSettings};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    net::TcpStream,
     process::{Child, Command},
     time::timeout,
 };
 
 use super::{
-    BenchError, CONNECTIONS_MOST,
+    BenchError,
     load::Run,
     process,
     traffic::{Kind, Stream},
@@ -35,8 +34,6 @@ pub(super) struct Target {
     process: Process,
     /// Where the patients' readings go on at the next point.
     next_step: u64,
-    /// Open, and silent.
-    idle: Vec<TcpStream>,
     _dir: TempDir,
 }
 
@@ -46,8 +43,7 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> BenchError {
 
 impl Target {
     /// The daemon as shipped, without destinations: what leaves the box is not what is measured.
-    /// Beside the senders it holds `idle` connections.
-    pub(super) async fn daemon(parent: &Path, binary: &Path, idle: u16) -> Result<Self, BenchError> {
+    pub(super) async fn daemon(parent: &Path, binary: &Path) -> Result<Self, BenchError> {
         let dir = tempfile::tempdir_in(parent).map_err(io("a folder for the daemon"))?;
         let settings = RigSettings {
             every_days: 14,
@@ -57,17 +53,8 @@ impl Target {
             ..RigSettings::default()
         };
         let mut rig = Rig::prepare(dir.path(), binary, settings).await?;
-        if idle > 0 {
-            let most = idle + CONNECTIONS_MOST;
-            let keys = format!("plain = true\nmax_connections = {most}\nmax_connections_per_peer = {most}\n");
-            rig.write("isthmus.toml", &rig.main_file().replace("plain = true\n", &keys))?;
-        }
         rig.start().await?;
-        let mut held = Vec::new();
-        for _ in 0..idle {
-            held.push(TcpStream::connect(rig.mllp()).await.map_err(io("an idle connection"))?);
-        }
-        Ok(Self { process: Process::Daemon(Box::new(rig)), next_step: 0, idle: held, _dir: dir })
+        Ok(Self { process: Process::Daemon(Box::new(rig)), next_step: 0, _dir: dir })
     }
 
     /// The yardstick.
@@ -99,12 +86,7 @@ impl Target {
         let read = timeout(BARE_START, told.read_line(&mut line)).await.map_err(|_| BenchError::Bare)?;
         read.map_err(io("the bare writer's address"))?;
         let address = line.trim().parse().map_err(|_| BenchError::Bare)?;
-        Ok(Self {
-            process: Process::Bare(Box::new(child), address),
-            next_step: 0,
-            idle: Vec::new(),
-            _dir: dir,
-        })
+        Ok(Self { process: Process::Bare(Box::new(child), address), next_step: 0, _dir: dir })
     }
 
     /// What people call it.
@@ -154,14 +136,6 @@ impl Target {
 
     /// Stops the daemon in good order; the yardstick just ends when dropped.
     pub(super) async fn stop(&mut self) -> Result<(), BenchError> {
-        // One that was closed has an end to read; one that is held has nothing.
-        let lost = self.idle.iter().filter(|stream| {
-            !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-        });
-        match lost.count() {
-            0 => self.idle.clear(),
-            lost => return Err(BenchError::Idle(lost)),
-        }
         if let Process::Daemon(rig) = &mut self.process {
             rig.stop().await?;
         }

@@ -6,8 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use outbox::{Key, bare::BareWriter};
 
 use super::{FAILED, failed, runtime};
-use crate::bench::{self, CONNECTIONS_MOST, IDLE_MOST, Plan, ROUNDS_MOST, Stop, bare_server, traffic::Kind};
-use crate::open_files;
+use crate::bench::{self, CONNECTIONS_MOST, Plan, ROUNDS_MOST, Stop, bare_server, traffic::Kind};
 
 /// Arguments of `isthmus bench`.
 #[derive(Debug, clap::Args)]
@@ -28,9 +27,6 @@ pub(super) struct Args {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,16,64",
           value_parser = clap::value_parser!(u16).range(1..=i64::from(CONNECTIONS_MOST)))]
     connections: Vec<u16>,
-    /// Connections to the daemon that are held open beside it all and send nothing.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(IDLE_MOST)), default_value_t = 0)]
-    idle: u16,
     /// Measure the bare writer beside the daemon: group commit into SQLCipher, nothing else (the default).
     #[arg(long, overrides_with = "no_bare")]
     bare: bool,
@@ -59,15 +55,11 @@ pub(super) fn run(args: Args) -> ExitCode {
         (Ok(binary), Ok(runtime)) => (binary, runtime),
         (Err(error), _) | (_, Err(error)) => return failed(&error, FAILED),
     };
-    if args.idle > 0 {
-        open_files::raise_soft();
-    }
     let plan = Plan {
         traffic: args.traffic,
         stop: args.messages.map_or(Stop::Seconds(args.seconds), Stop::Messages),
         rounds: args.rounds,
         connections: args.connections,
-        idle: args.idle,
         bare: args.bare || !args.no_bare,
         dir: args.dir.unwrap_or_else(std::env::temp_dir),
     };
