@@ -74,6 +74,28 @@ async fn sockets_come_back_at_the_limit_of_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_listener_goes_on_accepting_after_any_number_of_broken_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path(), "max_connections = 4", "").await;
+    let target = address(&rig, "small").await;
+    for n in 0..30 {
+        let mut wire = Wire::open(target).await;
+        let broken: &[u8] = match n % 3 {
+            0 => b"GET / HTTP/1.1\r\n\r\n",
+            1 => b"\x0BMSH|half a frame",
+            _ => b"\x0Bone\x1C\x0D\x0B\x0B\x0B\xff\xff",
+        };
+        wire.raw(broken).await;
+        // Every other one is reset instead of closed.
+        if n % 2 == 0 {
+            socket2::SockRef::from(wire.stream()).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+    lives(&mut Wire::open(target).await, "AFTER").await;
+    until_metric(&rig, "isthmus_mllp_connections_open{listener=\"small\"}", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_peer_gets_its_share_of_connections_and_gets_it_again() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path(), "max_connections = 6\nmax_connections_per_peer = 3", "").await;

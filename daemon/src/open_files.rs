@@ -19,7 +19,7 @@ pub fn raise(config: &Config) {
     }
 }
 
-/// Raises the soft limit to the hard one.
+/// Raises the soft limit to the hard one; where the system does not let us, that is told in the log.
 pub fn raise_soft() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

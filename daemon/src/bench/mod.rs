@@ -118,6 +118,7 @@ pub enum BenchError {
 /// # Errors
 /// [`BenchError`]: the first thing that went wrong; a run is whole or nothing.
 pub async fn run(plan: &Plan, binary: &Path, progress: &dyn Fn(&str)) -> Result<Report, BenchError> {
+    crate::open_files::raise_soft();
     let machine = Machine::now();
     let (mut rounds, mut memory) = (Vec::new(), Memory::default());
     for round in 0..plan.rounds {

@@ -9,7 +9,7 @@ use super::section::Section;
 
 /// What every connection may hold without asking: one read of the socket, which most messages fit into many times.
 pub const CONNECTION_RESERVE_BYTES: usize = 64 * 1024;
-/// The default of `max_bytes_in_flight`: three of the largest frames at a time beside 256 connections.
+/// The least default of `max_bytes_in_flight`: three of the largest frames at a time beside 256 connections.
 const BYTES_IN_FLIGHT: u64 = 256 * 1024 * 1024;
 /// Its range: some small messages, up to more than any box has.
 const BYTES_IN_FLIGHT_RANGE: std::ops::RangeInclusive<u64> = 1024 * 1024..=64 * 1024 * 1024 * 1024;
@@ -18,40 +18,29 @@ const BYTES_IN_FLIGHT_RANGE: std::ops::RangeInclusive<u64> = 1024 * 1024..=64 * 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonLimits {
     /// Bytes of messages in memory, over all connections, from the first byte read to the commit: 1 MiB to
-    /// 64 GiB, 256 MiB by default.
+    /// 64 GiB; by default 256 MiB, or what is needed where many connections need more.
     pub max_bytes_in_flight: u64,
-}
-
-impl Default for DaemonLimits {
-    fn default() -> Self {
-        Self { max_bytes_in_flight: BYTES_IN_FLIGHT }
-    }
 }
 
 impl DaemonLimits {
     /// Reads `[limits]`, and checks it against the listeners.
     pub(super) fn read(root: &Section<'_>, listeners: &[MllpListener]) -> Self {
-        let mut limits = Self::default();
         let needed = Self::needed(listeners);
-        let short = |limits: &Self| limits.max_bytes_in_flight < needed;
-        let what = format!(
-            "is less than the largest frame and {CONNECTION_RESERVE_BYTES} bytes for each connection ({needed})"
-        );
-        let instead = format!(
-            "write [limits] max_bytes_in_flight = {needed} or more, or a smaller max_frame_bytes or max_connections"
-        );
         let written = root.table("limits", |section| {
             let bytes = section.count("max_bytes_in_flight", BYTES_IN_FLIGHT_RANGE)?;
-            limits.max_bytes_in_flight = bytes;
-            if short(&limits) {
-                section.fault("max_bytes_in_flight", &what, instead.clone());
+            if bytes < needed {
+                section.fault(
+                    "max_bytes_in_flight",
+                    &format!(
+                        "is less than the largest frame and {CONNECTION_RESERVE_BYTES} bytes for each connection"
+                    ),
+                    format!("write {needed} or more, or a smaller max_frame_bytes or max_connections"),
+                );
             }
-            Some(())
+            Some(bytes)
         });
-        if written.is_none() && short(&limits) {
-            root.missing("limits", &format!("has no max_bytes_in_flight, and its default {what}"), instead);
-        }
-        limits
+        // A listener more must not make a configuration faulty that never spoke of memory.
+        Self { max_bytes_in_flight: written.unwrap_or(BYTES_IN_FLIGHT.max(needed)) }
     }
 
     /// What all reserves and one frame of the largest size take, in bytes.

@@ -92,8 +92,13 @@ impl Refusals {
         let (counter, lines) = &self.0.kinds[limit as usize];
         counter.increment(1);
         if let Some(left_out) = lines.admit() {
-            let (listener, limit) = (&self.0.listener, limit.word());
-            tracing::warn!(%listener, limit, %peer, %detail, left_out, "refused");
+            let listener = &self.0.listener;
+            if limit == Limit::IdleTimeout {
+                // Engines reconnect by themselves: nobody has to look.
+                tracing::info!(%listener, limit = limit.word(), %peer, %detail, left_out, "ended");
+            } else {
+                tracing::warn!(%listener, limit = limit.word(), %peer, %detail, left_out, "refused");
+            }
         }
     }
 }

@@ -224,10 +224,14 @@ fn memory_for_messages_holds_the_largest_frame_and_every_connection() {
     let with = |bytes: usize| format!("{MAIN}[limits]\nmax_bytes_in_flight = {bytes}\n");
     let needed = 64 * 1024 * 1024 + 256 * 64 * 1024;
     let folder = Folder::new(&with(needed - 1), &[("main.toml", SITE)]);
-    folder.assert_faults(&[("isthmus.toml", 12, "83886080 or more")]);
+    folder.assert_faults(&[("isthmus.toml", 12, "write 83886080 or more")]);
     let main = Folder::new(&with(needed), &[("main.toml", SITE)]).load().unwrap().main;
     assert_eq!(main.limits.shared_bytes(&main.mllp), 64 * 1024 * 1024);
-    // The default is not enough for everything that may be written.
-    let main = MAIN.replace("plain = true\n", "plain = true\nmax_connections = 4096\n");
-    Folder::new(&main, &[("main.toml", SITE)]).assert_faults(&[("isthmus.toml", 1, "its default is less")]);
+    // The default follows what the listeners need.
+    for (connections, bytes) in [(256, 256 << 20), (3_072, 256 << 20), (3_073, (256 << 20) + 65_536)] {
+        let main =
+            MAIN.replace("plain = true\n", &format!("plain = true\nmax_connections = {connections}\n"));
+        let limits = Folder::new(&main, &[("main.toml", SITE)]).load().unwrap().main.limits;
+        assert_eq!(limits.max_bytes_in_flight, bytes, "{connections}");
+    }
 }
