@@ -39,6 +39,8 @@ pub enum Kind {
     WindowFailed,
     /// A published window has no readings left; people have to withdraw what was written.
     WithdrawalNeeded,
+    /// Birth dates of a patient contradict each other, or a destination has several patients; writes are held.
+    PatientInDoubt,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::PipelineStalled => "pipeline-stalled",
             Self::WindowFailed => "window-failed",
             Self::WithdrawalNeeded => "withdrawal-needed",
+            Self::PatientInDoubt => "patient-in-doubt",
         }
     }
 }

@@ -1,0 +1,154 @@
+//! The identity queue: messages whose patient could not be told, and the names they wait for.
+//!
+//! Invariants: an entry ends when its message was read anew and every part of it has its patient, which the audit log
+//! says; while it does not, it keeps its age; a message is asked for again when something was learned of a name that it
+//! waits for, a bounded number at a time.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    audit::{self, AuditEntry},
+    error::ReadError,
+    facts::Fact,
+    patients::PatientKey,
+    quarantine::{self, IdentityEntry},
+};
+
+/// A message and a name it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The message.
+    pub inbox_id: i64,
+    /// The name: something is to be learned of it.
+    pub name: PatientKey,
+}
+
+/// What an absorb learned of who is who, beside the readings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Messages that were read anew: their entries in the identity queue end, or begin again.
+    pub reread: Vec<i64>,
+    /// For which names the messages of the identity entries wait.
+    pub waits: Vec<Wait>,
+    /// What results say of patients: patient's number, message, when it was said, what.
+    pub facts: Vec<(i64, i64, i64, Fact)>,
+}
+
+/// Ends or renews the entries of messages that were read anew, and adds new ones. An entry keeps its age.
+pub(crate) fn renew(
+    conn: &Connection,
+    reread: &[i64],
+    entries: &[IdentityEntry],
+    waits: &[Wait],
+    at: i64,
+) -> rusqlite::Result<()> {
+    let mut ages: Vec<(i64, i64)> = Vec::new();
+    for &inbox_id in reread {
+        let since: Option<i64> = conn
+            .prepare_cached("SELECT min(at) FROM identity_queue WHERE inbox_id = ?1")?
+            .query_row([inbox_id], |row| row.get(0))?;
+        let Some(since) = since else { continue };
+        conn.prepare_cached("DELETE FROM identity_queue WHERE inbox_id = ?1")?.execute([inbox_id])?;
+        conn.prepare_cached("DELETE FROM identity_wait WHERE inbox_id = ?1")?.execute([inbox_id])?;
+        if entries.iter().any(|entry| entry.inbox_id == inbox_id) {
+            ages.push((inbox_id, since));
+        } else {
+            audit::append(conn, &[found(inbox_id, since, at)])?;
+        }
+    }
+    for entry in entries {
+        let since =
+            ages.iter().find(|(inbox_id, _)| *inbox_id == entry.inbox_id).map_or(entry.at, |age| age.1);
+        quarantine::insert_identity(conn, &IdentityEntry { at: since, ..entry.clone() })?;
+    }
+    for wait in waits {
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO identity_wait (site, system, value, inbox_id) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![wait.name.site, wait.name.system, wait.name.value, wait.inbox_id])?;
+    }
+    Ok(())
+}
+
+fn found(inbox_id: i64, since: i64, at: i64) -> AuditEntry {
+    AuditEntry {
+        actor: "isthmus".to_owned(),
+        action: "identity found".to_owned(),
+        object: format!("message {inbox_id}"),
+        detail: format!("it had waited for {} s", (at - since).max(0) / 1_000),
+        at,
+    }
+}
+
+/// Something was learned of a name: the messages that wait for it are due.
+pub(crate) fn learned(conn: &Connection, name: &PatientKey) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE identity_wait SET due = 1 WHERE site = ?1 AND system = ?2 AND value = ?3 AND due = 0",
+    )?
+    .execute(params![name.site, name.system, name.value])?;
+    Ok(())
+}
+
+/// Messages that are due to be read anew.
+pub(crate) fn due(conn: &Connection, limit: usize) -> Result<Vec<i64>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT DISTINCT inbox_id FROM identity_wait WHERE due = 1 ORDER BY inbox_id LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Asks for messages to be absorbed again. What they wait for is known now, or they wait anew.
+pub(crate) fn ask_again(conn: &Connection, messages: &[i64], at: i64) -> rusqlite::Result<()> {
+    for inbox_id in messages {
+        conn.prepare_cached("INSERT OR IGNORE INTO again (inbox_id, asked_at) VALUES (?1, ?2)")?
+            .execute(params![inbox_id, at])?;
+        conn.prepare_cached("UPDATE identity_wait SET due = 0 WHERE inbox_id = ?1")?.execute([inbox_id])?;
+    }
+    Ok(())
+}
+
+/// An entry of the identity queue with what people look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message.
+    pub inbox_id: i64,
+    /// Its site.
+    pub site: String,
+    /// Its feed.
+    pub source: String,
+    /// Why its patient could not be told.
+    pub reason: String,
+    /// Since when it waits, in milliseconds.
+    pub at: i64,
+    /// The names it waits for.
+    pub names: Vec<PatientKey>,
+}
+
+/// The longest waiting first.
+pub(crate) fn oldest(conn: &Connection, limit: usize) -> Result<Vec<Waiting>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT q.inbox_id, coalesce(i.site, ''), coalesce(i.source, ''), q.reason, q.at
+         FROM identity_queue q LEFT JOIN inbox i ON i.id = q.inbox_id ORDER BY q.at, q.id LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(Waiting {
+            inbox_id: row.get(0)?,
+            site: row.get(1)?,
+            source: row.get(2)?,
+            reason: row.get(3)?,
+            at: row.get(4)?,
+            names: Vec::new(),
+        })
+    })?;
+    let mut found: Vec<Waiting> = rows.collect::<Result<_, _>>()?;
+    let mut names =
+        conn.prepare_cached("SELECT site, system, value FROM identity_wait WHERE inbox_id = ?1")?;
+    for entry in &mut found {
+        let of = |row: &rusqlite::Row<'_>| {
+            Ok(PatientKey { site: row.get(0)?, system: row.get(1)?, value: row.get(2)? })
+        };
+        entry.names = names.query_map([entry.inbox_id], of)?.collect::<Result<_, _>>()?;
+    }
+    Ok(found)
+}
