@@ -65,11 +65,22 @@ impl Pipeline {
     ) -> Result<Absorbed, PipelineError> {
         let now = time::now_ms();
         let mut batch = self.gather(generation, now, pace)?;
-        let again = self.readers.with(|reader| reader.waiting_due(AGAIN_MOST))?;
-        if batch.messages == 0 && again.is_empty() {
+        batch.asked = self.readers.with(|reader| reader.waiting_due(AGAIN_MOST))?;
+        if batch.messages == 0 && batch.asked.is_empty() {
             return Ok(Absorbed::default());
         }
-        let absorbed = Absorbed { messages: batch.messages, backlog: batch.is_full() || !again.is_empty() };
+        self.commit(batch, generation, now)
+    }
+
+    /// Says who is who, then merges what was read into what is stored.
+    pub(super) fn commit(
+        &mut self,
+        mut batch: Batch,
+        generation: &Generation,
+        now: i64,
+    ) -> Result<Absorbed, PipelineError> {
+        let absorbed =
+            Absorbed { messages: batch.messages, backlog: batch.is_full() || !batch.asked.is_empty() };
         self.identify(&mut batch, generation, now)?;
         let (seated, learned) = self.seat(&mut batch, now)?;
         let (chunks, dirty, changed) = self.merge_all(&seated, generation, now)?;
@@ -83,7 +94,7 @@ impl Pipeline {
             quarantine: batch.quarantine,
             identity: batch.identity,
             set_aside,
-            again,
+            again: batch.asked,
             learned,
             at: now,
         };

@@ -74,6 +74,8 @@ pub(super) struct Batch {
     pub(super) sayings: Vec<Said>,
     /// Messages that had been passed before and are read anew.
     pub(super) reread: Vec<i64>,
+    /// Messages of the identity queue that something was learned for: they are asked for again.
+    pub(super) asked: Vec<i64>,
 }
 
 impl Batch {
