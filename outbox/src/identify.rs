@@ -85,11 +85,23 @@ pub enum Refusal {
     NoTarget,
 }
 
-/// The command: sayings in order, each with its message, its place in it, and when its source said so.
-pub struct Identify {
-    /// Message, place in it, when it was said (ms), how windows are treated, what is said.
-    pub sayings: Vec<(i64, i64, i64, Rehoming, Saying)>,
+/// A saying, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The message.
+    pub inbox_id: i64,
+    /// Its place in the message.
+    pub ordinal: i64,
+    /// When its source said so, in milliseconds.
+    pub said_at: i64,
+    /// How windows are treated, and now.
+    pub how: Rehoming,
+    /// What is said.
+    pub saying: Saying,
 }
+
+/// The command: statements in order.
+pub(crate) struct Identify(pub Vec<Statement>);
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,12 +118,12 @@ impl Command for Identify {
     type Out = Identified;
 
     fn bytes(&self) -> usize {
-        self.sayings.len() * 256
+        self.0.len() * 256
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Identified, WriteError> {
         let mut told = Identified::default();
-        for (inbox_id, ordinal, said_at, how, saying) in self.sayings {
+        for Statement { inbox_id, ordinal, said_at, how, saying } in self.0 {
             let said = Said { inbox_id, ordinal, said_at, at: how.at };
             let mut step = Step { conn, said, how, told: &mut told };
             if let Err(refusal) = step.take(saying)? {

@@ -59,7 +59,7 @@ pub use conditions::Condition;
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
 pub use facts::{Births, Fact};
-pub use identify::{Bound, Identified, Identify, Refusal, Saying};
+pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};

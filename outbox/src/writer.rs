@@ -19,7 +19,7 @@ use crate::{
     conditions::{ClearCondition, RaiseCondition},
     error::WriteError,
     facts::RememberCheck,
-    identify::{Identified, Identify},
+    identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt},
     lease::{Lease, LeasedRow},
     links::UndoLink,
@@ -134,8 +134,8 @@ impl Writer {
     }
 
     /// Says who is who, in order. Nothing of it happens twice.
-    pub fn identify(&self, identify: Identify) -> Pending<Identified> {
-        Pending::new(self, identify)
+    pub fn identify(&self, statements: Vec<Statement>) -> Pending<Identified> {
+        Pending::new(self, Identify(statements))
     }
 
     /// Undoes a link between patients: what followed from it is taken back. Returns what has to be withdrawn by people.

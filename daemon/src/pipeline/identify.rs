@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use clinical::{birth_date::BirthDate, chunk::Chunk, reading::Instant};
-use outbox::{Identify, QuarantineEntry, Rehomed, Saying};
+use outbox::{QuarantineEntry, Rehomed, Saying, Statement};
 
 use super::{
     Pipeline, PipelineError,
@@ -29,26 +29,22 @@ impl Pipeline {
         generation: &Generation,
         now: i64,
     ) -> Result<(), PipelineError> {
-        let mut sayings = Vec::with_capacity(batch.sayings.len());
+        let mut changed = false;
+        let mut sayings = Vec::new();
         for said in std::mem::take(&mut batch.sayings) {
-            if self.contradicts(&said)? {
-                let reason = "the order's birth date contradicts the registered one; it binds nothing";
-                batch.quarantine.push(refusal(said.inbox_id, reason, now));
-                continue;
+            if said.expected.is_some() {
+                // The registration may stand in the same batch.
+                changed |= self.say(&mut sayings, batch, now)?;
+                if self.contradicts(&said)? {
+                    let reason = "the order's birth date contradicts the registered one; it binds nothing";
+                    batch.quarantine.push(refusal(said.statement.inbox_id, reason, now));
+                    continue;
+                }
             }
-            sayings.push((said.inbox_id, said.ordinal, said.said_at, said.how, said.saying));
+            sayings.push(said.statement);
         }
-        if sayings.is_empty() {
-            return Ok(());
-        }
-        let told = self.writer.identify(Identify { sayings }).wait()?;
-        for (inbox_id, reason) in told.refused {
-            batch.quarantine.push(refusal(inbox_id, &reason.to_string(), now));
-        }
-        for withdrawal in told.withdrawals {
-            self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
-        }
-        if told.changed {
+        changed |= self.say(&mut sayings, batch, now)?;
+        if changed {
             self.known.clear();
             // Writes may have been held for what was known before.
             self.queued.send_modify(|turn| *turn += 1);
@@ -57,9 +53,24 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Hands sayings to the store; whether anything that was looked up before may mean something else now.
+    fn say(&self, sayings: &mut Vec<Statement>, batch: &mut Batch, now: i64) -> Result<bool, PipelineError> {
+        if sayings.is_empty() {
+            return Ok(false);
+        }
+        let told = self.writer.identify(std::mem::take(sayings)).wait()?;
+        for (inbox_id, reason) in told.refused {
+            batch.quarantine.push(refusal(inbox_id, &reason.to_string(), now));
+        }
+        for withdrawal in told.withdrawals {
+            self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
+        }
+        Ok(told.changed)
+    }
+
     /// Whether an order is about a person born on another day than the registration says.
     fn contradicts(&self, said: &Said) -> Result<bool, PipelineError> {
-        let (Some(expected), Saying::Bind { patient, .. }) = (&said.expected, &said.saying) else {
+        let (Some(expected), Saying::Bind { patient, .. }) = (&said.expected, &said.statement.saying) else {
             return Ok(false);
         };
         let registered = self.readers.with(|reader| match reader.find_patient(patient)? {

@@ -18,7 +18,7 @@ use mllp::{
     charset::{self, Charset},
     envelope::Envelope,
 };
-use outbox::{IdentityEntry, Message, QuarantineEntry, Rehoming, Saying};
+use outbox::{IdentityEntry, Message, QuarantineEntry, Rehoming, Saying, Statement};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
@@ -44,13 +44,7 @@ pub struct Owner {
 
 /// Something said of who is who.
 pub(super) struct Said {
-    pub(super) inbox_id: i64,
-    /// Its place in the message.
-    pub(super) ordinal: i64,
-    /// When its source said so (ms UTC).
-    pub(super) said_at: i64,
-    pub(super) how: Rehoming,
-    pub(super) saying: Saying,
+    pub(super) statement: Statement,
     /// Of an order: the birth date that the registration must not contradict.
     pub(super) expected: Option<BirthDate>,
 }
@@ -89,13 +83,13 @@ impl Batch {
     }
 
     fn say(&mut self, case: &Case<'_>, ordinal: usize, said_at: i64, saying: Saying) {
-        let (inbox_id, ordinal) = (case.message.id, ordinal as i64);
-        self.sayings.push(Said { inbox_id, ordinal, said_at, how: case.rehoming(), saying, expected: None });
+        let statement = case.statement(ordinal, said_at, saying);
+        self.sayings.push(Said { statement, expected: None });
     }
 
     fn order(&mut self, case: &Case<'_>, saying: Saying, expected: Option<BirthDate>) {
-        let (inbox_id, said_at) = (case.message.id, case.message.received_at);
-        self.sayings.push(Said { inbox_id, ordinal: 0, said_at, how: case.rehoming(), saying, expected });
+        let statement = case.statement(0, case.message.received_at, saying);
+        self.sayings.push(Said { statement, expected });
     }
 }
 
@@ -167,13 +161,13 @@ impl Case<'_> {
         outbox::Name { key: self.key(key), alias: true }
     }
 
-    /// How windows are treated where patients are merged.
-    fn rehoming(&self) -> Rehoming {
-        Rehoming {
+    fn statement(&self, ordinal: usize, said_at: i64, saying: Saying) -> Statement {
+        let how = Rehoming {
             adopt: self.site.identity.on_merge == OnMerge::EhrMoves,
             withdrawal: Kind::WithdrawalNeeded.word().to_owned(),
             at: self.now,
-        }
+        };
+        Statement { inbox_id: self.message.id, ordinal: ordinal as i64, said_at, how, saying }
     }
 }
 

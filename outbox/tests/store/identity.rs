@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use outbox::{
-    Absorb, Bound, ChunkWrite, Fact, Identified, Identify, IdentityEntry, Learned, Name, PatientKey, Refusal,
-    Rehoming, Saying, Seat, State, Wait,
+    Absorb, Bound, ChunkWrite, Fact, Identified, IdentityEntry, Learned, Name, PatientKey, Refusal, Rehoming,
+    Saying, Seat, State, Statement, Wait,
 };
 use proptest::prelude::*;
 
@@ -46,8 +46,8 @@ impl Folder {
     }
 
     fn say_at(&self, number: i64, said_at: i64, adopt: bool, saying: Saying) -> Identified {
-        let sayings = vec![(number, 0, said_at, how(adopt, 9_000), saying)];
-        self.writer().identify(Identify { sayings }).wait().unwrap()
+        let statement = Statement { inbox_id: number, ordinal: 0, said_at, how: how(adopt, 9_000), saying };
+        self.writer().identify(vec![statement]).wait().unwrap()
     }
 
     fn seat(&self, names: &[Name]) -> Option<(i64, i64)> {
@@ -415,8 +415,8 @@ proptest! {
         folder.redirty();
         let own: BTreeSet<(i64, i32)> = days.iter().map(|(patient, day)| (numbers[*patient], *day)).collect();
         prop_assert!(own.is_subset(&folder.dirty_windows()));
-        for patient in 0..6 {
-            prop_assert_eq!(folder.members(&called(patient)), BTreeSet::from([numbers[patient]]));
+        for (patient, number) in numbers.iter().enumerate() {
+            prop_assert_eq!(folder.members(&called(patient)), BTreeSet::from([*number]));
         }
     }
 }
