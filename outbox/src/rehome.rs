@@ -111,6 +111,7 @@ fn retire(
 ) -> Result<Vec<Withdrawal>, WriteError> {
     conn.prepare_cached("UPDATE outcome_window SET due_at = NULL, dirty_since = NULL WHERE patient = ?1")?
         .execute([retired])?;
+    conn.prepare_cached("DELETE FROM rehomed WHERE owner = ?1")?.execute([retired])?;
     let all = "SELECT id, version FROM outcome_window WHERE patient = ?1 AND ?2 = ?2 ORDER BY id";
     let mut withdrawals = Vec::new();
     for window in places(conn, all, retired, 0)? {
@@ -228,7 +229,7 @@ impl Command for Redirty {
     }
 }
 
-/// What waits to be dirtied. One whose owner was merged away in the meantime is named all the same.
+/// What waits to be dirtied.
 pub(crate) fn waiting(conn: &Connection, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
     let mut statement =
         conn.prepare_cached("SELECT member, owner FROM rehomed ORDER BY member, owner LIMIT ?1")?;
