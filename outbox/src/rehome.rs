@@ -54,7 +54,9 @@ pub(crate) fn relink(
     let mut withdrawals = Vec::new();
     for (member, before) in moves {
         let after = lineage::root(conn, member)?;
-        if before == after {
+        let stands = Root::One(member);
+        // A visit's number that is bound says nothing new of its patient.
+        if before == after || (before != stands && after != stands && !has_readings(conn, member)?) {
             continue;
         }
         for owner in [before, after].into_iter().filter_map(one) {
@@ -74,6 +76,10 @@ pub(crate) fn relink(
         }
     }
     Ok(withdrawals)
+}
+
+fn has_readings(conn: &Connection, member: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM chunk WHERE patient = ?1")?.exists([member])
 }
 
 fn one(root: Root) -> Option<i64> {

@@ -42,9 +42,19 @@ CREATE TABLE identity_queue (
   id       INTEGER PRIMARY KEY,
   inbox_id INTEGER NOT NULL,
   reason   TEXT    NOT NULL,
-  at       INTEGER NOT NULL
+  at       INTEGER NOT NULL,
+  state    TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'released', 'dropped', 'resolved')),
+  state_at INTEGER,
+  state_by TEXT
 ) STRICT;
 CREATE INDEX identity_queue_message ON identity_queue (inbox_id);
+CREATE INDEX identity_queue_open ON identity_queue (id) WHERE state = 'open';
+
+-- Stored messages that the pipeline is to read anew; a set, so asking twice is asking once.
+CREATE TABLE again (
+  inbox_id INTEGER PRIMARY KEY,
+  asked_at INTEGER NOT NULL
+) STRICT;
 
 -- What a message held beside the readings that were stored: reason and count, by message and patient.
 CREATE TABLE set_aside (
@@ -66,12 +76,6 @@ CREATE TABLE identity_wait (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX identity_wait_message ON identity_wait (inbox_id);
 CREATE INDEX identity_wait_due ON identity_wait (inbox_id) WHERE due = 1;
-
--- Messages to be absorbed again.
-CREATE TABLE again (
-  inbox_id INTEGER PRIMARY KEY,
-  asked_at INTEGER NOT NULL
-) STRICT;
 
 -- Every identifier under which results came, or may come, has a number of its own, and its readings stay under it.
 CREATE TABLE patient (

@@ -57,7 +57,7 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
                - (SELECT count(*) FROM inbox i WHERE i.refused = 1 AND i.id > w.inbox_id)) FROM watermark w",
         )?,
         quarantine: count("SELECT count(*) FROM quarantine")?,
-        identity_queue: count("SELECT count(*) FROM identity_queue")?,
+        identity_queue: count("SELECT count(*) FROM identity_queue WHERE state = 'open'")?,
         windows_dirty: count(
             "SELECT (SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL)
                + (SELECT count(*) FROM rehomed)",

@@ -1,7 +1,7 @@
 //! The identity queue: messages whose patient could not be told, and the names they wait for.
 //!
-//! Invariants: an entry ends when its message was read anew and every part of it has its patient, which the audit log
-//! says; while it does not, it keeps its age; a message is asked for again when something was learned of a name that it
+//! Invariants: an entry ends when its message was read anew and what it says was not met again; that a message has its
+//! patient now is in the audit log; what is met again keeps its age; a message is asked for again when something was learned of a name that it
 //! waits for, a bounded number at a time.
 
 use rusqlite::{Connection, params};
@@ -26,7 +26,7 @@ pub struct Wait {
 /// What an absorb learned of who is who, beside the readings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned {
-    /// Messages that were read anew: their entries in the identity queue end, or begin again.
+    /// Messages that were read anew: their entries in the identity queue end, or stay.
     pub reread: Vec<i64>,
     /// For which names the messages of the identity entries wait.
     pub waits: Vec<Wait>,
@@ -34,7 +34,8 @@ pub struct Learned {
     pub facts: Vec<(i64, i64, i64, Fact)>,
 }
 
-/// Ends or renews the entries of messages that were read anew, and adds new ones. An entry keeps its age.
+/// Ends the entries of messages that were read anew and have their patient now, and adds new ones. What is met again
+/// keeps its entry, and so its age.
 pub(crate) fn renew(
     conn: &Connection,
     reread: &[i64],
@@ -42,24 +43,30 @@ pub(crate) fn renew(
     waits: &[Wait],
     at: i64,
 ) -> rusqlite::Result<()> {
-    let mut ages: Vec<(i64, i64)> = Vec::new();
     for &inbox_id in reread {
-        let since: Option<i64> = conn
-            .prepare_cached("SELECT min(at) FROM identity_queue WHERE inbox_id = ?1")?
-            .query_row([inbox_id], |row| row.get(0))?;
-        let Some(since) = since else { continue };
-        conn.prepare_cached("DELETE FROM identity_queue WHERE inbox_id = ?1")?.execute([inbox_id])?;
         conn.prepare_cached("DELETE FROM identity_wait WHERE inbox_id = ?1")?.execute([inbox_id])?;
-        if entries.iter().any(|entry| entry.inbox_id == inbox_id) {
-            ages.push((inbox_id, since));
-        } else {
+        let met: Vec<&IdentityEntry> = entries.iter().filter(|entry| entry.inbox_id == inbox_id).collect();
+        let mut ended = None;
+        for (id, reason, since) in open(conn, inbox_id)? {
+            if !met.iter().any(|entry| entry.reason == reason) {
+                conn.prepare_cached(
+                    "UPDATE identity_queue SET state = 'resolved', state_at = ?2, state_by = 'isthmus'
+                     WHERE id = ?1",
+                )?
+                .execute(params![id, at])?;
+                ended = ended.into_iter().chain([since]).min();
+            }
+        }
+        if let (true, Some(since)) = (met.is_empty(), ended) {
             audit::append(conn, &[found(inbox_id, since, at)])?;
         }
     }
     for entry in entries {
-        let since =
-            ages.iter().find(|(inbox_id, _)| *inbox_id == entry.inbox_id).map_or(entry.at, |age| age.1);
-        quarantine::insert_identity(conn, &IdentityEntry { at: since, ..entry.clone() })?;
+        let known = reread.contains(&entry.inbox_id)
+            && open(conn, entry.inbox_id)?.iter().any(|(_, reason, _)| *reason == entry.reason);
+        if !known {
+            quarantine::insert_identity(conn, entry)?;
+        }
     }
     for wait in waits {
         conn.prepare_cached(
@@ -68,6 +75,15 @@ pub(crate) fn renew(
         .execute(params![wait.name.site, wait.name.system, wait.name.value, wait.inbox_id])?;
     }
     Ok(())
+}
+
+/// The open entries of a message: number, reason, since when.
+fn open(conn: &Connection, inbox_id: i64) -> rusqlite::Result<Vec<(i64, String, i64)>> {
+    conn.prepare_cached(
+        "SELECT id, reason, at FROM identity_queue WHERE inbox_id = ?1 AND state = 'open' ORDER BY id",
+    )?
+    .query_map([inbox_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+    .collect()
 }
 
 fn found(inbox_id: i64, since: i64, at: i64) -> AuditEntry {
@@ -89,10 +105,12 @@ pub(crate) fn learned(conn: &Connection, name: &PatientKey) -> rusqlite::Result<
     Ok(())
 }
 
-/// Messages that are due to be read anew.
+/// Messages that are due to be read anew; what a person gave up is not.
 pub(crate) fn due(conn: &Connection, limit: usize) -> Result<Vec<i64>, ReadError> {
     let mut statement = conn.prepare_cached(
-        "SELECT DISTINCT inbox_id FROM identity_wait WHERE due = 1 ORDER BY inbox_id LIMIT ?1",
+        "SELECT DISTINCT w.inbox_id FROM identity_wait w WHERE w.due = 1
+           AND EXISTS (SELECT 1 FROM identity_queue q WHERE q.inbox_id = w.inbox_id AND q.state = 'open')
+         ORDER BY w.inbox_id LIMIT ?1",
     )?;
     let rows = statement.query_map([limit as i64], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -129,7 +147,8 @@ pub struct Waiting {
 pub(crate) fn oldest(conn: &Connection, limit: usize) -> Result<Vec<Waiting>, ReadError> {
     let mut statement = conn.prepare_cached(
         "SELECT q.inbox_id, coalesce(i.site, ''), coalesce(i.source, ''), q.reason, q.at
-         FROM identity_queue q LEFT JOIN inbox i ON i.id = q.inbox_id ORDER BY q.at, q.id LIMIT ?1",
+         FROM identity_queue q LEFT JOIN inbox i ON i.id = q.inbox_id
+         WHERE q.state = 'open' ORDER BY q.at, q.id LIMIT ?1",
     )?;
     let rows = statement.query_map([limit as i64], |row| {
         Ok(Waiting {

@@ -90,13 +90,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// The answer in plain words.
 fn for_people(told: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| value.as_i64().unwrap_or_default();
     if told["undone"].is_number() {
         return format!("link {} is undone; what it concerned is computed again\n", told["undone"]);
     }
     let mut out = String::new();
     if let Some(waiting) = told["waiting"].as_array() {
         for entry in waiting {
-            let (message, site, reason) = (&entry["message"], text(&entry["site"]), text(&entry["reason"]));
+            let (message, site, reason) =
+                (number(&entry["message"]), text(&entry["site"]), text(&entry["reason"]));
             let (source, age) = (text(&entry["source"]), age(entry["age_s"].as_i64().unwrap_or(0)));
             out += &format!("message {message:<8} site {site}, from {source}, waiting {age}: {reason}\n");
             for name in entry["identifiers"].as_array().into_iter().flatten() {
@@ -109,7 +111,7 @@ fn for_people(told: &Value) -> String {
     }
     if let Some(links) = told["links"].as_array() {
         for link in links {
-            let (number, kind, at) = (&link["link"], text(&link["kind"]), text(&link["at"]));
+            let (link_id, kind, at) = (number(&link["link"]), text(&link["kind"]), text(&link["at"]));
             let words = if kind == "related" { "is linked with" } else { "counts for" };
             let (one, other) = (&link["patient"], &link["counts_for"]);
             let undone = match link["undone"].as_str() {
@@ -117,7 +119,7 @@ fn for_people(told: &Value) -> String {
                 None => String::new(),
             };
             out += &format!(
-                "link {number:<6} {kind:<8} patient {one} {words} patient {other}, by message {} at {at}{undone}\n",
+                "link {link_id:<6} {kind:<8} patient {one} {words} patient {other}, by message {} at {at}{undone}\n",
                 link["message"]
             );
         }

@@ -134,6 +134,17 @@ fn an_identifier_bound_to_one_patient_is_that_patients_and_bound_to_two_is_nobod
 }
 
 #[test]
+fn a_further_identifier_without_readings_makes_nothing_be_looked_at_again() {
+    let folder = Folder::new();
+    let window = folder.dirty(folder.patient("A"), 20, 1_000);
+    folder.writer().remember_check("ehr", window.key.patient, "agrees", 1_000).wait().unwrap();
+    folder.say(1, bind("A", &["VISIT-1"]));
+    assert_eq!(folder.read(|r| r.window(&window.key)), Some(window.clone()));
+    assert!(folder.read(|r| r.birth_date_check("ehr", window.key.patient)).is_some());
+    assert!(folder.read(|r| r.rehomed(9)).is_empty());
+}
+
+#[test]
 fn a_chain_of_merges_is_followed_and_a_circle_refused() {
     let folder = Folder::new();
     folder.say(1, merge("B", "A"));
