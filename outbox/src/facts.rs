@@ -10,6 +10,7 @@ use crate::{
     command::{Command, Hot},
     error::{ReadError, WriteError},
     lineage::{self, Root},
+    waiting,
 };
 
 /// One thing that a message says of a patient. Its `Debug` hides the value.
@@ -85,11 +86,7 @@ fn look_again(conn: &Connection, patient: i64, at: i64) -> Result<(), WriteError
     )?
     .execute([owner, at])?;
     for member in lineage::members(conn, owner)? {
-        conn.prepare_cached(
-            "UPDATE identity_wait SET due = 1 WHERE due = 0 AND (site, system, value) =
-               (SELECT site, system, value FROM patient WHERE id = ?1)",
-        )?
-        .execute([member])?;
+        waiting::learned_of(conn, member)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::{
     conditions,
     error::{ReadError, WriteError},
     lineage::{self, Root},
-    publish,
+    publish, waiting,
     windows::{self, DirtyWindow},
 };
 
@@ -54,6 +54,9 @@ pub(crate) fn relink(
     let mut withdrawals = Vec::new();
     for (member, before) in moves {
         let after = lineage::root(conn, member)?;
+        if before != after {
+            waiting::learned_of(conn, member)?;
+        }
         let stands = Root::One(member);
         // A visit's number that is bound says nothing new of its patient.
         if before == after || (before != stands && after != stands && !has_readings(conn, member)?) {

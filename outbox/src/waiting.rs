@@ -105,6 +105,16 @@ pub(crate) fn learned(conn: &Connection, name: &PatientKey) -> rusqlite::Result<
     Ok(())
 }
 
+/// As [`learned`], of an identifier by its number.
+pub(crate) fn learned_of(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE identity_wait SET due = 1 WHERE due = 0
+           AND (site, system, value) = (SELECT site, system, value FROM patient WHERE id = ?1)",
+    )?
+    .execute([id])?;
+    Ok(())
+}
+
 /// Messages that are due to be read anew; what a person gave up is not.
 pub(crate) fn due(conn: &Connection, limit: usize) -> Result<Vec<i64>, ReadError> {
     let mut statement = conn.prepare_cached(

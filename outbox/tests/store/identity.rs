@@ -336,6 +336,16 @@ fn a_message_is_asked_for_again_when_something_is_learned_of_a_name_it_waits_for
     assert!(folder.read(|r| r.waiting_due(9)).is_empty(), "asked for once");
     assert_eq!(folder.read(|r| r.counts()).identity_queue, 3, "it ends when it was read");
 
+    // Bound to two it is nobody's again, until the two are one.
+    folder.say(10, bind("B", &["V"]));
+    let absorb = Absorb {
+        learned: Learned { waits: vec![wait(1, vendor("V"))], ..Learned::default() },
+        ..nothing(3, 3)
+    };
+    folder.writer().absorb(absorb).wait().unwrap();
+    folder.say(11, merge("A", "B"));
+    assert_eq!(folder.read(|r| r.waiting_due(9)), [1]);
+
     // Read anew, one has its patient and one has not.
     let learned = Learned { reread: vec![1, 2], waits: vec![wait(2, vendor("W"))], ..Learned::default() };
     let absorb = Absorb { identity: vec![entry(2, 99)], learned, ..nothing(3, 3) };
