@@ -4,7 +4,8 @@
 //! Invariants: a saying is applied once, however often its message is read; the watermark passes its message only after
 //! the windows it concerns are dirty; nothing that was remembered of who is who outlives a change of it.
 //!
-//! Numbers: at most [`REHOMED_MOST`] identifiers' readings are walked in one step, day by day.
+//! Numbers: at most [`REHOMED_MOST`] identifiers' readings are walked in one step, day by day, and at most [`MAX_WRITES`]
+//! windows are dirtied in one transaction, because no message is acknowledged meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use outbox::{QuarantineEntry, Rehomed, Saying, Statement};
 
 use super::{
     Pipeline, PipelineError,
-    absorb::days_touched,
+    absorb::{MAX_WRITES, days_touched},
     read::{Batch, Said},
 };
 use crate::{conditions::Kind, generation::Generation, time};
@@ -94,7 +95,11 @@ impl Pipeline {
             self.mark_rehomed(*entry, generation, &mut dirty)?;
         }
         let count = rehomed.len();
-        self.writer.redirty(rehomed, dirty).wait()?;
+        // What is dirtied twice after a kill is computed once.
+        for piece in dirty.chunks(MAX_WRITES) {
+            self.writer.redirty(Vec::new(), piece.to_vec()).wait()?;
+        }
+        self.writer.redirty(rehomed, Vec::new()).wait()?;
         Ok(count)
     }
 
