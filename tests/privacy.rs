@@ -114,6 +114,32 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
     let standing = chart::mean(&rig.ehr, MRN, "2026-03-02").expect("the one sound reading is an outcome");
     assert_eq!(standing.value, 100.0);
 
+    // The same person by ADT: registered, merged, renumbered, and in a merge that cannot be; then a birth date that
+    // contradicts, whose results wait.
+    let adt = |n: u32, event: &str, mrg: &str, birth: &str| {
+        let text =
+            planted(n, 100).replace("ORU^R01^ORU_R01", &format!("ADT^{event}")).replace("19310709", birth);
+        let (head, _) = text.split_once("NK1|").unwrap();
+        format!("{head}{mrg}\r")
+    };
+    let told = [
+        adt(11, "A04", "PV1|1", "19310709"),
+        adt(12, "A40", "MRG|7700002^^^NORTH^MR", "19310709"),
+        adt(13, "A40", "MRG|Quibblethorpe^^^NORTH^XX", "19310709"),
+        adt(14, "A47", "MRG|7700003^^^NORTH^MR", "19310709"),
+        planted(15, 120).replace("19310709", "19991231"),
+    ];
+    for message in told {
+        answers.push(wire.exchange(message.as_bytes()).await);
+    }
+    until(&rig, "a contradiction waits", |s| s["inbox"]["unidentified"].as_u64() >= Some(2)).await;
+    for what in [["identity", "list"], ["identity", "links"]] {
+        let told =
+            Command::new(site::binary()).args(what).arg("--config").arg(rig.config()).output().unwrap();
+        assert!(told.status.success() && !told.stdout.is_empty());
+        assert_clean("what people see of identities", &told.stdout, &[MRN, "7700002", "1999"]);
+    }
+
     // Refusals whose texts name the patient, and a destination that cannot be understood.
     rig.ehr.play(Play::RefusePatients(vec![MRN.to_owned()]));
     answers.push(wire.exchange(planted(8, 200).as_bytes()).await);

@@ -30,6 +30,23 @@ const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
 pub enum Request {
     /// The state of everything, as `isthmus status --json` prints it.
     Status,
+    /// The messages whose patient could not be told.
+    IdentityList {
+        /// Most of them; the longest waiting first.
+        limit: usize,
+        /// With the identifiers they carry, which are patient data; the audit log says so.
+        reveal: bool,
+    },
+    /// Merges, changes, moves and links of patients.
+    IdentityLinks {
+        /// Most of them; the newest first.
+        limit: usize,
+    },
+    /// Undoes one of those.
+    IdentityUnmerge {
+        /// Its number.
+        link: i64,
+    },
 }
 
 /// Why the admin socket cannot be served or asked.

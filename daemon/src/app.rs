@@ -21,6 +21,7 @@ use crate::{
     delivery::Deliverer,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
+    identities::Identities,
     intake::Intake,
     listener::{Listener, Shared, room::Rooms},
     mode::Mode,
@@ -135,8 +136,15 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let served = listeners.iter().filter_map(|listener| listener.served().cloned()).collect();
     tasks.spawn(Keeper::new(served, conditions.clone(), certificates.clone()).run(draining.clone()));
     let answering = status.clone();
+    let identities = Identities {
+        writer: store.writer(),
+        readers: store.readers(),
+        conditions: conditions.clone(),
+        wake: wake.clone(),
+    };
     let answer: admin::Answer = Arc::new(move |request| match request {
         admin::Request::Status => answering.document(),
+        request => identities.answer(&request),
     });
     let mut stop = draining.clone();
     tasks.spawn(async move {

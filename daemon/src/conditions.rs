@@ -47,6 +47,8 @@ pub enum Kind {
     CrlExpired,
     /// All connections of a listener are taken.
     ConnectionsFull,
+    /// Birth dates of a patient contradict each other, or a destination has several patients; writes are held.
+    PatientInDoubt,
 }
 
 impl Kind {
@@ -66,6 +68,7 @@ impl Kind {
             Self::CertificateExpiring => "certificate-expiring",
             Self::CrlExpired => "crl-expired",
             Self::ConnectionsFull => "connections-full",
+            Self::PatientInDoubt => "patient-in-doubt",
         }
     }
 }

@@ -8,7 +8,7 @@ use clinical::{
 };
 
 use crate::{
-    config::{self, Capability, Delivery, Site, Upstream},
+    config::{self, Capability, Delivery, Site, Upstream, VerifyPatient},
     mode::Ceiling,
     pipeline::resources::{PROVENANCE, SUMMARY},
     tls::{self, TlsError},
@@ -32,6 +32,8 @@ pub struct Destination {
     pub ceiling: Ceiling,
     /// Whether its purpose has consent.
     pub consented: bool,
+    /// Whether its Patient is compared before the first write.
+    pub verify_patient: VerifyPatient,
     /// Waits and limits.
     pub delivery: Delivery,
     /// The client, with our certificate.
@@ -52,6 +54,7 @@ impl Destination {
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
             ceiling: ceiling(&site.capability),
             consented: true,
+            verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
             client: client(&ehr.tls, &site.delivery)?,
         }))
@@ -69,6 +72,8 @@ impl Destination {
             base_url: upstream.base_url.trim_end_matches('/').to_owned(),
             ceiling: Ceiling::Full,
             consented: upstream.consent_permit,
+            // It knows nobody by an identifier.
+            verify_patient: VerifyPatient::Off,
             delivery: upstream.delivery.clone(),
             client: client(&upstream.tls, &upstream.delivery)?,
         })

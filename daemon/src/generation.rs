@@ -47,6 +47,8 @@ pub struct Site {
     pub clock: clock::Zone,
     /// Which PID-3 repetition names the patient.
     pub patient: PatientRule,
+    /// What is made of merges and of further identifiers.
+    pub identity: config::Identity,
     /// The policy's id, `standard/1`.
     pub policy: &'static str,
     /// What is published.
@@ -155,6 +157,7 @@ fn compile_site(site: &config::Site) -> Result<Site, GenerationError> {
         zone: Zone::named(name).map_err(refused)?,
         clock: clock::Zone::named(name).map_err(|_| refused(CalendarError::UnknownZone))?,
         patient: site.patient.clone(),
+        identity: site.identity.clone(),
         policy: site.policy.name(),
         publish: site.publish.clone(),
     })

@@ -17,6 +17,7 @@ pub mod destination;
 pub mod drain;
 pub mod feed;
 pub mod generation;
+pub mod identities;
 pub mod intake;
 pub mod listener;
 pub mod mode;

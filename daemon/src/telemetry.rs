@@ -90,6 +90,8 @@ metrics_table! {
     Quarantined = counter "isthmus_quarantined_total" Count,
     /// Messages whose patient could not be told.
     Unidentified = counter "isthmus_unidentified_total" Count,
+    /// What ADT and orders said of who is who, by change.
+    IdentityChanges = counter "isthmus_identity_changes_total" Count,
     /// Outcomes computed.
     Outcomes = counter "isthmus_outcomes_total" Count,
     /// Decisions of the broker, by destination and decision.

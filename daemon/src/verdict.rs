@@ -54,6 +54,8 @@ pub enum Verdict {
     Configuration(String),
     /// This patient may not be written: hold the patient.
     Patient(String),
+    /// Whether the patient is the one we mean is in doubt: nothing is written until that is put right.
+    Identity(String),
     /// Credentials were not accepted.
     Auth(String),
     /// We would not send it ourselves (allow-list, unreadable row): a person has to look; it says nothing
@@ -80,6 +82,7 @@ impl Verdict {
             Self::Data(_) => "data",
             Self::Configuration(_) => "configuration",
             Self::Patient(_) => "patient",
+            Self::Identity(_) => "identity",
             Self::Auth(_) => "auth",
             Self::Conflict(_) => "conflict",
             Self::Defect(_) => "defect",

@@ -144,15 +144,7 @@ fn fill(store: &Store, patient: u64) {
     let id = store.writer().patients(vec![key]).wait().unwrap()[0];
     let window = WindowKey { patient: id, days: 14, end_day: 0, zone: "UTC".into(), policy: "p".into() };
     let dirty = DirtyWindow { window: window.clone(), now: 0, due_at: 0, closes_at: 0, max_wait_ms: 0 };
-    let absorb = Absorb {
-        expected_from: 0,
-        upto: 0,
-        chunks: Vec::new(),
-        dirty: vec![dirty],
-        quarantine: Vec::new(),
-        identity: Vec::new(),
-        set_aside: Vec::new(),
-    };
+    let absorb = Absorb { dirty: vec![dirty], ..Absorb::default() };
     store.writer().absorb(absorb).wait().unwrap();
     let window = store.readers().with(|r| r.window(&window)).unwrap().unwrap();
     let rows = (0..100_u64)

@@ -15,9 +15,11 @@ use crate::{
     command::{Command, Hot},
     dedupe::{ControlKey, First, MessageKey},
     error::{Conflict, ReadError, WriteError},
+    facts,
     quarantine::{self, IdentityEntry, QuarantineEntry},
     set_aside::{self, SetAside},
     tail::TAIL_MAX_BODY_BYTES,
+    waiting::{self, Learned},
     windows::{self, DirtyWindow},
 };
 
@@ -204,6 +206,7 @@ fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
 }
 
 /// One step of the pipeline: everything that follows from the messages up to a new watermark.
+#[derive(Default)]
 pub struct Absorb {
     /// Where the watermark must stand now.
     pub expected_from: i64,
@@ -219,6 +222,12 @@ pub struct Absorb {
     pub identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub set_aside: Vec<SetAside>,
+    /// Messages to be absorbed again.
+    pub again: Vec<i64>,
+    /// What was learned of who is who.
+    pub learned: Learned,
+    /// Now, in milliseconds.
+    pub at: i64,
 }
 
 impl Command for Absorb {
@@ -249,10 +258,14 @@ impl Command for Absorb {
         for entry in &self.set_aside {
             set_aside::insert(conn, entry)?;
         }
+        waiting::renew(conn, &self.learned.reread, &self.identity, &self.learned.waits, self.at)?;
         for entry in &self.identity {
-            quarantine::insert_identity(conn, entry)?;
             forget(conn, hot, entry.inbox_id)?;
         }
+        for (patient, inbox_id, said_at, fact) in &self.learned.facts {
+            facts::put(conn, *patient, fact, *said_at, *inbox_id, self.at)?;
+        }
+        waiting::ask_again(conn, &self.again, self.at)?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Patients as this store knows them: a small number for a site's identifier.
+//! Identifiers as this store knows them: a small number for each at its site.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A patient's identifier at a site. Its `Debug` hides the value.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PatientKey {
     /// The site.
     pub site: String,
@@ -24,6 +24,15 @@ impl std::fmt::Debug for PatientKey {
     }
 }
 
+/// An identifier, and whether it is of the kind that names the site's patients. Its `Debug` hides the value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// The identifier.
+    pub key: PatientKey,
+    /// It is of another kind: it counts for whom it is bound to.
+    pub alias: bool,
+}
+
 pub(crate) struct GetPatients(pub Vec<PatientKey>);
 
 impl Command for GetPatients {
@@ -34,20 +43,26 @@ impl Command for GetPatients {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Vec<i64>, WriteError> {
-        let mut find =
-            conn.prepare_cached("SELECT id FROM patient WHERE site = ?1 AND system = ?2 AND value = ?3")?;
-        let mut add = conn.prepare_cached("INSERT INTO patient (site, system, value) VALUES (?1, ?2, ?3)")?;
-        let mut ids = Vec::with_capacity(self.0.len());
-        for key in &self.0 {
-            let fields = params![key.site, key.system, key.value];
-            let id = match find.query_row(fields, |row| row.get(0)).optional()? {
-                Some(id) => id,
-                None => add.insert(fields)?,
-            };
-            ids.push(id);
-        }
-        Ok(ids)
+        let number = |key| row(conn, &Name { key, alias: false });
+        Ok(self.0.into_iter().map(number).collect::<Result<_, _>>()?)
     }
+}
+
+/// The number of an identifier, given out on first sight.
+pub(crate) fn row(conn: &Connection, name: &Name) -> rusqlite::Result<i64> {
+    match find_any(conn, &name.key)? {
+        Some(id) => Ok(id),
+        None => conn
+            .prepare_cached("INSERT INTO patient (site, system, value, alias) VALUES (?1, ?2, ?3, ?4)")?
+            .insert(params![name.key.site, name.key.system, name.key.value, name.alias]),
+    }
+}
+
+/// Gives a number another identifier, which no number may have.
+pub(crate) fn rename(conn: &Connection, id: i64, key: &PatientKey) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE patient SET system = ?2, value = ?3 WHERE id = ?1")?
+        .execute(params![id, key.system, key.value])?;
+    Ok(())
 }
 
 /// The identifier of the patient with this number.
@@ -60,8 +75,11 @@ pub(crate) fn patient(conn: &Connection, id: i64) -> Result<Option<PatientKey>, 
 
 /// The number of the patient with this identifier.
 pub(crate) fn find(conn: &Connection, key: &PatientKey) -> Result<Option<i64>, ReadError> {
-    Ok(conn
-        .prepare_cached("SELECT id FROM patient WHERE site = ?1 AND system = ?2 AND value = ?3")?
+    Ok(find_any(conn, key)?)
+}
+
+pub(crate) fn find_any(conn: &Connection, key: &PatientKey) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM patient WHERE site = ?1 AND system = ?2 AND value = ?3")?
         .query_row(params![key.site, key.system, key.value], |row| row.get(0))
-        .optional()?)
+        .optional()
 }

@@ -263,14 +263,14 @@ fn decide(
 }
 
 /// Supersedes what earlier versions have not sent yet, at every destination: where a later version is not
-/// written for want of consent, the earlier one must not be written in its place.
-fn supersede(
+/// written for want of consent, the earlier one must not be written in its place. Returns how many there were.
+pub(crate) fn supersede(
     conn: &Connection,
     window_id: i64,
     version: i64,
     reason: &str,
     at: i64,
-) -> Result<(), WriteError> {
+) -> Result<usize, WriteError> {
     let earlier: Vec<i64> = conn
         .prepare_cached(
             "SELECT id FROM outbox WHERE window_id = ?1 AND version < ?2
@@ -278,11 +278,11 @@ fn supersede(
         )?
         .query_map(params![window_id, version], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for id in earlier {
+    for id in &earlier {
         let note = Note { reason: Some(reason), at, ..Note::default() };
-        queue::step(conn, &queue::place(conn, id)?, Step::Supersede, note)?;
+        queue::step(conn, &queue::place(conn, *id)?, Step::Supersede, note)?;
     }
-    Ok(())
+    Ok(earlier.len())
 }
 
 /// Appends the version's rows to their lines.

@@ -16,18 +16,23 @@ use crate::{
     chunks::{self, Chunk},
     conditions::{self, Condition},
     error::{ReadError, SqliteFault},
+    facts::{self, Births},
     inbox::{self, Message},
     ledger::{self, Standing},
+    lineage,
+    links::{self, Link},
     meta,
     mode::{self, Mode},
     open::{OpenError, Opener},
     patients::{self, PatientKey},
     quarantine::{self, IdentityEntry, QuarantineEntry, RefusedEntry},
     queue,
+    rehome::{self, Rehomed},
     rows::{self, OutboxRow},
     set_aside::{self, SetAside},
     status::{self, Counts},
     tail::Tail,
+    waiting::{self, Waiting},
     windows::{self, Computed, Window, WindowKey},
 };
 
@@ -224,6 +229,42 @@ impl Reader {
     /// The identifier of a patient.
     pub fn patient(&self, id: i64) -> Result<Option<PatientKey>, ReadError> {
         patients::patient(self.conn()?, id)
+    }
+
+    /// The numbers under which a patient's readings are stored, the patient's own first; none where the patient was
+    /// merged into another.
+    pub fn members(&self, patient: i64) -> Result<Vec<i64>, ReadError> {
+        Ok(lineage::members(self.conn()?, patient)?)
+    }
+
+    /// Windows to be dirtied because who is who has changed.
+    pub fn rehomed(&self, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
+        rehome::waiting(self.conn()?, limit)
+    }
+
+    /// What is known of a patient's birth date.
+    pub fn births(&self, patient: i64) -> Result<Births, ReadError> {
+        Ok(facts::births(self.conn()?, patient)?)
+    }
+
+    /// What a destination was found to say of a patient, where it was asked since something changed.
+    pub fn birth_date_check(&self, destination: &str, patient: i64) -> Result<Option<String>, ReadError> {
+        facts::check(self.conn()?, destination, patient)
+    }
+
+    /// Links between patients, the newest first.
+    pub fn links(&self, limit: usize) -> Result<Vec<Link>, ReadError> {
+        links::newest(self.conn()?, limit)
+    }
+
+    /// Messages that something was learned for: to be absorbed again.
+    pub fn waiting_due(&self, limit: usize) -> Result<Vec<i64>, ReadError> {
+        waiting::due(self.conn()?, limit)
+    }
+
+    /// The identity queue, the longest waiting first.
+    pub fn waiting(&self, limit: usize) -> Result<Vec<Waiting>, ReadError> {
+        waiting::oldest(self.conn()?, limit)
     }
 
     /// The number of a patient.

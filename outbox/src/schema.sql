@@ -46,7 +46,18 @@ CREATE TABLE identity_queue (
   id       INTEGER PRIMARY KEY,
   inbox_id INTEGER NOT NULL,
   reason   TEXT    NOT NULL,
-  at       INTEGER NOT NULL
+  at       INTEGER NOT NULL,
+  state    TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'released', 'dropped', 'resolved')),
+  state_at INTEGER,
+  state_by TEXT
+) STRICT;
+CREATE INDEX identity_queue_message ON identity_queue (inbox_id);
+CREATE INDEX identity_queue_open ON identity_queue (id) WHERE state = 'open';
+
+-- Stored messages that the pipeline is to read anew; a set, so asking twice is asking once.
+CREATE TABLE again (
+  inbox_id INTEGER PRIMARY KEY,
+  asked_at INTEGER NOT NULL
 ) STRICT;
 
 -- What a message held beside the readings that were stored: reason and count, by message and patient.
@@ -58,13 +69,74 @@ CREATE TABLE set_aside (
   PRIMARY KEY (patient, inbox_id, reason)
 ) STRICT, WITHOUT ROWID;
 
+-- The messages that wait for a name (see patient) to become known, or for its birth date to be put right.
+CREATE TABLE identity_wait (
+  site     TEXT    NOT NULL,
+  system   TEXT    NOT NULL,
+  value    TEXT    NOT NULL,
+  inbox_id INTEGER NOT NULL,
+  due      INTEGER NOT NULL DEFAULT 0 CHECK (due IN (0, 1)), -- something was learned: to be read anew
+  PRIMARY KEY (site, system, value, inbox_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identity_wait_message ON identity_wait (inbox_id);
+CREATE INDEX identity_wait_due ON identity_wait (inbox_id) WHERE due = 1;
+
+-- Every identifier under which results came, or may come, has a number of its own, and its readings stay under it.
 CREATE TABLE patient (
   id     INTEGER PRIMARY KEY,
   site   TEXT NOT NULL,
   system TEXT NOT NULL,
   value  TEXT NOT NULL,
+  -- Not of the kind that names the site's patients: what comes under it counts for whom it is bound to.
+  alias  INTEGER NOT NULL DEFAULT 0 CHECK (alias IN (0, 1)),
   UNIQUE (site, system, value)
 ) STRICT;
+
+-- Who is who: the readings of `child` count for `parent`, and so on upwards; `related` says only that somebody
+-- holds both for one person. A link is never changed, only undone.
+CREATE TABLE patient_link (
+  id             INTEGER PRIMARY KEY,
+  child          INTEGER NOT NULL REFERENCES patient (id),
+  parent         INTEGER NOT NULL REFERENCES patient (id),
+  kind           TEXT    NOT NULL CHECK (kind IN ('adt', 'order', 'merge', 'change', 'move', 'related')),
+  inbox_id       INTEGER NOT NULL,             -- the message that said so, and its place in it
+  ordinal        INTEGER NOT NULL,
+  said_at        INTEGER NOT NULL,             -- when its source said so
+  at             INTEGER NOT NULL,
+  undone_at      INTEGER,
+  undone_said_at INTEGER
+) STRICT;
+CREATE INDEX patient_link_child ON patient_link (child);
+CREATE INDEX patient_link_parent ON patient_link (parent) WHERE undone_at IS NULL;
+CREATE INDEX patient_link_message ON patient_link (inbox_id, ordinal);
+CREATE UNIQUE INDEX patient_link_up ON patient_link (child)
+  WHERE undone_at IS NULL AND kind IN ('merge', 'change', 'move');
+
+-- What messages say of a patient. For pages and for comparing: none of it leaves the box or is logged.
+CREATE TABLE patient_fact (
+  patient  INTEGER NOT NULL REFERENCES patient (id),
+  fact     TEXT    NOT NULL CHECK (fact IN ('name', 'birth', 'result-birth', 'death')),
+  value    TEXT    NOT NULL,                   -- patient data; empty where it was taken back
+  said_at  INTEGER NOT NULL,
+  inbox_id INTEGER NOT NULL,
+  PRIMARY KEY (patient, fact)
+) STRICT, WITHOUT ROWID;
+
+-- Windows of `owner` that hold readings of `member` are to be computed again: who is who has changed.
+CREATE TABLE rehomed (
+  member INTEGER NOT NULL,
+  owner  INTEGER NOT NULL,
+  PRIMARY KEY (member, owner)
+) STRICT, WITHOUT ROWID;
+
+-- What a destination said of a patient before the first write.
+CREATE TABLE birth_date_check (
+  destination TEXT    NOT NULL,
+  patient     INTEGER NOT NULL,
+  finding     TEXT    NOT NULL,
+  at          INTEGER NOT NULL,
+  PRIMARY KEY (destination, patient)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE chunk (
   id      INTEGER PRIMARY KEY,
@@ -80,6 +152,8 @@ CREATE TABLE chunk (
 CREATE TABLE outcome_window (
   id                 INTEGER PRIMARY KEY,
   patient            INTEGER NOT NULL REFERENCES patient (id),
+  -- For whom it was made first: what is written keeps its identifiers when patients are merged.
+  origin             INTEGER NOT NULL REFERENCES patient (id),
   days               INTEGER NOT NULL,
   end_day            INTEGER NOT NULL,         -- local date, exclusive, days since 1970
   zone               TEXT    NOT NULL,
@@ -95,6 +169,7 @@ CREATE TABLE outcome_window (
   computed_at        INTEGER,
   UNIQUE (patient, days, end_day, zone, policy)
 ) STRICT;
+CREATE INDEX outcome_window_origin ON outcome_window (origin) WHERE origin <> patient;
 CREATE INDEX outcome_window_due ON outcome_window (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outcome_window_order ON outcome_window (end_day, id) WHERE due_at IS NOT NULL;
 CREATE INDEX outcome_window_dirty ON outcome_window (patient, days, end_day, due_at) WHERE due_at IS NOT NULL;

@@ -66,8 +66,11 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
             .query_row([], |row| row.get(0))
             .optional()?,
         quarantine: count("SELECT count(*) FROM quarantine")?,
-        identity_queue: count("SELECT count(*) FROM identity_queue")?,
-        windows_dirty: count("SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL")?,
+        identity_queue: count("SELECT count(*) FROM identity_queue WHERE state = 'open'")?,
+        windows_dirty: count(
+            "SELECT (SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL)
+               + (SELECT count(*) FROM rehomed)",
+        )?,
         outbox,
         oldest_undelivered_at,
     })

@@ -47,6 +47,8 @@ pub struct Window {
     pub key: WindowKey,
     /// The patient's site.
     pub site: String,
+    /// For whom it was made first: by that number its resources are identified, whoever it is about now.
+    pub origin: i64,
     /// When it is to be computed, `None` where nothing has changed since it was.
     pub due_at: Option<i64>,
     /// Rises with each dirtying.
@@ -75,8 +77,9 @@ pub struct Computed {
 pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<()> {
     let key = &dirty.window;
     conn.prepare_cached(
-        "INSERT INTO outcome_window (patient, days, end_day, zone, policy, due_at, dirty_since, generation)
-         VALUES (?1, ?2, ?3, ?4, ?5, min(?6, max(?7, ?9) + ?8), ?7, 1)
+        "INSERT INTO outcome_window
+           (patient, origin, days, end_day, zone, policy, due_at, dirty_since, generation)
+         VALUES (?1, ?1, ?2, ?3, ?4, ?5, min(?6, max(?7, ?9) + ?8), ?7, 1)
          ON CONFLICT (patient, days, end_day, zone, policy) DO UPDATE SET
            due_at = min(?6, max(coalesce(dirty_since, ?7), ?9) + ?8),
            dirty_since = coalesce(dirty_since, ?7),
@@ -97,7 +100,7 @@ pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<
 }
 
 const COLUMNS: &str = "w.id, w.patient, w.days, w.end_day, w.zone, w.policy, p.site, w.due_at, w.generation,
-    w.version, w.display_hash, w.first_published_at, w.computed_at";
+    w.version, w.display_hash, w.first_published_at, w.computed_at, w.origin";
 const TABLES: &str = "outcome_window w JOIN patient p ON p.id = w.patient";
 
 fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
@@ -117,6 +120,7 @@ fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
         display_hash: row.get(10)?,
         first_published_at: row.get(11)?,
         computed_at: row.get(12)?,
+        origin: row.get(13)?,
     })
 }
 
@@ -171,7 +175,7 @@ pub(crate) fn by_key(conn: &Connection, key: &WindowKey) -> Result<Option<Window
 }
 
 fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {
-    Ok(Computed { window: window_of(row)?, outcome_json: row.get(13)?, manifest: row.get(14)? })
+    Ok(Computed { window: window_of(row)?, outcome_json: row.get(14)?, manifest: row.get(15)? })
 }
 
 /// The outcome last computed for a window.

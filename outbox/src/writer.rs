@@ -18,15 +18,21 @@ use crate::{
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
     error::WriteError,
+    facts::RememberCheck,
+    identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, Together},
     lease::{Lease, LeasedRow},
+    links::UndoLink,
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
-    patients::{GetPatients, PatientKey},
+    patients::{GetPatients, Name, PatientKey},
     publish::{Publish, PublishAll},
     queue::State,
+    rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::Release,
+    seats::{FindSeats, Seat},
     settle::Settle,
+    windows::DirtyWindow,
 };
 
 /// What the writer has done since it was started; for metrics.
@@ -136,6 +142,32 @@ impl Writer {
     /// The number of a patient, given out on first sight.
     pub fn patients(&self, keys: Vec<PatientKey>) -> Pending<Vec<i64>> {
         Pending::new(self, GetPatients(keys))
+    }
+
+    /// Says who is who, in order. Nothing of it happens twice.
+    pub fn identify(&self, statements: Vec<Statement>) -> Pending<Identified> {
+        Pending::new(self, Identify(statements))
+    }
+
+    /// Undoes a link between patients: what followed from it is taken back. Returns what has to be withdrawn by people.
+    pub fn unlink(&self, link: i64, how: Rehoming, actor: &str) -> Pending<Vec<Withdrawal>> {
+        Pending::new(self, UndoLink { link, how, actor: actor.to_owned() })
+    }
+
+    /// Where results with these identifiers belong, for each in order.
+    pub fn seats(&self, of: Vec<Vec<Name>>) -> Pending<Vec<Seat>> {
+        Pending::new(self, FindSeats(of))
+    }
+
+    /// Dirties windows whose readings came to count for another patient.
+    pub fn redirty(&self, done: Vec<Rehomed>, dirty: Vec<DirtyWindow>) -> Pending<()> {
+        Pending::new(self, Redirty { done, dirty })
+    }
+
+    /// Remembers what a destination said of a patient before the first write.
+    pub fn remember_check(&self, destination: &str, patient: i64, finding: &str, at: i64) -> Pending<()> {
+        let (destination, finding) = (destination.to_owned(), finding.to_owned());
+        Pending::new(self, RememberCheck { destination, patient, finding, at })
     }
 
     /// Records what became of a due window. Returns the ids of the new rows, in order.

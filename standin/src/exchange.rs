@@ -107,7 +107,9 @@ impl Exchange {
         let is_write = !matches!(call.method, "GET" | "HEAD") && !call.target.contains("/_search");
         let (patients, identifiers) =
             understood.as_ref().map_or_else(|_| Default::default(), |r| self.names(r));
-        let about = About { is_write, patients: &patients, identifiers: &identifiers };
+        let seeks_patients =
+            matches!(&understood, Ok(Request::Search { resource_type, .. }) if resource_type == "Patient");
+        let about = About { is_write, seeks_patients, patients: &patients, identifiers: &identifiers };
         let play = self.script.choose(&about);
         let (mut reply, effects) = self.perform(&play, understood, &patients, now);
         if call.minimal
@@ -300,6 +302,7 @@ fn refusal_of(play: &Play, patients: &[String], now: Timestamp) -> Option<Answer
             }
         }
         Play::Unavailable503 => refuse(503, "transient", "down for maintenance".into()),
+        Play::HidePatients => refuse(403, "forbidden", "this client may not search for patients".into()),
         Play::Accept | Play::Slow(_) | Play::ResetAfterBody | Play::ResetBeforeEffect => return None,
     };
     Some(answer)

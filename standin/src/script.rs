@@ -2,7 +2,8 @@
 //!
 //! One play stands; others may go before it, each for a number of requests. A play that does not apply
 //! to a request (a refusal of writes to a read, a refusal of one patient to another) lets it pass and is
-//! not used up by it.
+//! not used up by it. A search for Patients is answered whatever is played, except for [`Play::HidePatients`]: the
+//! plays are about results, and how often a patient is looked up first must not shift them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub enum Play {
     ResetAfterBody,
     /// Reads the body, does nothing and closes the connection without an answer (writes only).
     ResetBeforeEffect,
+    /// 403 with a `forbidden` outcome to searches for Patients; all else is accepted.
+    HidePatients,
 }
 
 impl Play {
@@ -67,12 +70,17 @@ impl Play {
             Self::Slow(_) => "slow",
             Self::ResetAfterBody => "reset-after-body",
             Self::ResetBeforeEffect => "reset-before-effect",
+            Self::HidePatients => "hide-patients",
         }
     }
 
     fn applies_to(&self, request: &About<'_>) -> bool {
         let names_one_of = |wanted: &[String], have: &[String]| wanted.iter().any(|w| have.contains(w));
+        if request.seeks_patients {
+            return *self == Self::HidePatients;
+        }
         match self {
+            Self::HidePatients => false,
             Self::Accept
             | Self::Unauthorized401
             | Self::Throttle(_)
@@ -95,6 +103,8 @@ impl Play {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) is_write: bool,
+    /// A search for Patients.
+    pub(crate) seeks_patients: bool,
     /// Identifier values of the patients spoken of.
     pub(crate) patients: &'a [String],
     /// Identifier values of the resources themselves.
@@ -145,8 +155,8 @@ impl Script {
 mod tests {
     use super::*;
 
-    const READ: About<'_> = About { is_write: false, patients: &[], identifiers: &[] };
-    const WRITE: About<'_> = About { is_write: true, patients: &[], identifiers: &[] };
+    const READ: About<'_> = About { is_write: false, seeks_patients: false, patients: &[], identifiers: &[] };
+    const WRITE: About<'_> = About { is_write: true, seeks_patients: false, patients: &[], identifiers: &[] };
 
     #[test]
     fn a_limited_play_is_used_up_only_by_requests_it_applies_to() {
@@ -162,7 +172,8 @@ mod tests {
         script.play(Play::RefusePatients(vec!["7".into()]));
         for (patient, expected) in [("7", "refuse-patients"), ("8", "accept")] {
             let patients = [patient.to_owned()];
-            let about = About { is_write: true, patients: &patients, identifiers: &[] };
+            let about =
+                About { is_write: true, seeks_patients: false, patients: &patients, identifiers: &[] };
             assert_eq!(script.choose(&about).name(), expected);
         }
     }
@@ -173,5 +184,17 @@ mod tests {
         script.play_next(Play::Unavailable503, 10);
         script.play(Play::Accept);
         assert_eq!(script.choose(&WRITE), Play::Accept);
+    }
+
+    #[test]
+    fn a_search_for_patients_uses_no_play_up_that_is_about_results() {
+        let mut script = Script::new();
+        let search = About { seeks_patients: true, ..READ };
+        script.play_next(Play::Throttle(RetryAfter::Absent), 1);
+        let seen: Vec<_> = [&search, &READ, &READ].map(|r| script.choose(r).name()).into();
+        assert_eq!(seen, ["accept", "throttle", "accept"]);
+        script.play(Play::HidePatients);
+        let seen: Vec<_> = [&search, &READ, &WRITE].map(|r| script.choose(r).name()).into();
+        assert_eq!(seen, ["hide-patients", "accept", "accept"]);
     }
 }

@@ -14,12 +14,14 @@
 //! hour when it closes. The time is OBX-14; OBR-7 only where its OBR holds exactly one glucose OBX (of any
 //! kind); never MSH-7.
 
+pub mod adt;
 mod codes;
 mod draft;
 mod escape;
 mod fault;
 mod field;
 mod obx;
+pub mod order;
 mod pid;
 mod rules;
 mod segment;
@@ -39,7 +41,8 @@ use super::{
     repeated_hour::{Order, settle_blocks},
 };
 use crate::{
-    identity::{IdentityFault, PatientKey, PatientRule},
+    birth_date::BirthDate,
+    identity::{Identifier, IdentityFault, PatientKey, PatientRule},
     reading::{Device, Reading},
 };
 
@@ -80,6 +83,10 @@ pub struct Normalized {
 pub struct Group {
     /// Whose they are.
     pub patient: Result<PatientKey, IdentityFault>,
+    /// Where the rule selects no identifier: those that stand there instead.
+    pub others: Vec<Identifier>,
+    /// PID-7, where it is a date.
+    pub birth_date: Option<BirthDate>,
     /// What was read, in the order of the message.
     pub readings: Vec<(Device, Reading)>,
     /// What could not be read.
@@ -99,7 +106,7 @@ pub fn normalize(message: &str, context: &Context<'_>) -> Normalized {
     let mut walk = Walk::new(Rules::of(&header, context));
     for segment in segments {
         match segment.name {
-            "PID" => walk.open_group(pid::patient(&segment, context.patient)),
+            "PID" => walk.open_group(&segment),
             "OBR" => walk.open_order(segment),
             "OBX" => walk.take_obx(segment),
             "MSH" => {
@@ -127,7 +134,16 @@ fn refused(reason: FaultReason) -> Normalized {
 
 impl Group {
     const fn empty(patient: Result<PatientKey, IdentityFault>) -> Self {
-        Self { patient, readings: Vec::new(), faults: Vec::new(), kept_apart: 0, ignored: 0, preliminary: 0 }
+        Self {
+            patient,
+            others: Vec::new(),
+            birth_date: None,
+            readings: Vec::new(),
+            faults: Vec::new(),
+            kept_apart: 0,
+            ignored: 0,
+            preliminary: 0,
+        }
     }
 }
 
@@ -151,9 +167,15 @@ impl<'a> Walk<'a> {
         Self { rules, closed, group: None, drafts, obr: None, pending, glucose_in_order: 0 }
     }
 
-    fn open_group(&mut self, patient: Result<PatientKey, IdentityFault>) {
+    fn open_group(&mut self, pid: &Segment<'a>) {
         self.close_group();
-        self.group = Some(Group::empty(patient));
+        let rule = self.rules.context.patient;
+        let mut group = Group::empty(pid::patient(pid, rule));
+        if group.patient == Err(IdentityFault::NoMatch) {
+            group.others = pid::others(&pid::identifiers([pid.field(3)]), rule);
+        }
+        group.birth_date = pid::birth_date(pid);
+        self.group = Some(group);
     }
 
     fn open_order(&mut self, obr: Segment<'a>) {

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod demo;
+mod identity;
 mod init;
 mod outcomes;
 mod run;
@@ -56,6 +57,8 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Show whose patient could not be told, and which patients were merged; undo a merge.
+    Identity(identity::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Identity(args) => identity::run(&args),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),

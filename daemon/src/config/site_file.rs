@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::fault::Place;
+use super::patient::{Identity, read_patient};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
@@ -43,6 +44,8 @@ pub struct Site {
     pub publish: Vec<PublishRule>,
     /// Which PID-3 repetition names the patient.
     pub patient: PatientRule,
+    /// What is made of merges, of further identifiers and of birth dates.
+    pub identity: Identity,
     /// The population whose targets are used.
     pub policy: Policy,
 }
@@ -199,7 +202,7 @@ pub(super) fn read_site(root: &Section<'_>, named: &mut Option<(String, Place)>)
     let capability = root.table("capability", read_capability);
     let delivery = Delivery::read(root);
     let publish = read_publish(root);
-    let patient = root.table("patient", read_patient).unwrap_or_default();
+    let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy =
         root.choice("policy", &[("standard", Policy::Standard)], &["older", "pregnancy", "gestational"]);
     Some(Site {
@@ -210,6 +213,7 @@ pub(super) fn read_site(root: &Section<'_>, named: &mut Option<(String, Place)>)
         delivery,
         publish,
         patient,
+        identity,
         policy: policy.unwrap_or(Policy::Standard),
     })
 }
@@ -318,16 +322,4 @@ fn read_publish(root: &Section<'_>) -> Vec<PublishRule> {
         Some(rule)
     });
     if root.has("publish") { rules } else { vec![PublishRule::default()] }
-}
-
-fn read_patient(section: &Section<'_>) -> Option<PatientRule> {
-    let owned = |text: &str| text.to_owned();
-    let authority = section.text("authority", "\"NORTH\"").map(owned);
-    let kind = section.text("type", "\"MR\"").map(owned);
-    let system = section.text("system", "\"urn:oid:1.2.3\"");
-    if system.is_some_and(|system| !system.contains(':') || system.contains(char::is_whitespace)) {
-        section.fault("system", "is not a URI", "write system = \"urn:oid:1.2.3\" or an https URL");
-    }
-    let kind = kind.unwrap_or_else(|| PatientRule::default().kind);
-    Some(PatientRule { authority, kind, system: system.map(owned) })
 }

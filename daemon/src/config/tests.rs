@@ -184,6 +184,18 @@ fn relative_paths_start_at_the_folder_of_the_file_that_names_them() {
 }
 
 #[test]
+fn what_is_made_of_identities_is_as_the_site_file_says() {
+    let text =
+        "on_merge = \"republish\"\nverify_patient = \"required\"\norder_authorities = [\"DEXCOM\", \"\"]\n";
+    let site = format!("{CONTRACT_SITE}{text}");
+    let main = format!("{CONTRACT_MAIN}{CONTRACT_UPSTREAM}");
+    let config = Folder::new(&main, &[("main.toml", &site)]).load().unwrap();
+    let identity = &config.sites["main"].identity;
+    assert_eq!((identity.on_merge, identity.verify_patient), (OnMerge::Republish, VerifyPatient::Required));
+    assert_eq!(identity.order_authorities, ["DEXCOM", ""]);
+}
+
+#[test]
 fn shipped_defaults_do_not_flood_a_chart() {
     let config = Folder::new(MAIN, &[("main.toml", SITE)]).load().unwrap();
     let site = &config.sites["main"];
@@ -193,6 +205,11 @@ fn shipped_defaults_do_not_flood_a_chart() {
     assert_eq!((site.ehr.as_ref(), site.capability.mode), (None, Mode::ReadOnly));
     assert_eq!(site.delivery.in_flight, 8);
     assert_eq!(site.patient, clinical::identity::PatientRule::default());
+    assert_eq!(
+        (site.identity.on_merge, site.identity.verify_patient),
+        (OnMerge::EhrMoves, VerifyPatient::WhereKnown)
+    );
+    assert!(site.identity.order_authorities.is_empty(), "an order is no registration");
     assert_eq!((site.policy, config.main.upstream), (Policy::Standard, None));
 }
 

@@ -25,6 +25,7 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         // A conflict is about this one resource; the destination judged it, so it takes writes.
         Verdict::Conflict(_) => Event::Delivered { patient },
         Verdict::Auth(_)
+        | Verdict::Identity(_)
         | Verdict::Throttled(_)
         | Verdict::Withheld
         | Verdict::Defect(_)
@@ -54,6 +55,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
         Verdict::Data(_)
         | Verdict::Patient(_)
+        | Verdict::Identity(_)
         | Verdict::Throttled(_)
         | Verdict::Unsent(_)
         | Verdict::Auth(_)
@@ -66,7 +68,9 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },
         Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
         Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
-        Verdict::Unsent(cause) | Verdict::Auth(cause) => Settlement::Retry { at, cause },
+        Verdict::Unsent(cause) | Verdict::Auth(cause) | Verdict::Identity(cause) => {
+            Settlement::Retry { at, cause }
+        }
     }
 }
 
@@ -79,6 +83,7 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Configuration(cause)
         | Verdict::Patient(cause)
         | Verdict::Auth(cause)
+        | Verdict::Identity(cause)
         | Verdict::Conflict(cause)
         | Verdict::Defect(cause)
         | Verdict::Unsent(cause)

@@ -8,6 +8,7 @@
 
 pub mod attempt;
 pub mod backoff;
+mod birth_date;
 mod consequence;
 pub mod http;
 
@@ -220,8 +221,9 @@ impl Deliverer {
         }
         for row in rows {
             pace.in_flight += 1;
-            let (destination, readers) = (Arc::clone(destination), self.readers.clone());
-            tasks.spawn(async move { send(&destination, &readers, row).await });
+            let destination = Arc::clone(destination);
+            let (readers, writer) = (self.readers.clone(), self.writer.clone());
+            tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
         }
         match closed {
             Some(_) => self.until_next().min(pace.probe_at.saturating_duration_since(now)),
@@ -262,7 +264,7 @@ impl Deliverer {
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
-        self.tell(&outcome.verdict);
+        self.tell(&outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome.verdict, &row, pace);
         let closed = effect != Effect::None && !matches!(effect, Effect::Open);
@@ -284,7 +286,17 @@ impl Deliverer {
     }
 
     /// Raises and clears what people should see.
-    fn tell(&self, verdict: &Verdict) {
+    fn tell(&self, verdict: &Verdict, patient: i64) {
+        let scope = format!("patient {patient} at {}", self.id);
+        match verdict {
+            Verdict::Identity(cause) => {
+                let detail = format!("{cause}; nothing is written for this patient until that is put right");
+                self.conditions.raise(Kind::PatientInDoubt, &scope, detail, time::now_ms());
+            }
+            _ => {
+                self.conditions.clear(Kind::PatientInDoubt, &scope);
+            }
+        }
         match verdict {
             Verdict::Auth(cause) => {
                 let detail = format!(
@@ -387,14 +399,19 @@ impl Deliverer {
 }
 
 /// Sends one row, with what the ledger knows of its resources and of what they refer to.
-async fn send(destination: &Destination, readers: &Readers, row: LeasedRow) -> Done {
+async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row: LeasedRow) -> Done {
     let started = Instant::now();
-    let outcome = match ledger(destination, readers, &row) {
-        Ok(standing) => {
-            let past = Past { version: row.version, ambiguous: row.ambiguous };
-            attempt::attempt(destination, &row.body, standing, past).await
-        }
-        Err(error) => attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous),
+    let outcome = match birth_date::cleared(destination, readers, writer, &row).await {
+        Ok(()) => match ledger(destination, readers, &row) {
+            Ok(standing) => {
+                let past = Past { version: row.version, ambiguous: row.ambiguous };
+                attempt::attempt(destination, &row.body, standing, past).await
+            }
+            Err(error) => {
+                attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous)
+            }
+        },
+        Err(verdict) => attempt::Outcome::unasked(verdict, row.ambiguous),
     };
     Metric::DeliverySeconds
         .record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);

@@ -1,11 +1,10 @@
 //! Absorb: messages behind the watermark become readings and dirty windows, in one transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clinical::{
     calendar::{Cadence, LocalDay},
     chunk::Chunk,
-    identity::PatientKey,
     reading::{Device, Reading, Standing},
 };
 use outbox::{Absorb, ChunkWrite, DirtyWindow, Reader, SetAside, WindowKey};
@@ -13,7 +12,8 @@ use outbox::{Absorb, ChunkWrite, DirtyWindow, Reader, SetAside, WindowKey};
 use super::{
     Pipeline, PipelineError,
     pace::Pace,
-    read::{self, Batch, Owner},
+    read::{self, Batch},
+    seats::{Place, Seated},
     set_aside,
 };
 use crate::{
@@ -37,13 +37,13 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_WRITES: usize = 1_024;
 /// A window that is dirtied over and over is published after so many times its settling time all the same.
 const SETTLE_AT_MOST: i64 = 4;
-/// Patients whose internal id is remembered.
-const KNOWN_MOST: usize = 100_000;
 /// Dirty marks remembered.
 const MARKS_MOST: usize = 100_000;
 
-/// Internal patient ids already looked up, by site and key.
-pub type Known = HashMap<(String, PatientKey), i64>;
+/// Messages of the identity queue that are asked for again in one step.
+const AGAIN_MOST: usize = 256;
+
+pub use super::seats::Known;
 /// The `due_at` last written for a window that is dirty.
 pub type Marks = HashMap<WindowKey, i64>;
 
@@ -64,41 +64,28 @@ impl Pipeline {
         pace: &mut Pace,
     ) -> Result<Absorbed, PipelineError> {
         let now = time::now_ms();
-        let batch = self.gather(generation, now, pace)?;
-        if batch.messages == 0 {
+        let mut batch = self.gather(generation, now, pace)?;
+        batch.asked = self.readers.with(|reader| reader.waiting_due(AGAIN_MOST))?;
+        if batch.messages == 0 && batch.asked.is_empty() {
             return Ok(Absorbed::default());
         }
-        self.look_up(batch.readings.keys())?;
-        // Only this thread writes chunks, so one look at the store serves the whole batch.
-        let reader = self.readers.get()?;
-        let (mut chunks, mut dirty, mut changed) = (Vec::new(), Vec::new(), 0);
-        for (owner, days) in &batch.readings {
-            let (Some(&patient), Some(site)) = (self.known.get(owner), generation.site(&owner.0)) else {
-                continue;
-            };
-            let mut touched = BTreeSet::new();
-            for ((day, device), readings) in days {
-                if let Some((write, count)) = merge(&reader, patient, *day, device, readings)? {
-                    touched.extend(readings.iter().flat_map(|reading| days_touched(site, reading)));
-                    chunks.push(write);
-                    changed += count;
-                }
-            }
-            self.mark(patient, site, &touched, now, &mut dirty)?;
-        }
-        drop(reader);
+        self.commit(batch, generation, now)
+    }
+
+    /// Says who is who, then merges what was read into what is stored.
+    pub(super) fn commit(
+        &mut self,
+        mut batch: Batch,
+        generation: &Generation,
+        now: i64,
+    ) -> Result<Absorbed, PipelineError> {
+        let absorbed =
+            Absorbed { messages: batch.messages, backlog: batch.is_full() || !batch.asked.is_empty() };
+        self.identify(&mut batch, generation, now)?;
+        let (seated, learned) = self.seat(&mut batch, now)?;
+        let (chunks, dirty, changed) = self.merge_all(&seated, generation, now)?;
         tell(&batch, changed);
-        let aside = batch.aside.iter().filter_map(|(owner, inbox_id, reason, count)| {
-            let patient = *self.known.get(owner)?;
-            Some(SetAside {
-                patient,
-                inbox_id: *inbox_id,
-                reason: set_aside::word(*reason)?.to_owned(),
-                count: u64::from(*count),
-            })
-        });
-        let set_aside = aside.collect();
-        let absorbed = Absorbed { messages: batch.messages, backlog: batch.is_full() };
+        let set_aside = self.set_aside(&batch);
         let absorb = Absorb {
             upto: batch.upto,
             expected_from: batch.from,
@@ -107,9 +94,54 @@ impl Pipeline {
             quarantine: batch.quarantine,
             identity: batch.identity,
             set_aside,
+            again: batch.asked,
+            learned,
+            at: now,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)
+    }
+
+    /// Merges readings into the stored chunks of their holders and marks the windows of their patients.
+    fn merge_all(
+        &mut self,
+        seated: &Seated,
+        generation: &Generation,
+        now: i64,
+    ) -> Result<(Vec<ChunkWrite>, Vec<DirtyWindow>, u64), PipelineError> {
+        // Only this thread writes chunks, so one look at the store serves the whole batch.
+        let reader = self.readers.get()?;
+        let (mut chunks, mut dirty, mut changed) = (Vec::new(), Vec::new(), 0);
+        for ((site, Place { owner, holder }), days) in seated {
+            let Some(site) = generation.site(site) else { continue };
+            let mut touched = BTreeSet::new();
+            for ((day, device), readings) in days {
+                if let Some((write, count)) = merge(&reader, *holder, *day, device, readings)? {
+                    touched.extend(readings.iter().flat_map(|reading| days_touched(site, reading)));
+                    chunks.push(write);
+                    changed += count;
+                }
+            }
+            self.mark(*owner, site, &touched, now, &mut dirty)?;
+        }
+        Ok((chunks, dirty, changed))
+    }
+
+    /// What messages held beside the readings that have a place; equal reasons of one message are one entry.
+    fn set_aside(&self, batch: &Batch) -> Vec<SetAside> {
+        let mut counts: BTreeMap<(i64, i64, &str), u64> = BTreeMap::new();
+        for (owner, inbox_id, reason, count) in &batch.aside {
+            if let (Some(place), Some(word)) = (self.known.get(owner), set_aside::word(*reason)) {
+                *counts.entry((place.holder, *inbox_id, word)).or_default() += u64::from(*count);
+            }
+        }
+        let entry = |((patient, inbox_id, reason), count): ((i64, i64, &str), u64)| SetAside {
+            patient,
+            inbox_id,
+            reason: reason.to_owned(),
+            count,
+        };
+        counts.into_iter().map(entry).collect()
     }
 
     /// Reads messages piece by piece, resting between two pieces as the pace asks, until none is left or the batch
@@ -135,27 +167,8 @@ impl Pipeline {
         }
     }
 
-    /// Makes sure that every owner has an internal id in `known`.
-    fn look_up<'a>(&mut self, owners: impl Iterator<Item = &'a Owner> + Clone) -> Result<(), PipelineError> {
-        if self.known.len() > KNOWN_MOST {
-            self.known.clear();
-        }
-        let unknown: Vec<&Owner> = owners.filter(|owner| !self.known.contains_key(*owner)).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let names = unknown.iter().map(|(site, key)| outbox::PatientKey {
-            site: site.clone(),
-            system: key.system.clone(),
-            value: key.value.clone(),
-        });
-        let ids = self.writer.patients(names.collect()).wait()?;
-        self.known.extend(unknown.into_iter().cloned().zip(ids));
-        Ok(())
-    }
-
     /// Marks every window that contains a touched day, where the mark in the store is not as good.
-    fn mark(
+    pub(super) fn mark(
         &mut self,
         patient: i64,
         site: &Site,
@@ -206,7 +219,7 @@ impl Pipeline {
 
 /// The local days whose windows a reading changes: its own; for a correction also the days beside it, because
 /// it may have moved the reading here from there.
-fn days_touched(site: &Site, reading: &Reading) -> impl Iterator<Item = LocalDay> + use<> {
+pub(super) fn days_touched(site: &Site, reading: &Reading) -> impl Iterator<Item = LocalDay> + use<> {
     let day = site.zone.day_of(reading.time);
     let beside = i32::from(reading.standing != Standing::Final);
     (-beside..=beside).map(move |days| day.plus(days))

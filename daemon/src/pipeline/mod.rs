@@ -10,11 +10,13 @@
 //! both yield to intake.
 
 pub mod absorb;
+mod identify;
 pub mod manifest;
 mod pace;
 pub mod publish;
 mod read;
 pub mod resources;
+mod seats;
 mod set_aside;
 
 use std::{
@@ -138,6 +140,7 @@ impl Pipeline {
                 }
                 Err(error) => {
                     self.marks.clear();
+                    self.known.clear();
                     self.conditions.raise(
                         Kind::PipelineStalled,
                         "",
@@ -181,13 +184,14 @@ impl Pipeline {
             self.writer.put_meta(MARK, tick.high_water_ms.to_be_bytes().to_vec()).wait()?;
             *persisted_ms = tick.high_water_ms;
         }
+        let rehomed = self.rehome(&generation)?;
         let absorbed = self.absorb(&generation, pace)?;
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
         if published > 0 {
             self.queued.send_modify(|turn| *turn += 1);
         }
-        if absorbed.messages > 0 || published > 0 {
-            return Ok(Next::More { backlog: absorbed.backlog || published > 0 });
+        if absorbed.messages > 0 || published > 0 || rehomed > 0 {
+            return Ok(Next::More { backlog: absorbed.backlog || published > 0 || rehomed > 0 });
         }
         let due_at = self.readers.with(|reader| reader.next_due_at())?;
         let wait_ms = due_at.map_or(i64::MAX, |due_at| (due_at - tick.high_water_ms).max(SHORTEST_SLEEP_MS));

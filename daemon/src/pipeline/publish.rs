@@ -99,7 +99,11 @@ impl Pipeline {
     /// What becomes of one due window.
     fn settle(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
         let now = time::now_ms();
-        let result = match (generation.site(&due.site), self.compute(due)?) {
+        let members = self.readers.with(|reader| reader.members(due.key.patient))?;
+        let computed = self.compute(due, &members)?;
+        let result = match (generation.site(&due.site), computed) {
+            // The patient was merged into another: the other's windows have the readings.
+            _ if members.is_empty() => Published::Unchanged,
             (Some(site), Some(computed)) => self.version(due, site, generation, computed, now)?,
             (Some(_), None) if due.version > 0 => self.withdrawn(due, generation, now)?,
             // The window is empty.
@@ -134,15 +138,21 @@ impl Pipeline {
         Ok(Published::Withdrawn { condition: Some((Kind::WithdrawalNeeded.word().to_owned(), detail)) })
     }
 
-    /// The outcome of a window from what is stored; `None` for an empty one.
-    fn compute(&self, due: &Window) -> Result<Option<Computed>, PipelineError> {
+    /// The outcome of a window from what is stored under any of the patient's identifiers; `None` for an empty one.
+    fn compute(&self, due: &Window, members: &[i64]) -> Result<Option<Computed>, PipelineError> {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
         // One day more on each side: which version of a reading stands is decided before the period is cut
         // out, and a correction may have moved a reading over its edge. `chunks` leaves `to` out.
         let (from, to) = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
-        let stored = self.readers.with(|reader| reader.chunks(due.key.patient, from, to))?;
+        let stored = self.readers.with(|reader| {
+            let mut stored = Vec::new();
+            for member in members {
+                stored.extend(reader.chunks(*member, from, to)?);
+            }
+            Ok(stored)
+        })?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
         let (mut messages, mut corrections) = (Vec::new(), BTreeSet::new());
         for stored in stored {
@@ -174,8 +184,10 @@ impl Pipeline {
         let listed: BTreeSet<u64> = messages.iter().copied().collect();
         if let (Some(first), Some(last)) = (listed.first(), listed.last()) {
             let (first, last) = (*first as i64, *last as i64);
-            let aside = self.readers.with(|reader| reader.set_aside(due.key.patient, first, last))?;
-            set_aside::tell(&mut outcome.excluded, &listed, &aside);
+            for member in members {
+                let aside = self.readers.with(|reader| reader.set_aside(*member, first, last))?;
+                set_aside::tell(&mut outcome.excluded, &listed, &aside);
+            }
         }
         Ok(Some(Computed { outcome, listing: Listing::of(messages), corrections }))
     }
@@ -234,7 +246,7 @@ impl Pipeline {
                 destination: &destination.id,
                 projection: destination.projection,
                 outcome: &computed.outcome,
-                patient,
+                patient: due.origin,
                 subject: &subject,
                 secret: &self.secret,
                 box_id: &self.box_id,

@@ -1,25 +1,50 @@
 //! From a message to what follows from it, before any id or stored chunk is looked up. Each handler has a room of
 //! its own; nothing here fails: what cannot be read leaves a reason.
 
+mod orders;
+mod patients;
 mod results;
 
 use std::collections::BTreeMap;
 
 use clinical::{
-    identity::PatientKey,
+    birth_date::BirthDate,
+    identity::{Identifier, Name, PatientKey},
+    normalize::hl7v2::Fault,
     outcome::Exclusion,
     reading::{Device, Reading},
 };
-use outbox::{IdentityEntry, Message, QuarantineEntry};
+use mllp::{charset, envelope::Envelope};
+use outbox::{IdentityEntry, Message, QuarantineEntry, Rehoming, Saying, Statement};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
+    conditions::Kind,
+    config::OnMerge,
     generation::{Generation, Site},
     route::Handler,
 };
 
-/// A patient as its site names it.
-pub(super) type Owner = (String, PatientKey);
+/// Changes of who is who in one batch: each may touch many windows.
+const MAX_SAYINGS: usize = 256;
+
+/// Whom a group of results is about, as its message says.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// The site.
+    pub(super) site: String,
+    /// The one identifier that the site's rule selects, else all that stand there instead.
+    pub(super) names: Vec<outbox::Name>,
+    /// PID-7: only results that agree in it are one person's.
+    pub(super) birth_date: Option<BirthDate>,
+}
+
+/// Something said of who is who.
+pub(super) struct Said {
+    pub(super) statement: Statement,
+    /// Of an order: the birth date that the registration must not contradict.
+    pub(super) expected: Option<BirthDate>,
+}
 
 /// What a batch of messages amounts to, before any id or stored chunk is looked up.
 #[derive(Default)]
@@ -36,6 +61,12 @@ pub(super) struct Batch {
     pub(super) identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
+    /// What was said of who is who, in order.
+    pub(super) sayings: Vec<Said>,
+    /// Messages that had been passed before and are read anew.
+    pub(super) reread: Vec<i64>,
+    /// Messages of the identity queue that something was learned for: they are asked for again.
+    pub(super) asked: Vec<i64>,
 }
 
 impl Batch {
@@ -45,6 +76,17 @@ impl Batch {
             || self.bytes >= MAX_BYTES
             || self.chunks >= MAX_WRITES
             || self.quarantine.len() + self.identity.len() >= MAX_WRITES
+            || self.sayings.len() >= MAX_SAYINGS
+    }
+
+    fn say(&mut self, case: &Case<'_>, ordinal: usize, said_at: i64, saying: Saying) {
+        let statement = case.statement(ordinal, said_at, saying);
+        self.sayings.push(Said { statement, expected: None });
+    }
+
+    fn order(&mut self, case: &Case<'_>, saying: Saying, expected: Option<BirthDate>) {
+        let statement = case.statement(0, case.message.received_at, saying);
+        self.sayings.push(Said { statement, expected });
     }
 }
 
@@ -59,6 +101,9 @@ struct Case<'a> {
 /// Reads one message into the batch.
 pub(super) fn message(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
     let handler = Handler::parse(&message.handler).unwrap_or(Handler::Keep);
+    if message.id <= batch.from {
+        batch.reread.push(message.id);
+    }
     if message.refused || handler == Handler::Keep {
         return;
     }
@@ -74,13 +119,60 @@ pub(super) fn message(message: &Message, generation: &Generation, now: i64, batc
     let case = Case { message, site, generation, now };
     match handler {
         Handler::Results => results::read(&case, batch),
-        Handler::Patients | Handler::Orders | Handler::Keep => {}
+        Handler::Patients => patients::read(&case, batch),
+        Handler::Orders => orders::read(&case, batch),
+        Handler::Keep => {}
     }
 }
 
 impl Case<'_> {
     fn quarantine(&self, place: impl Into<String>, reason: impl Into<String>) -> QuarantineEntry {
         entry(self.message, self.now, place, reason)
+    }
+
+    /// The message as text.
+    fn text(&self) -> Result<String, QuarantineEntry> {
+        let body = &self.message.body;
+        let envelope =
+            Envelope::scan(body).map_err(|_| self.quarantine("MSH", "the header cannot be read"))?;
+        charset::decode(body, envelope.charset(), self.generation.default_charset(&self.message.source))
+            .map(|(text, _replaced)| text.into_owned())
+            .map_err(|error| self.quarantine("MSH, field 18", error.to_string()))
+    }
+
+    /// An identifier of the site.
+    fn name(&self, name: Name) -> outbox::Name {
+        match name {
+            Name::Patient(key) => outbox::Name { key: self.key(key), alias: false },
+            Name::Other(identifier) => self.other(identifier),
+        }
+    }
+
+    fn key(&self, PatientKey { system, value }: PatientKey) -> outbox::PatientKey {
+        outbox::PatientKey { site: self.site.id.clone(), system, value }
+    }
+
+    /// Authority and type stand for the system; no URI has a `^` in it.
+    fn other(&self, Identifier { authority, kind, value }: Identifier) -> outbox::Name {
+        let key = PatientKey { system: format!("{authority}^{kind}"), value };
+        outbox::Name { key: self.key(key), alias: true }
+    }
+
+    fn statement(&self, ordinal: usize, said_at: i64, saying: Saying) -> Statement {
+        let how = Rehoming {
+            adopt: self.site.identity.on_merge == OnMerge::EhrMoves,
+            withdrawal: Kind::WithdrawalNeeded.word().to_owned(),
+            at: self.now,
+        };
+        Statement { inbox_id: self.message.id, ordinal: ordinal as i64, said_at, how, saying }
+    }
+}
+
+/// Where a fault is, as a person looks for it.
+fn place(fault: &Fault) -> String {
+    match fault.field {
+        Some(field) => format!("{} (segment {}), field {field}", fault.segment, fault.ordinal),
+        None => format!("{} (segment {})", fault.segment, fault.ordinal),
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Version<'a> {
     pub projection: Projection,
     /// The metrics.
     pub outcome: &'a Outcome,
-    /// Internal patient id.
+    /// Internal id of the patient for whom the window was made first: part of every identifier.
     pub patient: i64,
     /// Whom the resources name.
     pub subject: &'a Subject,

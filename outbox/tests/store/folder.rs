@@ -150,15 +150,7 @@ pub(crate) fn arrival(message: u64, control: u64) -> Arrival {
 
 /// A step of the pipeline that only moves the watermark.
 pub(crate) fn nothing(expected_from: i64, upto: i64) -> Absorb {
-    Absorb {
-        expected_from,
-        upto,
-        chunks: Vec::new(),
-        dirty: Vec::new(),
-        quarantine: Vec::new(),
-        identity: Vec::new(),
-        set_aside: Vec::new(),
-    }
+    Absorb { expected_from, upto, ..Absorb::default() }
 }
 
 pub(crate) fn manifest(id: &str) -> Manifest {

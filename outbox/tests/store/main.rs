@@ -5,6 +5,7 @@
 mod audit;
 mod delivery;
 mod folder;
+mod identity;
 mod intake;
 mod model;
 mod opening;

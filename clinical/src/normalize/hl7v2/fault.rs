@@ -3,7 +3,7 @@
 /// Why a segment did not become a reading. Holds nothing of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// `OBX` or `MSH`.
+    /// The segment's name.
     pub segment: &'static str,
     /// The segment's place among the message's segments, from 1.
     pub ordinal: u32,
@@ -70,4 +70,22 @@ pub enum FaultReason {
     /// The clocks skipped this time.
     #[error("the observation time does not exist in the time zone")]
     TimeNonexistent,
+    /// A message about one patient has a second PID.
+    #[error("a second PID in a message about one patient")]
+    SecondPatient,
+    /// A message about two patients does not have two PID.
+    #[error("a message about two patients without two PID")]
+    NotTwoPatients,
+    /// Several identifiers of the site's kind, and they differ.
+    #[error("more than one identifier of the kind that names patients here")]
+    SeveralPatients,
+    /// No identifier of the site's kind where the event needs one.
+    #[error("no identifier of the kind that names patients here")]
+    NoPatient,
+    /// An MRG without a PID before it.
+    #[error("an MRG without a PID before it")]
+    NoPatientBefore,
+    /// A PID without the MRG that says what became of it.
+    #[error("a PID without its MRG")]
+    NoPrior,
 }

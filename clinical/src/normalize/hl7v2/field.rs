@@ -69,6 +69,11 @@ impl<'a> Field<'a> {
         matches!(self.raw.trim(), "" | "\"\"")
     }
 
+    /// True for HL7's null, which takes back what was said before; an empty field says nothing.
+    pub(super) fn is_null(self) -> bool {
+        self.raw.trim() == "\"\""
+    }
+
     /// The text without surrounding blanks, escapes decoded; empty for HL7's null.
     pub(super) fn text(self) -> Cow<'a, str> {
         if self.is_empty() {

@@ -1,12 +1,16 @@
 //! The patient of a PID segment: the one repetition of PID-3 that the site's rule selects.
 //!
+//! Beside it stand the other repetitions, and PID-2 and PID-4 where a message still uses them.
 //! Repetitions are the same identifier where value and authority are equal, so that a number given twice
 //! counts once, and the same number of two authorities is two patients.
 
 use std::collections::BTreeSet;
 
 use super::{field::Field, segment::Segment};
-use crate::identity::{IdentityFault, PatientKey, PatientRule};
+use crate::{
+    birth_date::BirthDate,
+    identity::{Details, Identifier, IdentityFault, Name, PatientKey, PatientRule, Stated},
+};
 
 /// Prefix of the system made from an authority's name.
 const AUTHORITY_PREFIX: &str = "urn:isthmus:authority:";
@@ -15,30 +19,97 @@ const UNASSIGNED: &str = "unassigned";
 
 /// The patient that the rule selects. Errs where no identifier, or several different ones, match.
 pub(super) fn patient(pid: &Segment<'_>, rule: &PatientRule) -> Result<PatientKey, IdentityFault> {
-    let matching: BTreeSet<_> =
-        pid.field(3).repetitions().filter_map(|repetition| matching(repetition, rule)).collect();
-    let mut matching = matching.into_iter();
-    let (value, authority) = matching.next().ok_or(IdentityFault::NoMatch)?;
-    if matching.next().is_some() {
-        return Err(IdentityFault::Ambiguous);
-    }
-    let system = rule.system.clone().unwrap_or_else(|| system_of(&authority));
-    Ok(PatientKey { system, value })
+    select(&identifiers([pid.field(3)]), rule)
 }
 
-/// Value and authority of a repetition that matches the rule. The authority is the namespace (CX.4.1),
+/// The one identifier among these that the rule selects.
+pub(super) fn select(
+    identifiers: &BTreeSet<Identifier>,
+    rule: &PatientRule,
+) -> Result<PatientKey, IdentityFault> {
+    let mut matching = identifiers.iter().filter(|identifier| fits(identifier, rule));
+    let one = matching.next().ok_or(IdentityFault::NoMatch)?;
+    if matching.next().is_some() { Err(IdentityFault::Ambiguous) } else { Ok(key_of(one, rule)) }
+}
+
+/// What an identifier is at a site: one that names its patients, or another.
+pub(super) fn name(identifier: &Identifier, rule: &PatientRule) -> Name {
+    match fits(identifier, rule) {
+        true => Name::Patient(key_of(identifier, rule)),
+        false => Name::Other(identifier.clone()),
+    }
+}
+
+/// The identifiers among these that the rule does not select.
+pub(super) fn others(identifiers: &BTreeSet<Identifier>, rule: &PatientRule) -> Vec<Identifier> {
+    identifiers.iter().filter(|identifier| !fits(identifier, rule)).cloned().collect()
+}
+
+/// Every identifier (CX) in these fields that has a value, once each. The authority is the namespace (CX.4.1),
 /// or the universal id (CX.4.2) where only that is given.
-fn matching(repetition: Field<'_>, rule: &PatientRule) -> Option<(String, String)> {
-    let value = repetition.component(1).text();
-    let named = repetition.component(4);
-    let authority = match named.subcomponent(1).text() {
-        namespace if namespace.is_empty() => named.subcomponent(2).text(),
-        namespace => namespace,
+pub(super) fn identifiers<'a>(fields: impl IntoIterator<Item = Field<'a>>) -> BTreeSet<Identifier> {
+    let read = |repetition: Field<'a>| {
+        let value = repetition.component(1).text();
+        let named = repetition.component(4);
+        let authority = match named.subcomponent(1).text() {
+            namespace if namespace.is_empty() => named.subcomponent(2).text(),
+            namespace => namespace,
+        };
+        let kind = repetition.component(5).text().into_owned();
+        let authority = authority.into_owned();
+        (!value.is_empty()).then(|| Identifier { authority, kind, value: value.into_owned() })
     };
-    let fits = !value.is_empty()
-        && repetition.component(5).text() == rule.kind.as_str()
-        && rule.authority.as_ref().is_none_or(|wanted| authority == wanted.as_str());
-    fits.then(|| (value.into_owned(), authority.into_owned()))
+    fields.into_iter().flat_map(Field::repetitions).filter_map(read).collect()
+}
+
+fn fits(identifier: &Identifier, rule: &PatientRule) -> bool {
+    identifier.kind == rule.kind
+        && rule.authority.as_ref().is_none_or(|wanted| identifier.authority == *wanted)
+}
+
+fn key_of(identifier: &Identifier, rule: &PatientRule) -> PatientKey {
+    let system = rule.system.clone().unwrap_or_else(|| system_of(&identifier.authority));
+    PatientKey { system, value: identifier.value.clone() }
+}
+
+/// PID-7, where it is a date.
+pub(super) fn birth_date(pid: &Segment<'_>) -> Option<BirthDate> {
+    BirthDate::parse(&pid.field(7).component(1).text())
+}
+
+/// Name, birth date and death as the segment states them.
+pub(super) fn details(pid: &Segment<'_>) -> Details {
+    let birth_date = birth_date(pid).map_or_else(|| unless_null(pid.field(7)), Stated::Value);
+    let name = person_name(pid.field(5)).map_or_else(|| unless_null(pid.field(5)), Stated::Value);
+    let died = BirthDate::parse(&pid.field(29).component(1).text()).map(|date| date.digits().to_owned());
+    let death = match (died, pid.field(30).text().as_ref()) {
+        (Some(date), _) => Stated::Value(date),
+        (None, "Y") => Stated::Value("Y".to_owned()),
+        (None, "N") => Stated::Withdrawn,
+        (None, _) => unless_null(pid.field(30)),
+    };
+    Details { name, birth_date, death }
+}
+
+/// What a field without a value says: that nothing is known, or that what was known is so no more.
+fn unless_null<T>(field: Field<'_>) -> Stated<T> {
+    if field.is_null() { Stated::Withdrawn } else { Stated::Unstated }
+}
+
+/// `family, given second`: the legal name (XPN.7 of L) where one is marked so, else the first.
+fn person_name(field: Field<'_>) -> Option<String> {
+    let legal = field.repetitions().find(|name| name.component(7).text() == "L");
+    let name = legal.unwrap_or_else(|| field.first());
+    let family = name.component(1).subcomponent(1).text();
+    let given: Vec<_> =
+        [2, 3].map(|at| name.component(at).text()).into_iter().filter(|it| !it.is_empty()).collect();
+    let given = given.join(" ");
+    match (family.is_empty(), given.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(family.into_owned()),
+        (true, false) => Some(given),
+        (false, false) => Some(format!("{family}, {given}")),
+    }
 }
 
 /// The system of an authority: its name with what a URN may not hold (RFC 8141 section 2) as `-`. `%`

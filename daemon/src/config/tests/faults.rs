@@ -92,6 +92,9 @@ amend_for = "2w"
 [patient]
 system = "oid"
 api_token = "t"
+on_merge = "ehr-move"
+verify_patient = true
+order_authorities = "DEXCOM"
 "#;
     let folder = Folder::new(MAIN, &[("main.toml", site)]);
     folder.assert_faults(&[
@@ -116,6 +119,9 @@ api_token = "t"
         ("main.toml", 22, "must be whole days: \"2w\""),
         ("main.toml", 24, "is not a URI"),
         ("main.toml", 25, "would put a secret"),
+        ("main.toml", 26, "ehr-moves"),
+        ("main.toml", 27, "must be a text in double quotes, not true or false"),
+        ("main.toml", 28, "is not a list of assigning authorities"),
     ]);
     assert!(!folder.load().unwrap_err().to_string().contains("pw@"));
 }

@@ -65,6 +65,7 @@ async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) 
         projection: clinical::fhir::projection::Projection::CgmIg,
         base_url,
         ceiling,
+        verify_patient: crate::config::VerifyPatient::Off,
         consented: true,
         delivery: Delivery::default(),
         client,

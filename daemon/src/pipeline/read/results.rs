@@ -1,10 +1,14 @@
 //! Results (ORU): readings, and what stood beside them.
 
-use clinical::{normalize::hl7v2, outcome::Exclusion};
+use clinical::{
+    identity::{IdentityFault, Name},
+    normalize::hl7v2,
+    outcome::Exclusion,
+};
 use mllp::{charset, envelope::Envelope};
 use outbox::IdentityEntry;
 
-use super::{Batch, Case};
+use super::{Batch, Case, Owner, place};
 
 /// Most quarantine entries of one message; a message with more faults is one broken message.
 const FAULTS_PER_MESSAGE: usize = 50;
@@ -44,14 +48,17 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
 /// Adds a group's readings to its patient's, or says why it has none.
 fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch) {
     let inbox_id = case.message.id;
-    let key = match group.patient {
-        Ok(key) => key,
+    let names = match group.patient {
+        Ok(key) => vec![case.name(Name::Patient(key))],
+        Err(IdentityFault::NoMatch) if !group.others.is_empty() => {
+            group.others.into_iter().map(|other| case.other(other)).collect()
+        }
         Err(fault) => {
             let (reason, at) = (fault.to_string(), case.now);
             return batch.identity.push(IdentityEntry { inbox_id, reason, at });
         }
     };
-    let owner = (case.site.id.clone(), key);
+    let owner = Owner { site: case.site.id.clone(), names, birth_date: group.birth_date };
     for (reason, count) in [
         (Exclusion::Preliminary, group.preliminary),
         (Exclusion::OtherSpecimen, group.kept_apart),
@@ -67,14 +74,6 @@ fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch)
         days.entry((reading.time.utc_day(), device)).or_default().push(reading);
     }
     batch.chunks += days.len() - before;
-}
-
-/// Where a fault is, as a person looks for it.
-fn place(fault: &hl7v2::Fault) -> String {
-    match fault.field {
-        Some(field) => format!("{} (segment {}), field {field}", fault.segment, fault.ordinal),
-        None => format!("{} (segment {})", fault.segment, fault.ordinal),
-    }
 }
 
 #[cfg(test)]

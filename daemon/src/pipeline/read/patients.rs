@@ -1,0 +1,77 @@
+//! ADT: who has which identifiers, and who is who.
+
+use clinical::{
+    identity::{Details, Stated},
+    normalize::hl7v2::adt::{Change, adt},
+};
+use outbox::{Bound, Fact, Saying};
+
+use super::{Batch, Case};
+use crate::telemetry::Metric;
+
+/// Most quarantine entries of one message; a message with more faults is one broken message.
+const FAULTS_PER_MESSAGE: usize = 50;
+
+/// Reads what a message says of patients into the batch.
+pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
+    let text = match case.text() {
+        Ok(text) => text,
+        Err(entry) => return batch.quarantine.push(entry),
+    };
+    let told = adt(&text, &case.site.patient, &case.site.clock);
+    for fault in told.faults.iter().take(FAULTS_PER_MESSAGE) {
+        batch.quarantine.push(case.quarantine(super::place(fault), fault.reason.to_string()));
+    }
+    let said_at = told.said_at.map_or(case.message.received_at, |said_at| said_at.0);
+    for (ordinal, change) in told.changes.into_iter().enumerate() {
+        let (word, saying) = saying(case, change);
+        Metric::IdentityChanges.add(1, &[("change", word.to_owned())]);
+        batch.say(case, ordinal, said_at, saying);
+    }
+}
+
+fn saying(case: &Case<'_>, change: Change) -> (&'static str, Saying) {
+    let key = |key| case.key(key);
+    let names = |names: Vec<_>| names.into_iter().map(|name| case.name(name)).collect();
+    match change {
+        Change::Register(person) => {
+            // Without an authority a number is anybody's.
+            let others = person.others.into_iter().filter(|other| !other.authority.is_empty());
+            let saying = Saying::Bind {
+                patient: key(person.patient),
+                others: others.map(|other| case.other(other)).collect(),
+                by: Bound::Adt,
+                facts: facts(person.details),
+            };
+            ("register", saying)
+        }
+        Change::Merge { survivor, retired } => {
+            ("merge", Saying::Merge { survivor: key(survivor), retired: key(retired) })
+        }
+        Change::Renumber { former, present } => {
+            ("renumber", Saying::Renumber { former: key(former), present: key(present) })
+        }
+        Change::Move { moved, to, from } => {
+            ("move", Saying::Move { moved: case.name(moved), to: names(to), from: names(from) })
+        }
+        Change::Link { one, other } => ("link", Saying::Link(key(one), key(other))),
+        Change::Unlink { one, other } => ("unlink", Saying::Unlink(key(one), key(other))),
+    }
+}
+
+fn facts(details: Details) -> Vec<Fact> {
+    let fact = |fact, stated| match stated {
+        Stated::Unstated => None,
+        Stated::Withdrawn => Some(Fact { fact, value: String::new() }),
+        Stated::Value(value) => Some(Fact { fact, value }),
+    };
+    let birth = match details.birth_date {
+        Stated::Unstated => Stated::Unstated,
+        Stated::Withdrawn => Stated::Withdrawn,
+        Stated::Value(date) => Stated::Value(date.digits().to_owned()),
+    };
+    [fact("name", details.name), fact("birth", birth), fact("death", details.death)]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,183 @@
+//! The identity queue: messages whose patient could not be told, and the names they wait for.
+//!
+//! Invariants: an entry ends when its message was read anew and what it says was not met again; that a message has its
+//! patient now is in the audit log; what is met again keeps its age; a message is asked for again when something was learned of a name that it
+//! waits for, a bounded number at a time.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    audit::{self, AuditEntry},
+    error::ReadError,
+    facts::Fact,
+    patients::PatientKey,
+    quarantine::{self, IdentityEntry},
+};
+
+/// A message and a name it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The message.
+    pub inbox_id: i64,
+    /// The name: something is to be learned of it.
+    pub name: PatientKey,
+}
+
+/// What an absorb learned of who is who, beside the readings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Messages that were read anew: their entries in the identity queue end, or stay.
+    pub reread: Vec<i64>,
+    /// For which names the messages of the identity entries wait.
+    pub waits: Vec<Wait>,
+    /// What results say of patients: patient's number, message, when it was said, what.
+    pub facts: Vec<(i64, i64, i64, Fact)>,
+}
+
+/// Ends the entries of messages that were read anew and have their patient now, and adds new ones. What is met again
+/// keeps its entry, and so its age.
+pub(crate) fn renew(
+    conn: &Connection,
+    reread: &[i64],
+    entries: &[IdentityEntry],
+    waits: &[Wait],
+    at: i64,
+) -> rusqlite::Result<()> {
+    for &inbox_id in reread {
+        conn.prepare_cached("DELETE FROM identity_wait WHERE inbox_id = ?1")?.execute([inbox_id])?;
+        let met: Vec<&IdentityEntry> = entries.iter().filter(|entry| entry.inbox_id == inbox_id).collect();
+        let mut ended = None;
+        for (id, reason, since) in open(conn, inbox_id)? {
+            if !met.iter().any(|entry| entry.reason == reason) {
+                conn.prepare_cached(
+                    "UPDATE identity_queue SET state = 'resolved', state_at = ?2, state_by = 'isthmus'
+                     WHERE id = ?1",
+                )?
+                .execute(params![id, at])?;
+                ended = ended.into_iter().chain([since]).min();
+            }
+        }
+        if let (true, Some(since)) = (met.is_empty(), ended) {
+            audit::append(conn, &[found(inbox_id, since, at)])?;
+        }
+    }
+    for entry in entries {
+        let known = reread.contains(&entry.inbox_id)
+            && open(conn, entry.inbox_id)?.iter().any(|(_, reason, _)| *reason == entry.reason);
+        if !known {
+            quarantine::insert_identity(conn, entry)?;
+        }
+    }
+    for wait in waits {
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO identity_wait (site, system, value, inbox_id) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![wait.name.site, wait.name.system, wait.name.value, wait.inbox_id])?;
+    }
+    Ok(())
+}
+
+/// The open entries of a message: number, reason, since when.
+fn open(conn: &Connection, inbox_id: i64) -> rusqlite::Result<Vec<(i64, String, i64)>> {
+    conn.prepare_cached(
+        "SELECT id, reason, at FROM identity_queue WHERE inbox_id = ?1 AND state = 'open' ORDER BY id",
+    )?
+    .query_map([inbox_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+    .collect()
+}
+
+fn found(inbox_id: i64, since: i64, at: i64) -> AuditEntry {
+    AuditEntry {
+        actor: "isthmus".to_owned(),
+        action: "identity found".to_owned(),
+        object: format!("message {inbox_id}"),
+        detail: format!("it had waited for {} s", (at - since).max(0) / 1_000),
+        at,
+    }
+}
+
+/// Something was learned of a name: the messages that wait for it are due.
+pub(crate) fn learned(conn: &Connection, name: &PatientKey) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE identity_wait SET due = 1 WHERE site = ?1 AND system = ?2 AND value = ?3 AND due = 0",
+    )?
+    .execute(params![name.site, name.system, name.value])?;
+    Ok(())
+}
+
+/// As [`learned`], of an identifier by its number.
+pub(crate) fn learned_of(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE identity_wait SET due = 1 WHERE due = 0
+           AND (site, system, value) = (SELECT site, system, value FROM patient WHERE id = ?1)",
+    )?
+    .execute([id])?;
+    Ok(())
+}
+
+/// Messages that are due to be read anew; what a person gave up is not.
+pub(crate) fn due(conn: &Connection, limit: usize) -> Result<Vec<i64>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT DISTINCT w.inbox_id FROM identity_wait w WHERE w.due = 1
+           AND EXISTS (SELECT 1 FROM identity_queue q WHERE q.inbox_id = w.inbox_id AND q.state = 'open')
+         ORDER BY w.inbox_id LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Asks for messages to be absorbed again. What they wait for is known now, or they wait anew.
+pub(crate) fn ask_again(conn: &Connection, messages: &[i64], at: i64) -> rusqlite::Result<()> {
+    for inbox_id in messages {
+        conn.prepare_cached("INSERT OR IGNORE INTO again (inbox_id, asked_at) VALUES (?1, ?2)")?
+            .execute(params![inbox_id, at])?;
+        conn.prepare_cached("UPDATE identity_wait SET due = 0 WHERE inbox_id = ?1")?.execute([inbox_id])?;
+    }
+    Ok(())
+}
+
+/// An entry of the identity queue with what people look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message.
+    pub inbox_id: i64,
+    /// Its site.
+    pub site: String,
+    /// Its feed.
+    pub source: String,
+    /// Why its patient could not be told.
+    pub reason: String,
+    /// Since when it waits, in milliseconds.
+    pub at: i64,
+    /// The names it waits for.
+    pub names: Vec<PatientKey>,
+}
+
+/// The longest waiting first.
+pub(crate) fn oldest(conn: &Connection, limit: usize) -> Result<Vec<Waiting>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT q.inbox_id, coalesce(i.site, ''), coalesce(i.source, ''), q.reason, q.at
+         FROM identity_queue q LEFT JOIN inbox i ON i.id = q.inbox_id
+         WHERE q.state = 'open' ORDER BY q.at, q.id LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(Waiting {
+            inbox_id: row.get(0)?,
+            site: row.get(1)?,
+            source: row.get(2)?,
+            reason: row.get(3)?,
+            at: row.get(4)?,
+            names: Vec::new(),
+        })
+    })?;
+    let mut found: Vec<Waiting> = rows.collect::<Result<_, _>>()?;
+    let mut names =
+        conn.prepare_cached("SELECT site, system, value FROM identity_wait WHERE inbox_id = ?1")?;
+    for entry in &mut found {
+        let of = |row: &rusqlite::Row<'_>| {
+            Ok(PatientKey { site: row.get(0)?, system: row.get(1)?, value: row.get(2)? })
+        };
+        entry.names = names.query_map([entry.inbox_id], of)?.collect::<Result<_, _>>()?;
+    }
+    Ok(found)
+}
