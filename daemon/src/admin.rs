@@ -17,6 +17,8 @@ use tokio::{
     sync::Semaphore,
 };
 
+use crate::outbound::desk::Ask;
+
 /// Longest request line: a command is a few dozen bytes.
 const REQUEST_MAX_BYTES: u64 = 16 * 1024;
 /// Connections served at once.
@@ -30,6 +32,11 @@ const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
 pub enum Request {
     /// The state of everything, as `isthmus status --json` prints it.
     Status,
+    /// MLLP destinations: look, resume, leave a message out.
+    Outbound {
+        /// What.
+        ask: Ask,
+    },
 }
 
 /// Why the admin socket cannot be served or asked.

@@ -39,6 +39,12 @@ pub enum Kind {
     WindowFailed,
     /// A published window has no readings left; people have to withdraw what was written.
     WithdrawalNeeded,
+    /// An MLLP destination stands still because its receiver refused a message.
+    OutboundHalted,
+    /// An MLLP receiver cannot be reached, or does not answer.
+    OutboundSilent,
+    /// An MLLP receiver refuses a message that is sent again, and its line waits.
+    OutboundRefused,
 }
 
 impl Kind {
@@ -54,6 +60,9 @@ impl Kind {
             Self::PipelineStalled => "pipeline-stalled",
             Self::WindowFailed => "window-failed",
             Self::WithdrawalNeeded => "withdrawal-needed",
+            Self::OutboundHalted => "outbound-halted",
+            Self::OutboundSilent => "outbound-silent",
+            Self::OutboundRefused => "outbound-refused",
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::{
     config::{self, Config, PublishRule},
     destination::Destination,
+    outbound::{self, Outbound},
     tls::TlsError,
 };
 
@@ -74,6 +75,9 @@ pub struct Generation {
     sites: BTreeMap<String, Site>,
     senders: Vec<Sender>,
     destinations: BTreeMap<String, Arc<Destination>>,
+    outbounds: BTreeMap<String, Outbound>,
+    /// Destinations of application acknowledgements by the source they answer.
+    returns: BTreeMap<String, String>,
 }
 
 impl Generation {
@@ -95,7 +99,14 @@ impl Generation {
             destinations.insert(upstream.id.clone(), Arc::new(upstream));
         }
         let senders = config.main.senders.iter().map(compile_sender).collect();
-        Ok(Self { number, config, since, sites, senders, destinations })
+        let outbounds = config.main.outbounds.iter().map(Outbound::compile);
+        let outbounds = outbounds.map(|made| made.map(|outbound| (outbound.id.clone(), outbound)));
+        let outbounds = outbounds.collect::<Result<_, _>>()?;
+        let returns = config.main.mllp.iter().filter_map(|listener| {
+            Some((listener.name.clone(), outbound::destination(listener.application_acks.as_ref()?)))
+        });
+        let returns = returns.collect();
+        Ok(Self { number, config, since, sites, senders, destinations, outbounds, returns })
     }
 
     /// A site by its id.
@@ -124,6 +135,21 @@ impl Generation {
     /// All destinations.
     pub fn destinations(&self) -> impl Iterator<Item = &Arc<Destination>> {
         self.destinations.values()
+    }
+
+    /// An MLLP destination by its id.
+    pub fn outbound(&self, id: &str) -> Option<&Outbound> {
+        self.outbounds.get(id)
+    }
+
+    /// All MLLP destinations.
+    pub fn outbounds(&self) -> impl Iterator<Item = &Outbound> {
+        self.outbounds.values()
+    }
+
+    /// The destination of application acknowledgements of messages from a source; `None` where it gets none.
+    pub fn return_of(&self, source: &str) -> Option<&str> {
+        self.returns.get(source).map(String::as_str)
     }
 
     /// Where a site's outcomes go: its EHR, and upstream.

@@ -21,6 +21,7 @@ pub mod intake;
 pub mod listener;
 pub mod mode;
 pub mod observations;
+pub mod outbound;
 pub mod pipeline;
 pub mod reload;
 pub mod report;

@@ -10,6 +10,7 @@ use crate::{
     generation::{Current, Generation},
     mode::{Mode, Observed, in_force},
     observations::Observations,
+    outbound::desk::Desk,
     pipeline::resources::SUMMARY,
     telemetry::{Metric, Ready},
     time,
@@ -32,6 +33,8 @@ pub struct Status {
     pub started: i64,
     /// Where messages are taken in.
     pub listeners: Vec<Listening>,
+    /// What is known of MLLP destinations.
+    pub outbound: Desk,
 }
 
 /// A listener, for people.
@@ -69,6 +72,7 @@ impl Status {
             "listeners": self.listeners,
             "sites": sites,
             "upstream": upstream,
+            "outbound": self.outbound.list(),
             "conditions": self.conditions.all().into_iter().map(|condition| json!({
                 "name": condition.name,
                 "scope": condition.scope,

@@ -14,6 +14,7 @@ use crate::{
     command::{Command, Hot},
     dedupe::{ControlKey, First, MessageKey},
     error::{Conflict, ReadError, WriteError},
+    messages::{self, NewMessage},
     quarantine::{self, IdentityEntry, QuarantineEntry},
     set_aside::{self, SetAside},
     windows::{self, DirtyWindow},
@@ -155,13 +156,16 @@ pub struct Absorb {
     pub identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub set_aside: Vec<SetAside>,
+    /// What is sent in answer to messages; each key once.
+    pub replies: Vec<NewMessage>,
 }
 
 impl Command for Absorb {
     type Out = ();
 
     fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.body.len()).sum()
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
+        chunks + messages::size(&self.replies)
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
@@ -189,6 +193,7 @@ impl Command for Absorb {
             quarantine::insert_identity(conn, entry)?;
             forget(conn, hot, entry.inbox_id)?;
         }
+        messages::enqueue(conn, &self.replies)?;
         Ok(())
     }
 }

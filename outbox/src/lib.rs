@@ -12,6 +12,7 @@
 //! | taking a message in | [`Writer::intake`] |
 //! | readings and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
+//! | a message for a destination | [`Writer::enqueue`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
@@ -26,6 +27,7 @@ mod inbox;
 mod key;
 mod lease;
 mod ledger;
+mod messages;
 mod meta;
 mod mode;
 mod open;
@@ -39,6 +41,7 @@ mod rows;
 mod schema;
 mod set_aside;
 mod settle;
+mod skip;
 mod status;
 mod store;
 mod thread;
@@ -55,6 +58,7 @@ pub use inbox::{Absorb, Arrival, Message, Receipt};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};
 pub use ledger::{Standing, Written};
+pub use messages::NewMessage;
 pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::PatientKey;
@@ -67,6 +71,7 @@ pub use rows::OutboxRow;
 pub use schema::SCHEMA_VERSION;
 pub use set_aside::SetAside;
 pub use settle::{Settle, Verdict};
+pub use skip::Skip;
 pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};

@@ -20,6 +20,7 @@ use crate::{
     error::WriteError,
     inbox::{Absorb, Arrival, Receipt},
     lease::{Lease, LeasedRow},
+    messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
     patients::{GetPatients, PatientKey},
@@ -27,6 +28,7 @@ use crate::{
     queue::State,
     release::Release,
     settle::Settle,
+    skip::Skip,
 };
 
 /// What the writer has done since it was started; for metrics.
@@ -137,6 +139,12 @@ impl Writer {
         Pending::new(self, PublishAll(publishes))
     }
 
+    /// Appends messages to their lines, all of them or none. Returns their rows; `None` for one whose key had been
+    /// enqueued before.
+    pub fn enqueue(&self, messages: Vec<NewMessage>) -> Pending<Vec<Option<i64>>> {
+        Pending::new(self, Enqueue(messages))
+    }
+
     /// Takes rows for delivery.
     pub fn lease(&self, lease: Lease) -> Pending<Vec<LeasedRow>> {
         Pending::new(self, lease)
@@ -150,6 +158,11 @@ impl Writer {
     /// Lets a quarantined row go again. Returns the state it is in now.
     pub fn release(&self, release: Release) -> Pending<State> {
         Pending::new(self, release)
+    }
+
+    /// Takes a waiting row out of its line. Returns the state it is in now.
+    pub fn skip(&self, skip: Skip) -> Pending<State> {
+        Pending::new(self, skip)
     }
 
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.

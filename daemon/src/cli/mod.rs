@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod demo;
 mod init;
+mod outbound;
 mod outcomes;
 mod run;
 mod send;
@@ -56,6 +57,8 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Look at MLLP destinations, let a halted one go on, leave a message out.
+    Outbound(outbound::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Outbound(args) => outbound::run(&args),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),

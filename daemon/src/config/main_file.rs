@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::fault::Place;
 use super::listener::{MllpListener, read_listeners};
 use super::material::STORE_KEY_DIGITS;
+use super::outbound::{Outbound, read_outbounds};
 use super::section::Section;
 use super::site_file::Projection;
 use super::transport::{ClientTls, Delivery};
@@ -37,6 +38,8 @@ pub struct Main {
     pub upstream: Option<Upstream>,
     /// What is known of senders by name.
     pub senders: Vec<Sender>,
+    /// MLLP receivers that messages are sent to.
+    pub outbounds: Vec<Outbound>,
 }
 
 /// `[store]`.
@@ -114,7 +117,9 @@ pub(super) fn read_main(
     let mllp = read_listeners(root, site.as_deref(), &mut taken, mentions);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
-    Some(Main { data_dir: data_dir?, site: site?, store: store?, mllp, admin: admin?.0, upstream, senders })
+    let outbounds = read_outbounds(root);
+    let (data_dir, site, store, admin) = (data_dir?, site?, store?, admin?.0);
+    Some(Main { data_dir, site, store, mllp, admin, upstream, senders, outbounds })
 }
 
 fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<StoreConfig> {

@@ -17,6 +17,7 @@ mod listener;
 mod load;
 mod main_file;
 mod material;
+mod outbound;
 mod section;
 mod site_file;
 mod source;
@@ -29,6 +30,7 @@ pub use init::{Answers, InitError, Initialized, Written, init};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
 pub use main_file::{Admin, Main, Sender, SenderCode, StoreConfig, Upstream};
+pub use outbound::{Outbound, OutboundTls};
 pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };

@@ -52,6 +52,8 @@ pub type Marks = HashMap<WindowKey, i64>;
 pub(super) struct Absorbed {
     /// Messages passed by the watermark.
     pub messages: usize,
+    /// Application acknowledgements queued.
+    pub replies: usize,
     /// The batch was full: more messages wait.
     pub backlog: bool,
 }
@@ -98,7 +100,8 @@ impl Pipeline {
             })
         });
         let set_aside = aside.collect();
-        let absorbed = Absorbed { messages: batch.messages, backlog: batch.is_full() };
+        let absorbed =
+            Absorbed { messages: batch.messages, replies: batch.replies.len(), backlog: batch.is_full() };
         let absorb = Absorb {
             upto: batch.upto,
             expected_from: batch.from,
@@ -107,6 +110,7 @@ impl Pipeline {
             quarantine: batch.quarantine,
             identity: batch.identity,
             set_aside,
+            replies: batch.replies,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)

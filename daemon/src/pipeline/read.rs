@@ -1,6 +1,7 @@
 //! From a message to what follows from it, before any id or stored chunk is looked up. Each handler has a room of
 //! its own; nothing here fails: what cannot be read leaves a reason.
 
+mod reply;
 mod results;
 
 use std::collections::BTreeMap;
@@ -10,13 +11,16 @@ use clinical::{
     outcome::Exclusion,
     reading::{Device, Reading},
 };
-use outbox::{IdentityEntry, Message, QuarantineEntry};
+use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
     generation::{Generation, Site},
     route::Handler,
 };
+
+/// The place of a fault that is not in the message: its site is gone.
+const NO_SITE: &str = "site";
 
 /// A patient as its site names it.
 pub(super) type Owner = (String, PatientKey);
@@ -36,6 +40,8 @@ pub(super) struct Batch {
     pub(super) identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
+    /// Application acknowledgements.
+    pub(super) replies: Vec<NewMessage>,
 }
 
 impl Batch {
@@ -45,6 +51,7 @@ impl Batch {
             || self.bytes >= MAX_BYTES
             || self.chunks >= MAX_WRITES
             || self.quarantine.len() + self.identity.len() >= MAX_WRITES
+            || self.replies.len() >= MAX_WRITES
     }
 }
 
@@ -56,8 +63,16 @@ struct Case<'a> {
     now: i64,
 }
 
-/// Reads one message into the batch.
+/// Reads one message into the batch, with the answer that its sender asked for.
 pub(super) fn message(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
+    let before = reply::Mark::of(batch);
+    read(message, generation, now, batch);
+    if let Some(destination) = generation.return_of(&message.source) {
+        reply::add(message, destination, before, now, batch);
+    }
+}
+
+fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
     let handler = Handler::parse(&message.handler).unwrap_or(Handler::Keep);
     if message.refused || handler == Handler::Keep {
         return;
@@ -66,7 +81,7 @@ pub(super) fn message(message: &Message, generation: &Generation, now: i64, batc
         batch.quarantine.push(entry(
             message,
             now,
-            "site",
+            NO_SITE,
             "the configuration knows no site of this name any more",
         ));
         return;

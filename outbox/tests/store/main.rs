@@ -6,6 +6,7 @@ mod audit;
 mod delivery;
 mod folder;
 mod intake;
+mod messages;
 mod model;
 mod opening;
 mod pipeline;
