@@ -8,15 +8,20 @@
 //! costs one attempt for each back-off, and one that comes back is not met by a crowd.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use mllp::{AckCode, Answer};
-use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Writer};
+use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Verdict, Writer};
 use rand::RngExt;
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{self, JoinError, JoinSet},
+    time::sleep,
+};
 
 use super::{
     gate::Gate,
@@ -80,8 +85,8 @@ struct Lane {
 
 /// Between two turns of the loop.
 struct Pace {
-    /// Rows out now.
-    in_flight: usize,
+    /// Rows out now, by the task that sends each.
+    in_flight: HashMap<task::Id, i64>,
     /// Nothing is sent before.
     not_before: Instant,
     /// Attempts in a row that brought no answer, those that were under way together counted once.
@@ -107,7 +112,7 @@ impl Deliverer {
     pub async fn run(mut self) {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let now = Instant::now();
-        let mut pace = Pace { in_flight: 0, not_before: now, silent: 0, silent_at: now };
+        let mut pace = Pace { in_flight: HashMap::new(), not_before: now, silent: 0, silent_at: now };
         let mut halted = self.halts.subscribe();
         let mut lane: Option<Lane> = None;
         self.halts.show(&self.id);
@@ -124,14 +129,9 @@ impl Deliverer {
             let Some(lane) = &mut lane else { break };
             let wait = self.dispatch(lane, &mut pace, &mut tasks).await;
             tokio::select! {
-                Some(done) = tasks.join_next() => match done {
-                    Ok(Done::Sent { row, attempt, began }) => {
-                        self.conclude(&lane.settings, row, (attempt, began), &mut pace, &mut tasks).await;
-                    }
-                    Ok(Done::Settled) => {}
-                    // The row stays leased and is sent again, in doubt, after the next start.
-                    Err(error) => tracing::error!(destination = %self.id, %error, "a delivery task failed"),
-                },
+                Some(done) = tasks.join_next_with_id() => {
+                    self.finished(done, &lane.settings, &mut pace, &mut tasks).await;
+                }
                 changed = self.queued.changed() => if changed.is_err() { break },
                 _ = halted.changed() => {}
                 () = self.current.changed() => {}
@@ -148,14 +148,46 @@ impl Deliverer {
     /// within the drain's deadline.
     async fn finish(&self, lane: &Lane, mut tasks: JoinSet<Done>, mut pace: Pace) {
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
-        while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next()).await {
-            if let Ok(Done::Sent { row, attempt, began }) = done {
-                self.conclude(&lane.settings, row, (attempt, began), &mut pace, &mut tasks).await;
-            }
+        while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next_with_id()).await {
+            self.finished(done, &lane.settings, &mut pace, &mut tasks).await;
+        }
+        // Their connections are cut before they may be sent again by a deliverer after this one.
+        tasks.shutdown().await;
+        for (_, row_id) in std::mem::take(&mut pace.in_flight) {
+            self.doubt(row_id, "the sender stopped before an answer came").await;
         }
         for kind in [Kind::OutboundSilent, Kind::OutboundRefused] {
             self.conditions.clear(kind, &self.id);
         }
+    }
+
+    /// A task came to its end: an attempt is concluded; one that broke off leaves its row in doubt.
+    async fn finished(
+        &self,
+        done: Result<(task::Id, Done), JoinError>,
+        settings: &config::Outbound,
+        pace: &mut Pace,
+        tasks: &mut JoinSet<Done>,
+    ) {
+        match done {
+            Ok((id, Done::Sent { row, attempt, began })) => {
+                pace.in_flight.remove(&id);
+                self.conclude(settings, row, (attempt, began), pace, tasks).await;
+            }
+            Ok((_, Done::Settled)) => {}
+            Err(error) => {
+                tracing::error!(destination = %self.id, %error, "a delivery task failed");
+                if let Some(row_id) = pace.in_flight.remove(&error.id()) {
+                    self.doubt(row_id, "the sender failed before an answer came").await;
+                }
+            }
+        }
+    }
+
+    async fn doubt(&self, row_id: i64, cause: &str) {
+        let at = time::now_ms();
+        let verdict = Verdict::Ambiguous { at, cause: cause.to_owned() };
+        commit(&self.writer, Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }).await;
     }
 
     /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
@@ -169,7 +201,7 @@ impl Deliverer {
             return (pace.not_before - now).min(LONGEST_SLEEP);
         }
         let most = if pace.silent > 0 { 1 } else { lane.settings.connections };
-        let room = most.saturating_sub(pace.in_flight);
+        let room = most.saturating_sub(pace.in_flight.len());
         if room == 0 {
             return LONGEST_SLEEP;
         }
@@ -189,14 +221,15 @@ impl Deliverer {
         });
         lane.gate.pass(rows.len(), Instant::now());
         for mut row in rows {
-            pace.in_flight += 1;
+            let row_id = row.id;
             let (pool, body) = (Arc::clone(&lane.pool), Bytes::from(std::mem::take(&mut row.body)));
             Metric::OutboundSent.add(1, &[("destination", self.id.clone())]);
-            tasks.spawn(async move {
+            let task = tasks.spawn(async move {
                 let began = Instant::now();
                 let attempt = pool.exchange(&body).await;
                 Done::Sent { row: Box::new(row), attempt, began }
             });
+            pace.in_flight.insert(task.id(), row_id);
         }
         self.until_next()
     }
@@ -218,7 +251,6 @@ impl Deliverer {
         pace: &mut Pace,
         tasks: &mut JoinSet<Done>,
     ) {
-        pace.in_flight -= 1;
         let (now, cause) = (time::now_ms(), policy::cause(&attempt));
         let policy = Policy { on_error: settings.on_error, on_reject: settings.on_reject };
         let consequence = policy::consequence(&attempt, row.ambiguous, policy);
@@ -288,10 +320,12 @@ impl Deliverer {
     ) -> Duration {
         let wait = |attempts| backoff::wait(attempts, settings.retry_min, settings.retry_max, chance());
         match attempt {
-            Ok(_) | Err(Fault::Unsendable(_)) => {
+            Ok(_) => {
                 pace.silent = 0;
                 wait(row.attempts.max(1))
             }
+            // It is set aside, and says nothing of the receiver.
+            Err(Fault::Unsendable(_)) => Duration::ZERO,
             Err(fault) => {
                 // What was under way together met one trouble.
                 if pace.silent == 0 || began >= pace.silent_at {

@@ -40,7 +40,7 @@ impl Sender {
         let write = |name: &str, text: &str| {
             let mut file = fs::OpenOptions::new()
                 .write(true)
-                .create(true)
+                .create_new(true)
                 .mode(0o600)
                 .open(dir.path().join(name))
                 .unwrap();
