@@ -101,9 +101,11 @@ impl Generation {
         let senders = config.main.senders.iter().map(compile_sender).collect();
         let outbounds = config.main.outbounds.iter().map(Outbound::compile);
         let outbounds = outbounds.map(|made| made.map(|outbound| (outbound.id.clone(), outbound)));
-        let outbounds = outbounds.collect::<Result<_, _>>()?;
+        let outbounds: BTreeMap<String, Outbound> = outbounds.collect::<Result<_, _>>()?;
+        // The listeners of a reload are those before it: their return connection may be gone by now.
         let returns = config.main.mllp.iter().filter_map(|listener| {
-            Some((listener.name.clone(), outbound::destination(listener.application_acks.as_ref()?)))
+            let back = outbound::destination(listener.application_acks.as_ref()?);
+            outbounds.contains_key(&back).then(|| (listener.name.clone(), back))
         });
         let returns = returns.collect();
         Ok(Self { number, config, since, sites, senders, destinations, outbounds, returns })

@@ -21,12 +21,12 @@ use std::{
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use mllp::client::Await;
 use tokio::{
     sync::{
@@ -167,6 +167,7 @@ async fn send_all(args: &Args, pool: Arc<Pool>, printer: &mut Printer) {
         queue: Mutex::new(queue),
         unreachable: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
+        left_out: AtomicU64::new(0),
     });
     for _ in 0..args.connections {
         tokio::spawn(crew.clone().work(told.clone()));
@@ -179,6 +180,7 @@ async fn send_all(args: &Args, pool: Arc<Pool>, printer: &mut Printer) {
         }
     }
     printer.tally.stopped = crew.stopped.load(Ordering::Relaxed);
+    printer.tally.not_sent += crew.left_out.load(Ordering::Relaxed);
     // Whoever reads must see that nobody takes any more.
     drop(crew);
     // Its queue is empty or closed: it has ended or is about to; a panic in it has been printed.
@@ -196,6 +198,8 @@ struct Crew {
     unreachable: AtomicBool,
     /// A message was not accepted, and the rest is not tried for that.
     stopped: AtomicBool,
+    /// Messages that were read and not tried for that.
+    left_out: AtomicU64,
 }
 
 impl Crew {
@@ -206,6 +210,10 @@ impl Crew {
             let result = match next {
                 None => return,
                 Some(Err(complaint)) => Err(complaint),
+                Some(Ok(_)) if self.stopped.load(Ordering::Relaxed) => {
+                    self.left_out.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 Some(Ok(item)) => Ok(self.send(item).await),
             };
             if told.send(result).await.is_err() {
@@ -218,15 +226,16 @@ impl Crew {
     async fn next(&self) -> Option<Result<Item, String>> {
         let mut queue = self.queue.lock().await;
         if self.stopped.load(Ordering::Relaxed) {
-            // Nothing more is read; what was read already is told as not tried.
+            // Nothing more is read; what was read already is counted.
             queue.close();
         }
         queue.recv().await
     }
 
     async fn send(&self, item: Item) -> Told {
-        if let Some(why) = self.given_up() {
-            return Told { item, fate: Fate::NotTried(why), attempts: 0, took: Duration::ZERO };
+        if self.unreachable.load(Ordering::Relaxed) {
+            let fate = Fate::NotTried("the receiver could not be reached before");
+            return Told { item, fate, attempts: 0, took: Duration::ZERO };
         }
         let turn = self.gate.lock().await.turn(Instant::now());
         sleep_until(turn.into()).await;
@@ -240,16 +249,6 @@ impl Crew {
             self.stopped.store(true, Ordering::Relaxed);
         }
         Told { item, fate, attempts, took: began.elapsed() }
-    }
-
-    fn given_up(&self) -> Option<&'static str> {
-        if self.stopped.load(Ordering::Relaxed) {
-            Some("a message before it was not accepted")
-        } else if self.unreachable.load(Ordering::Relaxed) {
-            Some("the receiver could not be reached before")
-        } else {
-            None
-        }
     }
 }
 
@@ -265,9 +264,13 @@ struct Printer {
 impl Printer {
     fn new(json: bool) -> Self {
         let progress = if io::stderr().is_terminal() {
-            let style =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} messages, {per_sec}, {elapsed}{msg}");
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} messages, {rate}, {elapsed}{msg}");
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A line that cannot be written to is drawn without its rate.
+                let _written = write!(out, "{:.0} msg/s", state.per_sec());
+            };
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate);
+            ProgressBar::new(0).with_style(style)
         } else {
             ProgressBar::hidden()
         };

@@ -168,7 +168,7 @@ impl Tally {
             line.push_str(&format!("; answers took p50 {} ms, p99 {} ms", brief(p50), brief(p99)));
         }
         if self.stopped {
-            line.push_str("; stopped at the first message that was not accepted");
+            line.push_str("; stopped at the first message that was not accepted, and read no further");
         }
         line
     }
@@ -257,7 +257,9 @@ mod tests {
         assert!(line.contains("; answers took p50 5."), "{line}");
         let stopped = Tally { stopped: true, ..tally.clone() };
         assert!(
-            stopped.line(Duration::ZERO).ends_with("; stopped at the first message that was not accepted")
+            stopped
+                .line(Duration::ZERO)
+                .ends_with("; stopped at the first message that was not accepted, and read no further")
         );
         let object = tally.object(Duration::from_secs(2));
         assert_eq!((&object["aa"], &object["messages_per_second"]), (&json!(2), &json!(2.5)));
