@@ -13,7 +13,7 @@
 //! | readings and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
 //! | a message for a destination | [`Writer::enqueue`] |
-//! | delivery | [`Writer::lease`], [`Writer::settle`], [`State::after`] |
+//! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
 mod audit;
@@ -45,6 +45,7 @@ mod skip;
 mod status;
 mod store;
 mod thread;
+mod turn;
 mod windows;
 mod writer;
 
@@ -75,5 +76,6 @@ pub use skip::Skip;
 pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};
+pub use turn::Turn;
 pub use windows::{Computed, DirtyWindow, Window, WindowKey};
 pub use writer::{Writer, WriterCounts};

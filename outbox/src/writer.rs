@@ -29,6 +29,7 @@ use crate::{
     release::Release,
     settle::Settle,
     skip::Skip,
+    turn::Turn,
 };
 
 /// What the writer has done since it was started; for metrics.
@@ -153,6 +154,11 @@ impl Writer {
     /// Records the verdict on a leased row. Returns the state it is in now.
     pub fn settle(&self, settle: Settle) -> Pending<State> {
         Pending::new(self, settle)
+    }
+
+    /// Records verdicts and takes other rows, in one transaction.
+    pub fn turn(&self, turn: Turn) -> Pending<Vec<LeasedRow>> {
+        Pending::new(self, turn)
     }
 
     /// Lets a quarantined row go again. Returns the state it is in now.

@@ -1,7 +1,8 @@
 //! One destination's messages: leased, sent over its pool, settled.
 //!
-//! Waiting and changing are apart: [`Deliverer::run`] waits in one `select!`, `conclude` changes state. A row is
-//! marked as leased on disk before its bytes leave, so that after a kill its fate is known to be unknown; it is
+//! Waiting and changing are apart: [`Deliverer::run`] waits in one `select!`, `conclude` changes state. What was
+//! answered is settled and what comes next is leased in one transaction ([`Turn`]), so a line costs one commit a
+//! message. A row is marked as leased on disk before its bytes leave, so that after a kill its fate is known to be unknown; it is
 //! sent again then under its own control id, never looked up: MLLP has nothing to look with.
 //!
 //! Numbers: as many rows out as connections; one, while the receiver is silent, so that a receiver that is down
@@ -15,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use mllp::{AckCode, Answer};
-use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Verdict, Writer};
+use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Turn, Verdict, WriteError, Writer};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -26,6 +27,7 @@ use tokio::{
 use super::{
     gate::Gate,
     halts::{self, Halt, Halts},
+    pace::Pace,
     policy::{self, Consequence, Policy},
     pool::{Fault, Pool},
     target::Outbound,
@@ -44,6 +46,8 @@ use crate::{
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// And at the least: a row whose time has come may be waiting for the one before it.
 const SHORTEST_SLEEP_MS: i64 = 20;
+/// Pause before a turn that the store did not take is tried again.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// Attempts in a row without an answer after which people are told: one may be a restart of the receiver.
 const SILENT_TOLD: u32 = 3;
 /// Refusals of one row after which people are told that its line waits.
@@ -70,9 +74,10 @@ pub struct Deliverer {
 }
 
 /// What a finished task brings back.
-enum Done {
-    Sent { row: Box<LeasedRow>, attempt: Result<Answer, Fault>, began: Instant },
-    Settled,
+struct Sent {
+    row: LeasedRow,
+    attempt: Result<Answer, Fault>,
+    began: Instant,
 }
 
 /// The destination as one generation of configuration has it.
@@ -81,18 +86,6 @@ struct Lane {
     settings: config::Outbound,
     pool: Arc<Pool>,
     gate: Gate,
-}
-
-/// Between two turns of the loop.
-struct Pace {
-    /// Rows out now, by the task that sends each.
-    in_flight: HashMap<task::Id, i64>,
-    /// Nothing is sent before.
-    not_before: Instant,
-    /// Attempts in a row that brought no answer, those that were under way together counted once.
-    silent: u32,
-    /// When the last of them was counted.
-    silent_at: Instant,
 }
 
 impl Lane {
@@ -106,13 +99,22 @@ impl Lane {
     }
 }
 
+/// What is under way.
+struct Work {
+    pace: Pace,
+    tasks: JoinSet<Sent>,
+    /// Rows out now, by the task that sends each.
+    out: HashMap<task::Id, i64>,
+    /// Verdicts that are not in the store yet, no more than rows that were out.
+    settled: Vec<Settle>,
+}
+
 impl Deliverer {
     /// Runs until the destination leaves the configuration or the drain begins; then what is in flight
     /// finishes.
     pub async fn run(mut self) {
-        let mut tasks: JoinSet<Done> = JoinSet::new();
-        let now = Instant::now();
-        let mut pace = Pace { in_flight: HashMap::new(), not_before: now, silent: 0, silent_at: now };
+        let pace = Pace::new(Instant::now());
+        let mut work = Work { pace, tasks: JoinSet::new(), out: HashMap::new(), settled: Vec::new() };
         let mut halted = self.halts.subscribe();
         let mut lane: Option<Lane> = None;
         self.halts.show(&self.id);
@@ -122,16 +124,14 @@ impl Deliverer {
             if lane.as_ref().is_none_or(|lane| lane.generation != generation.number) {
                 let before = lane.replace(Lane::new(generation.number, outbound));
                 if before.is_some_and(|before| before.settings != outbound.settings) {
-                    pace.not_before = Instant::now();
+                    work.pace.forget(Instant::now());
                     self.resume("the destination's configuration changed").await;
                 }
             }
             let Some(lane) = &mut lane else { break };
-            let wait = self.dispatch(lane, &mut pace, &mut tasks).await;
+            let wait = self.turn(lane, &mut work).await;
             tokio::select! {
-                Some(done) = tasks.join_next_with_id() => {
-                    self.finished(done, &lane.settings, &mut pace, &mut tasks).await;
-                }
+                Some(done) = work.tasks.join_next_with_id() => self.finished(done, &lane.settings, &mut work),
                 changed = self.queued.changed() => if changed.is_err() { break },
                 _ = halted.changed() => {}
                 () = self.current.changed() => {}
@@ -140,98 +140,94 @@ impl Deliverer {
             }
         }
         if let Some(lane) = lane {
-            self.finish(&lane, tasks, pace).await;
+            self.finish(&lane, work).await;
         }
     }
 
     /// After the stop, or when the destination left the configuration: answers that still come are settled,
     /// within the drain's deadline.
-    async fn finish(&self, lane: &Lane, mut tasks: JoinSet<Done>, mut pace: Pace) {
+    async fn finish(&self, lane: &Lane, mut work: Work) {
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
-        while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next_with_id()).await {
-            self.finished(done, &lane.settings, &mut pace, &mut tasks).await;
+        while let Ok(Some(done)) =
+            tokio::time::timeout_at(deadline.into(), work.tasks.join_next_with_id()).await
+        {
+            self.finished(done, &lane.settings, &mut work);
+            self.settle_one_by_one(&mut work).await;
         }
         // Their connections are cut before they may be sent again by a deliverer after this one.
-        tasks.shutdown().await;
-        for (_, row_id) in std::mem::take(&mut pace.in_flight) {
-            self.doubt(row_id, "the sender stopped before an answer came").await;
+        work.tasks.shutdown().await;
+        for (_, row_id) in std::mem::take(&mut work.out) {
+            work.settled.push(doubt(row_id, "the sender stopped before an answer came"));
         }
+        self.settle_one_by_one(&mut work).await;
         for kind in [Kind::OutboundSilent, Kind::OutboundRefused] {
             self.conditions.clear(kind, &self.id);
         }
     }
 
-    /// A task came to its end: an attempt is concluded; one that broke off leaves its row in doubt.
-    async fn finished(
-        &self,
-        done: Result<(task::Id, Done), JoinError>,
-        settings: &config::Outbound,
-        pace: &mut Pace,
-        tasks: &mut JoinSet<Done>,
-    ) {
-        match done {
-            Ok((id, Done::Sent { row, attempt, began })) => {
-                pace.in_flight.remove(&id);
-                self.conclude(settings, row, (attempt, began), pace, tasks).await;
+    /// Settles what was answered, leases what may be sent now, and sends it; returns how long there is nothing
+    /// more to do.
+    async fn turn(&self, lane: &mut Lane, work: &mut Work) -> Duration {
+        let lease = self.next(lane, work);
+        let (lease, wait) = match lease {
+            Ok(lease) => (Some(lease), None),
+            Err(wait) => (None, Some(wait)),
+        };
+        if lease.is_none() && work.settled.is_empty() {
+            return wait.unwrap_or(LONGEST_SLEEP);
+        }
+        match self.writer.turn(Turn { settled: work.settled.clone(), lease }).await {
+            Ok(rows) => {
+                work.settled.clear();
+                self.send(rows, lane, work);
             }
-            Ok((_, Done::Settled)) => {}
+            // One of them found its row in another state, which is told; the others must not suffer for it.
+            Err(WriteError::Conflict(_)) => {
+                self.settle_one_by_one(work).await;
+                return Duration::ZERO;
+            }
             Err(error) => {
-                tracing::error!(destination = %self.id, %error, "a delivery task failed");
-                if let Some(row_id) = pace.in_flight.remove(&error.id()) {
-                    self.doubt(row_id, "the sender failed before an answer came").await;
-                }
+                tracing::warn!(destination = %self.id, %error, "neither verdicts nor a lease yet");
+                return STORE_PAUSE;
             }
         }
+        wait.unwrap_or_else(|| self.until_next())
     }
 
-    async fn doubt(&self, row_id: i64, cause: &str) {
-        let at = time::now_ms();
-        let verdict = Verdict::Ambiguous { at, cause: cause.to_owned() };
-        commit(&self.writer, Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }).await;
-    }
-
-    /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
-    async fn dispatch(&self, lane: &mut Lane, pace: &mut Pace, tasks: &mut JoinSet<Done>) -> Duration {
+    /// What may be leased now; `Err` with how long nothing may.
+    fn next(&self, lane: &Lane, work: &Work) -> Result<Lease, Duration> {
         let now = Instant::now();
         lane.pool.close_idle(now);
         if self.halts.of(&self.id).is_some() {
-            return LONGEST_SLEEP;
+            return Err(LONGEST_SLEEP);
         }
-        if now < pace.not_before {
-            return (pace.not_before - now).min(LONGEST_SLEEP);
-        }
-        let most = if pace.silent > 0 { 1 } else { lane.settings.connections };
-        let room = most.saturating_sub(pace.in_flight.len());
+        let room = work.pace.room(lane.settings.connections, now).map_err(|rest| rest.min(LONGEST_SLEEP))?;
+        let room = room.saturating_sub(work.out.len());
         if room == 0 {
-            return LONGEST_SLEEP;
+            return Err(LONGEST_SLEEP);
         }
         let ready = lane.gate.ready(now);
         if ready == 0 {
-            return lane.gate.wait(now).clamp(Duration::from_millis(1), LONGEST_SLEEP);
+            return Err(lane.gate.wait(now).clamp(Duration::from_millis(1), LONGEST_SLEEP));
         }
-        let lease = Lease {
-            destination: self.id.clone(),
-            limit: room.min(ready),
-            now: time::now_ms(),
-            take: Take::Any,
-        };
-        let rows = self.writer.lease(lease).await.unwrap_or_else(|error| {
-            tracing::warn!(destination = %self.id, %error, "no lease");
-            Vec::new()
-        });
-        lane.gate.pass(rows.len(), Instant::now());
+        let (limit, now) = (room.min(ready), time::now_ms());
+        Ok(Lease { destination: self.id.clone(), limit, now, take: Take::Any })
+    }
+
+    fn send(&self, rows: Vec<LeasedRow>, lane: &mut Lane, work: &mut Work) {
+        // Of all of them together, also of one whose task comes to run only after another's has failed.
+        let began = Instant::now();
+        lane.gate.pass(rows.len(), began);
         for mut row in rows {
             let row_id = row.id;
             let (pool, body) = (Arc::clone(&lane.pool), Bytes::from(std::mem::take(&mut row.body)));
             Metric::OutboundSent.add(1, &[("destination", self.id.clone())]);
-            let task = tasks.spawn(async move {
-                let began = Instant::now();
+            let task = work.tasks.spawn(async move {
                 let attempt = pool.exchange(&body).await;
-                Done::Sent { row: Box::new(row), attempt, began }
+                Sent { row, attempt, began }
             });
-            pace.in_flight.insert(task.id(), row_id);
+            work.out.insert(task.id(), row_id);
         }
-        self.until_next()
     }
 
     /// How long until a row that waits for its time is due.
@@ -241,47 +237,58 @@ impl Deliverer {
         Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP)
     }
 
-    /// Draws the consequences of one attempt. A halt is committed before anything else is sent; any other
-    /// settlement beside the loop.
-    async fn conclude(
-        &self,
-        settings: &config::Outbound,
-        row: Box<LeasedRow>,
-        (attempt, began): (Result<Answer, Fault>, Instant),
-        pace: &mut Pace,
-        tasks: &mut JoinSet<Done>,
-    ) {
-        let (now, cause) = (time::now_ms(), policy::cause(&attempt));
-        let policy = Policy { on_error: settings.on_error, on_reject: settings.on_reject };
-        let consequence = policy::consequence(&attempt, row.ambiguous, policy);
-        self.count(&attempt, consequence, began);
-        let wait = self.pause(settings, &attempt, &row, began, pace);
-        self.tell(&attempt, consequence, &row, pace);
-        let verdict = policy::settlement(consequence, &cause, now, wait);
-        let settle = Settle { row_id: row.id, verdict, modes: Vec::new(), audit: Vec::new(), at: now };
-        match consequence {
-            Consequence::Halt(_) => self.halt(settle, cause).await,
-            _ => {
-                let writer = self.writer.clone();
-                tasks.spawn(async move {
-                    commit(&writer, settle).await;
-                    Done::Settled
-                });
-            }
+    async fn settle_one_by_one(&self, work: &mut Work) {
+        for settle in work.settled.drain(..) {
+            commit(&self.writer, settle).await;
         }
     }
 
-    /// Nothing more is leased from here on; then the row is settled together with the halt.
-    async fn halt(&self, settle: Settle, cause: String) {
-        let halt = Halt { since: settle.at, cause: cause.clone(), row_id: settle.row_id };
-        let settle = if self.halts.begin(&self.id, halt.clone()) {
-            let modes = vec![halts::change(&self.id, Some(&halt), settle.at)];
-            let detail = format!("{cause}; evidence: outbox row {}", settle.row_id);
-            Settle { modes, audit: vec![self.entry("outbound halted", detail, settle.at)], ..settle }
-        } else {
-            settle
-        };
-        commit(&self.writer, settle).await;
+    /// A task came to its end, and with it all that ended meanwhile: attempts are concluded; one that broke off
+    /// leaves its row in doubt.
+    fn finished(
+        &self,
+        first: Result<(task::Id, Sent), JoinError>,
+        settings: &config::Outbound,
+        work: &mut Work,
+    ) {
+        let mut next = Some(first);
+        while let Some(done) = next {
+            match done {
+                Ok((id, sent)) => {
+                    work.out.remove(&id);
+                    let settle = self.conclude(settings, &sent, &mut work.pace);
+                    work.settled.push(settle);
+                }
+                Err(error) => {
+                    tracing::error!(destination = %self.id, %error, "a delivery task failed");
+                    let row_id = work.out.remove(&error.id());
+                    let cause = "the sender failed before an answer came";
+                    work.settled.extend(row_id.map(|row_id| doubt(row_id, cause)));
+                }
+            }
+            next = work.tasks.try_join_next_with_id();
+        }
+    }
+
+    /// Draws the consequences of one attempt; after a halt nothing more is leased.
+    fn conclude(&self, settings: &config::Outbound, sent: &Sent, pace: &mut Pace) -> Settle {
+        let (now, cause) = (time::now_ms(), policy::cause(&sent.attempt));
+        let policy = Policy { on_error: settings.on_error, on_reject: settings.on_reject };
+        let consequence = policy::consequence(&sent.attempt, sent.row.ambiguous, policy);
+        self.count(sent, consequence);
+        let wait = self.pause(settings, sent, pace);
+        self.tell(consequence, &sent.row);
+        let verdict = policy::settlement(consequence, &cause, now, wait);
+        let row_id = sent.row.id;
+        let settle = Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at: now };
+        let halt = Halt { since: now, cause, row_id };
+        // One that stands already keeps its first cause.
+        if !matches!(consequence, Consequence::Halt(_)) || !self.halts.begin(&self.id, halt.clone()) {
+            return settle;
+        }
+        let detail = format!("{}; evidence: outbox row {row_id}", halt.cause);
+        let audit = vec![self.entry("outbound halted", detail, now)];
+        Settle { modes: vec![halts::change(&self.id, Some(&halt), now)], audit, ..settle }
     }
 
     /// Ends a halt for a reason that is not a person's word.
@@ -310,53 +317,33 @@ impl Deliverer {
     }
 
     /// Slows the whole destination where it is silent; returns the wait for this row.
-    fn pause(
-        &self,
-        settings: &config::Outbound,
-        attempt: &Result<Answer, Fault>,
-        row: &LeasedRow,
-        began: Instant,
-        pace: &mut Pace,
-    ) -> Duration {
+    fn pause(&self, settings: &config::Outbound, sent: &Sent, pace: &mut Pace) -> Duration {
         let wait = |attempts| backoff::wait(attempts, settings.retry_min, settings.retry_max, chance());
-        match attempt {
+        let fault = match &sent.attempt {
             Ok(_) => {
-                pace.silent = 0;
-                wait(row.attempts.max(1))
+                pace.answered();
+                self.conditions.clear(Kind::OutboundSilent, &self.id);
+                return wait(sent.row.attempts.max(1));
             }
             // It is set aside, and says nothing of the receiver.
-            Err(Fault::Unsendable(_)) => Duration::ZERO,
-            Err(fault) => {
-                // What was under way together met one trouble.
-                if pace.silent == 0 || began >= pace.silent_at {
-                    pace.silent = pace.silent.saturating_add(1);
-                    pace.silent_at = Instant::now();
-                    pace.not_before = pace.not_before.max(Instant::now() + wait(pace.silent));
-                }
-                match fault {
-                    // The destination's own pause is wait enough.
-                    Fault::Unreachable(_) => Duration::ZERO,
-                    // Longer than that pause: a message that makes a receiver choke must not go first each time.
-                    _ => wait(row.attempts.saturating_add(1)),
-                }
-            }
+            Err(Fault::Unsendable(_)) => return Duration::ZERO,
+            Err(fault) => fault,
+        };
+        if pace.silence(sent.began, Instant::now(), wait) >= SILENT_TOLD {
+            let detail = format!("{fault}; tried again, one message at a time; see that the receiver runs");
+            self.conditions.raise(Kind::OutboundSilent, &self.id, detail, time::now_ms());
+        }
+        match fault {
+            // The destination's own pause is wait enough.
+            Fault::Unreachable(_) => Duration::ZERO,
+            // Longer than that pause: a message that makes a receiver choke must not go first each time.
+            _ => wait(sent.row.attempts.saturating_add(1)),
         }
     }
 
-    /// Raises and clears what people should see.
-    fn tell(&self, attempt: &Result<Answer, Fault>, consequence: Consequence, row: &LeasedRow, pace: &Pace) {
+    /// Tells people of refusals that hold a line up.
+    fn tell(&self, consequence: Consequence, row: &LeasedRow) {
         let now = time::now_ms();
-        match attempt {
-            Ok(_) => {
-                self.conditions.clear(Kind::OutboundSilent, &self.id);
-            }
-            Err(fault) if pace.silent >= SILENT_TOLD => {
-                let detail =
-                    format!("{fault}; tried again, one message at a time; see that the receiver runs");
-                self.conditions.raise(Kind::OutboundSilent, &self.id, detail, now);
-            }
-            Err(_) => {}
-        }
         match consequence {
             Consequence::Deliver => {
                 self.conditions.clear(Kind::OutboundRefused, &self.id);
@@ -373,12 +360,13 @@ impl Deliverer {
         }
     }
 
-    fn count(&self, attempt: &Result<Answer, Fault>, consequence: Consequence, began: Instant) {
+    fn count(&self, sent: &Sent, consequence: Consequence) {
         let destination = ("destination", self.id.clone());
-        if let Ok(answer) = attempt {
+        if let Ok(answer) = &sent.attempt {
             let code = ("code", AckCode::as_str(answer.code).to_owned());
             Metric::OutboundAcks.add(1, &[destination.clone(), code]);
-            Metric::OutboundSeconds.record(began.elapsed().as_secs_f64(), std::slice::from_ref(&destination));
+            Metric::OutboundSeconds
+                .record(sent.began.elapsed().as_secs_f64(), std::slice::from_ref(&destination));
         }
         let verdict = match consequence {
             Consequence::Deliver => "delivered",
@@ -389,6 +377,12 @@ impl Deliverer {
         };
         Metric::Deliveries.add(1, &[destination, ("verdict", verdict.to_owned())]);
     }
+}
+
+fn doubt(row_id: i64, cause: &str) -> Settle {
+    let at = time::now_ms();
+    let verdict = Verdict::Ambiguous { at, cause: cause.to_owned() };
+    Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }
 }
 
 fn chance() -> f64 {

@@ -241,7 +241,12 @@ async fn a_message_in_error_is_set_aside_and_its_line_moves_on_or_waits_as_the_p
     sender
         .until("people are told", || conditions.all().iter().any(|it| it.name == Kind::OutboundRefused))
         .await;
-    assert_eq!(sender.rows(), BTreeMap::from([("delivered", 4), ("pending", 2)]));
+    // The refused one is out again now and then; what follows it never is.
+    let delivered = sender.rows().get("delivered").copied();
+    assert_eq!(
+        (delivered, receiver.first_arrivals().unwrap().contains(&"P1.2".to_owned())),
+        (Some(4), false)
+    );
     receiver.play(accept);
     sender.until_delivered(6).await;
     assert_order(&receiver, 2, 3);

@@ -10,7 +10,7 @@
 //! - A receiver that is down costs one connection attempt for each back-off, however many rows wait.
 //! - No answer's text is kept, logged or counted: receivers quote patients in it. Codes are a closed set.
 //!
-//! Pure: [`address`], [`gate`], [`policy`]. [`pool`] is the one way of sending; `isthmus send` goes through it
+//! Pure: [`address`], [`gate`], [`pace`], [`policy`]. [`pool`] is the one way of sending; `isthmus send` goes through it
 //! too.
 
 pub mod address;
@@ -18,6 +18,7 @@ pub mod deliver;
 pub mod desk;
 pub mod gate;
 pub mod halts;
+pub mod pace;
 pub mod policy;
 pub mod pool;
 pub mod target;
