@@ -219,7 +219,7 @@ async fn the_connection_is_closed_before_a_resend() {
     // first would never be answered.
     receiver.listen(true).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let mut rig = prepare(dir.path(), &receiver, "ack_timeout = \"300ms\"").await;
+    let mut rig = prepare(dir.path(), &receiver, "ack_timeout = \"1s\"").await;
     rig.start().await.unwrap();
     send(&rig, ids(2)).await;
     until_delivered(&rig, 2).await;
@@ -250,7 +250,7 @@ async fn a_late_ack_is_not_matched_to_the_next_message() {
     .await
     .unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let mut rig = prepare(dir.path(), &receiver, "ack_timeout = \"300ms\"").await;
+    let mut rig = prepare(dir.path(), &receiver, "ack_timeout = \"1s\"").await;
     rig.start().await.unwrap();
     send(&rig, ids(3)).await;
     until_delivered(&rig, 3).await;
@@ -345,9 +345,53 @@ async fn where_the_application_s_own_answer_is_awaited_an_accept_answer_is_not_e
     .await
     .unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let mut rig = prepare(dir.path(), &receiver, "await = \"application\"\nack_timeout = \"300ms\"").await;
+    let mut rig = prepare(dir.path(), &receiver, "await = \"application\"\nack_timeout = \"1s\"").await;
     rig.start().await.unwrap();
     send(&rig, ids(1)).await;
     until_delivered(&rig, 1).await;
     assert_eq!(receiver.messages().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acks_crossed_between_parallel_connections_settle_no_message_of_the_other() {
+    // Each connection is answered with the control id that the other one waits for, until both came twice.
+    let mut last = [String::new(), String::new()];
+    let receiver = Receiver::start(move |heard| {
+        let id = heard.control_id.clone();
+        let line = usize::from(String::from_utf8_lossy(&heard.bytes).contains("\rMSA|AA|B"));
+        let other = std::mem::replace(&mut last[line], id.clone());
+        let crossed = last[1 - line].clone();
+        match heard.repetition {
+            0 if !crossed.is_empty() => vec![answer("AA", &crossed), answer("AA", &other)],
+            0 => Vec::new(),
+            _ => vec![answer("AA", &id)],
+        }
+    })
+    .await
+    .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), &receiver, "ack_timeout = \"300ms\"\nconnections = 2").await;
+    let second =
+        "[[mllp]]\nname = \"second\"\nlisten = \"127.0.0.1:0\"\nplain = true\napplication_acks = \"back\"\n";
+    site::edit(&rig, "isthmus.toml", "[admin]\n", &format!("{second}[admin]\n"));
+    rig.start().await.unwrap();
+    let status = rig.status().await.unwrap();
+    let second = status["listeners"][1]["address"].as_str().unwrap().parse().unwrap();
+    let mut engines = [wire::Wire::open(rig.mllp()).await, wire::Wire::open(second).await];
+    for number in 1..=4 {
+        for (engine, line) in engines.iter_mut().zip(["A", "B"]) {
+            engine.exchange(&asking(&format!("{line}{number}"), "AL")).await;
+        }
+    }
+    until_delivered(&rig, 8).await;
+    let answered = answered(&receiver);
+    for line in ["A", "B"] {
+        let came: Vec<&String> = answered.iter().filter(|id| id.starts_with(line)).collect();
+        assert_eq!(came, [1, 2, 3, 4].map(|number| format!("{line}{number}")).iter().collect::<Vec<_>>());
+    }
+    let heard = receiver.messages();
+    let again = heard.iter().filter(|heard| heard.repetition == 1).count();
+    assert_eq!(again, 8, "no crossed answer was taken for its own");
+    let connections: BTreeSet<usize> = heard.iter().map(|heard| heard.connection).collect();
+    assert!(connections.len() >= 2);
 }

@@ -173,13 +173,19 @@ impl Deliverer {
             Ok(lease) => (Some(lease), None),
             Err(wait) => (None, Some(wait)),
         };
+        let limit = lease.as_ref().map(|lease| lease.limit);
         if lease.is_none() && work.settled.is_empty() {
             return wait.unwrap_or(LONGEST_SLEEP);
         }
         match self.writer.turn(Turn { settled: work.settled.clone(), lease }).await {
             Ok(rows) => {
                 work.settled.clear();
+                let full = limit.is_some_and(|limit| rows.len() >= limit);
                 self.send(rows, lane, work);
+                if full {
+                    // More may be due; whether they may go is for the next turn to say.
+                    return Duration::ZERO;
+                }
             }
             // One of them found its row in another state, which is told; the others must not suffer for it.
             Err(WriteError::Conflict(_)) => {

@@ -1,6 +1,9 @@
 //! Messages for a destination: once each, in order, and out of the way only when a person says so.
 
-use outbox::{Absorb, AuditEntry, Conflict, LeasedRow, NewMessage, Skip, State, Take, Verdict, WriteError};
+use outbox::{
+    Absorb, AuditEntry, Conflict, Lease, LeasedRow, NewMessage, Settle, Skip, State, Take, Turn, Verdict,
+    WriteError,
+};
 
 use crate::folder::{Folder, arrival, nothing};
 
@@ -70,6 +73,31 @@ fn a_reply_is_enqueued_with_the_watermark_or_not_at_all() {
     assert_eq!(bodies(&leased), ["message 1"]);
     folder.deliver(leased[0].id);
     assert!(take(&folder, 9_000).is_empty());
+}
+
+#[test]
+fn a_turn_settles_first_and_leases_what_follows_or_does_neither() {
+    let folder = Folder::new();
+    let all = vec![message(1, 7, "oru"), message(2, 7, "oru"), message(3, 8, "oru")];
+    let ids: Vec<i64> = folder.writer().enqueue(all).wait().unwrap().into_iter().flatten().collect();
+    let lease = || Lease { destination: "mllp:x".into(), limit: 9, now: 2_000, take: Take::Any };
+    let turn = |settled| folder.writer().turn(Turn { settled, lease: Some(lease()) }).wait();
+    let delivered = |row_id| Settle {
+        row_id,
+        verdict: Verdict::Delivered { written: Vec::new() },
+        modes: Vec::new(),
+        audit: Vec::new(),
+        at: 2_000,
+    };
+    assert_eq!(bodies(&turn(Vec::new()).unwrap()), ["message 1", "message 3"]);
+    // The second row is not out yet, so nothing of this happens.
+    let wrong = turn(vec![delivered(ids[0]), delivered(ids[1])]);
+    assert_eq!(wrong.err(), Some(WriteError::Conflict(Conflict::Edge)));
+    assert_eq!((folder.state(ids[0]), folder.state(ids[1])), (State::Leased, State::Pending));
+    assert_eq!(bodies(&turn(vec![delivered(ids[0])]).unwrap()), ["message 2"]);
+    assert_eq!(folder.state(ids[0]), State::Delivered);
+    let last = Turn { settled: vec![delivered(ids[1]), delivered(ids[2])], lease: None };
+    assert!(folder.writer().turn(last).wait().unwrap().is_empty());
 }
 
 #[test]
