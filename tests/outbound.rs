@@ -14,6 +14,8 @@ use standin::{
     rig::{Rig, RigSettings},
 };
 
+/// A name that a receiver says and nobody may repeat.
+const QUOTED: &str = "QUIBBLETHORPE^ZEBEDIAH";
 const ONE_LISTENER: &str = "plain = true\napplication_acks = \"back\"\n";
 
 /// A site whose engine gets its application acknowledgements through `[[outbound]] back`, with `keys` in it. It
@@ -123,6 +125,11 @@ async fn what_became_of_a_message_is_told_once_where_msh_16_asks_for_it() {
     let texts: Vec<String> = heard.iter().map(|it| String::from_utf8(it.bytes.clone()).unwrap()).collect();
     assert_eq!(texts.iter().map(|text| wire::msa(text).0).collect::<Vec<_>>(), ["AA", "AE", "AA", "AA"]);
     assert!(texts[1].contains("\rERR|"), "{}", texts[1]);
+    let person = people::person(1);
+    assert!(
+        texts.iter().all(|text| !text.contains(&person.family) && !text.contains(&person.mrn)),
+        "{texts:?}"
+    );
     let own: BTreeSet<&String> = heard.iter().map(|heard| &heard.control_id).collect();
     assert_eq!(own.len(), 4, "each has a control id of its own");
     assert!(own.iter().all(|id| !id.is_empty() && id.len() <= 20), "{own:?}");
@@ -263,7 +270,8 @@ async fn a_late_ack_is_not_matched_to_the_next_message() {
 async fn a_rejection_halts_the_destination_over_a_restart_until_a_person_says_how_it_goes_on() {
     let rejected = |heard: &Heard| String::from_utf8_lossy(&heard.bytes).contains("\rMSA|AA|Q2\r");
     let refuse = move |heard: &Heard| match rejected(heard) {
-        true => vec![answer("AR", &heard.control_id)],
+        // Receivers quote patients in their words.
+        true => vec![answer("AR", &format!("{}|no bed for {QUOTED}", heard.control_id))],
         false => accept(heard),
     };
     let receiver = Receiver::start(refuse).await.unwrap();
@@ -284,6 +292,8 @@ async fn a_rejection_halts_the_destination_over_a_restart_until_a_person_says_ho
     rig.start().await.unwrap();
     let status = rig.status().await.unwrap();
     assert!(halted(&status), "{status:#}");
+    let log = std::fs::read_to_string(rig.log_file()).unwrap();
+    assert!(log.contains("outbound-halted") && !log.contains(QUOTED) && !status.to_string().contains(QUOTED));
     let (good, said) = outbound(&rig, &["list"]);
     assert!(good && said.contains("HALTED since") && said.contains("answered AR for outbox row 2"), "{said}");
     // The receiver has not changed its mind, so it halts again.

@@ -278,7 +278,7 @@ impl Deliverer {
 
     /// Draws the consequences of one attempt; after a halt nothing more is leased.
     fn conclude(&self, settings: &config::Outbound, sent: &Sent, pace: &mut Pace) -> Settle {
-        let (now, cause) = (time::now_ms(), policy::cause(&sent.attempt));
+        let (now, cause) = (time::now_ms(), policy::cause(&sent.attempt, sent.row.ambiguous));
         let policy = Policy { on_error: settings.on_error, on_reject: settings.on_reject };
         let consequence = policy::consequence(&sent.attempt, sent.row.ambiguous, policy);
         self.count(sent, consequence);

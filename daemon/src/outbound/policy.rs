@@ -9,7 +9,7 @@
 //! | no connection, or closed before a byte left | tried again; in doubt as before if it was |
 //! | it cannot be framed, or has no control id | quarantined: the row is at fault |
 //!
-//! A refusal ends a doubt, since it is an answer to this message. Why the defaults are quarantine and halt stands
+//! A refusal ends a doubt, since it is an answer to this message; that there was one is kept with it. Why the defaults are quarantine and halt stands
 //! at [`Policy::default`].
 
 use std::time::Duration;
@@ -107,9 +107,13 @@ pub fn settlement(consequence: Consequence, cause: &str, now: i64, wait: Duratio
     }
 }
 
-/// What was met, for the row and for people: a code of table 0008, or what happened to the connection.
-pub fn cause(attempt: &Result<Answer, Fault>) -> String {
+/// What was met, for the row and for people: a code of table 0008, or what happened to the connection. A refusal of
+/// what was `in_doubt` says so: a receiver may refuse a message because it has it already.
+pub fn cause(attempt: &Result<Answer, Fault>, in_doubt: bool) -> String {
     match attempt {
+        Ok(answer) if in_doubt && !answer.code.is_positive() => {
+            format!("answered {} when it was sent again without an answer to the first time", answer.code)
+        }
         Ok(answer) => format!("answered {}", answer.code),
         Err(fault) => fault.to_string(),
     }
@@ -160,9 +164,10 @@ mod tests {
 
     #[test]
     fn what_was_met_says_the_code_and_nothing_of_the_answer() {
-        assert_eq!(cause(&answered("AE")), "answered AE");
+        assert_eq!(cause(&answered("AE"), false), "answered AE");
+        assert!(cause(&answered("AE"), true).starts_with("answered AE when it was sent again"));
         let lost = Err(Fault::Lost(ClientError::TimedOut { waited_ms: 30_000, sent: true }));
-        assert_eq!(cause(&lost), "no answer within 30000 ms");
+        assert_eq!(cause(&lost, true), "no answer within 30000 ms");
     }
 
     #[test]
