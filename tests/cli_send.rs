@@ -154,6 +154,57 @@ fn a_refusal_is_printed_with_its_words_and_ends_with_1() {
 }
 
 #[test]
+fn with_on_error_stop_nothing_is_sent_after_the_first_that_is_not_accepted() {
+    let (to, peer) = receiver(1, |_, stream| {
+        let id = control_id(&frame(stream).unwrap());
+        answer(stream, "AE", &id, "no");
+        frame(stream)
+    });
+    let output = send(to, folder().path(), &["--on-error", "stop", "two.hl7"]);
+    assert_eq!(peer.join().unwrap(), [None]);
+    let text = out(&output);
+    assert_eq!((output.status.code(), text.lines().count()), (Some(1), 2), "{text}");
+    assert!(text.starts_with("AE  M1  two.hl7:1  no\n1 sent in ") && text.contains(", 1 not sent"), "{text}");
+    assert!(
+        text.trim_end().ends_with("stopped at the first message that was not accepted, and read no further")
+    );
+}
+
+#[test]
+fn answers_to_something_else_are_counted_and_how_long_answers_took_is_told() {
+    let (to, peer) = receiver(1, |_, stream| {
+        for _ in 0..2 {
+            let id = control_id(&frame(stream).unwrap());
+            answer(stream, "AE", "OTHER", "");
+            answer(stream, "AA", &id, "");
+        }
+    });
+    let output = send(to, folder().path(), &["--json", "two.hl7"]);
+    peer.join().unwrap();
+    let (_, summary) = objects(&output);
+    assert!(output.status.success(), "{}", out(&output));
+    assert_eq!((&summary["aa"], &summary["stray_answers"]), (&2.into(), &2.into()));
+    let (p50, p99) = (summary["p50_ms"].as_f64().unwrap(), summary["p99_ms"].as_f64().unwrap());
+    assert!(0.0 < p50 && p50 <= p99 && p99 < 20_000.0, "{summary}");
+}
+
+#[test]
+fn an_accept_answer_is_enough_unless_the_application_s_own_is_awaited() {
+    for (args, code) in [(&["two.hl7"][..], "CA"), (&["--await-application", "two.hl7"], "AA")] {
+        let (to, peer) = receiver(1, |_, stream| {
+            for _ in 0..2 {
+                let id = control_id(&frame(stream).unwrap());
+                answer(stream, "CA", &id, "");
+                answer(stream, "AA", &id, "");
+            }
+        });
+        let output = send(to, folder().path(), args);
+        peer.join().unwrap();
+        assert!(out(&output).starts_with(&format!("{code}  M1  ")), "{}", out(&output));
+    }
+}
+
+#[test]
 fn without_an_answer_the_same_message_is_sent_again_on_a_new_connection() {
     let (to, peer) = receiver(2, |number, stream| {
         let first = frame(stream).unwrap();

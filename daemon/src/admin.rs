@@ -17,6 +17,8 @@ use tokio::{
     sync::Semaphore,
 };
 
+use crate::outbound::desk::Ask;
+
 /// Longest request line: a command is a few dozen bytes.
 const REQUEST_MAX_BYTES: u64 = 16 * 1024;
 /// Connections served at once.
@@ -46,6 +48,11 @@ pub enum Request {
     IdentityUnmerge {
         /// Its number.
         link: i64,
+    },
+    /// MLLP destinations: look, resume, leave a message out.
+    Outbound {
+        /// What.
+        ask: Ask,
     },
 }
 

@@ -27,6 +27,7 @@ use crate::{
     mode::Mode,
     observations::Observations,
     open_files,
+    outbound::{self, Halts, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     status::{Listening, Status},
@@ -108,6 +109,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (switch, current) = Current::start(generation);
     let (conditions, observations, ready) = (Board::default(), Observations::default(), Ready::default());
     recall(&store, &observations, &conditions)?;
+    let halts = Halts::new(conditions.clone());
+    halts.recall(&store.readers().with(|reader| reader.modes())?);
 
     let config = current.get().config.main.clone();
     let health = telemetry::serve_health(config.admin.listen, ready.clone(), prometheus)?;
@@ -122,6 +125,13 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (drain, draining) = Drain::new();
     let (wake, woken) = Wake::new();
     let (queued, queue) = watch::channel(0);
+    let (replied, replies) = watch::channel(0);
+    let desk = Desk {
+        current: current.clone(),
+        halts: halts.clone(),
+        writer: store.writer(),
+        readers: store.readers(),
+    };
     let status = Status {
         current: current.clone(),
         observations: observations.clone(),
@@ -130,6 +140,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         ready: ready.clone(),
         started: time::now_ms(),
         listeners: listening,
+        outbound: desk.clone(),
     };
     let mut tasks = JoinSet::new();
     let certificates = Poke::default();
@@ -144,6 +155,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     };
     let answer: admin::Answer = Arc::new(move |request| match request {
         admin::Request::Status => answering.document(),
+        admin::Request::Outbound { ask } => desk.answer(ask),
         request => identities.answer(&request),
     });
     let mut stop = draining.clone();
@@ -172,6 +184,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations: observations.clone(),
         conditions: conditions.clone(),
         queue,
+        halts,
+        replies,
         draining: draining.clone(),
     };
     tasks.spawn(supervisor.run());
@@ -189,6 +203,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations,
         conditions: conditions.clone(),
         queued,
+        replied,
         secret: SiteSecret::new(known.secret),
         box_id: known.box_id,
         went_live: known.went_live,
@@ -328,13 +343,15 @@ async fn finish(mut intakes: JoinSet<()>, mut tasks: JoinSet<()>, pipeline: std:
     }
 }
 
-/// Keeps one deliverer for every destination that the configuration names.
+/// Keeps one deliverer for every destination, FHIR or MLLP, that the configuration names.
 struct Supervisor {
     store: (outbox::Writer, outbox::Readers),
     current: Current,
     observations: Observations,
     conditions: Board,
     queue: watch::Receiver<u64>,
+    halts: Halts,
+    replies: watch::Receiver<u64>,
     draining: Draining,
 }
 
@@ -353,6 +370,16 @@ impl Supervisor {
                     });
                 }
             }
+            for outbound in self.current.get().outbounds() {
+                if running.insert(outbound.id.clone()) {
+                    let deliverer = self.sender(&outbound.id);
+                    let id = outbound.id.clone();
+                    deliverers.spawn(async move {
+                        deliverer.run().await;
+                        id
+                    });
+                }
+            }
             tokio::select! {
                 () = self.current.changed() => {}
                 Some(Ok(id)) = deliverers.join_next() => { running.remove(&id); }
@@ -360,6 +387,19 @@ impl Supervisor {
             }
         }
         while deliverers.join_next().await.is_some() {}
+    }
+
+    fn sender(&self, id: &str) -> outbound::Deliverer {
+        outbound::Deliverer {
+            id: id.to_owned(),
+            writer: self.store.0.clone(),
+            readers: self.store.1.clone(),
+            current: self.current.clone(),
+            halts: self.halts.clone(),
+            conditions: self.conditions.clone(),
+            queued: self.replies.clone(),
+            draining: self.draining.clone(),
+        }
     }
 
     fn deliverer(&self, id: &str) -> Deliverer {

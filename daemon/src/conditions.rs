@@ -49,6 +49,12 @@ pub enum Kind {
     ConnectionsFull,
     /// Birth dates of a patient contradict each other, or a destination has several patients; writes are held.
     PatientInDoubt,
+    /// An MLLP destination stands still because its receiver refused a message.
+    OutboundHalted,
+    /// An MLLP receiver cannot be reached, or does not answer.
+    OutboundSilent,
+    /// An MLLP receiver refuses a message that is sent again, and its line waits.
+    OutboundRefused,
 }
 
 impl Kind {
@@ -69,6 +75,9 @@ impl Kind {
             Self::CrlExpired => "crl-expired",
             Self::ConnectionsFull => "connections-full",
             Self::PatientInDoubt => "patient-in-doubt",
+            Self::OutboundHalted => "outbound-halted",
+            Self::OutboundSilent => "outbound-silent",
+            Self::OutboundRefused => "outbound-refused",
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::{
     config::{self, Config, DEFAULT_CHARSET, PublishRule},
     destination::Destination,
+    outbound::{self, Outbound},
     route::Routes,
     tls::TlsError,
 };
@@ -79,6 +80,9 @@ pub struct Generation {
     senders: Vec<Sender>,
     routes: Routes,
     destinations: BTreeMap<String, Arc<Destination>>,
+    outbounds: BTreeMap<String, Outbound>,
+    /// Destinations of application acknowledgements by the source they answer.
+    returns: BTreeMap<String, String>,
 }
 
 impl Generation {
@@ -100,8 +104,17 @@ impl Generation {
             destinations.insert(upstream.id.clone(), Arc::new(upstream));
         }
         let senders = config.main.senders.iter().map(compile_sender).collect();
+        let outbounds = config.main.outbounds.iter().map(Outbound::compile);
+        let outbounds = outbounds.map(|made| made.map(|outbound| (outbound.id.clone(), outbound)));
+        let outbounds: BTreeMap<String, Outbound> = outbounds.collect::<Result<_, _>>()?;
+        // The listeners of a reload are those before it: their return connection may be gone by now.
+        let returns = config.main.mllp.iter().filter_map(|listener| {
+            let back = outbound::destination(listener.application_acks.as_ref()?);
+            outbounds.contains_key(&back).then(|| (listener.name.clone(), back))
+        });
+        let returns = returns.collect();
         let routes = Routes::compile(&config.main.routes);
-        Ok(Self { number, config, since, sites, senders, routes, destinations })
+        Ok(Self { number, config, since, sites, senders, routes, destinations, outbounds, returns })
     }
 
     /// A site by its id.
@@ -141,6 +154,21 @@ impl Generation {
     /// All destinations.
     pub fn destinations(&self) -> impl Iterator<Item = &Arc<Destination>> {
         self.destinations.values()
+    }
+
+    /// An MLLP destination by its id.
+    pub fn outbound(&self, id: &str) -> Option<&Outbound> {
+        self.outbounds.get(id)
+    }
+
+    /// All MLLP destinations.
+    pub fn outbounds(&self) -> impl Iterator<Item = &Outbound> {
+        self.outbounds.values()
+    }
+
+    /// The destination of application acknowledgements of messages from a source; `None` where it gets none.
+    pub fn return_of(&self, source: &str) -> Option<&str> {
+        self.returns.get(source).map(String::as_str)
     }
 
     /// Where a site's outcomes go: its EHR, and upstream.

@@ -23,6 +23,7 @@ pub mod listener;
 pub mod mode;
 pub mod observations;
 pub mod open_files;
+pub mod outbound;
 pub mod pipeline;
 pub mod reload;
 pub mod report;

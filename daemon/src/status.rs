@@ -12,6 +12,7 @@ use crate::{
     generation::{Current, Generation},
     mode::{Mode, Observed, in_force},
     observations::Observations,
+    outbound::desk::Desk,
     pipeline::resources::SUMMARY,
     telemetry::{Metric, Ready},
     time,
@@ -36,6 +37,8 @@ pub struct Status {
     pub started: i64,
     /// Where messages are taken in.
     pub listeners: Vec<Listening>,
+    /// What is known of MLLP destinations.
+    pub outbound: Desk,
 }
 
 /// A listener, for people.
@@ -93,6 +96,7 @@ impl Status {
             "listeners": self.listeners.iter().map(Listening::document).collect::<Vec<_>>(),
             "sites": sites,
             "upstream": upstream,
+            "outbound": self.outbound.list(),
             "conditions": self.conditions.all().into_iter().map(|condition| json!({
                 "name": condition.name,
                 "scope": condition.scope,

@@ -100,6 +100,18 @@ metrics_table! {
     Deliveries = counter "isthmus_delivery_attempts_total" Count,
     /// Time of one attempt to write, by destination.
     DeliverySeconds = histogram "isthmus_delivery_seconds" Seconds,
+    /// Messages handed to an MLLP destination's connections, by destination; resends count again.
+    OutboundSent = counter "isthmus_outbound_sent_total" Count,
+    /// Answers of MLLP receivers, by destination and code.
+    OutboundAcks = counter "isthmus_outbound_acks_total" Count,
+    /// Time from a message's turn to its answer, by destination.
+    OutboundSeconds = histogram "isthmus_outbound_seconds" Seconds,
+    /// Connections made to MLLP receivers and attempts that failed, by destination and outcome.
+    OutboundConnects = counter "isthmus_outbound_connects_total" Count,
+    /// Frames from MLLP receivers that answered nothing that was asked, by destination and kind.
+    OutboundStrays = counter "isthmus_outbound_stray_answers_total" Count,
+    /// Whether an MLLP destination is halted, by destination.
+    OutboundHalted = gauge "isthmus_outbound_halted" Count,
     /// Mode in force, by site: 0 read-only, 1 partial, 2 full.
     SiteMode = gauge "isthmus_site_mode" Count,
     /// Messages stored and not yet absorbed.

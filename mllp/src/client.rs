@@ -2,7 +2,9 @@
 //!
 //! Invariants
 //! - An answer is matched by MSA-2 = MSH-10 and by arriving after the message was sent. Foreign and late
-//!   answers are counted and skipped, never matched.
+//!   answers are counted and skipped, never matched; one whose MSA is missing or unreadable answers nothing.
+//! - In enhanced mode the accept acknowledgement (CA) ends the wait, unless the application's own answer is
+//!   awaited ([`Await::Application`]); a refusal (CE, CR) always ends it (HL7 v2.5.1, 2.9.3).
 //! - After any fault the client is poisoned: a late answer on that connection could otherwise be taken for
 //!   the next message's. It must be dropped; a resend uses a new connection.
 //! - An error says whether the message may have arrived, so that the caller knows what is ambiguous.
@@ -19,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    ack::AckCode,
     answer::Answer,
     envelope::{Envelope, EnvelopeFault},
     frame::{self, Deframer, Event, FrameTooLong, Limits, Unframeable},
@@ -31,14 +34,35 @@ pub const DEFAULT_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// thousand.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
+/// Which answer ends the wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Await {
+    /// The first that names the message: AA, AE or AR in original mode, CA, CE or CR in enhanced mode.
+    #[default]
+    First,
+    /// Not CA: the application's AA, AE or AR after it. A receiver that answers in original mode ends the wait
+    /// with its first answer.
+    Application,
+}
+
+/// Frames that answered nothing that was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// Acknowledgements of another message, or of this one before it was sent.
+    pub foreign: u64,
+    /// Frames without a readable MSA, and bytes outside of frames.
+    pub unreadable: u64,
+}
+
 /// A connection to an MLLP receiver.
 pub struct Client<S> {
     stream: S,
     answer_timeout: Duration,
+    awaited: Await,
     deframer: Deframer,
     inbound: BytesMut,
     poisoned: bool,
-    skipped: u64,
+    strays: Strays,
 }
 
 /// Why there is no answer. Every variant but [`NotSendable`](Self::NotSendable) and
@@ -105,7 +129,7 @@ impl<S> fmt::Debug for Client<S> {
     /// Without what was received: it may quote patient data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Client");
-        shown.field("poisoned", &self.poisoned).field("skipped", &self.skipped).finish_non_exhaustive()
+        shown.field("poisoned", &self.poisoned).field("strays", &self.strays).finish_non_exhaustive()
     }
 }
 
@@ -116,11 +140,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Self {
             stream,
             answer_timeout,
+            awaited: Await::First,
             deframer: Deframer::new(limits),
             inbound: BytesMut::new(),
             poisoned: false,
-            skipped: 0,
+            strays: Strays::default(),
         }
+    }
+
+    /// The same client with another answer to wait for.
+    pub fn awaiting(self, awaited: Await) -> Self {
+        Self { awaited, ..self }
     }
 
     /// Whether the client must be dropped.
@@ -128,10 +158,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.poisoned
     }
 
-    /// How many frames were skipped because they answered something else or nothing. More than a few
-    /// mean that the receiver sends frames that nobody asked for.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
+    /// What was skipped so far because it answered something else or nothing. More than a few mean that the
+    /// receiver sends frames that nobody asked for.
+    pub fn strays(&self) -> Strays {
+        self.strays
     }
 
     /// Sends one message and waits for its answer, whatever the code of that answer.
@@ -185,8 +215,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         loop {
             while let Some(event) = self.deframer.next_event(&mut self.inbound)? {
                 match answer_in(event) {
-                    Some(answer) if answer.control_id == control_id && !early => return Ok(answer),
-                    _ => self.skipped += 1,
+                    Some(answer) if answer.control_id == control_id && !early => {
+                        if self.ends_the_wait(answer.code) {
+                            return Ok(answer);
+                        }
+                    }
+                    skipped => self.strays.count(skipped.is_some()),
                 }
                 early = false;
             }
@@ -196,12 +230,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    fn ends_the_wait(&self, code: AckCode) -> bool {
+        self.awaited == Await::First || code != AckCode::CA
+    }
+
     /// Takes what is there already, which cannot answer a message that has not been sent; also notices a
     /// connection that was closed while idle, before it makes a send ambiguous.
     async fn discard_early_answers(&mut self) -> Result<(), Fault> {
         loop {
-            while self.deframer.next_event(&mut self.inbound)?.is_some() {
-                self.skipped += 1;
+            while let Some(event) = self.deframer.next_event(&mut self.inbound)? {
+                self.strays.count(answer_in(event).is_some());
             }
             let read = tokio::select! {
                 biased;
@@ -212,6 +250,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 return Err(Fault::Closed);
             }
         }
+    }
+}
+
+impl Strays {
+    fn count(&mut self, is_an_answer: bool) {
+        let kind = if is_an_answer { &mut self.foreign } else { &mut self.unreadable };
+        *kind += 1;
     }
 }
 

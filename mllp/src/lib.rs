@@ -36,7 +36,7 @@ pub mod tables;
 pub use ack::{Ack, AckCode, AckFault};
 pub use answer::Answer;
 pub use asked::Asked;
-pub use client::{Client, ClientError};
+pub use client::{Await, Client, ClientError, Strays};
 pub use codec::Codec;
 pub use envelope::{Envelope, EnvelopeFault};
 pub use frame::{Deframer, Event, Limits};

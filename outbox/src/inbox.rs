@@ -16,6 +16,7 @@ use crate::{
     dedupe::{ControlKey, First, MessageKey},
     error::{Conflict, ReadError, WriteError},
     facts,
+    messages::{self, NewMessage},
     quarantine::{self, IdentityEntry, QuarantineEntry},
     set_aside::{self, SetAside},
     tail::TAIL_MAX_BODY_BYTES,
@@ -228,13 +229,16 @@ pub struct Absorb {
     pub learned: Learned,
     /// Now, in milliseconds.
     pub at: i64,
+    /// What is sent in answer to messages; each key once.
+    pub replies: Vec<NewMessage>,
 }
 
 impl Command for Absorb {
     type Out = ();
 
     fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.body.len()).sum()
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
+        chunks + messages::size(&self.replies)
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
@@ -266,6 +270,7 @@ impl Command for Absorb {
             facts::put(conn, *patient, fact, *said_at, *inbox_id, self.at)?;
         }
         waiting::ask_again(conn, &self.again, self.at)?;
+        messages::enqueue(conn, &self.replies)?;
         Ok(())
     }
 }

@@ -41,6 +41,8 @@ pub enum Take {
         /// The kinds.
         kinds: Vec<String>,
     },
+    /// Those of any kind whose time has come: of a destination where every kind may be sent.
+    Any,
     /// Exactly one deferred (or doubtful) row, of the patient least recently probed.
     Probe {
         /// Its kind.
@@ -84,6 +86,13 @@ pub(crate) const DUE: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
 
+/// The same of every kind.
+pub(crate) const DUE_OF_ANY_KIND: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
+    WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3
+      AND (depends_on IS NULL
+           OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
+    ORDER BY next_at, id LIMIT ?4";
+
 /// The deferred (or doubtful) head of the patient least recently probed.
 pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o INDEXED BY outbox_due
     LEFT JOIN probe p ON p.destination = o.destination AND p.patient = o.patient
@@ -103,6 +112,7 @@ impl Command for Lease {
         let candidates = match &self.take {
             Take::Probe { kind } => self.to_probe(conn, kind)?,
             Take::Due { kinds } => self.due(conn, kinds)?,
+            Take::Any => self.due_of_any_kind(conn)?,
         };
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         for id in candidates {
@@ -135,6 +145,20 @@ impl Lease {
                     ids.push(id?);
                 }
             }
+        }
+        Ok(ids)
+    }
+
+    fn due_of_any_kind(&self, conn: &Connection) -> rusqlite::Result<Vec<i64>> {
+        let limit = self.limit.min(LEASE_MAX_ROWS);
+        let mut ids = Vec::new();
+        for state in [State::Ambiguous, State::Pending] {
+            let room = (limit - ids.len()) as i64;
+            let found: Vec<i64> = conn
+                .prepare_cached(DUE_OF_ANY_KIND)?
+                .query_map(params![self.destination, state.name(), self.now, room], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            ids.extend(found);
         }
         Ok(ids)
     }
@@ -199,15 +223,20 @@ mod tests {
     fn leasing_walks_the_due_heads_in_order_and_nothing_else() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
-        let steps = plan(&conn, DUE);
-        assert!(steps[0].contains("SEARCH o USING"), "{steps:?}");
-        assert!(steps[0].contains("INDEX outbox_due (destination=? AND state=? AND next_at<?)"), "{steps:?}");
-        // The only other step looks the dependency up by its number; nothing is sorted.
-        assert!(
-            steps.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")),
-            "{steps:?}"
-        );
-        assert!(steps.iter().any(|step| step.contains("SEARCH d USING INTEGER PRIMARY KEY")), "{steps:?}");
+        for steps in [plan(&conn, DUE), plan(&conn, DUE_OF_ANY_KIND)] {
+            assert!(steps[0].contains("SEARCH o USING"), "{steps:?}");
+            let by = "INDEX outbox_due (destination=? AND state=? AND next_at<?)";
+            assert!(steps[0].contains(by), "{steps:?}");
+            // The only other step looks the dependency up by its number; nothing is sorted.
+            assert!(
+                steps.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")),
+                "{steps:?}"
+            );
+            assert!(
+                steps.iter().any(|step| step.contains("SEARCH d USING INTEGER PRIMARY KEY")),
+                "{steps:?}"
+            );
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! | taking a message in, or those of one frame | [`Writer::intake`], [`Writer::intake_together`] |
 //! | readings and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
-//! | delivery | [`Writer::lease`], [`Writer::settle`], [`State::after`] |
+//! | a message for a destination | [`Writer::enqueue`] |
+//! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
 mod audit;
@@ -30,6 +31,7 @@ mod lease;
 mod ledger;
 mod lineage;
 mod links;
+mod messages;
 mod meta;
 mod mode;
 mod open;
@@ -45,10 +47,12 @@ mod schema;
 mod seats;
 mod set_aside;
 mod settle;
+mod skip;
 mod status;
 mod store;
 mod tail;
 mod thread;
+mod turn;
 mod waiting;
 mod windows;
 mod writer;
@@ -66,6 +70,7 @@ pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};
 pub use ledger::{Standing, Written};
 pub use links::Link;
+pub use messages::NewMessage;
 pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::{Name, PatientKey};
@@ -80,9 +85,11 @@ pub use schema::SCHEMA_VERSION;
 pub use seats::Seat;
 pub use set_aside::SetAside;
 pub use settle::{Settle, Verdict};
+pub use skip::Skip;
 pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};
+pub use turn::Turn;
 pub use waiting::{Learned, Wait, Waiting};
 pub use windows::{Computed, DirtyWindow, Window, WindowKey};
 pub use writer::{Writer, WriterCounts};

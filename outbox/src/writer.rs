@@ -23,6 +23,7 @@ use crate::{
     inbox::{Absorb, Arrival, Receipt, Together},
     lease::{Lease, LeasedRow},
     links::UndoLink,
+    messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
     patients::{GetPatients, Name, PatientKey},
@@ -32,6 +33,8 @@ use crate::{
     release::Release,
     seats::{FindSeats, Seat},
     settle::Settle,
+    skip::Skip,
+    turn::Turn,
     windows::DirtyWindow,
 };
 
@@ -180,6 +183,12 @@ impl Writer {
         Pending::new(self, PublishAll(publishes))
     }
 
+    /// Appends messages to their lines, all of them or none. Returns their rows; `None` for one whose key had been
+    /// enqueued before.
+    pub fn enqueue(&self, messages: Vec<NewMessage>) -> Pending<Vec<Option<i64>>> {
+        Pending::new(self, Enqueue(messages))
+    }
+
     /// Takes rows for delivery.
     pub fn lease(&self, lease: Lease) -> Pending<Vec<LeasedRow>> {
         Pending::new(self, lease)
@@ -190,9 +199,19 @@ impl Writer {
         Pending::new(self, settle)
     }
 
+    /// Records verdicts and takes other rows, in one transaction.
+    pub fn turn(&self, turn: Turn) -> Pending<Vec<LeasedRow>> {
+        Pending::new(self, turn)
+    }
+
     /// Lets a quarantined row go again. Returns the state it is in now.
     pub fn release(&self, release: Release) -> Pending<State> {
         Pending::new(self, release)
+    }
+
+    /// Takes a waiting row out of its line. Returns the state it is in now.
+    pub fn skip(&self, skip: Skip) -> Pending<State> {
+        Pending::new(self, skip)
     }
 
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.

@@ -226,7 +226,7 @@ async fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), EhrError> {
     bound.map_err(|source| EhrError::Listen { addr, source })
 }
 
-fn tls_config(settings: &EhrSettings) -> Result<rustls::ServerConfig, EhrError> {
+pub(crate) fn tls_config(settings: &EhrSettings) -> Result<rustls::ServerConfig, EhrError> {
     let certificates = |path: &PathBuf| {
         CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)

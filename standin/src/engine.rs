@@ -26,6 +26,8 @@ pub use plan::{Lane, Plan, PlanSettings, Step, StepKind, Totals};
 
 use wire::{Connection, Exchanged};
 
+pub(crate) use wire::take_frame;
+
 /// More connections than this say more about the machine than about the receiver.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// The longest wait between two attempts.

@@ -1,5 +1,5 @@
-//! The other side of the wire: a stand-in EHR and upstream, a simulated interface engine and a
-//! generator of made-up CGM. Used by `isthmus demo` and by the black-box tests.
+//! The other side of the wire: a stand-in EHR and upstream, a simulated interface engine, a
+//! scripted MLLP receiver and a generator of made-up CGM. Used by `isthmus demo` and by the black-box tests.
 //!
 //! Invariants: this room judges the product, so it shares no logic with it (its own MLLP framing, its
 //! own unit conversion, its own FHIR searches), and it counts what took effect here, not what the
@@ -13,6 +13,7 @@ pub mod fhir_store;
 pub mod generator;
 pub mod log;
 pub mod pki;
+pub mod receiver;
 mod refusal;
 pub mod rig;
 pub mod script;
@@ -22,4 +23,5 @@ mod transaction;
 pub use ehr::{Ehr, EhrError, EhrSettings, Upstream};
 pub use log::{Effect, EffectKind, Judgement, Log, Record};
 pub use pki::Pki;
+pub use receiver::Receiver;
 pub use script::{Play, RetryAfter, Whose};

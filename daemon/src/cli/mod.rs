@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod identity;
 mod init;
+mod outbound;
 mod outcomes;
 mod run;
 mod send;
@@ -59,6 +60,8 @@ enum Command {
     Status(status::Args),
     /// Show whose patient could not be told, and which patients were merged; undo a merge.
     Identity(identity::Args),
+    /// Look at MLLP destinations, let a halted one go on, leave a message out.
+    Outbound(outbound::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Identity(args) => identity::run(&args),
+        Command::Outbound(args) => outbound::run(&args),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),

@@ -4,11 +4,14 @@
 //! connection messages arrive in order; with several they do not.
 //!
 //! Where a message stays without an answer the connection is closed and the same bytes are sent again on a
-//! new one, up to `--resends` times. Where nobody can be connected to at all, the rest is not tried.
+//! new one, up to `--resends` times. Where nobody can be connected to at all, the rest is not tried; nor is it,
+//! with `--on-error stop`, after the first message that was not accepted.
+//!
+//! Connections, matching and resends are those of the daemon's own sender (`crate::outbound`).
 
-mod line;
+mod latency;
 mod messages;
-mod pace;
+mod resend;
 mod source;
 mod tally;
 
@@ -18,26 +21,31 @@ use std::{
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
-use rustls::pki_types::ServerName;
-use tokio::sync::{
-    Mutex,
-    mpsc::{self, Receiver, Sender},
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use mllp::client::Await;
+use tokio::{
+    sync::{
+        Mutex,
+        mpsc::{self, Receiver, Sender},
+    },
+    time::sleep_until,
 };
 
 use self::{
-    line::{DEFAULT_RESENDS, Fate, Line, MAX_RESENDS, Target},
-    pace::Pace,
+    resend::{DEFAULT_RESENDS, Fate, MAX_RESENDS},
     source::{Item, Source},
     tally::{Tally, Told},
 };
 use super::{FAILED, failed, runtime};
-use crate::tls;
+use crate::{
+    outbound::{Address, Pool, Target, gate::Gate},
+    tls,
+};
 
 /// Most connections of one run: more than any engine opens.
 const MAX_CONNECTIONS: u64 = 1024;
@@ -47,6 +55,10 @@ const QUEUE: usize = 256;
 const RATES: std::ops::RangeInclusive<f64> = 0.00001..=1_000_000.0;
 /// Bounds of `--timeout`.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// Longest wait for a connection; never longer than the wait for an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The part of a second that a burst makes up for: timers are no finer than milliseconds.
+const BURST_PART: f64 = 10.0;
 
 /// Arguments of `isthmus send`.
 #[derive(Debug, clap::Args)]
@@ -85,18 +97,24 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_RESENDS,
           value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_RESENDS)))]
     resends: u32,
+    /// What follows from a message that is not accepted.
+    #[arg(long, value_enum, default_value_t = OnError::Continue)]
+    on_error: OnError,
+    /// Wait for the application's answer (AA, AE, AR) after an accept acknowledgement (CA).
+    #[arg(long)]
+    await_application: bool,
     /// Print one JSON object a line: each message, and the summary last.
     #[arg(long)]
     json: bool,
 }
 
-/// A receiver's address.
-#[derive(Clone, Debug)]
-struct Address {
-    /// As given, for connecting.
-    text: String,
-    /// The name that its certificate must have.
-    name: ServerName<'static>,
+/// What follows from a message that is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OnError {
+    /// Nothing more is sent.
+    Stop,
+    /// The next is sent.
+    Continue,
 }
 
 /// Sends, prints, sums up.
@@ -104,19 +122,27 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let tls = match &args.ca {
         None => None,
         Some(ca) => match tls::client_config_of(ca, args.cert.as_deref().zip(args.key.as_deref())) {
-            Ok(config) => Some((Arc::new(config), args.to.name.clone())),
+            Ok(config) => Some(Arc::new(config)),
             Err(error) => return failed(&error, FAILED),
         },
     };
-    let (timeout, resends) = (args.timeout, args.resends);
-    let target = Arc::new(Target { address: args.to.text.clone(), tls, timeout, resends });
+    let target = Target {
+        address: args.to.clone(),
+        tls,
+        connect_timeout: CONNECT_TIMEOUT.min(args.timeout),
+        ack_timeout: args.timeout,
+        awaited: if args.await_application { Await::Application } else { Await::First },
+    };
+    let connections = args.connections as usize;
+    let pool = Arc::new(Pool::new("send", target, connections, Duration::MAX));
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, FAILED),
     };
     let began = Instant::now();
     let mut printer = Printer::new(args.json);
-    runtime.block_on(send_all(args, target, &mut printer));
+    runtime.block_on(send_all(args, Arc::clone(&pool), &mut printer));
+    printer.tally.strays = pool.strays();
     let good = printer.tally.is_good();
     match printer.finish(began.elapsed()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&error, FAILED),
@@ -126,52 +152,69 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 /// One reader, so many connections, and the printer here.
-async fn send_all(args: &Args, target: Arc<Target>, printer: &mut Printer) {
+async fn send_all(args: &Args, pool: Arc<Pool>, printer: &mut Printer) {
     let (items, queue) = mpsc::channel(QUEUE);
     let (told, mut results) = mpsc::channel(QUEUE);
     let source = Source { as_is: args.as_is, items, progress: printer.progress.clone() };
     let paths = args.files.clone();
     let reading = tokio::task::spawn_blocking(move || source.read_all(&paths));
+    let burst = args.rate.map_or(1, |rate| (rate / BURST_PART).ceil() as u32);
     let crew = Arc::new(Crew {
-        target,
-        pace: Pace::new(args.rate),
+        pool,
+        resends: args.resends,
+        on_error: args.on_error,
+        gate: Mutex::new(Gate::spent(args.rate, burst, Instant::now())),
         queue: Mutex::new(queue),
         unreachable: AtomicBool::new(false),
+        stopped: AtomicBool::new(false),
+        left_out: AtomicU64::new(0),
     });
     for _ in 0..args.connections {
         tokio::spawn(crew.clone().work(told.clone()));
     }
-    drop((crew, told));
+    drop(told);
     while let Some(result) = results.recv().await {
         match result {
             Ok(told) => printer.tell(&told),
             Err(complaint) => printer.complain(&complaint),
         }
     }
+    printer.tally.stopped = crew.stopped.load(Ordering::Relaxed);
+    printer.tally.not_sent += crew.left_out.load(Ordering::Relaxed);
+    // Whoever reads must see that nobody takes any more.
+    drop(crew);
     // Its queue is empty or closed: it has ended or is about to; a panic in it has been printed.
     let _ended = reading.await;
 }
 
 /// What the connections share.
 struct Crew {
-    target: Arc<Target>,
-    pace: Pace,
+    pool: Arc<Pool>,
+    resends: u32,
+    on_error: OnError,
+    gate: Mutex<Gate>,
     queue: Mutex<Receiver<Result<Item, String>>>,
     /// Nobody could be connected to; what is left is not tried.
     unreachable: AtomicBool,
+    /// A message was not accepted, and the rest is not tried for that.
+    stopped: AtomicBool,
+    /// Messages that were read and not tried for that.
+    left_out: AtomicU64,
 }
 
 impl Crew {
-    /// One connection: takes messages until there are none.
+    /// One connection's worth of sending: takes messages until there are none.
     async fn work(self: Arc<Self>, told: Sender<Result<Told, String>>) {
-        let mut line = Line::new(&self.target);
         loop {
-            // A statement of its own, so that the lock is not held while sending.
-            let next = self.queue.lock().await.recv().await;
+            let next = self.next().await;
             let result = match next {
                 None => return,
                 Some(Err(complaint)) => Err(complaint),
-                Some(Ok(item)) => Ok(self.send(&mut line, item).await),
+                Some(Ok(_)) if self.stopped.load(Ordering::Relaxed) => {
+                    self.left_out.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Some(Ok(item)) => Ok(self.send(item).await),
             };
             if told.send(result).await.is_err() {
                 return;
@@ -179,16 +222,31 @@ impl Crew {
         }
     }
 
-    async fn send(&self, line: &mut Line<'_>, item: Item) -> Told {
+    /// The next message or complaint; the lock is not held while sending.
+    async fn next(&self) -> Option<Result<Item, String>> {
+        let mut queue = self.queue.lock().await;
+        if self.stopped.load(Ordering::Relaxed) {
+            // Nothing more is read; what was read already is counted.
+            queue.close();
+        }
+        queue.recv().await
+    }
+
+    async fn send(&self, item: Item) -> Told {
         if self.unreachable.load(Ordering::Relaxed) {
-            let fate = Fate::Unreachable("the receiver could not be reached before".to_owned());
+            let fate = Fate::NotTried("the receiver could not be reached before");
             return Told { item, fate, attempts: 0, took: Duration::ZERO };
         }
-        self.pace.turn().await;
+        let turn = self.gate.lock().await.turn(Instant::now());
+        sleep_until(turn.into()).await;
         let began = Instant::now();
-        let (fate, attempts) = line.send(&item.bytes).await;
+        let (fate, attempts) = resend::send(&self.pool, &item.bytes, self.resends).await;
         if matches!(fate, Fate::Unreachable(_)) {
             self.unreachable.store(true, Ordering::Relaxed);
+        }
+        let accepted = matches!(&fate, Fate::Answered(answer) if answer.code.is_positive());
+        if !accepted && self.on_error == OnError::Stop {
+            self.stopped.store(true, Ordering::Relaxed);
         }
         Told { item, fate, attempts, took: began.elapsed() }
     }
@@ -206,8 +264,13 @@ struct Printer {
 impl Printer {
     fn new(json: bool) -> Self {
         let progress = if io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} messages {elapsed}");
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} messages, {rate}, {elapsed}{msg}");
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A line that cannot be written to is drawn without its rate.
+                let _written = write!(out, "{:.0} msg/s", state.per_sec());
+            };
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate);
+            ProgressBar::new(0).with_style(style)
         } else {
             ProgressBar::hidden()
         };
@@ -219,6 +282,7 @@ impl Printer {
         let line = if self.json { told.object().to_string() } else { told.line() };
         self.write(&line);
         self.progress.inc(1);
+        self.progress.set_message(self.tally.troubles());
     }
 
     #[allow(clippy::print_stderr, reason = "the command line talks to people")]
@@ -243,15 +307,7 @@ impl Printer {
 }
 
 fn address(text: &str) -> Result<Address, String> {
-    let wrong = || "write it like \"127.0.0.1:2575\" or \"[::1]:2575\"".to_owned();
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    if bracketed.is_none() && host.contains(':') {
-        return Err(wrong());
-    }
-    let name = ServerName::try_from(bracketed.unwrap_or(host).to_owned()).map_err(|_| wrong())?;
-    Ok(Address { text: text.to_owned(), name })
+    Address::parse(text).map_err(|how| how.to_string())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -273,16 +329,6 @@ fn wait(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_have_a_host_and_a_port() {
-        for good in ["127.0.0.1:2575", "localhost:1", "[::1]:2575", "engine.hospital.example:65535"] {
-            assert!(address(good).is_ok(), "{good}");
-        }
-        for wrong in ["", "localhost", "localhost:", ":2575", "localhost:0", "localhost:65536", "::1:2575"] {
-            assert!(address(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn rates_and_waits_name_their_unit() {

@@ -97,6 +97,9 @@ fn for_people(document: &Value) -> String {
         let cause = text(&site["cause"]);
         let _ = if cause.is_empty() { writeln!(out) } else { writeln!(out, "  ({cause})") };
     }
+    if document["outbound"].as_array().is_some_and(|list| !list.is_empty()) {
+        out.push_str(&super::outbound::table(&document["outbound"]));
+    }
     let (inbox, outbox) = (&document["inbox"], &document["outbox"]);
     let _ = writeln!(
         out,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::Access;
 use super::answer::Answering;
 use super::fault::Place;
+use super::outbound;
 use super::section::Section;
 use super::transport::ServerTls;
 
@@ -44,6 +45,8 @@ pub struct MllpListener {
     pub name: String,
     /// The id of the site its messages belong to; there is a site file for it.
     pub site: String,
+    /// The name of the `[[outbound]]` that application acknowledgements go through; `None` sends none.
+    pub application_acks: Option<String>,
     /// Its limits.
     pub limits: MllpLimits,
     /// How it judges and answers what comes in.
@@ -112,6 +115,7 @@ pub(super) fn read_listeners(
         let site = section.name("site", "\"main\"");
         mentions.extend(site.clone().map(|site| (site, section.place("site"))));
         let tls = read_transport(section);
+        let application_acks = outbound::read_return(root, section);
         let limits = read_limits(section);
         let answering = Answering::read(section);
         let auth = tls.iter().flatten().find_map(|tls| tls.client_auth.as_ref());
@@ -123,6 +127,7 @@ pub(super) fn read_listeners(
             tls: tls?,
             name: name.unwrap_or_else(|| listen.to_string()),
             site: site.or_else(|| main_site.map(str::to_owned))?,
+            application_acks,
             limits,
             answering,
             access: access?,

@@ -10,6 +10,7 @@ use super::fault::Place;
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
 use super::material::STORE_KEY_DIGITS;
+use super::outbound::{Outbound, read_outbounds};
 use super::route::{Route, read_routes};
 use super::section::Section;
 use super::site_file::Projection;
@@ -50,6 +51,8 @@ pub struct Main {
     pub upstream: Option<Upstream>,
     /// What is known of senders by name.
     pub senders: Vec<Sender>,
+    /// MLLP receivers that messages are sent to.
+    pub outbounds: Vec<Outbound>,
 }
 
 /// `[store]`.
@@ -146,6 +149,7 @@ pub(super) fn read_main(
     let limits = DaemonLimits::read(root, &mllp);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
+    let outbounds = read_outbounds(root);
     Some(Main {
         data_dir: data_dir?,
         site: site?,
@@ -157,6 +161,7 @@ pub(super) fn read_main(
         admin: admin?.0,
         upstream,
         senders,
+        outbounds,
     })
 }
 

@@ -20,6 +20,7 @@ mod listener;
 mod load;
 mod main_file;
 mod material;
+mod outbound;
 mod patient;
 mod route;
 mod section;
@@ -37,6 +38,7 @@ pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
 pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
+pub use outbound::{Outbound, OutboundTls};
 pub use patient::{Identity, OnMerge, VerifyPatient};
 pub use route::{Criteria, Route};
 pub use site_file::{

@@ -5,6 +5,7 @@ mod answering;
 mod examples;
 mod faults;
 mod noise;
+mod outbound;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -444,7 +444,7 @@ fn ledger(
 
 /// Commits a settlement, however long the store takes to accept it: the answer is known and must not be
 /// forgotten while the daemon runs.
-async fn commit(writer: &Writer, settle: Settle) {
+pub(crate) async fn commit(writer: &Writer, settle: Settle) {
     loop {
         match writer.settle(settle.clone()).await {
             Ok(_) => return,

@@ -52,6 +52,8 @@ pub type Marks = HashMap<WindowKey, i64>;
 pub(super) struct Absorbed {
     /// Messages passed by the watermark.
     pub messages: usize,
+    /// Application acknowledgements queued.
+    pub replies: usize,
     /// The batch was full: more messages wait.
     pub backlog: bool,
 }
@@ -79,8 +81,11 @@ impl Pipeline {
         generation: &Generation,
         now: i64,
     ) -> Result<Absorbed, PipelineError> {
-        let absorbed =
-            Absorbed { messages: batch.messages, backlog: batch.is_full() || !batch.asked.is_empty() };
+        let absorbed = Absorbed {
+            messages: batch.messages,
+            replies: batch.replies.len(),
+            backlog: batch.is_full() || !batch.asked.is_empty(),
+        };
         self.identify(&mut batch, generation, now)?;
         let (seated, learned) = self.seat(&mut batch, now)?;
         let (chunks, dirty, changed) = self.merge_all(&seated, generation, now)?;
@@ -97,6 +102,7 @@ impl Pipeline {
             again: batch.asked,
             learned,
             at: now,
+            replies: batch.replies,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)

@@ -113,6 +113,8 @@ pub struct Pipeline {
     pub conditions: Board,
     /// Wakes the deliverers when rows were queued.
     pub queued: watch::Sender<u64>,
+    /// Wakes the senders when application acknowledgements were queued.
+    pub replied: watch::Sender<u64>,
     /// The box's secret for identifiers.
     pub secret: SiteSecret,
     /// The box's id, for Provenance.
@@ -186,6 +188,9 @@ impl Pipeline {
         }
         let rehomed = self.rehome(&generation)?;
         let absorbed = self.absorb(&generation, pace)?;
+        if absorbed.replies > 0 {
+            self.replied.send_modify(|turn| *turn += 1);
+        }
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
         if published > 0 {
             self.queued.send_modify(|turn| *turn += 1);

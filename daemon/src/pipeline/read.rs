@@ -3,6 +3,7 @@
 
 mod orders;
 mod patients;
+mod reply;
 mod results;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use clinical::{
     reading::{Device, Reading},
 };
 use mllp::{charset, envelope::Envelope};
-use outbox::{IdentityEntry, Message, QuarantineEntry, Rehoming, Saying, Statement};
+use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry, Rehoming, Saying, Statement};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
@@ -24,6 +25,9 @@ use crate::{
     generation::{Generation, Site},
     route::Handler,
 };
+
+/// The place of a fault that is not in the message: its site is gone.
+const NO_SITE: &str = "site";
 
 /// Changes of who is who in one batch: each may touch many windows.
 const MAX_SAYINGS: usize = 256;
@@ -67,6 +71,8 @@ pub(super) struct Batch {
     pub(super) reread: Vec<i64>,
     /// Messages of the identity queue that something was learned for: they are asked for again.
     pub(super) asked: Vec<i64>,
+    /// Application acknowledgements.
+    pub(super) replies: Vec<NewMessage>,
 }
 
 impl Batch {
@@ -77,6 +83,7 @@ impl Batch {
             || self.chunks >= MAX_WRITES
             || self.quarantine.len() + self.identity.len() >= MAX_WRITES
             || self.sayings.len() >= MAX_SAYINGS
+            || self.replies.len() >= MAX_WRITES
     }
 
     fn say(&mut self, case: &Case<'_>, ordinal: usize, said_at: i64, saying: Saying) {
@@ -98,8 +105,16 @@ struct Case<'a> {
     now: i64,
 }
 
-/// Reads one message into the batch.
+/// Reads one message into the batch, with the answer that its sender asked for.
 pub(super) fn message(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
+    let before = reply::Mark::of(batch);
+    read(message, generation, now, batch);
+    if let Some(destination) = generation.return_of(&message.source) {
+        reply::add(message, destination, before, now, batch);
+    }
+}
+
+fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
     let handler = Handler::parse(&message.handler).unwrap_or(Handler::Keep);
     if message.id <= batch.from {
         batch.reread.push(message.id);
@@ -111,7 +126,7 @@ pub(super) fn message(message: &Message, generation: &Generation, now: i64, batc
         batch.quarantine.push(entry(
             message,
             now,
-            "site",
+            NO_SITE,
             "the configuration knows no site of this name any more",
         ));
         return;

@@ -46,7 +46,7 @@ async fn the_answer_that_names_the_message_is_returned() {
     }
     receiver.await.unwrap();
     assert!(!client.is_poisoned());
-    assert_eq!(client.skipped(), 0);
+    assert_eq!(client.strays(), Strays::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +70,7 @@ async fn foreign_answers_are_counted_and_skipped() {
     let answer = client.send(message("1")).await.unwrap();
     receiver.await.unwrap();
     assert_eq!(&answer.control_id[..], b"1");
-    assert_eq!(client.skipped(), 3);
+    assert_eq!(client.strays(), Strays { foreign: 2, unreadable: 1 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn an_answer_that_was_there_before_the_message_is_never_matched() {
     far.write_all(&ack("1")).await.unwrap();
     let error = client.send(message("1")).await.unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { waited_ms: 30_000, sent: true }), "{error}");
-    assert_eq!(client.skipped(), 1);
+    assert_eq!(client.strays(), Strays { foreign: 1, unreadable: 0 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +91,7 @@ async fn an_answer_that_had_begun_before_the_message_is_never_matched() {
     let receiver = tokio::spawn(serve(far, vec![[rest, &ack("1")].concat()]));
     client.send(message("1")).await.unwrap();
     receiver.await.unwrap();
-    assert_eq!(client.skipped(), 1);
+    assert_eq!(client.strays(), Strays { foreign: 1, unreadable: 0 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,4 +170,54 @@ async fn an_endless_answer_is_cut_off() {
     assert!(matches!(error, ClientError::AnswerTooLong { sent: true, .. }), "{error}");
     drop(client);
     receiver.await.unwrap();
+}
+
+fn coded(code: &str, id: &str) -> Vec<u8> {
+    String::from_utf8(ack(id)).unwrap().replace("AA", code).into_bytes()
+}
+
+/// What one exchange ends with where the receiver answers with these frames.
+async fn ended_with(awaited: Await, answers: Vec<u8>) -> Result<AckCode, ClientError> {
+    let (near, far) = duplex(4096);
+    let mut client = Client::new(near, TIMEOUT).awaiting(awaited);
+    let receiver = tokio::spawn(serve(far, vec![answers]));
+    let answer = client.send(message("1")).await;
+    let _far = receiver.await.unwrap();
+    answer.map(|answer| answer.code)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accept_answer_ends_the_wait_unless_the_application_s_own_is_awaited() {
+    use AckCode::{AA, AE, CA, CE, CR};
+    for (awaited, codes, ended) in [
+        (Await::First, &["CA", "AE"][..], CA),
+        (Await::Application, &["CA", "AE"], AE),
+        (Await::Application, &["CA", "CA", "AA"], AA),
+        (Await::Application, &["AA"], AA),
+        (Await::Application, &["CE", "AA"], CE),
+        (Await::First, &["CR"], CR),
+    ] {
+        let answers = codes.iter().flat_map(|code| coded(code, "1")).collect();
+        assert_eq!(ended_with(awaited, answers).await.unwrap(), ended, "{awaited:?} {codes:?}");
+    }
+    let only_accepted = ended_with(Await::Application, coded("CA", "1")).await.unwrap_err();
+    assert!(only_accepted.may_have_arrived(), "{only_accepted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_readable_msa_is_no_answer() {
+    let without = b"\x0BMSH|^~\\&|||||||ACK|9|P|2.5.1\r\x1C\r".to_vec();
+    let unknown = coded("OK", "1");
+    let error = ended_with(Await::First, [without, unknown].concat()).await.unwrap_err();
+    assert!(matches!(error, ClientError::TimedOut { sent: true, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_answers_to_one_message_the_second_is_never_the_next_message_s() {
+    let (mut client, far) = pair();
+    let receiver = tokio::spawn(serve(far, vec![[ack("1"), coded("AE", "1")].concat(), ack("2")]));
+    assert_eq!(client.send(message("1")).await.unwrap().code, AckCode::AA);
+    assert_eq!(client.send(message("2")).await.unwrap().code, AckCode::AA);
+    receiver.await.unwrap();
+    assert_eq!(client.strays(), Strays { foreign: 1, unreadable: 0 });
 }

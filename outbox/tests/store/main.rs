@@ -7,6 +7,7 @@ mod delivery;
 mod folder;
 mod identity;
 mod intake;
+mod messages;
 mod model;
 mod opening;
 mod pipeline;

@@ -61,7 +61,7 @@ impl Connection {
 }
 
 /// Cuts the first whole frame out of the buffer.
-fn take_frame(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) fn take_frame(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = buffer.windows(2).position(|pair| pair == [FS, CR])?;
     let start = buffer[..end].iter().position(|byte| *byte == VT).map_or(0, |at| at + 1);
     let frame = buffer[start..end].to_vec();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mllp::{AckCode, Envelope};
+use mllp::{AckCode, Envelope, client::Strays};
 use serde_json::{Value, json};
 
-use super::{line::Fate, source::Item};
+use super::{latency::Latency, resend::Fate, source::Item};
 use crate::report::paper::printable;
 
 /// One message's fate, for printing.
@@ -31,6 +31,7 @@ impl Told {
             Fate::NoAnswer(why) | Fate::Unreachable(why) | Fate::NotSendable(why) => {
                 (None, Some(printable(why)))
             }
+            Fate::NotTried(why) => (None, Some((*why).to_owned())),
         }
     }
 
@@ -38,7 +39,7 @@ impl Told {
         match &self.fate {
             Fate::Answered(_) => "answered",
             Fate::NoAnswer(_) => "no answer",
-            Fate::Unreachable(_) | Fate::NotSendable(_) => "not sent",
+            Fate::Unreachable(_) | Fate::NotSendable(_) | Fate::NotTried(_) => "not sent",
         }
     }
 
@@ -76,7 +77,7 @@ impl Told {
 }
 
 /// The sum over all messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     /// Messages that were handed to a connection, answered or not.
     pub(super) sent: u64,
@@ -94,19 +95,28 @@ pub(super) struct Tally {
     pub(super) resent: u64,
     /// Files that gave no message.
     pub(super) unread: u64,
+    /// What the receiver sent that answered nothing.
+    pub(super) strays: Strays,
+    /// The rest was not tried because a message was not accepted.
+    pub(super) stopped: bool,
+    /// From a message's turn to its answer, resends included.
+    latency: Latency,
 }
 
 impl Tally {
     pub(super) fn add(&mut self, told: &Told) {
         self.resent += u64::from(told.attempts.saturating_sub(1));
         let place = match &told.fate {
-            Fate::Answered(answer) => match answer.code {
-                AckCode::AA | AckCode::CA => &mut self.accepted,
-                AckCode::AE | AckCode::CE => &mut self.errors,
-                AckCode::AR | AckCode::CR => &mut self.rejected,
-            },
+            Fate::Answered(answer) => {
+                self.latency.add(told.took);
+                match answer.code {
+                    AckCode::AA | AckCode::CA => &mut self.accepted,
+                    AckCode::AE | AckCode::CE => &mut self.errors,
+                    AckCode::AR | AckCode::CR => &mut self.rejected,
+                }
+            }
             Fate::NoAnswer(_) => &mut self.no_answer,
-            Fate::Unreachable(_) | Fate::NotSendable(_) => {
+            Fate::Unreachable(_) | Fate::NotSendable(_) | Fate::NotTried(_) => {
                 self.not_sent += 1;
                 return;
             }
@@ -118,6 +128,18 @@ impl Tally {
     /// True where every message got a positive answer and there was one at all.
     pub(super) fn is_good(&self) -> bool {
         self.accepted > 0 && self.accepted == self.sent && self.not_sent == 0 && self.unread == 0
+    }
+
+    /// What is not as it should be so far, for the progress line; empty where all is well.
+    pub(super) fn troubles(&self) -> String {
+        let parts = [
+            (self.errors, "AE"),
+            (self.rejected, "AR"),
+            (self.no_answer, "without an answer"),
+            (self.not_sent, "not sent"),
+        ];
+        let told = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}"));
+        told.collect()
     }
 
     /// A sum for people.
@@ -136,10 +158,17 @@ impl Tally {
             (self.not_sent, "not sent"),
             (self.resent, "sent again"),
             (self.unread, "without a message (files)"),
+            (self.strays.foreign + self.strays.unreadable, "answers to something else"),
         ] {
             if n > 0 {
                 line.push_str(&format!(", {n} {what}"));
             }
+        }
+        if let (Some(p50), Some(p99)) = (self.latency.percentile_ms(50), self.latency.percentile_ms(99)) {
+            line.push_str(&format!("; answers took p50 {} ms, p99 {} ms", brief(p50), brief(p99)));
+        }
+        if self.stopped {
+            line.push_str("; stopped at the first message that was not accepted, and read no further");
         }
         line
     }
@@ -156,6 +185,10 @@ impl Tally {
             "not_sent": self.not_sent,
             "resent": self.resent,
             "unread_files": self.unread,
+            "stray_answers": self.strays.foreign + self.strays.unreadable,
+            "stopped": self.stopped,
+            "p50_ms": self.latency.percentile_ms(50),
+            "p99_ms": self.latency.percentile_ms(99),
             "duration_ms": took.as_secs_f64() * 1000.0,
             "messages_per_second": self.rate(took),
         })
@@ -164,6 +197,11 @@ impl Tally {
     fn rate(&self, took: Duration) -> f64 {
         if took.is_zero() { 0.0 } else { self.sent as f64 / took.as_secs_f64() }
     }
+}
+
+/// Two digits that say something.
+fn brief(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.2}") } else { format!("{ms:.0}") }
 }
 
 #[cfg(test)]
@@ -206,21 +244,23 @@ mod tests {
             Fate::NoAnswer(String::new()),
             Fate::Unreachable(String::new()),
             Fate::NotSendable(String::new()),
+            Fate::NotTried("stopped"),
         ] {
             tally.add(&told(fate, 1));
             assert!(!tally.is_good());
         }
-        let expected = Tally {
-            sent: 5,
-            accepted: 2,
-            errors: 1,
-            rejected: 1,
-            no_answer: 1,
-            not_sent: 2,
-            resent: 1,
-            unread: 0,
-        };
-        assert_eq!(tally, expected);
+        let counts =
+            [tally.sent, tally.accepted, tally.errors, tally.rejected, tally.no_answer, tally.not_sent];
+        assert_eq!((counts, tally.resent, tally.unread), ([5, 2, 1, 1, 1, 3], 1, 0));
+        assert_eq!(tally.troubles(), ", 1 AE, 1 AR, 1 without an answer, 3 not sent");
+        let line = tally.line(Duration::from_secs(2));
+        assert!(line.contains("; answers took p50 5."), "{line}");
+        let stopped = Tally { stopped: true, ..tally.clone() };
+        assert!(
+            stopped
+                .line(Duration::ZERO)
+                .ends_with("; stopped at the first message that was not accepted, and read no further")
+        );
         let object = tally.object(Duration::from_secs(2));
         assert_eq!((&object["aa"], &object["messages_per_second"]), (&json!(2), &json!(2.5)));
     }

@@ -1,0 +1,59 @@
+//! One message until there is an answer or no resend is left: the same bytes each time, so that the receiver
+//! sees the same control id.
+//!
+//! Numbers: [`DEFAULT_RESENDS`] resends by default, [`MAX_RESENDS`] at most, with a back-off from
+//! [`FIRST_PAUSE`] to [`MAX_PAUSE`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mllp::Answer;
+use rand::RngExt;
+use tokio::time::sleep;
+
+use crate::{
+    delivery::backoff,
+    outbound::{Pool, pool::Fault},
+};
+
+/// Resends of one message by default: over some seconds, as long as a receiver needs to restart.
+pub(super) const DEFAULT_RESENDS: u32 = 3;
+/// Most resends of one message.
+pub(super) const MAX_RESENDS: u32 = 100;
+const FIRST_PAUSE: Duration = Duration::from_millis(400);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// What became of a message.
+pub(super) enum Fate {
+    /// Answered.
+    Answered(Answer),
+    /// It may have arrived, or a connection was lost; no answer came.
+    NoAnswer(String),
+    /// Nobody could be connected to.
+    Unreachable(String),
+    /// It cannot be sent at all.
+    NotSendable(String),
+    /// It was not tried.
+    NotTried(&'static str),
+}
+
+/// Sends one message; with how many attempts were made.
+pub(super) async fn send(pool: &Pool, message: &Bytes, resends: u32) -> (Fate, u32) {
+    let mut handed_on = false;
+    for attempt in 1.. {
+        let fault = match pool.exchange(message).await {
+            Ok(answer) => return (Fate::Answered(answer), attempt),
+            Err(fault @ Fault::Unsendable(_)) => return (Fate::NotSendable(fault.to_string()), attempt),
+            Err(fault) => fault,
+        };
+        handed_on |= fault.may_have_arrived();
+        if attempt > resends {
+            let why = fault.to_string();
+            return (if handed_on { Fate::NoAnswer(why) } else { Fate::Unreachable(why) }, attempt);
+        }
+        let pause = backoff::wait(attempt, FIRST_PAUSE, MAX_PAUSE, rand::rng().random());
+        sleep(pause).await;
+    }
+    // The loop ends by returning: an attempt is the last one before the count of them runs out.
+    (Fate::NotTried("no attempt is left"), u32::MAX)
+}
