@@ -27,6 +27,7 @@ use crate::{
     observations::Observations,
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
+    spool::{Spool, Standings},
     status::{Listening, Status},
     telemetry::{self, Metric, Ready},
     time,
@@ -126,7 +127,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         ready: ready.clone(),
         started: time::now_ms(),
         listeners: listening,
+        spools: Standings::default(),
     };
+    let standings = status.spools.clone();
     let mut tasks = JoinSet::new();
     let answering = status.clone();
     let answer: admin::Answer = Arc::new(move |request| match request {
@@ -164,6 +167,13 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     for listener in listeners {
         let intake = Intake::new(store.writer(), conditions.clone(), wake.clone());
         intakes.spawn(listener.serve(intake, draining.clone()));
+    }
+    for settings in config.spools {
+        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone());
+        let (writer, current, draining) = (store.writer(), current.clone(), draining.clone());
+        let spool =
+            Spool::new(settings, intake, writer, current, conditions.clone(), standings.clone(), draining);
+        intakes.spawn_blocking(move || spool.run());
     }
     let pipeline = Pipeline {
         writer: store.writer(),

@@ -11,6 +11,7 @@ use crate::{
     mode::{Mode, Observed, in_force},
     observations::Observations,
     pipeline::resources::SUMMARY,
+    spool::Standings,
     telemetry::{Metric, Ready},
     time,
 };
@@ -32,6 +33,8 @@ pub struct Status {
     pub started: i64,
     /// Where messages are taken in.
     pub listeners: Vec<Listening>,
+    /// How the spools stand.
+    pub spools: Standings,
 }
 
 /// A listener, for people.
@@ -67,6 +70,7 @@ impl Status {
                 "sha256": generation.config.fingerprint,
             },
             "listeners": self.listeners,
+            "spools": self.spools.all(),
             "sites": sites,
             "upstream": upstream,
             "conditions": self.conditions.all().into_iter().map(|condition| json!({

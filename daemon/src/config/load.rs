@@ -77,6 +77,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("data_dir", old.data_dir != new.data_dir),
         ("store.key_file", old.store != new.store),
         ("mllp", old.mllp != new.mllp),
+        ("spool", old.spools != new.spools),
         ("admin", old.admin != new.admin),
     ]
     .into_iter()

@@ -10,6 +10,7 @@ use super::listener::{MllpListener, read_listeners};
 use super::material::STORE_KEY_DIGITS;
 use super::section::Section;
 use super::site_file::Projection;
+use super::spool::{Spool, read_spools};
 use super::transport::{ClientTls, Delivery};
 
 /// The file name of the store key in the folder of systemd credentials.
@@ -31,6 +32,8 @@ pub struct Main {
     pub store: StoreConfig,
     /// Where messages come in: at least one listener.
     pub mllp: Vec<MllpListener>,
+    /// Folders into which files are dropped.
+    pub spools: Vec<Spool>,
     /// Where people and machines look at the box.
     pub admin: Admin,
     /// The upstream platform, a second destination of every site.
@@ -112,9 +115,19 @@ pub(super) fn read_main(
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     taken.extend(admin.as_ref().map(|(admin, place)| (admin.listen, place.clone())));
     let mllp = read_listeners(root, site.as_deref(), &mut taken, mentions);
+    let spools = read_spools(root, site.as_deref(), data_dir.as_deref(), &mllp, mentions);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
-    Some(Main { data_dir: data_dir?, site: site?, store: store?, mllp, admin: admin?.0, upstream, senders })
+    Some(Main {
+        data_dir: data_dir?,
+        site: site?,
+        store: store?,
+        mllp,
+        spools,
+        admin: admin?.0,
+        upstream,
+        senders,
+    })
 }
 
 fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<StoreConfig> {

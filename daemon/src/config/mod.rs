@@ -21,6 +21,7 @@ mod section;
 mod site_file;
 mod source;
 mod spelling;
+mod spool;
 mod transport;
 mod value;
 
@@ -33,6 +34,7 @@ pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };
 pub use source::MAX_FILE_BYTES;
+pub use spool::{NamedPatient, Spool};
 pub use transport::{ClientTls, Delivery, ServerTls};
 
 #[cfg(test)]

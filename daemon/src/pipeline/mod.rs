@@ -11,7 +11,7 @@
 
 pub mod absorb;
 pub mod manifest;
-mod pace;
+pub(crate) mod pace;
 pub mod publish;
 mod read;
 pub mod resources;

@@ -1,6 +1,7 @@
 //! From a message to what follows from it, before any id or stored chunk is looked up. Each handler has a room of
 //! its own; nothing here fails: what cannot be read leaves a reason.
 
+mod file;
 mod results;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,7 @@ pub(super) fn message(message: &Message, generation: &Generation, now: i64, batc
     let case = Case { message, site, generation, now };
     match handler {
         Handler::Results => results::read(&case, batch),
+        Handler::File => file::read(&case, batch),
         Handler::Patients | Handler::Orders | Handler::Keep => {}
     }
 }
