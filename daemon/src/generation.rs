@@ -10,6 +10,7 @@ use clinical::{
     identity::PatientRule,
     normalize::{clock, hl7v2::SenderCode},
 };
+use mllp::charset::Charset;
 use tokio::sync::watch;
 
 use crate::{
@@ -114,6 +115,12 @@ impl Generation {
             sender.application.as_bytes() == namespace(application)
                 && sender.facility.as_ref().is_none_or(|wanted| wanted.as_bytes() == namespace(facility))
         })
+    }
+
+    /// The character set of what a source sends without naming one, where the configuration says so.
+    pub fn charset_of(&self, source: &str) -> Option<Charset> {
+        let spool = self.config.main.spools.iter().find(|spool| spool.name == source)?;
+        Charset::named(&spool.charset).ok()
     }
 
     /// A destination by its id.

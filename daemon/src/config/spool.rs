@@ -26,6 +26,8 @@ const STABLE: Duration = Duration::from_secs(2);
 const SIDECAR_WAIT: Duration = Duration::from_secs(60);
 /// The default time that a file stays in `done`.
 const KEEP_DONE: Duration = Duration::from_secs(7 * 86_400);
+/// Processing ids (HL7 table 0103).
+const PROCESSING_IDS: [&str; 5] = ["P", "T", "D", "N", "V"];
 /// The most spools: each has a thread.
 const MAX_SPOOLS: usize = 32;
 
@@ -40,7 +42,7 @@ pub struct Spool {
     pub site: String,
     /// The character set of exports, and of messages whose MSH-18 names none.
     pub charset: String,
-    /// The only MSH-11 that is taken: `P`, `T` or `D` (HL7 table 0103).
+    /// The only MSH-11.1 that is taken, production by default (HL7 table 0103).
     pub processing_id: &'static str,
     /// The longest time between two scans: 100 ms to 1 h, 5 s by default.
     pub poll: Duration,
@@ -115,7 +117,7 @@ fn read_spool(
     site: Option<String>,
 ) -> Option<Spool> {
     let (ms, day) = (Duration::from_millis(100), Duration::from_secs(86_400));
-    let processing_id = section.choice("processing_id", &[("P", "P"), ("T", "T"), ("D", "D")], &[]);
+    let processing_id = section.choice("processing_id", &PROCESSING_IDS.map(|id| (id, id)), &[]);
     let poll = section.duration("poll", ms..=Duration::from_secs(3_600));
     let stable = section.duration("stable", ms..=Duration::from_secs(600));
     let sidecar_wait = section.duration("sidecar_wait", Duration::ZERO..=7 * day);

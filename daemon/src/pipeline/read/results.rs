@@ -16,7 +16,8 @@ const FAULTS_PER_MESSAGE: usize = 50;
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     let message = case.message;
     let Ok(envelope) = Envelope::scan(&message.body) else { return };
-    let text = match charset::decode(&message.body, envelope.charset(), Charset::LATIN_1) {
+    let default = case.generation.charset_of(&message.source).unwrap_or(Charset::LATIN_1);
+    let text = match charset::decode(&message.body, envelope.charset(), default) {
         Ok((text, _replaced)) => text,
         Err(error) => return batch.quarantine.push(case.quarantine("MSH, field 18", error.to_string())),
     };
