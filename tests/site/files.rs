@@ -11,7 +11,7 @@ use standin::{
     rig::Rig,
 };
 
-use super::people;
+use super::{daily, people, prepare, until};
 
 /// The folder of the site's one spool, before the daemon runs; `more` are further lines of its `[[spool]]`.
 pub fn spool(rig: &Rig, more: &str) -> Folder {
@@ -92,4 +92,21 @@ pub fn sidecar(n: u32) -> String {
 /// A number of the spool in a status.
 pub fn count(status: &Value, key: &str) -> u64 {
     status["spools"]["drop"][key].as_u64().unwrap_or(u64::MAX)
+}
+
+/// A running site with a spool that has these further lines.
+pub async fn started(dir: &Path, more: &str) -> (Rig, Folder) {
+    let mut rig = prepare(dir, daily()).await;
+    let folder = spool(&rig, more);
+    rig.start().await.unwrap();
+    (rig, folder)
+}
+
+/// Waits until so many files are settled, and none is waiting.
+pub async fn until_settled_files(rig: &Rig, done: u64, quarantined: u64) {
+    until(rig, &format!("{done} done, {quarantined} in quarantine"), |status| {
+        (count(status, "done"), count(status, "quarantined"), count(status, "waiting"))
+            == (done, quarantined, 0)
+    })
+    .await;
 }

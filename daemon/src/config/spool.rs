@@ -202,5 +202,8 @@ fn read_patient(section: &Section<'_>) -> Option<PatientKey> {
     section.require("system", "system = \"urn:oid:1.2.3\", as the site's patients have it");
     section.require("value", "value = \"4711\", the patient's number");
     let (system, value) = (section.text("system", "\"urn:oid:1.2.3\""), section.text("value", "\"4711\""));
+    if system.is_some_and(|system| !system.contains(':') || system.contains(char::is_whitespace)) {
+        section.fault("system", "is not a URI", "write system = \"urn:oid:1.2.3\" or an https URL");
+    }
     Some(PatientKey { system: system?.to_owned(), value: value?.to_owned() })
 }

@@ -4,6 +4,7 @@
 mod examples;
 mod faults;
 mod noise;
+mod spools;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -33,6 +33,9 @@ pub(super) enum FolderError {
     /// Another process has the folder.
     #[error("another process has this folder; give each daemon a folder of its own")]
     Taken,
+    /// A part of it is no folder.
+    #[error("work, done or quarantine in the folder is a link; remove it")]
+    Foreign,
     /// The system refused.
     #[error("{step}: {source}")]
     Io {
@@ -48,13 +51,16 @@ pub(super) fn at(step: &'static str) -> impl Fn(io::Error) -> FolderError {
     move |source| FolderError::Io { step, source }
 }
 
+/// The parts of a folder.
+const PARTS: [&str; 3] = ["work", "done", "quarantine"];
+
 /// A folder that is ours.
 pub(super) struct Folder {
     root: PathBuf,
     /// Held for as long as the folder is ours.
     _lock: File,
-    /// Of `work/`: another one would not be locked.
-    work_inode: u64,
+    /// Of the parts: who may write in the folder could put a link, or another `work/` without our lock, in their place.
+    inodes: [u64; PARTS.len()],
 }
 
 /// What a scan found.
@@ -69,9 +75,10 @@ impl Folder {
     /// Makes what is missing of the folder, and takes it.
     pub(super) fn open(root: &Path) -> Result<Self, FolderError> {
         make(root).map_err(at("making the folder"))?;
-        for part in ["work", "done", "quarantine"] {
+        for part in PARTS {
             make(&root.join(part)).map_err(at("making work, done and quarantine in the folder"))?;
         }
+        let inodes = inodes(root).ok_or(FolderError::Foreign)?;
         let work = root.join("work");
         let lock = OpenOptions::new()
             .write(true)
@@ -84,16 +91,12 @@ impl Folder {
             fs::TryLockError::WouldBlock => FolderError::Taken,
             fs::TryLockError::Error(source) => FolderError::Io { step: "locking work/.lock", source },
         })?;
-        let work_inode = fs::metadata(&work).map_err(at("looking at work"))?.ino();
-        Ok(Self { root: root.to_owned(), _lock: lock, work_inode })
+        Ok(Self { root: root.to_owned(), _lock: lock, inodes })
     }
 
     /// Whether the folder is still the one that was taken, with all its parts.
     pub(super) fn is_ours(&self) -> bool {
-        let same = |meta: Metadata| meta.is_dir() && meta.ino() == self.work_inode;
-        fs::symlink_metadata(self.work()).is_ok_and(same)
-            && self.done().is_dir()
-            && self.quarantine().is_dir()
+        inodes(&self.root) == Some(self.inodes)
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -130,6 +133,16 @@ impl Folder {
         keep_oldest(&mut files);
         Ok(Scan { files, waiting })
     }
+}
+
+/// What the parts of a folder are; `None` where one is missing, or is a link.
+fn inodes(root: &Path) -> Option<[u64; PARTS.len()]> {
+    let mut inodes = [0; PARTS.len()];
+    for (inode, part) in inodes.iter_mut().zip(PARTS) {
+        let meta = fs::symlink_metadata(root.join(part)).ok()?;
+        *inode = meta.is_dir().then(|| meta.ino())?;
+    }
+    Some(inodes)
 }
 
 fn make(folder: &Path) -> io::Result<()> {
@@ -189,6 +202,13 @@ mod tests {
         assert!(folder.is_ours());
         fs::remove_dir(folder.done()).unwrap();
         assert!(!folder.is_ours());
+        std::os::unix::fs::symlink(dir.path(), folder.done()).unwrap();
+        assert!(!folder.is_ours(), "nothing is moved through a link");
+        drop(folder);
+        assert!(matches!(Folder::open(&root), Err(FolderError::Foreign)));
+        fs::remove_dir_all(&root).unwrap();
+        let folder = Folder::open(&root).unwrap();
+        assert!(folder.is_ours());
         fs::remove_dir_all(&root).unwrap();
         assert!(!folder.is_ours());
     }

@@ -119,7 +119,7 @@ impl Lane {
     fn messages(&mut self, content: &Content<'_>) -> Read {
         let mut report = Report { content: "HL7 v2".to_owned(), ..Report::default() };
         let mut pieces = Pieces::of(content.bytes.clone());
-        while let Some(piece) = pieces.next() {
+        for piece in pieces.by_ref() {
             let Some(fault) = self.message(piece.bytes, &mut report) else { return Read::Stopped };
             if !fault.is_empty() {
                 report.say(format!("line {}: {fault}", piece.line));

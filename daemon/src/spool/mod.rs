@@ -27,22 +27,22 @@ pub(crate) mod parcel;
 pub(crate) mod patient;
 mod pieces;
 mod retention;
+mod settle;
 mod standing;
 mod watch;
 
 use std::{
     ffi::OsStr,
-    path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
-use outbox::{AuditEntry, Writer};
+use outbox::Writer;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 pub use self::standing::{Standing, Standings};
 use self::{
-    claim::{Claim, Place, Taken},
+    claim::{Claim, Taken},
     complete::{Tracker, Whole},
     folder::{Folder, FolderError},
     lane::{Content, LOOK, Lane, Read},
@@ -55,14 +55,13 @@ use crate::{
     drain::Draining,
     generation::Current,
     intake::Intake,
-    telemetry::Metric,
     time,
 };
 
 /// Files taken before the folder is scanned again.
 const TURN_MOST: usize = 256;
-/// Settled files are counted, and old ones removed, so often.
-const SWEEP_EVERY_MS: i64 = 30_000;
+/// Least rest between two looks, however many changes come. A rest is three times as long as the look before it.
+const LEAST_REST: Duration = Duration::from_millis(20);
 /// The longest wait between two looks at files that are not whole yet.
 const LONGEST_TICK: Duration = Duration::from_secs(1);
 /// A file that changes under our hands, while another of its name stands in the folder, is waited for so many times
@@ -105,6 +104,7 @@ impl Spool {
     /// Runs until the drain begins; on a thread where waiting is allowed.
     pub fn run(mut self) {
         while !self.lane.draining.is_begun() {
+            let began = Instant::now();
             let more = match self.turn() {
                 Ok(more) => {
                     self.conditions.clear(Kind::SpoolUnavailable, self.name());
@@ -112,19 +112,14 @@ impl Spool {
                     more
                 }
                 Err(error) => {
-                    let detail = format!("{error}; nothing is taken from this folder until that is mended");
-                    self.conditions.raise(
-                        Kind::SpoolUnavailable,
-                        &self.lane.settings.name,
-                        detail,
-                        time::now_ms(),
-                    );
-                    self.standing.available = false;
+                    self.unavailable(&error);
                     false
                 }
             };
             self.standings.put(&self.lane.settings.name, self.standing.clone());
             if !more {
+                // A writer that appends line by line must not have us look without end.
+                self.lane.pause((3 * began.elapsed()).clamp(LEAST_REST, LONGEST_TICK));
                 self.wait();
             }
         }
@@ -139,9 +134,9 @@ impl Spool {
         let settings = &self.lane.settings;
         let soon = (settings.stable / 2).clamp(LOOK / 2, LONGEST_TICK).min(settings.poll);
         let wait = if self.tracker.is_waiting() { soon } else { settings.poll };
-        let deadline = std::time::Instant::now() + wait;
+        let deadline = Instant::now() + wait;
         while !self.lane.draining.is_begun() {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             let changed = match &self.watch {
                 Some(watch) => watch.wait(left.min(LOOK)),
                 None => {
@@ -181,7 +176,7 @@ impl Spool {
             }
         }
         self.tell(whole.len() > TURN_MOST);
-        self.sweep(!whole.is_empty())?;
+        self.sweep()?;
         refused.map_or(Ok(whole.len() > TURN_MOST), Err)
     }
 
@@ -227,7 +222,16 @@ impl Spool {
     }
 
     /// Reads a file that is ours and settles it. False where it is not settled: it was put back, or the daemon stops.
-    fn read(&mut self, mut claim: Claim, waited: bool) -> Result<bool, FolderError> {
+    /// Where something failed, the folder is opened anew, and what is left in `work/` taken up then.
+    fn read(&mut self, claim: Claim, waited: bool) -> Result<bool, FolderError> {
+        let settled = self.read_and_settle(claim, waited);
+        if settled.is_err() {
+            self.folder = None;
+        }
+        settled
+    }
+
+    fn read_and_settle(&mut self, mut claim: Claim, waited: bool) -> Result<bool, FolderError> {
         let most = self.lane.settings.max_file_bytes;
         let mut looks = 0;
         let (report, hash) = loop {
@@ -273,110 +277,6 @@ impl Spool {
             self.tracker.changed(&claim.name, claim.seen, claim.class, time::monotonic_ms());
         }
         Ok(back)
-    }
-
-    /// Moves a file to where it stays, however long that takes: what it holds is committed, and reading it again would
-    /// store what was refused in it once more. False where the daemon stops first.
-    fn settle(
-        &mut self,
-        claim: &Claim,
-        report: &Report,
-        hash: Option<[u8; 32]>,
-    ) -> Result<bool, FolderError> {
-        let place = report.place();
-        let letter = report.letter(self.name(), claim.number, time::now_ms(), hash);
-        loop {
-            let Some(folder) = &self.folder else { return Ok(false) };
-            let Err(error) = folder.settle(claim, place, &letter) else { break };
-            if claim.seen_now().is_none() {
-                // It is no longer in `work/`: somebody took the folder away.
-                return Err(error);
-            }
-            let detail = format!("{error}; nothing more is taken from this folder until that is mended");
-            self.conditions.raise(Kind::SpoolUnavailable, self.name(), detail, time::now_ms());
-            self.standing.available = false;
-            self.standings.put(&self.lane.settings.name, self.standing.clone());
-            if !self.lane.pause(self.lane.settings.poll) {
-                return Ok(false);
-            }
-        }
-        let labels = [("spool", self.name().to_owned()), ("result", place.word().to_owned())];
-        Metric::SpoolFiles.add(1, &labels);
-        let (accepted, duplicates, refused) = (report.accepted, report.duplicates, report.refused);
-        let (spool, file, place) = (self.name(), claim.number, place.word());
-        if report.place() == Place::Done {
-            tracing::info!(spool, file, place, accepted, duplicates, refused, "file taken");
-        } else {
-            tracing::warn!(
-                spool,
-                file,
-                place,
-                accepted,
-                duplicates,
-                refused,
-                "file set aside; its letter says why"
-            );
-        }
-        Ok(true)
-    }
-
-    /// Tells of files that have been waiting.
-    fn tell(&mut self, more: bool) {
-        let now_ms = time::monotonic_ms();
-        self.standing.oldest_waiting_age_s =
-            self.tracker.oldest_ms(now_ms).map(|age_ms| age_ms.max(0) as u64 / 1_000);
-        let stuck = self.tracker.stuck(now_ms, self.lane.settings.stable);
-        if stuck > 0 && !more {
-            let detail = format!(
-                "{stuck} files have been waiting for an hour: still growing, or a sidecar without its file; look into \
-                 the folder"
-            );
-            self.conditions.raise(Kind::SpoolWaiting, self.name(), detail, time::now_ms());
-        } else {
-            self.conditions.clear(Kind::SpoolWaiting, self.name());
-        }
-    }
-
-    /// Removes what has stood in `done` for long enough, and counts what stands there; from time to time, or `now`.
-    fn sweep(&mut self, now: bool) -> Result<(), FolderError> {
-        let now_ms = time::monotonic_ms();
-        let due = self.swept_ms.is_none_or(|at| now_ms - at >= SWEEP_EVERY_MS);
-        let Some(folder) = self.folder.as_ref().filter(|_| due || now) else { return Ok(()) };
-        let (done, quarantine) = (folder.done(), folder.quarantine());
-        let step = "removing and counting settled files";
-        if due {
-            self.swept_ms = Some(now_ms);
-            self.remove_old(&done, step)?;
-        }
-        self.standing.done = retention::count(&done, Place::Done).map_err(folder::at(step))?;
-        self.standing.quarantined =
-            retention::count(&quarantine, Place::Quarantine).map_err(folder::at(step))?;
-        Ok(())
-    }
-
-    fn remove_old(&self, done: &Path, step: &'static str) -> Result<(), FolderError> {
-        let keep = self.lane.settings.keep_done;
-        let old = retention::expired(done, keep, SystemTime::now()).map_err(folder::at(step))?;
-        if old.is_empty() {
-            return Ok(());
-        }
-        let entry = AuditEntry {
-            actor: "isthmus".to_owned(),
-            action: "spool files removed".to_owned(),
-            object: format!("spool {}", self.name()),
-            detail: format!("{} files of done/, read more than {} s ago", old.len(), keep.as_secs()),
-            at: time::now_ms(),
-        };
-        // What cannot be audited now is removed another time.
-        if self.writer.audit(vec![entry]).wait().is_err() {
-            return Ok(());
-        }
-        for receipt in old {
-            if retention::remove(&receipt).map_err(folder::at(step))? {
-                Metric::SpoolRemoved.add(1, &[("spool", self.name().to_owned())]);
-            }
-        }
-        Ok(())
     }
 }
 
