@@ -145,14 +145,15 @@ impl Folder {
         Ok(None)
     }
 
-    /// Gives a file back to the folder, sidecar first. False where another of its name stands there meanwhile.
+    /// Gives a file back to the folder, and then its sidecar: a sidecar alone in `work/` is given back at the next
+    /// start, a file alone would be read without it. False where another of its name stands there meanwhile.
     pub(super) fn put_back(&self, claim: &Claim) -> Result<bool, FolderError> {
         let to = self.root().join(&claim.name);
         if fs::symlink_metadata(&to).is_ok() {
             return Ok(false);
         }
-        self.give_back_sidecar(&claim.folder, &name::sidecar(&claim.name));
         fs::rename(claim.path(), &to).map_err(at("moving a file back"))?;
+        self.give_back_sidecar(&claim.folder, &name::sidecar(&claim.name));
         let _litter = clear(&claim.folder);
         Ok(true)
     }
@@ -168,16 +169,12 @@ impl Folder {
 
     /// Moves a file to where it stays, with a letter beside it. Its messages are committed and synced before this.
     pub(super) fn settle(&self, claim: &Claim, place: Place, letter: &str) -> Result<(), FolderError> {
-        let folder = self.root().join(place.word());
-        let free = |n: &u32| fs::symlink_metadata(folder.join(name::attempt(&claim.name, *n))).is_err();
-        let n = (1..=MOST_OF_A_NAME).find(free);
-        let n = n.ok_or_else(|| at("finding a free name")(io::Error::from(io::ErrorKind::AlreadyExists)))?;
-        let name = name::attempt(&claim.name, n);
+        let (folder, name) = self.free_name(&claim.name, place)?;
         if let Some(sidecar) = claim.sidecar() {
-            self.put_letter(claim, &sidecar, &folder.join(name::sidecar(&name)))
+            put_letter(&claim.folder, &sidecar, &folder.join(name::sidecar(&name)))
                 .map_err(at("copying the sidecar"))?;
         }
-        self.put_letter(claim, letter.as_bytes(), &folder.join(name::with_ending(&name, place.letter())))
+        put_letter(&claim.folder, letter.as_bytes(), &folder.join(name::with_ending(&name, place.letter())))
             .map_err(at("writing the letter beside a file"))?;
         fs::rename(claim.path(), folder.join(&name)).map_err(at("moving a file out of work"))?;
         sync(&folder).map_err(at("syncing the folder of settled files"))?;
@@ -185,14 +182,41 @@ impl Folder {
         Ok(())
     }
 
-    fn put_letter(&self, claim: &Claim, bytes: &[u8], to: &Path) -> io::Result<()> {
-        let draft = claim.folder.join(LETTER);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(draft, to)
+    /// Moves a sidecar without a file to quarantine, its letter first. False where its file stands there after all.
+    pub(super) fn set_aside(&self, sidecar: &OsStr, letter: &str) -> Result<bool, FolderError> {
+        if name::of_sidecar(sidecar).is_some_and(|file| fs::symlink_metadata(self.root().join(file)).is_ok())
+        {
+            return Ok(false);
+        }
+        let (folder, name) = self.free_name(sidecar, Place::Quarantine)?;
+        put_letter(
+            &self.work(),
+            letter.as_bytes(),
+            &folder.join(name::with_ending(&name, Place::Quarantine.letter())),
+        )
+        .map_err(at("writing the letter beside a file"))?;
+        fs::rename(self.root().join(sidecar), folder.join(name))
+            .map_err(at("moving a sidecar to quarantine"))?;
+        Ok(true)
     }
+
+    /// A name in `place` that no file has, for a file of this name.
+    fn free_name(&self, name: &OsStr, place: Place) -> Result<(PathBuf, OsString), FolderError> {
+        let folder = self.root().join(place.word());
+        let free = |n: &u32| fs::symlink_metadata(folder.join(name::attempt(name, *n))).is_err();
+        let n = (1..=MOST_OF_A_NAME).find(free);
+        let n = n.ok_or_else(|| at("finding a free name")(io::Error::from(io::ErrorKind::AlreadyExists)))?;
+        Ok((folder, name::attempt(name, n)))
+    }
+}
+
+/// Writes a letter under a name of its own in `folder`, and gives it its name once it is synced.
+fn put_letter(folder: &Path, bytes: &[u8], to: &Path) -> io::Result<()> {
+    let draft = folder.join(LETTER);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(draft, to)
 }
 
 /// Removes a folder of `work/` with what is left in it; a file that is not settled is not left in it.

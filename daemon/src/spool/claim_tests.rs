@@ -107,6 +107,18 @@ fn a_sidecar_that_came_after_the_scan_is_waited_for() {
 }
 
 #[test]
+fn a_sidecar_whose_file_never_came_is_set_aside_and_one_whose_file_is_there_is_not() {
+    let drop = drop_folder();
+    drop.put("a.csv.patient.json", "{}");
+    drop.put("b.csv.patient.json", "{}");
+    drop.put("b.csv", "two");
+    assert!(drop.folder.set_aside(OsStr::new("a.csv.patient.json"), "why").unwrap());
+    assert!(!drop.folder.set_aside(OsStr::new("b.csv.patient.json"), "why").unwrap());
+    assert_eq!(drop.names("quarantine"), ["a.csv.patient.json", "a.csv.patient.json.reason.txt"]);
+    assert_eq!(drop.names(""), ["b.csv", "b.csv.patient.json"]);
+}
+
+#[test]
 fn a_file_is_not_put_back_over_another_of_its_name() {
     let drop = drop_folder();
     drop.put("a.hl7", "one");

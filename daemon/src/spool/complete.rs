@@ -20,6 +20,8 @@ use super::name::{Class, of_sidecar, sidecar};
 pub(super) const MOST_FILES: usize = 4_096;
 /// An empty file is waited for so many times as long as another.
 const EMPTY_PATIENCE: u32 = 10;
+/// A sidecar whose file does not come is waited for as long as a file whose sidecar does not come, and at least so long.
+const LEAST_ORPHAN_WAIT: Duration = Duration::from_secs(60);
 /// A file that has not become whole after so long is a person's to look at.
 const STUCK_AFTER_MS: i64 = 3_600_000;
 
@@ -165,15 +167,21 @@ impl Tracker {
         !self.files.is_empty()
     }
 
-    /// Files that have stood here for an hour and cannot be taken: still growing, or a sidecar without its file.
+    /// Sidecars whose file has not come within their time. One that stayed could be taken for that of a later file of
+    /// the same name, which may be another patient's.
+    pub(super) fn orphans(&self, now_ms: i64, sidecar_wait: Duration) -> Vec<OsString> {
+        let wait_ms = ms(sidecar_wait.max(LEAST_ORPHAN_WAIT));
+        let alone = |name: &OsStr| of_sidecar(name).is_none_or(|of| !self.files.contains_key(of));
+        let orphans = self.files.iter().filter(|(name, file)| {
+            file.class == Class::Sidecar && now_ms - file.since_ms >= wait_ms && alone(name)
+        });
+        orphans.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Files that have stood here for an hour and are not whole yet.
     pub(super) fn stuck(&self, now_ms: i64, stable: Duration) -> usize {
         let old = |file: &File| now_ms - file.first_ms >= STUCK_AFTER_MS;
-        let alone = |name: &OsStr| of_sidecar(name).is_some_and(|of| !self.files.contains_key(of));
-        let stuck = |(name, file): &(&OsString, &File)| {
-            old(file)
-                && if file.class == Class::Sidecar { alone(name) } else { !file.is_whole(now_ms, stable) }
-        };
-        self.files.iter().filter(stuck).count()
+        self.files.values().filter(|file| old(file) && !file.is_whole(now_ms, stable)).count()
     }
 
     /// How long the file that was seen first has been waiting, in milliseconds.

@@ -95,6 +95,18 @@ fn an_export_waits_for_its_sidecar_and_goes_without_it_in_the_end() {
 }
 
 #[test]
+fn a_sidecar_whose_file_does_not_come_in_its_time_must_go_and_no_other() {
+    let mut tracker = Tracker::default();
+    let names = ["late.csv.patient.json", "whose.csv.patient.json", "whose.csv"];
+    tracker.look(scan(&names.map(|name| (name, seen(9, 1)))), 0);
+    let orphans = |tracker: &Tracker, at, wait| tracker.orphans(at, Duration::from_secs(wait));
+    assert!(orphans(&tracker, 59_999, 0).is_empty());
+    assert_eq!(orphans(&tracker, 60_000, 0), ["late.csv.patient.json"], "a minute at least");
+    assert!(orphans(&tracker, 119_999, 120).is_empty());
+    assert_eq!(orphans(&tracker, 120_000, 120), ["late.csv.patient.json"]);
+}
+
+#[test]
 fn only_what_nothing_else_names_a_patient_for_waits() {
     let mut tracker = Tracker::default();
     tracker.look(scan(&[("known.csv", seen(9, 1)), ("whose.hl7", seen(9, 1)), ("whose.txt", seen(9, 1))]), 0);
@@ -106,12 +118,12 @@ fn only_what_nothing_else_names_a_patient_for_waits() {
 }
 
 #[test]
-fn what_grows_for_an_hour_and_a_sidecar_without_its_file_are_told() {
+fn what_grows_for_an_hour_is_told() {
     let mut tracker = Tracker::default();
     for minute in 0..=60 {
         let at = minute * 60_000;
-        tracker.look(scan(&[("a.hl7", seen(minute as u64 + 1, 1)), ("b.csv.patient.json", seen(9, 1))]), at);
-        let told = if minute < 60 { 0 } else { 2 };
+        tracker.look(scan(&[("a.hl7", seen(minute as u64 + 1, 1)), ("b.hl7", seen(9, 1))]), at);
+        let told = usize::from(minute >= 60);
         assert_eq!(tracker.stuck(at, STABLE), told, "minute {minute}");
     }
     assert_eq!(tracker.oldest_ms(3_600_000), Some(3_600_000));

@@ -38,6 +38,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// Work between two rests: some milliseconds, as the pipeline's pieces.
 const PIECE_MS: i64 = 10;
+/// What an export is called in the inbox, whatever its file's ending.
+const EXPORT: &str = "csv";
 /// Hex digits of a file's hash that stand for its control id.
 const CONTROL_ID_DIGITS: usize = 16;
 
@@ -150,7 +152,7 @@ impl Lane {
             && envelope.processing_id() != wanted.as_bytes()
         {
             let fault = format!("MSH, field 11: the processing id is not {wanted}, which this spool takes");
-            self.keep(&Class::Hl7, &bytes.clone(), bytes, Handler::Keep, Some(fault.clone()), report)?;
+            self.keep(word(Class::Hl7), &bytes.clone(), bytes, Handler::Keep, Some(fault.clone()), report)?;
             return Some(fault);
         }
         loop {
@@ -183,7 +185,7 @@ impl Lane {
         }
         let mut report = Report { content: "JSON, kept and not read yet".to_owned(), ..Report::default() };
         let bytes = &content.bytes;
-        match self.keep(&content.class, bytes, bytes.clone(), Handler::Keep, None, &mut report) {
+        match self.keep(word(content.class), bytes, bytes.clone(), Handler::Keep, None, &mut report) {
             Some(_) => Read::Settle(report),
             None => Read::Stopped,
         }
@@ -193,7 +195,7 @@ impl Lane {
     fn refuse(&mut self, content: &Content<'_>, what: &str, reason: &str, advice: &str) -> Read {
         let (bytes, mut counted) = (&content.bytes, Report::default());
         let refusal = Some(reason.to_owned());
-        match self.keep(&content.class, bytes, bytes.clone(), Handler::Keep, refusal, &mut counted) {
+        match self.keep(word(content.class), bytes, bytes.clone(), Handler::Keep, refusal, &mut counted) {
             Some(_) => Read::Settle(Report::refusal(what, reason, advice)),
             None => Read::Stopped,
         }
@@ -202,22 +204,17 @@ impl Lane {
     /// Stores `body`, which is or holds `file`, waiting for the store; counts it. `None` where the daemon stops.
     fn keep(
         &mut self,
-        class: &Class,
+        kind: &'static str,
         file: &Bytes,
         body: Bytes,
         handler: Handler,
         refusal: Option<String>,
         report: &mut Report,
     ) -> Option<Receipt> {
-        let hash: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = sha256(file);
         let refused = refusal.is_some();
         let deposit = Deposit {
-            kind: match class {
-                Class::Hl7 => "hl7",
-                Class::Text => "txt",
-                Class::Csv => "csv",
-                Class::Json | Class::Sidecar => "json",
-            },
+            kind,
             control_id: hash[..CONTROL_ID_DIGITS].into(),
             body,
             handler,
@@ -281,4 +278,19 @@ impl Lane {
         }
         false
     }
+}
+
+/// What a file is called in the inbox that is no message.
+fn word(class: Class) -> &'static str {
+    match class {
+        Class::Hl7 => "hl7",
+        Class::Text => "txt",
+        Class::Csv => EXPORT,
+        Class::Json | Class::Sidecar => "json",
+    }
+}
+
+/// The hash of a file, in lower-case hex.
+fn sha256(file: &[u8]) -> String {
+    Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -33,6 +33,7 @@ mod watch;
 
 use std::{
     ffi::OsStr,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -103,6 +104,22 @@ impl Spool {
 
     /// Runs until the drain begins; on a thread where waiting is allowed.
     pub fn run(mut self) {
+        // A defect that some file brings to light must not end the lane in silence. The file is in `work/`, and would
+        // be read again at once, so there is no second attempt before a restart.
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            tracing::error!(
+                spool = self.name(),
+                "the file lane ended by a defect; report it, and restart the daemon"
+            );
+            let detail =
+                "the lane ended by a defect; look at the file in work, and restart the daemon".to_owned();
+            self.conditions.raise(Kind::SpoolUnavailable, self.name(), detail, time::now_ms());
+            self.standing.available = false;
+            self.standings.put(&self.lane.settings.name, self.standing.clone());
+        }
+    }
+
+    fn work(&mut self) {
         while !self.lane.draining.is_begun() {
             let began = Instant::now();
             let more = match self.turn() {
@@ -174,6 +191,9 @@ impl Spool {
                 Ok(false) => {}
                 Err(error) => refused = Some(error),
             }
+        }
+        for sidecar in self.tracker.orphans(now_ms, self.lane.settings.sidecar_wait) {
+            self.set_aside(&sidecar)?;
         }
         self.tell(whole.len() > TURN_MOST);
         self.sweep()?;

@@ -24,12 +24,15 @@ pub(crate) enum Unknown {
     Unnamed,
     /// The sidecar is not what it should be.
     #[error(
-        "the sidecar is not {{\"system\": \"...\", \"value\": \"...\"}}; mend it and drop both files again"
+        "the sidecar is not {{\"system\": \"...\", \"value\": \"...\"}}, with \"sha256\" or without; mend it and drop both files again"
     )]
     Unreadable,
     /// The sidecar and the configuration name different patients.
     #[error("the sidecar names another patient than the configuration; mend one and drop both files again")]
     Contradiction,
+    /// The sidecar says which file it is of, and that is another.
+    #[error("the sidecar's sha256 is not that of this file; mend it and drop both files again")]
+    OtherFile,
     /// Not the site's system.
     #[error("the system is not that of the site's patients; write the one of [patient] in the site's file")]
     ForeignSystem,
@@ -41,17 +44,20 @@ pub(crate) enum Unknown {
 struct Sidecar {
     system: String,
     value: String,
+    /// Of the file it speaks of, in hex, where its writer wants to be sure.
+    sha256: Option<String>,
 }
 
-/// Whose the file of this name is. `site_system` is the system of the site's patients, where the site's file names it.
+/// Whose the file of this name is. `sha256` is that of the file, in lower-case hex. `site_system` is the system of the site's patients, where the site's file names it.
 pub(super) fn of(
     spool: &Spool,
     site_system: Option<&str>,
     name: &OsStr,
+    sha256: &str,
     sidecar: Option<&[u8]>,
 ) -> Result<PatientKey, Unknown> {
     let configured = configured(spool, name);
-    let named = sidecar.map(read).transpose()?;
+    let named = sidecar.map(|sidecar| read(sidecar, sha256)).transpose()?;
     let key = match (named, configured) {
         (Some(named), Some(configured)) if named != *configured => return Err(Unknown::Contradiction),
         (Some(named), _) => named,
@@ -76,17 +82,21 @@ pub(super) fn configured<'a>(spool: &'a Spool, name: &OsStr) -> Option<&'a Patie
     longest.map(|entry| &entry.patient).or(spool.patient.as_ref())
 }
 
-fn read(sidecar: &[u8]) -> Result<PatientKey, Unknown> {
+fn read(sidecar: &[u8], of: &str) -> Result<PatientKey, Unknown> {
     let sidecar = sidecar.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(sidecar);
     if sidecar.len() as u64 > SIDECAR_MAX_BYTES {
         return Err(Unknown::Unreadable);
     }
-    let Sidecar { system, value } = serde_json::from_slice(sidecar).map_err(|_| Unknown::Unreadable)?;
+    let Sidecar { system, value, sha256 } =
+        serde_json::from_slice(sidecar).map_err(|_| Unknown::Unreadable)?;
     let good = |text: &str| {
         text.trim() == text
             && (1..=TEXT_MAX_BYTES).contains(&text.len())
             && !text.chars().any(char::is_control)
     };
+    if sha256.is_some_and(|sha256| !sha256.eq_ignore_ascii_case(of)) {
+        return Err(Unknown::OtherFile);
+    }
     if good(&system) && good(&value) { Ok(PatientKey { system, value }) } else { Err(Unknown::Unreadable) }
 }
 
@@ -134,11 +144,17 @@ mod tests {
             (&folder, Some(eight), Err(Unknown::Contradiction)),
             (&nothing, Some(foreign), Err(Unknown::ForeignSystem)),
             (&folder, Some(b"{}".as_slice()), Err(Unknown::Unreadable)),
+            (&nothing, Some(br#"{"system": "urn:oid:1", "value": "7", "sha256": "AB12"}"#), Ok(key("7"))),
+            (
+                &folder,
+                Some(br#"{"system": "urn:oid:1", "value": "7", "sha256": "ab13"}"#),
+                Err(Unknown::OtherFile),
+            ),
         ] {
-            assert_eq!(of(spool, Some("urn:oid:1"), OsStr::new("a.csv"), sidecar), wanted);
+            assert_eq!(of(spool, Some("urn:oid:1"), OsStr::new("a.csv"), "ab12", sidecar), wanted);
         }
         // A site whose file does not say which system its patients have takes any.
-        assert!(of(&nothing, None, OsStr::new("a.csv"), Some(foreign)).is_ok());
+        assert!(of(&nothing, None, OsStr::new("a.csv"), "", Some(foreign)).is_ok());
     }
 
     #[test]
@@ -156,10 +172,10 @@ mod tests {
             r#"{"system": "s", "value": "7"} x"#,
             r#"{"system": "s", "value": "7", "value": "8"}"#,
         ] {
-            assert_eq!(read(text.as_bytes()), Err(Unknown::Unreadable), "{text}");
+            assert_eq!(read(text.as_bytes(), ""), Err(Unknown::Unreadable), "{text}");
         }
-        assert!(read("\u{feff}{\"system\": \"s\", \"value\": \"7\"}".as_bytes()).is_ok());
-        assert_eq!(read(&vec![b' '; SIDECAR_MAX_BYTES as usize + 1]), Err(Unknown::Unreadable));
+        assert!(read("\u{feff}{\"system\": \"s\", \"value\": \"7\"}".as_bytes(), "").is_ok());
+        assert_eq!(read(&vec![b' '; SIDECAR_MAX_BYTES as usize + 1], ""), Err(Unknown::Unreadable));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! After a file was read: its place, what is told of the spool, and what is removed in time.
 
 use std::{
+    ffi::OsStr,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -81,6 +82,24 @@ impl Spool {
         }
     }
 
+    /// Moves a sidecar to quarantine whose file did not come.
+    pub(super) fn set_aside(&mut self, sidecar: &OsStr) -> Result<(), FolderError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let file = self.next_number;
+        self.next_number += 1;
+        let reason = "no file has come for this sidecar; one that came later could be another patient's";
+        let advice = "Drop the sidecar and its file again, within the spool's sidecar_wait of each other. Where the file came \
+                      too early, it is in this folder too: move both back.";
+        let report = Report::refusal("a sidecar", reason, advice);
+        let letter = report.letter(self.name(), file, time::now_ms(), None);
+        if !folder.set_aside(sidecar, &letter)? {
+            return Ok(());
+        }
+        self.tracker.taken(sidecar);
+        tracing::warn!(spool = self.name(), file, "sidecar without its file set aside");
+        Ok(())
+    }
+
     /// Tells that the folder cannot be used as it should be.
     pub(super) fn unavailable(&mut self, error: &FolderError) {
         let detail = format!("{error}; files wait until that is mended");
@@ -96,8 +115,7 @@ impl Spool {
         let stuck = self.tracker.stuck(now_ms, self.lane.settings.stable);
         if stuck > 0 && !more {
             let detail = format!(
-                "{stuck} files have been waiting for an hour: still growing, or a sidecar without its file; look into \
-                 the folder"
+                "{stuck} files have been growing or changing for an hour; ask their senders, or take them away"
             );
             self.conditions.raise(Kind::SpoolWaiting, self.name(), detail, time::now_ms());
         } else {

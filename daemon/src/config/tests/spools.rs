@@ -25,6 +25,10 @@ fn a_spool_needs_a_folder_and_a_name_and_takes_the_rest_from_what_is_shipped() {
         patients: Vec::new(),
     };
     assert_eq!(spool, shipped);
+    let before = folder.load().unwrap();
+    let mut after = before.clone();
+    after.main.spools.clear();
+    assert_eq!(needs_restart(&before, &after), ["spool"]);
     // The shipped example says the same where it is switched on.
     let example = include_str!("../../../../etc/isthmus.toml");
     let from = example.find("#[[spool]]").unwrap();

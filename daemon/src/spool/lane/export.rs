@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use clinical::normalize::file::{self, Apart, FileContext, FileReadings};
 
-use super::{Content, Lane, Read};
+use super::{Content, EXPORT, Lane, Read, sha256};
 use crate::{
     report::export::advice,
     route::Handler,
@@ -16,7 +16,8 @@ impl Lane {
         let generation = self.current.get();
         let site = generation.site(&self.settings.site);
         let system = site.and_then(|site| site.patient.system.as_deref());
-        let patient = patient::of(&self.settings, system, content.name, content.sidecar.as_deref());
+        let (of, sidecar) = (sha256(&content.bytes), content.sidecar.as_deref());
+        let patient = patient::of(&self.settings, system, content.name, &of, sidecar);
         let charset = self.settings.charset.clone();
         let unknown = patient.as_ref().err().copied();
         let bytes = content.bytes.clone();
@@ -53,7 +54,7 @@ impl Lane {
         }
         let body = parcel.pack();
         drop(parcel);
-        let kept = self.keep(&content.class, &content.bytes, body, Handler::File, None, &mut report);
+        let kept = self.keep(EXPORT, &content.bytes, body, Handler::File, None, &mut report);
         self.rest();
         Some(if kept.is_some() { Read::Settle(report) } else { Read::Stopped })
     }
