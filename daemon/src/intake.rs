@@ -5,6 +5,8 @@
 //! a function of the message and of the receipt of its first arrival; a store that fails yields no
 //! acknowledgement at all, so that the engine sends again.
 
+mod file;
+
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use mllp::{
 use outbox::{Arrival, Receipt, WriteError, Writer};
 use sha2::{Digest, Sha256};
 
+pub use self::file::{Deposit, Received};
 use crate::{
     conditions::{Board, Kind},
     feed::Feed,
@@ -36,26 +39,9 @@ pub enum Reply {
         code: AckCode,
         /// The message to frame.
         bytes: Bytes,
-        /// The message had been received before.
-        duplicate: bool,
     },
     /// The store could not take the message: close without a word, the engine resends.
     Close,
-}
-
-/// A body that is no HL7 v2 message.
-#[derive(Clone)]
-pub struct Deposit {
-    /// What it is, in place of MSH-9: "csv" and the like.
-    pub kind: &'static str,
-    /// Stands for MSH-10; holds no patient data.
-    pub control_id: Box<str>,
-    /// The bytes. Source, kind and bytes are its identity.
-    pub body: Bytes,
-    /// What the pipeline does with it.
-    pub handler: Handler,
-    /// Where it is stored only to be looked at: why.
-    pub refusal: Option<Box<str>>,
 }
 
 /// The way in, shared by all sessions.
@@ -103,24 +89,7 @@ impl Intake {
         let text = format!("message longer than the listener's {limit_bytes} bytes");
         let ack = Ack::refusing(AckCode::AR, AckFault { code: 207, text: text.into(), location: None });
         let bytes = ack::build(readable(&scanned), &ack, &time::hl7_stamp(time::now_ms()), "I0");
-        Reply::Acknowledge { code: AckCode::AR, bytes, duplicate: false }
-    }
-
-    /// Commits a body that is no HL7 v2. `None` where the store cannot take it at the moment.
-    pub async fn keep(&self, feed: &Feed, deposit: Deposit) -> Option<Receipt> {
-        let started = Instant::now();
-        match self.writer.intake(arrival_of(feed, deposit)).await {
-            Ok(receipt) => {
-                feed.count_commit(started.elapsed());
-                self.conditions.clear(Kind::StoreRefuses, "");
-                self.wake.wake();
-                Some(receipt)
-            }
-            Err(error) => {
-                self.refuse(&error);
-                None
-            }
-        }
+        Reply::Acknowledge { code: AckCode::AR, bytes }
     }
 
     fn refuse(&self, error: &WriteError) -> Reply {
@@ -148,7 +117,7 @@ fn acknowledge(scanned: &Result<Envelope, EnvelopeFault>, receipt: &Receipt) -> 
     };
     let stamp = time::hl7_stamp(receipt.received_at);
     let bytes = ack::build(readable(scanned), &ack, &stamp, &format!("I{}", receipt.id));
-    Reply::Acknowledge { code: ack.code, bytes, duplicate: receipt.duplicate }
+    Reply::Acknowledge { code: ack.code, bytes }
 }
 
 fn arrival(
@@ -182,32 +151,6 @@ fn arrival(
         received_at: time::now_ms(),
         key: first(&identity.finalize()),
         control_key,
-        hash,
-        body,
-        refusal,
-    }
-}
-
-fn arrival_of(feed: &Feed, deposit: Deposit) -> Arrival {
-    let Deposit { kind, control_id, body, handler, refusal } = deposit;
-    let hash: [u8; 32] = Sha256::digest(&body).into();
-    // The leading word keeps these apart from messages, whose parts have their lengths before them.
-    let mut identity = Sha256::new_with_prefix("deposit\0");
-    for part in [feed.source.as_bytes(), kind.as_bytes(), &hash] {
-        identity.update((part.len() as u64).to_be_bytes());
-        identity.update(part);
-    }
-    let identity = identity.finalize();
-    Arrival {
-        source: Arc::clone(&feed.source),
-        site: Arc::clone(&feed.site),
-        handler: handler.word(),
-        kind: kind.into(),
-        control_id,
-        received_at: time::now_ms(),
-        key: first(&identity),
-        // No id that its sender gave could be used for another body.
-        control_key: first(&identity[16..]),
         hash,
         body,
         refusal,

@@ -135,7 +135,7 @@ impl Session<'_> {
     }
 
     async fn reply<S: AsyncWrite + Unpin>(&self, stream: &mut S, reply: Reply) -> Result<(), End> {
-        let Reply::Acknowledge { code, bytes, .. } = reply else { return Err(End::StoreRefused) };
+        let Reply::Acknowledge { code, bytes } = reply else { return Err(End::StoreRefused) };
         self.feed.count_ack(code);
         let framed = framed(&bytes);
         match timeout(WRITE_DEADLINE, stream.write_all(&framed)).await {

@@ -29,14 +29,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let (sites, listeners) = (config.sites.len(), config.main.mllp.len());
+    let (sites, listeners, spools) = (config.sites.len(), config.main.mllp.len(), config.main.spools.len());
     if let Err(error) = Generation::compile(1, config, 0) {
         return failed(&error, BAD_CONFIGURATION);
     }
     if args.json {
         println!("[]");
     } else {
-        println!("good: {} ({listeners} MLLP, {sites} sites)", args.config.config.display());
+        let spools = if spools > 0 { format!(", {spools} spools") } else { String::new() };
+        println!("good: {} ({listeners} MLLP{spools}, {sites} sites)", args.config.config.display());
     }
     ExitCode::SUCCESS
 }

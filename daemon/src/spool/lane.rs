@@ -10,7 +10,6 @@ mod export;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mllp::{Answer, Envelope, ack::AckCode};
 use outbox::{Receipt, Writer};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
@@ -25,7 +24,7 @@ use crate::{
     drain::Draining,
     feed::Feed,
     generation::Current,
-    intake::{Deposit, Intake, Reply},
+    intake::{Deposit, Intake},
     pipeline::pace::Pace,
     route::Handler,
     telemetry::Metric,
@@ -135,7 +134,8 @@ impl Lane {
             return self.refuse(content, "nothing", "the file holds blank lines only", advice);
         }
         if report.refused > 0 {
-            "The messages named above are in the store's quarantine; mend them and send them again. The others count."
+            "What is named above is in the store's quarantine too. Have its sender mend it and send it again; what was \
+             accepted counts."
                 .clone_into(&mut report.advice);
         } else if counts > 0 {
             "Every message that was found counts. Ask the sender whether the file was cut or put together by hand."
@@ -148,30 +148,19 @@ impl Lane {
     /// the daemon stops.
     fn message(&mut self, bytes: Bytes, report: &mut Report) -> Option<String> {
         let wanted = self.settings.processing_id;
-        if let Ok(envelope) = Envelope::scan(&bytes)
-            && envelope.processing_id() != wanted.as_bytes()
-        {
-            let fault = format!("MSH, field 11: the processing id is not {wanted}, which this spool takes");
-            self.keep(word(Class::Hl7), &bytes.clone(), bytes, Handler::Keep, Some(fault.clone()), report)?;
-            return Some(fault);
-        }
         loop {
-            let reply = self.runtime.block_on(self.intake.take(&self.feed, bytes.clone()));
-            let Reply::Acknowledge { code, bytes: ack, duplicate } = reply else {
+            let received = self.intake.receive(&self.feed, bytes.clone(), wanted);
+            let Some(received) = self.runtime.block_on(received) else {
                 if self.pause(STORE_PAUSE) {
                     continue;
                 }
                 return None;
             };
-            if code == AckCode::AA || code == AckCode::CA {
-                self.count(duplicate, report);
-                return Some(String::new());
+            match &received.refusal {
+                None => self.count(received.duplicate, report),
+                Some(_) => self.count_refused(report),
             }
-            self.own += 1;
-            report.refused += 1;
-            self.tell("refused");
-            let told = Answer::parse(&ack).ok().and_then(|answer| answer.error_text);
-            return Some(told.unwrap_or_else(|| "the message was refused".to_owned()));
+            return Some(received.refusal.unwrap_or_default());
         }
     }
 
@@ -223,9 +212,7 @@ impl Lane {
         loop {
             if let Some(receipt) = self.runtime.block_on(self.intake.keep(&self.feed, deposit.clone())) {
                 if refused {
-                    self.own += 1;
-                    report.refused += 1;
-                    self.tell("refused");
+                    self.count_refused(report);
                 } else {
                     self.count(receipt.duplicate, report);
                 }
@@ -246,6 +233,12 @@ impl Lane {
             report.accepted += 1;
             self.tell("accepted");
         }
+    }
+
+    fn count_refused(&mut self, report: &mut Report) {
+        self.own += 1;
+        report.refused += 1;
+        self.tell("refused");
     }
 
     fn tell(&self, outcome: &str) {

@@ -216,6 +216,7 @@ impl Spool {
                 "the folder cannot be watched; it is scanned at its interval"
             ),
         }
+        tracing::info!(spool = self.name(), "the folder is looked after");
         let left = folder.recover()?;
         self.folder = Some(folder);
         for claim in left {
