@@ -11,7 +11,7 @@ use std::{
 };
 
 use site::{
-    chart, daily,
+    chart, condition, daily, edit, eventually,
     files::{self, clarity, count, sidecar, started, until_settled_files},
     people, send, settled, until,
 };
@@ -195,6 +195,47 @@ async fn a_file_that_is_written_in_place_is_taken_when_it_stands_still_and_not_b
     settled(&rig).await;
     assert_eq!(mean(&rig, 1), Some(100.0));
     assert!(folder.text("done/slow.hl7.receipt.txt").contains("accepted    1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_file_is_taken_at_once_however_long_another_must_stand_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "");
+    edit(&rig, "isthmus.toml", "stable = \"400ms\"", "stable = \"10m\"");
+    rig.start().await.unwrap();
+    // What was renamed before the folder is watched must stand still like any other.
+    until(&rig, "the folder is watched", |status| status["spools"]["drop"]["available"] == true).await;
+    fs::write(folder.path("written.hl7"), hour("WRITTEN", 1, 100)).unwrap();
+    folder.drop("renamed.hl7", hour("RENAMED", 2, 100));
+    let status = until(&rig, "one is taken", |status| count(status, "done") == 1).await;
+    assert_eq!(
+        (count(&status, "waiting"), folder.names("")),
+        (1, vec!["written.hl7".to_owned()]),
+        "{status:#}"
+    );
+    assert!(status["spools"]["drop"]["oldest_waiting_age_s"].is_number(), "{status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_daemons_on_one_folder_one_takes_the_files_and_the_other_says_so() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut first, folder) = started(dir.path(), "").await;
+    eventually("the folder is taken", || folder.path("done").is_dir()).await;
+    let mut second = site::prepare(other.path(), daily()).await;
+    files::spool(&second, "");
+    edit(&second, "isthmus.toml", "\"./drop\"", &format!("{:?}", folder.0));
+    second.start().await.unwrap();
+    let status = until(&second, "told", |status| condition(status, "spool-unavailable").is_some()).await;
+    let detail = condition(&status, "spool-unavailable").unwrap()["detail"].as_str().unwrap();
+    assert!(detail.starts_with("another process has this folder"), "{detail}");
+    folder.drop("a.hl7", hour("A", 1, 100));
+    until_settled_files(&first, 1, 0).await;
+    first.kill();
+    folder.drop("b.hl7", hour("B", 2, 100));
+    until_settled_files(&second, 2, 0).await;
+    let status = settled(&second).await;
+    assert_eq!(status["inbox"]["total"], 1, "the first file was the first daemon's: {status:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,8 @@ pub struct Spool {
     tracker: Tracker,
     next_number: u64,
     swept_ms: Option<i64>,
+    /// Nothing is removed before this.
+    remove_after_ms: i64,
     standing: Standing,
 }
 
@@ -98,8 +100,20 @@ impl Spool {
         let lane = Lane::new(settings, intake, writer.clone(), current, Handle::current(), draining);
         // Numbers go on from the time of day, so that they are other ones after a restart.
         let next_number = u64::try_from(time::now_ms()).unwrap_or(1);
-        let (folder, watch, tracker, swept_ms) = (None, None, Tracker::default(), None);
-        Self { lane, writer, conditions, standings, folder, watch, tracker, next_number, swept_ms, standing }
+        let (folder, watch, tracker) = (None, None, Tracker::default());
+        Self {
+            lane,
+            writer,
+            conditions,
+            standings,
+            folder,
+            watch,
+            tracker,
+            next_number,
+            swept_ms: None,
+            remove_after_ms: 0,
+            standing,
+        }
     }
 
     /// Runs until the drain begins; on a thread where waiting is allowed.
@@ -216,7 +230,7 @@ impl Spool {
                 "the folder cannot be watched; it is scanned at its interval"
             ),
         }
-        tracing::info!(spool = self.name(), "the folder is looked after");
+        tracing::info!(spool = self.name(), "files of this folder are taken");
         let left = folder.recover()?;
         self.folder = Some(folder);
         for claim in left {

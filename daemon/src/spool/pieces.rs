@@ -70,7 +70,7 @@ impl Pieces {
     fn line(&mut self) -> Option<Piece> {
         let file = self.file.clone();
         let rest = &file[self.at..];
-        let length = memchr2(rest);
+        let length = line_length(rest);
         let terminator = match &rest[length..] {
             [b'\r', b'\n', ..] => 2,
             [] => 0,
@@ -147,8 +147,8 @@ impl Counts {
     }
 }
 
-/// Where a line ends.
-fn memchr2(rest: &[u8]) -> usize {
+/// The length of the line at the beginning, without its end.
+fn line_length(rest: &[u8]) -> usize {
     rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len())
 }
 
@@ -168,7 +168,7 @@ pub(super) fn is_hl7(file: &[u8]) -> bool {
     let file = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
     let start = file.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != VT).unwrap_or(file.len());
     let rest = &file[start..];
-    let line = &rest[..memchr2(&rest[..rest.len().min(8)])];
+    let line = &rest[..line_length(&rest[..rest.len().min(8)])];
     begins_message(line) || batch_segment(line).is_some()
 }
 

@@ -19,6 +19,8 @@ use crate::{conditions::Kind, telemetry::Metric, time};
 
 /// Settled files are counted, and old ones removed, so often; between two counts those that are settled are added.
 const SWEEP_EVERY_MS: i64 = 10_000;
+/// Pause after a file could not be removed.
+const REMOVE_AGAIN_MS: i64 = 3_600_000;
 
 impl Spool {
     /// Moves a file to where it stays, however long that takes: what it holds is committed, and reading it again would
@@ -131,7 +133,12 @@ impl Spool {
         let (done, quarantine) = (folder.done(), folder.quarantine());
         let step = "removing and counting settled files";
         self.swept_ms = Some(now_ms);
-        self.remove_old(&done, step)?;
+        if now_ms >= self.remove_after_ms {
+            // What cannot be removed is in the audit log all the same: not every ten seconds.
+            let removed = self.remove_old(&done, step);
+            self.remove_after_ms = now_ms + if removed.is_ok() { SWEEP_EVERY_MS } else { REMOVE_AGAIN_MS };
+            removed?;
+        }
         self.standing.done = retention::count(&done, Place::Done).map_err(folder::at(step))?;
         self.standing.quarantined =
             retention::count(&quarantine, Place::Quarantine).map_err(folder::at(step))?;
@@ -155,11 +162,14 @@ impl Spool {
         if self.writer.audit(vec![entry]).wait().is_err() {
             return Ok(());
         }
+        let mut failed = None;
         for receipt in old {
-            if retention::remove(&receipt).map_err(folder::at(step))? {
-                Metric::SpoolRemoved.add(1, &[("spool", self.name().to_owned())]);
+            match retention::remove(&receipt) {
+                Ok(true) => Metric::SpoolRemoved.add(1, &[("spool", self.name().to_owned())]),
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), |error| Err(folder::at(step)(error)))
     }
 }
