@@ -81,7 +81,7 @@ impl Folder {
     pub(super) fn claim(&self, whole: &Whole, number: u64) -> Result<Taken, FolderError> {
         let (from, sidecar) = (self.root().join(&whole.name), name::sidecar(&whole.name));
         let beside = self.root().join(&sidecar);
-        if !whole.sidecar && fs::symlink_metadata(&beside).is_ok() {
+        if !whole.sidecar && fs::symlink_metadata(&beside).is_ok_and(|meta| meta.is_file()) {
             // It came since the scan.
             return Ok(Taken::Later);
         }
@@ -170,9 +170,8 @@ impl Folder {
     /// Moves a file to where it stays, with a letter beside it. Its messages are committed and synced before this.
     pub(super) fn settle(&self, claim: &Claim, place: Place, letter: &str) -> Result<(), FolderError> {
         let (folder, name) = self.free_name(&claim.name, place)?;
-        if let Some(sidecar) = claim.sidecar() {
-            put_letter(&claim.folder, &sidecar, &folder.join(name::sidecar(&name)))
-                .map_err(at("copying the sidecar"))?;
+        if claim.sidecar().is_some() {
+            claim.settle_sidecar(&folder.join(name::sidecar(&name))).map_err(at("moving the sidecar"))?;
         }
         put_letter(&claim.folder, letter.as_bytes(), &folder.join(name::with_ending(&name, place.letter())))
             .map_err(at("writing the letter beside a file"))?;
@@ -250,13 +249,30 @@ impl Claim {
         Ok(bytes.into())
     }
 
-    /// The bytes of its sidecar, cut where no sidecar is as long; `None` where it has none, or it cannot be read.
+    /// The bytes of its sidecar, cut where no sidecar is as long; none of one that cannot be read; `None` where the file
+    /// has no sidecar.
     pub(super) fn sidecar(&self) -> Option<Vec<u8>> {
-        let path = self.folder.join(name::sidecar(&self.name));
-        seen(&fs::symlink_metadata(&path).ok()?)?;
+        let meta = fs::symlink_metadata(self.sidecar_path()).ok()?;
+        Some(seen(&meta).and_then(|_| self.read_sidecar().ok()).unwrap_or_default())
+    }
+
+    fn read_sidecar(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path).ok()?.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        File::open(self.sidecar_path())?.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn sidecar_path(&self) -> PathBuf {
+        self.folder.join(name::sidecar(&self.name))
+    }
+
+    /// Puts the sidecar beside its file: a copy, so that a file in `work/` keeps its own; or, where it cannot be copied
+    /// whole, the sidecar itself.
+    fn settle_sidecar(&self, to: &Path) -> io::Result<()> {
+        match self.read_sidecar() {
+            Ok(bytes) if bytes.len() as u64 <= SIDECAR_MAX_BYTES => put_letter(&self.folder, &bytes, to),
+            _ => fs::rename(self.sidecar_path(), to),
+        }
     }
 }
 

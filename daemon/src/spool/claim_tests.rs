@@ -69,6 +69,24 @@ fn a_file_is_taken_with_its_sidecar_and_settled_with_its_letter() {
 }
 
 #[test]
+fn a_sidecar_that_cannot_be_read_or_is_too_long_is_one_all_the_same_and_is_not_lost() {
+    let drop = drop_folder();
+    drop.put("a.csv", "one");
+    drop.put("a.csv.patient.json", &"x".repeat(SIDECAR_MAX_BYTES as usize + 9));
+    let claim = drop.claim("a.csv", 1).unwrap();
+    assert_eq!(claim.sidecar().unwrap().len() as u64, SIDECAR_MAX_BYTES + 1);
+    drop.folder.settle(&claim, Place::Quarantine, "").unwrap();
+    let kept = fs::metadata(drop.folder.quarantine().join("a.csv.patient.json")).unwrap();
+    assert_eq!((kept.len(), drop.in_work()), (SIDECAR_MAX_BYTES + 9, 0));
+    // What is no regular file cannot be read.
+    fs::write(drop.folder.root().join("b.csv"), "two").unwrap();
+    symlink("nowhere", drop.folder.root().join("b.csv.patient.json")).unwrap();
+    let whole = Whole { sidecar: true, ..drop.whole("b.csv") };
+    let Taken::Claim(claim) = drop.folder.claim(&whole, 2).unwrap() else { panic!("it is there") };
+    assert_eq!(claim.sidecar(), Some(Vec::new()));
+}
+
+#[test]
 fn a_second_file_of_a_name_stands_beside_the_first() {
     let drop = drop_folder();
     for (number, text) in [(1, "one"), (2, "two")] {

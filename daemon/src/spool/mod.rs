@@ -11,7 +11,7 @@
 //! - No name and no content of a file is in a log line, a metric, a condition or a letter: files have numbers.
 //!
 //! Numbers: one file at a time and at most `max_file_bytes` of it in memory, with one copy of an export; a turn takes
-//! at most [`TURN_MOST`] files before it scans again; 4,096 files are followed, oldest first (`complete`).
+//! at most 256 files before it scans again; 4,096 files are followed, oldest first (`complete`).
 //!
 //! The story: one thread for each spool waits for a change or the interval, scans, takes what is whole, reads it in
 //! its lane (`lane`), settles it. Anything that fails leaves the file where it is and a condition; the next turn tries
