@@ -6,14 +6,14 @@ mod site;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use site::{
-    RESOURCES_PER_OUTCOME, binary, chart, condition, daily, eventually, people, prepare, send, settled,
-    until,
+    RESOURCES_PER_OUTCOME, binary, chart, condition, daily,
+    disk::Tmpfs,
+    eventually, people, prepare, send, settled, until,
     wire::{Wire, msa},
 };
 use standin::{
@@ -21,29 +21,6 @@ use standin::{
     engine::{Engine, EngineSettings, Plan},
     rig::{Rig, RigError},
 };
-
-/// A small file system of its own; unmounted when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    /// `None` where this user may not mount.
-    fn mount(at: &Path, mebibytes: u32) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=0700"), "isthmus-test"])
-            .arg(at)
-            .stderr(Stdio::null())
-            .status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // A failure leaves a mount in the temporary folder, which the next boot takes away.
-        let _unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 /// A message of about a mebibyte: a sound hour with a long note.
 fn bulky(n: u32) -> Vec<u8> {

@@ -30,6 +30,7 @@ use crate::{
     outbound::{self, Halts, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
+    spool::{Spool, Standings},
     status::{Listening, Status},
     telemetry::{self, Metric, Ready},
     time,
@@ -141,7 +142,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         started: time::now_ms(),
         listeners: listening,
         outbound: desk.clone(),
+        spools: Standings::default(),
     };
+    let standings = status.spools.clone();
     let mut tasks = JoinSet::new();
     let certificates = Poke::default();
     let served = listeners.iter().filter_map(|listener| listener.served().cloned()).collect();
@@ -195,6 +198,13 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     for listener in listeners {
         let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
         intakes.spawn(listener.serve(intake, shared.clone(), draining.clone()));
+    }
+    for settings in config.spools {
+        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
+        let (writer, current, draining) = (store.writer(), current.clone(), draining.clone());
+        let spool =
+            Spool::new(settings, intake, writer, current, conditions.clone(), standings.clone(), draining);
+        intakes.spawn_blocking(move || spool.run());
     }
     let pipeline = Pipeline {
         writer: store.writer(),

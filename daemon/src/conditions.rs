@@ -37,6 +37,10 @@ pub enum Kind {
     PipelineStalled,
     /// A window could not be computed or made into resources.
     WindowFailed,
+    /// A spool's folder cannot be used.
+    SpoolUnavailable,
+    /// Files of a spool do not become whole.
+    SpoolWaiting,
     /// A published window has no readings left; people have to withdraw what was written.
     WithdrawalNeeded,
     /// New certificates of a listener cannot be used; the ones before are in force.
@@ -69,6 +73,8 @@ impl Kind {
             Self::ReadOnly => "read-only",
             Self::PipelineStalled => "pipeline-stalled",
             Self::WindowFailed => "window-failed",
+            Self::SpoolUnavailable => "spool-unavailable",
+            Self::SpoolWaiting => "spool-waiting",
             Self::WithdrawalNeeded => "withdrawal-needed",
             Self::CertificateRejected => "certificate-rejected",
             Self::CertificateExpiring => "certificate-expiring",

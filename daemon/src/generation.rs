@@ -134,8 +134,12 @@ impl Generation {
 
     /// The character set of messages of this source that name none in MSH-18.
     pub fn default_charset(&self, source: &str) -> Charset {
-        let listener = self.config.main.mllp.iter().find(|listener| listener.name == source);
-        listener.map_or(DEFAULT_CHARSET, |listener| listener.answering.charset)
+        let main = &self.config.main;
+        if let Some(listener) = main.mllp.iter().find(|listener| listener.name == source) {
+            return listener.answering.charset;
+        }
+        let spool = main.spools.iter().find(|spool| spool.name == source);
+        spool.and_then(|spool| Charset::named(&spool.charset).ok()).unwrap_or(DEFAULT_CHARSET)
     }
 
     /// What is known of the sender with these namespace ids in MSH-3 and MSH-4.

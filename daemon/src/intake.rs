@@ -10,6 +10,7 @@
 //!   says so.
 
 mod arrival;
+mod file;
 mod judge;
 mod together;
 
@@ -24,6 +25,7 @@ use mllp::{
 };
 use outbox::{Receipt, WriteError, Writer};
 
+pub use self::file::{Deposit, Received};
 use self::{
     arrival::{Place, arrival},
     judge::{Refusal, judge},
@@ -144,6 +146,12 @@ impl Intake {
         self.wake.wake();
     }
 
+    fn tell_not_stored(&self, error: &WriteError) {
+        Metric::IntakeFailures.add(1, &[]);
+        let detail = format!("{error}; nothing is acknowledged until the store takes commits again");
+        self.conditions.raise(Kind::StoreRefuses, "", detail, time::now_ms());
+    }
+
     fn not_stored(
         &self,
         feed: &Feed,
@@ -151,9 +159,7 @@ impl Intake {
         envelope: Option<&Envelope>,
         error: &WriteError,
     ) -> Reply {
-        Metric::IntakeFailures.add(1, &[]);
-        let detail = format!("{error}; nothing is acknowledged until the store takes commits again");
-        self.conditions.raise(Kind::StoreRefuses, "", detail, time::now_ms());
+        self.tell_not_stored(error);
         if feed.answering.on_store_failure == StoreFailure::Close {
             return Reply::Close;
         }

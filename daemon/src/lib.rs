@@ -29,6 +29,7 @@ pub mod reload;
 pub mod report;
 pub mod route;
 pub mod session;
+pub mod spool;
 pub mod status;
 pub mod telemetry;
 pub mod time;

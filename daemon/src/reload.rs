@@ -79,6 +79,7 @@ impl Reload {
         let restart = config::needs_restart(&old.config, &config);
         // The listeners that run are the old ones until a restart, and their messages belong where they did.
         config.main.mllp = old.config.main.mllp.clone();
+        config.main.spools = old.config.main.spools.clone();
         let fingerprint = config.fingerprint.clone();
         let generation = match Generation::compile(old.number + 1, config, time::now_ms()) {
             Ok(generation) => generation,

@@ -22,13 +22,18 @@ pub enum Handler {
     Patients,
     /// Learns which order or device belongs to whom.
     Orders,
+    /// Looks for glucose readings in an export that the file lane stored.
+    File,
     /// Nothing: it is kept.
     Keep,
 }
 
 impl Handler {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Results, Self::Patients, Self::Orders, Self::Keep];
+    pub const ALL: [Self; 5] = [Self::Results, Self::Patients, Self::Orders, Self::File, Self::Keep];
+
+    /// Those that a message over MLLP may be routed to.
+    pub const OF_MESSAGES: [Self; 4] = [Self::Results, Self::Patients, Self::Orders, Self::Keep];
 
     /// The word that is stored with a message, and written in configuration.
     pub const fn word(self) -> &'static str {
@@ -36,6 +41,7 @@ impl Handler {
             Self::Results => "results",
             Self::Patients => "patients",
             Self::Orders => "orders",
+            Self::File => "file",
             Self::Keep => "keep",
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     observations::Observations,
     outbound::desk::Desk,
     pipeline::resources::SUMMARY,
+    spool::Standings,
     telemetry::{Metric, Ready},
     time,
     tls::Served,
@@ -39,6 +40,8 @@ pub struct Status {
     pub listeners: Vec<Listening>,
     /// What is known of MLLP destinations.
     pub outbound: Desk,
+    /// How the spools stand.
+    pub spools: Standings,
 }
 
 /// A listener, for people.
@@ -94,6 +97,7 @@ impl Status {
                 "sha256": generation.config.fingerprint,
             },
             "listeners": self.listeners.iter().map(Listening::document).collect::<Vec<_>>(),
+            "spools": self.spools.all(),
             "sites": sites,
             "upstream": upstream,
             "outbound": self.outbound.list(),

@@ -82,6 +82,18 @@ metrics_table! {
     CommitSeconds = histogram "isthmus_intake_commit_seconds" Seconds,
     /// Messages the store could not take; each was left without acknowledgement.
     IntakeFailures = counter "isthmus_intake_failures_total" Count,
+    /// Files settled, by spool and result.
+    SpoolFiles = counter "isthmus_spool_files_total" Count,
+    /// Messages taken from files, by spool and outcome.
+    SpoolMessages = counter "isthmus_spool_messages_total" Count,
+    /// Files that are not taken yet, by spool.
+    SpoolWaiting = gauge "isthmus_spool_waiting_files" Count,
+    /// Files in quarantine, by spool.
+    SpoolQuarantined = gauge "isthmus_spool_quarantined_files" Count,
+    /// How long the file that was seen first has been waiting, by spool.
+    SpoolOldestWaiting = gauge "isthmus_spool_oldest_waiting_age_seconds" Seconds,
+    /// Files removed from done after their time, by spool.
+    SpoolRemoved = counter "isthmus_spool_removed_files_total" Count,
     /// Messages absorbed into readings.
     Absorbed = counter "isthmus_absorbed_messages_total" Count,
     /// Readings added or replaced.

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
 
 pub mod chart;
+pub mod disk;
+pub mod files;
 pub mod listeners;
 pub mod people;
 pub mod secure;

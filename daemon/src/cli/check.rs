@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let (sites, listeners) = (config.sites.len(), config.main.mllp.len());
+    let (sites, listeners, spools) = (config.sites.len(), config.main.mllp.len(), config.main.spools.len());
     for tls in config.main.mllp.iter().filter_map(|listener| listener.tls.as_ref()) {
         if let Err(error) = Material::read(tls) {
             return failed(&error, BAD_CONFIGURATION);
@@ -45,7 +45,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if args.json {
         println!("[]");
     } else {
-        println!("good: {} ({listeners} MLLP, {sites} sites)", args.config.config.display());
+        let spools = if spools > 0 { format!(", {spools} spools") } else { String::new() };
+        println!("good: {} ({listeners} MLLP{spools}, {sites} sites)", args.config.config.display());
     }
     ExitCode::SUCCESS
 }

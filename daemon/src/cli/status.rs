@@ -89,6 +89,19 @@ fn for_people(document: &Value) -> String {
             traffic(listener)
         );
     }
+    for (name, spool) in document["spools"].as_object().into_iter().flatten() {
+        let age = spool["oldest_waiting_age_s"]
+            .as_u64()
+            .map_or(String::new(), |age| format!(", the first for {age} s"));
+        let _ = writeln!(
+            out,
+            "  spool {name:<21} {} waiting{age}, {} done, {} in quarantine{}",
+            spool["waiting"],
+            spool["done"],
+            spool["quarantined"],
+            if spool["available"] == true { "" } else { " (NOT available)" }
+        );
+    }
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
     for site in destinations.filter(|site| site.is_object()) {
         let name = if site["id"].is_string() { &site["id"] } else { &site["destination"] };

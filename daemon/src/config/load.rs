@@ -79,6 +79,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("dedupe", old.dedupe != new.dedupe),
         ("mllp", old.mllp != new.mllp),
         ("limits", old.limits != new.limits),
+        ("spool", old.spools != new.spools),
         ("admin", old.admin != new.admin),
     ]
     .into_iter()

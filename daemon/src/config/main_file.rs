@@ -14,6 +14,7 @@ use super::outbound::{Outbound, read_outbounds};
 use super::route::{Route, read_routes};
 use super::section::Section;
 use super::site_file::Projection;
+use super::spool::{Spool, read_spools};
 use super::transport::{ClientTls, Delivery};
 
 /// The file name of the store key in the folder of systemd credentials.
@@ -45,6 +46,8 @@ pub struct Main {
     pub routes: Vec<Route>,
     /// What all connections may hold together.
     pub limits: DaemonLimits,
+    /// Folders into which files are dropped.
+    pub spools: Vec<Spool>,
     /// Where people and machines look at the box.
     pub admin: Admin,
     /// The upstream platform, a second destination of every site.
@@ -147,6 +150,7 @@ pub(super) fn read_main(
         dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON).map(|horizon| Dedupe { horizon })
     });
     let limits = DaemonLimits::read(root, &mllp);
+    let spools = read_spools(root, site.as_deref(), data_dir.as_deref(), &mllp, mentions);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
     let outbounds = read_outbounds(root);
@@ -158,6 +162,7 @@ pub(super) fn read_main(
         mllp,
         routes,
         limits,
+        spools,
         admin: admin?.0,
         upstream,
         senders,

@@ -27,6 +27,7 @@ mod section;
 mod site_file;
 mod source;
 mod spelling;
+mod spool;
 mod transport;
 mod value;
 
@@ -45,6 +46,7 @@ pub use site_file::{
     Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };
 pub use source::MAX_FILE_BYTES;
+pub use spool::{NamedPatient, Spool};
 pub use transport::{ClientAuth, ClientTls, Delivery, ServerTls};
 
 #[cfg(test)]

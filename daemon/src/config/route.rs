@@ -68,7 +68,7 @@ pub(super) fn read_routes(
         let criteria = read_criteria(section, listeners);
         let site = section.name("site", "\"main\"");
         mentions.extend(site.clone().map(|site| (site, section.place("site"))));
-        let handlers = Handler::ALL.map(|handler| (handler.word(), handler));
+        let handlers = Handler::OF_MESSAGES.map(|handler| (handler.word(), handler));
         let handler = section.choice("handler", &handlers, &[]);
         if !section.has("site") && !section.has("handler") {
             section.missing(

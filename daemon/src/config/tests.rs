@@ -6,6 +6,7 @@ mod examples;
 mod faults;
 mod noise;
 mod outbound;
+mod spools;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

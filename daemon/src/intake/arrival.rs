@@ -98,7 +98,7 @@ fn control_id(envelope: Option<&Envelope>) -> &[u8] {
     envelope.map_or(&[][..], Envelope::control_id)
 }
 
-fn first<const N: usize>(digest: &[u8]) -> [u8; N] {
+pub(super) fn first<const N: usize>(digest: &[u8]) -> [u8; N] {
     std::array::from_fn(|i| digest[i])
 }
 

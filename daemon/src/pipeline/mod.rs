@@ -12,7 +12,7 @@
 pub mod absorb;
 mod identify;
 pub mod manifest;
-mod pace;
+pub(crate) mod pace;
 pub mod publish;
 mod read;
 pub mod resources;

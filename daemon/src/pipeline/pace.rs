@@ -24,7 +24,7 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// What was seen at the last step.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     taken_in: i64,
     at_ms: i64,
     /// Of the step under way: pieces and the rests after them.
@@ -34,7 +34,7 @@ pub(super) struct Pace {
 impl Pace {
     /// The rest between two pieces of one step, the last of which took `worked_ms`. `taken_in` counts the messages
     /// taken in so far, `now_ms` is a clock that nobody sets.
-    pub(super) fn between(&mut self, taken_in: i64, now_ms: i64, worked_ms: i64) -> Duration {
+    pub(crate) fn between(&mut self, taken_in: i64, now_ms: i64, worked_ms: i64) -> Duration {
         let rest = if self.is_busy(taken_in, now_ms) { share(worked_ms) } else { Duration::ZERO };
         self.settled_ms += worked_ms + rest.as_millis() as i64;
         rest

@@ -1,6 +1,7 @@
 //! From a message to what follows from it, before any id or stored chunk is looked up. Each handler has a room of
 //! its own; nothing here fails: what cannot be read leaves a reason.
 
+mod file;
 mod orders;
 mod patients;
 mod reply;
@@ -134,6 +135,7 @@ fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch)
     let case = Case { message, site, generation, now };
     match handler {
         Handler::Results => results::read(&case, batch),
+        Handler::File => file::read(&case, batch),
         Handler::Patients => patients::read(&case, batch),
         Handler::Orders => orders::read(&case, batch),
         Handler::Keep => {}

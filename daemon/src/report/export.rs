@@ -183,7 +183,7 @@ fn of_device(
 }
 
 /// What to do about a file that was refused.
-fn advice(fault: &FileFault) -> &'static str {
+pub(crate) fn advice(fault: &FileFault) -> &'static str {
     match fault {
         FileFault::TooLarge => "export a shorter period",
         FileFault::Unrecognized => {

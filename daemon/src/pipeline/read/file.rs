@@ -1,0 +1,63 @@
+//! Exports (Dexcom Clarity, LibreView) that the file lane stored whole: readings of the one patient that was named when
+//! the file was taken.
+
+use clinical::{
+    identity::Name,
+    normalize::file::{self, Apart, FileContext, FileReadings},
+    outcome::Exclusion,
+};
+use outbox::IdentityEntry;
+
+use super::{Batch, Case, Owner};
+use crate::spool::parcel::Parcel;
+
+/// Most quarantine entries of one export; one with more faults is one broken export.
+const FAULTS_PER_FILE: usize = 50;
+
+/// Reads an export into the batch.
+pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
+    let parcel = match Parcel::unpack(&case.message.body) {
+        Ok(parcel) => parcel,
+        Err(error) => return batch.quarantine.push(case.quarantine("line 1", error.to_string())),
+    };
+    let key = match &parcel.patient {
+        Ok(key) => key.clone(),
+        Err(why) => {
+            let (inbox_id, reason, at) = (case.message.id, why.clone(), case.now);
+            return batch.identity.push(IdentityEntry { inbox_id, reason, at });
+        }
+    };
+    let context = FileContext { zone: &case.site.clock, message_id: case.message.id as u64 };
+    let text = parcel.text().map_err(|error| error.to_string());
+    let read = text.and_then(|text| file::read(&text, &context).map_err(|fault| fault.to_string()));
+    let read = match read {
+        Ok(read) => read,
+        Err(reason) => return batch.quarantine.push(case.quarantine("the whole file", reason)),
+    };
+    for fault in read.faults.iter().take(FAULTS_PER_FILE) {
+        batch.quarantine.push(case.quarantine(format!("line {}", fault.line), fault.reason.to_string()));
+    }
+    let names = vec![case.name(Name::Patient(key))];
+    let owner = Owner { site: case.site.id.clone(), names, birth_date: None };
+    for (reason, count) in aside(&read) {
+        if count > 0 && !read.readings.is_empty() {
+            batch.aside.push((owner.clone(), case.message.id, reason, count));
+        }
+    }
+    if read.readings.is_empty() {
+        return;
+    }
+    let days = batch.readings.entry(owner).or_default();
+    let before = days.len();
+    for (device, reading) in read.readings {
+        days.entry((reading.time.utc_day(), device)).or_default().push(reading);
+    }
+    batch.chunks += days.len() - before;
+}
+
+/// What stood beside the readings and is told in their outcome: blood glucose of finger-sticks, and unreadable rows.
+fn aside(read: &FileReadings) -> [(Exclusion, u32); 2] {
+    let apart = |kind| read.kept_apart.get(&kind).copied().unwrap_or(0);
+    let finger = u32::try_from(apart(Apart::Strip) + apart(Apart::Calibration)).unwrap_or(u32::MAX);
+    [(Exclusion::OtherSpecimen, finger), (Exclusion::Unreadable, read.faults.len() as u32)]
+}

@@ -1,0 +1,190 @@
+//! Whose an export is. Pure.
+//!
+//! Invariants: nothing is guessed. A patient is named by the sidecar, or by the configuration: the entry of the file's
+//! name, else the folder's. Where both speak they must agree; where none does, or a sidecar cannot be read, there is
+//! no patient. The system must be the one that the site's patients have, or the same person would be two.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+use clinical::identity::PatientKey;
+
+use super::claim::SIDECAR_MAX_BYTES;
+use crate::config::Spool;
+
+/// Longest system and value; a FHIR identifier is far shorter.
+const TEXT_MAX_BYTES: usize = 1024;
+
+/// Why an export has no patient, in words for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unknown {
+    /// Nothing names one.
+    #[error(
+        "nothing says whose this export is; drop it again with NAME.patient.json beside it, or name the patient in [[spool]]"
+    )]
+    Unnamed,
+    /// The sidecar is not what it should be.
+    #[error(
+        "the sidecar is not {{\"system\": \"...\", \"value\": \"...\"}}, with \"sha256\" or without; mend it and drop both files again"
+    )]
+    Unreadable,
+    /// The sidecar and the configuration name different patients.
+    #[error("the sidecar names another patient than the configuration; mend one and drop both files again")]
+    Contradiction,
+    /// The sidecar says which file it is of, and that is another.
+    #[error("the sidecar's sha256 is not that of this file; mend it and drop both files again")]
+    OtherFile,
+    /// Not the site's system.
+    #[error("the system is not that of the site's patients; write the one of [patient] in the site's file")]
+    ForeignSystem,
+}
+
+/// A sidecar.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sidecar {
+    system: String,
+    value: String,
+    /// Of the file it speaks of, in hex, where its writer wants to be sure.
+    sha256: Option<String>,
+}
+
+/// Whose the file of this name is. `sha256` is that of the file, in lower-case hex. `site_system` is the system of the site's patients, where the site's file names it.
+pub(super) fn of(
+    spool: &Spool,
+    site_system: Option<&str>,
+    name: &OsStr,
+    sha256: &str,
+    sidecar: Option<&[u8]>,
+) -> Result<PatientKey, Unknown> {
+    let configured = configured(spool, name);
+    let named = sidecar.map(|sidecar| read(sidecar, sha256)).transpose()?;
+    let key = match (named, configured) {
+        (Some(named), Some(configured)) if named != *configured => return Err(Unknown::Contradiction),
+        (Some(named), _) => named,
+        (None, Some(configured)) => configured.clone(),
+        (None, None) => return Err(Unknown::Unnamed),
+    };
+    match site_system {
+        Some(system) if system != key.system => Err(Unknown::ForeignSystem),
+        _ => Ok(key),
+    }
+}
+
+/// The patient that the configuration names for a file: of the entries that fit the longest, else the folder's.
+pub(super) fn configured<'a>(spool: &'a Spool, name: &OsStr) -> Option<&'a PatientKey> {
+    let fits = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(beginning) => name.as_bytes().starts_with(beginning.as_bytes()),
+        None => name.as_bytes() == pattern.as_bytes(),
+    };
+    let entries = spool.patients.iter().filter(|entry| fits(&entry.file));
+    // A whole name counts before any beginning of it.
+    let longest = entries.max_by_key(|entry| (!entry.file.ends_with('*'), entry.file.len()));
+    longest.map(|entry| &entry.patient).or(spool.patient.as_ref())
+}
+
+fn read(sidecar: &[u8], of: &str) -> Result<PatientKey, Unknown> {
+    let sidecar = sidecar.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(sidecar);
+    if sidecar.len() as u64 > SIDECAR_MAX_BYTES {
+        return Err(Unknown::Unreadable);
+    }
+    let Sidecar { system, value, sha256 } =
+        serde_json::from_slice(sidecar).map_err(|_| Unknown::Unreadable)?;
+    let good = |text: &str| {
+        text.trim() == text
+            && (1..=TEXT_MAX_BYTES).contains(&text.len())
+            && !text.chars().any(char::is_control)
+    };
+    if sha256.is_some_and(|sha256| !sha256.eq_ignore_ascii_case(of)) {
+        return Err(Unknown::OtherFile);
+    }
+    if good(&system) && good(&value) { Ok(PatientKey { system, value }) } else { Err(Unknown::Unreadable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::NamedPatient;
+
+    fn key(value: &str) -> PatientKey {
+        PatientKey { system: "urn:oid:1".to_owned(), value: value.to_owned() }
+    }
+
+    fn spool(patient: Option<&str>, patients: &[(&str, &str)]) -> Spool {
+        let named =
+            |(file, value): &(&str, &str)| NamedPatient { file: (*file).to_owned(), patient: key(value) };
+        Spool {
+            path: "drop".into(),
+            name: "drop".to_owned(),
+            site: "main".to_owned(),
+            charset: "UTF-8".to_owned(),
+            processing_id: "P",
+            poll: Duration::from_secs(1),
+            stable: Duration::from_secs(1),
+            sidecar_wait: Duration::ZERO,
+            max_file_bytes: 1024,
+            keep_done: Duration::from_secs(60),
+            patient: patient.map(key),
+            patients: patients.iter().map(named).collect(),
+        }
+    }
+
+    #[test]
+    fn a_sidecar_and_the_configuration_name_the_patient_and_must_agree() {
+        let (nothing, folder) = (spool(None, &[]), spool(Some("7"), &[]));
+        let seven = br#"{"system": "urn:oid:1", "value": "7"}"#.as_slice();
+        let eight = br#"{"value": "8", "system": "urn:oid:1"}"#.as_slice();
+        let foreign = br#"{"system": "urn:oid:2", "value": "7"}"#.as_slice();
+        for (spool, sidecar, wanted) in [
+            (&nothing, None, Err(Unknown::Unnamed)),
+            (&nothing, Some(seven), Ok(key("7"))),
+            (&folder, None, Ok(key("7"))),
+            (&folder, Some(seven), Ok(key("7"))),
+            (&folder, Some(eight), Err(Unknown::Contradiction)),
+            (&nothing, Some(foreign), Err(Unknown::ForeignSystem)),
+            (&folder, Some(b"{}".as_slice()), Err(Unknown::Unreadable)),
+            (&nothing, Some(br#"{"system": "urn:oid:1", "value": "7", "sha256": "AB12"}"#), Ok(key("7"))),
+            (
+                &folder,
+                Some(br#"{"system": "urn:oid:1", "value": "7", "sha256": "ab13"}"#),
+                Err(Unknown::OtherFile),
+            ),
+        ] {
+            assert_eq!(of(spool, Some("urn:oid:1"), OsStr::new("a.csv"), "ab12", sidecar), wanted);
+        }
+        // A site whose file does not say which system its patients have takes any.
+        assert!(of(&nothing, None, OsStr::new("a.csv"), "", Some(foreign)).is_ok());
+    }
+
+    #[test]
+    fn a_sidecar_that_is_not_exactly_two_texts_names_nobody() {
+        for text in [
+            "",
+            "7",
+            "[]",
+            r#"{"system": "s"}"#,
+            r#"{"system": "s", "value": 7}"#,
+            r#"{"system": "s", "value": ""}"#,
+            r#"{"system": "s", "value": " 7"}"#,
+            r#"{"system": "s", "value": "7\n"}"#,
+            r#"{"system": "s", "value": "7", "name": "x"}"#,
+            r#"{"system": "s", "value": "7"} x"#,
+            r#"{"system": "s", "value": "7", "value": "8"}"#,
+        ] {
+            assert_eq!(read(text.as_bytes(), ""), Err(Unknown::Unreadable), "{text}");
+        }
+        assert!(read("\u{feff}{\"system\": \"s\", \"value\": \"7\"}".as_bytes(), "").is_ok());
+        assert_eq!(read(&vec![b' '; SIDECAR_MAX_BYTES as usize + 1], ""), Err(Unknown::Unreadable));
+    }
+
+    #[test]
+    fn of_the_entries_that_fit_the_whole_name_counts_then_the_longest_beginning_then_the_folder() {
+        let spool = spool(Some("f"), &[("a*", "1"), ("ab*", "2"), ("ab.csv", "3"), ("abc*", "4")]);
+        for (name, wanted) in
+            [("ab.csv", "3"), ("abb.csv", "2"), ("a.csv", "1"), ("abc.csv", "4"), ("x.csv", "f")]
+        {
+            assert_eq!(configured(&spool, OsStr::new(name)), Some(&key(wanted)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Files: what cannot be read, what cannot be moved, and disks that are full.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
+
+mod site;
+
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    time::{Duration, SystemTime},
+};
+
+use site::{
+    chart, condition, daily,
+    disk::Tmpfs,
+    edit, eventually,
+    files::{self, Folder, count, started, until_settled_files},
+    people, send, settled, until,
+};
+use standin::rig::Rig;
+
+const DAY: &str = "2026-03-02";
+
+fn hour(control_id: &str, n: u32, value: u32) -> Vec<u8> {
+    people::hour(control_id, n, DAY, value)
+}
+
+fn mean(rig: &Rig, n: u32) -> Option<f64> {
+    chart::mean(&rig.ehr, &people::person(n).mrn, DAY).map(|standing| standing.value)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_set_aside_with_its_reason_and_its_bytes_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = started(dir.path(), "max_file_bytes = 20000\nsidecar_wait = \"0s\"").await;
+    let table: [(&str, Vec<u8>, &str); 8] = [
+        ("empty.hl7", Vec::new(), "the file is empty"),
+        ("blank.hl7", b"\r\n \r\n".to_vec(), "blank lines only"),
+        ("noise.hl7", b"hello\nworld\n".to_vec(), "line 1: the message does not begin with MSH"),
+        ("table.csv", b"a,b,c\n1,2,3\n".to_vec(), "no header of a known export"),
+        ("latin.csv", b"ok\nM\xFCller\n".to_vec(), "line 2: not text of the spool's `charset`"),
+        (
+            "undated.csv",
+            b"Timestamp,Event Type,Glucose Value\n".to_vec(),
+            "does not state one unit of glucose",
+        ),
+        ("cut.json", b"{\"a\":\n[1,".to_vec(), "line 2: not JSON"),
+        ("large.hl7", vec![b'x'; 20_001], "more than 20000 bytes"),
+    ];
+    for (name, bytes, _) in &table {
+        folder.drop(name, bytes);
+    }
+    folder.drop("kept.json", "{\"resourceType\": \"Bundle\"}");
+    until_settled_files(&rig, 1, table.len() as u64).await;
+    for (name, bytes, told) in &table {
+        let reason = folder.text(&format!("quarantine/{name}.reason.txt"));
+        assert!(reason.contains(told), "{name}: no {told:?} in\n{reason}");
+        assert_eq!(&fs::read(folder.path(&format!("quarantine/{name}"))).unwrap(), bytes, "{name}");
+    }
+    let status = settled(&rig).await;
+    // All but the one that is too large, and the JSON that is kept.
+    assert_eq!(status["inbox"]["total"], table.len(), "{status:#}");
+    assert_eq!(status["inbox"]["quarantined"], table.len() - 1, "{status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_and_names_that_are_no_text_do_no_harm_and_no_name_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = started(dir.path(), "sidecar_wait = \"0s\"").await;
+    let secret = people::person(1).family;
+    fs::write(rig.dir().join("outside.hl7"), hour("OUT", 2, 100)).unwrap();
+    std::os::unix::fs::symlink(rig.dir().join("outside.hl7"), folder.path("link.hl7")).unwrap();
+    let name = [secret.as_bytes(), b"\xFF\xFE.hl7"].concat();
+    let name = std::ffi::OsStr::from_bytes(&name);
+    fs::write(folder.0.join(name), hour("IN", 1, 100)).unwrap();
+    folder.drop(&format!("{secret}.csv"), "a,b\n1,2\n");
+    until_settled_files(&rig, 1, 1).await;
+    let status = settled(&rig).await;
+    assert_eq!(mean(&rig, 1), Some(100.0));
+    assert_eq!(mean(&rig, 2), None, "a link is not followed");
+    assert!(folder.path("link.hl7").is_symlink() && rig.dir().join("outside.hl7").exists());
+    let reason = folder.text(&format!("quarantine/{secret}.csv.reason.txt"));
+    assert!(reason.contains("refused     1"), "{reason}");
+    let log = fs::read_to_string(rig.log_file()).unwrap();
+    for told in [status.to_string(), site::metrics(&rig).await, log, reason] {
+        assert!(!told.contains(&secret), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_goes_away_is_told_and_taken_up_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "");
+    edit(&rig, "isthmus.toml", "\"./drop\"", "\"./mount/drop\"");
+    let folder = Folder(folder.0.with_file_name("mount").join("drop"));
+    rig.start().await.unwrap();
+    let told = until(&rig, "told", |status| condition(status, "spool-unavailable").is_some()).await;
+    assert_eq!(told["spools"]["drop"]["available"], false, "{told:#}");
+    send(&rig, &[hour("LIVE", 9, 100)]).await;
+    for (n, id) in [(1, "A"), (2, "B")] {
+        folder.make();
+        until(&rig, "taken up", |status| condition(status, "spool-unavailable").is_none()).await;
+        folder.drop("a.hl7", hour(id, n, 100));
+        eventually("the file is read", || folder.path("done/a.hl7").exists()).await;
+        // At once, as an unmount does it.
+        let gone = rig.dir().join(format!("gone-{n}"));
+        fs::rename(folder.0.parent().unwrap(), &gone).unwrap();
+        fs::remove_dir_all(gone).unwrap();
+        until(&rig, "told again", |status| condition(status, "spool-unavailable").is_some()).await;
+    }
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2)), (Some(100.0), Some(100.0)));
+}
+
+/// Fills a file system to the last byte.
+fn fill(ballast: &std::path::Path) {
+    let mut file = fs::File::create(ballast).unwrap();
+    for size in [1 << 16, 1 << 12, 1 << 8, 1] {
+        while std::io::Write::write_all(&mut file, &vec![1_u8; size]).is_ok() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_folder_is_told_and_what_was_committed_is_not_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "");
+    let Some(_disk) = Tmpfs::mount(&folder.0, 1) else {
+        println!("skipped: this user may not mount a small disk");
+        return;
+    };
+    rig.start().await.unwrap();
+    eventually("the folder is taken", || folder.path("done").is_dir()).await;
+    let refused = people::altered(&hour("GONE", 2, 100), "|GONE|P", "||P");
+    fs::write(folder.path("a.hl7.tmp"), [hour("FULL", 1, 100), refused].concat()).unwrap();
+    fill(&folder.path("ballast"));
+    fs::rename(folder.path("a.hl7.tmp"), folder.path("a.hl7")).unwrap();
+    let status = until(&rig, "told", |status| condition(status, "spool-unavailable").is_some()).await;
+    assert_eq!((count(&status, "done"), folder.names("done").len()), (0, 0), "{status:#}");
+    // Some attempts later nothing was stored again, not even what is refused each time.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.status().await.unwrap()["inbox"]["total"], 2);
+    fs::remove_file(folder.path("ballast")).unwrap();
+    until_settled_files(&rig, 1, 0).await;
+    let status = settled(&rig).await;
+    assert!(condition(&status, "spool-unavailable").is_none(), "{status:#}");
+    assert_eq!((&status["inbox"]["total"], mean(&rig, 1)), (&2.into(), Some(100.0)), "{status:#}");
+    rig.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_waits_for_a_store_that_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "");
+    let data = rig.dir().join("data");
+    let Some(_disk) = Tmpfs::mount(&data, 12) else {
+        println!("skipped: this user may not mount a small disk");
+        return;
+    };
+    rig.start().await.unwrap();
+    fs::write(data.join("ballast"), vec![1; 9 << 20]).unwrap();
+    let mut message = hour("BULKY", 1, 100);
+    message.extend_from_slice(b"NTE|1||");
+    message.resize(3 << 20, b'.');
+    folder.drop("a.hl7", [hour("FIRST", 2, 100), message, b"\r".to_vec()].concat());
+    until(&rig, "told", |status| condition(status, "store-refuses").is_some()).await;
+    assert!(folder.names("done").is_empty() && folder.names("").is_empty(), "it waits in work");
+    fs::remove_file(data.join("ballast")).unwrap();
+    until_settled_files(&rig, 1, 0).await;
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2)), (Some(100.0), Some(100.0)));
+    assert!(folder.text("done/a.hl7.receipt.txt").contains("accepted    2\nduplicates  0"));
+    rig.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_were_read_are_removed_after_their_time_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = started(dir.path(), "keep_done = \"1h\"").await;
+    folder.drop("old.hl7", hour("OLD", 1, 100));
+    folder.drop("new.hl7", hour("NEW", 2, 100));
+    folder.drop("bad.hl7", "no message");
+    until_settled_files(&rig, 2, 1).await;
+    fs::write(folder.path("done/unread.hl7"), hour("UNREAD", 3, 100)).unwrap();
+    let past = SystemTime::now() - Duration::from_secs(3_700);
+    for name in ["done/old.hl7.receipt.txt", "done/unread.hl7", "quarantine/bad.hl7.reason.txt"] {
+        fs::File::open(folder.path(name)).unwrap().set_modified(past).unwrap();
+    }
+    eventually("the old file is removed", || !folder.path("done/old.hl7.receipt.txt").exists()).await;
+    assert_eq!(folder.names("done"), ["new.hl7", "unread.hl7"]);
+    assert_eq!(folder.names("quarantine"), ["bad.hl7"]);
+    site::until_metric(&rig, "isthmus_spool_removed_files_total{spool=\"drop\"}", 1.0).await;
+}
