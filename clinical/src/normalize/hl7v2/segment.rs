@@ -47,6 +47,7 @@ pub(super) fn segments(message: &str) -> Option<impl Iterator<Item = Segment<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalize::testdata;
 
     #[test]
     fn every_line_ending_gives_the_same_segments() {
@@ -79,5 +80,34 @@ mod tests {
         for text in ["", "\r\r", "PID|1", "MSH", "\u{1c}"] {
             assert!(segments(text).is_none(), "{text:?}");
         }
+    }
+
+    /// The lines of a message by plain means.
+    fn plain(text: &str) -> Vec<&str> {
+        text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect()
+    }
+
+    #[test]
+    fn segments_seen_are_the_non_blank_lines_of_every_public_message_whatever_ends_them() {
+        let mut seen = 0;
+        for (name, bytes) in testdata::files("hl7", ".hl7").into_iter().flatten() {
+            let text = String::from_utf8_lossy(&bytes);
+            let expected = plain(&text);
+            let joined = |terminator| expected.join(terminator) + terminator;
+            for form in [text.to_string(), joined("\r"), joined("\n"), joined("\r\n"), joined("\r\r")] {
+                let found: Vec<Segment<'_>> = segments(&form).unwrap().collect();
+                assert!(found.iter().map(|segment| segment.text.trim_end()).eq(plain(&form)), "{name}");
+                assert_eq!(found.len(), expected.len(), "{name}");
+                assert!(found.iter().zip(1..).all(|(segment, n)| segment.ordinal == n), "{name}");
+            }
+            // MSH-1 is the separator itself, so that MSH-n is the n-1th of what it separates.
+            let separator = expected[0].chars().nth(3).unwrap();
+            let header = segments(&text).unwrap().next().unwrap();
+            for (n, field) in (1..).zip(expected[0].split(separator)).skip(1) {
+                assert_eq!(header.field(n).raw().trim(), field.trim(), "{name}: MSH-{n}");
+            }
+            seen += 1;
+        }
+        println!("{seen} public messages");
     }
 }
