@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use mllp::{
     AckCode, Answer, Envelope, EnvelopeFault, Separators,
-    ack::{self, Ack, AckFault, Location, MAX_CONTROL_ID_BYTES},
+    ack::{self, Ack, AckFault, MAX_CONTROL_ID_BYTES},
     frame,
 };
 
@@ -15,13 +15,14 @@ pub fn judge(data: &[u8]) {
     let scanned = Envelope::scan(&Bytes::copy_from_slice(message));
     let to = scanned.as_ref().map_or_else(EnvelopeFault::readable, Some);
     let code = CODES[usize::from(first) % CODES.len()];
-    let location = Location { segment: "PID".into(), sequence: 2, field: (first & 64 == 0).then_some(3) };
-    let said = AckFault { code: 204, text: "a|b^c~d\\e&f#g\r\u{b}ü".into(), location: Some(location) };
-    let ack = match &scanned {
-        Err(fault) if first & 128 == 0 => Ack::refusing(code, AckFault::from(fault)),
-        _ if first & 128 == 0 => Ack::plain(code),
-        _ => Ack::refusing(code, said),
+    let place = AckFault::from(&EnvelopeFault::NoMsh).location.filter(|_| first & 64 != 0);
+    let said = AckFault { code: 204, text: "a|b^c~d\\e&f#g\r\u{b}ü".into(), location: place };
+    let refused = match &scanned {
+        _ if first & 128 != 0 => Some(said),
+        Err(fault) => Some(AckFault::from(fault)),
+        Ok(_) => None,
     };
+    let ack = refused.clone().map_or(Ack::plain(code), |fault| Ack::refusing(code, fault));
     let built = ack::build(to, &ack, "20260301120000.000+0000", "I17");
 
     let stands_alone = |byte: &u8| !matches!(*byte, b'\n' | frame::VT | frame::FS);
@@ -29,7 +30,7 @@ pub fn judge(data: &[u8]) {
     frame::encode(&built, &mut BytesMut::new()).expect("an answer can be framed");
     let names: Vec<&[u8]> =
         built[..built.len() - 1].split(|byte| *byte == b'\r').map(|it| &it[..3]).collect();
-    let expected: &[&[u8]] = if ack.fault.is_some() { &[b"MSH", b"MSA", b"ERR"] } else { &[b"MSH", b"MSA"] };
+    let expected: &[&[u8]] = if refused.is_some() { &[b"MSH", b"MSA", b"ERR"] } else { &[b"MSH", b"MSA"] };
     assert_eq!(names, expected, "a segment was forged or is missing");
 
     let again = Envelope::scan(&built).expect("an answer has an envelope");

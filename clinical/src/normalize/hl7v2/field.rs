@@ -122,8 +122,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Decodes `\F\ \S\ \T\ \R\ \E\`, `\Xhh..\` (as UTF-8), `\.br\` (a line feed) and `\H\` and `\N\` (highlighting,
-/// which no text has); anything else stays as written.
+/// Decodes `\F\ \S\ \T\ \R\ \E\` and `\Xhh..\` (as UTF-8); anything else stays as written.
 fn decode(text: &str, delimiters: Delimiters) -> Cow<'_, str> {
     let escape = delimiters.escape;
     if !text.contains(escape) {
@@ -155,8 +154,6 @@ fn meaning(name: &str, delimiters: Delimiters) -> Option<String> {
         "T" => delimiters.subcomponent,
         "R" => delimiters.repetition,
         "E" => delimiters.escape,
-        ".br" => '\n',
-        "H" | "N" => return Some(String::new()),
         _ => return hex(name.strip_prefix('X')?),
     };
     Some(symbol.to_string())
@@ -212,9 +209,7 @@ mod tests {
             (r"é\T\é", "é&é"),
             (r"\XC3\", r"\XC3\"),
             (r"\X2\", r"\X2\"),
-            (r"\H\bold\N\", "bold"),
-            (r"one\.br\two", "one\ntwo"),
-            (r"\C2842\\Z1\", r"\C2842\\Z1\"),
+            (r"\H\bold\N\", r"\H\bold\N\"),
             (r"C:\path", r"C:\path"),
             (r"a\", r"a\"),
             (r"a\b\T\c", r"a\b&c"),
