@@ -13,8 +13,11 @@ const MOST_BYTES: usize = 4 * 1024;
 /// Fewest inputs of a target, so that a folder that was lost is noticed.
 const FEWEST: usize = 8;
 
+/// Takes any bytes, and panics where a promise is broken.
+type Judge = fn(&[u8]);
+
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, fn(&[u8])); 8] = [
+const TARGETS: [(&str, Judge); 8] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
     ("charset", judges::charset::judge),

@@ -1,0 +1,112 @@
+//! The public messages beside the repository, as they are and with CR, through `isthmus send` into the daemon.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use outbox::{Key, Store, StoreOptions};
+use serde_json::Value;
+
+use super::{
+    daemon,
+    site::{self, wire::Wire},
+};
+
+/// The folder of the messages, from a checkout or from a worktree beside it.
+fn folder() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["../../shared/data/hl7", "../../../shared/data/hl7"].map(|relative| root.join(relative));
+    let found = folders.into_iter().find(|folder| folder.is_dir());
+    if found.is_none() {
+        println!("skipped: no ../shared/data");
+    }
+    found
+}
+
+/// The lines that are not blank.
+fn lines(message: &[u8]) -> Vec<Vec<u8>> {
+    let lines = message.split(|byte| matches!(byte, b'\r' | b'\n'));
+    lines.filter(|line| !line.trim_ascii().is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+/// `isthmus send` of all files: a line for each message.
+fn sent(to: &str, files: &[PathBuf], args: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(site::binary());
+    command.args(["send", "--to", to, "--json", "--timeout", "20s"]).args(args).args(files);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.pop().unwrap();
+    assert_eq!((&summary["no_answer"], &summary["unread_files"]), (&0.into(), &0.into()), "{summary:#}");
+    lines
+}
+
+/// What the store holds, as sets of segments.
+fn stored(rig: &standin::rig::Rig) -> Vec<Vec<Vec<u8>>> {
+    let key = Key::from_hex(fs::read_to_string(rig.dir().join("db.key")).unwrap().trim()).unwrap();
+    let store = Store::open(&rig.dir().join("data"), key, StoreOptions::default(), 0).unwrap();
+    let messages = store.readers().with(|reader| reader.messages_after(0, 10_000, usize::MAX / 2)).unwrap();
+    let all = messages.iter().map(|message| lines(&message.body)).collect();
+    assert!(store.close());
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_public_message_gets_a_defined_answer_and_keeps_its_segments() {
+    let Some(folder) = folder() else { return };
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "hl7")).collect();
+    for args in [&["--as-is"][..], &[]] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rig = daemon(dir.path(), "").await;
+        let to = rig.mllp().to_string();
+        let (from, arguments) = (files.clone(), args.to_vec());
+        let told = tokio::task::spawn_blocking(move || sent(&to, &from, &arguments)).await.unwrap();
+        assert!(told.len() >= files.len(), "at least a message a file");
+
+        let mut fates: BTreeMap<String, u32> = BTreeMap::new();
+        for message in &told {
+            let fate = match message["code"].as_str() {
+                Some(code) => format!("{code} {}", message["text"].as_str().unwrap_or_default()),
+                None => {
+                    format!("{}: {}", message["outcome"].as_str().unwrap(), message["text"].as_str().unwrap())
+                }
+            };
+            assert!(!fate.starts_with("no answer"), "{message:#}");
+            let code_is_defined = ["AA", "AE", "AR"].iter().any(|code| fate.starts_with(code));
+            assert!(code_is_defined || message["outcome"] == "not sent", "{message:#}");
+            // A refusal says why.
+            assert!(fate.starts_with("AA") || fate.len() > 4, "{message:#}");
+            *fates.entry(fate.trim().to_owned()).or_default() += 1;
+        }
+        // What our sender does not send, since no answer could be matched to it, others may send: straight to the wire.
+        let mut wire = Wire::open(rig.mllp()).await;
+        for message in told.iter().filter(|message| message["outcome"] == "not sent") {
+            let file = message["file"].as_str().unwrap();
+            let bytes = fs::read(folder.join(Path::new(file).file_name().unwrap())).unwrap();
+            let answer = wire.exchange(&bytes).await;
+            assert!(["AE", "AR"].contains(&site::wire::msa(&answer).0), "{file}: {answer:?}");
+        }
+        println!("public messages {}:", if args.is_empty() { "with CR" } else { "as they are" });
+        for (fate, count) in &fates {
+            println!("{count:>6}  {fate}");
+        }
+
+        assert!(rig.stop().await.unwrap().success());
+        let stored = stored(&rig);
+        let answered = told.iter().filter(|message| message["code"].is_string());
+        for message in answered.filter(|message| message["code"] == "AA") {
+            let path = folder.join(Path::new(message["file"].as_str().unwrap()).file_name().unwrap());
+            let file = lines(&fs::read(&path).unwrap());
+            let headers = file.iter().filter(|line| line.starts_with(b"MSH")).count();
+            // A file with several messages is held against the store as far as it is one.
+            if headers == 1 {
+                assert!(stored.contains(&file), "{}: its segments are not in the store", path.display());
+            }
+        }
+    }
+}
