@@ -22,6 +22,7 @@ pub fn judge(data: &[u8]) {
         let other = message.replace("\r\n", "\r").replace('\n', "\r").replace('\r', terminator);
         assert_eq!(read(&other, first), seen, "{terminator:?} changes what is read");
     }
+    pointed_at(&message, &seen);
     let counted: usize = seen
         .groups
         .iter()
@@ -35,6 +36,20 @@ pub fn judge(data: &[u8]) {
     if !refused {
         assert_eq!(counted, results(&message), "an OBX was lost or counted twice");
     }
+}
+
+/// A fault names the line that a person is shown, who counts lines without knowing the normalizer.
+fn pointed_at(message: &str, seen: &Normalized) {
+    for fault in seen.groups.iter().flat_map(|group| &group.faults) {
+        let place = fault.ordinal as usize - 1;
+        let shown = mllp::segments(message.as_bytes()).nth(place);
+        // A message that is refused as a whole is said to fail in its header, whatever stands there.
+        assert!(shown.is_some_and(|line| contains(line, fault.segment)) || fault.ordinal == 1, "{fault:?}");
+    }
+}
+
+fn contains(line: &[u8], name: &str) -> bool {
+    line.windows(name.len()).any(|window| window == name.as_bytes())
 }
 
 fn read(message: &str, choice: u8) -> Normalized {

@@ -1,7 +1,11 @@
 //! A message cut into segments.
 //!
-//! Invariant: every line that is not blank is one segment, whatever stands before or after it. CR, LF,
-//! CRLF and doubled CR end a line; framing bytes around a line and blanks before a segment's name are not part of it.
+//! Invariants
+//! - Every line that is not blank is one segment, whatever stands before or after it. CR, LF, CRLF and doubled CR
+//!   end a line; framing bytes around a line and blanks before a segment's name are not part of it.
+//! - A segment's place is that of its line among the lines that are not blank, as everybody else counts them (`mllp`
+//!   does): a fault points at the line that a person is shown. A line of framing bytes alone has a place and is no
+//!   segment.
 
 use super::field::{Delimiters, Field};
 
@@ -25,20 +29,21 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// The lines of a message that are not blank.
-pub(super) fn lines(message: &str) -> impl Iterator<Item = &str> {
+/// The lines of a message that hold something, bare of framing bytes, with their places from 1.
+fn lines(message: &str) -> impl Iterator<Item = (u32, &str)> {
     let framing = |c: char| matches!(c, '\u{b}' | '\u{1c}' | '\u{feff}');
-    message
-        .split(['\r', '\n'])
-        .map(move |line| line.trim_start_matches(|c: char| c.is_whitespace() || framing(c)))
-        .map(move |line| line.trim_end_matches(framing))
-        .filter(|line| !line.is_empty())
+    let placed = (1..).zip(message.split(['\r', '\n']).filter(|line| !line.trim_ascii().is_empty()));
+    placed
+        .map(move |(place, line)| (place, line.trim_start_matches(|c: char| c.is_whitespace() || framing(c))))
+        .map(move |(place, line)| (place, line.trim_end_matches(framing)))
+        .filter(|(_, line)| !line.is_empty())
 }
 
 /// The segments of a message; `None` where it does not start with a header.
 pub(super) fn segments(message: &str) -> Option<impl Iterator<Item = Segment<'_>>> {
-    let delimiters = Delimiters::of_header(lines(message).next()?)?;
-    Some(lines(message).zip(1u32..).map(move |(text, ordinal)| {
+    let (_, header) = lines(message).next()?;
+    let delimiters = Delimiters::of_header(header)?;
+    Some(lines(message).map(move |(ordinal, text)| {
         let name = text.split(delimiters.field).next().unwrap_or("").trim_end();
         Segment { ordinal, name, text, delimiters }
     }))
@@ -65,6 +70,13 @@ mod tests {
         assert_eq!(names, ["MSH", "PID", "OBX"]);
         let last = segments("MSH|^~\\&|\rOBX|1\u{1c}").unwrap().nth(1).unwrap();
         assert_eq!(last.field(1).text(), "1");
+    }
+
+    #[test]
+    fn a_place_counts_every_line_that_is_not_blank_framing_bytes_alone_too() {
+        let message = "\u{b}\r\u{feff}\r \t\rMSH|^~\\&|A\r\u{a0}\rOBX|1";
+        let places: Vec<_> = segments(message).unwrap().map(|s| (s.ordinal, s.name)).collect();
+        assert_eq!(places, [(3, "MSH"), (5, "OBX")]);
     }
 
     #[test]
