@@ -126,7 +126,6 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         ready: ready.clone(),
         started: time::now_ms(),
         listeners: listening,
-        feeds: listeners.iter().map(Listener::feed).collect(),
     };
     let mut tasks = JoinSet::new();
     let answering = status.clone();

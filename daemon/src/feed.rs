@@ -3,13 +3,7 @@
 //! The counters are looked up once, when the listener starts: a look-up by name and labels for each message costs
 //! more than the envelope scan.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
 use mllp::ack::AckCode;
@@ -18,9 +12,6 @@ use crate::telemetry::Metric;
 
 /// Codes an acknowledgement may carry, in the order of [`AckCode`].
 const CODES: [AckCode; 6] = [AckCode::AA, AckCode::AE, AckCode::AR, AckCode::CA, AckCode::CE, AckCode::CR];
-
-/// Kinds of framing faults, as metrics and status name them.
-const FAULTS: [&str; 3] = ["junk", "cut", "too-long"];
 
 /// A configured feed; cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,8 +30,6 @@ struct Counters {
     reused: Counter,
     commit: Histogram,
     acks: [Counter; CODES.len()],
-    /// Framing faults since the start, in the order of [`FAULTS`], for people: metrics are read by machines.
-    faults: [AtomicU64; FAULTS.len()],
 }
 
 impl Feed {
@@ -56,7 +45,6 @@ impl Feed {
             reused: Metric::MllpControlIdReuse.counter(&listener()),
             commit: Metric::CommitSeconds.histogram(&[]),
             acks: CODES.map(ack),
-            faults: Default::default(),
         };
         Self { source: Arc::from(source), site: Arc::from(site), counters: Arc::new(counters) }
     }
@@ -92,14 +80,6 @@ impl Feed {
     pub fn count_fault(&self, fault: &str) {
         let labels = [("listener", self.source.to_string()), ("fault", fault.to_owned())];
         Metric::MllpFramingFaults.add(1, &labels);
-        if let Some(place) = FAULTS.iter().position(|known| *known == fault) {
-            self.counters.faults[place].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Framing faults since the start, by kind.
-    pub fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        FAULTS.into_iter().zip(self.counters.faults.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 }
 

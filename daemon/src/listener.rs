@@ -56,7 +56,6 @@ pub struct Listener {
     socket: TcpListener,
     acceptor: Option<TlsAcceptor>,
     settings: MllpListener,
-    feed: Feed,
     permits: Arc<Semaphore>,
     peers: Peers,
 }
@@ -80,8 +79,7 @@ impl Listener {
             TcpListener::bind(listen).await.map_err(|source| ListenError::Bind { listen, source })?;
         let permits = Arc::new(Semaphore::new(usize::from(settings.limits.max_connections)));
         let peers = Peers::new(settings.limits.max_connections_per_peer);
-        let feed = Feed::new(&settings.name, &settings.site);
-        Ok(Self { socket, acceptor, settings, feed, permits, peers })
+        Ok(Self { socket, acceptor, settings, permits, peers })
     }
 
     /// The address bound, which tells the port where the configuration names 0.
@@ -89,14 +87,10 @@ impl Listener {
         self.socket.local_addr().unwrap_or(self.settings.listen)
     }
 
-    /// Its feed, for who tells of it.
-    pub fn feed(&self) -> Feed {
-        self.feed.clone()
-    }
-
     /// Serves until the drain begins, then waits for the connections to end.
     pub async fn serve(self, intake: Intake, mut draining: Draining) {
         let mut sessions = JoinSet::new();
+        let feed = Feed::new(&self.settings.name, &self.settings.site);
         let bounds = Arc::new(Bounds {
             max_frame_bytes: self.settings.limits.max_frame_bytes,
             frame_timeout: self.settings.limits.frame_timeout,
@@ -112,7 +106,7 @@ impl Listener {
             let connection = Connection {
                 stream,
                 acceptor: self.acceptor.clone(),
-                feed: self.feed.clone(),
+                feed: feed.clone(),
                 bounds: Arc::clone(&bounds),
                 intake: intake.clone(),
                 draining: draining.clone(),

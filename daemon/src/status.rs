@@ -7,7 +7,6 @@ use crate::{
     conditions::Board,
     config::Mode as Configured,
     destination::Destination,
-    feed::Feed,
     generation::{Current, Generation},
     mode::{Mode, Observed, in_force},
     observations::Observations,
@@ -33,8 +32,6 @@ pub struct Status {
     pub started: i64,
     /// Where messages are taken in.
     pub listeners: Vec<Listening>,
-    /// What they count, in the same order.
-    pub feeds: Vec<Feed>,
 }
 
 /// A listener, for people.
@@ -69,7 +66,7 @@ impl Status {
                 "since": time::rfc3339(generation.since),
                 "sha256": generation.config.fingerprint,
             },
-            "listeners": self.listeners(),
+            "listeners": self.listeners,
             "sites": sites,
             "upstream": upstream,
             "conditions": self.conditions.all().into_iter().map(|condition| json!({
@@ -87,16 +84,6 @@ impl Status {
             Err(error) => document["store"] = json!({ "error": error.to_string() }),
         }
         document
-    }
-
-    fn listeners(&self) -> Vec<Value> {
-        let told = self.listeners.iter().zip(&self.feeds).map(|(listener, feed)| {
-            let mut told = json!(listener);
-            told["framing_faults"] =
-                feed.faults().map(|(kind, count)| (kind.to_owned(), json!(count))).collect();
-            told
-        });
-        told.collect()
     }
 
     fn counts(&self) -> Result<(Value, Value), outbox::ReadError> {

@@ -56,15 +56,7 @@ fn for_people(document: &Value) -> String {
     );
     for listener in document["listeners"].as_array().into_iter().flatten() {
         let plain = if listener["plain"] == true { "plain" } else { "TLS" };
-        let _ = write!(out, "  mllp {:<22} {plain}", text(&listener["address"]));
-        let faults = listener["framing_faults"].as_object().into_iter().flatten();
-        let faults: Vec<String> =
-            faults.filter(|(_, count)| **count != 0).map(|(kind, count)| format!("{count} {kind}")).collect();
-        let _ = if faults.is_empty() {
-            writeln!(out)
-        } else {
-            writeln!(out, ", framing faults: {}", faults.join(", "))
-        };
+        let _ = writeln!(out, "  mllp {:<22} {plain}", text(&listener["address"]));
     }
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
     for site in destinations.filter(|site| site.is_object()) {

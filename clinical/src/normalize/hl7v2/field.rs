@@ -10,8 +10,6 @@
 
 use std::borrow::Cow;
 
-use hl7_parser::{message::Separators, parser::parse_field_with_separators};
-
 /// The delimiters of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delimiters {
@@ -107,7 +105,7 @@ impl<'a> Field<'a> {
     /// What stands between the delimiters of one level. To the parser the other levels end at a CR, which
     /// no segment holds, so that it stops nowhere before the end.
     fn parts(self, delimiter: char) -> Vec<&'a str> {
-        let levels = Separators {
+        let levels = hl7_parser::message::Separators {
             field: '\r',
             repetition: delimiter,
             component: '\r',
@@ -115,7 +113,7 @@ impl<'a> Field<'a> {
             escape: '\r',
             lenient_newlines: false,
         };
-        match parse_field_with_separators(self.raw, levels) {
+        match hl7_parser::parser::parse_field_with_separators(self.raw, levels) {
             Ok(field) => field.repeats.iter().map(|part| part.raw_value()).collect(),
             Err(_) => self.raw.split(delimiter).collect(),
         }
@@ -172,8 +170,6 @@ fn hex(digits: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     const STANDARD: Delimiters =
@@ -227,15 +223,15 @@ mod tests {
         }
     }
 
-    proptest! {
+    proptest::proptest! {
         #[test]
         fn the_parser_of_fields_finds_every_part_of_any_text(text in "[a\\^~&|\\\\ \n\té日\u{b}\u{1c}]{0,40}") {
             let field = Field::new(&text, STANDARD);
             for delimiter in ['^', '~', '&'] {
                 let plain: Vec<&str> = text.split(delimiter).collect();
-                prop_assert_eq!(&field.parts(delimiter), &plain);
+                proptest::prop_assert_eq!(&field.parts(delimiter), &plain);
                 for n in 1..=plain.len() + 1 {
-                    prop_assert_eq!(field.part(delimiter, n).raw, plain.get(n - 1).copied().unwrap_or(""));
+                    proptest::prop_assert_eq!(field.part(delimiter, n).raw, plain.get(n - 1).copied().unwrap_or(""));
                 }
             }
         }
