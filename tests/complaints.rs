@@ -113,7 +113,8 @@ async fn sockets_do_not_leak_at_the_connection_limit() {
     eventually("the sockets are closed", || open_files(&rig) <= before + 8).await;
     lives(&mut Wire::open(rig.mllp()).await, "AFTER").await;
     let metrics = site::metrics(&rig).await;
-    let refused = metrics.lines().filter(|line| line.starts_with("isthmus_mllp_connections_refused_total{"));
+    let is_ours = |line: &&str| line.contains("refused_total{") && line.contains("limit=\"per-peer\"");
+    let refused = metrics.lines().filter(is_ours);
     assert!(
         refused.map(|line| site::metric(line, "isthmus")).sum::<f64>() > 0.0,
         "refused and counted: {metrics}"
