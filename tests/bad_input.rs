@@ -64,56 +64,6 @@ async fn a_message_without_an_envelope_is_refused_by_name_and_the_connection_liv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_are_found_whatever_lies_around_them_and_however_they_are_cut() {
-    let dir = tempfile::tempdir().unwrap();
-    let rig = started(dir.path()).await;
-    let mut wire = Wire::open(rig.mllp()).await;
-
-    wire.raw(b"\r\n\0 GET / HTTP/1.1\r\n\r\n").await;
-    lives(&mut wire, "AFTER-JUNK").await;
-
-    // A sender that gives up and begins again.
-    let cut = framed(&good("GIVEN-UP", 2));
-    wire.raw(&cut[..cut.len() / 2]).await;
-    lives(&mut wire, "AFTER-RESTART").await;
-
-    wire.raw(b"\x0B\x1C\x0D").await;
-    lives(&mut wire, "AFTER-EMPTY").await;
-
-    // An 0x1C in a field is data.
-    let ack = wire.exchange(&people::altered(&good("EMBEDDED", 3), "Upper", "Up\u{1c}per")).await;
-    assert_eq!(msa(&ack), ("AA", "EMBEDDED"));
-
-    let three: Vec<u8> = ["P1", "P2", "P3"].iter().flat_map(|id| framed(&good(id, 4))).collect();
-    wire.raw(&three).await;
-    for id in ["P1", "P2", "P3"] {
-        assert_eq!(msa(&wire.answer().await.unwrap()), ("AA", id), "answers come in order");
-    }
-
-    for byte in framed(&good("SLOWLY", 5)) {
-        wire.raw(&[byte]).await;
-    }
-    assert_eq!(msa(&wire.answer().await.unwrap()), ("AA", "SLOWLY"));
-
-    let status = settled(&rig).await;
-    let people_with_an_outcome = [1, 3, 4, 5];
-    for n in people_with_an_outcome {
-        let mrn = people::person(n).mrn;
-        assert_eq!(chart::mean(&rig.ehr, &mrn, DAY).map(|mean| mean.value), Some(100.0), "patient {n}");
-    }
-    assert!(chart::mean(&rig.ehr, "7700002", DAY).is_none(), "half a message counted");
-    assert_eq!(status["inbox"]["quarantined"], 0, "{status:#}");
-    let metrics = site::metrics(&rig).await;
-    let faults = |kind| {
-        site::metric(
-            &metrics,
-            &format!("isthmus_mllp_framing_faults_total{{listener=\"engine\",fault=\"{kind}\"}}"),
-        )
-    };
-    assert_eq!((faults("junk"), faults("cut")), (1.0, 1.0), "{metrics}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_frame_that_is_too_long_or_never_ends_costs_its_own_connection_only() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path()).await;

@@ -82,6 +82,8 @@ pub struct RigSettings {
     pub main_extra: String,
     /// More lines at the end of the site file.
     pub site_extra: String,
+    /// More of the daemon's environment: names and values.
+    pub env: Vec<(String, String)>,
 }
 
 impl Default for RigSettings {
@@ -97,6 +99,7 @@ impl Default for RigSettings {
             ehr: true,
             main_extra: String::new(),
             site_extra: String::new(),
+            env: Vec::new(),
         }
     }
 }
@@ -255,6 +258,7 @@ impl Rig {
             .arg("run")
             .arg("--config")
             .arg(self.config())
+            .envs(self.settings.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

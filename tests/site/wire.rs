@@ -54,6 +54,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// Whether nothing comes, neither bytes nor an end, for so long.
+    pub async fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.buffer.is_empty() && timeout(time, self.stream.read_buf(&mut self.buffer)).await.is_err()
+    }
+
     /// The next acknowledgement; `None` where the connection ends first.
     pub async fn answer(&mut self) -> Option<String> {
         loop {

@@ -1,7 +1,12 @@
 //! Inside a field: repetitions, components, subcomponents, and the text with its escapes decoded.
 //!
-//! Invariants: the delimiters are those of the message's own MSH-1 and MSH-2; decoding loses nothing (an
-//! escape that is not understood stays as written); HL7's null (`""`) reads as empty.
+//! Invariants: the delimiters are those of the message's own MSH-1 and MSH-2; no part is lost, whatever
+//! the field holds; decoding loses nothing (an escape that is not understood stays as written); HL7's null
+//! (`""`) reads as empty.
+//!
+//! The parts are read by `hl7-parser`, one level at a time. It is given nothing but a field that our own
+//! splitter has cut out, because it stops without a word at what it takes for the end of a segment; and our
+//! own decoder reads the escapes, because its decoder fails on letters beyond ASCII.
 
 use std::borrow::Cow;
 
@@ -46,7 +51,7 @@ impl<'a> Field<'a> {
 
     /// The repetitions; at least one.
     pub(super) fn repetitions(self) -> impl Iterator<Item = Field<'a>> {
-        self.raw.split(self.delimiters.repetition).map(move |raw| Self { raw, ..self })
+        self.parts(self.delimiters.repetition).into_iter().map(move |raw| Self { raw, ..self })
     }
 
     /// The first repetition.
@@ -82,8 +87,40 @@ impl<'a> Field<'a> {
         decode(self.raw.trim(), self.delimiters)
     }
 
+    /// As sent.
+    #[cfg(test)]
+    pub(super) const fn raw(self) -> &'a str {
+        self.raw
+    }
+
     fn part(self, delimiter: char, n: usize) -> Field<'a> {
-        Self { raw: self.raw.split(delimiter).nth(n.saturating_sub(1)).unwrap_or(""), ..self }
+        let at = n.saturating_sub(1);
+        // Most fields have one part: nothing is parsed for them.
+        let raw = if self.raw.contains(delimiter) {
+            self.parts(delimiter).get(at).copied().unwrap_or("")
+        } else if at == 0 {
+            self.raw
+        } else {
+            ""
+        };
+        Self { raw, ..self }
+    }
+
+    /// What stands between the delimiters of one level. To the parser the other levels end at a CR, which
+    /// no segment holds, so that it stops nowhere before the end.
+    fn parts(self, delimiter: char) -> Vec<&'a str> {
+        let levels = hl7_parser::message::Separators {
+            field: '\r',
+            repetition: delimiter,
+            component: '\r',
+            subcomponent: '\r',
+            escape: '\r',
+            lenient_newlines: false,
+        };
+        match hl7_parser::parser::parse_field_with_separators(self.raw, levels) {
+            Ok(field) => field.repeats.iter().map(|part| part.raw_value()).collect(),
+            Err(_) => self.raw.split(delimiter).collect(),
+        }
     }
 }
 
@@ -157,6 +194,20 @@ mod tests {
             let field = Field::new(raw, STANDARD);
             assert!(field.is_empty());
             assert_eq!(field.text(), "");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_parser_of_fields_finds_every_part_of_any_text(text in "[a\\^~&|\\\\ \n\té日\u{b}\u{1c}]{0,40}") {
+            let field = Field::new(&text, STANDARD);
+            for delimiter in ['^', '~', '&'] {
+                let plain: Vec<&str> = text.split(delimiter).collect();
+                proptest::prop_assert_eq!(&field.parts(delimiter), &plain);
+                for n in 1..=plain.len() + 1 {
+                    proptest::prop_assert_eq!(field.part(delimiter, n).raw, plain.get(n - 1).copied().unwrap_or(""));
+                }
+            }
         }
     }
 }

@@ -1,7 +1,11 @@
 //! A message cut into segments.
 //!
-//! Invariant: every line that is not blank is one segment, whatever stands before or after it. CR, LF,
-//! CRLF and doubled CR end a line; framing bytes around a line and blanks before a segment's name are not part of it.
+//! Invariants
+//! - Every line that is not blank is one segment, whatever stands before or after it. CR, LF, CRLF and doubled CR
+//!   end a line; framing bytes around a line and blanks before a segment's name are not part of it.
+//! - A segment's place is that of its line among the lines that are not blank, as everybody else counts them (`mllp`
+//!   does): a fault points at the line that a person is shown. A line of framing bytes alone has a place and is no
+//!   segment.
 
 use super::field::{Delimiters, Field};
 
@@ -25,20 +29,21 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// The lines of a message that are not blank.
-pub(super) fn lines(message: &str) -> impl Iterator<Item = &str> {
+/// The lines of a message that hold something, bare of framing bytes, with their places from 1.
+fn lines(message: &str) -> impl Iterator<Item = (u32, &str)> {
     let framing = |c: char| matches!(c, '\u{b}' | '\u{1c}' | '\u{feff}');
-    message
-        .split(['\r', '\n'])
-        .map(move |line| line.trim_start_matches(|c: char| c.is_whitespace() || framing(c)))
-        .map(move |line| line.trim_end_matches(framing))
-        .filter(|line| !line.is_empty())
+    let placed = (1..).zip(message.split(['\r', '\n']).filter(|line| !line.trim_ascii().is_empty()));
+    placed
+        .map(move |(place, line)| (place, line.trim_start_matches(|c: char| c.is_whitespace() || framing(c))))
+        .map(move |(place, line)| (place, line.trim_end_matches(framing)))
+        .filter(|(_, line)| !line.is_empty())
 }
 
 /// The segments of a message; `None` where it does not start with a header.
 pub(super) fn segments(message: &str) -> Option<impl Iterator<Item = Segment<'_>>> {
-    let delimiters = Delimiters::of_header(lines(message).next()?)?;
-    Some(lines(message).zip(1u32..).map(move |(text, ordinal)| {
+    let (_, header) = lines(message).next()?;
+    let delimiters = Delimiters::of_header(header)?;
+    Some(lines(message).map(move |(ordinal, text)| {
         let name = text.split(delimiters.field).next().unwrap_or("").trim_end();
         Segment { ordinal, name, text, delimiters }
     }))
@@ -47,6 +52,7 @@ pub(super) fn segments(message: &str) -> Option<impl Iterator<Item = Segment<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalize::testdata;
 
     #[test]
     fn every_line_ending_gives_the_same_segments() {
@@ -67,6 +73,13 @@ mod tests {
     }
 
     #[test]
+    fn a_place_counts_every_line_that_is_not_blank_framing_bytes_alone_too() {
+        let message = "\u{b}\r\u{feff}\r \t\rMSH|^~\\&|A\r\u{a0}\rOBX|1";
+        let places: Vec<_> = segments(message).unwrap().map(|s| (s.ordinal, s.name)).collect();
+        assert_eq!(places, [(3, "MSH"), (5, "OBX")]);
+    }
+
+    #[test]
     fn fields_of_the_header_are_counted_from_its_separator() {
         let header = segments("MSH|^~\\&|APP|FAC").unwrap().next().unwrap();
         assert_eq!((header.field(3).text(), header.field(4).text()), ("APP".into(), "FAC".into()));
@@ -79,5 +92,34 @@ mod tests {
         for text in ["", "\r\r", "PID|1", "MSH", "\u{1c}"] {
             assert!(segments(text).is_none(), "{text:?}");
         }
+    }
+
+    /// The lines of a message by plain means.
+    fn plain(text: &str) -> Vec<&str> {
+        text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect()
+    }
+
+    #[test]
+    fn segments_seen_are_the_non_blank_lines_of_every_public_message_whatever_ends_them() {
+        let mut seen = 0;
+        for (name, bytes) in testdata::files("hl7", ".hl7").into_iter().flatten() {
+            let text = String::from_utf8_lossy(&bytes);
+            let expected = plain(&text);
+            let joined = |terminator| expected.join(terminator) + terminator;
+            for form in [text.to_string(), joined("\r"), joined("\n"), joined("\r\n"), joined("\r\r")] {
+                let found: Vec<Segment<'_>> = segments(&form).unwrap().collect();
+                assert!(found.iter().map(|segment| segment.text.trim_end()).eq(plain(&form)), "{name}");
+                assert_eq!(found.len(), expected.len(), "{name}");
+                assert!(found.iter().zip(1..).all(|(segment, n)| segment.ordinal == n), "{name}");
+            }
+            // MSH-1 is the separator itself, so that MSH-n is the n-1th of what it separates.
+            let separator = expected[0].chars().nth(3).unwrap();
+            let header = segments(&text).unwrap().next().unwrap();
+            for (n, field) in (1..).zip(expected[0].split(separator)).skip(1) {
+                assert_eq!(header.field(n).raw().trim(), field.trim(), "{name}: MSH-{n}");
+            }
+            seen += 1;
+        }
+        println!("{seen} public messages");
     }
 }

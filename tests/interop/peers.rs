@@ -1,0 +1,220 @@
+//! Other people's MLLP software: installed by name and version outside the repository, run as processes of ours.
+//!
+//! Invariants: every process has a deadline and ends with the test that started it, by its id; everything is on
+//! loopback; what cannot be installed is told, and its tests are skipped. Packages are kept in
+//! `$XDG_CACHE_HOME/isthmus/peers` (or `~/.cache`), in a folder named for their versions.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// How long a package may take to install.
+const INSTALL_MAX: Duration = Duration::from_secs(120);
+/// How long a peer may take for all it does.
+const PEER_MAX: Duration = Duration::from_secs(60);
+/// Between two looks at a process.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What runs a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// python3 with PyPI hl7 and hl7apy.
+    Python,
+    /// node with npm simple-hl7 and node-hl7-client.
+    Node,
+}
+
+impl Kind {
+    /// Packages in the versions that were judged: another version is another peer.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Python => &["hl7==0.4.5", "hl7apy==1.3.5"],
+            Self::Node => &["simple-hl7@3.3.0", "node-hl7-client@3.2.0"],
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Python => "python3",
+            Self::Node => "node",
+        }
+    }
+
+    /// The command that installs into `folder`.
+    fn installer(self, folder: &Path) -> Command {
+        let mut command = match self {
+            Self::Python => {
+                let mut pip = Command::new("python3");
+                pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+                pip
+            }
+            Self::Node => {
+                let mut npm = Command::new("npm");
+                npm.args(["install", "--loglevel=error", "--fetch-retries=1", "--no-audit", "--no-fund"]);
+                npm.args(["--ignore-scripts", "--prefix"]);
+                npm
+            }
+        };
+        command.arg(folder).args(self.packages());
+        command
+    }
+}
+
+/// Packages that are installed.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    kind: Kind,
+    folder: PathBuf,
+}
+
+impl Peers {
+    /// Installs what is not there yet; `None`, and a word about it, where that is impossible.
+    pub fn of(kind: Kind) -> Option<Self> {
+        // Tried once, and by one: the tests of a binary run side by side.
+        static TRIED: Mutex<Vec<(Kind, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
+        let mut tried = TRIED.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = tried.iter().find(|(other, _)| *other == kind).map(|(_, result)| result.clone());
+        let result = known.unwrap_or_else(|| {
+            let result = installed(kind);
+            tried.push((kind, result.clone()));
+            result
+        });
+        match result {
+            Ok(folder) => Some(Self { kind, folder }),
+            Err(reason) => {
+                println!("skipped: {kind:?} peers ({}): {reason}", kind.packages().join(", "));
+                None
+            }
+        }
+    }
+
+    fn command(&self, script: &str, args: &[String]) -> Command {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop");
+        let mut command = Command::new(self.kind.program());
+        command
+            .arg(scripts.join(script))
+            .args(args)
+            .env("PYTHONPATH", &self.folder)
+            .env("PEERS", &self.folder);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a script with `input` to its end, and gives back the lines of JSON that it printed.
+    pub fn run(&self, script: &str, args: &[String], input: &str) -> Vec<Value> {
+        let mut child = self.command(script, args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        let writing = thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = finished(child, PEER_MAX).unwrap_or_else(|late| panic!("{script}: {late}"));
+        writing.join().unwrap().unwrap();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {complaints}");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Starts a receiver, which prints its port first.
+    pub fn serve(&self, script: &str) -> Receiver {
+        let mut child =
+            self.command(script, &[]).stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap_or_else(|| panic!("{script} ended before it told its port")).unwrap();
+        let port = serde_json::from_str::<Value>(&first).unwrap()["port"].as_u64().unwrap();
+        let reading = thread::spawn(move || {
+            lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect::<Vec<Value>>()
+        });
+        Receiver { port, child, stdin: Some(stdin), reading: Some(reading) }
+    }
+}
+
+/// A receiver that runs; dropping it ends its process.
+pub struct Receiver {
+    /// Where it listens on loopback.
+    pub port: u64,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    reading: Option<thread::JoinHandle<Vec<Value>>>,
+}
+
+impl Receiver {
+    /// Closes its standard input, which ends it, and gives back what it printed.
+    pub fn stop(mut self) -> Vec<Value> {
+        self.stdin.take();
+        let deadline = Instant::now() + PEER_MAX;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "a receiver does not end");
+            thread::sleep(LOOK_EVERY);
+        }
+        self.reading.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// The folder with the packages of this kind.
+fn installed(kind: Kind) -> Result<PathBuf, String> {
+    run(Command::new(kind.program()).arg("--version"), PEER_MAX)?;
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let cache = cache.unwrap_or_else(env::temp_dir).join("isthmus/peers");
+    let folder = cache.join(kind.packages().join("_").replace(['=', '@'], "-"));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(&cache).map_err(|error| error.to_string())?;
+    // Made beside it and moved there whole, so that what is there is complete.
+    let fresh = tempfile::tempdir_in(&cache).map_err(|error| error.to_string())?;
+    run(&mut kind.installer(fresh.path()), INSTALL_MAX)?;
+    match fs::rename(fresh.path(), &folder) {
+        Err(error) if !folder.is_dir() => Err(error.to_string()),
+        _ => Ok(folder),
+    }
+}
+
+/// Runs a command that must succeed.
+fn run(command: &mut Command, most: Duration) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = piped.spawn().map_err(|error| format!("{name}: {error}"))?;
+    let output = finished(child, most)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    let reason = told.lines().find(|line| line.contains("ERROR") || line.contains(" error "));
+    Err(format!("{name}: {}", reason.or(told.lines().last()).unwrap_or("no word")))
+}
+
+/// Waits for a process; one that takes longer than `most` is ended.
+fn finished(child: Child, most: Duration) -> Result<Output, String> {
+    let id = child.id().to_string();
+    let (done, waiting) = std::sync::mpsc::channel();
+    thread::spawn(move || done.send(child.wait_with_output()));
+    match waiting.recv_timeout(most) {
+        Ok(output) => output.map_err(|error| error.to_string()),
+        Err(_late) => {
+            let _told = Command::new("kill").args(["-KILL", &id]).status();
+            Err(format!("not done within {} s", most.as_secs()))
+        }
+    }
+}

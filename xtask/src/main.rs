@@ -1,0 +1,45 @@
+//! Chores that are more than one command: `cargo xtask interop`, `fuzz-replay`, `fuzz [SECONDS]`.
+//!
+//! Each ends with a table, and with 1 where something failed. What is absent: any dependency, and anything that
+//! ships.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to people")]
+
+mod fuzz;
+mod interop;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const USAGE: &str = "cargo xtask interop          other people's MLLP software against ours (tests/interop)
+cargo xtask fuzz-replay      the kept inputs of every fuzz target, on stable
+cargo xtask fuzz [SECONDS]   every fuzz target for so long (240), with cargo-fuzz and a nightly compiler";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let good = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["interop"] => interop::run("interop"),
+        ["fuzz-replay"] => interop::run("fuzz_corpus"),
+        ["fuzz"] => fuzz::run(240),
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds @ 1..=86_400) => fuzz::run(seconds),
+            _ => return usage(),
+        },
+        _ => return usage(),
+    };
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
