@@ -27,11 +27,15 @@ fn ack(id: &str) -> Vec<u8> {
     format!("\x0BMSH|^~\\&|||||||ACK|9|P|2.5.1\rMSA|AA|{id}\r\x1C\r").into_bytes()
 }
 
+/// How long a sender may take for what it is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The control id of the next message; `None` where the connection ends first.
 async fn receive(stream: &mut TcpStream) -> Option<String> {
     let mut frame = Vec::new();
     while !frame.ends_with(b"\x1C\r") {
-        frame.push(stream.read_u8().await.ok()?);
+        let read = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+        frame.push(read.expect("neither a message nor the end of the connection").ok()?);
     }
     Some(String::from_utf8(frame).unwrap().split('|').nth(9).unwrap().to_owned())
 }
