@@ -42,7 +42,7 @@ fn accept(heard: &Heard) -> Vec<Step> {
     vec![answer("AA", &heard.control_id)]
 }
 
-/// A sound message that asks for an application acknowledgement as `asked` says.
+/// A sound message that asks for an accept acknowledgement always, and for an application's as `asked` says.
 fn asking(control_id: &str, asked: &str) -> Vec<u8> {
     let message = people::hour(control_id, 1, "2026-03-02", 120);
     let text = String::from_utf8(message).unwrap();
@@ -50,7 +50,7 @@ fn asking(control_id: &str, asked: &str) -> Vec<u8> {
     let mut fields: Vec<&str> = header.split('|').collect();
     // MSH-1 is the separator itself, so MSH-n is part n-1.
     fields.resize(fields.len().max(16), "");
-    fields[15] = asked;
+    (fields[14], fields[15]) = ("AL", asked);
     format!("{}\r{rest}", fields.join("|")).into_bytes()
 }
 

@@ -59,7 +59,7 @@ async fn messages_of_a_file_count_one_by_one_and_a_broken_one_costs_only_itself(
         "refused     2\n",
         // FHS, BHS, a message of 16 segments and the end of its frame stand before it.
         "- line 20: MSH-10",
-        "- line 36: MSH, field 11: the processing id is not P",
+        "- line 36: MSH-11 (processing id) is not one that this listener takes",
         "BTS, field 1: the batch says it holds 5, and 4 were found",
     ] {
         assert!(receipt.contains(told), "no {told:?} in\n{receipt}");
