@@ -151,6 +151,7 @@ fn fill(store: &Store, patient: u64) {
         dirty: vec![dirty],
         quarantine: Vec::new(),
         identity: Vec::new(),
+        read_again: Vec::new(),
         set_aside: Vec::new(),
     };
     store.writer().absorb(absorb).wait().unwrap();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
+    again::{self, ReadAgain},
     chunks::{self, ChunkWrite},
     command::{Command, Hot},
     dedupe::{ControlKey, First, MessageKey},
@@ -128,7 +129,7 @@ fn remember(
 }
 
 /// Lets a message's identity go, so that a resend is processed afresh.
-fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
+pub(crate) fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
     let gone = conn
         .prepare_cached("DELETE FROM dedupe WHERE inbox_id = ?1 RETURNING key, control_key")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -155,6 +156,8 @@ pub struct Absorb {
     pub identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub set_aside: Vec<SetAside>,
+    /// Earlier messages that this step read anew.
+    pub read_again: Vec<ReadAgain>,
 }
 
 impl Command for Absorb {
@@ -164,7 +167,7 @@ impl Command for Absorb {
         self.chunks.iter().map(|chunk| chunk.body.len()).sum()
     }
 
-    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
+    fn apply(mut self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
         if watermark(conn)? != self.expected_from
             || self.upto < self.expected_from
             || self.upto >= hot.next_inbox_id
@@ -178,6 +181,7 @@ impl Command for Absorb {
         for window in &self.dirty {
             windows::dirty(conn, window)?;
         }
+        again::done(conn, &self.read_again, &mut self.quarantine, &mut self.identity)?;
         for entry in &self.quarantine {
             quarantine::insert(conn, entry.inbox_id, &entry.stage, &entry.place, &entry.reason, entry.at)?;
             forget(conn, hot, entry.inbox_id)?;

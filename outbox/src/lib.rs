@@ -15,6 +15,7 @@
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
+mod again;
 mod audit;
 pub mod bare;
 mod chunks;
@@ -22,6 +23,7 @@ mod command;
 mod conditions;
 mod dedupe;
 mod error;
+mod held;
 mod inbox;
 mod key;
 mod lease;
@@ -45,12 +47,14 @@ mod thread;
 mod windows;
 mod writer;
 
+pub use again::{Act, Acted, AskAgain, Asked, Pick, Picked, ReadAgain};
 pub use audit::{AuditEntry, AuditHead};
 pub use chunks::{Chunk, ChunkWrite};
 pub use command::Pending;
 pub use conditions::Condition;
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
+pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};
@@ -59,10 +63,10 @@ pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::PatientKey;
 pub use publish::{Decision, Manifest, NewRow, Outcome, Publish};
-pub use quarantine::{IdentityEntry, QuarantineEntry};
+pub use quarantine::{EntryState, IdentityEntry, QuarantineEntry};
 pub use queue::{State, Step};
 pub use reader::{Reader, Readers};
-pub use release::Release;
+pub use release::{DropRow, Release};
 pub use rows::OutboxRow;
 pub use schema::SCHEMA_VERSION;
 pub use set_aside::SetAside;

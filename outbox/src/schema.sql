@@ -34,15 +34,30 @@ CREATE TABLE quarantine (
   stage    TEXT    NOT NULL,
   place    TEXT    NOT NULL,
   reason   TEXT    NOT NULL,
-  at       INTEGER NOT NULL
+  at       INTEGER NOT NULL,
+  state    TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'released', 'dropped', 'resolved')),
+  state_at INTEGER,
+  state_by TEXT
 ) STRICT;
 CREATE INDEX quarantine_message ON quarantine (inbox_id);
+CREATE INDEX quarantine_open ON quarantine (id) WHERE state = 'open';
 
 CREATE TABLE identity_queue (
   id       INTEGER PRIMARY KEY,
   inbox_id INTEGER NOT NULL,
   reason   TEXT    NOT NULL,
-  at       INTEGER NOT NULL
+  at       INTEGER NOT NULL,
+  state    TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'released', 'dropped', 'resolved')),
+  state_at INTEGER,
+  state_by TEXT
+) STRICT;
+CREATE INDEX identity_queue_message ON identity_queue (inbox_id);
+CREATE INDEX identity_queue_open ON identity_queue (id) WHERE state = 'open';
+
+-- Stored messages that the pipeline is to read anew; a set, so asking twice is asking once.
+CREATE TABLE again (
+  inbox_id INTEGER PRIMARY KEY,
+  asked_at INTEGER NOT NULL
 ) STRICT;
 
 -- What a message held beside the readings that were stored: reason and count, by message and patient.
@@ -53,6 +68,7 @@ CREATE TABLE set_aside (
   count    INTEGER NOT NULL,
   PRIMARY KEY (patient, inbox_id, reason)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX set_aside_message ON set_aside (inbox_id);
 
 CREATE TABLE patient (
   id     INTEGER PRIMARY KEY,
@@ -134,7 +150,7 @@ CREATE TABLE outbox (
   key         BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),
   depends_on  INTEGER,
   state       TEXT    NOT NULL CHECK (state IN ('pending', 'leased', 'deferred', 'ambiguous',
-                                                'delivered', 'quarantined', 'superseded')),
+                                                'delivered', 'quarantined', 'superseded', 'dropped')),
   head        INTEGER NOT NULL CHECK (head IN (0, 1)),
   reason      TEXT,
   cause       TEXT,

@@ -11,10 +11,12 @@ pub struct Counts {
     pub inbox_total: u64,
     /// Messages not absorbed yet.
     pub inbox_pending: u64,
-    /// Entries in the quarantine of messages.
+    /// Open entries in the quarantine of messages.
     pub quarantine: u64,
-    /// Entries in the identity queue.
+    /// Open entries in the identity queue.
     pub identity_queue: u64,
+    /// Stored messages that wait to be read anew.
+    pub again: u64,
     /// Windows waiting to be computed.
     pub windows_dirty: u64,
     /// Rows of the outbox by destination and state; those without rows are left out.
@@ -56,8 +58,9 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
             "SELECT max(0, coalesce((SELECT max(id) FROM inbox), 0) - w.inbox_id
                - (SELECT count(*) FROM inbox i WHERE i.refused = 1 AND i.id > w.inbox_id)) FROM watermark w",
         )?,
-        quarantine: count("SELECT count(*) FROM quarantine")?,
-        identity_queue: count("SELECT count(*) FROM identity_queue")?,
+        quarantine: count("SELECT count(*) FROM quarantine WHERE state = 'open'")?,
+        identity_queue: count("SELECT count(*) FROM identity_queue WHERE state = 'open'")?,
+        again: count("SELECT count(*) FROM again")?,
         windows_dirty: count("SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL")?,
         outbox,
         oldest_undelivered_at,

@@ -14,6 +14,7 @@ use std::{
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::{
+    again::{Act, Acted, AskAgain},
     audit::{Append, AuditEntry},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
@@ -25,7 +26,7 @@ use crate::{
     patients::{GetPatients, PatientKey},
     publish::{Publish, PublishAll},
     queue::State,
-    release::Release,
+    release::{DropRow, Release},
     settle::Settle,
 };
 
@@ -150,6 +151,21 @@ impl Writer {
     /// Lets a quarantined row go again. Returns the state it is in now.
     pub fn release(&self, release: Release) -> Pending<State> {
         Pending::new(self, release)
+    }
+
+    /// Gives a quarantined row up. Returns the state it is in now.
+    pub fn drop_row(&self, drop: DropRow) -> Pending<State> {
+        Pending::new(self, drop)
+    }
+
+    /// Releases or drops messages that are held back. Returns what became of each, in order.
+    pub fn act(&self, act: Act) -> Pending<Vec<Acted>> {
+        Pending::new(self, act)
+    }
+
+    /// Has stored messages read anew. Returns how many were not waiting for that already.
+    pub fn ask_again(&self, ask: AskAgain) -> Pending<u64> {
+        Pending::new(self, ask)
     }
 
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.

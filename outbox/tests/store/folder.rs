@@ -158,6 +158,7 @@ pub(crate) fn nothing(expected_from: i64, upto: i64) -> Absorb {
         quarantine: Vec::new(),
         identity: Vec::new(),
         set_aside: Vec::new(),
+        read_again: Vec::new(),
     }
 }
 
