@@ -97,6 +97,7 @@ impl Status {
             "pending": counts.inbox_pending,
             "quarantined": counts.quarantine,
             "unidentified": counts.identity_queue,
+            "again": counts.again,
             "windows_due": counts.windows_dirty,
             "next_window_in_s": next_due_s,
         });
@@ -108,6 +109,7 @@ impl Status {
             "delivered": rows(State::Delivered),
             "quarantined": rows(State::Quarantined),
             "superseded": rows(State::Superseded),
+            "dropped": rows(State::Dropped),
             "oldest_undelivered_age_s": age,
         });
         Ok((inbox, outbox))

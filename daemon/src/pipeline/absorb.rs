@@ -68,6 +68,16 @@ impl Pipeline {
         if batch.messages == 0 {
             return Ok(Absorbed::default());
         }
+        self.commit(batch, generation, now)
+    }
+
+    /// Merges what was read into what is stored; one transaction.
+    pub(super) fn commit(
+        &mut self,
+        batch: Batch,
+        generation: &Generation,
+        now: i64,
+    ) -> Result<Absorbed, PipelineError> {
         self.look_up(batch.readings.keys())?;
         // Only this thread writes chunks, so one look at the store serves the whole batch.
         let reader = self.readers.get()?;
@@ -78,8 +88,11 @@ impl Pipeline {
             };
             let mut touched = BTreeSet::new();
             for ((day, device), readings) in days {
-                if let Some((write, count)) = merge(&reader, patient, *day, device, readings)? {
-                    touched.extend(readings.iter().flat_map(|reading| days_touched(site, reading)));
+                let anew = |reading: &Reading| batch.is_anew(reading.message);
+                if let Some((write, count)) = merge(&reader, patient, *day, device, readings, anew)? {
+                    touched.extend(readings.iter().flat_map(|reading| {
+                        days_touched(site, reading, anew(reading) || reading.standing != Standing::Final)
+                    }));
                     chunks.push(write);
                     changed += count;
                 }
@@ -107,6 +120,7 @@ impl Pipeline {
             quarantine: batch.quarantine,
             identity: batch.identity,
             set_aside,
+            read_again: batch.again,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)
@@ -205,21 +219,23 @@ impl Pipeline {
     }
 }
 
-/// The local days whose windows a reading changes: its own; for a correction also the days beside it, because
-/// it may have moved the reading here from there.
-fn days_touched(site: &Site, reading: &Reading) -> impl Iterator<Item = LocalDay> + use<> {
+/// The local days whose windows a reading changes: its own; also the days beside it where it may have `moved`
+/// here from there, as by a correction.
+fn days_touched(site: &Site, reading: &Reading, moved: bool) -> impl Iterator<Item = LocalDay> + use<> {
     let day = site.zone.day_of(reading.time);
-    let beside = i32::from(reading.standing != Standing::Final);
+    let beside = i32::from(moved);
     (-beside..=beside).map(move |days| day.plus(days))
 }
 
-/// Merges readings into the stored chunk; `None` where nothing changes.
+/// Merges readings into the stored chunk, those that were read `anew` in the place of what their message gave
+/// before; `None` where nothing changes.
 fn merge(
     reader: &Reader,
     patient: i64,
     day: i32,
     device: &Device,
     readings: &[Reading],
+    anew: impl Fn(&Reading) -> bool,
 ) -> Result<Option<(ChunkWrite, u64)>, PipelineError> {
     let stored = reader.chunk(patient, &device.0, day)?;
     let (version, mut chunk) = match stored {
@@ -229,7 +245,7 @@ fn merge(
         ),
         None => (0, Chunk::default()),
     };
-    let merged = chunk.merge(readings.iter().copied());
+    let merged = chunk.merge_anew(readings, anew);
     let changed = (merged.added + merged.replaced) as u64;
     if changed == 0 {
         return Ok(None);
@@ -246,12 +262,12 @@ fn merge(
 }
 
 fn tell(batch: &Batch, changed: u64) {
-    Metric::Absorbed.add(batch.messages as u64, &[]);
+    Metric::Absorbed.add((batch.messages - batch.again.len()) as u64, &[]);
     Metric::Readings.add(changed, &[]);
-    if !batch.quarantine.is_empty() {
+    if !batch.quarantine.is_empty() && batch.again.is_empty() {
         Metric::Quarantined.add(batch.quarantine.len() as u64, &[("stage", "normalize".to_owned())]);
     }
-    if !batch.identity.is_empty() {
+    if !batch.identity.is_empty() && batch.again.is_empty() {
         Metric::Unidentified.add(batch.identity.len() as u64, &[]);
     }
 }

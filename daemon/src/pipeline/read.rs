@@ -10,13 +10,16 @@ use clinical::{
     outcome::Exclusion,
     reading::{Device, Reading},
 };
-use outbox::{IdentityEntry, Message, QuarantineEntry};
+use outbox::{IdentityEntry, Message, QuarantineEntry, ReadAgain};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
     generation::{Generation, Site},
     route::Handler,
 };
+
+/// The stage of what could not be read from a stored message.
+const NORMALIZE: &str = "normalize";
 
 /// A patient as its site names it.
 pub(super) type Owner = (String, PatientKey);
@@ -31,14 +34,24 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     /// Chunks that the readings belong to.
     pub(super) chunks: usize,
+    /// Readings in `readings`, all owners together.
+    pub(super) readings_found: usize,
     pub(super) readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
     pub(super) quarantine: Vec<QuarantineEntry>,
     pub(super) identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
+    /// Earlier messages in it that were read anew.
+    pub(super) again: Vec<ReadAgain>,
 }
 
 impl Batch {
+    /// Whether this message was read anew.
+    pub(super) fn is_anew(&self, message: u64) -> bool {
+        // In the order in which they were read.
+        self.again.binary_search_by_key(&(message as i64), |read| read.inbox_id).is_ok()
+    }
+
     /// Nothing more is to be read into it; more may wait.
     pub(super) fn is_full(&self) -> bool {
         self.messages >= MAX_MESSAGES
@@ -87,7 +100,7 @@ impl Case<'_> {
 fn entry(message: &Message, at: i64, place: impl Into<String>, reason: impl Into<String>) -> QuarantineEntry {
     QuarantineEntry {
         inbox_id: message.id,
-        stage: "normalize".to_owned(),
+        stage: NORMALIZE.to_owned(),
         place: place.into(),
         reason: reason.into(),
         at,
