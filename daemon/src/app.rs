@@ -129,8 +129,17 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     };
     let mut tasks = JoinSet::new();
     let answering = status.clone();
-    let answer: admin::Answer = Arc::new(move |request| match request {
+    let desk = admin::desk::Desk {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        wake: wake.clone(),
+        queued: queued.clone(),
+    };
+    let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
+        admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
+        admin::Request::Replay(ask) => desk.replay(ask, peer),
     });
     let mut stop = draining.clone();
     tasks.spawn(async move {

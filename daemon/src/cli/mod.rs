@@ -4,9 +4,13 @@
 
 mod bench;
 mod check;
+mod daemon;
 mod demo;
+mod filter;
 mod init;
 mod outcomes;
+mod quarantine;
+mod replay;
 mod run;
 mod send;
 mod status;
@@ -56,6 +60,10 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Look at what is held back, and release or drop it.
+    Quarantine(quarantine::Args),
+    /// Read stored messages anew, after a mending of the configuration.
+    Replay(replay::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
@@ -78,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),
