@@ -16,7 +16,7 @@ use site::{
     chart, daily, edit, people, send, settled, until,
     wire::{Wire, msa},
 };
-use standin::rig::Rig;
+use standin::{Play, Whose, rig::Rig};
 
 const DAY: &str = "2026-03-02";
 /// A vendor's own code for sensor glucose, before the section that follows it.
@@ -298,4 +298,75 @@ fn unknown_code_at(n: i64) -> Vec<u8> {
         "160212^MDC_CONC_GLU_ISF^MDC^99504-3^Glucose^LN",
         "SGLU^Glucose^99LOCAL",
     )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_receiver_refused_is_listed_and_released_or_dropped_by_its_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    rig.ehr.play(Play::Reject422(Whose::All));
+    send(&rig, &[people::hour("A", 1, DAY, 100), people::hour("B", 2, DAY, 100)]).await;
+    until(&rig, "both are refused", |s| s["outbox"]["quarantined"] == 2).await;
+    let list = json(&rig, &["quarantine", "list", "--stage", "delivery", "--source", "ehr:main"]);
+    let ids: Vec<&str> =
+        list["lines"].as_array().unwrap().iter().map(|line| line["id"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), &list["rows"]), (2, &2.into()), "{list:#}");
+    assert!(ask(&rig, &["quarantine", "list", "--kind", "message"]).contains("nothing is held back"));
+
+    rig.ehr.play(Play::Accept);
+    assert!(ask(&rig, &["quarantine", "drop", ids[0], "--reason", "not needed"]).contains("dropped"));
+    assert!(ask(&rig, &["quarantine", "release", ids[1], "--reason", "mended there"]).contains("released"));
+    let status = settled(&rig).await;
+    let outbox = &status["outbox"];
+    assert_eq!(
+        (&outbox["delivered"], &outbox["dropped"], &outbox["quarantined"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+    assert_eq!(chart::numbers(&rig.ehr).len(), 7, "one outcome of two");
+    // Neither again.
+    for (verb, id) in [("drop", ids[0]), ("release", ids[0]), ("release", ids[1])] {
+        let told = ask(&rig, &["quarantine", verb, id, "--reason", "again"]);
+        assert!(told.contains("not in quarantine"), "{verb} {id}: {told}");
+    }
+    assert_eq!(isthmus(&rig, &["quarantine", "release", "row:999", "--reason", "x"]).status.code(), Some(1));
+    let actions: Vec<_> = audit(&mut rig).await.into_iter().map(|entry| (entry.1, entry.2)).collect();
+    for (action, id) in [("quarantine dropped", ids[0]), ("quarantine released", ids[1])] {
+        let wanted = (action.to_owned(), id.replace(':', " "));
+        assert_eq!(actions.iter().filter(|found| **found == wanted).count(), 1, "{actions:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_releases_what_it_chooses_and_leaves_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    let bad = people::altered(&people::hour("UNIT", 1, DAY, 100), "|mg/dL^mg/dL^UCUM|", "|furlong|");
+    let nobody = people::altered(&people::hour("NOBODY", 1, DAY, 100), "^^^NORTH^MR", "^^^SOUTH^MR");
+    send(&rig, &[bad, nobody]).await;
+    until(&rig, "both are held back", |s| s["inbox"]["quarantined"] == 12 && s["inbox"]["unidentified"] == 1)
+        .await;
+    let shown = ask(&rig, &["quarantine", "show", "2"]);
+    assert!(shown.contains("PID-3 Patient Identifier List: no PID-3 repetition"), "{shown}");
+    assert!(shown.contains("the site wants PID-3 of type MR from authority NORTH"), "{shown}");
+
+    // The site's patients are SOUTH's from now on.
+    site::edit_site(&rig, "authority = \"NORTH\"", "authority = \"SOUTH\"");
+    until(&rig, "reloaded", |s| s["configuration"]["generation"].as_u64() > Some(1)).await;
+    let told = json(
+        &rig,
+        &["quarantine", "release", "--filter", "kind=identity source=engine", "--reason", "moved"],
+    );
+    assert_eq!(told["done"].as_array().unwrap().len(), 1, "{told:#}");
+    assert_eq!(
+        (&told["done"][0]["id"], &told["done"][0]["became"]),
+        (&"2".into(), &"done".into()),
+        "{told:#}"
+    );
+    let status = again_is_done(&rig).await;
+    assert_eq!((&status["inbox"]["unidentified"], &status["inbox"]["quarantined"]), (&0.into(), &12.into()));
+    assert_eq!(chart::mean(&rig.ehr, "7700001", DAY).unwrap().value, 100.0);
+    let nothing = ask(&rig, &["quarantine", "release", "--filter", "kind=identity", "--reason", "moved"]);
+    assert!(nothing.contains("nothing was chosen"), "{nothing}");
 }
