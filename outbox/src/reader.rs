@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 
 use crate::{
-    again::{self, Asked, Pick, Picked},
+    again::{self, Asked},
     audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
@@ -24,6 +24,7 @@ use crate::{
     mode::{self, Mode},
     open::{OpenError, Opener},
     patients::{self, PatientKey},
+    pick::{self, Pick, Picked},
     quarantine::{self, IdentityEntry, QuarantineEntry},
     queue,
     rows::{self, OutboxRow},
@@ -307,7 +308,7 @@ impl Reader {
 
     /// Stored messages that a pick takes: looks at no more than `scan` of them after `after`.
     pub fn pick(&self, pick: &Pick, after: i64, scan: usize) -> Result<Picked, ReadError> {
-        again::pick(self.conn()?, pick, after, scan)
+        pick::pick(self.conn()?, pick, after, scan)
     }
 
     /// How much of everything there is.

@@ -38,9 +38,11 @@ Examples:
   isthmus quarantine release --filter 'source=ward reason=\"unit\"' --reason \"vendor fixed it\"
   isthmus quarantine drop 19 --reason \"test message\"
 
-A release has the message read anew by the rules in force: mend the configuration first, then release. What cannot
-be read then is held back again. Nothing is ever deleted: a dropped message stays in the store, and a resend of it
-counts as new. Every release, drop and reveal is in the audit log with your user name and the reason.";
+A release has the message read anew by the rules in force: mend the configuration first, then release. \
+What cannot be read then is held back again.
+
+Nothing is ever deleted: a dropped message stays in the store, and a resend of it counts as new. Every release, \
+drop and reveal is in the audit log with your user name and the reason.";
 
 /// Arguments of `isthmus quarantine`.
 #[derive(Debug, clap::Args)]

@@ -28,18 +28,18 @@ Examples:
   isthmus replay --filter 'source=ward type=ORU since=2026-01-01' --reason \"sender code added\"
   isthmus replay --range ..                        everything
 
-Each message is read anew by the configuration in force; readings that were known already count once, so a replay
-without a changed rule changes nothing, and two at a time are one. Live messages go first. A kill or a restart does
-not end it: what was asked for is in the store.
+Each message is read anew by the configuration in force; readings that were known already count once, so a \
+replay without a changed rule changes nothing, and two at a time are one. Live messages go first. A kill or a restart \
+does not end it: what was asked for is in the store.
 
-A replay adds and corrects, and takes nothing back: a reading that an earlier rule put on another day, device or
-patient, or that the present rules do not find any more, stays. To take one back, have the source send it as deleted
+A replay adds and corrects, and takes nothing back: a reading that an earlier rule put on another day, device or \
+patient, or that the present rules do not find any more, stays. To take one back, have the source send it as deleted \
 (OBX-11 D) or wrong (W).
 
-Left alone: messages that were refused when they came (release them), dropped ones, and messages that are not
-results, unless the filter names their handler (patients, orders): reading old ones out of their order could undo what
-later ones said. A message that had no site, or that nothing was made of (keep), is routed anew; every other one keeps
-the site it was taken in for.";
+Left alone: messages that were refused when they came (release them), dropped ones, and messages that are not \
+results, unless --id or handler=patients or handler=orders names them: reading old ones out of their order could undo \
+what later ones said. A message that had no site, or that nothing was made of (keep), is routed anew; every other one \
+keeps the site it was taken in for.";
 
 /// Arguments of `isthmus replay`.
 #[derive(Debug, clap::Args)]

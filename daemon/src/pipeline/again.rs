@@ -129,3 +129,102 @@ pub fn foresee(message: &Message, generation: &Generation) -> Foreseen {
         unidentified: batch.identity.into_iter().map(|entry| entry.reason).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config;
+
+    const ORU: &str = "MSH|^~\\&|HUB|NORTH|B|C|20260302||ORU^R01^ORU_R01|X1|P|2.5.1\r\
+        PID|1||77^^^NORTH^MR\r\
+        OBX|1|NM|99504-3^^LN||100|mg/dL|||||F|||20260302101500+0000||||SN-1\r\
+        OBX|2|NM|99504-3^^LN||100|furlong|||||F|||20260302102000+0000||||SN-1\r";
+
+    fn generation(dir: &Path) -> Generation {
+        fs::create_dir(dir.join("sites.d")).unwrap();
+        fs::write(dir.join("db.key"), "a".repeat(64)).unwrap();
+        let main = "data_dir = \"./data\"\nsite = \"main\"\n[store]\nkey_file = \"./db.key\"\n\
+            [[mllp]]\nname = \"ward\"\nlisten = \"127.0.0.1:2575\"\nplain = true\n";
+        fs::write(dir.join("isthmus.toml"), main).unwrap();
+        for site in ["main", "other"] {
+            let text = format!(
+                "id = \"{site}\"\ntimezone = \"Etc/UTC\"\n[capability]\nmode = \"full\"\n\
+                 [patient]\nauthority = \"NORTH\"\ntype = \"MR\"\n"
+            );
+            fs::write(dir.join(format!("sites.d/{site}.toml")), text).unwrap();
+        }
+        let config =
+            config::load(&dir.join("isthmus.toml"), None).unwrap_or_else(|faults| panic!("{faults}"));
+        Generation::compile(1, config, 0).unwrap()
+    }
+
+    fn message(source: &str, site: &str, handler: &str, refused: bool, body: &str) -> Message {
+        Message {
+            id: 7,
+            received_at: 0,
+            source: source.into(),
+            site: site.into(),
+            handler: handler.into(),
+            kind: "".into(),
+            control_id: "".into(),
+            hash: [0; 32],
+            refused,
+            control_id_reused: false,
+            body: Bytes::from(body.to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_something_was_made_of_keeps_its_site_and_the_rest_is_judged_as_if_it_came_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let generation = generation(dir.path());
+        let adt = ORU.replace("ORU^R01^ORU_R01", "ADT^A01");
+        let no_id = ORU.replace("|X1|", "||");
+        let siu = ORU.replace("ORU^R01^ORU_R01", "SIU^S12");
+        for (what, message, wanted) in [
+            ("read before", message("ward", "other", "results", false, ORU), Ok(("other", "results"))),
+            ("refused", message("ward", "", "keep", true, ORU), Ok(("main", "results"))),
+            (
+                "refused, and something else",
+                message("ward", "x", "results", true, &adt),
+                Ok(("main", "patients")),
+            ),
+            ("refused still", message("ward", "main", "keep", true, &no_id), Err("MSH-10")),
+            ("kept", message("ward", "main", "keep", false, ORU), Ok(("main", "results"))),
+            ("kept still", message("ward", "main", "keep", false, &siu), Ok(("main", "keep"))),
+            ("without a site", message("ward", "", "results", false, ORU), Ok(("main", "results"))),
+            ("its listener is gone", message("gone", "other", "keep", true, ORU), Ok(("other", "results"))),
+        ] {
+            match (judged(&message, &generation), wanted) {
+                (Ok(judged), Ok((site, handler))) => {
+                    assert_eq!(
+                        (&*judged.site, &*judged.handler, judged.refused),
+                        (site, handler, false),
+                        "{what}"
+                    );
+                }
+                (Err(reason), Err(part)) => assert!(reason.contains(part), "{what}: {reason}"),
+                (judged, _) => panic!("{what}: {:?}", judged.map(|judged| judged.handler.clone())),
+            }
+        }
+    }
+
+    #[test]
+    fn a_release_is_foreseen_with_what_it_would_give_and_what_it_would_leave() {
+        let dir = tempfile::tempdir().unwrap();
+        let generation = generation(dir.path());
+        let foreseen = foresee(&message("ward", "", "keep", true, ORU), &generation);
+        assert_eq!(
+            (foreseen.site.as_str(), foreseen.handler.as_str(), foreseen.readings),
+            ("main", "results", 1)
+        );
+        assert_eq!(foreseen.faults[0].0, "OBX (segment 4), field 6");
+        let nobody = ORU.replace("NORTH^MR", "SOUTH^MR");
+        let foreseen = foresee(&message("ward", "main", "results", false, &nobody), &generation);
+        assert_eq!((foreseen.readings, foreseen.unidentified.len()), (0, 1));
+    }
+}
