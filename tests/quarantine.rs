@@ -251,6 +251,7 @@ async fn a_replay_of_everything_changes_nothing() {
     );
     assert!(ask(&rig, &["replay", "--id", "3", "--id", "4"]).contains("2 messages read anew"));
     assert!(ask(&rig, &["replay", "--filter", "type=ADT", "--dry-run"]).contains("0 messages"));
+    assert_eq!(isthmus(&rig, &["replay", "--id", "999"]).status.code(), Some(1));
     let after = settled(&rig).await;
     assert_eq!(after["outbox"], before["outbox"], "no row, no version");
     assert_eq!(after["inbox"], before["inbox"], "no message, no entry, no window");

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, io::IsTerminal, process::ExitCode, time::Durati
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{ConfigArg, daemon::Daemon, filter::Filter, quarantine::message_id};
+use super::{ConfigArg, FAILED, amount, daemon::Daemon, failed, filter::Filter, quarantine::message_id};
 use crate::{
     admin::{
         Request,
@@ -121,7 +121,16 @@ fn replay(args: &Args) -> Result<ExitCode, ExitCode> {
     let daemon = Daemon::of(&args.config.config)?;
     let mut sum = Sum::default();
     for pick in picks(args) {
+        let before = (sum.picked, sum.left);
         all_of(&daemon, &pick, args, &mut sum)?;
+        if let (Some(id), true) =
+            (pick.from.filter(|_| !args.id.is_empty()), (sum.picked, sum.left) == before)
+        {
+            return Err(failed(
+                &format!("there is no message {id}, or it was not read for the first time yet"),
+                FAILED,
+            ));
+        }
     }
     let (Some(first), Some(last)) = (sum.first, sum.last) else {
         tell(args, &sum, None);
@@ -193,7 +202,7 @@ fn wait(daemon: &Daemon, from: i64, upto: i64) -> Result<(), ExitCode> {
     };
     let mut left = waiting()?;
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(left) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} messages, {per_sec}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} messages, {eta} left") {
         bar.set_style(style);
     }
     while left > 0 {
@@ -225,17 +234,19 @@ fn tell(args: &Args, sum: &Sum, after: Option<&Value>) {
         );
         return;
     }
-    let would = if args.dry_run { "would be read anew" } else { "are read anew" };
-    let messages = if sum.picked == 1 { "1 message".to_owned() } else { format!("{} messages", sum.picked) };
+    let messages = amount(sum.picked, "message");
     match after {
         Some(status) => {
-            let held = &status["inbox"];
+            let held = |name: &str| status["inbox"][name].as_u64().unwrap_or(0);
             println!(
-                "{messages} read anew; held back now: {} faults, {} without a patient",
-                held["quarantined"], held["unidentified"]
+                "{messages} read anew; held back now: {}, and {} without a patient",
+                amount(held("quarantined"), "fault"),
+                held("unidentified")
             );
         }
-        None => println!("{messages} {would}"),
+        None if args.dry_run => println!("{messages} would be read anew"),
+        None if args.no_wait && sum.picked > 0 => println!("{messages} will be read anew"),
+        None => println!("{messages} read anew"),
     }
     if sum.left > 0 {
         println!("{} left alone: refused when they came, or dropped (isthmus quarantine release)", sum.left);

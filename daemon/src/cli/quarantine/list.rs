@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::exhibit::visible::visible;
+use crate::{cli::amount, exhibit::visible::visible};
 
 /// Columns: heading, name in the answer, widest.
 const COLUMNS: [(&str, &str, usize); 9] = [
@@ -41,7 +41,7 @@ pub(super) fn for_people(told: &Value, all: bool) -> String {
     // Writing to a String cannot fail.
     let _ = match (messages, rows) {
         (0, 0) => writeln!(out, "nothing is held back"),
-        _ => writeln!(out, "{}; {lines} shown, {open}", amount(messages, faults, rows), lines = lines.len()),
+        _ => writeln!(out, "{}; {lines} shown, {open}", amounts(messages, faults, rows), lines = lines.len()),
     };
     for reason in told["reasons"].as_array().into_iter().flatten() {
         let _ = writeln!(
@@ -59,15 +59,13 @@ pub(super) fn for_people(told: &Value, all: bool) -> String {
     out
 }
 
-fn amount(messages: u64, faults: u64, rows: u64) -> String {
+fn amounts(messages: u64, faults: u64, rows: u64) -> String {
     let mut parts = Vec::new();
     if messages > 0 {
-        let faults = if faults == 1 { "1 fault".to_owned() } else { format!("{faults} faults") };
-        let messages = if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
-        parts.push(format!("{messages} with {faults}"));
+        parts.push(format!("{} with {}", amount(messages, "message"), amount(faults, "fault")));
     }
     if rows > 0 {
-        parts.push(if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") });
+        parts.push(amount(rows, "row"));
     }
     parts.join(", ")
 }

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use console::Style;
 use serde_json::Value;
 
+use crate::cli::amount;
 use crate::exhibit::{Exhibit, Line, Pointed, visible::visible};
 
 /// Where a segment's text begins.
@@ -61,8 +62,8 @@ fn message(out: &mut String, exhibit: &Exhibit, width: usize, colour: bool) {
     for line in &exhibit.lines {
         left_out(out, next, line.ordinal);
         next = line.ordinal + 1;
-        let title = if line.title.is_empty() { "" } else { line.title.as_str() };
-        let _ = writeln!(out, "{:>5}  {} {title}", line.ordinal, line.name);
+        let named = format!("{:>5}  {} {}", line.ordinal, line.name, line.title);
+        let _ = writeln!(out, "{}", named.trim_end());
         segment(out, line, exhibit.separator.unwrap_or('|'), width, colour);
     }
     left_out(out, next, exhibit.segments + 1);
@@ -175,7 +176,11 @@ fn release(out: &mut String, told: &Value) {
     let release = &told["release"];
     let what = match release["handler"].as_str() {
         Some("keep") => "it would be kept, and nothing made of it".to_owned(),
-        Some("results") => format!("{} readings for site {}", release["readings"], text(&release["site"])),
+        Some("results") => format!(
+            "{} for site {}",
+            amount(release["readings"].as_u64().unwrap_or(0), "reading"),
+            text(&release["site"])
+        ),
         other => format!("it would be read as {} for site {}", other.unwrap_or("?"), text(&release["site"])),
     };
     let _ = writeln!(out, "a release now: {what}");
