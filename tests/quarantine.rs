@@ -115,7 +115,7 @@ async fn a_message_held_back_is_found_shown_masked_mended_released_and_becomes_a
     assert!(ask(&rig, &["quarantine", "show", "1"]).contains("a release now: 12 readings"));
 
     let released = ask(&rig, &["quarantine", "release", "1", "--reason", "code added"]);
-    assert!(released.contains("1: released"), "{released}");
+    assert!(released.contains("1: released, 12 readings\n"), "{released}");
     let status = again_is_done(&rig).await;
     assert_eq!(status["inbox"]["quarantined"], 0, "{status:#}");
     assert_eq!(chart::mean(&rig.ehr, "7700001", DAY).unwrap().value, 100.0);
@@ -211,7 +211,8 @@ async fn a_message_refused_when_it_came_is_judged_anew_when_it_is_released() {
     let shown = ask(&rig, &["quarantine", "show", "1"]);
     assert!(shown.contains("answered AE") && shown.contains("MSH-10 Message Control ID"), "{shown}");
     assert!(shown.contains("still held back: MSH-10"), "{shown}");
-    ask(&rig, &["quarantine", "release", "1", "--reason", "why not"]);
+    let told = ask(&rig, &["quarantine", "release", "1", "--reason", "why not"]);
+    assert!(told.contains("held back again: MSH-10 (message control id) is missing"), "{told}");
     again_is_done(&rig).await;
     let held = json(&rig, &["quarantine", "list"]);
     assert_eq!((&held["faults"], &held["lines"][0]["stage"]), (&1.into(), &"intake".into()), "{held:#}");

@@ -13,12 +13,14 @@ use super::{
     peer::Peer,
     show::ShowAsk,
 };
-use crate::time;
+use crate::{pipeline::again, time};
 
 /// Most lines of one list: more are not read by anybody, and filters narrow it.
 pub const LINES_MOST: usize = 1_000;
 /// Messages and rows of one exchange that releases or drops.
 pub const ACT_MOST: usize = 500;
+/// Released messages of which it is told at once what will become of them: a screen of them.
+const FORESEEN_MOST: usize = 20;
 /// Rows of the outbox looked through for a list, the newest first.
 const ROWS_MOST: usize = 10_000;
 /// The stage of a row that its receiver refused.
@@ -195,11 +197,27 @@ impl Desk {
             Act { to, ids: ids.clone(), at: time::now_ms(), by: peer.actor(), reason: ask.reason.clone() };
         let became = self.writer.act(act).wait()?;
         self.wake.wake();
-        let messages: Vec<Value> =
+        let mut messages: Vec<Value> =
             ids.iter().zip(&became).map(|(id, acted)| acted_line(*id, acted)).collect();
+        if !ask.drop {
+            let done = messages.iter_mut().zip(&ids).filter(|(line, _)| line["became"] == "done");
+            for (line, id) in done.take(FORESEEN_MOST) {
+                line["foreseen"] = self.foreseen(*id)?;
+            }
+        }
         let rows: Vec<Value> = ask.rows.iter().map(|row| self.act_on_row(*row, &ask, peer)).collect();
         self.queued.send_modify(|turn| *turn += 1);
         Ok(json!({ "messages": messages, "rows": rows, "next": next }))
+    }
+
+    /// What a release of this message comes to, in a few words' worth.
+    fn foreseen(&self, id: i64) -> Result<Value, DeskError> {
+        let Some(message) = self.readers.with(|reader| reader.message(id))? else { return Ok(Value::Null) };
+        let foreseen = again::foresee(&message, &self.current.get());
+        let mut reasons: Vec<String> = foreseen.faults.into_iter().map(|(_, reason)| reason).collect();
+        reasons.extend(foreseen.unidentified);
+        reasons.dedup();
+        Ok(json!({ "readings": foreseen.readings, "held_back_again": reasons }))
     }
 
     /// Releases or drops a row of the outbox; one that cannot be is told with its reason.

@@ -95,6 +95,16 @@ fn row(out: &mut String, cells: impl Iterator<Item = String>, widths: &[usize], 
     out.push('\n');
 }
 
+/// What a release comes to, where that is told.
+fn foreseen(told: &Value) -> String {
+    let Some(readings) = told["readings"].as_u64() else { return String::new() };
+    let again: Vec<String> = told["held_back_again"].as_array().into_iter().flatten().map(text).collect();
+    match again.is_empty() {
+        true => format!(", {}", amount(readings, "reading")),
+        false => format!(", {}; held back again: {}", amount(readings, "reading"), again.join("; ")),
+    }
+}
+
 /// What became of what was released or dropped.
 pub(super) fn acted(lines: &[Value], drop: bool) -> String {
     let done = if drop { "dropped" } else { "released" };
@@ -105,7 +115,7 @@ pub(super) fn acted(lines: &[Value], drop: bool) -> String {
         let _ = match line["became"].as_str().unwrap_or_default() {
             "done" => {
                 count += 1;
-                writeln!(out, "{id}: {done}")
+                writeln!(out, "{id}: {done}{}", foreseen(&line["foreseen"]))
             }
             "already" if line["why"].is_string() => writeln!(out, "{id}: {}", text(&line["why"])),
             "already" => writeln!(
