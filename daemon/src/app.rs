@@ -142,9 +142,18 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         conditions: conditions.clone(),
         wake: wake.clone(),
     };
-    let answer: admin::Answer = Arc::new(move |request| match request {
+    let desk = admin::desk::Desk {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        wake: wake.clone(),
+        queued: queued.clone(),
+    };
+    let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
-        request => identities.answer(&request),
+        admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
+        admin::Request::Replay(ask) => desk.replay(ask, peer),
+        request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
     tasks.spawn(async move {

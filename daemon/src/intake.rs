@@ -10,7 +10,7 @@
 //!   says so.
 
 mod arrival;
-mod judge;
+pub(crate) mod judge;
 mod together;
 
 use std::time::Instant;
@@ -22,7 +22,7 @@ use mllp::{
     batch,
     envelope::{Envelope, EnvelopeFault},
 };
-use outbox::{Receipt, WriteError, Writer};
+use outbox::{Arrival, Receipt, WriteError, Writer};
 
 use self::{
     arrival::{Place, arrival},
@@ -34,7 +34,7 @@ use crate::{
     feed::Feed,
     generation::Current,
     pipeline::Wake,
-    route::Handler,
+    route::{Handler, PART},
     telemetry::Metric,
     time,
 };
@@ -117,7 +117,8 @@ impl Intake {
         let fault = AckFault { code: 207, text: text.into(), location: None };
         let refusal = Refusal { class: Class::Reject, fault };
         let place = Place { site: std::sync::Arc::clone(&feed.site), handler: Handler::Keep };
-        match self.writer.intake(arrival(feed, envelope, place, head, Some(&refusal))).await {
+        let arrival = Arrival { handler: PART, ..arrival(feed, envelope, place, head, Some(&refusal)) };
+        match self.writer.intake(arrival).await {
             Ok(receipt) => {
                 feed.count_receipt(&receipt, Some(refusal.fault.code));
                 stored(asked.refused(Class::Reject), envelope, vec![refusal.fault], &receipt)
@@ -164,7 +165,7 @@ impl Intake {
 }
 
 /// The part of a faulty envelope that could still be read, for the NAK.
-fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
+pub(crate) fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
     match scanned {
         Ok(envelope) => Some(envelope),
         Err(fault) => fault.readable(),
