@@ -135,6 +135,36 @@ async fn a_message_held_back_is_found_shown_masked_mended_released_and_becomes_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn test_traffic_that_was_refused_becomes_an_outcome_once_the_listener_takes_it_and_it_is_released() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    let test = people::altered(&people::hour("TEST", 1, DAY, 100), "|TEST|P|", "|TEST|T|");
+    let mut wire = Wire::open(rig.mllp()).await;
+    for _ in 0..2 {
+        assert_eq!(msa(&wire.exchange(&test).await), ("AR", "TEST"));
+    }
+    settled(&rig).await;
+    let line = &json(&rig, &["quarantine", "list"])["lines"][0];
+    assert_eq!((&line["stage"], &line["count"]), (&"intake".into(), &2.into()), "sent twice: {line:#}");
+    assert_eq!(json(&rig, &["quarantine", "show", "I1"])["answered"], "AR");
+
+    // By the rules that refused it, a release holds it back again.
+    ask(&rig, &["quarantine", "release", "I1", "--reason", "too early"]);
+    again_is_done(&rig).await;
+    assert_eq!(json(&rig, &["quarantine", "list"])["messages"], 1);
+    assert!(chart::mean(&rig.ehr, "7700001", DAY).is_none());
+
+    edit(&rig, "isthmus.toml", "plain = true", "plain = true\nprocessing_id = [\"P\", \"T\"]");
+    rig.stop().await.unwrap();
+    rig.start().await.unwrap();
+    ask(&rig, &["quarantine", "release", "I1", "--reason", "go-live rehearsal"]);
+    again_is_done(&rig).await;
+    assert_eq!(chart::mean(&rig.ehr, "7700001", DAY).unwrap().value, 100.0);
+    assert_eq!(json(&rig, &["quarantine", "list"])["messages"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_revealed_is_on_record_first_and_its_file_is_its_owners_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = site::prepare(dir.path(), daily()).await;
