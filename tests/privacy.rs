@@ -116,7 +116,8 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
     let mut answers = vec![wire.exchange(planted(1, 100).as_bytes()).await];
     let trouble = [
         planted(2, 110).replace("|PLANTED-2|", "||"),
-        planted(3, 110).replace("NORTH^MR", "NORTH^XX"),
+        // No identifier that a later registration could know.
+        planted(3, 110).replace("NORTH^MR~078-05-1120^^^SSA^SS", "NORTH^XX"),
         planted(4, 110).replace("MSH|", "Quibblethorpe|"),
         planted(5, 110).replace("UNICODE UTF-8", "KLINGON"),
     ];

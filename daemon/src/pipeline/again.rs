@@ -290,7 +290,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let generation = generation(dir.path());
         let key = Key::from_hex(&"a".repeat(64)).unwrap();
-        let store = Store::open(&dir.path().join("data"), key, StoreOptions::default(), 0).unwrap();
+        let store = Store::open(dir.path(), key, StoreOptions::default(), 0).unwrap();
         let foresee =
             |message: &Message| store.readers().with(|reader| foresee(message, &generation, reader)).unwrap();
         let foreseen = foresee(&message("ward", "", "keep", true, ORU));

@@ -148,6 +148,23 @@ fn a_dropped_message_stays_and_its_resend_is_another_message() {
 }
 
 #[test]
+fn a_refused_message_that_somebody_dealt_with_is_another_entry_when_it_is_sent_again() {
+    let refused = || outbox::Arrival { refusal: Some("MSH-11".into()), ..arrival(1, 1) };
+    for to in [EntryState::Released, EntryState::Dropped] {
+        let folder = Folder::new();
+        assert!(!folder.intake(refused()).unwrap().duplicate);
+        assert!(folder.intake(refused()).unwrap().duplicate, "counted on the first");
+        let open = folder.read(|r| r.held(&HeldFilter::default(), 9));
+        assert_eq!((open.len(), open[0].count), (1, 2));
+        act(&folder, to, 1);
+        let resend = folder.intake(refused()).unwrap();
+        assert!(!resend.duplicate && resend.id == 2, "{resend:?}");
+        let open = folder.read(|r| r.held(&HeldFilter::default(), 9));
+        assert_eq!((open.len(), open[0].inbox_id, open[0].count), (1, 2, 1), "{to:?}");
+    }
+}
+
+#[test]
 fn what_was_dropped_is_not_held_back_anew_for_the_same_fault() {
     let folder = folder();
     act(&folder, EntryState::Dropped, 1);
