@@ -165,6 +165,33 @@ async fn test_traffic_that_was_refused_becomes_an_outcome_once_the_listener_take
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_head_of_a_long_message_and_a_batch_that_was_refused_are_never_read_whoever_releases_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    edit(&rig, "isthmus.toml", "plain = true\n", "plain = true\nmax_frame_bytes = 8192\n");
+    rig.start().await.unwrap();
+    // Its head holds the patient and every reading.
+    let whole = String::from_utf8(people::hour("LONG", 1, DAY, 100)).unwrap();
+    let long = format!("{whole}NTE|1||{}\r", "x".repeat(9_000));
+    let message = String::from_utf8(people::hour("ONE", 2, DAY, 100)).unwrap();
+    let batch = format!("BHS|^~\\&|A|B|C|D|20260302||||B1\r{message}BTS|2\r");
+    for frame in [long, batch] {
+        let mut wire = Wire::open(rig.mllp()).await;
+        assert_eq!(msa(&wire.exchange(frame.as_bytes()).await).0, "AR");
+    }
+    let held = |rig: &Rig| json(rig, &["quarantine", "list"])["messages"].clone();
+    assert_eq!(held(&rig), 2);
+    let told = ask(&rig, &["quarantine", "release", "1", "2", "--reason", "wanted"]);
+    assert!(told.contains("cannot be read"), "{told}");
+    again_is_done(&rig).await;
+    assert_eq!(held(&rig), 2, "held back again");
+    ask(&rig, &["replay", "--range", "1..2"]);
+    again_is_done(&rig).await;
+    assert_eq!(held(&rig), 2);
+    assert!(chart::writes(&rig.ehr).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_revealed_is_on_record_first_and_its_file_is_its_owners_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = site::prepare(dir.path(), daily()).await;

@@ -1,8 +1,8 @@
 //! The identity queue: messages whose patient could not be told, and the names they wait for.
 //!
 //! Invariants: an entry ends when its message was read anew and what it says was not met again; that a message has its
-//! patient now is in the audit log; what is met again keeps its age; a message is asked for again when something was learned of a name that it
-//! waits for, a bounded number at a time.
+//! patient now is in the audit log; what is met again keeps its age, and what a person dropped stays dropped; a message
+//! is asked for again when something was learned of a name that it waits for, a bounded number at a time.
 
 use rusqlite::{Connection, params};
 
