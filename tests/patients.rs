@@ -344,7 +344,6 @@ async fn an_order_binds_a_vendors_id_where_the_site_trusts_it_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "until stored messages are absorbed again"]
 async fn what_waits_is_read_anew_when_a_later_registration_says_whose_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path()).await;

@@ -12,7 +12,7 @@ mod encoding;
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
 };
 
 pub use self::encoding::ChunkError;
@@ -113,6 +113,36 @@ impl Chunk {
             self.readings.sort_by_key(|reading| (reading.time, reading.identity));
         }
         merged
+    }
+
+    /// As [`Self::merge`], for readings of messages some of which are read anew, by other rules than before: of
+    /// one identity, what a message says now takes the place of what the same message had said. `anew` tells
+    /// which readings are of such a message. What an identity had from another message is left to
+    /// [`Self::merge`], and an identity that no reading has any more stays: another message may have said it too.
+    pub fn merge_anew(&mut self, readings: &[Reading], anew: impl Fn(&Reading) -> bool) -> Merged {
+        let name = |reading: &Reading| (reading.identity, reading.message);
+        let said: HashSet<(u64, u64)> = readings.iter().filter(|reading| anew(reading)).map(name).collect();
+        if said.is_empty() {
+            return self.merge(readings.iter().copied());
+        }
+        let before = self.clone();
+        self.readings.retain(|reading| !said.contains(&name(reading)));
+        let taken_out = (before.len() - self.len()) as u32;
+        let merged = self.merge(readings.iter().copied());
+        if *self == before {
+            return Merged { unchanged: readings.len() as u32, ..Merged::default() };
+        }
+        // What was taken out came back as new: it is a replacement, and what it had been is touched too.
+        let mut told = Merged {
+            added: merged.added.saturating_sub(taken_out),
+            replaced: merged.replaced + taken_out,
+            ..merged
+        };
+        before
+            .iter()
+            .filter(|reading| said.contains(&name(reading)))
+            .for_each(|reading| told.touch(reading.time));
+        told
     }
 }
 

@@ -1,7 +1,14 @@
 //! The admin socket: a Unix socket on which `isthmus status` and its kin ask the running daemon.
 //!
 //! One request a connection: a line of JSON (closed set of commands), answered by a line of JSON. Who may
-//! ask is decided by the file's mode (0600: the daemon's user and root).
+//! ask is decided by the file's mode (0600: the daemon's user and root). Who asked is told by the kernel
+//! (SO_PEERCRED), so that what a person does is in the audit log under that person's name.
+
+pub mod desk;
+pub mod peer;
+pub mod quarantine;
+pub mod replay;
+pub mod show;
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -17,6 +24,7 @@ use tokio::{
     sync::Semaphore,
 };
 
+use self::peer::Peer;
 use crate::outbound::desk::Ask;
 
 /// Longest request line: a command is a few dozen bytes.
@@ -54,6 +62,10 @@ pub enum Request {
         /// What.
         ask: Ask,
     },
+    /// Looks at, releases or drops what is held back.
+    Quarantine(quarantine::Ask),
+    /// Has stored messages read anew.
+    Replay(replay::Ask),
 }
 
 /// Why the admin socket cannot be served or asked.
@@ -84,7 +96,7 @@ pub enum AdminError {
 }
 
 /// What answers requests.
-pub type Answer = Arc<dyn Fn(Request) -> serde_json::Value + Send + Sync>;
+pub type Answer = Arc<dyn Fn(Request, &Peer) -> serde_json::Value + Send + Sync>;
 
 /// Binds the socket, replacing a stale file that nobody listens on.
 pub async fn bind(path: &Path) -> Result<UnixListener, AdminError> {
@@ -120,11 +132,12 @@ pub async fn serve(listener: UnixListener, answer: Answer) {
 }
 
 async fn exchange(stream: UnixStream, answer: Answer) -> std::io::Result<()> {
+    let peer = Peer::of(&stream)?;
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reading.take(REQUEST_MAX_BYTES)).read_line(&mut line).await?;
     let told = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => tokio::task::spawn_blocking(move || answer(request)).await?,
+        Ok(request) => tokio::task::spawn_blocking(move || answer(request, &peer)).await?,
         Err(error) => serde_json::json!({ "error": format!("not a command: {error}") }),
     };
     writing.write_all(format!("{told}\n").as_bytes()).await
@@ -152,7 +165,7 @@ mod tests {
         let path = dir.path().join("admin.sock");
         let listener = bind(&path).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let server = tokio::spawn(serve(listener, Arc::new(|_| serde_json::json!({"sites": []}))));
+        let server = tokio::spawn(serve(listener, Arc::new(|_, _| serde_json::json!({"sites": []}))));
         assert_eq!(ask(&path, &Request::Status).await.unwrap(), serde_json::json!({"sites": []}));
 
         let mut stream = UnixStream::connect(&path).await.unwrap();

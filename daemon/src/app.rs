@@ -156,10 +156,20 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         conditions: conditions.clone(),
         wake: wake.clone(),
     };
-    let answer: admin::Answer = Arc::new(move |request| match request {
+    let outbounds = desk;
+    let desk = admin::desk::Desk {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        wake: wake.clone(),
+        queued: queued.clone(),
+    };
+    let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
-        admin::Request::Outbound { ask } => desk.answer(ask),
-        request => identities.answer(&request),
+        admin::Request::Outbound { ask } => outbounds.answer(ask),
+        admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
+        admin::Request::Replay(ask) => desk.replay(ask, peer),
+        request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
     tasks.spawn(async move {

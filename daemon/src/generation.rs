@@ -3,7 +3,7 @@
 //! A reload makes a new generation and swaps it in whole; nothing is ever changed in place, so that a part
 //! that holds one sees one truth.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use clinical::{
     calendar::{CalendarError, Zone},
@@ -14,7 +14,7 @@ use mllp::charset::Charset;
 use tokio::sync::watch;
 
 use crate::{
-    config::{self, Config, DEFAULT_CHARSET, PublishRule},
+    config::{self, AllowedSender, Answering, Config, DEFAULT_CHARSET, PublishRule},
     destination::Destination,
     outbound::{self, Outbound},
     route::Routes,
@@ -65,6 +65,17 @@ pub struct Sender {
     pub codes: Vec<SenderCode>,
     /// Whether its MSH-7 offset holds for its times.
     pub trust_offset: bool,
+}
+
+/// A listener or a spool, as far as its messages are concerned.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// The site of its messages, where no route says otherwise.
+    pub site: &'a str,
+    /// How they are judged.
+    pub answering: Cow<'a, Answering>,
+    /// Whose are taken; empty is anyone's.
+    pub senders: &'a [AllowedSender],
 }
 
 /// A configuration in force.
@@ -134,12 +145,19 @@ impl Generation {
 
     /// The character set of messages of this source that name none in MSH-18.
     pub fn default_charset(&self, source: &str) -> Charset {
+        self.source(source).map_or(DEFAULT_CHARSET, |source| source.answering.charset)
+    }
+
+    /// How messages of a source are judged, and whose they are; `None` where the configuration knows no listener and no
+    /// spool of that name.
+    pub fn source(&self, name: &str) -> Option<Source<'_>> {
         let main = &self.config.main;
-        if let Some(listener) = main.mllp.iter().find(|listener| listener.name == source) {
-            return listener.answering.charset;
+        if let Some(listener) = main.mllp.iter().find(|listener| listener.name == name) {
+            let (answering, senders) = (Cow::Borrowed(&listener.answering), &*listener.access.senders);
+            return Some(Source { site: &listener.site, answering, senders });
         }
-        let spool = main.spools.iter().find(|spool| spool.name == source);
-        spool.and_then(|spool| Charset::named(&spool.charset).ok()).unwrap_or(DEFAULT_CHARSET)
+        let spool = main.spools.iter().find(|spool| spool.name == name)?;
+        Some(Source { site: &spool.site, answering: Cow::Owned(spool.answering()), senders: &[] })
     }
 
     /// What is known of the sender with these namespace ids in MSH-3 and MSH-4.

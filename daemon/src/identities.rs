@@ -7,7 +7,7 @@ use outbox::{AuditEntry, Conflict, Link, PatientKey, Readers, Rehoming, Waiting,
 use serde_json::{Value, json};
 
 use crate::{
-    admin::Request,
+    admin::{Request, peer::Peer},
     conditions::{Board, Kind},
     pipeline::Wake,
     time,
@@ -15,8 +15,6 @@ use crate::{
 
 /// Most entries of one answer.
 const MOST: usize = 10_000;
-/// Who asks: whoever may open the socket.
-const ACTOR: &str = "operator";
 
 /// What it is told from.
 #[derive(Clone)]
@@ -33,21 +31,21 @@ pub struct Identities {
 
 impl Identities {
     /// Answers a request; one that fails has an `error`. Blocks: for a thread of its own.
-    pub fn answer(&self, request: &Request) -> Value {
+    pub fn answer(&self, request: &Request, peer: &Peer) -> Value {
         let told = match request {
-            Request::IdentityList { limit, reveal } => self.list((*limit).min(MOST), *reveal),
+            Request::IdentityList { limit, reveal } => self.list((*limit).min(MOST), *reveal, peer),
             Request::IdentityLinks { limit } => self.links((*limit).min(MOST)),
-            Request::IdentityUnmerge { link } => self.unmerge(*link),
+            Request::IdentityUnmerge { link } => self.unmerge(*link, peer),
             _ => Err("not a request about identities".to_owned()),
         };
         told.unwrap_or_else(|error| json!({ "error": error }))
     }
 
-    fn list(&self, limit: usize, reveal: bool) -> Result<Value, String> {
+    fn list(&self, limit: usize, reveal: bool, peer: &Peer) -> Result<Value, String> {
         let waiting = self.readers.with(|reader| reader.waiting(limit)).map_err(|error| error.to_string())?;
         if reveal {
             let entry = AuditEntry {
-                actor: ACTOR.to_owned(),
+                actor: peer.actor(),
                 action: "identity reveal".to_owned(),
                 object: "identity queue".to_owned(),
                 detail: format!("the identifiers of {} messages were shown", waiting.len()),
@@ -72,14 +70,15 @@ impl Identities {
         Ok(json!({ "links": links.iter().map(link).collect::<Vec<_>>() }))
     }
 
-    fn unmerge(&self, link: i64) -> Result<Value, String> {
+    fn unmerge(&self, link: i64, peer: &Peer) -> Result<Value, String> {
         let now = time::now_ms();
         let how = Rehoming { adopt: false, withdrawal: Kind::WithdrawalNeeded.word().to_owned(), at: now };
-        let withdrawals = self.writer.unlink(link, how, ACTOR).wait().map_err(|error| match error {
-            WriteError::Conflict(Conflict::Missing) => format!("there is no link {link}"),
-            WriteError::Conflict(Conflict::Edge) => format!("link {link} was undone before"),
-            other => other.to_string(),
-        })?;
+        let withdrawals =
+            self.writer.unlink(link, how, &peer.actor()).wait().map_err(|error| match error {
+                WriteError::Conflict(Conflict::Missing) => format!("there is no link {link}"),
+                WriteError::Conflict(Conflict::Edge) => format!("link {link} was undone before"),
+                other => other.to_string(),
+            })?;
         for withdrawal in withdrawals {
             self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
         }

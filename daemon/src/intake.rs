@@ -11,7 +11,7 @@
 
 mod arrival;
 mod file;
-mod judge;
+pub(crate) mod judge;
 mod together;
 
 use std::time::Instant;
@@ -23,7 +23,7 @@ use mllp::{
     batch,
     envelope::{Envelope, EnvelopeFault},
 };
-use outbox::{Receipt, WriteError, Writer};
+use outbox::{Arrival, Receipt, WriteError, Writer};
 
 pub use self::file::{Deposit, Received};
 use self::{
@@ -36,7 +36,7 @@ use crate::{
     feed::Feed,
     generation::Current,
     pipeline::Wake,
-    route::Handler,
+    route::{Handler, PART},
     telemetry::Metric,
     time,
 };
@@ -119,7 +119,8 @@ impl Intake {
         let fault = AckFault { code: 207, text: text.into(), location: None };
         let refusal = Refusal { class: Class::Reject, fault };
         let place = Place { site: std::sync::Arc::clone(&feed.site), handler: Handler::Keep };
-        match self.writer.intake(arrival(feed, envelope, place, head, Some(&refusal))).await {
+        let arrival = Arrival { handler: PART, ..arrival(feed, envelope, place, head, Some(&refusal)) };
+        match self.writer.intake(arrival).await {
             Ok(receipt) => {
                 feed.count_receipt(&receipt, Some(refusal.fault.code));
                 stored(asked.refused(Class::Reject), envelope, vec![refusal.fault], &receipt)
@@ -170,7 +171,7 @@ impl Intake {
 }
 
 /// The part of a faulty envelope that could still be read, for the NAK.
-fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
+pub(crate) fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Envelope> {
     match scanned {
         Ok(envelope) => Some(envelope),
         Err(fault) => fault.readable(),

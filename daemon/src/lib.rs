@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod demo;
 pub mod destination;
 pub mod drain;
+pub mod exhibit;
 pub mod feed;
 pub mod generation;
 pub mod identities;

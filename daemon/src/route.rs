@@ -13,6 +13,12 @@ use mllp::envelope::Envelope;
 
 use crate::config;
 
+/// Stored in the place of a handler's word with what is no message: the head of one that was longer than its listener
+/// takes, a batch that was refused whole, what stands around the messages of a batch, and files that are neither HL7 v2
+/// nor a known export. Nothing is ever read from it,
+/// not on a release either: half a message is another message. It is no [`Handler`], so no route can name it.
+pub const PART: &str = "part";
+
 /// What the pipeline does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {

@@ -130,6 +130,7 @@ impl Status {
             "oldest_pending_age_s": age(counts.inbox_oldest_pending_at),
             "quarantined": counts.quarantine,
             "unidentified": counts.identity_queue,
+            "again": counts.again,
             "windows_due": counts.windows_dirty,
             "next_window_in_s": next_due_s,
         });
@@ -141,6 +142,7 @@ impl Status {
             "delivered": rows(State::Delivered),
             "quarantined": rows(State::Quarantined),
             "superseded": rows(State::Superseded),
+            "dropped": rows(State::Dropped),
             "oldest_undelivered_age_s": age(counts.oldest_undelivered_at),
         });
         Ok((inbox, outbox))

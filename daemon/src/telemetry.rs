@@ -96,6 +96,8 @@ metrics_table! {
     SpoolRemoved = counter "isthmus_spool_removed_files_total" Count,
     /// Messages absorbed into readings.
     Absorbed = counter "isthmus_absorbed_messages_total" Count,
+    /// Stored messages read anew, after a release or for a replay.
+    ReadAgain = counter "isthmus_messages_read_again_total" Count,
     /// Readings added or replaced.
     Readings = counter "isthmus_readings_total" Count,
     /// Messages or parts of them put into quarantine, by stage.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
+    again::{self, ReadAgain},
     chunks::{self, ChunkWrite},
     command::{Command, Hot},
     dedupe::{ControlKey, First, MessageKey},
@@ -195,7 +196,7 @@ fn remember(
 }
 
 /// Lets a message's identity go, so that a resend is processed afresh.
-fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
+pub(crate) fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
     let gone = conn
         .prepare_cached("DELETE FROM dedupe WHERE inbox_id = ?1 RETURNING key, control_key")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -223,6 +224,8 @@ pub struct Absorb {
     pub identity: Vec<IdentityEntry>,
     /// What messages held beside their readings.
     pub set_aside: Vec<SetAside>,
+    /// Earlier messages that this step read anew.
+    pub read_again: Vec<ReadAgain>,
     /// Messages to be absorbed again.
     pub again: Vec<i64>,
     /// What was learned of who is who.
@@ -241,7 +244,7 @@ impl Command for Absorb {
         chunks + messages::size(&self.replies)
     }
 
-    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
+    fn apply(mut self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
         if watermark(conn)? != self.expected_from
             || self.upto < self.expected_from
             || self.upto >= hot.next_inbox_id
@@ -255,6 +258,7 @@ impl Command for Absorb {
         for window in &self.dirty {
             windows::dirty(conn, window)?;
         }
+        again::done(conn, &self.read_again, &mut self.quarantine)?;
         for entry in &self.quarantine {
             quarantine::insert(conn, entry.inbox_id, &entry.stage, &entry.place, &entry.reason, entry.at)?;
             forget(conn, hot, entry.inbox_id)?;
@@ -262,7 +266,7 @@ impl Command for Absorb {
         for entry in &self.set_aside {
             set_aside::insert(conn, entry)?;
         }
-        waiting::renew(conn, &self.learned.reread, &self.identity, &self.learned.waits, self.at)?;
+        waiting::renew(conn, &self.read_again, &mut self.identity, &self.learned.waits)?;
         for entry in &self.identity {
             forget(conn, hot, entry.inbox_id)?;
         }

@@ -16,6 +16,7 @@
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
+mod again;
 mod audit;
 pub mod bare;
 mod chunks;
@@ -24,6 +25,7 @@ mod conditions;
 mod dedupe;
 mod error;
 mod facts;
+mod held;
 mod identify;
 mod inbox;
 mod key;
@@ -36,6 +38,7 @@ mod meta;
 mod mode;
 mod open;
 mod patients;
+mod pick;
 mod publish;
 mod quarantine;
 mod queue;
@@ -57,6 +60,7 @@ mod waiting;
 mod windows;
 mod writer;
 
+pub use again::{Act, Acted, AskAgain, Asked, ReadAgain};
 pub use audit::{AuditEntry, AuditHead};
 pub use chunks::{Chunk, ChunkWrite};
 pub use command::Pending;
@@ -64,6 +68,7 @@ pub use conditions::Condition;
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
 pub use facts::{Births, Fact};
+pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
@@ -74,12 +79,13 @@ pub use messages::NewMessage;
 pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::{Name, PatientKey};
+pub use pick::{Pick, Picked};
 pub use publish::{Decision, Manifest, NewRow, Outcome, Publish};
-pub use quarantine::{IdentityEntry, QuarantineEntry, RefusedEntry};
+pub use quarantine::{EntryState, IdentityEntry, QuarantineEntry, RefusedEntry};
 pub use queue::{State, Step};
 pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
-pub use release::Release;
+pub use release::{DropRow, Release};
 pub use rows::OutboxRow;
 pub use schema::SCHEMA_VERSION;
 pub use seats::Seat;

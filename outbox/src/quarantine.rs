@@ -1,8 +1,10 @@
 //! Messages set aside: those that could not be read, and those whose patient could not be told.
 //!
-//! Invariant: an entry names a message that is kept whole in the inbox; place and reason are words about its
-//! form, and whoever writes them puts no patient data in. A message that is refused at intake and sent again and again
-//! is one entry with a count: the same bytes are not stored twice.
+//! Invariants: an entry names a message that is kept whole in the inbox; place and reason are words about its
+//! form, and whoever writes them puts no patient data in. An entry is never deleted: it is open until a person
+//! releases or drops the message, or until the message was read anew and the fault was not met again. A message that
+//! is refused at intake and sent again and again is one entry with a count, and with the reason it was refused for
+//! last: the same bytes are not stored twice.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,6 +12,38 @@ use crate::{
     dedupe::{First, MessageKey},
     error::ReadError,
 };
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EntryState {
+    /// Waits for a person, or for another rule.
+    Open,
+    /// A person had the message read anew.
+    Released,
+    /// A person gave the message up; it stays in the inbox.
+    Dropped,
+    /// The message was read anew and this was not met again.
+    Resolved,
+}
+
+impl EntryState {
+    /// Its name in the database and for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Released => "released",
+            Self::Dropped => "dropped",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    pub(crate) fn of(name: &str) -> rusqlite::Result<Self> {
+        [Self::Open, Self::Released, Self::Dropped, Self::Resolved]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text))
+    }
+}
 
 /// A message, or a place in it, that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -32,6 +32,8 @@ pub enum State {
     Quarantined,
     /// A later version of the same window took its place before it was sent.
     Superseded,
+    /// Quarantined, and a person decided that it is not to be sent; its bytes stay.
+    Dropped,
 }
 
 /// What happens to a row.
@@ -53,11 +55,13 @@ pub enum Step {
     Quarantine,
     /// A later version takes its place.
     Supersede,
+    /// A person gives it up.
+    Drop,
 }
 
 impl State {
     /// Every state, for tables of counts.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pending,
         Self::Leased,
         Self::Deferred,
@@ -65,6 +69,7 @@ impl State {
         Self::Delivered,
         Self::Quarantined,
         Self::Superseded,
+        Self::Dropped,
     ];
 
     /// The state after a step, `None` where there is no such edge.
@@ -85,13 +90,14 @@ impl State {
             (Self::Pending | Self::Deferred | Self::Leased | Self::Quarantined, Step::Supersede) => {
                 Some(Self::Superseded)
             }
+            (Self::Quarantined, Step::Drop) => Some(Self::Dropped),
             _ => None,
         }
     }
 
     /// Whether the row no longer holds up its line.
     pub const fn is_settled(self) -> bool {
-        matches!(self, Self::Delivered | Self::Quarantined | Self::Superseded)
+        matches!(self, Self::Delivered | Self::Quarantined | Self::Superseded | Self::Dropped)
     }
 
     /// Its name in the database and in status output.
@@ -104,6 +110,7 @@ impl State {
             Self::Delivered => "delivered",
             Self::Quarantined => "quarantined",
             Self::Superseded => "superseded",
+            Self::Dropped => "dropped",
         }
     }
 
@@ -208,7 +215,7 @@ pub(crate) fn move_up_sql() -> String {
 pub(crate) fn has_successor(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version > ?3
-         AND state NOT IN ('superseded', 'quarantined')",
+         AND state NOT IN ('superseded', 'quarantined', 'dropped')",
     )?
     .exists(params![row.window_id, row.destination, row.version])
 }
@@ -300,8 +307,7 @@ mod tests {
 
     #[test]
     fn every_edge_of_the_table_and_no_other() {
-        use State::{Ambiguous, Deferred, Delivered, Leased, Pending, Quarantined, Superseded};
-        // Columns: Lease, Deliver, Retry, Defer, Release, Doubt, Quarantine, Supersede.
+        use State::{Ambiguous, Deferred, Delivered, Dropped, Leased, Pending, Quarantined, Superseded};
         let steps = [
             Step::Lease,
             Step::Deliver,
@@ -311,11 +317,12 @@ mod tests {
             Step::Doubt,
             Step::Quarantine,
             Step::Supersede,
+            Step::Drop,
         ];
         let no = None::<State>;
         let yes = Some::<State>;
         let table = [
-            (Pending, [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded)]),
+            (Pending, [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded), no]),
             (
                 Leased,
                 [
@@ -327,13 +334,15 @@ mod tests {
                     yes(Ambiguous),
                     yes(Quarantined),
                     yes(Superseded),
+                    no,
                 ],
             ),
-            (Deferred, [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded)]),
-            (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no]),
-            (Delivered, [no; 8]),
-            (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded)]),
-            (Superseded, [no; 8]),
+            (Deferred, [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded), no]),
+            (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no, no]),
+            (Delivered, [no; 9]),
+            (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped)]),
+            (Superseded, [no; 9]),
+            (Dropped, [no; 9]),
         ];
         for (state, row) in table {
             for (step, expected) in steps.into_iter().zip(row) {

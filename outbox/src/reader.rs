@@ -12,11 +12,13 @@ use std::{
 use rusqlite::Connection;
 
 use crate::{
+    again::{self, Asked},
     audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
     error::{ReadError, SqliteFault},
     facts::{self, Births},
+    held::{self, Held, HeldFilter, HeldSum},
     inbox::{self, Message},
     ledger::{self, Standing},
     lineage,
@@ -24,11 +26,13 @@ use crate::{
     meta,
     mode::{self, Mode},
     open::{OpenError, Opener},
-    patients::{self, PatientKey},
+    patients::{self, Name, PatientKey},
+    pick::{self, Pick, Picked},
     quarantine::{self, IdentityEntry, QuarantineEntry, RefusedEntry},
     queue,
     rehome::{self, Rehomed},
     rows::{self, OutboxRow},
+    seats::{self, Seat},
     set_aside::{self, SetAside},
     status::{self, Counts},
     tail::Tail,
@@ -237,6 +241,11 @@ impl Reader {
         Ok(lineage::members(self.conn()?, patient)?)
     }
 
+    /// Where results with these identifiers would belong; the numbers are 0 where there is none yet.
+    pub fn seat(&self, names: &[Name]) -> Result<Seat, ReadError> {
+        Ok(seats::look(self.conn()?, names)?)
+    }
+
     /// Windows to be dirtied because who is who has changed.
     pub fn rehomed(&self, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
         rehome::waiting(self.conn()?, limit)
@@ -334,6 +343,42 @@ impl Reader {
     /// The newest entries of the identity queue.
     pub fn identity_queue(&self, limit: usize) -> Result<Vec<IdentityEntry>, ReadError> {
         quarantine::newest_identity(self.conn()?, limit)
+    }
+
+    /// What is held back of messages, the newest first: at most `limit` lines.
+    pub fn held(&self, filter: &HeldFilter, limit: usize) -> Result<Vec<Held>, ReadError> {
+        held::newest(self.conn()?, filter, limit)
+    }
+
+    /// Every entry of one message, each for itself, in the order in which they were made: at most `limit`.
+    pub fn entries(&self, inbox_id: i64, limit: usize) -> Result<Vec<Held>, ReadError> {
+        held::of(self.conn()?, inbox_id, limit)
+    }
+
+    /// How much is held back, and why most of it.
+    pub fn held_sum(&self, filter: &HeldFilter) -> Result<HeldSum, ReadError> {
+        held::sum(self.conn()?, filter)
+    }
+
+    /// The messages that are held back, the oldest first: at most `limit` ids after `after`.
+    pub fn held_ids(&self, filter: &HeldFilter, after: i64, limit: usize) -> Result<Vec<i64>, ReadError> {
+        held::ids(self.conn()?, filter, after, limit)
+    }
+
+    /// Messages to read anew, the oldest first: at most `limit`, and no more once their bodies reach `max_bytes`
+    /// together; at least one where any waits.
+    pub fn asked_again(&self, limit: usize, max_bytes: usize) -> Result<Vec<Asked>, ReadError> {
+        again::asked(self.conn()?, limit, max_bytes)
+    }
+
+    /// How many messages from `from` to `upto`, both included, wait to be read anew.
+    pub fn again_between(&self, from: i64, upto: i64) -> Result<u64, ReadError> {
+        again::between(self.conn()?, from, upto)
+    }
+
+    /// Stored messages that a pick takes: looks at no more than `scan` of them after `after`.
+    pub fn pick(&self, pick: &Pick, after: i64, scan: usize) -> Result<Picked, ReadError> {
+        pick::pick(self.conn()?, pick, after, scan)
     }
 
     /// How much of everything there is.

@@ -1,4 +1,4 @@
-//! Letting a quarantined row go again, after somebody looked at it.
+//! What becomes of a quarantined row after somebody looked at it: it goes again, or it is given up.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -36,6 +36,32 @@ impl Command for Release {
     }
 }
 
+/// The command that gives a quarantined row up, with the rows that were quarantined because of it. Its bytes stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropRow {
+    /// The row.
+    pub row_id: i64,
+    /// Now, in milliseconds.
+    pub at: i64,
+    /// Who did it and why.
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Command for DropRow {
+    type Out = State;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<State, WriteError> {
+        let row = queue::place(conn, self.row_id)?;
+        let state = along(conn, &row, Step::Drop, self.at)?;
+        audit::append(conn, &self.audit)?;
+        Ok(state)
+    }
+}
+
 /// Takes a quarantined row back into its line, or supersedes it where it came too late.
 pub(crate) fn take_back(conn: &Connection, row_id: i64, at: i64) -> Result<State, WriteError> {
     let row = queue::place(conn, row_id)?;
@@ -45,11 +71,12 @@ pub(crate) fn take_back(conn: &Connection, row_id: i64, at: i64) -> Result<State
     let step = match dependency(conn, row.id)? {
         // It would stand at the front of its line and wait for what does not come.
         Some(State::Quarantined) => return Err(Conflict::Dependency.into()),
-        Some(State::Superseded) => Step::Supersede,
+        // It would follow what was never sent.
+        Some(State::Superseded | State::Dropped) => Step::Supersede,
         _ if queue::has_successor(conn, &row)? => Step::Supersede,
         _ => Step::Release,
     };
-    release(conn, &row, step, at)
+    along(conn, &row, step, at)
 }
 
 /// The state of the row this one depends on.
@@ -59,7 +86,8 @@ fn dependency(conn: &Connection, id: i64) -> rusqlite::Result<Option<State>> {
         .optional()
 }
 
-fn release(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State, WriteError> {
+/// Takes a quarantined row along a step together with the rows that were quarantined because of it.
+fn along(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State, WriteError> {
     let state = queue::step(conn, row, step, Note { next_at: Some(at), at, ..Note::default() })?;
     for id in queue::dependents(conn, row.id)? {
         let below = queue::place(conn, id)?;
@@ -67,7 +95,7 @@ fn release(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State,
             .prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND reason = ?2")?
             .exists(rusqlite::params![id, queue::WITH_ITS_DEPENDENCY])?;
         if below.state == State::Quarantined && with_it {
-            release(conn, &below, step, at)?;
+            along(conn, &below, step, at)?;
         }
     }
     Ok(state)

@@ -35,11 +35,15 @@ CREATE TABLE quarantine (
   place    TEXT    NOT NULL,
   reason   TEXT    NOT NULL,
   at       INTEGER NOT NULL,
-  key      BLOB    CHECK (length(key) = 16),    -- of a message refused at intake: its identity
+  state    TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'released', 'dropped', 'resolved')),
+  state_at INTEGER,
+  state_by TEXT,
+  key      BLOB    CHECK (length(key) = 16),    -- of a message refused at intake: its identity, while it is open
   seen     INTEGER NOT NULL DEFAULT 1,          -- how often it was sent and refused
   last_at  INTEGER NOT NULL                     -- when last
 ) STRICT;
 CREATE INDEX quarantine_message ON quarantine (inbox_id);
+CREATE INDEX quarantine_open ON quarantine (id) WHERE state = 'open';
 CREATE UNIQUE INDEX quarantine_key ON quarantine (key) WHERE key IS NOT NULL;
 
 CREATE TABLE identity_queue (
@@ -68,6 +72,7 @@ CREATE TABLE set_aside (
   count    INTEGER NOT NULL,
   PRIMARY KEY (patient, inbox_id, reason)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX set_aside_message ON set_aside (inbox_id);
 
 -- The messages that wait for a name (see patient) to become known, or for its birth date to be put right.
 CREATE TABLE identity_wait (
@@ -213,7 +218,7 @@ CREATE TABLE outbox (
   key         BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),
   depends_on  INTEGER,
   state       TEXT    NOT NULL CHECK (state IN ('pending', 'leased', 'deferred', 'ambiguous',
-                                                'delivered', 'quarantined', 'superseded')),
+                                                'delivered', 'quarantined', 'superseded', 'dropped')),
   head        INTEGER NOT NULL CHECK (head IN (0, 1)),
   reason      TEXT,
   cause       TEXT,

@@ -49,20 +49,27 @@ impl Command for FindSeats {
 }
 
 fn find(conn: &Connection, names: &[Name]) -> Result<Seat, WriteError> {
+    for name in names.iter().filter(|name| !name.alias) {
+        patients::row(conn, name)?;
+    }
+    Ok(look(conn, names)?)
+}
+
+/// Where results with these identifiers belong; nothing is written. The numbers are 0 where one is known only once
+/// results come.
+pub(crate) fn look(conn: &Connection, names: &[Name]) -> rusqlite::Result<Seat> {
     let mut found: Option<(i64, i64)> = None;
     for name in names {
-        let holder = match name.alias {
-            false => patients::row(conn, name)?,
-            true => match patients::find_any(conn, &name.key)? {
-                Some(id) => id,
-                None => continue,
-            },
+        let root = match patients::find_any(conn, &name.key)? {
+            Some(holder) => (holder, lineage::root(conn, holder)?),
+            None if name.alias => continue,
+            None => (0, Root::One(0)),
         };
-        match (lineage::root(conn, holder)?, found) {
-            (Root::One(owner), None) => found = Some((holder, owner)),
-            (Root::One(owner), Some((_, before))) if owner == before => {}
-            (Root::Nobody, _) => {}
-            (Root::One(_) | Root::Several, _) => return Ok(Seat::Several),
+        match (root, found) {
+            ((holder, Root::One(owner)), None) => found = Some((holder, owner)),
+            ((_, Root::One(owner)), Some((_, before))) if owner == before => {}
+            ((_, Root::Nobody), _) => {}
+            ((_, Root::One(_) | Root::Several), _) => return Ok(Seat::Several),
         }
     }
     let Some((holder, owner)) = found else { return Ok(Seat::Nobody) };

@@ -25,6 +25,11 @@ pub(crate) fn insert(conn: &Connection, entry: &SetAside) -> rusqlite::Result<us
     .execute(params![entry.patient, entry.inbox_id, entry.reason, entry.count as i64])
 }
 
+/// Takes a message's entries out, because it was read anew.
+pub(crate) fn forget(conn: &Connection, inbox_id: i64) -> rusqlite::Result<usize> {
+    conn.prepare_cached("DELETE FROM set_aside WHERE inbox_id = ?1")?.execute([inbox_id])
+}
+
 /// A patient's entries for the messages from `first` to `last`, both included.
 pub(crate) fn of(conn: &Connection, patient: i64, first: i64, last: i64) -> Result<Vec<SetAside>, ReadError> {
     let mut statement = conn.prepare_cached(

@@ -13,10 +13,12 @@ pub struct Counts {
     pub inbox_pending: u64,
     /// When the oldest of them was taken in, in milliseconds.
     pub inbox_oldest_pending_at: Option<i64>,
-    /// Entries in the quarantine of messages.
+    /// Open entries in the quarantine of messages.
     pub quarantine: u64,
-    /// Entries in the identity queue.
+    /// Open entries in the identity queue.
     pub identity_queue: u64,
+    /// Stored messages that wait to be read anew.
+    pub again: u64,
     /// Windows waiting to be computed.
     pub windows_dirty: u64,
     /// Rows of the outbox by destination and state; those without rows are left out.
@@ -65,8 +67,9 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
             )?
             .query_row([], |row| row.get(0))
             .optional()?,
-        quarantine: count("SELECT count(*) FROM quarantine")?,
+        quarantine: count("SELECT count(*) FROM quarantine WHERE state = 'open'")?,
         identity_queue: count("SELECT count(*) FROM identity_queue WHERE state = 'open'")?,
+        again: count("SELECT count(*) FROM again")?,
         windows_dirty: count(
             "SELECT (SELECT count(*) FROM outcome_window WHERE due_at IS NOT NULL)
                + (SELECT count(*) FROM rehomed)",

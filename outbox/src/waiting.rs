@@ -1,12 +1,13 @@
 //! The identity queue: messages whose patient could not be told, and the names they wait for.
 //!
 //! Invariants: an entry ends when its message was read anew and what it says was not met again; that a message has its
-//! patient now is in the audit log; what is met again keeps its age; a message is asked for again when something was learned of a name that it
-//! waits for, a bounded number at a time.
+//! patient now is in the audit log; what is met again keeps its age, and what a person dropped stays dropped; a message
+//! is asked for again when something was learned of a name that it waits for, a bounded number at a time.
 
 use rusqlite::{Connection, params};
 
 use crate::{
+    again::{self, ReadAgain},
     audit::{self, AuditEntry},
     error::ReadError,
     facts::Fact,
@@ -26,8 +27,6 @@ pub struct Wait {
 /// What an absorb learned of who is who, beside the readings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned {
-    /// Messages that were read anew: their entries in the identity queue end, or stay.
-    pub reread: Vec<i64>,
     /// For which names the messages of the identity entries wait.
     pub waits: Vec<Wait>,
     /// What results say of patients: patient's number, message, when it was said, what.
@@ -35,38 +34,37 @@ pub struct Learned {
 }
 
 /// Ends the entries of messages that were read anew and have their patient now, and adds new ones. What is met again
-/// keeps its entry, and so its age.
+/// keeps its entry, and so its age; one that a person dropped stays dropped. The entries that stay in `entries` are new.
 pub(crate) fn renew(
     conn: &Connection,
-    reread: &[i64],
-    entries: &[IdentityEntry],
+    read: &[ReadAgain],
+    entries: &mut Vec<IdentityEntry>,
     waits: &[Wait],
-    at: i64,
 ) -> rusqlite::Result<()> {
-    for &inbox_id in reread {
+    for &ReadAgain { inbox_id, at, .. } in read {
         conn.prepare_cached("DELETE FROM identity_wait WHERE inbox_id = ?1")?.execute([inbox_id])?;
-        let met: Vec<&IdentityEntry> = entries.iter().filter(|entry| entry.inbox_id == inbox_id).collect();
-        let mut ended = None;
-        for (id, reason, since) in open(conn, inbox_id)? {
-            if !met.iter().any(|entry| entry.reason == reason) {
-                conn.prepare_cached(
-                    "UPDATE identity_queue SET state = 'resolved', state_at = ?2, state_by = 'isthmus'
-                     WHERE id = ?1",
-                )?
-                .execute(params![id, at])?;
-                ended = ended.into_iter().chain([since]).min();
-            }
+        let found = !entries.iter().any(|entry| entry.inbox_id == inbox_id);
+        let held = again::entries(
+            conn,
+            "SELECT id, '', '', reason, state FROM identity_queue WHERE inbox_id = ?1
+             AND state IN ('open', 'dropped') ORDER BY id",
+            inbox_id,
+        )?;
+        let gone = again::unmet(held, entries, |entry| {
+            (entry.inbox_id == inbox_id).then(|| ["", "", &*entry.reason])
+        });
+        if let (true, Some(since)) = (found, since(conn, &gone)?) {
+            audit::append(conn, &[known(inbox_id, since, at)])?;
         }
-        if let (true, Some(since)) = (met.is_empty(), ended) {
-            audit::append(conn, &[found(inbox_id, since, at)])?;
-        }
+        again::resolve(
+            conn,
+            "UPDATE identity_queue SET state = 'resolved', state_at = ?2, state_by = ?3 WHERE id = ?1",
+            &gone,
+            at,
+        )?;
     }
-    for entry in entries {
-        let known = reread.contains(&entry.inbox_id)
-            && open(conn, entry.inbox_id)?.iter().any(|(_, reason, _)| *reason == entry.reason);
-        if !known {
-            quarantine::insert_identity(conn, entry)?;
-        }
+    for entry in &*entries {
+        quarantine::insert_identity(conn, entry)?;
     }
     for wait in waits {
         conn.prepare_cached(
@@ -77,16 +75,19 @@ pub(crate) fn renew(
     Ok(())
 }
 
-/// The open entries of a message: number, reason, since when.
-fn open(conn: &Connection, inbox_id: i64) -> rusqlite::Result<Vec<(i64, String, i64)>> {
-    conn.prepare_cached(
-        "SELECT id, reason, at FROM identity_queue WHERE inbox_id = ?1 AND state = 'open' ORDER BY id",
-    )?
-    .query_map([inbox_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-    .collect()
+/// Since when the first of these entries waited.
+fn since(conn: &Connection, entries: &[i64]) -> rusqlite::Result<Option<i64>> {
+    let mut first: Option<i64> = None;
+    for id in entries {
+        let at = conn
+            .prepare_cached("SELECT at FROM identity_queue WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))?;
+        first = Some(first.map_or(at, |first| first.min(at)));
+    }
+    Ok(first)
 }
 
-fn found(inbox_id: i64, since: i64, at: i64) -> AuditEntry {
+fn known(inbox_id: i64, since: i64, at: i64) -> AuditEntry {
     AuditEntry {
         actor: "isthmus".to_owned(),
         action: "identity found".to_owned(),

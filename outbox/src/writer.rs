@@ -14,6 +14,7 @@ use std::{
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::{
+    again::{Act, Acted, AskAgain},
     audit::{Append, AuditEntry},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
@@ -30,7 +31,7 @@ use crate::{
     publish::{Publish, PublishAll},
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
-    release::Release,
+    release::{DropRow, Release},
     seats::{FindSeats, Seat},
     settle::Settle,
     skip::Skip,
@@ -212,6 +213,21 @@ impl Writer {
     /// Takes a waiting row out of its line. Returns the state it is in now.
     pub fn skip(&self, skip: Skip) -> Pending<State> {
         Pending::new(self, skip)
+    }
+
+    /// Gives a quarantined row up. Returns the state it is in now.
+    pub fn drop_row(&self, drop: DropRow) -> Pending<State> {
+        Pending::new(self, drop)
+    }
+
+    /// Releases or drops messages that are held back. Returns what became of each, in order.
+    pub fn act(&self, act: Act) -> Pending<Vec<Acted>> {
+        Pending::new(self, act)
+    }
+
+    /// Has stored messages read anew. Returns how many were not waiting for that already.
+    pub fn ask_again(&self, ask: AskAgain) -> Pending<u64> {
+        Pending::new(self, ask)
     }
 
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.

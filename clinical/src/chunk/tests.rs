@@ -198,3 +198,37 @@ proptest! {
         prop_assert_eq!(stands_before(&a, &b) as u8 + stands_before(&b, &a) as u8, u8::from(a != b));
     }
 }
+
+#[test]
+fn what_a_message_says_now_takes_the_place_of_what_it_had_said_and_of_nothing_else() {
+    let of = |message, minute, value, made_at| Reading {
+        message,
+        made_at: Instant(made_at),
+        ..reading(minute, value)
+    };
+    // Message 1 gave minutes 0 and 5, message 2 a later version of minute 5, message 3 minute 10.
+    let mut chunk: Chunk =
+        [of(1, 0, 180, 1), of(1, 5, 180, 1), of(2, 5, 90, 2), of(3, 10, 100, 1)].into_iter().collect();
+    // Read anew, message 1 says 18 where it had said 180, which by itself would yield to the greater value.
+    let merged = chunk.merge_anew(&[of(1, 0, 18, 1), of(1, 5, 18, 1)], |_| true);
+    assert_eq!((merged.added, merged.replaced), (0, 1));
+    let stands: Vec<_> = chunk.iter().map(|r| (r.message, r.glucose)).collect();
+    let mg_dl = Glucose::mg_dl;
+    assert_eq!(stands, [(1, mg_dl(18)), (2, mg_dl(90)), (3, mg_dl(100))]);
+    // Without being read anew it yields.
+    assert!(!chunk.merge_anew(&[of(1, 0, 17, 1)], |_| false).changed());
+}
+
+proptest! {
+    #[test]
+    fn reading_everything_anew_by_the_same_rules_changes_nothing(
+        readings in prop::collection::vec(any_reading(), 0..60), some in any::<u64>(),
+    ) {
+        let mut chunk: Chunk = readings.iter().copied().collect();
+        let before = chunk.clone();
+        let of_some: Vec<Reading> =
+            readings.iter().copied().filter(|r| some >> (r.message % 64) & 1 == 1).collect();
+        prop_assert!(!chunk.merge_anew(&of_some, |_| true).changed());
+        prop_assert_eq!(chunk, before);
+    }
+}

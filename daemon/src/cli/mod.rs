@@ -4,11 +4,15 @@
 
 mod bench;
 mod check;
+mod daemon;
 mod demo;
+mod filter;
 mod identity;
 mod init;
 mod outbound;
 mod outcomes;
+mod quarantine;
+mod replay;
 mod run;
 mod send;
 mod status;
@@ -62,6 +66,10 @@ enum Command {
     Identity(identity::Args),
     /// Look at MLLP destinations, let a halted one go on, leave a message out.
     Outbound(outbound::Args),
+    /// Look at what is held back, and release or drop it.
+    Quarantine(quarantine::Args),
+    /// Read stored messages anew, after a mending of the configuration.
+    Replay(replay::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Send HL7 v2 messages over MLLP and print each answer.
@@ -86,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Identity(args) => identity::run(&args),
         Command::Outbound(args) => outbound::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),
@@ -103,6 +113,11 @@ fn credentials() -> Option<PathBuf> {
 fn failed(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     eprintln!("isthmus: {error}");
     ExitCode::from(code)
+}
+
+/// `1 message`, `2 messages`.
+fn amount(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A runtime for commands that wait for something.

@@ -119,6 +119,9 @@ fn for_people(document: &Value) -> String {
         "  inbox   {} received, {} to absorb, {} in quarantine, {} without a patient, {} windows waiting",
         inbox["total"], inbox["pending"], inbox["quarantined"], inbox["unidentified"], inbox["windows_due"]
     );
+    if inbox["again"].as_u64() > Some(0) {
+        let _ = writeln!(out, "          {} stored messages wait to be read anew", inbox["again"]);
+    }
     let _ = writeln!(
         out,
         "  outbox  {} delivered, {} pending, {} deferred, {} in doubt, {} in quarantine, {} superseded",

@@ -10,6 +10,7 @@ use clinical::identity::PatientKey;
 use clinical::normalize::file::MAX_FILE_BYTES as MAX_EXPORT_BYTES;
 use mllp::charset::Charset;
 
+use super::answer::{Answering, DEFAULT_CHARSET};
 use super::fault::Place;
 use super::listener::MllpListener;
 use super::section::Section;
@@ -58,6 +59,17 @@ pub struct Spool {
     pub patient: Option<PatientKey>,
     /// Whose the exports of some names are.
     pub patients: Vec<NamedPatient>,
+}
+
+impl Spool {
+    /// How messages in its files are judged: as a listener's, with its own processing id and character set.
+    pub fn answering(&self) -> Answering {
+        Answering {
+            processing_ids: vec![self.processing_id],
+            charset: Charset::named(&self.charset).unwrap_or(DEFAULT_CHARSET),
+            ..Answering::default()
+        }
+    }
 }
 
 /// One `[[spool.patients]]`: whose the exports with these names are.

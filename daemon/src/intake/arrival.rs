@@ -12,7 +12,11 @@ use outbox::Arrival;
 use sha2::{Digest, Sha256};
 
 use super::judge::Refusal;
-use crate::{feed::Feed, route::Handler, time};
+use crate::{
+    feed::Feed,
+    route::{Handler, PART},
+    time,
+};
 
 /// Longest text of MSH-9 and MSH-10 kept beside the raw bytes; longer ones are cut there, never in the bytes.
 const LABEL_MAX_BYTES: usize = 200;
@@ -62,7 +66,7 @@ pub(super) fn of_batch(
     Arrival {
         source: Arc::clone(&feed.source),
         site: Arc::clone(&feed.site),
-        handler: Handler::Keep.word(),
+        handler: PART,
         kind: "batch".into(),
         control_id: label(control_id(envelope)),
         received_at: time::now_ms(),

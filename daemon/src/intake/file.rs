@@ -15,7 +15,11 @@ use super::{
     arrival::{arrival, first},
     readable, verdict,
 };
-use crate::{feed::Feed, route::Handler, time};
+use crate::{
+    feed::Feed,
+    route::{Handler, PART},
+    time,
+};
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +95,8 @@ fn arrival_of(feed: &Feed, deposit: Deposit) -> Arrival {
     Arrival {
         source: Arc::clone(&feed.source),
         site: Arc::clone(&feed.site),
-        handler: handler.word(),
+        // What is no message and no export is kept, and never read as one.
+        handler: if handler == Handler::Keep { PART } else { handler.word() },
         kind: kind.into(),
         control_id,
         received_at: time::now_ms(),

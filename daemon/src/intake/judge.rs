@@ -21,15 +21,29 @@ use mllp::{
     tables,
 };
 
-use crate::config::{Answering, UnknownTypes};
+use super::readable;
+use crate::{
+    config::{Answering, UnknownTypes},
+    generation::Source,
+    listener::sender::{self, is_allowed},
+};
 
 /// Why a message is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// Error or reject.
-    pub(super) class: Class,
+    pub(crate) class: Class,
     /// For ERR; its text is the reason that is stored.
-    pub(super) fault: AckFault,
+    pub(crate) fault: AckFault,
+}
+
+/// What speaks against a stored message if it came by this listener or spool now: its sender, else [`judge`].
+pub(crate) fn refusal_now(scanned: &Result<Envelope, EnvelopeFault>, source: &Source<'_>) -> Option<Refusal> {
+    let barred = readable(scanned).is_some_and(|envelope| !is_allowed(source.senders, envelope));
+    match barred {
+        true => Some(Refusal { class: Class::Reject, fault: sender::fault() }),
+        false => judge(scanned, &source.answering),
+    }
 }
 
 /// Judges a scanned message; `None` accepts it.

@@ -74,7 +74,7 @@ impl Pipeline {
         self.commit(batch, generation, now)
     }
 
-    /// Says who is who, then merges what was read into what is stored.
+    /// Says who is who, then merges what was read into what is stored; the latter in one transaction.
     pub(super) fn commit(
         &mut self,
         mut batch: Batch,
@@ -88,7 +88,11 @@ impl Pipeline {
         };
         self.identify(&mut batch, generation, now)?;
         let (seated, learned) = self.seat(&mut batch, now)?;
-        let (chunks, dirty, changed) = self.merge_all(&seated, generation, now)?;
+        for read in &mut batch.again {
+            // What it held beside readings is known anew only where these have a place.
+            read.has_readings &= !batch.identity.iter().any(|entry| entry.inbox_id == read.inbox_id);
+        }
+        let (chunks, dirty, changed) = self.merge_all(&seated, &batch, generation, now)?;
         tell(&batch, changed);
         let set_aside = self.set_aside(&batch);
         let absorb = Absorb {
@@ -99,6 +103,7 @@ impl Pipeline {
             quarantine: batch.quarantine,
             identity: batch.identity,
             set_aside,
+            read_again: batch.again,
             again: batch.asked,
             learned,
             at: now,
@@ -112,18 +117,23 @@ impl Pipeline {
     fn merge_all(
         &mut self,
         seated: &Seated,
+        batch: &Batch,
         generation: &Generation,
         now: i64,
     ) -> Result<(Vec<ChunkWrite>, Vec<DirtyWindow>, u64), PipelineError> {
         // Only this thread writes chunks, so one look at the store serves the whole batch.
         let reader = self.readers.get()?;
         let (mut chunks, mut dirty, mut changed) = (Vec::new(), Vec::new(), 0);
+        let anew = |reading: &Reading| batch.is_anew(reading.message);
+        let moved = |reading: &Reading| anew(reading) || reading.standing != Standing::Final;
         for ((site, Place { owner, holder }), days) in seated {
             let Some(site) = generation.site(site) else { continue };
             let mut touched = BTreeSet::new();
             for ((day, device), readings) in days {
-                if let Some((write, count)) = merge(&reader, *holder, *day, device, readings)? {
-                    touched.extend(readings.iter().flat_map(|reading| days_touched(site, reading)));
+                if let Some((write, count)) = merge(&reader, *holder, *day, device, readings, anew)? {
+                    touched.extend(
+                        readings.iter().flat_map(|reading| days_touched(site, reading, moved(reading))),
+                    );
                     chunks.push(write);
                     changed += count;
                 }
@@ -223,21 +233,27 @@ impl Pipeline {
     }
 }
 
-/// The local days whose windows a reading changes: its own; for a correction also the days beside it, because
-/// it may have moved the reading here from there.
-pub(super) fn days_touched(site: &Site, reading: &Reading) -> impl Iterator<Item = LocalDay> + use<> {
+/// The local days whose windows a reading changes: its own; also the days beside it where it may have `moved`
+/// here from there, as by a correction.
+pub(super) fn days_touched(
+    site: &Site,
+    reading: &Reading,
+    moved: bool,
+) -> impl Iterator<Item = LocalDay> + use<> {
     let day = site.zone.day_of(reading.time);
-    let beside = i32::from(reading.standing != Standing::Final);
+    let beside = i32::from(moved);
     (-beside..=beside).map(move |days| day.plus(days))
 }
 
-/// Merges readings into the stored chunk; `None` where nothing changes.
+/// Merges readings into the stored chunk, those that were read `anew` in the place of what their message gave
+/// before; `None` where nothing changes.
 fn merge(
     reader: &Reader,
     patient: i64,
     day: i32,
     device: &Device,
     readings: &[Reading],
+    anew: impl Fn(&Reading) -> bool,
 ) -> Result<Option<(ChunkWrite, u64)>, PipelineError> {
     let stored = reader.chunk(patient, &device.0, day)?;
     let (version, mut chunk) = match stored {
@@ -247,7 +263,7 @@ fn merge(
         ),
         None => (0, Chunk::default()),
     };
-    let merged = chunk.merge(readings.iter().copied());
+    let merged = chunk.merge_anew(readings, anew);
     let changed = (merged.added + merged.replaced) as u64;
     if changed == 0 {
         return Ok(None);
@@ -264,12 +280,12 @@ fn merge(
 }
 
 fn tell(batch: &Batch, changed: u64) {
-    Metric::Absorbed.add(batch.messages as u64, &[]);
+    Metric::Absorbed.add((batch.messages - batch.again.len()) as u64, &[]);
     Metric::Readings.add(changed, &[]);
-    if !batch.quarantine.is_empty() {
+    if !batch.quarantine.is_empty() && batch.again.is_empty() {
         Metric::Quarantined.add(batch.quarantine.len() as u64, &[("stage", "normalize".to_owned())]);
     }
-    if !batch.identity.is_empty() {
+    if !batch.identity.is_empty() && batch.again.is_empty() {
         Metric::Unidentified.add(batch.identity.len() as u64, &[]);
     }
 }

@@ -9,7 +9,11 @@
 
 use std::collections::BTreeSet;
 
-use clinical::{birth_date::BirthDate, chunk::Chunk, reading::Instant};
+use clinical::{
+    birth_date::BirthDate,
+    chunk::Chunk,
+    reading::{Instant, Standing},
+};
 use outbox::{QuarantineEntry, Rehomed, Saying, Statement};
 
 use super::{
@@ -118,7 +122,11 @@ impl Pipeline {
         let mut touched = BTreeSet::new();
         for stored in chunks {
             match Chunk::decode(&stored.body) {
-                Ok(chunk) => touched.extend(chunk.iter().flat_map(|reading| days_touched(site, reading))),
+                Ok(chunk) => touched.extend(
+                    chunk
+                        .iter()
+                        .flat_map(|reading| days_touched(site, reading, reading.standing != Standing::Final)),
+                ),
                 // Whoever computes the window says what is wrong with the chunk.
                 Err(_) => {
                     let noon = Instant(i64::from(stored.day) * Instant::DAY_MS + Instant::DAY_MS / 2);

@@ -10,6 +10,7 @@
 //! both yield to intake.
 
 pub mod absorb;
+pub mod again;
 mod identify;
 pub mod manifest;
 pub(crate) mod pace;
@@ -172,7 +173,7 @@ impl Pipeline {
         Duration::ZERO
     }
 
-    /// One absorb and one publish.
+    /// One absorb, a piece of what is to be read anew, and one publish.
     fn step(
         &mut self,
         clock: &mut Clock,
@@ -188,15 +189,17 @@ impl Pipeline {
         }
         let rehomed = self.rehome(&generation)?;
         let absorbed = self.absorb(&generation, pace)?;
-        if absorbed.replies > 0 {
+        let again = self.read_again(&generation)?;
+        if absorbed.replies + again.replies > 0 {
             self.replied.send_modify(|turn| *turn += 1);
         }
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
         if published > 0 {
             self.queued.send_modify(|turn| *turn += 1);
         }
-        if absorbed.messages > 0 || published > 0 || rehomed > 0 {
-            return Ok(Next::More { backlog: absorbed.backlog || published > 0 || rehomed > 0 });
+        if absorbed.messages > 0 || again.messages > 0 || published > 0 || rehomed > 0 {
+            let backlog = absorbed.backlog || again.backlog || published > 0 || rehomed > 0;
+            return Ok(Next::More { backlog });
         }
         let due_at = self.readers.with(|reader| reader.next_due_at())?;
         let wait_ms = due_at.map_or(i64::MAX, |due_at| (due_at - tick.high_water_ms).max(SHORTEST_SLEEP_MS));

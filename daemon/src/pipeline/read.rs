@@ -17,7 +17,7 @@ use clinical::{
     reading::{Device, Reading},
 };
 use mllp::{charset, envelope::Envelope};
-use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry, Rehoming, Saying, Statement};
+use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
@@ -29,6 +29,9 @@ use crate::{
 
 /// The place of a fault that is not in the message: its site is gone.
 const NO_SITE: &str = "site";
+
+/// The stage of what could not be read from a stored message.
+const NORMALIZE: &str = "normalize";
 
 /// Changes of who is who in one batch: each may touch many windows.
 const MAX_SAYINGS: usize = 256;
@@ -61,6 +64,8 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     /// Chunks that the readings belong to.
     pub(super) chunks: usize,
+    /// Readings in `readings`, all owners together.
+    pub(super) readings_found: usize,
     pub(super) readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
     pub(super) quarantine: Vec<QuarantineEntry>,
     pub(super) identity: Vec<IdentityEntry>,
@@ -68,8 +73,8 @@ pub(super) struct Batch {
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
     /// What was said of who is who, in order.
     pub(super) sayings: Vec<Said>,
-    /// Messages that had been passed before and are read anew.
-    pub(super) reread: Vec<i64>,
+    /// Earlier messages in it that were read anew.
+    pub(super) again: Vec<ReadAgain>,
     /// Messages of the identity queue that something was learned for: they are asked for again.
     pub(super) asked: Vec<i64>,
     /// Application acknowledgements.
@@ -77,6 +82,12 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Whether this message was read anew.
+    pub(super) fn is_anew(&self, message: u64) -> bool {
+        // In the order in which they were read.
+        self.again.binary_search_by_key(&(message as i64), |read| read.inbox_id).is_ok()
+    }
+
     /// Nothing more is to be read into it; more may wait.
     pub(super) fn is_full(&self) -> bool {
         self.messages >= MAX_MESSAGES
@@ -117,9 +128,6 @@ pub(super) fn message(message: &Message, generation: &Generation, now: i64, batc
 
 fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
     let handler = Handler::parse(&message.handler).unwrap_or(Handler::Keep);
-    if message.id <= batch.from {
-        batch.reread.push(message.id);
-    }
     if message.refused || handler == Handler::Keep {
         return;
     }
@@ -196,7 +204,7 @@ fn place(fault: &Fault) -> String {
 fn entry(message: &Message, at: i64, place: impl Into<String>, reason: impl Into<String>) -> QuarantineEntry {
     QuarantineEntry {
         inbox_id: message.id,
-        stage: "normalize".to_owned(),
+        stage: NORMALIZE.to_owned(),
         place: place.into(),
         reason: reason.into(),
         at,

@@ -59,7 +59,7 @@ impl Pipeline {
             false => self.writer.seats(unknown).wait()?,
         }
         .into_iter();
-        let mut learned = Learned { reread: std::mem::take(&mut batch.reread), ..Learned::default() };
+        let mut learned = Learned::default();
         let (mut seated, mut said) = (Seated::new(), HashMap::new());
         for (owner, days) in groups {
             let place = match self.known.get(&owner) {
@@ -93,7 +93,7 @@ impl Pipeline {
 }
 
 /// What results say of a patient's birth date, and whether that is in the store already.
-struct SaidBirth {
+pub(super) struct SaidBirth {
     date: BirthDate,
     stored: bool,
 }
@@ -106,7 +106,11 @@ fn newly_said(said: &mut HashMap<i64, SaidBirth>, place: Place) -> Option<Fact> 
 }
 
 /// The place of results, or why they wait. `said` holds what results of this batch said of birth dates.
-fn accept(owner: &Owner, seat: Seat, said: &mut HashMap<i64, SaidBirth>) -> Result<Place, &'static str> {
+pub(super) fn accept(
+    owner: &Owner,
+    seat: Seat,
+    said: &mut HashMap<i64, SaidBirth>,
+) -> Result<Place, &'static str> {
     let (holder, patient, births, before) = match seat {
         Seat::Of { holder, owner, births, before } => (holder, owner, births, before),
         Seat::Nobody => return Err(NOBODY),

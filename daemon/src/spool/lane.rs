@@ -10,7 +10,6 @@ mod export;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mllp::charset::Charset;
 use outbox::{Receipt, Writer};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
@@ -21,7 +20,7 @@ use super::{
     pieces::{self, Pieces},
 };
 use crate::{
-    config::{self, Answering, DEFAULT_CHARSET},
+    config,
     drain::Draining,
     feed::Feed,
     generation::Current,
@@ -87,7 +86,8 @@ impl Lane {
         runtime: Handle,
         draining: Draining,
     ) -> Self {
-        let feed = feed(&settings);
+        let mut feed = Feed::new(&settings.name, &settings.site);
+        feed.answering = Arc::new(settings.answering());
         let (pace, own, worked_since_ms) = (Pace::default(), 0, time::monotonic_ms());
         Self { settings, feed, intake, writer, current, runtime, draining, pace, own, worked_since_ms }
     }
@@ -274,18 +274,6 @@ impl Lane {
 }
 
 /// What a file is called in the inbox that is no message.
-/// Messages in files are judged as a listener's; nobody waits for an answer.
-fn feed(settings: &config::Spool) -> Feed {
-    let answering = Answering {
-        processing_ids: vec![settings.processing_id],
-        charset: Charset::named(&settings.charset).unwrap_or(DEFAULT_CHARSET),
-        ..Answering::default()
-    };
-    let mut feed = Feed::new(&settings.name, &settings.site);
-    feed.answering = Arc::new(answering);
-    feed
-}
-
 fn word(class: Class) -> &'static str {
     match class {
         Class::Hl7 => "hl7",

@@ -1,8 +1,8 @@
 //! Delivery: in order per patient, once each, nothing after what it depends on was refused.
 
 use outbox::{
-    AuditEntry, Conflict, Mode, ModeChange, NewRow, ReadError, Release, Settle, State, Verdict, WriteError,
-    Written,
+    AuditEntry, Conflict, DropRow, Mode, ModeChange, NewRow, ReadError, Release, Settle, State, Verdict,
+    WriteError, Written,
 };
 
 use crate::folder::{Folder, raw, row};
@@ -85,6 +85,32 @@ fn a_dependent_row_leaves_after_its_row_or_is_set_aside_with_it() {
     assert_eq!(ids(&folder.lease(3_000)), [bad[0]]);
     let twice = folder.writer().release(release(bad[0])).wait();
     assert_eq!(twice, Err(WriteError::Conflict(Conflict::Edge)));
+}
+
+#[test]
+fn a_dropped_row_goes_with_what_depends_on_it_and_neither_is_sent_again() {
+    let folder = Folder::new();
+    let a = folder.patient("a");
+    let rows = folder.publish(a, 20, vec![row(1), NewRow { depends_on: Some(0), ..row(2) }], 1_000);
+    folder.lease(1_000);
+    let drop_row = |at| {
+        let audit = vec![AuditEntry {
+            actor: "user a".into(),
+            action: "quarantine dropped".into(),
+            object: "row 1".into(),
+            detail: String::new(),
+            at,
+        }];
+        folder.writer().drop_row(DropRow { row_id: rows[0], at, audit }).wait()
+    };
+    assert_eq!(drop_row(1_500), Err(WriteError::Conflict(Conflict::Edge)), "it may be arriving just now");
+    folder.settle(rows[0], Verdict::Quarantine { reason: "422".into() }, 2_000);
+    assert_eq!(drop_row(3_000), Ok(State::Dropped));
+    assert_eq!(drop_row(3_000), Err(WriteError::Conflict(Conflict::Edge)));
+    assert_eq!(folder.state(rows[1]), State::Dropped);
+    assert!(folder.lease(9_000).is_empty());
+    assert_eq!(folder.read(|r| r.audit_after(0, 10)).len(), 1);
+    assert!(folder.read(|r| r.body(rows[0])).is_some(), "its bytes stay");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use outbox::{
-    Absorb, Bound, ChunkWrite, Fact, Identified, IdentityEntry, Learned, Name, PatientKey, Refusal, Rehoming,
-    Saying, Seat, State, Statement, Wait,
+    Absorb, Bound, ChunkWrite, Fact, Identified, IdentityEntry, Learned, Name, PatientKey, ReadAgain,
+    Refusal, Rehoming, Saying, Seat, State, Statement, Wait,
 };
 use proptest::prelude::*;
 
@@ -347,8 +347,10 @@ fn a_message_is_asked_for_again_when_something_is_learned_of_a_name_it_waits_for
     assert_eq!(folder.read(|r| r.waiting_due(9)), [1]);
 
     // Read anew, one has its patient and one has not.
-    let learned = Learned { reread: vec![1, 2], waits: vec![wait(2, vendor("W"))], ..Learned::default() };
-    let absorb = Absorb { identity: vec![entry(2, 99)], learned, ..nothing(3, 3) };
+    let learned = Learned { waits: vec![wait(2, vendor("W"))], ..Learned::default() };
+    let anew = |inbox_id| ReadAgain { inbox_id, asked_at: 0, has_readings: false, at: 99 };
+    let read_again = vec![anew(1), anew(2)];
+    let absorb = Absorb { identity: vec![entry(2, 99)], read_again, learned, ..nothing(3, 3) };
     folder.writer().absorb(absorb).wait().unwrap();
     let waiting = folder.read(|r| r.waiting(9));
     let left: Vec<_> = waiting.iter().map(|entry| (entry.inbox_id, entry.at, entry.names.len())).collect();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where what it set up is missing")]
 
+mod again;
 mod audit;
 mod delivery;
 mod folder;

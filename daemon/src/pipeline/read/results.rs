@@ -70,6 +70,7 @@ fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch)
     }
     let days = batch.readings.entry(owner).or_default();
     let before = days.len();
+    batch.readings_found += group.readings.len();
     for (device, reading) in group.readings {
         days.entry((reading.time.utc_day(), device)).or_default().push(reading);
     }

@@ -1,0 +1,46 @@
+//! What people ask of the store through the admin socket, beside its status.
+//!
+//! Invariants: what is asked is bounded for each exchange, and whoever wants more asks again from where the last
+//! answer ended; whatever a person changes, or sees of a patient, is in the audit log before the answer leaves.
+
+use outbox::{ReadError, Readers, WriteError, Writer};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{generation::Current, pipeline::Wake};
+
+/// What answers.
+pub struct Desk {
+    /// Commands to the store.
+    pub writer: Writer,
+    /// Reads of the store.
+    pub readers: Readers,
+    /// The configuration in force.
+    pub current: Current,
+    /// Wakes the pipeline when there is something to read anew.
+    pub wake: Wake,
+    /// Wakes the deliverers when a row was released.
+    pub queued: watch::Sender<u64>,
+}
+
+/// Why something asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The store could not be read.
+    #[error("the store could not be read: {0}")]
+    Read(#[from] ReadError),
+    /// The store refused.
+    #[error("the store refused: {0}")]
+    Write(#[from] WriteError),
+    /// There is no such message.
+    #[error("there is no message {0}")]
+    NoMessage(i64),
+    /// Something that must be given is missing.
+    #[error("{0}")]
+    Wanted(&'static str),
+}
+
+/// An answer, or the reason why there is none.
+pub(super) fn told(answer: Result<Value, DeskError>) -> Value {
+    answer.unwrap_or_else(|error| json!({ "error": error.to_string() }))
+}
