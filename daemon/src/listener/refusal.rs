@@ -1,7 +1,7 @@
 //! Refusals at a limit: counted each, logged a few.
 //!
 //! Invariants: whatever is refused is counted under the limit that refused it; no line holds anything of a
-//! message; a flood of refusals costs at most [`LINES_PER_MINUTE`] lines a minute, listener and limit, and the
+//! message; a flood of refusals costs at most ten lines a minute, listener and limit, and the
 //! next line says how many were left out.
 
 use std::{
@@ -16,7 +16,7 @@ use crate::telemetry::Metric;
 
 /// Lines of one kind in [`WINDOW`]: enough to see who it is, too few to fill a disk.
 const LINES_PER_MINUTE: u32 = 10;
-/// The minute of [`LINES_PER_MINUTE`].
+/// The minute of ten.
 const WINDOW: Duration = Duration::from_secs(60);
 
 macro_rules! limits {
