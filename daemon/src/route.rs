@@ -59,7 +59,7 @@ impl Handler {
 
     /// What a message of this type is for where no route says otherwise (MSH-9.1, HL7 table 0076).
     pub fn of(envelope: &Envelope) -> Self {
-        match envelope.message_code() {
+        match envelope.message_code().trim_ascii() {
             b"ORU" => Self::Results,
             b"ADT" => Self::Patients,
             b"ORM" | b"OML" => Self::Orders,
@@ -171,6 +171,9 @@ mod tests {
             ("OML^O21", Handler::Orders),
             ("SIU^S12", Handler::Keep),
             ("ZCG", Handler::Keep),
+            // A blank beside the code costs no result.
+            ("ORU ^R01", Handler::Results),
+            (" ADT^A08", Handler::Patients),
         ] {
             let message = Bytes::from(format!("MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5.1\r"));
             assert_eq!(Handler::of(&Envelope::scan(&message).unwrap()), handler, "{kind}");

@@ -145,12 +145,14 @@ pub(super) fn read_main(
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     taken.extend(admin.as_ref().map(|(admin, place)| (admin.listen, place.clone())));
     let mllp = read_listeners(root, site.as_deref(), &mut taken, mentions);
-    let routes = read_routes(root, &mllp, mentions);
     let dedupe = root.table("dedupe", |dedupe| {
         dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON).map(|horizon| Dedupe { horizon })
     });
     let limits = DaemonLimits::read(root, &mllp);
     let spools = read_spools(root, site.as_deref(), data_dir.as_deref(), &mllp, mentions);
+    let listeners = mllp.iter().map(|listener| listener.name.as_str());
+    let sources: Vec<&str> = listeners.chain(spools.iter().map(|spool| spool.name.as_str())).collect();
+    let routes = read_routes(root, &sources, mentions);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
     let outbounds = read_outbounds(root);

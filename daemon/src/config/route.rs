@@ -6,7 +6,6 @@
 
 use super::{
     fault::{Fault, Place},
-    listener::MllpListener,
     section::Section,
     spelling::nearest,
 };
@@ -60,12 +59,12 @@ impl Criteria {
 /// Reads every `[[route]]`; mentions of sites go to `mentions`.
 pub(super) fn read_routes(
     root: &Section<'_>,
-    listeners: &[MllpListener],
+    sources: &[&str],
     mentions: &mut Vec<(String, Place)>,
 ) -> Vec<Route> {
     let mut before: Vec<(Criteria, usize)> = Vec::new();
     root.tables("route", |section| {
-        let criteria = read_criteria(section, listeners);
+        let criteria = read_criteria(section, sources);
         let site = section.name("site", "\"main\"");
         mentions.extend(site.clone().map(|site| (site, section.place("site"))));
         let handlers = Handler::OF_MESSAGES.map(|handler| (handler.word(), handler));
@@ -92,19 +91,22 @@ pub(super) fn read_routes(
 }
 
 /// `None` where a criterion is faulty: an unread one must not make the route take everything.
-fn read_criteria(section: &Section<'_>, listeners: &[MllpListener]) -> Option<Criteria> {
+fn read_criteria(section: &Section<'_>, sources: &[&str]) -> Option<Criteria> {
     let named = |key, example| (section.has(key), section.text(key, example).map(str::to_owned));
     let listener = named("listener", "\"interface-engine\"");
     if let Some(name) = listener.1.as_deref()
-        && !listeners.iter().any(|listener| listener.name == name)
+        && !sources.contains(&name)
     {
-        let near = nearest(name, listeners.iter().map(|listener| listener.name.as_str()));
+        let near = nearest(name, sources.iter().copied());
         section.fault(
             "listener",
-            &format!("= \"{name}\" is the name of no [[mllp]]"),
+            &format!("= \"{name}\" is the name of no [[mllp]] and no [[spool]]"),
             match near {
                 Some(near) => format!("did you mean \"{near}\"?"),
-                None => "write the name (or, without one, the address) of a [[mllp]]".to_owned(),
+                None => {
+                    "write the name (or, without one, the address) of a [[mllp]], or the name of a [[spool]]"
+                        .to_owned()
+                }
             },
         );
     }
