@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::{BAD_CONFIGURATION, ConfigArg, FAILED, failed, runtime};
+use crate::report::paper::printable;
 use crate::{
     admin::{self, Request},
     config,
@@ -89,7 +90,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// The answer in plain words.
 fn for_people(told: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // What senders wrote must not steer the terminal.
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let number = |value: &Value| value.as_i64().unwrap_or_default();
     if told["undone"].is_number() {
         return format!("link {} is undone; what it concerned is computed again\n", told["undone"]);

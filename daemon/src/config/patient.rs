@@ -52,6 +52,13 @@ pub(super) fn read_patient(section: &Section<'_>) -> Option<(PatientRule, Identi
     if system.is_some_and(|system| !system.contains(':') || system.contains(char::is_whitespace)) {
         section.fault("system", "is not a URI", "write system = \"urn:oid:1.2.3\" or an https URL");
     }
+    if system.is_some() && authority.is_none() && !section.has("authority") {
+        section.fault(
+            "system",
+            "stands without authority, so equal numbers of two authorities would be one patient",
+            "write authority = \"NORTH\" (PID-3.4) beside it, or leave system out",
+        );
+    }
     let merges = [("ehr-moves", OnMerge::EhrMoves), ("republish", OnMerge::Republish)];
     let verify = [
         ("where-known", VerifyPatient::WhereKnown),

@@ -14,8 +14,8 @@ use crate::{
 
 /// Prefix of the system made from an authority's name.
 const AUTHORITY_PREFIX: &str = "urn:isthmus:authority:";
-/// The authority of a repetition that names none.
-const UNASSIGNED: &str = "unassigned";
+/// The system of identifiers that name no authority; no authority can have it.
+const NO_AUTHORITY: &str = "urn:isthmus:no-authority";
 
 /// The patient that the rule selects. Errs where no identifier, or several different ones, match.
 pub(super) fn patient(pid: &Segment<'_>, rule: &PatientRule) -> Result<PatientKey, IdentityFault> {
@@ -112,13 +112,21 @@ fn person_name(field: Field<'_>) -> Option<String> {
     }
 }
 
-/// The system of an authority: its name with what a URN may not hold (RFC 8141 section 2) as `-`. `%`
-/// and `/` count among that, so that the name is one segment and never reads as an encoded one.
+/// The system of an authority: its name, with what a URN may not hold as it stands (RFC 8141 section 2), `%` and `/`
+/// percent-encoded, so that two authorities never share a system.
 fn system_of(authority: &str) -> String {
-    let name = if authority.is_empty() { UNASSIGNED } else { authority };
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c);
-    let name = name.chars().map(|c| if safe(c) { c } else { '-' });
-    AUTHORITY_PREFIX.chars().chain(name).collect()
+    if authority.is_empty() {
+        return NO_AUTHORITY.to_owned();
+    }
+    let mut system = AUTHORITY_PREFIX.to_owned();
+    for byte in authority.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+            system.push(char::from(byte));
+        } else {
+            system.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    system
 }
 
 #[cfg(test)]
@@ -143,9 +151,9 @@ mod tests {
             ("9^^^NORTH^AN~123^^^NORTH^MR~8^^^SSA^SS", "urn:isthmus:authority:NORTH", "123"),
             ("123^^^NORTH^MR~123^^^NORTH^MR", "urn:isthmus:authority:NORTH", "123"),
             (r"1\T\2^^^NORTH^MR", "urn:isthmus:authority:NORTH", "1&2"),
-            ("123^^^^MR", "urn:isthmus:authority:unassigned", "123"),
+            ("123^^^^MR", "urn:isthmus:no-authority", "123"),
             ("123^^^&1.2.3&ISO^MR", "urn:isthmus:authority:1.2.3", "123"),
-            ("123^^^North Wing/é%41^MR", "urn:isthmus:authority:North-Wing---41", "123"),
+            ("123^^^North Wing/é%41^MR", "urn:isthmus:authority:North%20Wing%2F%C3%A9%2541", "123"),
         ] {
             assert_eq!(
                 patient_of(pid3, &PatientRule::default()),
