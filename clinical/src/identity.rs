@@ -115,6 +115,9 @@ pub enum IdentityFault {
     /// No repetition of PID-3 has the wanted type and authority.
     #[error("no PID-3 repetition of the wanted type and authority")]
     NoMatch,
+    /// The matching repetition holds bytes that are not of the message's character set.
+    #[error("the PID-3 repetition of the wanted type and authority is not in the character set of MSH-18")]
+    Garbled,
     /// Several repetitions match and differ.
     #[error("more than one PID-3 repetition of the wanted type and authority")]
     Ambiguous,

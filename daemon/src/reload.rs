@@ -117,8 +117,17 @@ impl Reload {
 
 /// Watches the folder of `path` and its `sites.d`: editors replace files, so folders are what lasts.
 fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let (main, sites) = (path.file_name().map(ToOwned::to_owned), std::ffi::OsStr::new("sites.d"));
+    // What else lies in the folder, a log perhaps, must not set off a reload that writes to it.
+    let is_ours = move |path: &PathBuf| {
+        let in_sites = path.parent().and_then(Path::file_name) == Some(sites);
+        let name = path.file_name();
+        // A name with two points is how a folder is swapped whole by what mounts it.
+        let swapped = name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
+        in_sites || name == Some(sites) || name == main.as_deref() || swapped
+    };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&is_ours)) {
             // A full channel means that a reload is coming anyway.
             let _coming = changed.try_send(());
         }

@@ -46,7 +46,13 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigArg {
     /// The main configuration file; sites.d/ is beside it.
-    #[arg(long, value_name = "FILE", default_value = "/etc/isthmus/isthmus.toml", env = "ISTHMUS_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/isthmus/isthmus.toml",
+        env = "ISTHMUS_CONFIG"
+    )]
     config: PathBuf,
 }
 

@@ -134,7 +134,14 @@ fn for_people(document: &Value) -> String {
     );
     let conditions = document["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     if conditions.is_empty() {
-        out.push_str("  nothing is wrong\n");
+        let aside = [&inbox["quarantined"], &inbox["unidentified"], &outbox["quarantined"]];
+        let aside: u64 = aside.into_iter().filter_map(Value::as_u64).sum();
+        match aside {
+            0 => out.push_str("  nothing is wrong\n"),
+            _ => out.push_str(
+                "  no condition is raised; what is set aside needs a person: isthmus quarantine list\n",
+            ),
+        }
     }
     for condition in conditions {
         let _ = writeln!(

@@ -28,6 +28,9 @@ pub(super) fn select(
     rule: &PatientRule,
 ) -> Result<PatientKey, IdentityFault> {
     let mut matching = identifiers.iter().filter(|identifier| fits(identifier, rule));
+    if matching.clone().any(is_garbled) {
+        return Err(IdentityFault::Garbled);
+    }
     let one = matching.next().ok_or(IdentityFault::NoMatch)?;
     if matching.next().is_some() { Err(IdentityFault::Ambiguous) } else { Ok(key_of(one, rule)) }
 }
@@ -42,7 +45,16 @@ pub(super) fn name(identifier: &Identifier, rule: &PatientRule) -> Name {
 
 /// The identifiers among these that the rule does not select.
 pub(super) fn others(identifiers: &BTreeSet<Identifier>, rule: &PatientRule) -> Vec<Identifier> {
-    identifiers.iter().filter(|identifier| !fits(identifier, rule)).cloned().collect()
+    identifiers
+        .iter()
+        .filter(|identifier| !fits(identifier, rule) && !is_garbled(identifier))
+        .cloned()
+        .collect()
+}
+
+/// Whether some of it could not be decoded. Two patients' identifiers may look alike then, so it names nobody.
+fn is_garbled(identifier: &Identifier) -> bool {
+    identifier.value.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// Every identifier (CX) in these fields that has a value, once each. The authority is the namespace (CX.4.1),
@@ -171,6 +183,8 @@ mod tests {
             ("123^^^NORTH^AN", PatientRule::default(), IdentityFault::NoMatch),
             ("^^^NORTH^MR", PatientRule::default(), IdentityFault::NoMatch),
             ("\"\"^^^NORTH^MR", PatientRule::default(), IdentityFault::NoMatch),
+            ("7\u{FFFD}1^^^NORTH^MR", PatientRule::default(), IdentityFault::Garbled),
+            ("1^^^NORTH^MR~7\u{FFFD}1^^^NORTH^MR", PatientRule::default(), IdentityFault::Garbled),
             ("1^^^NORTH^MR~2^^^NORTH^MR", PatientRule::default(), IdentityFault::Ambiguous),
             ("1^^^NORTH^MR~1^^^SOUTH^MR", PatientRule::default(), IdentityFault::Ambiguous),
             ("1^^^SOUTH^MR", north(), IdentityFault::NoMatch),

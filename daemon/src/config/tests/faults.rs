@@ -118,6 +118,7 @@ order_authorities = "DEXCOM"
         ("main.toml", 21, "not a date of the calendar: \"2026-02-30\""),
         ("main.toml", 22, "must be whole days: \"2w\""),
         ("main.toml", 24, "is not a URI"),
+        ("main.toml", 24, "stands without authority"),
         ("main.toml", 25, "would put a secret"),
         ("main.toml", 26, "ehr-moves"),
         ("main.toml", 27, "must be a text in double quotes, not true or false"),
