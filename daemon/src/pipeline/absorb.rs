@@ -12,7 +12,7 @@ use outbox::{Absorb, ChunkWrite, DirtyWindow, Reader, SetAside, WindowKey};
 use super::{
     Pipeline, PipelineError,
     pace::Pace,
-    read::{self, Batch},
+    read::{self, Batch, reply},
     seats::{Place, Seated},
     set_aside,
 };
@@ -81,11 +81,7 @@ impl Pipeline {
         generation: &Generation,
         now: i64,
     ) -> Result<Absorbed, PipelineError> {
-        let absorbed = Absorbed {
-            messages: batch.messages,
-            replies: batch.replies.len(),
-            backlog: batch.is_full() || !batch.asked.is_empty(),
-        };
+        let backlog = batch.is_full() || !batch.asked.is_empty();
         self.identify(&mut batch, generation, now)?;
         let (seated, learned) = self.seat(&mut batch, now)?;
         for read in &mut batch.again {
@@ -95,6 +91,9 @@ impl Pipeline {
         let (chunks, dirty, changed) = self.merge_all(&seated, &batch, generation, now)?;
         tell(&batch, changed);
         let set_aside = self.set_aside(&batch);
+        // Only now is it known which messages wait for their patient or were refused by what is known of them.
+        let replies = reply::all(&batch, now);
+        let absorbed = Absorbed { messages: batch.messages, replies: replies.len(), backlog };
         let absorb = Absorb {
             upto: batch.upto,
             expected_from: batch.from,
@@ -107,7 +106,7 @@ impl Pipeline {
             again: batch.asked,
             learned,
             at: now,
-            replies: batch.replies,
+            replies,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)
