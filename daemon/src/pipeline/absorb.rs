@@ -7,7 +7,7 @@ use clinical::{
     chunk::Chunk,
     reading::{Device, Reading, Standing},
 };
-use outbox::{Absorb, ChunkWrite, DirtyWindow, Reader, SetAside, WindowKey};
+use outbox::{Absorb, ChunkWrite, DirtyWindow, QuarantineEntry, Reader, SetAside, WindowKey};
 
 use super::{
     Pipeline, PipelineError,
@@ -281,10 +281,40 @@ fn merge(
 fn tell(batch: &Batch, changed: u64) {
     Metric::Absorbed.add((batch.messages - batch.again.len()) as u64, &[]);
     Metric::Readings.add(changed, &[]);
-    if !batch.quarantine.is_empty() && batch.again.is_empty() {
-        Metric::Quarantined.add(batch.quarantine.len() as u64, &[("stage", "normalize".to_owned())]);
+    if batch.again.is_empty() {
+        for (stage, count) in by_stage(&batch.quarantine) {
+            Metric::Quarantined.add(count, &[("stage", stage.to_owned())]);
+        }
     }
     if !batch.identity.is_empty() && batch.again.is_empty() {
         Metric::Unidentified.add(batch.identity.len() as u64, &[]);
+    }
+}
+
+/// How many entries each stage made.
+fn by_stage(entries: &[QuarantineEntry]) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for entry in entries {
+        *counts.entry(entry.stage.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quarantine_entries_are_counted_by_the_stage_that_made_them() {
+        let entry = |stage: &str| QuarantineEntry {
+            inbox_id: 1,
+            stage: stage.to_owned(),
+            place: String::new(),
+            reason: String::new(),
+            at: 0,
+        };
+        let entries = ["normalize", "identify", "normalize"].map(entry);
+        assert_eq!(by_stage(&entries), BTreeMap::from([("identify", 1), ("normalize", 2)]));
+        assert!(by_stage(&[]).is_empty());
     }
 }
