@@ -27,7 +27,7 @@ use crate::{
     mode::Mode,
     observations::Observations,
     open_files,
-    outbound::{self, Halts, desk::Desk},
+    outbound::{self, Halts, Refusals, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     spool::{Spool, Standings},
@@ -110,7 +110,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (switch, current) = Current::start(generation);
     let (conditions, observations, ready) = (Board::default(), Observations::default(), Ready::default());
     recall(&store, &observations, &conditions)?;
-    let halts = Halts::new(conditions.clone());
+    let (halts, refusals) = (Halts::new(conditions.clone()), Refusals::new(conditions.clone()));
     halts.recall(&store.readers().with(|reader| reader.modes())?);
 
     let config = current.get().config.main.clone();
@@ -130,6 +130,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let desk = Desk {
         current: current.clone(),
         halts: halts.clone(),
+        refusals: refusals.clone(),
         writer: store.writer(),
         readers: store.readers(),
     };
@@ -198,6 +199,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         conditions: conditions.clone(),
         queue,
         halts,
+        refusals,
         replies,
         draining: draining.clone(),
     };
@@ -371,6 +373,7 @@ struct Supervisor {
     conditions: Board,
     queue: watch::Receiver<u64>,
     halts: Halts,
+    refusals: Refusals,
     replies: watch::Receiver<u64>,
     draining: Draining,
 }
@@ -416,6 +419,7 @@ impl Supervisor {
             readers: self.store.1.clone(),
             current: self.current.clone(),
             halts: self.halts.clone(),
+            refusals: self.refusals.clone(),
             conditions: self.conditions.clone(),
             queued: self.replies.clone(),
             draining: self.draining.clone(),
