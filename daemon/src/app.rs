@@ -354,7 +354,10 @@ async fn finish(mut intakes: JoinSet<()>, mut tasks: JoinSet<()>, pipeline: std:
     let deadline = tokio::time::Instant::now() + DRAIN_DEADLINE;
     let all = |mut set: JoinSet<()>| async move { while set.join_next().await.is_some() {} };
     if tokio::time::timeout_at(deadline, all(std::mem::take(&mut intakes))).await.is_err() {
-        tracing::warn!("connections were cut: they did not finish in time");
+        tracing::warn!(
+            "connections were cut or spools left in the middle: they did not finish in time; what was not \
+             acknowledged is sent again, and a file that was not taken in whole is read at the next start"
+        );
     }
     let ended = tokio::task::spawn_blocking(move || pipeline.join().is_ok());
     if !matches!(tokio::time::timeout_at(deadline, ended).await, Ok(Ok(true))) {
