@@ -18,7 +18,6 @@ use crate::{
     admin,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
-    delivery::Deliverer,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     identities::Identities,
@@ -27,11 +26,12 @@ use crate::{
     mode::Mode,
     observations::Observations,
     open_files,
-    outbound::{self, Halts, Refusals, desk::Desk},
+    outbound::{Halts, Refusals, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     spool::{Spool, Standings},
     status::{Listening, Status},
+    supervisor::Supervisor,
     telemetry::{self, Metric, Ready},
     time,
     tls::{Keeper, Poke},
@@ -365,80 +365,5 @@ async fn finish(mut intakes: JoinSet<()>, mut tasks: JoinSet<()>, pipeline: std:
     }
     if tokio::time::timeout_at(deadline, all(std::mem::take(&mut tasks))).await.is_err() {
         tracing::warn!("deliveries did not finish in time; they are reconciled at the next start");
-    }
-}
-
-/// Keeps one deliverer for every destination, FHIR or MLLP, that the configuration names.
-struct Supervisor {
-    store: (outbox::Writer, outbox::Readers),
-    current: Current,
-    observations: Observations,
-    conditions: Board,
-    queue: watch::Receiver<u64>,
-    halts: Halts,
-    refusals: Refusals,
-    replies: watch::Receiver<u64>,
-    draining: Draining,
-}
-
-impl Supervisor {
-    async fn run(mut self) {
-        let mut deliverers: JoinSet<String> = JoinSet::new();
-        let mut running = std::collections::BTreeSet::new();
-        loop {
-            for destination in self.current.get().destinations() {
-                if running.insert(destination.id.clone()) {
-                    let deliverer = self.deliverer(&destination.id);
-                    let id = destination.id.clone();
-                    deliverers.spawn(async move {
-                        deliverer.run().await;
-                        id
-                    });
-                }
-            }
-            for outbound in self.current.get().outbounds() {
-                if running.insert(outbound.id.clone()) {
-                    let deliverer = self.sender(&outbound.id);
-                    let id = outbound.id.clone();
-                    deliverers.spawn(async move {
-                        deliverer.run().await;
-                        id
-                    });
-                }
-            }
-            tokio::select! {
-                () = self.current.changed() => {}
-                Some(Ok(id)) = deliverers.join_next() => { running.remove(&id); }
-                () = self.draining.begun() => break,
-            }
-        }
-        while deliverers.join_next().await.is_some() {}
-    }
-
-    fn sender(&self, id: &str) -> outbound::Deliverer {
-        outbound::Deliverer {
-            id: id.to_owned(),
-            writer: self.store.0.clone(),
-            readers: self.store.1.clone(),
-            current: self.current.clone(),
-            halts: self.halts.clone(),
-            refusals: self.refusals.clone(),
-            conditions: self.conditions.clone(),
-            queued: self.replies.clone(),
-            draining: self.draining.clone(),
-        }
-    }
-
-    fn deliverer(&self, id: &str) -> Deliverer {
-        Deliverer {
-            id: id.to_owned(),
-            writer: self.store.0.clone(),
-            readers: self.store.1.clone(),
-            current: self.current.clone(),
-            observations: self.observations.clone(),
-            conditions: self.conditions.clone(),
-            queued: self.queue.clone(),
-            draining: self.draining.clone(),
-        }
     }
 }

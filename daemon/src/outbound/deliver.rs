@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use mllp::{AckCode, Answer};
-use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Turn, Verdict, WriteError, Writer};
+use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Turn, WriteError, Writer};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     conditions::{Board, Kind},
     config,
-    delivery::{backoff, commit},
+    delivery::{backoff, commit, doubt},
     drain::Draining,
     generation::Current,
     telemetry::Metric,
@@ -387,12 +387,6 @@ impl Deliverer {
         };
         Metric::Deliveries.add(1, &[destination, ("verdict", verdict.to_owned())]);
     }
-}
-
-fn doubt(row_id: i64, cause: &str) -> Settle {
-    let at = time::now_ms();
-    let verdict = Verdict::Ambiguous { at, cause: cause.to_owned() };
-    Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }
 }
 
 fn chance() -> f64 {
