@@ -505,3 +505,7 @@ pub(crate) fn doubt(row_id: i64, cause: &str) -> Settle {
 fn chance() -> f64 {
     rand::rng().random()
 }
+
+#[cfg(test)]
+#[path = "broken_tests.rs"]
+mod tests;
