@@ -136,6 +136,38 @@ async fn what_became_of_a_message_is_told_once_where_msh_16_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn results_that_wait_for_their_patient_are_told_so_and_what_is_read_anew_is_not_answered_again() {
+    let receiver = Receiver::start(accept).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), &receiver, "").await;
+    rig.start().await.unwrap();
+    let mut engine = wire::Wire::open(rig.mllp()).await;
+    let nobody = people::altered(&asking("S2", "AL"), "^^^NORTH^MR", "^^^SOUTH^MR");
+    let another = people::altered(&asking("S3", "AL"), "19310709", "19310710");
+    for message in [&asking("S1", "AL"), &nobody, &another] {
+        engine.exchange(message).await;
+    }
+    until_delivered(&rig, 3).await;
+    let output = Command::new(site::binary())
+        .args(["replay", "--config"])
+        .arg(rig.config())
+        .args(["--range", ".."])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // Answered after all that was read anew: what came of that has come by then.
+    engine.exchange(&asking("S4", "AL")).await;
+    until_delivered(&rig, 4).await;
+    let heard = receiver.messages();
+    let texts: Vec<String> = heard.iter().map(|it| String::from_utf8(it.bytes.clone()).unwrap()).collect();
+    let told: Vec<_> = texts.iter().map(|text| wire::msa(text)).collect();
+    assert_eq!(told, [("AA", "S1"), ("AE", "S2"), ("AE", "S3"), ("AA", "S4")]);
+    for text in &texts[1..3] {
+        assert!(text.contains("\rERR||PID^1^3|204^"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_without_a_return_connection_sends_no_application_acknowledgement() {
     let receiver = Receiver::start(accept).await.unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -18,7 +18,6 @@ use crate::{
     admin,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
-    delivery::Deliverer,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     identities::Identities,
@@ -27,11 +26,12 @@ use crate::{
     mode::Mode,
     observations::Observations,
     open_files,
-    outbound::{self, Halts, desk::Desk},
+    outbound::{Halts, Refusals, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     spool::{Spool, Standings},
     status::{Listening, Status},
+    supervisor::Supervisor,
     telemetry::{self, Metric, Ready},
     time,
     tls::{Keeper, Poke},
@@ -110,7 +110,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (switch, current) = Current::start(generation);
     let (conditions, observations, ready) = (Board::default(), Observations::default(), Ready::default());
     recall(&store, &observations, &conditions)?;
-    let halts = Halts::new(conditions.clone());
+    let (halts, refusals) = (Halts::new(conditions.clone()), Refusals::new(conditions.clone()));
     halts.recall(&store.readers().with(|reader| reader.modes())?);
 
     let config = current.get().config.main.clone();
@@ -130,6 +130,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let desk = Desk {
         current: current.clone(),
         halts: halts.clone(),
+        refusals: refusals.clone(),
         writer: store.writer(),
         readers: store.readers(),
     };
@@ -198,6 +199,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         conditions: conditions.clone(),
         queue,
         halts,
+        refusals,
         replies,
         draining: draining.clone(),
     };
@@ -352,7 +354,10 @@ async fn finish(mut intakes: JoinSet<()>, mut tasks: JoinSet<()>, pipeline: std:
     let deadline = tokio::time::Instant::now() + DRAIN_DEADLINE;
     let all = |mut set: JoinSet<()>| async move { while set.join_next().await.is_some() {} };
     if tokio::time::timeout_at(deadline, all(std::mem::take(&mut intakes))).await.is_err() {
-        tracing::warn!("connections were cut: they did not finish in time");
+        tracing::warn!(
+            "connections were cut or spools left in the middle: they did not finish in time; what was not \
+             acknowledged is sent again, and a file that was not taken in whole is read at the next start"
+        );
     }
     let ended = tokio::task::spawn_blocking(move || pipeline.join().is_ok());
     if !matches!(tokio::time::timeout_at(deadline, ended).await, Ok(Ok(true))) {
@@ -360,78 +365,5 @@ async fn finish(mut intakes: JoinSet<()>, mut tasks: JoinSet<()>, pipeline: std:
     }
     if tokio::time::timeout_at(deadline, all(std::mem::take(&mut tasks))).await.is_err() {
         tracing::warn!("deliveries did not finish in time; they are reconciled at the next start");
-    }
-}
-
-/// Keeps one deliverer for every destination, FHIR or MLLP, that the configuration names.
-struct Supervisor {
-    store: (outbox::Writer, outbox::Readers),
-    current: Current,
-    observations: Observations,
-    conditions: Board,
-    queue: watch::Receiver<u64>,
-    halts: Halts,
-    replies: watch::Receiver<u64>,
-    draining: Draining,
-}
-
-impl Supervisor {
-    async fn run(mut self) {
-        let mut deliverers: JoinSet<String> = JoinSet::new();
-        let mut running = std::collections::BTreeSet::new();
-        loop {
-            for destination in self.current.get().destinations() {
-                if running.insert(destination.id.clone()) {
-                    let deliverer = self.deliverer(&destination.id);
-                    let id = destination.id.clone();
-                    deliverers.spawn(async move {
-                        deliverer.run().await;
-                        id
-                    });
-                }
-            }
-            for outbound in self.current.get().outbounds() {
-                if running.insert(outbound.id.clone()) {
-                    let deliverer = self.sender(&outbound.id);
-                    let id = outbound.id.clone();
-                    deliverers.spawn(async move {
-                        deliverer.run().await;
-                        id
-                    });
-                }
-            }
-            tokio::select! {
-                () = self.current.changed() => {}
-                Some(Ok(id)) = deliverers.join_next() => { running.remove(&id); }
-                () = self.draining.begun() => break,
-            }
-        }
-        while deliverers.join_next().await.is_some() {}
-    }
-
-    fn sender(&self, id: &str) -> outbound::Deliverer {
-        outbound::Deliverer {
-            id: id.to_owned(),
-            writer: self.store.0.clone(),
-            readers: self.store.1.clone(),
-            current: self.current.clone(),
-            halts: self.halts.clone(),
-            conditions: self.conditions.clone(),
-            queued: self.replies.clone(),
-            draining: self.draining.clone(),
-        }
-    }
-
-    fn deliverer(&self, id: &str) -> Deliverer {
-        Deliverer {
-            id: id.to_owned(),
-            writer: self.store.0.clone(),
-            readers: self.store.1.clone(),
-            current: self.current.clone(),
-            observations: self.observations.clone(),
-            conditions: self.conditions.clone(),
-            queued: self.queue.clone(),
-            draining: self.draining.clone(),
-        }
     }
 }

@@ -32,6 +32,7 @@ pub mod route;
 pub mod session;
 pub mod spool;
 pub mod status;
+pub mod supervisor;
 pub mod telemetry;
 pub mod time;
 pub mod tls;

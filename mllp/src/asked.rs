@@ -13,8 +13,11 @@
 //! | SU | any | enhanced: CA only |
 //! | anything else | any | as AL: a sender that fills MSH-15 reads accept acknowledgements, and one too many is skipped where one too few stops a feed |
 //!
-//! An acknowledgement (MSH-9.1 ACK or MCF) gets none in any mode: two systems that acknowledge each other's
-//! acknowledgements never stop.
+//! An acknowledgement (MSH-9.1 ACK or MCF) gets none in any mode, of either kind: two systems that acknowledge each
+//! other's acknowledgements never stop.
+//!
+//! The application acknowledgement of enhanced mode is asked for in MSH-16 alone, by the same table 0155, read in the
+//! same way; an empty field asks for none.
 //!
 //! The two overrides are for senders that do not mean what they write. `Original` answers AA, AE or AR whatever
 //! MSH-15 and MSH-16 say; it is also the one for a sender that writes NE and AL and waits for AA (by v2.9 section
@@ -69,7 +72,7 @@ impl Asked {
 
     /// What the message with this envelope asks of a source in `mode`.
     pub fn by(envelope: Option<&Envelope>, mode: Mode) -> Self {
-        if envelope.is_some_and(|envelope| matches!(envelope.message_code().trim_ascii(), b"ACK" | b"MCF")) {
+        if envelope.is_some_and(is_acknowledgement) {
             return Self::NOTHING;
         }
         let asked = envelope.map_or((None, None), |envelope| {
@@ -80,6 +83,19 @@ impl Asked {
             (Mode::Enhanced, (when, _)) => Self { when: when.unwrap_or(When::Always), ..Self::ENHANCED },
             (Mode::AsAsked, (when, _)) => Self { when: when.unwrap_or(When::Never), ..Self::ENHANCED },
         }
+    }
+
+    /// What the message with this envelope asks for in MSH-16: AA, AE or AR, once it is known what became of it.
+    pub fn application(envelope: &Envelope) -> Self {
+        match When::parse(envelope.application_ack()) {
+            Some(when) if !is_acknowledgement(envelope) => Self { enhanced: false, when },
+            _ => Self::NOTHING,
+        }
+    }
+
+    /// Whether an answer is wanted on some outcome.
+    pub fn is_any(self) -> bool {
+        self.when != When::Never
     }
 
     /// What a batch gets: one answer, whatever its messages ask; in original mode unless the source is configured for
@@ -110,6 +126,11 @@ impl Asked {
     pub fn not_stored(self) -> Option<AckCode> {
         self.refused(if self.enhanced { Class::Error } else { Class::Reject })
     }
+}
+
+/// Whether the message is itself an answer (MSH-9.1).
+fn is_acknowledgement(envelope: &Envelope) -> bool {
+    matches!(envelope.message_code().trim_ascii(), b"ACK" | b"MCF")
 }
 
 impl When {
@@ -187,6 +208,35 @@ mod tests {
                 ORIGINAL,
                 "original {accept}/{application}"
             );
+        }
+    }
+
+    #[test]
+    fn msh_16_alone_asks_for_the_application_acknowledgement() {
+        const ON_ERROR: [Option<AckCode>; 4] = [None, ORIGINAL[1], ORIGINAL[2], ORIGINAL[3]];
+        const ON_SUCCESS: [Option<AckCode>; 4] = [ORIGINAL[0], None, None, None];
+        for (kind, application, wanted) in [
+            ("ORU^R01", "AL", ORIGINAL),
+            ("ORU^R01", " al", ORIGINAL),
+            ("ORU^R01", "YES", ORIGINAL),
+            ("ORU^R01", "er", ON_ERROR),
+            ("ORU^R01", "SU", ON_SUCCESS),
+            ("ORU^R01", "NE", NOTHING),
+            ("ORU^R01", "", NOTHING),
+            ("ORU^R01", "\"\"", NOTHING),
+            ("ACK^R01^ACK", "AL", NOTHING),
+            ("MCF", "AL", NOTHING),
+        ] {
+            let msh = format!("MSH|^~\\&|A|B|C|D|2026||{kind}|1|P|2.5.1|||AL|{application}\r");
+            let asked = Asked::application(&Envelope::scan(&Bytes::from(msh)).unwrap());
+            let codes = [
+                asked.accepted(),
+                asked.refused(Class::Error),
+                asked.refused(Class::Reject),
+                asked.not_stored(),
+            ];
+            assert_eq!(codes, wanted, "{kind} {application}");
+            assert_eq!(asked.is_any(), wanted != NOTHING, "{kind} {application}");
         }
     }
 

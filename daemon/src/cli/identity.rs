@@ -4,12 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, ConfigArg, FAILED, failed, runtime};
-use crate::report::paper::printable;
-use crate::{
-    admin::{self, Request},
-    config,
-};
+use super::{ConfigArg, daemon::Daemon};
+use crate::{admin::Request, report::paper::printable};
 
 /// Arguments of `isthmus identity`.
 #[derive(Debug, clap::Args)]
@@ -67,16 +63,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         What::Links { asked } => (&asked.config, asked.json, Request::IdentityLinks { limit: asked.limit }),
         What::Unmerge { config, json, link } => (config, *json, Request::IdentityUnmerge { link: *link }),
     };
-    let Some(socket) = config::admin_socket(&config.config) else {
-        let file = config.config.display();
-        let text = format!("{file}: names no [admin] socket and no data_dir; try isthmus check");
-        return failed(&text, BAD_CONFIGURATION);
-    };
-    let asked = runtime().map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(admin::ask(&socket, &request)).map_err(|error| error.to_string())
-    });
-    match asked {
-        Ok(told) if told["error"].is_string() => failed(&told["error"].as_str().unwrap_or_default(), FAILED),
+    match Daemon::of(&config.config).and_then(|daemon| daemon.ask(&request)) {
         Ok(told) => {
             match json {
                 true => println!("{told:#}"),
@@ -84,7 +71,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(error) => failed(&error, FAILED),
+        Err(code) => code,
     }
 }
 

@@ -4,12 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, ConfigArg, FAILED, failed, runtime};
-use crate::{
-    admin::{self, Request},
-    config,
-    outbound::desk::Ask,
-};
+use super::{ConfigArg, daemon::Daemon};
+use crate::{admin::Request, outbound::desk::Ask};
 
 /// Arguments of `isthmus outbound`.
 #[derive(Debug, clap::Args)]
@@ -46,27 +42,15 @@ enum Verb {
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Some(socket) = config::admin_socket(&args.config.config) else {
-        let file = args.config.config.display();
-        return failed(
-            &format!("{file}: names no [admin] socket and no data_dir; try isthmus check"),
-            BAD_CONFIGURATION,
-        );
-    };
     let ask = match &args.verb {
         Verb::List { .. } => Ask::List,
         Verb::Resume { name } => Ask::Resume { name: name.clone(), by: who() },
         Verb::Skip { name, row } => Ask::Skip { name: name.clone(), row: *row, by: who() },
     };
-    let asked = runtime().map_err(|error| error.to_string()).and_then(|runtime| {
-        let request = Request::Outbound { ask };
-        runtime.block_on(admin::ask(&socket, &request)).map_err(|error| error.to_string())
-    });
+    let request = Request::Outbound { ask };
+    let asked = Daemon::of(&args.config.config).and_then(|daemon| daemon.ask(&request));
     match (asked, &args.verb) {
-        (Err(error), _) => return failed(&error, FAILED),
-        (Ok(told), _) if told["error"].is_string() => {
-            return failed(&told["error"].as_str().unwrap_or_default(), FAILED);
-        }
+        (Err(code), _) => return code,
         (Ok(told), Verb::List { json: true }) => println!("{told:#}"),
         (Ok(told), Verb::List { json: false }) => print!("{}", table(&told)),
         (Ok(told), _) => println!("{}", told["done"].as_str().unwrap_or_default()),

@@ -1,9 +1,15 @@
 //! `isthmus run`: the daemon.
 
-use std::process::ExitCode;
+use std::{future::Future, process::ExitCode, time::Duration};
+
+use tokio::runtime::Runtime;
 
 use super::{BAD_CONFIGURATION, ConfigArg, FAILED, credentials, failed, runtime};
 use crate::app;
+
+/// How long the process waits, once everything is stored, for a thread that does not come back: one that reads a folder
+/// on a network mount that is gone waits for ever, and what it holds nobody has acknowledged.
+const THREADS_LEFT: Duration = Duration::from_secs(2);
 
 /// Arguments of `isthmus run`.
 #[derive(Debug, clap::Args)]
@@ -18,11 +24,44 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, FAILED),
     };
-    match runtime.block_on(app::run(&args.config.config, credentials())) {
+    match to_the_end(runtime, app::run(&args.config.config, credentials())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = if error.is_configuration() { BAD_CONFIGURATION } else { FAILED };
             failed(&error, code)
         }
+    }
+}
+
+/// Runs to the end of `work`, and leaves behind what blocks a thread for longer than [`THREADS_LEFT`] after that.
+fn to_the_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(THREADS_LEFT);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_never_comes_back_does_not_hold_the_stop() {
+        let (gone, never) = mpsc::channel::<()>();
+        let (sender, ended) = mpsc::channel();
+        let began = Instant::now();
+        let (entered, inside) = mpsc::channel();
+        std::thread::spawn(move || {
+            let work = async move {
+                tokio::task::spawn_blocking(move || (entered.send(()), never.recv().is_err()));
+                tokio::task::yield_now().await;
+                7
+            };
+            sender.send(to_the_end(runtime().unwrap(), work)).unwrap();
+        });
+        inside.recv_timeout(THREADS_LEFT).unwrap();
+        assert_eq!(ended.recv_timeout(THREADS_LEFT * 5), Ok(7), "after {:?}", began.elapsed());
+        drop(gone);
     }
 }

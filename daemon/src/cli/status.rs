@@ -4,11 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, ConfigArg, FAILED, failed, runtime};
-use crate::{
-    admin::{self, Request},
-    config,
-};
+use super::{ConfigArg, daemon::Daemon};
+use crate::admin::Request;
 
 /// Arguments of `isthmus status`.
 #[derive(Debug, clap::Args)]
@@ -23,20 +20,10 @@ pub(super) struct Args {
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Some(socket) = config::admin_socket(&args.config.config) else {
-        let file = args.config.config.display();
-        return failed(
-            &format!("{file}: names no [admin] socket and no data_dir; try isthmus check"),
-            BAD_CONFIGURATION,
-        );
-    };
-    let asked = runtime().map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(admin::ask(&socket, &Request::Status)).map_err(|error| error.to_string())
-    });
-    match asked {
+    match Daemon::of(&args.config.config).and_then(|daemon| daemon.ask(&Request::Status)) {
         Ok(document) if args.json => println!("{document:#}"),
         Ok(document) => print!("{}", for_people(&document)),
-        Err(error) => return failed(&error, FAILED),
+        Err(code) => return code,
     }
     ExitCode::SUCCESS
 }

@@ -13,7 +13,7 @@ mod consequence;
 pub mod http;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +21,11 @@ use std::{
 use clinical::fhir::location::Location;
 use outbox::{AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Take, Writer};
 use rand::RngExt;
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{self, JoinError, JoinSet},
+    time::sleep,
+};
 
 use self::attempt::{Past, Standing};
 use crate::{
@@ -73,8 +77,8 @@ enum Done {
 
 /// Between two turns of the loop.
 struct Pace {
-    /// Writes out now.
-    in_flight: usize,
+    /// Rows out now, by the task that sends each.
+    out: HashMap<task::Id, i64>,
     /// Nothing is sent before (monotonic).
     not_before: Instant,
     /// The next probe (monotonic), while read-only.
@@ -93,8 +97,14 @@ impl Deliverer {
     pub async fn run(mut self) {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let now = Instant::now();
-        let mut pace =
-            Pace { in_flight: 0, not_before: now, probe_at: now, silent: 0, applied: 0, unaligned: true };
+        let mut pace = Pace {
+            out: HashMap::new(),
+            not_before: now,
+            probe_at: now,
+            silent: 0,
+            applied: 0,
+            unaligned: true,
+        };
         let mut last: Option<Arc<Destination>> = None;
         loop {
             let generation = self.current.get();
@@ -115,15 +125,9 @@ impl Deliverer {
                 false => self.dispatch(&destination, &mut pace, &mut tasks).await,
             };
             tokio::select! {
-                Some(done) = tasks.join_next() => match done {
-                    Ok(Done::Sent { row, outcome }) => {
-                        pace.in_flight -= 1;
-                        self.conclude(&destination, row, outcome, &mut pace, &mut tasks).await;
-                    }
-                    Ok(Done::Settled) => {}
-                    // The row stays leased and is reconciled after the next start.
-                    Err(error) => tracing::error!(destination = %self.id, %error, "a delivery task failed"),
-                },
+                Some(done) = tasks.join_next_with_id() => {
+                    self.finished(&destination, done, &mut pace, &mut tasks).await;
+                }
                 changed = self.queued.changed() => {
                     if changed.is_err() {
                         break;
@@ -144,11 +148,47 @@ impl Deliverer {
     /// within the drain's deadline.
     async fn finish(&mut self, destination: &Destination, mut tasks: JoinSet<Done>, mut pace: Pace) {
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
-        while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next()).await {
-            if let Ok(Done::Sent { row, outcome }) = done {
-                self.conclude(destination, row, outcome, &mut pace, &mut tasks).await;
+        while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next_with_id()).await {
+            self.finished(destination, done, &mut pace, &mut tasks).await;
+        }
+        // Their requests are cut before they may be sent again by a deliverer after this one.
+        tasks.shutdown().await;
+        for (_, row_id) in std::mem::take(&mut pace.out) {
+            commit(&self.writer, doubt(row_id, "the sender stopped before an answer came")).await;
+        }
+    }
+
+    /// A task came to its end: an attempt is concluded; one that broke off gives its place back, and its row is in
+    /// doubt.
+    async fn finished(
+        &self,
+        destination: &Destination,
+        done: Result<(task::Id, Done), JoinError>,
+        pace: &mut Pace,
+        tasks: &mut JoinSet<Done>,
+    ) {
+        match done {
+            Ok((id, Done::Sent { row, outcome })) => {
+                pace.out.remove(&id);
+                self.conclude(destination, row, outcome, pace, tasks).await;
+            }
+            Ok((_, Done::Settled)) => {}
+            Err(error) => {
+                tracing::error!(destination = %self.id, %error, "a delivery task failed");
+                if let Some(row_id) = pace.out.remove(&error.id()) {
+                    self.settle(doubt(row_id, "the sender failed before an answer came"), tasks);
+                }
             }
         }
+    }
+
+    /// Commits beside the loop.
+    fn settle(&self, settle: Settle, tasks: &mut JoinSet<Done>) {
+        let writer = self.writer.clone();
+        tasks.spawn(async move {
+            commit(&writer, settle).await;
+            Done::Settled
+        });
     }
 
     /// Brings the queue in line with the configuration and the mode: no row may be left deferred at an open
@@ -203,7 +243,7 @@ impl Deliverer {
         }
         let open: Vec<&str> =
             [SUMMARY, PROVENANCE].into_iter().filter(|kind| self.held(destination, kind).is_none()).collect();
-        let room = usize::from(destination.delivery.in_flight).saturating_sub(pace.in_flight);
+        let room = usize::from(destination.delivery.in_flight).saturating_sub(pace.out.len());
         let mut rows =
             self.lease(room, Take::Due { kinds: open.into_iter().map(str::to_owned).collect() }).await;
         let closed = destination.kinds().iter().copied().find(|kind| {
@@ -220,10 +260,10 @@ impl Deliverer {
             pace.probe_at = now + backoff::jittered(destination.delivery.probe_interval, chance());
         }
         for row in rows {
-            pace.in_flight += 1;
-            let destination = Arc::clone(destination);
+            let (destination, row_id) = (Arc::clone(destination), row.id);
             let (readers, writer) = (self.readers.clone(), self.writer.clone());
-            tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
+            let task = tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
+            pace.out.insert(task.id(), row_id);
         }
         match closed {
             Some(_) => self.until_next().min(pace.probe_at.saturating_duration_since(now)),
@@ -277,11 +317,7 @@ impl Deliverer {
             commit(&self.writer, settle).await;
             self.show_mode(&effect);
         } else {
-            let writer = self.writer.clone();
-            tasks.spawn(async move {
-                commit(&writer, settle).await;
-                Done::Settled
-            });
+            self.settle(settle, tasks);
         }
     }
 
@@ -459,6 +495,17 @@ pub(crate) async fn commit(writer: &Writer, settle: Settle) {
     }
 }
 
+/// Of a row whose sender ended without telling what came of it.
+pub(crate) fn doubt(row_id: i64, cause: &str) -> Settle {
+    let at = time::now_ms();
+    let verdict = outbox::Verdict::Ambiguous { at, cause: cause.to_owned() };
+    Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }
+}
+
 fn chance() -> f64 {
     rand::rng().random()
 }
+
+#[cfg(test)]
+#[path = "broken_tests.rs"]
+mod tests;

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use mllp::{AckCode, Answer};
-use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Turn, Verdict, WriteError, Writer};
+use outbox::{AuditEntry, Lease, LeasedRow, Readers, Settle, Take, Turn, WriteError, Writer};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -30,12 +30,13 @@ use super::{
     pace::Pace,
     policy::{self, Consequence, Policy},
     pool::{Fault, Pool},
+    refusals::Refusals,
     target::Outbound,
 };
 use crate::{
     conditions::{Board, Kind},
     config,
-    delivery::{backoff, commit},
+    delivery::{backoff, commit, doubt},
     drain::Draining,
     generation::Current,
     telemetry::Metric,
@@ -65,6 +66,8 @@ pub struct Deliverer {
     pub current: Current,
     /// Which destinations stand still.
     pub halts: Halts,
+    /// Which messages were refused and wait.
+    pub refusals: Refusals,
     /// Where faults are told.
     pub conditions: Board,
     /// Changes when messages were enqueued.
@@ -160,9 +163,8 @@ impl Deliverer {
             work.settled.push(doubt(row_id, "the sender stopped before an answer came"));
         }
         self.settle_one_by_one(&mut work).await;
-        for kind in [Kind::OutboundSilent, Kind::OutboundRefused] {
-            self.conditions.clear(kind, &self.id);
-        }
+        self.conditions.clear(Kind::OutboundSilent, &self.id);
+        self.refusals.forget(&self.id);
     }
 
     /// Settles what was answered, leases what may be sent now, and sends it; returns how long there is nothing
@@ -352,7 +354,7 @@ impl Deliverer {
         let now = time::now_ms();
         match consequence {
             Consequence::Deliver => {
-                self.conditions.clear(Kind::OutboundRefused, &self.id);
+                self.refusals.end(&self.id, row.id, now);
                 Metric::LastEvent.set(now as f64 / 1e3, &[("event", "delivery".to_owned())]);
             }
             Consequence::Retry(Some(code)) if row.attempts >= REFUSALS_TOLD => {
@@ -360,9 +362,11 @@ impl Deliverer {
                     "outbox row {} was answered {code} and is sent again, attempt {}; what follows it in its line waits",
                     row.id, row.attempts
                 );
-                self.conditions.raise(Kind::OutboundRefused, &self.id, detail, now);
+                self.refusals.begin(&self.id, row.id, detail, now);
             }
-            _ => {}
+            // By another policy than the one it was refused under.
+            Consequence::Quarantine(_) | Consequence::Defect => self.refusals.end(&self.id, row.id, now),
+            Consequence::Retry(_) | Consequence::Doubt | Consequence::Halt(_) => {}
         }
     }
 
@@ -383,12 +387,6 @@ impl Deliverer {
         };
         Metric::Deliveries.add(1, &[destination, ("verdict", verdict.to_owned())]);
     }
-}
-
-fn doubt(row_id: i64, cause: &str) -> Settle {
-    let at = time::now_ms();
-    let verdict = Verdict::Ambiguous { at, cause: cause.to_owned() };
-    Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }
 }
 
 fn chance() -> f64 {

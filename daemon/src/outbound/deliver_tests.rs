@@ -11,7 +11,11 @@ use outbox::{Key, NewMessage, State, Store, StoreOptions};
 use standin::receiver::{Heard, Receiver, Step, answer};
 
 use super::*;
-use crate::{drain::Drain, generation::Generation};
+use crate::{
+    drain::Drain,
+    generation::Generation,
+    outbound::desk::{Ask, Desk},
+};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// How long anything may take before a test gives it up.
@@ -25,6 +29,8 @@ fn accept(heard: &Heard) -> Vec<Step> {
 struct Sender {
     store: Store,
     halts: Halts,
+    refusals: Refusals,
+    current: Current,
     conditions: Board,
     drain: Drain,
     running: tokio::task::JoinHandle<()>,
@@ -62,21 +68,33 @@ impl Sender {
         std::thread::spawn(move || writer.enqueue(rows).wait().unwrap()).join().unwrap();
         let (switch, current) = Current::start(Generation::compile(1, config, 0).unwrap());
         let conditions = Board::default();
-        let halts = Halts::new(conditions.clone());
+        let (halts, refusals) = (Halts::new(conditions.clone()), Refusals::new(conditions.clone()));
         let (drain, draining) = Drain::new();
         let (wake, queued) = watch::channel(0);
         let deliverer = Deliverer {
             id: "mllp:x".to_owned(),
             writer: store.writer(),
             readers: store.readers(),
-            current,
+            current: current.clone(),
             halts: halts.clone(),
+            refusals: refusals.clone(),
             conditions: conditions.clone(),
             queued,
             draining,
         };
         let running = tokio::spawn(deliverer.run());
-        Self { store, halts, conditions, drain, running, _switch: switch, _queued: wake, _dir: dir }
+        Self {
+            store,
+            halts,
+            refusals,
+            current,
+            conditions,
+            drain,
+            running,
+            _switch: switch,
+            _queued: wake,
+            _dir: dir,
+        }
     }
 
     /// Rows by state.
@@ -103,6 +121,33 @@ impl Sender {
     async fn until_delivered(&self, rows: usize) {
         self.until("all delivered", || self.rows() == BTreeMap::from([(State::Delivered.name(), rows)]))
             .await;
+    }
+
+    async fn enqueue(&self, rows: Vec<NewMessage>) {
+        self.store.writer().enqueue(rows).await.unwrap();
+        self._queued.send_modify(|turn| *turn += 1);
+    }
+
+    /// Leaves a row out as a person does, as soon as it is not under way.
+    async fn skip_until_done(&self, row: i64) {
+        let desk = Desk {
+            current: self.current.clone(),
+            halts: self.halts.clone(),
+            refusals: self.refusals.clone(),
+            writer: self.store.writer(),
+            readers: self.store.readers(),
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let desk = desk.clone();
+            let ask = Ask::Skip { name: "x".to_owned(), row: Some(row), by: "analyst".to_owned() };
+            let told = task::spawn_blocking(move || desk.answer(ask)).await.unwrap();
+            if told["done"].is_string() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{told}");
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     async fn stop(self) {
@@ -251,6 +296,31 @@ async fn a_message_in_error_is_set_aside_and_its_line_moves_on_or_waits_as_the_p
     sender.until_delivered(6).await;
     assert_order(&receiver, 2, 3);
     assert!(sender.conditions.all().is_empty());
+    sender.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_until_its_message_is_taken_or_left_out_whatever_other_lines_deliver() {
+    let receiver = Receiver::start(|heard| match heard.control_id.starts_with("P1.") {
+        true => vec![answer("AE", &heard.control_id)],
+        false => accept(heard),
+    })
+    .await
+    .unwrap();
+    let sender = Sender::start(receiver.address(), "on_error = \"retry\"", vec![message(1, 0)]);
+    let conditions = sender.conditions.clone();
+    let told = || conditions.all().iter().any(|it| it.name == Kind::OutboundRefused);
+    sender.until("people are told", told).await;
+    sender.enqueue(messages(4, 3).split_off(1)).await;
+    // Looked at again and again while the others are delivered: it must not come and go.
+    sender
+        .until("the other lines", || {
+            assert!(told(), "the refused message waits still");
+            sender.rows().get("delivered") == Some(&9)
+        })
+        .await;
+    sender.skip_until_done(1).await;
+    assert!(!told(), "it was left out: {:?}", conditions.all());
     sender.stop().await;
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     PREFIX, destination,
     halts::{self, Halts},
+    refusals::Refusals,
 };
 use crate::{generation::Current, time};
 
@@ -48,6 +49,8 @@ pub struct Desk {
     pub current: Current,
     /// Which destinations stand still.
     pub halts: Halts,
+    /// Which messages were refused and wait.
+    pub refusals: Refusals,
     /// Commands to the store.
     pub writer: Writer,
     /// Counts.
@@ -141,6 +144,7 @@ impl Desk {
             }
             error => error.to_string(),
         })?;
+        self.refusals.end(&id, row_id, now);
         if resumes {
             self.halts.end(&id);
         }

@@ -21,12 +21,14 @@ pub mod halts;
 pub mod pace;
 pub mod policy;
 pub mod pool;
+pub mod refusals;
 pub mod target;
 
 pub use address::Address;
 pub use deliver::Deliverer;
 pub use halts::Halts;
 pub use pool::Pool;
+pub use refusals::Refusals;
 pub use target::{Outbound, Target};
 
 /// The destination id of an outbound connection by its configured name: `mllp:<name>`.

@@ -7,12 +7,12 @@ use clinical::{
     chunk::Chunk,
     reading::{Device, Reading, Standing},
 };
-use outbox::{Absorb, ChunkWrite, DirtyWindow, Reader, SetAside, WindowKey};
+use outbox::{Absorb, ChunkWrite, DirtyWindow, QuarantineEntry, Reader, SetAside, WindowKey};
 
 use super::{
     Pipeline, PipelineError,
     pace::Pace,
-    read::{self, Batch},
+    read::{self, Batch, reply},
     seats::{Place, Seated},
     set_aside,
 };
@@ -81,11 +81,7 @@ impl Pipeline {
         generation: &Generation,
         now: i64,
     ) -> Result<Absorbed, PipelineError> {
-        let absorbed = Absorbed {
-            messages: batch.messages,
-            replies: batch.replies.len(),
-            backlog: batch.is_full() || !batch.asked.is_empty(),
-        };
+        let backlog = batch.is_full() || !batch.asked.is_empty();
         self.identify(&mut batch, generation, now)?;
         let (seated, learned) = self.seat(&mut batch, now)?;
         for read in &mut batch.again {
@@ -95,6 +91,9 @@ impl Pipeline {
         let (chunks, dirty, changed) = self.merge_all(&seated, &batch, generation, now)?;
         tell(&batch, changed);
         let set_aside = self.set_aside(&batch);
+        // Only now is it known which messages wait for their patient or were refused by what is known of them.
+        let replies = reply::all(&batch, now);
+        let absorbed = Absorbed { messages: batch.messages, replies: replies.len(), backlog };
         let absorb = Absorb {
             upto: batch.upto,
             expected_from: batch.from,
@@ -107,7 +106,7 @@ impl Pipeline {
             again: batch.asked,
             learned,
             at: now,
-            replies: batch.replies,
+            replies,
         };
         self.writer.absorb(absorb).wait()?;
         Ok(absorbed)
@@ -282,10 +281,40 @@ fn merge(
 fn tell(batch: &Batch, changed: u64) {
     Metric::Absorbed.add((batch.messages - batch.again.len()) as u64, &[]);
     Metric::Readings.add(changed, &[]);
-    if !batch.quarantine.is_empty() && batch.again.is_empty() {
-        Metric::Quarantined.add(batch.quarantine.len() as u64, &[("stage", "normalize".to_owned())]);
+    if batch.again.is_empty() {
+        for (stage, count) in by_stage(&batch.quarantine) {
+            Metric::Quarantined.add(count, &[("stage", stage.to_owned())]);
+        }
     }
     if !batch.identity.is_empty() && batch.again.is_empty() {
         Metric::Unidentified.add(batch.identity.len() as u64, &[]);
+    }
+}
+
+/// How many entries each stage made.
+fn by_stage(entries: &[QuarantineEntry]) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for entry in entries {
+        *counts.entry(entry.stage.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quarantine_entries_are_counted_by_the_stage_that_made_them() {
+        let entry = |stage: &str| QuarantineEntry {
+            inbox_id: 1,
+            stage: stage.to_owned(),
+            place: String::new(),
+            reason: String::new(),
+            at: 0,
+        };
+        let entries = ["normalize", "identify", "normalize"].map(entry);
+        assert_eq!(by_stage(&entries), BTreeMap::from([("identify", 1), ("normalize", 2)]));
+        assert!(by_stage(&[]).is_empty());
     }
 }

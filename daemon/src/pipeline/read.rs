@@ -4,7 +4,7 @@
 mod file;
 mod orders;
 mod patients;
-mod reply;
+pub(super) mod reply;
 mod results;
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use clinical::{
     reading::{Device, Reading},
 };
 use mllp::{charset, envelope::Envelope};
-use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
+use outbox::{IdentityEntry, Message, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
@@ -77,8 +77,8 @@ pub(super) struct Batch {
     pub(super) again: Vec<ReadAgain>,
     /// Messages of the identity queue that something was learned for: they are asked for again.
     pub(super) asked: Vec<i64>,
-    /// Application acknowledgements.
-    pub(super) replies: Vec<NewMessage>,
+    /// Messages that ask for an application acknowledgement. It is made when all that follows from them is known.
+    pub(super) due: Vec<reply::Due>,
 }
 
 impl Batch {
@@ -95,7 +95,7 @@ impl Batch {
             || self.chunks >= MAX_WRITES
             || self.quarantine.len() + self.identity.len() >= MAX_WRITES
             || self.sayings.len() >= MAX_SAYINGS
-            || self.replies.len() >= MAX_WRITES
+            || self.due.len() >= MAX_WRITES
     }
 
     fn say(&mut self, case: &Case<'_>, ordinal: usize, said_at: i64, saying: Saying) {
@@ -117,12 +117,11 @@ struct Case<'a> {
     now: i64,
 }
 
-/// Reads one message into the batch, with the answer that its sender asked for.
+/// Reads one message into the batch, and notes where its sender asked for an answer.
 pub(super) fn message(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
-    let before = reply::Mark::of(batch);
     read(message, generation, now, batch);
     if let Some(destination) = generation.return_of(&message.source) {
-        reply::add(message, destination, before, now, batch);
+        batch.due.extend(reply::Due::of(message, destination));
     }
 }
 

@@ -1,94 +1,134 @@
 //! The application acknowledgement: what became of a message that had been committed and acknowledged before.
 //!
 //! Invariants
-//! - It is made from what the message added to the batch and enqueued in the transaction that absorbs the
-//!   message: no message is absorbed without its answer, none is answered that was not absorbed.
-//! - One message, one answer: its key is the message's inbox id.
+//! - It is made when all that follows from the message is known, after its patients were looked for, and enqueued in
+//!   the transaction that absorbs the message: no message is absorbed without its answer, none is answered that was
+//!   not absorbed.
+//! - One message, one answer: its key is the message's inbox id. What is read anew after its answer gets no other.
 //! - It is a message of its own: its MSH-10 is no other message's, MSA-2 is the control id that it answers.
-//! - It is sent only where MSH-16 asks for it (HL7 v2.5.1, 2.9.3 and table 0155).
+//! - It is sent only where MSH-16 asks for it ([`Asked::application`]), and never in answer to an acknowledgement.
 //!
-//! AA: all of it was read, or is kept as the configuration says. AE: a part is in quarantine, or the patient could
+//! AA: all of it was read, or is kept as the configuration says. AE: a part is in quarantine, or its patient could
 //! not be told; ERR says so, without a value of the message. AR: it was not looked at, for a reason that is not in
 //! its content.
 
+use std::{collections::HashMap, sync::Arc};
+
 use mllp::{
-    ack::{self, Ack, AckCode, AckFault},
+    ack::{self, Ack, AckFault, Location},
+    asked::{Asked, Class},
     envelope::Envelope,
 };
-use outbox::{Message, NewMessage};
+use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry};
 use sha2::{Digest, Sha256};
 
 use super::{Batch, NO_SITE};
 use crate::time;
 
-/// What a batch held before a message.
-#[derive(Clone, Copy)]
-pub(super) struct Mark {
-    quarantine: usize,
-    identity: usize,
+/// The stage of what a message says of patients and what is known of them does not bear out.
+const IDENTIFY: &str = "identify";
+/// ERR-3 (table 0357) of what could not be read: data type error.
+const UNREADABLE: u16 = 102;
+/// ERR-3 of results whose patient could not be told, and of what cannot be said of a patient: unknown key identifier.
+const UNKNOWN_KEY: u16 = 204;
+/// ERR-3 of what the configuration has no place for: application internal error.
+const INTERNAL: u16 = 207;
+
+/// A message that asks for an answer, as much of it as the answer needs.
+pub(in crate::pipeline) struct Due {
+    inbox_id: i64,
+    received_at: i64,
+    source: Arc<str>,
+    destination: String,
+    envelope: Envelope,
 }
 
-impl Mark {
-    pub(super) fn of(batch: &Batch) -> Self {
-        Self { quarantine: batch.quarantine.len(), identity: batch.identity.len() }
-    }
-}
-
-/// Adds the answer to a message that was read into the batch since `before`, where it asks for one.
-pub(super) fn add(message: &Message, destination: &str, before: Mark, now: i64, batch: &mut Batch) {
-    if message.refused {
-        return;
-    }
-    let Ok(envelope) = Envelope::scan(&message.body) else { return };
-    let ack = verdict(batch, before);
-    if !is_wanted(envelope.application_ack(), ack.code) {
-        return;
-    }
-    let body = ack::build(Some(&envelope), &ack, &time::hl7_stamp(now), &control_id(message));
-    batch.replies.push(NewMessage {
-        destination: destination.to_owned(),
-        patient: 0,
-        kind: format!("application-ack {}", message.source),
-        key: key(message.id),
-        body: body.to_vec(),
-        at: now,
-    });
-}
-
-/// Table 0155; blank, and what is not in the table, asks for none.
-fn is_wanted(asked: &[u8], code: AckCode) -> bool {
-    match asked.trim_ascii() {
-        b"AL" => true,
-        b"ER" => !code.is_positive(),
-        b"SU" => code.is_positive(),
-        _ => false,
-    }
-}
-
-fn verdict(batch: &Batch, before: Mark) -> Ack {
-    let (quarantine, identity) = (&batch.quarantine[before.quarantine..], &batch.identity[before.identity..]);
-    let fault = |code, text: String| AckFault { code, text: text.into(), location: None };
-    if let Some(entry) = quarantine.iter().find(|entry| entry.place == NO_SITE) {
-        return Ack::refusing(AckCode::AR, fault(207, entry.reason.clone()));
-    }
-    match (quarantine.first(), identity.first()) {
-        (None, None) => Ack::plain(AckCode::AA),
-        (Some(first), _) => {
-            let more = match quarantine.len() - 1 {
-                0 => String::new(),
-                more => format!(" (and {more} more)"),
-            };
-            let text = format!("{}: {}{more}", first.place, first.reason);
-            Ack::refusing(AckCode::AE, fault(102, text))
+impl Due {
+    /// Where the message asks for an answer on some outcome.
+    pub(super) fn of(message: &Message, destination: &str) -> Option<Self> {
+        if message.refused {
+            return None;
         }
-        (None, Some(entry)) => Ack::refusing(AckCode::AE, fault(204, entry.reason.clone())),
+        let envelope = Envelope::scan(&message.body).ok()?;
+        Asked::application(&envelope).is_any().then(|| Self {
+            inbox_id: message.id,
+            received_at: message.received_at,
+            source: Arc::clone(&message.source),
+            destination: destination.to_owned(),
+            envelope,
+        })
+    }
+
+    fn reply(&self, left: &Left<'_>, now: i64) -> Option<NewMessage> {
+        let asked = Asked::application(&self.envelope);
+        let ack = match left.fault() {
+            None => Ack::plain(asked.accepted()?),
+            Some((class, fault)) => Ack::refusing(asked.refused(class)?, fault),
+        };
+        let body = ack::build(Some(&self.envelope), &ack, &time::hl7_stamp(now), &self.control_id());
+        Some(NewMessage {
+            destination: self.destination.clone(),
+            patient: 0,
+            kind: format!("application-ack {}", self.source),
+            key: key(self.inbox_id),
+            body: body.to_vec(),
+            at: now,
+        })
+    }
+
+    /// MSH-10 of the answer, within the 20 characters of v2.5.1: the inbox id, and the second in which the message
+    /// was taken in, so that a box set up anew repeats none of its predecessor's.
+    fn control_id(&self) -> String {
+        format!("A{}.{:x}", self.inbox_id, self.received_at / 1_000)
     }
 }
 
-/// MSH-10 of the answer, within the 20 characters of v2.5.1: the inbox id, and the second in which the message was
-/// taken in, so that a box set up anew repeats none of its predecessor's.
-fn control_id(message: &Message) -> String {
-    format!("A{}.{:x}", message.id, message.received_at / 1_000)
+/// What a message left for people.
+#[derive(Default)]
+struct Left<'a> {
+    quarantine: Vec<&'a QuarantineEntry>,
+    identity: Option<&'a IdentityEntry>,
+}
+
+impl Left<'_> {
+    /// What is wrong, first what stands in the way of everything; `None` where nothing is.
+    fn fault(&self) -> Option<(Class, AckFault)> {
+        let fault = |code, text: String, location| AckFault { code, text: text.into(), location };
+        if let Some(entry) = self.quarantine.iter().find(|entry| entry.place == NO_SITE) {
+            return Some((Class::Reject, fault(INTERNAL, entry.reason.clone(), None)));
+        }
+        let Some(first) = self.quarantine.first() else {
+            let reason = self.identity?.reason.clone();
+            return Some((Class::Error, fault(UNKNOWN_KEY, reason, Some(Location::field("PID", 1, 3)))));
+        };
+        let more = match self.quarantine.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let text = format!("{}: {}{more}", first.place, first.reason);
+        let (code, location) = match first.stage == IDENTIFY {
+            true => (UNKNOWN_KEY, Some(Location::field("PID", 1, 3))),
+            false => (UNREADABLE, None),
+        };
+        Some((Class::Error, fault(code, text, location)))
+    }
+}
+
+/// The answers to the batch's messages, by what they left in it. To be asked when nothing is added to it any more.
+pub(in crate::pipeline) fn all(batch: &Batch, now: i64) -> Vec<NewMessage> {
+    let mut left: HashMap<i64, Left<'_>> = HashMap::new();
+    if batch.due.is_empty() {
+        return Vec::new();
+    }
+    for entry in &batch.quarantine {
+        left.entry(entry.inbox_id).or_default().quarantine.push(entry);
+    }
+    for entry in &batch.identity {
+        left.entry(entry.inbox_id).or_default().identity.get_or_insert(entry);
+    }
+    let nothing = Left::default();
+    let reply = |due: &Due| due.reply(left.get(&due.inbox_id).unwrap_or(&nothing), now);
+    batch.due.iter().filter_map(reply).collect()
 }
 
 fn key(inbox_id: i64) -> [u8; 32] {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use mllp::Answer;
+use mllp::{AckCode, Answer};
 use outbox::{IdentityEntry, QuarantineEntry};
 
 use super::*;
@@ -26,7 +26,7 @@ fn message(id: i64, asked: &str) -> Message {
 
 fn quarantined(place: &str) -> QuarantineEntry {
     QuarantineEntry {
-        inbox_id: 1,
+        inbox_id: 7,
         stage: "normalize".to_owned(),
         place: place.to_owned(),
         reason: "the unit is not known".to_owned(),
@@ -35,7 +35,26 @@ fn quarantined(place: &str) -> QuarantineEntry {
 }
 
 fn unidentified() -> IdentityEntry {
-    IdentityEntry { inbox_id: 1, reason: "PID-3 names nobody".to_owned(), at: NOW }
+    IdentityEntry { inbox_id: 7, reason: "the birth date contradicts what is known".to_owned(), at: NOW }
+}
+
+/// The answers to these messages where they left these entries, as [`all`] makes them.
+fn answers(
+    messages: &[Message],
+    quarantine: Vec<QuarantineEntry>,
+    identity: Vec<IdentityEntry>,
+) -> Vec<NewMessage> {
+    let due = messages.iter().filter_map(|message| Due::of(message, "mllp:back")).collect();
+    // What another message left is not its own.
+    let mut batch = Batch {
+        due,
+        quarantine: vec![QuarantineEntry { inbox_id: 1, ..quarantined(NO_SITE) }],
+        identity: vec![IdentityEntry { inbox_id: 1, ..unidentified() }],
+        ..Batch::default()
+    };
+    batch.quarantine.extend(quarantine);
+    batch.identity.extend(identity);
+    all(&batch, NOW)
 }
 
 /// The answer to a message with this MSH-16 that left these entries.
@@ -44,14 +63,7 @@ fn answered(
     quarantine: Vec<QuarantineEntry>,
     identity: Vec<IdentityEntry>,
 ) -> Option<(Answer, String)> {
-    // What another message left before it is not its own.
-    let mut batch =
-        Batch { quarantine: vec![quarantined(NO_SITE)], identity: vec![unidentified()], ..Batch::default() };
-    let before = Mark::of(&batch);
-    batch.quarantine.extend(quarantine);
-    batch.identity.extend(identity);
-    add(&message(7, asked), "mllp:back", before, NOW, &mut batch);
-    let reply = batch.replies.pop()?;
+    let reply = answers(&[message(7, asked)], quarantine, identity).pop()?;
     let raw = Bytes::from(reply.body);
     Some((Answer::parse(&raw).unwrap(), String::from_utf8(raw.to_vec()).unwrap()))
 }
@@ -64,7 +76,9 @@ fn msh_16_decides_whether_there_is_an_answer() {
         ("SU", true, false),
         ("NE", false, false),
         ("", false, false),
-        ("XX", false, false),
+        // As at intake: what is not in table 0155 is taken for AL.
+        ("XX", true, true),
+        ("er", false, true),
     ] {
         let to = |quarantine| answered(asked, quarantine, Vec::new()).is_some();
         assert_eq!((to(Vec::new()), to(vec![quarantined("OBX 1")])), (to_good, to_bad), "{asked}");
@@ -99,16 +113,25 @@ fn the_answer_is_a_message_of_its_own_that_names_the_one_it_answers() {
 }
 
 #[test]
-fn one_message_has_one_key_and_a_refused_one_no_answer() {
-    let mut batch = Batch::default();
-    for id in [7, 7, 8] {
-        let before = Mark::of(&batch);
-        add(&message(id, "AL"), "mllp:back", before, NOW, &mut batch);
+fn what_waits_for_its_patient_or_contradicts_what_is_known_is_told_with_the_place_of_its_identifiers() {
+    let refused = QuarantineEntry { stage: "identify".to_owned(), ..quarantined("PID") };
+    for (quarantine, identity) in [(Vec::new(), vec![unidentified()]), (vec![refused], Vec::new())] {
+        let (answer, text) = answered("AL", quarantine, identity).unwrap();
+        assert_eq!(answer.code, AckCode::AE);
+        assert!(text.contains("\rERR||PID^1^3|204^Unknown key identifier^HL70357|E|"), "{text}");
     }
-    let keys: Vec<_> = batch.replies.iter().map(|reply| reply.key).collect();
-    assert!(keys[0] == keys[1] && keys[1] != keys[2]);
-    assert_eq!(batch.replies[0].kind, "application-ack engine");
-    let before = Mark::of(&batch);
-    add(&Message { refused: true, ..message(9, "AL") }, "mllp:back", before, NOW, &mut batch);
-    assert_eq!(batch.replies.len(), 3);
+    let (_, text) = answered("AL", vec![quarantined("OBX 1")], Vec::new()).unwrap();
+    assert!(text.contains("|102^Data type error^HL70357|"), "{text}");
+}
+
+#[test]
+fn one_message_has_one_key_and_a_refused_one_or_an_answer_has_no_answer() {
+    let replies = answers(&[message(7, "AL"), message(7, "AL"), message(8, "AL")], Vec::new(), Vec::new());
+    let keys: Vec<_> = replies.iter().map(|reply| reply.key).collect();
+    assert!(keys.len() == 3 && keys[0] == keys[1] && keys[1] != keys[2]);
+    assert_eq!(replies[0].kind, "application-ack engine");
+    let refused = Message { refused: true, ..message(9, "AL") };
+    let body = String::from_utf8(message(9, "AL").body.to_vec()).unwrap();
+    let acknowledgement = Message { body: body.replace("ORU^R01", "ACK^R01").into(), ..message(9, "AL") };
+    assert!(answers(&[refused, acknowledgement], Vec::new(), Vec::new()).is_empty());
 }

@@ -1,0 +1,81 @@
+//! A send task that breaks off.
+
+use std::{fs, os::unix::fs::OpenOptionsExt};
+
+use outbox::{Key, NewMessage, State, Store, StoreOptions};
+
+use super::*;
+use crate::{config, drain::Drain, generation::Generation, tls};
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const ID: &str = "ehr:main";
+
+fn destination() -> Destination {
+    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Destination {
+        id: ID.to_owned(),
+        site: Some("main".to_owned()),
+        projection: clinical::fhir::projection::Projection::CgmIg,
+        base_url: "http://127.0.0.1:9".to_owned(),
+        ceiling: Ceiling::Full,
+        verify_patient: config::VerifyPatient::Off,
+        consented: true,
+        delivery: config::Delivery::default(),
+        client: reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap(),
+    }
+}
+
+fn current(dir: &std::path::Path) -> Current {
+    fs::create_dir(dir.join("sites.d")).unwrap();
+    let key = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join("db.key"));
+    std::io::Write::write_all(&mut key.unwrap(), KEY.as_bytes()).unwrap();
+    fs::write(dir.join("sites.d/main.toml"), "id = \"main\"\ntimezone = \"Etc/UTC\"\n").unwrap();
+    let main = "data_dir = \"data\"\nsite = \"main\"\n[store]\nkey_file = \"db.key\"\n[[mllp]]\n\
+                listen = \"127.0.0.1:0\"\nplain = true\n";
+    fs::write(dir.join("isthmus.toml"), main).unwrap();
+    let config = config::load(&dir.join("isthmus.toml"), None).unwrap();
+    Current::start(Generation::compile(1, config, 0).unwrap()).1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_task_that_breaks_off_gives_its_place_back_and_its_row_is_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Key::from_hex(KEY).unwrap(), StoreOptions::default(), time::now_ms())
+        .unwrap();
+    let (_drain, draining) = Drain::new();
+    let deliverer = Deliverer {
+        id: ID.to_owned(),
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current(dir.path()),
+        observations: Observations::default(),
+        conditions: Board::default(),
+        queued: watch::channel(0).1,
+        draining,
+    };
+    let row = NewMessage {
+        destination: ID.to_owned(),
+        patient: 1,
+        kind: SUMMARY.to_owned(),
+        key: [1; 32],
+        body: b"{}".to_vec(),
+        at: 0,
+    };
+    store.writer().enqueue(vec![row]).await.unwrap();
+    let rows = deliverer.lease(1, Take::Any).await;
+    let (now, mut tasks) = (Instant::now(), JoinSet::new());
+    let mut pace =
+        Pace { out: HashMap::new(), not_before: now, probe_at: now, silent: 0, applied: 0, unaligned: false };
+    let task = tasks.spawn(async { panic!("a defect") });
+    pace.out.insert(task.id(), rows[0].id);
+    while let Some(done) = tasks.join_next_with_id().await {
+        deliverer.finished(&destination(), done, &mut pace, &mut tasks).await;
+    }
+    assert!(pace.out.is_empty());
+    let rows = store.readers().with(|reader| reader.rows(None, 9)).unwrap();
+    assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Ambiguous]);
+}
