@@ -29,6 +29,14 @@ impl SqliteFault {
                 | ffi::SQLITE_READONLY
         )
     }
+
+    /// Whether the same may succeed when it is tried again: somebody else was in the way, or it was broken off.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self.code & 0xff,
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_INTERRUPT | ffi::SQLITE_FULL
+        )
+    }
 }
 
 impl fmt::Display for SqliteFault {

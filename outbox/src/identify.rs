@@ -83,7 +83,19 @@ pub enum Refusal {
     /// Nobody is known whom it could be moved to.
     #[error("no patient is known whom the identifier could be moved to")]
     NoTarget,
+    /// The store cannot hold it: a fault of ours, and the message is kept for people.
+    #[error("the store could not hold it: {text} (code {code})")]
+    Failed {
+        /// SQLite's extended result code, 0 where there is none.
+        code: i32,
+        /// A fixed text for it.
+        text: &'static str,
+    },
 }
+
+/// The system of an identifier while two numbers change places. No other has it: it is no URI, and has no `^`, which
+/// stands in the system of every identifier of another kind.
+const ASIDE: &str = "aside";
 
 /// A saying, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,12 +137,37 @@ impl Command for Identify {
         let mut told = Identified::default();
         for Statement { inbox_id, ordinal, said_at, how, saying } in self.0 {
             let said = Said { inbox_id, ordinal, said_at, at: how.at };
+            let withdrawals = told.withdrawals.len();
+            conn.prepare_cached("SAVEPOINT saying")?.execute([])?;
             let mut step = Step { conn, said, how, told: &mut told };
-            if let Err(refusal) = step.take(saying)? {
+            let taken = match step.take(saying) {
+                Ok(taken) => taken,
+                // One message that the store cannot hold is a matter of that message, and the others go on.
+                Err(error) => {
+                    let refusal = of_one_saying(&error).filter(|_| !conn.is_autocommit()).ok_or(error)?;
+                    conn.prepare_cached("ROLLBACK TO saying")?.execute([])?;
+                    told.withdrawals.truncate(withdrawals);
+                    Err(refusal)
+                }
+            };
+            conn.prepare_cached("RELEASE saying")?.execute([])?;
+            if let Err(refusal) = taken {
                 told.refused.push((inbox_id, refusal));
             }
         }
         Ok(told)
+    }
+}
+
+/// What a failure means that would come again whenever the same saying is tried. `None` where the store itself failed,
+/// so that the same may succeed later.
+fn of_one_saying(error: &WriteError) -> Option<Refusal> {
+    match error {
+        WriteError::Sqlite(fault) if !fault.is_severe() && !fault.is_passing() => {
+            Some(Refusal::Failed { code: fault.code, text: fault.text })
+        }
+        WriteError::Conflict(_) => Some(Refusal::Failed { code: 0, text: "a row stands otherwise" }),
+        _ => None,
     }
 }
 
@@ -256,7 +293,7 @@ impl Step<'_> {
                 if said.said_at < said_at {
                     return Ok(Ok(()));
                 }
-                let aside = PatientKey { value: format!("{} ", former.value), ..former.clone() };
+                let aside = PatientKey { system: ASIDE.to_owned(), ..former.clone() };
                 patients::rename(conn, b, &aside)?;
                 patients::rename(conn, a, &present)?;
                 patients::rename(conn, b, &former)?;

@@ -193,6 +193,33 @@ fn a_patient_who_is_renumbered_keeps_number_and_windows() {
 }
 
 #[test]
+fn two_identifiers_change_places_whoever_else_is_called_nearly_so() {
+    let folder = Folder::new();
+    let (former, present) = (folder.patient("100"), folder.patient("200"));
+    for nearly in ["200 ", "100 ", "aside"] {
+        folder.patient(nearly);
+    }
+    folder.say(1, Saying::Renumber { former: key("100"), present: key("200") });
+    let told = folder.say(2, Saying::Renumber { former: key("200"), present: key("100") });
+    assert_eq!((told.refused, told.changed), (vec![], true));
+    assert_eq!((folder.number("100"), folder.number("200")), (present, former));
+}
+
+#[test]
+fn a_saying_that_the_store_cannot_hold_is_refused_alone() {
+    let folder = Folder::new();
+    // A fact that the schema does not know.
+    let facts = vec![Fact { fact: "weight", value: "70".into() }];
+    let unknown = Saying::Bind { patient: key("X"), others: vec![vendor("V")], by: Bound::Adt, facts };
+    let at = |inbox_id, saying| Statement { inbox_id, ordinal: 0, said_at: 1, how: how(true, 9), saying };
+    let told = folder.writer().identify(vec![at(1, bind("A", &["W"])), at(2, unknown), at(3, merge("B", "A"))]);
+    let told = told.wait().unwrap();
+    assert!(matches!(told.refused[..], [(2, Refusal::Failed { .. })]), "{:?}", told.refused);
+    assert_eq!(folder.read(|r| r.find_patient(&key("X"))), None, "nothing of it was kept");
+    assert_eq!(folder.seat(&[vendor("W")]).unwrap().1, folder.number("B"), "its neighbours were");
+}
+
+#[test]
 fn a_patient_renumbered_to_one_who_is_known_is_merged_into_that_one() {
     let folder = Folder::new();
     let (old, new) = (folder.patient("OLD"), folder.patient("NEW"));
