@@ -94,6 +94,9 @@ pub enum Conflict {
     /// release depends on one that is quarantined.
     #[error("the row depends on a row that cannot precede it")]
     Dependency,
+    /// There are readings under both of two numbers that would have to change their identifiers.
+    #[error("there are readings under both numbers")]
+    Readings,
     /// The row's state has no such edge (see [`crate::State::after`]).
     #[error("the row is not in a state that allows this")]
     Edge,

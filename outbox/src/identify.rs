@@ -13,7 +13,7 @@ use crate::{
     error::WriteError,
     facts::{self, Fact},
     lineage::{self, Root},
-    links::{self, Said},
+    links::{self, Link, Said},
     patients::{self, Name, PatientKey},
     rehome::{self, Rehoming, Withdrawal},
     waiting,
@@ -83,6 +83,12 @@ pub enum Refusal {
     /// Nobody is known whom it could be moved to.
     #[error("no patient is known whom the identifier could be moved to")]
     NoTarget,
+    /// A person, or a later message, has undone it.
+    #[error("it was undone after it was said; a message that says so later is taken")]
+    Undone,
+    /// The chain of merges is longer than any that is walked.
+    #[error("the chain of merges would be too long")]
+    TooLong,
     /// The store cannot hold it: a fault of ours, and the message is kept for people.
     #[error("the store could not hold it: {text} (code {code})")]
     Failed {
@@ -171,6 +177,33 @@ fn of_one_saying(error: &WriteError) -> Option<Refusal> {
     }
 }
 
+/// Gives two numbers the identifiers named beside them, which are theirs crosswise.
+fn exchange(conn: &Connection, one: (i64, &PatientKey), other: (i64, &PatientKey)) -> rusqlite::Result<()> {
+    let aside = PatientKey { system: ASIDE.to_owned(), ..other.1.clone() };
+    patients::rename(conn, other.0, &aside)?;
+    patients::rename(conn, one.0, one.1)?;
+    patients::rename(conn, other.0, other.1)
+}
+
+/// Gives the two numbers of a `rename` that was undone the identifiers they had before it.
+pub(crate) fn rename_back(
+    conn: &Connection,
+    link: &Link,
+    said: Said,
+    how: &Rehoming,
+) -> Result<(), WriteError> {
+    let key = |id| patients::key_of(conn, id);
+    let (former, present) = (key(link.child)?, key(link.parent)?);
+    exchange(conn, (link.parent, &former), (link.child, &present))?;
+    for key in [&former, &present] {
+        waiting::learned(conn, key)?;
+    }
+    let mut told = Identified::default();
+    let mut step = Step { conn, said, how: how.clone(), told: &mut told };
+    step.renamed(link.parent)?.ok();
+    Ok(())
+}
+
 type Taken = Result<Result<(), Refusal>, WriteError>;
 
 struct Step<'a> {
@@ -252,8 +285,8 @@ impl Step<'_> {
             Some(_) => return Ok(Err(Refusal::MergedBefore)),
             None => {}
         }
-        if lineage::closes_circle(conn, child, parent)? {
-            return Ok(Err(Refusal::Circle));
+        if let Some(refusal) = self.against(child, parent)? {
+            return Ok(Err(refusal));
         }
         self.relink(child, || Ok(links::insert(conn, child, parent, kind, said)?))?;
         let action = match kind {
@@ -263,6 +296,17 @@ impl Step<'_> {
         };
         self.audit(action, child, &format!("into patient {parent}"))?;
         Ok(Ok(()))
+    }
+
+    /// What speaks against making `child` count for `parent`.
+    fn against(&self, child: i64, parent: i64) -> rusqlite::Result<Option<Refusal>> {
+        if lineage::closes_circle(self.conn, child, parent)? {
+            return Ok(Some(Refusal::Circle));
+        }
+        if links::is_taken_back(self.conn, child, parent, self.said.said_at)? {
+            return Ok(Some(Refusal::Undone));
+        }
+        Ok(lineage::is_too_long(self.conn, child, parent)?.then_some(Refusal::TooLong))
     }
 
     /// The number stays with the patient and gets the present identifier; the former one gets a number of its own
@@ -275,7 +319,7 @@ impl Step<'_> {
             (Some(a), None) => {
                 patients::rename(conn, a, &present)?;
                 let child = self.patient(former)?;
-                links::insert(conn, child, a, "change", said)?;
+                links::insert(conn, child, a, "rename", said)?;
                 return self.renamed(a);
             }
             (None, found) => {
@@ -289,16 +333,15 @@ impl Step<'_> {
         };
         match links::upward(conn, b)? {
             // It is called by its former identifier again: the two change places.
-            Some((link, parent, kind, said_at)) if parent == a && kind == "change" => {
+            Some((link, parent, kind, said_at))
+                if parent == a && matches!(kind.as_str(), "change" | "rename") =>
+            {
                 if said.said_at < said_at {
                     return Ok(Ok(()));
                 }
-                let aside = PatientKey { system: ASIDE.to_owned(), ..former.clone() };
-                patients::rename(conn, b, &aside)?;
-                patients::rename(conn, a, &present)?;
-                patients::rename(conn, b, &former)?;
+                exchange(conn, (a, &present), (b, &former))?;
                 links::undo(conn, link, said.said_at, said.at)?;
-                links::insert(conn, b, a, "change", said)?;
+                links::insert(conn, b, a, "rename", said)?;
                 self.renamed(a)
             }
             _ => self.lead(a, b, "change"),
@@ -401,6 +444,11 @@ impl Step<'_> {
             self.audit("patient move", child, "it stands for itself")?;
             return if home { Ok(Ok(())) } else { self.rebind(child, to, from) };
         };
+        if up.as_ref().is_none_or(|(_, parent, ..)| *parent != target)
+            && let Some(refusal) = self.against(child, target)?
+        {
+            return Ok(Err(refusal));
+        }
         self.relink(child, || {
             back()?;
             Ok(links::insert(conn, child, target, "move", said)?)

@@ -29,15 +29,15 @@ mod segment;
 mod tests;
 mod timestamp;
 
-pub use self::{
-    fault::{Fault, FaultReason},
-    pid::IDENTIFIERS_MOST,
-};
 use self::{
     codes::{SensorCode, Subject, subject},
     draft::{Draft, draft},
     rules::Rules,
     segment::{Segment, segments},
+};
+pub use self::{
+    fault::{Fault, FaultReason},
+    pid::IDENTIFIERS_MOST,
 };
 use super::{
     clock::Zone,

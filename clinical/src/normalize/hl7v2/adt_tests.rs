@@ -169,7 +169,10 @@ fn an_identifier_without_an_authority_moves_nothing_and_nothing_is_moved_to_it()
     assert_eq!((nowhere.changes, nowhere.faults[0].reason), (vec![], FaultReason::NoPatient));
     let beside = moved(&format!("{one}~7~E2^^^EPI^PI"), &format!("{one}~8~E1^^^EPI^PI"));
     let epi = |value: &str| vec![Name::Other(other("EPI", "PI", value))];
-    assert_eq!(beside.changes, [Change::Move { moved: Name::Patient(key("1")), to: epi("E2"), from: epi("E1") }]);
+    assert_eq!(
+        beside.changes,
+        [Change::Move { moved: Name::Patient(key("1")), to: epi("E2"), from: epi("E1") }]
+    );
 }
 
 #[test]

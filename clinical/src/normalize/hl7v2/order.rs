@@ -65,7 +65,10 @@ mod tests {
             ("PID|1||1^^^NORTH^MR\r MSH|^~\\&|B\rNTE|1", Err(IdentityFault::SecondHeader)),
             ("PID|1||1^^^NORTH^MR\rMSH$^~\\&$B", Err(IdentityFault::SecondHeader)),
             (&format!("PID|1||1^^^NORTH^MR{}", "~V^^^DEXCOM^PI".repeat(64)), Err(IdentityFault::TooMany)),
-            (&format!("PID|1||1^^^NORTH^MR{}", "~V^^^DEXCOM^PI".repeat(63)), Ok(("1".to_owned(), other("DEXCOM:PI:V")))),
+            (
+                &format!("PID|1||1^^^NORTH^MR{}", "~V^^^DEXCOM^PI".repeat(63)),
+                Ok(("1".to_owned(), other("DEXCOM:PI:V"))),
+            ),
         ] {
             assert_eq!(read(pid), wanted, "{pid}");
         }
