@@ -166,6 +166,48 @@ async fn a_result_whose_birth_date_contradicts_the_known_one_waits_and_nothing_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_ahead_does_not_stand_against_what_is_said_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    let ahead = people::altered(&admitted("A1", 1, &[], "19800101"), "202604011200", "209904011200");
+    // Without a time it is said when it comes.
+    let after = people::altered(&admitted("A2", 1, &[], BORN), "20260401120000", "");
+    send(&rig, &[ahead, after, hour_from("R1", 1, 0, 100)]).await;
+    settled(&rig).await;
+    assert_eq!(value(&rig, 1), Some(100.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_inside_an_order_or_an_adt_is_kept_for_people_and_nothing_of_either_is_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    let mut riding = admitted("A1", 1, &[vendor("V9")], BORN);
+    riding.extend_from_slice(b" MSH|^~\\&|T|T|T|T|||ADT^A01|T1|T|2.5.1\r");
+    send(&rig, &[riding, hour_of_vendor("R1", "V9", 1, 0, 100)]).await;
+    waiting(&rig, 1).await;
+    assert_eq!(settled(&rig).await["inbox"]["quarantined"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_adt_stops_what_comes_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    let trailing =
+        people::altered(&admitted("A2", 2, &[], BORN), &mr(2), &mr(2).replacen('^', "\\X20\\^", 1));
+    let renumbered = |id: &str, minute, present: u32, former: u32| {
+        adt(id, "A47", minute, &[pid(&[mr(present)], BORN), format!("MRG|{}", mr(former))])
+    };
+    send(&rig, &[trailing, admitted("A1", 1, &[], BORN)]).await;
+    send(&rig, &[renumbered("C1", 1, 2, 1), renumbered("C2", 2, 1, 2)]).await;
+    // An A43 whose every identifier stands on both sides.
+    let many: Vec<String> = (0..4_000).map(|n| vendor(&format!("V{n}"))).collect();
+    send(&rig, &[adt("M", "A43", 3, &[pid(&many, BORN), format!("MRG|{}", many.join("~"))])]).await;
+    send(&rig, &[hour_from("R1", 1, 0, 100), hour_from("R2", 2, 12, 200)]).await;
+    assert_eq!(settled(&rig).await["inbox"]["quarantined"], 1, "the A43 as a whole");
+    assert_eq!(value(&rig, 1), Some(150.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn merged_before_or_after_the_results_the_outcomes_are_those_of_an_undisturbed_patient() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path()).await;

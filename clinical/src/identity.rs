@@ -121,4 +121,10 @@ pub enum IdentityFault {
     /// Several repetitions match and differ.
     #[error("more than one PID-3 repetition of the wanted type and authority")]
     Ambiguous,
+    /// More identifiers than one person has.
+    #[error("too many identifiers of one person")]
+    TooMany,
+    /// A second message stands inside: nobody can tell whose identifiers these are.
+    #[error("a second MSH inside the message")]
+    SecondHeader,
 }

@@ -77,6 +77,10 @@ impl Identities {
             self.writer.unlink(link, how, &peer.actor()).wait().map_err(|error| match error {
                 WriteError::Conflict(Conflict::Missing) => format!("there is no link {link}"),
                 WriteError::Conflict(Conflict::Edge) => format!("link {link} was undone before"),
+                WriteError::Conflict(Conflict::Readings) => format!(
+                    "link {link} is a change of identifier, and results have come under the former one since: they \
+                     cannot be told from those of the other; nothing was undone"
+                ),
                 other => other.to_string(),
             })?;
         for withdrawal in withdrawals {

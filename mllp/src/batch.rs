@@ -296,7 +296,9 @@ fn name(line: &[u8]) -> &[u8] {
     }
 }
 
-/// The lines of a frame that are not blank, each with the place where it begins.
+/// The lines of a frame that are not blank, each with the place where its name begins: after blanks, framing bytes and a
+/// byte order mark, as whoever reads the message skips them. No name begins with another byte than these and ASCII, so
+/// no character set is asked for.
 fn lines(frame: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = beginning(frame);
     std::iter::from_fn(move || {
@@ -304,8 +306,10 @@ fn lines(frame: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
             let start = at;
             let end = memchr2(b'\r', b'\n', &frame[start..]).map_or(frame.len(), |place| start + place);
             at = end + 1;
-            if !frame[start..end].trim_ascii().is_empty() {
-                return Some((start, &frame[start..end]));
+            let line = &frame[start..end];
+            if !line.trim_ascii().is_empty() {
+                let skipped = line.iter().take_while(|byte| !byte.is_ascii_graphic()).count();
+                return Some((start + skipped, &line[skipped..]));
             }
         }
         None

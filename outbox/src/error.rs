@@ -29,6 +29,14 @@ impl SqliteFault {
                 | ffi::SQLITE_READONLY
         )
     }
+
+    /// Whether the same may succeed when it is tried again: somebody else was in the way, or it was broken off.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self.code & 0xff,
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_INTERRUPT | ffi::SQLITE_FULL
+        )
+    }
 }
 
 impl fmt::Display for SqliteFault {
@@ -86,6 +94,9 @@ pub enum Conflict {
     /// release depends on one that is quarantined.
     #[error("the row depends on a row that cannot precede it")]
     Dependency,
+    /// There are readings under both of two numbers that would have to change their identifiers.
+    #[error("there are readings under both numbers")]
+    Readings,
     /// The row's state has no such edge (see [`crate::State::after`]).
     #[error("the row is not in a state that allows this")]
     Edge,

@@ -13,7 +13,7 @@ use crate::{
     error::WriteError,
     facts::{self, Fact},
     lineage::{self, Root},
-    links::{self, Said},
+    links::{self, Link, Said},
     patients::{self, Name, PatientKey},
     rehome::{self, Rehoming, Withdrawal},
     waiting,
@@ -83,7 +83,25 @@ pub enum Refusal {
     /// Nobody is known whom it could be moved to.
     #[error("no patient is known whom the identifier could be moved to")]
     NoTarget,
+    /// A person, or a later message, has undone it.
+    #[error("it was undone after it was said; a message that says so later is taken")]
+    Undone,
+    /// The chain of merges is longer than any that is walked.
+    #[error("the chain of merges would be too long")]
+    TooLong,
+    /// The store cannot hold it: a fault of ours, and the message is kept for people.
+    #[error("the store could not hold it: {text} (code {code})")]
+    Failed {
+        /// SQLite's extended result code, 0 where there is none.
+        code: i32,
+        /// A fixed text for it.
+        text: &'static str,
+    },
 }
+
+/// The system of an identifier while two numbers change places. No other has it: it is no URI, and has no `^`, which
+/// stands in the system of every identifier of another kind.
+const ASIDE: &str = "aside";
 
 /// A saying, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,13 +143,65 @@ impl Command for Identify {
         let mut told = Identified::default();
         for Statement { inbox_id, ordinal, said_at, how, saying } in self.0 {
             let said = Said { inbox_id, ordinal, said_at, at: how.at };
+            let withdrawals = told.withdrawals.len();
+            conn.prepare_cached("SAVEPOINT saying")?.execute([])?;
             let mut step = Step { conn, said, how, told: &mut told };
-            if let Err(refusal) = step.take(saying)? {
+            let taken = match step.take(saying) {
+                Ok(taken) => taken,
+                // One message that the store cannot hold is a matter of that message, and the others go on.
+                Err(error) => {
+                    let refusal = of_one_saying(&error).filter(|_| !conn.is_autocommit()).ok_or(error)?;
+                    conn.prepare_cached("ROLLBACK TO saying")?.execute([])?;
+                    told.withdrawals.truncate(withdrawals);
+                    Err(refusal)
+                }
+            };
+            conn.prepare_cached("RELEASE saying")?.execute([])?;
+            if let Err(refusal) = taken {
                 told.refused.push((inbox_id, refusal));
             }
         }
         Ok(told)
     }
+}
+
+/// What a failure means that would come again whenever the same saying is tried. `None` where the store itself failed,
+/// so that the same may succeed later.
+fn of_one_saying(error: &WriteError) -> Option<Refusal> {
+    match error {
+        WriteError::Sqlite(fault) if !fault.is_severe() && !fault.is_passing() => {
+            Some(Refusal::Failed { code: fault.code, text: fault.text })
+        }
+        WriteError::Conflict(_) => Some(Refusal::Failed { code: 0, text: "a row stands otherwise" }),
+        _ => None,
+    }
+}
+
+/// Gives two numbers the identifiers named beside them, which are theirs crosswise.
+fn exchange(conn: &Connection, one: (i64, &PatientKey), other: (i64, &PatientKey)) -> rusqlite::Result<()> {
+    let aside = PatientKey { system: ASIDE.to_owned(), ..other.1.clone() };
+    patients::rename(conn, other.0, &aside)?;
+    patients::rename(conn, one.0, one.1)?;
+    patients::rename(conn, other.0, other.1)
+}
+
+/// Gives the two numbers of a `rename` that was undone the identifiers they had before it.
+pub(crate) fn rename_back(
+    conn: &Connection,
+    link: &Link,
+    said: Said,
+    how: &Rehoming,
+) -> Result<(), WriteError> {
+    let key = |id| patients::key_of(conn, id);
+    let (former, present) = (key(link.child)?, key(link.parent)?);
+    exchange(conn, (link.parent, &former), (link.child, &present))?;
+    for key in [&former, &present] {
+        waiting::learned(conn, key)?;
+    }
+    let mut told = Identified::default();
+    let mut step = Step { conn, said, how: how.clone(), told: &mut told };
+    step.renamed(link.parent)?.ok();
+    Ok(())
 }
 
 type Taken = Result<Result<(), Refusal>, WriteError>;
@@ -215,8 +285,8 @@ impl Step<'_> {
             Some(_) => return Ok(Err(Refusal::MergedBefore)),
             None => {}
         }
-        if lineage::closes_circle(conn, child, parent)? {
-            return Ok(Err(Refusal::Circle));
+        if let Some(refusal) = self.against(child, parent)? {
+            return Ok(Err(refusal));
         }
         self.relink(child, || Ok(links::insert(conn, child, parent, kind, said)?))?;
         let action = match kind {
@@ -226,6 +296,17 @@ impl Step<'_> {
         };
         self.audit(action, child, &format!("into patient {parent}"))?;
         Ok(Ok(()))
+    }
+
+    /// What speaks against making `child` count for `parent`.
+    fn against(&self, child: i64, parent: i64) -> rusqlite::Result<Option<Refusal>> {
+        if lineage::closes_circle(self.conn, child, parent)? {
+            return Ok(Some(Refusal::Circle));
+        }
+        if links::is_taken_back(self.conn, child, parent, self.said.said_at)? {
+            return Ok(Some(Refusal::Undone));
+        }
+        Ok(lineage::is_too_long(self.conn, child, parent)?.then_some(Refusal::TooLong))
     }
 
     /// The number stays with the patient and gets the present identifier; the former one gets a number of its own
@@ -238,7 +319,7 @@ impl Step<'_> {
             (Some(a), None) => {
                 patients::rename(conn, a, &present)?;
                 let child = self.patient(former)?;
-                links::insert(conn, child, a, "change", said)?;
+                links::insert(conn, child, a, "rename", said)?;
                 return self.renamed(a);
             }
             (None, found) => {
@@ -252,16 +333,15 @@ impl Step<'_> {
         };
         match links::upward(conn, b)? {
             // It is called by its former identifier again: the two change places.
-            Some((link, parent, kind, said_at)) if parent == a && kind == "change" => {
+            Some((link, parent, kind, said_at))
+                if parent == a && matches!(kind.as_str(), "change" | "rename") =>
+            {
                 if said.said_at < said_at {
                     return Ok(Ok(()));
                 }
-                let aside = PatientKey { value: format!("{} ", former.value), ..former.clone() };
-                patients::rename(conn, b, &aside)?;
-                patients::rename(conn, a, &present)?;
-                patients::rename(conn, b, &former)?;
+                exchange(conn, (a, &present), (b, &former))?;
                 links::undo(conn, link, said.said_at, said.at)?;
-                links::insert(conn, b, a, "change", said)?;
+                links::insert(conn, b, a, "rename", said)?;
                 self.renamed(a)
             }
             _ => self.lead(a, b, "change"),
@@ -364,6 +444,11 @@ impl Step<'_> {
             self.audit("patient move", child, "it stands for itself")?;
             return if home { Ok(Ok(())) } else { self.rebind(child, to, from) };
         };
+        if up.as_ref().is_none_or(|(_, parent, ..)| *parent != target)
+            && let Some(refusal) = self.against(child, target)?
+        {
+            return Ok(Err(refusal));
+        }
         self.relink(child, || {
             back()?;
             Ok(links::insert(conn, child, target, "move", said)?)

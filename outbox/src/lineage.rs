@@ -11,6 +11,9 @@ use rusqlite::Connection;
 /// Links from an identifier up to whom it counts for: a chain of merges this long is a fault of its source.
 const STEPS_MOST: usize = 64;
 
+/// Links of a chain of merges: one less, because a further identifier may be bound to its lowest.
+const CHAIN_MOST: usize = STEPS_MOST - 1;
+
 /// For whom an identifier counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Root {
@@ -92,4 +95,31 @@ pub(crate) fn members(conn: &Connection, patient: i64) -> rusqlite::Result<Vec<i
 /// Whether a link from `child` to `parent` would close a circle.
 pub(crate) fn closes_circle(conn: &Connection, child: i64, parent: i64) -> rusqlite::Result<bool> {
     Ok(descendants(conn, child)?.contains(&parent))
+}
+
+/// Whether a link from `child` to `parent` would make a chain that nobody walks to its end.
+pub(crate) fn is_too_long(conn: &Connection, child: i64, parent: i64) -> rusqlite::Result<bool> {
+    let below = "SELECT DISTINCT child FROM patient_link WHERE parent = ?1 AND undone_at IS NULL AND kind <> 'related'
+        AND kind NOT IN ('adt', 'order')";
+    let above = "SELECT DISTINCT parent FROM patient_link WHERE child = ?1 AND undone_at IS NULL AND kind <> 'related'";
+    Ok(steps(conn, below, child)? + 1 + steps(conn, above, parent)? > CHAIN_MOST)
+}
+
+/// The longest way from here, counted to [`CHAIN_MOST`]; there are no circles.
+fn steps(conn: &Connection, next: &str, from: i64) -> rusqlite::Result<usize> {
+    let mut next = conn.prepare_cached(next)?;
+    let mut level = BTreeSet::from([from]);
+    for step in 0..CHAIN_MOST {
+        let mut further = BTreeSet::new();
+        for id in &level {
+            for other in next.query_map([id], |row| row.get::<_, i64>(0))? {
+                further.insert(other?);
+            }
+        }
+        if further.is_empty() {
+            return Ok(step);
+        }
+        level = further;
+    }
+    Ok(CHAIN_MOST)
 }

@@ -8,6 +8,7 @@ use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
     error::{Conflict, ReadError, WriteError},
+    identify,
     rehome::{self, Rehoming, Withdrawal},
 };
 
@@ -20,7 +21,7 @@ pub struct Link {
     pub child: i64,
     /// For whom they count.
     pub parent: i64,
-    /// `adt`, `order`, `merge`, `change`, `move` or `related`.
+    /// `adt`, `order`, `merge`, `change`, `rename`, `move` or `related`.
     pub kind: String,
     /// The message that said so.
     pub inbox_id: i64,
@@ -76,10 +77,26 @@ pub(crate) fn is_made(conn: &Connection, said: Said) -> rusqlite::Result<bool> {
 pub(crate) fn upward(conn: &Connection, child: i64) -> rusqlite::Result<Option<(i64, i64, String, i64)>> {
     conn.prepare_cached(
         "SELECT id, parent, kind, said_at FROM patient_link
-         WHERE child = ?1 AND undone_at IS NULL AND kind IN ('merge', 'change', 'move')",
+         WHERE child = ?1 AND undone_at IS NULL AND kind IN ('merge', 'change', 'rename', 'move')",
     )?
     .query_row([child], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
     .optional()
+}
+
+/// Whether such a link was made before and taken back by something said then or later. The link of a `rename` leads the
+/// other way.
+pub(crate) fn is_taken_back(
+    conn: &Connection,
+    child: i64,
+    parent: i64,
+    said_at: i64,
+) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 FROM patient_link WHERE undone_said_at >= ?3
+         AND ((child = ?1 AND parent = ?2 AND kind IN ('merge', 'change', 'rename', 'move'))
+           OR (child = ?2 AND parent = ?1 AND kind = 'rename'))",
+    )?
+    .exists(params![child, parent, said_at])
 }
 
 /// The links that bind an identifier of another kind to patients: number, parent and when it was said.
@@ -114,8 +131,9 @@ pub(crate) fn related(conn: &Connection, one: i64, other: i64) -> rusqlite::Resu
     .optional()
 }
 
-/// The command that undoes a link by its number. [`Conflict::Missing`] where there is none, [`Conflict::Edge`] where it
-/// is undone already.
+/// The command that undoes a link by its number; it stands against what was said before it. [`Conflict::Missing`] where
+/// there is none, [`Conflict::Edge`] where it is undone already, [`Conflict::Readings`] where it is a `rename` and there
+/// are readings under both numbers, which can go back to one name only.
 pub(crate) struct UndoLink {
     pub link: i64,
     pub how: Rehoming,
@@ -139,11 +157,15 @@ impl Command for UndoLink {
             return Err(Conflict::Edge.into());
         }
         let at = self.how.at;
-        let said_at: i64 = conn
-            .prepare_cached("SELECT said_at FROM patient_link WHERE id = ?1")?
-            .query_row([self.link], |row| row.get(0))?;
-        let undo = || Ok(undo(conn, self.link, said_at, at)?);
+        let undo = || Ok(undo(conn, self.link, at, at)?);
         let withdrawals = rehome::relink(conn, link.child, &self.how, undo)?;
+        if link.kind == "rename" {
+            if rehome::has_readings(conn, link.child)? {
+                return Err(Conflict::Readings.into());
+            }
+            let said = Said { inbox_id: link.inbox_id, ordinal: 0, said_at: at, at };
+            identify::rename_back(conn, &link, said, &self.how)?;
+        }
         let action = match link.kind.as_str() {
             "merge" => "patient unmerge",
             _ => "patient unlink",

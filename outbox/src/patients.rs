@@ -67,10 +67,13 @@ pub(crate) fn rename(conn: &Connection, id: i64, key: &PatientKey) -> rusqlite::
 
 /// The identifier of the patient with this number.
 pub(crate) fn patient(conn: &Connection, id: i64) -> Result<Option<PatientKey>, ReadError> {
-    Ok(conn
-        .prepare_cached("SELECT site, system, value FROM patient WHERE id = ?1")?
+    Ok(key_of(conn, id).optional()?)
+}
+
+/// The identifier of a number that there is.
+pub(crate) fn key_of(conn: &Connection, id: i64) -> rusqlite::Result<PatientKey> {
+    conn.prepare_cached("SELECT site, system, value FROM patient WHERE id = ?1")?
         .query_row([id], |row| Ok(PatientKey { site: row.get(0)?, system: row.get(1)?, value: row.get(2)? }))
-        .optional()?)
 }
 
 /// The number of the patient with this identifier.

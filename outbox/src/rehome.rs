@@ -81,7 +81,8 @@ pub(crate) fn relink(
     Ok(withdrawals)
 }
 
-fn has_readings(conn: &Connection, member: i64) -> rusqlite::Result<bool> {
+/// Whether anything came under this number itself.
+pub(crate) fn has_readings(conn: &Connection, member: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT 1 FROM chunk WHERE patient = ?1")?.exists([member])
 }
 

@@ -98,12 +98,13 @@ CREATE TABLE patient (
 ) STRICT;
 
 -- Who is who: the readings of `child` count for `parent`, and so on upwards; `related` says only that somebody
--- holds both for one person. A link is never changed, only undone.
+-- holds both for one person. A link is never changed, only undone. `rename` is a change by which `parent` took the
+-- present identifier and `child` the former one: undone, they change places again.
 CREATE TABLE patient_link (
   id             INTEGER PRIMARY KEY,
   child          INTEGER NOT NULL REFERENCES patient (id),
   parent         INTEGER NOT NULL REFERENCES patient (id),
-  kind           TEXT    NOT NULL CHECK (kind IN ('adt', 'order', 'merge', 'change', 'move', 'related')),
+  kind           TEXT    NOT NULL CHECK (kind IN ('adt', 'order', 'merge', 'change', 'rename', 'move', 'related')),
   inbox_id       INTEGER NOT NULL,             -- the message that said so, and its place in it
   ordinal        INTEGER NOT NULL,
   said_at        INTEGER NOT NULL,             -- when its source said so
@@ -115,7 +116,7 @@ CREATE INDEX patient_link_child ON patient_link (child);
 CREATE INDEX patient_link_parent ON patient_link (parent) WHERE undone_at IS NULL;
 CREATE INDEX patient_link_message ON patient_link (inbox_id, ordinal);
 CREATE UNIQUE INDEX patient_link_up ON patient_link (child)
-  WHERE undone_at IS NULL AND kind IN ('merge', 'change', 'move');
+  WHERE undone_at IS NULL AND kind IN ('merge', 'change', 'rename', 'move');
 
 -- What messages say of a patient. For pages and for comparing: none of it leaves the box or is logged.
 CREATE TABLE patient_fact (

@@ -29,12 +29,15 @@ mod segment;
 mod tests;
 mod timestamp;
 
-pub use self::fault::{Fault, FaultReason};
 use self::{
     codes::{SensorCode, Subject, subject},
     draft::{Draft, draft},
     rules::Rules,
     segment::{Segment, segments},
+};
+pub use self::{
+    fault::{Fault, FaultReason},
+    pid::IDENTIFIERS_MOST,
 };
 use super::{
     clock::Zone,
@@ -172,7 +175,8 @@ impl<'a> Walk<'a> {
         let rule = self.rules.context.patient;
         let mut group = Group::empty(pid::patient(pid, rule));
         if group.patient == Err(IdentityFault::NoMatch) {
-            group.others = pid::others(&pid::identifiers([pid.field(3)]), rule);
+            let identifiers = pid::identifiers([pid.field(3)]).unwrap_or_default();
+            group.others = pid::others(&identifiers, rule);
         }
         group.birth_date = pid::birth_date(pid);
         self.group = Some(group);

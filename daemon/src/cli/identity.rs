@@ -29,7 +29,8 @@ enum What {
         #[command(flatten)]
         asked: Asked,
     },
-    /// Undo a merge, change or move: what had come under the retired identifier counts for itself again.
+    /// Undo a merge, change or move: what had come under the retired identifier counts for itself again. Of a `rename`,
+    /// the record gets its former identifier back; refused where results have come under that one since.
     Unmerge {
         #[command(flatten)]
         config: ConfigArg,

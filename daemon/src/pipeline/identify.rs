@@ -23,6 +23,10 @@ use super::{
 };
 use crate::{conditions::Kind, generation::Generation, time};
 
+/// Sayings committed together: other writers wait meanwhile. A batch that is cut off between two pieces is read again,
+/// and what was said before is not applied twice.
+const SAYINGS_TOGETHER: usize = 64;
+
 /// Identifiers whose windows are dirtied in one step: reading ten years of one takes about 30 ms.
 const REHOMED_MOST: usize = 16;
 
@@ -60,17 +64,19 @@ impl Pipeline {
 
     /// Hands sayings to the store; whether anything that was looked up before may mean something else now.
     fn say(&self, sayings: &mut Vec<Statement>, batch: &mut Batch, now: i64) -> Result<bool, PipelineError> {
-        if sayings.is_empty() {
-            return Ok(false);
+        let mut changed = false;
+        for piece in sayings.chunks(SAYINGS_TOGETHER) {
+            let told = self.writer.identify(piece.to_vec()).wait()?;
+            for (inbox_id, reason) in told.refused {
+                batch.quarantine.push(refusal(inbox_id, &reason.to_string(), now));
+            }
+            for withdrawal in told.withdrawals {
+                self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
+            }
+            changed |= told.changed;
         }
-        let told = self.writer.identify(std::mem::take(sayings)).wait()?;
-        for (inbox_id, reason) in told.refused {
-            batch.quarantine.push(refusal(inbox_id, &reason.to_string(), now));
-        }
-        for withdrawal in told.withdrawals {
-            self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
-        }
-        Ok(told.changed)
+        sayings.clear();
+        Ok(changed)
     }
 
     /// Whether an order is about a person born on another day than the registration says.

@@ -62,6 +62,21 @@ fn batches_of_every_shape_are_taken_apart() {
 }
 
 #[test]
+fn a_message_behind_blanks_is_a_message_of_its_own() {
+    let (one, two) = (message("1"), message("2"));
+    for blanks in [" ", "\t \u{b}", "\u{feff}", "\u{a0}", "\u{1c} ", "\u{c}"] {
+        let text = format!("BHS|^~\\&|X\r{blanks}{one}{blanks}{two}{blanks}BTS|2\r");
+        let batch = batched(&text).unwrap();
+        assert_eq!(ids(&batch), ["1", "2"], "{blanks:?}");
+        let parts: Vec<u8> =
+            batch.parts().iter().flat_map(|(_, range)| text.as_bytes()[range.clone()].to_vec()).collect();
+        assert_eq!(parts, text.as_bytes(), "{blanks:?}");
+        let short = text.replace("BTS|2", "BTS|1");
+        assert_eq!(batched(&short).err(), wrong("BTS", 1, 1, 2), "{blanks:?}");
+    }
+}
+
+#[test]
 fn a_wrong_count_is_told_with_its_place() {
     let (one, two) = (message("1"), message("2"));
     for (text, expected) in [

@@ -169,8 +169,58 @@ fn the_same_message_read_again_changes_nothing_also_after_it_was_undone() {
     assert_eq!(folder.members("B").len(), 1);
     assert!(!folder.say(1, merge("B", "A")).changed);
     assert_eq!(folder.members("B").len(), 1);
-    folder.say(2, merge("B", "A"));
+    assert_eq!(folder.say(2, merge("B", "A")).refused, [(2, Refusal::Undone)], "sent again, said before");
+    assert_eq!(folder.members("B").len(), 1);
+    folder.say_at(3, 9_501, true, merge("B", "A"));
     assert_eq!(folder.members("B").len(), 2, "said anew it is another merge");
+    // A move likewise.
+    folder.say(4, shift(name("M"), &[name("N")], &[]));
+    folder.unlink(folder.read(|r| r.links(1))[0].id);
+    assert_eq!(
+        folder.say_at(5, 4, true, shift(name("M"), &[name("N")], &[])).refused,
+        [(5, Refusal::Undone)]
+    );
+    assert_eq!(folder.members("N").len(), 1);
+}
+
+#[test]
+fn a_chain_of_merges_that_would_not_be_walked_to_its_end_is_refused() {
+    let folder = Folder::new();
+    let one = |n: i64| merge(&format!("P{}", n + 1), &format!("P{n}"));
+    // Two chains whose joining would be too long, and what is bound to the lowest of one.
+    for n in (1..=40).chain(42..=64) {
+        assert!(folder.say(n, one(n)).refused.is_empty(), "{n}");
+    }
+    assert_eq!(folder.say(41, one(41)).refused, [(41, Refusal::TooLong)]);
+    assert!(folder.say(141, merge("P43", "P41")).refused.is_empty(), "one less");
+    folder.say(142, bind("P1", &["V"]));
+    assert_eq!(folder.seat(&[vendor("V")]).unwrap().1, folder.number("P65"));
+    assert_eq!(folder.say(143, merge("P66", "P65")).refused, [(143, Refusal::TooLong)]);
+}
+
+#[test]
+fn a_change_of_identifier_that_is_undone_gives_the_record_its_former_one_or_is_refused() {
+    let folder = Folder::new();
+    let before = folder.patient("OLD");
+    folder.readings(&[name("OLD")], 20);
+    folder.say(1, Saying::Renumber { former: key("OLD"), present: key("NEW") });
+    folder.unlink(1);
+    assert_eq!((folder.number("OLD"), folder.seat(&[name("OLD")])), (before, Some((before, before))));
+    let (holder, owner) = folder.seat(&[name("NEW")]).unwrap();
+    assert!(holder == owner && owner != before, "the other stands for itself");
+    assert_eq!(folder.members("OLD"), BTreeSet::from([before]));
+    let again = folder.say_at(9, 1, true, Saying::Renumber { former: key("OLD"), present: key("NEW") });
+    assert_eq!(again.refused, [(9, Refusal::Undone)], "sent again");
+
+    // Results that came under the former identifier since would come under the other.
+    folder.say(2, Saying::Renumber { former: key("X"), present: key("Y") });
+    let renamed = folder.patient("FROM");
+    folder.say(3, Saying::Renumber { former: key("FROM"), present: key("TO") });
+    folder.readings(&[name("FROM")], 21);
+    let link = folder.read(|r| r.links(1))[0].id;
+    let told = folder.writer().unlink(link, how(false, 9_500), "test").wait();
+    assert_eq!(told, Err(outbox::WriteError::Conflict(outbox::Conflict::Readings)));
+    assert_eq!((folder.number("TO"), folder.members("TO").len()), (renamed, 2), "nothing was undone");
 }
 
 #[test]
@@ -190,6 +240,34 @@ fn a_patient_who_is_renumbered_keeps_number_and_windows() {
     folder.say_at(4, 2, true, Saying::Renumber { former: key("OLD"), present: key("NEW") });
     assert_eq!(folder.number("OLD"), before);
     assert_eq!(folder.members("OLD").len(), 2);
+}
+
+#[test]
+fn two_identifiers_change_places_whoever_else_is_called_nearly_so() {
+    let folder = Folder::new();
+    let (former, present) = (folder.patient("100"), folder.patient("200"));
+    for nearly in ["200 ", "100 ", "aside"] {
+        folder.patient(nearly);
+    }
+    folder.say(1, Saying::Renumber { former: key("100"), present: key("200") });
+    let told = folder.say(2, Saying::Renumber { former: key("200"), present: key("100") });
+    assert_eq!((told.refused, told.changed), (vec![], true));
+    assert_eq!((folder.number("100"), folder.number("200")), (present, former));
+}
+
+#[test]
+fn a_saying_that_the_store_cannot_hold_is_refused_alone() {
+    let folder = Folder::new();
+    // A fact that the schema does not know.
+    let facts = vec![Fact { fact: "weight", value: "70".into() }];
+    let unknown = Saying::Bind { patient: key("X"), others: vec![vendor("V")], by: Bound::Adt, facts };
+    let at = |inbox_id, saying| Statement { inbox_id, ordinal: 0, said_at: 1, how: how(true, 9), saying };
+    let told =
+        folder.writer().identify(vec![at(1, bind("A", &["W"])), at(2, unknown), at(3, merge("B", "A"))]);
+    let told = told.wait().unwrap();
+    assert!(matches!(told.refused[..], [(2, Refusal::Failed { .. })]), "{:?}", told.refused);
+    assert_eq!(folder.read(|r| r.find_patient(&key("X"))), None, "nothing of it was kept");
+    assert_eq!(folder.seat(&[vendor("W")]).unwrap().1, folder.number("B"), "its neighbours were");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Invariants: only identifiers that the site's rule selects name patients; an event that changes who is who is
 //! read wholly or not at all, with a reason; an event that speaks of other kinds of identifier than the rule's says
-//! nothing here; nothing is guessed from a name or a birth date.
+//! nothing here; nothing is guessed from a name or a birth date; a message inside the message, or more than any source
+//! has to say, is one fault, and nothing of it is read.
 //!
 //! | event | what it says |
 //! |---|---|
@@ -25,6 +26,10 @@ use crate::{
     normalize::clock::Zone,
     reading::Instant,
 };
+
+/// Most changes of one message, and most MRG: a merge of a handful is usual. More is a fault of its source, and would
+/// hold up the messages behind it.
+pub const CHANGES_MOST: usize = 256;
 
 /// What a message says of patients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +130,12 @@ pub fn adt(message: &str, rule: &PatientRule, zone: &Zone) -> Adt {
         text if text.is_empty() => evn.map(|evn| evn.field(1).text().into_owned()).unwrap_or_default(),
         text => text.into_owned(),
     };
-    let mut reading = Reading { rule, segments: &segments, adt: &mut adt };
+    if let Some(second) = segments.iter().skip(1).find(|segment| segment.name == "MSH") {
+        let (ordinal, reason) = (second.ordinal, FaultReason::SecondHeader);
+        adt.faults.push(Fault { segment: "MSH", ordinal, field: None, reason });
+        return adt;
+    }
+    let mut reading = Reading { rule, segments: &segments, adt: &mut adt, person: None };
     match Event::of(&trigger) {
         Event::Register => reading.register(),
         Event::Merge => reading.pairs(Reading::merge),
@@ -134,6 +144,12 @@ pub fn adt(message: &str, rule: &PatientRule, zone: &Zone) -> Adt {
         Event::Link => reading.link(|one, other| Change::Link { one, other }),
         Event::Unlink => reading.link(|one, other| Change::Unlink { one, other }),
         Event::Other => {}
+    }
+    let too_much = |fault: &&Fault| {
+        matches!(fault.reason, FaultReason::TooManyIdentifiers | FaultReason::TooManyChanges)
+    };
+    if let Some(fault) = adt.faults.iter().find(too_much).copied() {
+        (adt.changes, adt.faults) = (Vec::new(), vec![fault]);
     }
     adt
 }
@@ -147,6 +163,8 @@ struct Reading<'a, 'm> {
     rule: &'a PatientRule,
     segments: &'a [Segment<'m>],
     adt: &'a mut Adt,
+    /// The place of the PID whose person was read last.
+    person: Option<u32>,
 }
 
 impl<'m> Reading<'_, 'm> {
@@ -168,8 +186,12 @@ impl<'m> Reading<'_, 'm> {
         }
     }
 
+    /// The person of a PID, once.
     fn person(&mut self, segment: &Segment<'_>) {
-        let identifiers = pid::identifiers([segment.field(3)]);
+        if self.person.replace(segment.ordinal) == Some(segment.ordinal) {
+            return;
+        }
+        let Some(identifiers) = self.identifiers(segment, "PID", 3, None) else { return };
         match pid::select(&identifiers, self.rule) {
             Ok(patient) => {
                 let others = pid::others(&identifiers, self.rule);
@@ -181,10 +203,34 @@ impl<'m> Reading<'_, 'm> {
         }
     }
 
+    /// The identifiers of a field, and of a further one. `None` where there are too many, which is a fault.
+    fn identifiers(
+        &mut self,
+        segment: &Segment<'_>,
+        name: &'static str,
+        field: u8,
+        further: Option<usize>,
+    ) -> Option<BTreeSet<Identifier>> {
+        let fields = [usize::from(field)].into_iter().chain(further);
+        match pid::identifiers(fields.map(|field| segment.field(field))) {
+            Ok(identifiers) => Some(identifiers),
+            Err(_) => {
+                self.fault(segment, name, field, FaultReason::TooManyIdentifiers);
+                None
+            }
+        }
+    }
+
     /// Every PID with the MRG that follow it.
     fn pairs(&mut self, read: fn(&mut Self, &Segment<'m>, &Segment<'m>)) {
+        if let Some(one) = self.all("MRG").get(CHANGES_MOST) {
+            return self.fault(one, "MRG", 1, FaultReason::TooManyChanges);
+        }
         let mut open: Option<(Segment<'m>, bool)> = None;
         for segment in self.segments {
+            if self.adt.changes.len() > CHANGES_MOST {
+                return self.fault(segment, "MRG", 1, FaultReason::TooManyChanges);
+            }
             match (segment.name, open) {
                 ("PID", before) => {
                     self.unpaired(before);
@@ -199,6 +245,9 @@ impl<'m> Reading<'_, 'm> {
             }
         }
         self.unpaired(open);
+        if let (Some((pid, _)), true) = (open, self.adt.changes.len() > CHANGES_MOST) {
+            self.fault(&pid, "PID", 3, FaultReason::TooManyChanges);
+        }
     }
 
     fn unpaired(&mut self, open: Option<(Segment<'m>, bool)>) {
@@ -210,8 +259,8 @@ impl<'m> Reading<'_, 'm> {
     /// The patients of PID-3 and of MRG-1. `None` where neither speaks of the rule's kind, and where one of them
     /// cannot be read, which is a fault.
     fn both(&mut self, pid: &Segment<'_>, mrg: &Segment<'_>) -> Option<(PatientKey, PatientKey)> {
-        let present = pid::select(&pid::identifiers([pid.field(3)]), self.rule);
-        let prior = pid::select(&pid::identifiers([mrg.field(1)]), self.rule);
+        let present = pid::select(&self.identifiers(pid, "PID", 3, None)?, self.rule);
+        let prior = pid::select(&self.identifiers(mrg, "MRG", 1, None)?, self.rule);
         match (present, prior) {
             (Ok(present), Ok(prior)) => return Some((present, prior)),
             (Err(IdentityFault::NoMatch), Err(IdentityFault::NoMatch)) => {}
@@ -244,15 +293,20 @@ impl<'m> Reading<'_, 'm> {
     /// Of identifiers that stand on both sides, each is moved. Where none does, what MRG-1 names is moved whole.
     /// Before 2.4 the sides were told apart by PID-2 and MRG-4, so these are read too.
     fn shift(&mut self, pid: &Segment<'m>, mrg: &Segment<'m>) {
-        let there = pid::identifiers([pid.field(3), pid.field(2)]);
-        let here = pid::identifiers([mrg.field(1), mrg.field(4)]);
+        let (Some(there), Some(here)) =
+            (self.identifiers(pid, "PID", 3, Some(2)), self.identifiers(mrg, "MRG", 1, Some(4)))
+        else {
+            return;
+        };
+        // Without an authority a number is anybody's.
         let named = |set: BTreeSet<&Identifier>| -> Vec<Name> {
-            set.into_iter().map(|identifier| pid::name(identifier, self.rule)).collect()
+            let names = set.into_iter().map(|identifier| pid::name(identifier, self.rule));
+            names.filter(|name| !matches!(name, Name::Other(other) if other.authority.is_empty())).collect()
         };
         let both = named(there.intersection(&here).collect());
         let to = named(there.difference(&here).collect());
         let from = named(here.difference(&there).collect());
-        let (moved, from) = match both.is_empty() {
+        let (moved, from) = match there.is_disjoint(&here) {
             true => {
                 (from.iter().filter(|name| matches!(name, Name::Patient(_))).cloned().collect(), Vec::new())
             }

@@ -159,6 +159,57 @@ fn what_stands_on_both_sides_is_moved_from_one_to_the_other() {
 }
 
 #[test]
+fn an_identifier_without_an_authority_moves_nothing_and_nothing_is_moved_to_it() {
+    let [one, two] = ["1^^^NORTH^MR", "2^^^NORTH^MR"];
+    let moved = |there: &str, here: &str| read("A43", &[&format!("PID|1||{there}"), &format!("MRG|{here}")]);
+    // Not itself, and not patient 1 in its stead.
+    let alone = moved(&format!("7~{two}"), &format!("7~{one}"));
+    assert_eq!((alone.changes, alone.faults[0].reason), (vec![], FaultReason::NoPatient));
+    let nowhere = moved(&format!("{one}~7"), &format!("{one}~8"));
+    assert_eq!((nowhere.changes, nowhere.faults[0].reason), (vec![], FaultReason::NoPatient));
+    let beside = moved(&format!("{one}~7~E2^^^EPI^PI"), &format!("{one}~8~E1^^^EPI^PI"));
+    let epi = |value: &str| vec![Name::Other(other("EPI", "PI", value))];
+    assert_eq!(
+        beside.changes,
+        [Change::Move { moved: Name::Patient(key("1")), to: epi("E2"), from: epi("E1") }]
+    );
+}
+
+#[test]
+fn a_message_inside_the_message_is_a_fault_and_nothing_of_either_is_read() {
+    for second in ["MSH|^~\\&|X", " \u{b}MSH|^~\\&|X", "MSH$^~\\&$X", "MSH", "\nMSH|"] {
+        let wanted = [("MSH", FaultReason::SecondHeader)];
+        assert_eq!(faults("A01", &["PID|1||1^^^NORTH^MR", second, "PV1|1"]), wanted, "{second:?}");
+    }
+    assert_eq!(changes("A01", &["PID|1||1^^^NORTH^MR", "MSHX|1"]), [bare("1")]);
+}
+
+#[test]
+fn what_no_source_has_to_say_is_one_fault_and_nothing_of_it_is_read() {
+    let repeated = |count: usize, from: usize| -> String {
+        let numbers: Vec<_> = (from..from + count).map(|n| format!("{n}^^^EPI^PI")).collect();
+        numbers.join("~")
+    };
+    let pid = |count| format!("PID|1||1^^^NORTH^MR~{}", repeated(count, 0));
+    let too_many = |segment| vec![(segment, FaultReason::TooManyIdentifiers)];
+    assert_eq!(changes("A01", &[&pid(63)]).len(), 1);
+    assert_eq!(faults("A01", &[&pid(64)]), too_many("PID"));
+    let mrg = format!("MRG|2^^^NORTH^MR~{}", repeated(64, 0));
+    for event in ["A40", "A47", "A43"] {
+        assert_eq!(faults(event, &[&pid(2), "MRG|2^^^NORTH^MR", &pid(2), &mrg]), too_many("MRG"), "{event}");
+        assert_eq!(faults(event, &[&pid(10_000), &format!("MRG|{}", repeated(10_000, 0))]), too_many("PID"));
+    }
+    // Many merges into one: who goes on is read once.
+    let retired: Vec<String> = (0..10_000).map(|n| format!("MRG|R{n}^^^NORTH^MR")).collect();
+    let merges = |count: usize| -> Vec<&str> {
+        ["PID|1||1^^^NORTH^MR"].into_iter().chain(retired.iter().take(count).map(String::as_str)).collect()
+    };
+    assert_eq!(changes("A40", &merges(CHANGES_MOST - 1)).len(), CHANGES_MOST);
+    assert_eq!(faults("A40", &merges(CHANGES_MOST)), [("PID", FaultReason::TooManyChanges)]);
+    assert_eq!(faults("A40", &merges(10_000)), [("MRG", FaultReason::TooManyChanges)]);
+}
+
+#[test]
 fn a_link_names_two_patients_and_is_taken_back_by_its_counterpart() {
     let two = ["PID|1||1^^^NORTH^MR", "PV1|1", "PID|2||2^^^NORTH^MR"];
     assert_eq!(changes("A24", &two), [Change::Link { one: key("1"), other: key("2") }]);

@@ -25,6 +25,12 @@ pub enum FaultReason {
     /// A second MSH inside the message; what follows it was not read.
     #[error("a second MSH inside the message")]
     SecondHeader,
+    /// More identifiers than [`super::IDENTIFIERS_MOST`] in a field; nothing of the message was applied.
+    #[error("too many identifiers of one person")]
+    TooManyIdentifiers,
+    /// More than [`super::adt::CHANGES_MOST`]; nothing of the message was applied.
+    #[error("too many changes of who is who in one message")]
+    TooManyChanges,
     /// OBX-3 has a sensor's code without its coding system.
     #[error("a sensor code without its coding system")]
     CodeWithoutSystem,

@@ -21,14 +21,18 @@ pub struct Ordered {
 }
 
 /// Reads whom an order is for. Errs where no identifier, or several different ones, match the rule, and with
-/// [`IdentityFault::Ambiguous`] where there are several PID.
+/// [`IdentityFault::Ambiguous`] where there are several PID; with [`IdentityFault::SecondHeader`] where another message
+/// stands inside, and with [`IdentityFault::TooMany`].
 pub fn order(message: &str, rule: &PatientRule) -> Result<Ordered, IdentityFault> {
+    if segments(message).into_iter().flatten().skip(1).any(|segment| segment.name == "MSH") {
+        return Err(IdentityFault::SecondHeader);
+    }
     let mut pids = segments(message).into_iter().flatten().filter(|segment| segment.name == "PID");
     let pid = pids.next().ok_or(IdentityFault::NoPid)?;
     if pids.next().is_some() {
         return Err(IdentityFault::Ambiguous);
     }
-    let identifiers = pid::identifiers([pid.field(3), pid.field(2), pid.field(4)]);
+    let identifiers = pid::identifiers([pid.field(3), pid.field(2), pid.field(4)])?;
     let patient = pid::select(&identifiers, rule)?;
     Ok(Ordered { patient, others: pid::others(&identifiers, rule), birth_date: pid::birth_date(&pid) })
 }
@@ -58,6 +62,13 @@ mod tests {
             ("PID|1|2^^^NORTH^MR|1^^^NORTH^MR", Err(IdentityFault::Ambiguous)),
             ("PID|1||1^^^NORTH^MR\rPID|2||2^^^NORTH^MR", Err(IdentityFault::Ambiguous)),
             ("NTE|1", Err(IdentityFault::NoPid)),
+            ("PID|1||1^^^NORTH^MR\r MSH|^~\\&|B\rNTE|1", Err(IdentityFault::SecondHeader)),
+            ("PID|1||1^^^NORTH^MR\rMSH$^~\\&$B", Err(IdentityFault::SecondHeader)),
+            (&format!("PID|1||1^^^NORTH^MR{}", "~V^^^DEXCOM^PI".repeat(64)), Err(IdentityFault::TooMany)),
+            (
+                &format!("PID|1||1^^^NORTH^MR{}", "~V^^^DEXCOM^PI".repeat(63)),
+                Ok(("1".to_owned(), other("DEXCOM:PI:V"))),
+            ),
         ] {
             assert_eq!(read(pid), wanted, "{pid}");
         }

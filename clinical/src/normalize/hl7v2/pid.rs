@@ -16,10 +16,13 @@ use crate::{
 const AUTHORITY_PREFIX: &str = "urn:isthmus:authority:";
 /// The system of identifiers that name no authority; no authority can have it.
 const NO_AUTHORITY: &str = "urn:isthmus:no-authority";
+/// Most identifiers of one person in one segment: no registration gives half as many. Each costs a few statements of
+/// the store, and some events each of them with each.
+pub const IDENTIFIERS_MOST: usize = 64;
 
 /// The patient that the rule selects. Errs where no identifier, or several different ones, match.
 pub(super) fn patient(pid: &Segment<'_>, rule: &PatientRule) -> Result<PatientKey, IdentityFault> {
-    select(&identifiers([pid.field(3)]), rule)
+    select(&identifiers([pid.field(3)])?, rule)
 }
 
 /// The one identifier among these that the rule selects.
@@ -58,8 +61,11 @@ fn is_garbled(identifier: &Identifier) -> bool {
 }
 
 /// Every identifier (CX) in these fields that has a value, once each. The authority is the namespace (CX.4.1),
-/// or the universal id (CX.4.2) where only that is given.
-pub(super) fn identifiers<'a>(fields: impl IntoIterator<Item = Field<'a>>) -> BTreeSet<Identifier> {
+/// or the universal id (CX.4.2) where only that is given. Errs where the fields together repeat more often than
+/// [`IDENTIFIERS_MOST`].
+pub(super) fn identifiers<'a>(
+    fields: impl IntoIterator<Item = Field<'a>>,
+) -> Result<BTreeSet<Identifier>, IdentityFault> {
     let read = |repetition: Field<'a>| {
         let value = repetition.component(1).text();
         let named = repetition.component(4);
@@ -67,11 +73,15 @@ pub(super) fn identifiers<'a>(fields: impl IntoIterator<Item = Field<'a>>) -> BT
             namespace if namespace.is_empty() => named.subcomponent(2).text(),
             namespace => namespace,
         };
-        let kind = repetition.component(5).text().into_owned();
-        let authority = authority.into_owned();
-        (!value.is_empty()).then(|| Identifier { authority, kind, value: value.into_owned() })
+        let kind = repetition.component(5).text();
+        // An escape may have been a blank.
+        let [authority, kind, value] = [authority, kind, value].map(|text| text.trim().to_owned());
+        (!value.is_empty()).then_some(Identifier { authority, kind, value })
     };
-    fields.into_iter().flat_map(Field::repetitions).filter_map(read).collect()
+    let stated = fields.into_iter().filter(|field| !field.is_empty());
+    let mut repetitions = stated.flat_map(Field::repetitions);
+    let found = repetitions.by_ref().take(IDENTIFIERS_MOST).filter_map(read).collect();
+    if repetitions.next().is_some() { Err(IdentityFault::TooMany) } else { Ok(found) }
 }
 
 fn fits(identifier: &Identifier, rule: &PatientRule) -> bool {
@@ -162,6 +172,7 @@ mod tests {
             ("123^^^NORTH&1.2.3&ISO^MR", "urn:isthmus:authority:NORTH", "123"),
             ("9^^^NORTH^AN~123^^^NORTH^MR~8^^^SSA^SS", "urn:isthmus:authority:NORTH", "123"),
             ("123^^^NORTH^MR~123^^^NORTH^MR", "urn:isthmus:authority:NORTH", "123"),
+            (r"123\X20\^^^\X20\NORTH^MR", "urn:isthmus:authority:NORTH", "123"),
             (r"1\T\2^^^NORTH^MR", "urn:isthmus:authority:NORTH", "1&2"),
             ("123^^^^MR", "urn:isthmus:no-authority", "123"),
             ("123^^^&1.2.3&ISO^MR", "urn:isthmus:authority:1.2.3", "123"),
@@ -189,6 +200,7 @@ mod tests {
             ("1^^^NORTH^MR~1^^^SOUTH^MR", PatientRule::default(), IdentityFault::Ambiguous),
             ("1^^^SOUTH^MR", north(), IdentityFault::NoMatch),
             ("1^^^^MR", north(), IdentityFault::NoMatch),
+            (&"1^^^NORTH^MR~".repeat(IDENTIFIERS_MOST), north(), IdentityFault::TooMany),
         ] {
             assert_eq!(patient_of(pid3, &rule), Err(fault), "{pid3}");
         }

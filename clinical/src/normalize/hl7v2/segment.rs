@@ -39,12 +39,20 @@ fn lines(message: &str) -> impl Iterator<Item = (u32, &str)> {
         .filter(|(_, line)| !line.is_empty())
 }
 
+/// Whether a line begins a message, with whatever separator.
+fn is_header(line: &str) -> bool {
+    line.strip_prefix("MSH").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
 /// The segments of a message; `None` where it does not start with a header.
 pub(super) fn segments(message: &str) -> Option<impl Iterator<Item = Segment<'_>>> {
     let (_, header) = lines(message).next()?;
     let delimiters = Delimiters::of_header(header)?;
     Some(lines(message).map(move |(ordinal, text)| {
-        let name = text.split(delimiters.field).next().unwrap_or("").trim_end();
+        let name = match is_header(text) {
+            true => "MSH",
+            false => text.split(delimiters.field).next().unwrap_or("").trim_end(),
+        };
         Segment { ordinal, name, text, delimiters }
     }))
 }

@@ -3,7 +3,7 @@
 //! Only authorities that the site's file names are bound, because an order is no registration; and of the person
 //! nothing but identifiers is taken from it.
 
-use clinical::normalize::hl7v2::order::order;
+use clinical::{identity::IdentityFault, normalize::hl7v2::order::order};
 use outbox::{Bound, Saying};
 
 use super::{Batch, Case};
@@ -19,7 +19,13 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         Ok(text) => text,
         Err(entry) => return batch.quarantine.push(entry),
     };
-    let Ok(ordered) = order(&text, &case.site.patient) else { return };
+    let ordered = match order(&text, &case.site.patient) {
+        Ok(ordered) => ordered,
+        Err(fault @ (IdentityFault::SecondHeader | IdentityFault::TooMany)) => {
+            return batch.quarantine.push(case.quarantine("order", fault.to_string()));
+        }
+        Err(_) => return,
+    };
     let others: Vec<_> = ordered
         .others
         .into_iter()

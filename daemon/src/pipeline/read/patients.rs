@@ -22,7 +22,9 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     for fault in told.faults.iter().take(FAULTS_PER_MESSAGE) {
         batch.quarantine.push(case.quarantine(super::place(fault), fault.reason.to_string()));
     }
-    let said_at = told.said_at.map_or(case.message.received_at, |said_at| said_at.0);
+    // Nothing was said later than it was heard: a clock ahead would stand against all that is said until then.
+    let received_at = case.message.received_at;
+    let said_at = told.said_at.map_or(received_at, |said_at| said_at.0.min(received_at));
     for (ordinal, change) in told.changes.into_iter().enumerate() {
         let (word, saying) = saying(case, change);
         Metric::IdentityChanges.add(1, &[("change", word.to_owned())]);
