@@ -404,7 +404,7 @@ async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row
     let outcome = match birth_date::cleared(destination, readers, writer, &row).await {
         Ok(()) => match ledger(destination, readers, &row) {
             Ok(standing) => {
-                let past = Past { version: row.version, ambiguous: row.ambiguous };
+                let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
                 attempt::attempt(destination, &row.body, standing, past).await
             }
             Err(error) => {

@@ -194,7 +194,8 @@ mod tests {
             (None, None, "19800101", "19800101", true),
         ] {
             let mut said = HashMap::new();
-            let place = accept(&stated(birth), seat(registered, of_results, Some(before)), &mut said).unwrap();
+            let place =
+                accept(&stated(birth), seat(registered, of_results, Some(before)), &mut said).unwrap();
             let fact = newly_said(&mut said, place);
             assert_eq!(fact.is_some(), kept, "{registered:?} {of_results:?} {before} {birth}");
         }
