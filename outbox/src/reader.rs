@@ -246,9 +246,9 @@ impl Reader {
         Ok(seats::look(self.conn()?, names)?)
     }
 
-    /// Windows to be dirtied because who is who has changed.
-    pub fn rehomed(&self, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
-        rehome::waiting(self.conn()?, limit)
+    /// Windows of these sites to be dirtied because who is who has changed.
+    pub fn rehomed(&self, limit: usize, sites: &[&str]) -> Result<Vec<Rehomed>, ReadError> {
+        rehome::waiting(self.conn()?, limit, sites)
     }
 
     /// What is known of a patient's birth date.

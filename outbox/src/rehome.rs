@@ -7,7 +7,7 @@
 //!
 //! Numbers: a step takes at most as many entries of `rehomed` as its caller asks for.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
     command::{Command, Hot},
@@ -264,11 +264,19 @@ impl Command for Redirty {
     }
 }
 
-/// What waits to be dirtied.
-pub(crate) fn waiting(conn: &Connection, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
-    let mut statement =
-        conn.prepare_cached("SELECT member, owner FROM rehomed ORDER BY member, owner LIMIT ?1")?;
-    let rows =
-        statement.query_map([limit as i64], |row| Ok(Rehomed { member: row.get(0)?, owner: row.get(1)? }))?;
+/// What waits to be dirtied. Patients of other sites than those named wait until their site is back.
+pub(crate) fn waiting(conn: &Connection, limit: usize, sites: &[&str]) -> Result<Vec<Rehomed>, ReadError> {
+    let places: Vec<String> = (2..sites.len() + 2).map(|place| format!("?{place}")).collect();
+    let sql = format!(
+        "SELECT r.member, r.owner FROM rehomed r JOIN patient p ON p.id = r.owner
+         WHERE p.site IN ({}) ORDER BY r.member, r.owner LIMIT ?1",
+        places.join(", ")
+    );
+    let limit = limit as i64;
+    let mut values: Vec<&dyn ToSql> = vec![&limit];
+    values.extend(sites.iter().map(|site| site as &dyn ToSql));
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map(values.as_slice(), |row| Ok(Rehomed { member: row.get(0)?, owner: row.get(1)? }))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -72,7 +72,7 @@ impl Folder {
     /// Dirties a window of 14 days for each rehomed chunk, as the pipeline does.
     fn redirty(&self) {
         loop {
-            let rehomed = self.read(|r| r.rehomed(2));
+            let rehomed = self.read(|r| r.rehomed(2, &["main"]));
             if rehomed.is_empty() {
                 return;
             }
@@ -141,7 +141,7 @@ fn a_further_identifier_without_readings_makes_nothing_be_looked_at_again() {
     folder.say(1, bind("A", &["VISIT-1"]));
     assert_eq!(folder.read(|r| r.window(&window.key)), Some(window.clone()));
     assert!(folder.read(|r| r.birth_date_check("ehr", window.key.patient)).is_some());
-    assert!(folder.read(|r| r.rehomed(9)).is_empty());
+    assert!(folder.read(|r| r.rehomed(9, &["main"])).is_empty());
 }
 
 #[test]
@@ -337,6 +337,18 @@ fn a_row_under_way_at_a_merge_does_not_come_back_to_the_retired_patients_line() 
             assert_eq!(window.display_hash, None, "the same numbers are written if the merge is undone");
         }
     }
+}
+
+#[test]
+fn windows_of_a_site_that_is_away_are_dirtied_when_it_is_back() {
+    let folder = Folder::new();
+    folder.readings(&[name("R")], 20);
+    folder.say(1, merge("S", "R"));
+    assert!(folder.read(|r| r.rehomed(9, &["other"])).is_empty());
+    assert!(folder.read(|r| r.rehomed(9, &[])).is_empty());
+    let waiting = folder.read(|r| r.rehomed(9, &["other", "main"]));
+    let (member, owner) = (folder.number("R"), folder.number("S"));
+    assert_eq!(waiting, [outbox::Rehomed { member, owner }]);
 }
 
 #[test]
