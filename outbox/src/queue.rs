@@ -244,6 +244,15 @@ fn is_void(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
 /// Why a row was superseded when it would have come back.
 pub(crate) const OVERTAKEN: &str = "a later version was published, or it is no longer about this patient";
 
+/// Whether anything of the patient is still to be sent to a destination, or under way.
+pub(crate) fn has_unsettled(conn: &Connection, destination: &str, patient: i64) -> Result<bool, ReadError> {
+    Ok(conn
+        .prepare_cached(&format!(
+            "SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND {UNSETTLED}"
+        ))?
+        .exists(params![destination, patient])?)
+}
+
 /// A row's reason where it was quarantined with the row it depends on.
 pub(crate) const WITH_ITS_DEPENDENCY: &str = "the row it depends on was quarantined";
 

@@ -210,6 +210,16 @@ impl Reader {
         windows::due(self.conn()?, now, limit, sites)
     }
 
+    /// Whether there is a window with this number and it is to be computed, now or later.
+    pub fn is_due(&self, window_id: i64) -> Result<bool, ReadError> {
+        windows::is_due(self.conn()?, window_id)
+    }
+
+    /// Whether rows of the patient for this destination are still to be sent, or under way.
+    pub fn has_unsettled(&self, destination: &str, patient: i64) -> Result<bool, ReadError> {
+        queue::has_unsettled(self.conn()?, destination, patient)
+    }
+
     /// When the next window is due, in milliseconds.
     pub fn next_due_at(&self) -> Result<Option<i64>, ReadError> {
         windows::next_due_at(self.conn()?)

@@ -83,6 +83,8 @@ struct Pace {
     silent: u32,
     /// Generation whose permissions were applied to the queue.
     applied: u64,
+    /// When patients whose writes are held are next looked for (monotonic).
+    held_at: Instant,
     /// Rows were queued since the queue was last brought in line with the mode.
     unaligned: bool,
 }
@@ -93,8 +95,15 @@ impl Deliverer {
     pub async fn run(mut self) {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let now = Instant::now();
-        let mut pace =
-            Pace { in_flight: 0, not_before: now, probe_at: now, silent: 0, applied: 0, unaligned: true };
+        let mut pace = Pace {
+            in_flight: 0,
+            not_before: now,
+            probe_at: now,
+            silent: 0,
+            applied: 0,
+            held_at: now,
+            unaligned: true,
+        };
         let mut last: Option<Arc<Destination>> = None;
         loop {
             let generation = self.current.get();
@@ -108,6 +117,10 @@ impl Deliverer {
             }
             if pace.unaligned {
                 pace.unaligned = !self.align(&destination).await;
+            }
+            if Instant::now() >= pace.held_at {
+                birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
+                pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
             let wait = match pace.unaligned {
@@ -287,7 +300,7 @@ impl Deliverer {
 
     /// Raises and clears what people should see.
     fn tell(&self, verdict: &Verdict, patient: i64) {
-        let scope = format!("patient {patient} at {}", self.id);
+        let scope = birth_date::scope(patient, &self.id);
         match verdict {
             Verdict::Identity(cause) => {
                 let detail = format!("{cause}; nothing is written for this patient until that is put right");

@@ -106,6 +106,7 @@ impl Pipeline {
             self.writer.redirty(Vec::new(), piece.to_vec()).wait()?;
         }
         self.writer.redirty(rehomed, Vec::new()).wait()?;
+        self.clear_failed()?;
         Ok(count)
     }
 

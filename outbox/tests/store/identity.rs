@@ -284,12 +284,20 @@ fn windows_of_a_retired_patient_go_along_or_stay_and_nothing_unsent_of_them_is_s
         folder.lease(2_000);
         folder.deliver(delivered);
         let waiting = folder.publish(retired, 21, vec![row(2)], 1_000)[0];
+        assert!(folder.read(|r| r.has_unsettled("ehr", retired)));
+        assert!(!folder.read(|r| r.has_unsettled("other", retired)));
+        let failed = folder.dirty(retired, 22, 1_000).id;
+        assert!(folder.read(|r| r.is_due(failed)));
         let told = folder.say_at(1, 1, adopt, merge("S", "R"));
+        assert!(!folder.read(|r| r.is_due(failed)), "there is nothing to compute in it");
         assert_eq!(folder.state(waiting), State::Superseded);
         let owner = if adopt { survivor } else { retired };
         let window = folder.read(|r| r.window(&window_key(owner, 20))).unwrap();
         assert_eq!((window.version, window.origin, window.due_at), (1, retired, None));
         assert_eq!(told.withdrawals.len(), usize::from(!adopt), "{told:?}");
+        for patient in [retired, survivor] {
+            assert!(!folder.read(|r| r.has_unsettled("ehr", patient)));
+        }
         let unsent = folder.read(|r| r.window(&window_key(owner, 21))).unwrap();
         assert_eq!(unsent.display_hash, None, "the same numbers are written under the survivor");
         folder.unlink(1);
