@@ -157,6 +157,14 @@ impl Board {
         cleared
     }
 
+    /// Where a kind of condition is in force; takes no lock where it is nowhere.
+    pub fn scopes(&self, name: Kind) -> Vec<String> {
+        if self.0.kinds.load(Ordering::Acquire) & name.bit() == 0 {
+            return Vec::new();
+        }
+        self.lock().keys().filter(|(kind, _)| *kind == name).map(|(_, scope)| scope.clone()).collect()
+    }
+
     /// All conditions in force.
     pub fn all(&self) -> Vec<Condition> {
         self.lock().values().cloned().collect()
@@ -193,6 +201,8 @@ mod tests {
         assert!(!board.clear(Kind::ReadOnly, "a"));
         board.raise(Kind::ReadOnly, "a", String::new(), 1);
         board.raise(Kind::ReadOnly, "b", String::new(), 1);
+        assert_eq!(board.scopes(Kind::ReadOnly), ["a", "b"]);
+        assert!(board.scopes(Kind::StoreRefuses).is_empty());
         assert!(board.clear(Kind::ReadOnly, "a"));
         assert!(!board.clear(Kind::ReadOnly, "a"));
         assert!(!board.clear(Kind::StoreRefuses, "b"));

@@ -69,6 +69,9 @@ pub struct LeasedRow {
     pub attempts: u32,
     /// It was sent before and its fate is not known: reconcile before sending.
     pub ambiguous: bool,
+    /// Where it is ambiguous: a later version stands in its place, or it is no longer about its patient. It is only to be
+    /// reconciled, and not sent again where it is found not to have happened.
+    pub overtaken: bool,
     /// The row that was delivered before it.
     pub depends_on: Option<i64>,
     /// When it was enqueued, in milliseconds.
@@ -188,6 +191,8 @@ impl Lease {
             conditions::raise(conn, BODY_CORRUPT, &self.destination, &format!("row {id}"), self.now)?;
             return Ok(None);
         };
+        // What waits is superseded where it is overtaken; only what may have been written is looked for all the same.
+        let overtaken = place.state == State::Ambiguous && queue::is_overtaken(conn, &place)?;
         queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
         let row = conn
             .prepare_cached(
@@ -201,6 +206,7 @@ impl Lease {
                     window_id: place.window_id,
                     version: place.version,
                     ambiguous: place.state == State::Ambiguous,
+                    overtaken,
                     kind: row.get(0)?,
                     key: row.get(1)?,
                     attempts: row.get(2)?,

@@ -13,7 +13,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Conflict, ReadError, WriteError};
+use crate::{
+    error::{Conflict, ReadError, WriteError},
+    lineage::{self, Root},
+};
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,7 +33,7 @@ pub enum State {
     Delivered,
     /// Refused for its own sake; kept for people to look at.
     Quarantined,
-    /// A later version of the same window took its place before it was sent.
+    /// A later version of the same window took its place before it was sent, or it is about nobody any more.
     Superseded,
     /// Quarantined, and a person decided that it is not to be sent; its bytes stay.
     Dropped,
@@ -218,6 +221,36 @@ pub(crate) fn has_successor(conn: &Connection, row: &Place) -> rusqlite::Result<
          AND state NOT IN ('superseded', 'quarantined', 'dropped')",
     )?
     .exists(params![row.window_id, row.destination, row.version])
+}
+
+/// Whether a row must not be written any more although nobody has it yet: a later version stands in its place, or what
+/// it says is void ([`is_void`]). Asked wherever a row would come back to its line.
+pub(crate) fn is_overtaken(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
+    Ok(has_successor(conn, row)? || is_void(conn, row)?)
+}
+
+/// Whether a row of a window names somebody it is no longer about, or numbers that are made anew: the window is another
+/// patient's now, its published version was taken back (a window with rows has no `display_hash` only then), or its
+/// patient was merged away.
+fn is_void(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
+    let window: Option<(i64, bool)> = conn
+        .prepare_cached("SELECT patient, display_hash IS NULL FROM outcome_window WHERE id = ?1")?
+        .query_row([row.window_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((patient, taken_back)) = window else { return Ok(false) };
+    Ok(taken_back || patient != row.patient || lineage::root(conn, patient)? != Root::One(patient))
+}
+
+/// Why a row was superseded when it would have come back.
+pub(crate) const OVERTAKEN: &str = "a later version was published, or it is no longer about this patient";
+
+/// Whether anything of the patient is still to be sent to a destination, or under way.
+pub(crate) fn has_unsettled(conn: &Connection, destination: &str, patient: i64) -> Result<bool, ReadError> {
+    Ok(conn
+        .prepare_cached(&format!(
+            "SELECT 1 FROM outbox WHERE destination = ?1 AND patient = ?2 AND {UNSETTLED}"
+        ))?
+        .exists(params![destination, patient])?)
 }
 
 /// A row's reason where it was quarantined with the row it depends on.

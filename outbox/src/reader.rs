@@ -210,6 +210,16 @@ impl Reader {
         windows::due(self.conn()?, now, limit, sites)
     }
 
+    /// Whether there is a window with this number and it is to be computed, now or later.
+    pub fn is_due(&self, window_id: i64) -> Result<bool, ReadError> {
+        windows::is_due(self.conn()?, window_id)
+    }
+
+    /// Whether rows of the patient for this destination are still to be sent, or under way.
+    pub fn has_unsettled(&self, destination: &str, patient: i64) -> Result<bool, ReadError> {
+        queue::has_unsettled(self.conn()?, destination, patient)
+    }
+
     /// When the next window is due, in milliseconds.
     pub fn next_due_at(&self) -> Result<Option<i64>, ReadError> {
         windows::next_due_at(self.conn()?)
@@ -246,9 +256,9 @@ impl Reader {
         Ok(seats::look(self.conn()?, names)?)
     }
 
-    /// Windows to be dirtied because who is who has changed.
-    pub fn rehomed(&self, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
-        rehome::waiting(self.conn()?, limit)
+    /// Windows of these sites to be dirtied because who is who has changed.
+    pub fn rehomed(&self, limit: usize, sites: &[&str]) -> Result<Vec<Rehomed>, ReadError> {
+        rehome::waiting(self.conn()?, limit, sites)
     }
 
     /// What is known of a patient's birth date.

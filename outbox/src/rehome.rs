@@ -7,14 +7,16 @@
 //!
 //! Numbers: a step takes at most as many entries of `rehomed` as its caller asks for.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
     command::{Command, Hot},
     conditions,
     error::{ReadError, WriteError},
     lineage::{self, Root},
-    publish, waiting,
+    publish,
+    queue::{self, Note, Step},
+    waiting,
     windows::{self, DirtyWindow},
 };
 
@@ -156,24 +158,48 @@ fn bring_back(conn: &Connection, patient: i64, from: i64, at: i64) -> Result<(),
     Ok(())
 }
 
-/// Supersedes what of a window has not been sent: it names a patient it is no longer about. The same numbers are a new
-/// version then.
+/// Supersedes what of a window has not been sent, or was refused: it names a patient it is no longer about. The same
+/// numbers are a new version then. What is under way, or may have been written, ends first; without a `display_hash` it
+/// does not come back to its line after that.
 pub(crate) fn unsend(conn: &Connection, window: i64, reason: &str, at: i64) -> Result<bool, WriteError> {
-    let any = publish::supersede(conn, window, i64::MAX, reason, at)? > 0;
-    if any {
+    let waiting = publish::supersede(conn, window, i64::MAX, reason, at)? > 0;
+    let refused = supersede_refused(conn, window, reason, at)?;
+    if waiting || refused || is_under_way(conn, window)? {
         conn.prepare_cached("UPDATE outcome_window SET display_hash = NULL WHERE id = ?1")?
             .execute([window])?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Supersedes what was refused and has no later version in its place. Whether there was any.
+fn supersede_refused(conn: &Connection, window: i64, reason: &str, at: i64) -> Result<bool, WriteError> {
+    let refused: Vec<i64> = conn
+        .prepare_cached("SELECT id FROM outbox WHERE window_id = ?1 AND state = 'quarantined' ORDER BY id")?
+        .query_map([window], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut any = false;
+    for id in refused {
+        let row = queue::place(conn, id)?;
+        if !queue::has_successor(conn, &row)? {
+            let note = Note { reason: Some(reason), at, ..Note::default() };
+            queue::step(conn, &row, Step::Supersede, note)?;
+            any = true;
+        }
     }
     Ok(any)
+}
+
+/// Whether a row of the window is being written just now, or may have been.
+fn is_under_way(conn: &Connection, window: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM outbox WHERE window_id = ?1 AND state IN ('leased', 'ambiguous')")?
+        .exists([window])
 }
 
 /// Moves a window to another patient, unless it is being written just now or the other has published one in its
 /// place. Whether it moved.
 fn give(conn: &Connection, window: i64, to: i64) -> Result<bool, WriteError> {
-    let under_way = conn
-        .prepare_cached("SELECT 1 FROM outbox WHERE window_id = ?1 AND state IN ('leased', 'ambiguous')")?
-        .exists([window])?;
-    if under_way {
+    if is_under_way(conn, window)? {
         return Ok(false);
     }
     let rival: Option<(i64, i64)> = conn
@@ -239,11 +265,19 @@ impl Command for Redirty {
     }
 }
 
-/// What waits to be dirtied.
-pub(crate) fn waiting(conn: &Connection, limit: usize) -> Result<Vec<Rehomed>, ReadError> {
-    let mut statement =
-        conn.prepare_cached("SELECT member, owner FROM rehomed ORDER BY member, owner LIMIT ?1")?;
-    let rows =
-        statement.query_map([limit as i64], |row| Ok(Rehomed { member: row.get(0)?, owner: row.get(1)? }))?;
+/// What waits to be dirtied. Patients of other sites than those named wait until their site is back.
+pub(crate) fn waiting(conn: &Connection, limit: usize, sites: &[&str]) -> Result<Vec<Rehomed>, ReadError> {
+    let places: Vec<String> = (2..sites.len() + 2).map(|place| format!("?{place}")).collect();
+    let sql = format!(
+        "SELECT r.member, r.owner FROM rehomed r JOIN patient p ON p.id = r.owner
+         WHERE p.site IN ({}) ORDER BY r.member, r.owner LIMIT ?1",
+        places.join(", ")
+    );
+    let limit = limit as i64;
+    let mut values: Vec<&dyn ToSql> = vec![&limit];
+    values.extend(sites.iter().map(|site| site as &dyn ToSql));
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map(values.as_slice(), |row| Ok(Rehomed { member: row.get(0)?, owner: row.get(1)? }))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The command that releases a quarantined row, with the rows that were quarantined because of it. Where a later
-/// version of its window has a row at that destination, it is superseded instead. A row whose dependency is
+/// version of its window has a row at that destination, or it is no longer about its patient, it is superseded instead. A row whose dependency is
 /// quarantined is refused with [`Conflict::Dependency`]: release that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
@@ -73,7 +73,7 @@ pub(crate) fn take_back(conn: &Connection, row_id: i64, at: i64) -> Result<State
         Some(State::Quarantined) => return Err(Conflict::Dependency.into()),
         // It would follow what was never sent.
         Some(State::Superseded | State::Dropped) => Step::Supersede,
-        _ if queue::has_successor(conn, &row)? => Step::Supersede,
+        _ if queue::is_overtaken(conn, &row)? => Step::Supersede,
         _ => Step::Release,
     };
     along(conn, &row, step, at)

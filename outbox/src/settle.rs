@@ -85,9 +85,10 @@ impl Command for Settle {
             Verdict::Ambiguous { at, cause } => {
                 queue::step(conn, &row, Step::Doubt, Note { cause: Some(cause), next_at: Some(*at), ..note })?
             }
-            // Not done, and a later version waits: the old values need never be seen.
-            Verdict::Retry { .. } | Verdict::Defer { .. } if queue::has_successor(conn, &row)? => {
-                let reason = Some("a later version was published");
+            // Not done, and a later version waits: the old values need never be seen. Nor what was under way when its
+            // patient was merged away or renamed.
+            Verdict::Retry { .. } | Verdict::Defer { .. } if queue::is_overtaken(conn, &row)? => {
+                let reason = Some(queue::OVERTAKEN);
                 queue::step(conn, &row, Step::Supersede, Note { reason, ..note })?
             }
             Verdict::Retry { at, cause } => {

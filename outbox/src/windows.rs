@@ -159,6 +159,13 @@ pub(crate) fn next_due_at(conn: &Connection) -> Result<Option<i64>, ReadError> {
 }
 
 /// The window with this number.
+/// Whether there is such a window and it is to be computed.
+pub(crate) fn is_due(conn: &Connection, id: i64) -> Result<bool, ReadError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM outcome_window WHERE id = ?1 AND due_at IS NOT NULL")?
+        .exists([id])?)
+}
+
 pub(crate) fn by_id(conn: &Connection, id: i64) -> rusqlite::Result<Option<Window>> {
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE w.id = ?1");
     conn.prepare_cached(&sql)?.query_row([id], window_of).optional()

@@ -74,6 +74,8 @@ pub struct Past {
     pub version: i64,
     /// An earlier attempt may have taken effect.
     pub ambiguous: bool,
+    /// And if it has not, it must not any more: [`outbox::LeasedRow::overtaken`].
+    pub overtaken: bool,
 }
 
 /// Writes one row. `standing` says by `urn:uuid:` what the ledger knows of its resources and of those
@@ -104,7 +106,7 @@ pub async fn attempt(
         first,
         unmatched: BTreeSet::new(),
     };
-    let (verdict, written) = match sending.run(past.ambiguous).await {
+    let (verdict, written) = match sending.run(past).await {
         Ok(()) => (Verdict::Delivered, std::mem::take(&mut sending.written)),
         Err(verdict) => (verdict, Vec::new()),
     };
@@ -131,9 +133,14 @@ struct Sending<'a> {
 impl Sending<'_> {
     /// Every error ends the attempt, except for a conflict that the destination answered: after it there
     /// is one more look and one more round.
-    async fn run(&mut self, ambiguous: bool) -> Result<(), Verdict> {
-        if ambiguous {
+    async fn run(&mut self, past: Past) -> Result<(), Verdict> {
+        if past.ambiguous {
             self.reconcile().await?;
+            // It is known not to have happened, and the store takes it out of its line. Where the destination does not
+            // let us look, sending it again is what ends the doubt, and people were told of what stands there.
+            if past.overtaken && !self.doubt && !self.open.is_empty() {
+                return Err(Verdict::Withheld);
+            }
         } else {
             self.leave_out_unchanged();
         }

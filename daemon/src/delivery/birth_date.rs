@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::http;
 use crate::{
+    conditions::{Board, Kind},
     config::VerifyPatient,
     destination::Destination,
     time,
@@ -93,6 +94,25 @@ pub(super) async fn cleared(
     let finding = decide(known.as_ref(), &found, verify).map_err(|why| Verdict::Identity(why.to_owned()))?;
     let remembered = writer.remember_check(&destination.id, row.patient, finding, time::now_ms()).await;
     remembered.map_err(|error| Verdict::Unsent(format!("birth date: {error}")))
+}
+
+/// The scope of the condition that says that writes for a patient are held.
+pub(super) fn scope(patient: i64, destination: &str) -> String {
+    format!("patient {patient} at {destination}")
+}
+
+/// Clears the condition of patients of whom nothing is held any more: a merge, a renumbering or a later version that is
+/// not written took the rows away, and no verdict will come.
+pub(super) fn clear_settled(conditions: &Board, readers: &Readers, destination: &str) {
+    for held in conditions.scopes(Kind::PatientInDoubt) {
+        let of_here = held.strip_prefix("patient ").and_then(|rest| rest.strip_suffix(destination));
+        let number = of_here.and_then(|rest| rest.strip_suffix(" at ")?.parse().ok());
+        let Some(patient) = number else { continue };
+        // A store that cannot be read is asked again.
+        if let Ok(false) = readers.with(|reader| reader.has_unsettled(destination, patient)) {
+            conditions.clear(Kind::PatientInDoubt, &held);
+        }
+    }
 }
 
 /// Whether what was found before is enough under the configuration of today.
@@ -250,6 +270,51 @@ mod tests {
         ] {
             assert_eq!(patients(&bundle, &key), found, "{bundle}");
         }
+    }
+
+    /// Patient 1 of a store, with a row that waits for `ehr`.
+    fn store_with_a_row(dir: &std::path::Path) -> outbox::Store {
+        let key = outbox::Key::from_hex(&"a".repeat(64)).unwrap();
+        let store = outbox::Store::open(dir, key, outbox::StoreOptions::default(), 0).unwrap();
+        let patient = PatientKey { site: "main".into(), system: "urn:mr".into(), value: "1".into() };
+        assert_eq!(store.writer().patients(vec![patient]).wait().unwrap(), [1]);
+        let (zone, policy) = ("Etc/UTC".to_owned(), "adult-1".to_owned());
+        let window = outbox::WindowKey { patient: 1, days: 14, end_day: 20, zone, policy };
+        let dirty = outbox::DirtyWindow { window, now: 0, due_at: 0, closes_at: 0, max_wait_ms: 0 };
+        store.writer().absorb(outbox::Absorb { dirty: vec![dirty], ..Default::default() }).wait().unwrap();
+        let row = outbox::NewRow {
+            destination: "ehr".into(),
+            kind: "summary".into(),
+            key: [1; 32],
+            depends_on: None,
+            deferred: None,
+            body: vec![1],
+        };
+        let result = outbox::Outcome::Version {
+            version: 1,
+            display_hash: [1; 32],
+            outcome_json: "{}".into(),
+            manifest: outbox::Manifest { id: "1".into(), count: 1, sha256: [1; 32], body: vec![1] },
+            rows: vec![row],
+            decisions: Vec::new(),
+            standing: Vec::new(),
+        };
+        let publish =
+            outbox::Publish { window_id: 1, expected_version: 0, expected_generation: 1, result, at: 0 };
+        store.writer().publish(publish).wait().unwrap();
+        store
+    }
+
+    #[test]
+    fn a_patient_of_whom_nothing_is_held_any_more_is_not_in_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_with_a_row(dir.path());
+        let board = Board::default();
+        for (patient, destination) in [(1, "ehr"), (2, "ehr"), (2, "other-ehr")] {
+            board.raise(Kind::PatientInDoubt, &scope(patient, destination), String::new(), 1);
+        }
+        clear_settled(&board, &store.readers(), "ehr");
+        assert_eq!(board.scopes(Kind::PatientInDoubt), ["patient 1 at ehr", "patient 2 at other-ehr"]);
     }
 
     #[test]

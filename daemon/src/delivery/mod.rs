@@ -87,6 +87,8 @@ struct Pace {
     silent: u32,
     /// Generation whose permissions were applied to the queue.
     applied: u64,
+    /// When patients whose writes are held are next looked for (monotonic).
+    held_at: Instant,
     /// Rows were queued since the queue was last brought in line with the mode.
     unaligned: bool,
 }
@@ -103,6 +105,7 @@ impl Deliverer {
             probe_at: now,
             silent: 0,
             applied: 0,
+            held_at: now,
             unaligned: true,
         };
         let mut last: Option<Arc<Destination>> = None;
@@ -118,6 +121,10 @@ impl Deliverer {
             }
             if pace.unaligned {
                 pace.unaligned = !self.align(&destination).await;
+            }
+            if Instant::now() >= pace.held_at {
+                birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
+                pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
             let wait = match pace.unaligned {
@@ -323,7 +330,7 @@ impl Deliverer {
 
     /// Raises and clears what people should see.
     fn tell(&self, verdict: &Verdict, patient: i64) {
-        let scope = format!("patient {patient} at {}", self.id);
+        let scope = birth_date::scope(patient, &self.id);
         match verdict {
             Verdict::Identity(cause) => {
                 let detail = format!("{cause}; nothing is written for this patient until that is put right");
@@ -440,7 +447,7 @@ async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row
     let outcome = match birth_date::cleared(destination, readers, writer, &row).await {
         Ok(()) => match ledger(destination, readers, &row) {
             Ok(standing) => {
-                let past = Past { version: row.version, ambiguous: row.ambiguous };
+                let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
                 attempt::attempt(destination, &row.body, standing, past).await
             }
             Err(error) => {

@@ -287,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_takes_no_more_results_that_may_all_come_to_wait_than_one_transaction_should_enter() {
+        let dir = tempfile::tempdir().unwrap();
+        let generation = generation(dir.path());
+        let alias = ORU.replace("NORTH^MR", "VENDOR^PI").replace("furlong", "mg/dL");
+        let plain = ORU.replace("furlong", "mg/dL");
+        for (body, full) in [(&alias, true), (&plain, false)] {
+            let (message, mut batch) = (message("ward", "main", "results", false, body), Batch::default());
+            for _ in 1..crate::pipeline::absorb::MAX_WRITES {
+                crate::pipeline::read::message(&message, &generation, 0, &mut batch);
+            }
+            assert!(!batch.is_full() && batch.quarantine.is_empty() && batch.readings.len() == 1);
+            crate::pipeline::read::message(&message, &generation, 0, &mut batch);
+            assert_eq!(batch.is_full(), full);
+        }
+    }
+
+    #[test]
     fn a_release_is_foreseen_with_what_it_would_give_and_what_it_would_leave() {
         let dir = tempfile::tempdir().unwrap();
         let generation = generation(dir.path());

@@ -94,7 +94,9 @@ impl Pipeline {
 
     /// Dirties the windows that hold readings of identifiers that changed hands; returns how many identifiers there were.
     pub(super) fn rehome(&mut self, generation: &Generation) -> Result<usize, PipelineError> {
-        let rehomed = self.readers.with(|reader| reader.rehomed(REHOMED_MOST))?;
+        // What a site that is away is owed waits until it is back.
+        let sites: Vec<&str> = generation.sites().map(|site| site.id.as_str()).collect();
+        let rehomed = self.readers.with(|reader| reader.rehomed(REHOMED_MOST, &sites))?;
         if rehomed.is_empty() {
             return Ok(0);
         }
@@ -110,10 +112,11 @@ impl Pipeline {
             self.writer.redirty(Vec::new(), piece.to_vec()).wait()?;
         }
         self.writer.redirty(rehomed, Vec::new()).wait()?;
+        self.clear_failed()?;
         Ok(count)
     }
 
-    /// A site that the configuration no longer knows publishes nothing: there is nothing to dirty.
+    /// The windows of the owner that hold readings of the member; none where the site is not of this generation.
     fn mark_rehomed(
         &mut self,
         entry: Rehomed,

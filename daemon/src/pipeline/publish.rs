@@ -83,7 +83,12 @@ impl Pipeline {
                 | PipelineError::Chunk { .. }
                 | PipelineError::Calendar(_)),
             ) => error,
-            settled => return settled,
+            settled => {
+                if settled.is_ok() {
+                    self.conditions.clear(Kind::WindowFailed, &format!("window {}", due.id));
+                }
+                return settled;
+            }
         };
         let (scope, now) = (format!("window {}", due.id), time::now_ms());
         self.conditions.raise(Kind::WindowFailed, &scope, format!("{error}; it is not published"), now);
@@ -94,6 +99,17 @@ impl Pipeline {
             result: Published::Postponed { until: now + RETRY_FAILED_MS },
             at: now,
         })
+    }
+
+    /// Clears the condition of windows that are not computed any more: their patient was merged away.
+    pub(super) fn clear_failed(&self) -> Result<(), PipelineError> {
+        for failed in self.conditions.scopes(Kind::WindowFailed) {
+            let Some(id) = failed.strip_prefix("window ").and_then(|id| id.parse().ok()) else { continue };
+            if !self.readers.with(|reader| reader.is_due(id))? {
+                self.conditions.clear(Kind::WindowFailed, &failed);
+            }
+        }
+        Ok(())
     }
 
     /// What becomes of one due window.
@@ -205,7 +221,6 @@ impl Pipeline {
         if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
             self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
         }
-        self.conditions.clear(Kind::WindowFailed, &scope);
         let display_hash = computed.outcome.display_hash();
         let outcome_json =
             serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;

@@ -64,6 +64,9 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     /// Chunks that the readings belong to.
     pub(super) chunks: usize,
+    /// Results that are named only by identifiers which may be bound to nobody: each may become an entry of the identity
+    /// queue and its waits.
+    pub(super) aliased: usize,
     /// Readings in `readings`, all owners together.
     pub(super) readings_found: usize,
     pub(super) readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
@@ -94,6 +97,7 @@ impl Batch {
             || self.bytes >= MAX_BYTES
             || self.chunks >= MAX_WRITES
             || self.quarantine.len() + self.identity.len() >= MAX_WRITES
+            || self.aliased >= MAX_WRITES
             || self.sayings.len() >= MAX_SAYINGS
             || self.due.len() >= MAX_WRITES
     }

@@ -119,7 +119,8 @@ pub(super) fn accept(
     let place = Place { owner: patient, holder };
     let date = |text: Option<String>| text.as_deref().and_then(BirthDate::parse);
     let Some(stated) = &owner.birth_date else { return Ok(place) };
-    let registered: Vec<BirthDate> = [date(births.registered), date(before)].into_iter().flatten().collect();
+    let own = date(births.registered);
+    let registered: Vec<BirthDate> = [own.clone(), date(before)].into_iter().flatten().collect();
     let earlier = match said.get(&patient) {
         Some(birth) => Some(birth.date.clone()),
         None => date(births.of_results),
@@ -131,10 +132,16 @@ pub(super) fn accept(
     if !agrees {
         return Err(CONTRADICTS);
     }
+    // What only the retired identifier's registration bears out says nothing of the patient it was merged into: kept
+    // as the survivor's, it would hold every write for the survivor.
+    let of_the_patient = match &own {
+        Some(own) => own.agrees(stated),
+        None => earlier.as_ref().is_none_or(|earlier| earlier.agrees(stated)),
+    };
     // Less than what was said before adds nothing to it.
     let adds = earlier
         .is_none_or(|earlier| !earlier.agrees(stated) || earlier.digits().len() < stated.digits().len());
-    if adds {
+    if of_the_patient && adds {
         said.insert(patient, SaidBirth { date: stated.clone(), stored: false });
     }
     Ok(place)
@@ -175,6 +182,23 @@ mod tests {
         }
         assert_eq!(accept(&stated(""), Seat::Nobody, &mut HashMap::new()), Err(NOBODY));
         assert_eq!(accept(&stated(""), Seat::Several, &mut HashMap::new()), Err(SEVERAL));
+    }
+
+    #[test]
+    fn a_birth_date_that_only_the_retired_identifier_had_is_not_kept_as_the_survivors() {
+        for (registered, of_results, before, birth, kept) in [
+            (Some("19710203"), None, "19800101", "19800101", false),
+            (Some("19710203"), None, "19800101", "19710203", true),
+            (Some("19710204"), Some("19710203"), "19800101", "19710204", true),
+            (None, Some("19710203"), "19800101", "19800101", false),
+            (None, None, "19800101", "19800101", true),
+        ] {
+            let mut said = HashMap::new();
+            let place =
+                accept(&stated(birth), seat(registered, of_results, Some(before)), &mut said).unwrap();
+            let fact = newly_said(&mut said, place);
+            assert_eq!(fact.is_some(), kept, "{registered:?} {of_results:?} {before} {birth}");
+        }
     }
 
     #[test]

@@ -14,9 +14,9 @@ use super::*;
 use crate::{config::Delivery, mode::Ceiling, tls};
 
 const OURS: &str = "urn:uuid:00000000-0000-8000-8000-000000000001";
-const NEW: Past = Past { version: 1, ambiguous: false };
-const LATER: Past = Past { version: 2, ambiguous: false };
-const DOUBTFUL: Past = Past { version: 1, ambiguous: true };
+const NEW: Past = Past { version: 1, ambiguous: false, overtaken: false };
+const LATER: Past = Past { version: 2, ambiguous: false, overtaken: false };
+const DOUBTFUL: Past = Past { version: 1, ambiguous: true, overtaken: false };
 
 /// Method, start of path and query, status, body. The first line that fits is the answer.
 type Line = (&'static str, &'static str, u16, Value);
@@ -197,6 +197,23 @@ async fn of_many_that_a_search_found_ours_is_taken() {
     assert_eq!(outcome.verdict, Verdict::Delivered);
     assert_eq!(places(&outcome), ["Observation/1"]);
     assert!(sent.is_empty() && !outcome.wrote && !outcome.doubt);
+}
+
+#[tokio::test]
+async fn what_was_overtaken_in_doubt_is_looked_for_and_not_sent_again() {
+    let past = Past { overtaken: true, ..DOUBTFUL };
+    let theirs = found(&[shown(observation(120), "1")]);
+    let (outcome, sent) = tried(past, vec![("GET", "/Observation?", 200, theirs)]).await;
+    assert_eq!((outcome.verdict, sent.len()), (Verdict::Delivered, 0));
+    let (outcome, sent) = tried(past, vec![("GET", "/Observation?", 200, found(&[]))]).await;
+    assert_eq!((outcome.verdict, outcome.doubt, sent.len()), (Verdict::Withheld, false, 0));
+    // Where we may not look, sending the same again is the only way to know.
+    let lines = vec![
+        ("GET", "/Observation?", 403, refused()),
+        ("POST", "/", 200, answered("201 Created", Some("Observation/1"))),
+    ];
+    let (outcome, sent) = tried(past, lines).await;
+    assert_eq!((outcome.verdict, sent.len()), (Verdict::Delivered, 1));
 }
 
 #[tokio::test]

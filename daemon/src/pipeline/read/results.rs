@@ -51,6 +51,7 @@ fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch)
     let names = match group.patient {
         Ok(key) => vec![case.name(Name::Patient(key))],
         Err(IdentityFault::NoMatch) if !group.others.is_empty() => {
+            batch.aliased += 1;
             group.others.into_iter().map(|other| case.other(other)).collect()
         }
         Err(fault) => {
