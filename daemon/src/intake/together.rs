@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | all messages accepted, or none in it | AA (CA) | each message |
 //! | some refused, for whatever reason | AE (CE), an ERR for each with its place, at most [`MOST_FAULTS`] | each message, the refused ones in quarantine |
+//! | none in it, and its header names a sender that is not in `allow_senders` | AR (CR) | the whole frame in quarantine |
 //! | a count is wrong, a segment belongs to no message, or there are too many messages or parts | AR (CR) | the whole frame in quarantine; nothing of it is read |
 //! | a header declares no delimiters, or nothing in the frame has an id to answer to | AE (CE) | the same |
 
@@ -21,7 +22,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use mllp::{
-    ack::AckFault,
+    ack::{AckFault, Location},
     asked::{Asked, Class},
     batch::{self, Batch, BatchFault},
     envelope::Envelope,
@@ -89,7 +90,10 @@ impl Intake {
     fn unpack(&self, feed: &Feed, frame: &Bytes) -> Unpacked {
         let to = batch::addressee(frame);
         let whole = match batch::split(frame) {
-            Ok(batch) => return self.unpack_messages(feed, to, frame, &batch),
+            Ok(batch) => match barred(feed, to.as_ref(), frame, &batch) {
+                None => return self.unpack_messages(feed, to, frame, &batch),
+                Some(refusal) => refusal,
+            },
             Err(fault) => Refusal { class: class_of(&fault), fault: AckFault::from(&fault) },
         };
         let arrivals = vec![of_batch(feed, to.as_ref(), frame, frame.clone(), Some(&whole))];
@@ -109,6 +113,19 @@ impl Intake {
         }
         Unpacked { to, arrivals, refusals }
     }
+}
+
+/// Why a frame without messages is not taken: its header names a sender that is not allowed. Where there are messages,
+/// each is judged by its own; an engine that gathers them may name itself in the header, or nobody.
+fn barred(feed: &Feed, to: Option<&Envelope>, frame: &[u8], batch: &Batch) -> Option<Refusal> {
+    if batch.messages().next().is_some() {
+        return None;
+    }
+    let mut fault = feed.bars(to)?;
+    let header = if frame.trim_ascii_start().starts_with(b"FHS") { "FHS" } else { "BHS" };
+    fault.text = fault.text.replace("MSH", header).into();
+    fault.location = Some(Location::field(header, 1, 3));
+    Some(Refusal { class: Class::Reject, fault })
 }
 
 /// A header that cannot be read is content; a frame that does not hold what it says it holds is not.
