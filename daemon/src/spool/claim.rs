@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use super::{
     complete::{Seen, Whole},
-    folder::{FILE_MODE, Folder, FolderError, at, seen, sync},
+    folder::{FILE_MODE, Folder, FolderError, NO_LINK, at, seen, sync},
     name::{self, Class},
 };
 
@@ -212,10 +212,19 @@ impl Folder {
 /// Writes a letter under a name of its own in `folder`, and gives it its name once it is synced.
 fn put_letter(folder: &Path, bytes: &[u8], to: &Path) -> io::Result<()> {
     let draft = folder.join(LETTER);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
+    // A process that ended may have left one. Whatever stands there, nothing is written into it or through it.
+    let _left = fs::remove_file(&draft);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE).custom_flags(NO_LINK);
+    let mut file = options.open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(draft, to)
+}
+
+/// Opens a file for reading, no link.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)
 }
 
 /// Removes a folder of `work/` with what is left in it; a file that is not settled is not left in it.
@@ -243,9 +252,8 @@ impl Claim {
 
     /// Its bytes, at most `limit` and one more.
     pub(super) fn read(&self, limit: u64) -> io::Result<Bytes> {
-        // The name in our own folder, where nobody else writes, was looked at: it is no link.
         let mut bytes = Vec::with_capacity(self.seen.bytes.min(limit) as usize + 1);
-        File::open(self.path())?.take(limit + 1).read_to_end(&mut bytes)?;
+        open(&self.path())?.take(limit + 1).read_to_end(&mut bytes)?;
         Ok(bytes.into())
     }
 
@@ -258,7 +266,7 @@ impl Claim {
 
     fn read_sidecar(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.sidecar_path())?.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        open(&self.sidecar_path())?.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

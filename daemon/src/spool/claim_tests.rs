@@ -11,7 +11,7 @@ struct Drop {
 
 fn drop_folder() -> Drop {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&dir.path().join("drop")).unwrap();
+    let folder = Folder::open(&dir.path().join("drop"), None).unwrap();
     Drop { _dir: dir, folder }
 }
 
@@ -249,4 +249,22 @@ proptest! {
         prop_assert_eq!(settled, put);
         prop_assert_eq!(drop.in_work(), 0);
     }
+}
+
+#[test]
+fn nothing_is_written_or_read_through_a_link() {
+    let drop = drop_folder();
+    let victim = drop.folder.root().with_file_name("victim");
+    fs::write(&victim, "kept").unwrap();
+    symlink(&victim, drop.folder.work().join(LETTER)).unwrap();
+    drop.put("a.csv.patient.json", "{}");
+    assert!(drop.folder.set_aside(OsStr::new("a.csv.patient.json"), "why").unwrap());
+    assert_eq!(fs::read(&victim).unwrap(), b"kept");
+    let letter = drop.folder.quarantine().join("a.csv.patient.json.reason.txt");
+    assert_eq!(fs::read(letter).unwrap(), b"why");
+    drop.put("b.csv", "two");
+    let claim = drop.claim("b.csv", 1).unwrap();
+    fs::remove_file(claim.path()).unwrap();
+    symlink(&victim, claim.path()).unwrap();
+    assert!(claim.read(9).is_err());
 }

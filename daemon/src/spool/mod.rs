@@ -45,7 +45,7 @@ pub use self::standing::{Standing, Standings};
 use self::{
     claim::{Claim, Taken},
     complete::{Tracker, Whole},
-    folder::{Folder, FolderError},
+    folder::{Folder, FolderError, Identity},
     lane::{Content, LOOK, Lane, Read},
     letter::Report,
     watch::Watch,
@@ -76,6 +76,8 @@ pub struct Spool {
     conditions: Board,
     standings: Standings,
     folder: Option<Folder>,
+    /// Of the folder when it was taken the last time.
+    identity: Option<Identity>,
     watch: Option<Watch>,
     tracker: Tracker,
     next_number: u64,
@@ -100,13 +102,14 @@ impl Spool {
         let lane = Lane::new(settings, intake, writer.clone(), current, Handle::current(), draining);
         // Numbers go on from the time of day, so that they are other ones after a restart.
         let next_number = u64::try_from(time::now_ms()).unwrap_or(1);
-        let (folder, watch, tracker) = (None, None, Tracker::default());
+        let (folder, identity, watch, tracker) = (None, None, None, Tracker::default());
         Self {
             lane,
             writer,
             conditions,
             standings,
             folder,
+            identity,
             watch,
             tracker,
             next_number,
@@ -221,7 +224,8 @@ impl Spool {
         }
         (self.folder, self.watch) = (None, None);
         self.tracker = Tracker::default();
-        let folder = Folder::open(&self.lane.settings.path)?;
+        let folder = Folder::open(&self.lane.settings.path, self.identity)?;
+        self.identity = Some(folder.identity());
         // Before the first scan, so that no rename falls between the two.
         match Watch::start(folder.root()) {
             Ok(watch) => self.watch = Some(watch),
