@@ -155,6 +155,26 @@ async fn a_part_of_the_folder_that_somebody_else_made_stops_the_lane_until_it_is
     assert!(detail(&rig.status().await.unwrap()).is_none());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_in_capitals_names_the_patient_and_two_of_one_file_name_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = format!("[spool.patient]\nsystem = \"urn:oid:1.2.3\"\nvalue = \"{}\"", people::person(1).mrn);
+    let (rig, folder) = started(dir.path(), &own).await;
+    let export = |value: u32| files::clarity(&people::readings(people::day(DAY), 0, &[value; 12]));
+    folder.drop("a.csv.PATIENT.JSON", files::sidecar(2));
+    folder.drop("a.csv", export(200));
+    folder.drop("B.csv.patient.json", files::sidecar(1));
+    folder.drop("b.CSV.patient.json", files::sidecar(1));
+    folder.drop("b.csv", export(100));
+    until_settled_files(&rig, 0, 2).await;
+    let reason = |name: &str| folder.text(&format!("quarantine/{name}.reason.txt"));
+    assert!(reason("a.csv").contains("the sidecar names another patient than the configuration"));
+    assert!(reason("b.csv").contains("more than one sidecar fits its name"), "{}", reason("b.csv"));
+    assert!(folder.names("").iter().all(|name| !name.contains('.')), "{:?}", folder.names(""));
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2)), (None, None));
+}
+
 /// Fills a file system to the last byte.
 fn fill(ballast: &std::path::Path) {
     let mut file = fs::File::create(ballast).unwrap();

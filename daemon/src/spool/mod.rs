@@ -254,7 +254,8 @@ impl Spool {
             Taken::Later => Ok(false),
             Taken::Claim(claim) => {
                 self.tracker.taken(&claim.name);
-                let waited = whole.sidecar || whole.waited;
+                whole.sidecars.iter().for_each(|sidecar| self.tracker.taken(sidecar));
+                let waited = !whole.sidecars.is_empty() || whole.waited;
                 self.read(claim, waited)
             }
         }
@@ -291,6 +292,9 @@ impl Spool {
                 continue;
             }
             let hash: [u8; 32] = Sha256::digest(&bytes).into();
+            if !claim.rivals()?.is_empty() {
+                break (ambiguous(), Some(hash));
+            }
             let (sidecar, waited) = (claim.sidecar(), waited || looks > 0);
             let content = Content { name: &claim.name, class: claim.class, bytes, sidecar, waited };
             match self.lane.read(content) {
@@ -324,6 +328,16 @@ fn too_large(most: u64) -> Report {
         "the file has more than {most} bytes, the spool's max_file_bytes; its bytes are not in the store"
     );
     Report::refusal("not read", &reason, "Drop it in parts, or raise max_file_bytes and move it back.")
+}
+
+fn ambiguous() -> Report {
+    let reason =
+        "more than one sidecar fits its name (upper and lower case are one); its bytes are not in the store";
+    Report::refusal(
+        "not read",
+        reason,
+        "Take the wrong sidecar away, and move the right one and the file back.",
+    )
 }
 
 fn unreadable(error: &std::io::Error) -> Report {
