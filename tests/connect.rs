@@ -13,7 +13,7 @@ use std::{
 use site::{
     PATIENCE, address, append, condition, daily, listener, people, refused, refused_series, secure, until,
     until_metric,
-    wire::{Wire, fault, framed, msa},
+    wire::{Wire, errs, fault, framed, msa},
 };
 use standin::{Pki, pki::Identity, rig::Rig};
 use tokio::{io::AsyncReadExt, net::TcpStream};
@@ -311,10 +311,19 @@ async fn a_message_of_a_sender_that_is_not_allowed_is_refused_and_kept_and_the_c
         let ack = wire.exchange(&of(id, application, facility)).await;
         assert_eq!((msa(&ack), fault(&ack)), ((code, id), err), "{ack:?}");
     }
+    // A batch without messages has no other sender than its header's.
+    for (header, application, expected) in
+        [("BHS", "LAB", ("AA", "")), ("BHS", "ELSE", ("AR", "BHS^1^3")), ("FHS", "ELSE", ("AR", "FHS^1^3"))]
+    {
+        let frame = format!("{header}|^~\\&|{application}|NORTH|||||||{header}-{application}\r");
+        let ack = wire.exchange(frame.as_bytes()).await;
+        let place = errs(&ack, 2).first().copied().unwrap_or_default();
+        assert_eq!((msa(&ack).0, place), expected, "{ack:?}");
+    }
     // Sent again, it is decided again, and counted on the row that keeps it.
     let again = wire.exchange(&of("S2", "LAB", "SOUTH")).await;
     assert_eq!((msa(&again), fault(&again)), (("AR", "S2"), "103"));
-    let status = until(&rig, "kept", |s| s["inbox"]["quarantined"] == 2).await;
-    assert_eq!(status["inbox"]["total"], 5, "{status:#}");
-    assert_eq!(refused(&rig, "choosy", "sender").await, 3.0);
+    let status = until(&rig, "kept", |s| s["inbox"]["quarantined"] == 4).await;
+    assert_eq!(status["inbox"]["total"], 8, "{status:#}");
+    assert_eq!(refused(&rig, "choosy", "sender").await, 5.0);
 }

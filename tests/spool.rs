@@ -7,6 +7,7 @@ mod site;
 use std::{
     fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     time::{Duration, Instant},
 };
 
@@ -246,6 +247,8 @@ async fn what_stood_there_before_the_start_and_what_was_left_in_work_are_taken()
     folder.make();
     // A process that was killed between taking a file and moving it on left this.
     fs::create_dir_all(folder.path("work/17")).unwrap();
+    // As the daemon makes it, whatever this user's umask is.
+    fs::set_permissions(folder.path("work"), fs::Permissions::from_mode(0o750)).unwrap();
     fs::write(folder.path("work/17/b.csv"), clarity(&people::readings(people::day(DAY), 0, &[130; 12])))
         .unwrap();
     fs::write(folder.path("work/17/b.csv.patient.json"), sidecar(2)).unwrap();

@@ -6,10 +6,11 @@ mod site;
 
 use std::{
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     time::{Duration, SystemTime},
 };
 
+use rustix::fs::{CWD, RenameFlags};
 use site::{
     chart, condition, daily,
     disk::Tmpfs,
@@ -111,6 +112,67 @@ async fn a_folder_that_goes_away_is_told_and_taken_up_when_it_is_back() {
     }
     settled(&rig).await;
     assert_eq!((mean(&rig, 1), mean(&rig, 2)), (Some(100.0), Some(100.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_folder_that_somebody_else_made_stops_the_lane_until_it_is_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "sidecar_wait = \"0s\"");
+    folder.make();
+    let mode = |name: &str, mode| {
+        fs::set_permissions(folder.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Before the first start, with a link where a letter is written.
+    fs::write(rig.dir().join("victim"), "kept").unwrap();
+    fs::create_dir(folder.path("work")).unwrap();
+    mode("work", 0o777);
+    std::os::unix::fs::symlink(rig.dir().join("victim"), folder.path("work/letter")).unwrap();
+    folder.drop("a.hl7", hour("A", 1, 100));
+    rig.start().await.unwrap();
+    let detail = |status: &serde_json::Value| {
+        condition(status, "spool-unavailable").map(|told| told["detail"].as_str().unwrap().to_owned())
+    };
+    let told = until(&rig, "told", |status| detail(status).is_some()).await;
+    assert!(detail(&told).unwrap().contains("chmod it 0750"), "{told:#}");
+    assert!(folder.path("a.hl7").exists(), "it waits");
+    mode("work", 0o750);
+    until_settled_files(&rig, 1, 0).await;
+
+    // While it runs: the folder is a good one, and not the one that was there.
+    fs::create_dir(folder.path("other")).unwrap();
+    mode("other", 0o750);
+    // In one step, or the lane could make the missing one anew in between.
+    let (ours, other) = (folder.path("work"), folder.path("other"));
+    rustix::fs::renameat_with(CWD, ours, CWD, other, RenameFlags::EXCHANGE).unwrap();
+    let told = until(&rig, "told", |status| detail(status).is_some()).await;
+    assert!(detail(&told).unwrap().contains("was replaced"), "{told:#}");
+    folder.drop("b.hl7", hour("B", 2, 100));
+    let (ours, other) = (folder.path("other"), folder.path("work"));
+    rustix::fs::renameat_with(CWD, ours, CWD, other, RenameFlags::EXCHANGE).unwrap();
+    until_settled_files(&rig, 2, 0).await;
+    assert_eq!(fs::read(rig.dir().join("victim")).unwrap(), b"kept");
+    assert!(detail(&rig.status().await.unwrap()).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_in_capitals_names_the_patient_and_two_of_one_file_name_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = format!("[spool.patient]\nsystem = \"urn:oid:1.2.3\"\nvalue = \"{}\"", people::person(1).mrn);
+    let (rig, folder) = started(dir.path(), &own).await;
+    let export = |value: u32| files::clarity(&people::readings(people::day(DAY), 0, &[value; 12]));
+    folder.drop("a.csv.PATIENT.JSON", files::sidecar(2));
+    folder.drop("a.csv", export(200));
+    folder.drop("B.csv.patient.json", files::sidecar(1));
+    folder.drop("b.CSV.patient.json", files::sidecar(1));
+    folder.drop("b.csv", export(100));
+    until_settled_files(&rig, 0, 2).await;
+    let reason = |name: &str| folder.text(&format!("quarantine/{name}.reason.txt"));
+    assert!(reason("a.csv").contains("the sidecar names another patient than the configuration"));
+    assert!(reason("b.csv").contains("more than one sidecar fits its name"), "{}", reason("b.csv"));
+    assert!(folder.names("").iter().all(|name| !name.contains('.')), "{:?}", folder.names(""));
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2)), (None, None));
 }
 
 /// Fills a file system to the last byte.

@@ -10,7 +10,7 @@
 //! What is tolerated: no FHS; several BHS; messages in FHS without any BHS (they count as one batch); a missing BTS or
 //! FTS, and an empty count, which the standard makes optional.
 //!
-//! Numbers: [`MAX_MESSAGES`].
+//! Numbers: [`MAX_MESSAGES`], [`MAX_PARTS`].
 
 use std::ops::Range;
 
@@ -27,6 +27,10 @@ use crate::{
 /// Most messages of one batch: a night of a laboratory. All of them are committed at once, and other senders wait
 /// meanwhile.
 pub const MAX_MESSAGES: usize = 10_000;
+
+/// Most headers, messages and trailers of one frame: as many as where each message stands in a batch of its own, in a
+/// file. What is kept of a part is many times its shortest form, so that the length of the frame is no bound.
+pub const MAX_PARTS: usize = 3 * MAX_MESSAGES + 2;
 
 /// What a part of the frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,9 @@ pub enum BatchFault {
     /// More than [`MAX_MESSAGES`].
     #[error("more than {MAX_MESSAGES} messages in one batch")]
     TooMany,
+    /// More than [`MAX_PARTS`].
+    #[error("more than {MAX_PARTS} headers, messages and trailers in one frame")]
+    TooManyParts,
 }
 
 impl From<&BatchFault> for AckFault {
@@ -99,7 +106,7 @@ impl From<&BatchFault> for AckFault {
             }
             BatchFault::NoControlId => (101, Some(Location::field("BHS", 1, 11))),
             BatchFault::OutOfPlace { .. } => (100, None),
-            BatchFault::TooMany => (207, None),
+            BatchFault::TooMany | BatchFault::TooManyParts => (207, None),
         };
         Self { code, text: fault.to_string().into(), location }
     }
@@ -128,8 +135,10 @@ impl Batch {
 
     /// What stands around the messages: headers and trailers, in order.
     pub fn around(&self) -> Bytes {
-        let outside = self.parts.iter().filter(|(part, _)| *part != Part::Message);
-        outside.flat_map(|(_, range)| self.frame[range.clone()].iter().copied()).collect()
+        let outside = || self.parts.iter().filter(|(part, _)| *part != Part::Message);
+        let mut around = Vec::with_capacity(outside().map(|(_, range)| range.len()).sum());
+        outside().for_each(|(_, range)| around.extend_from_slice(&self.frame[range.clone()]));
+        around.into()
     }
 }
 
@@ -161,6 +170,8 @@ pub fn split(frame: &Bytes) -> Result<Batch, BatchFault> {
 /// an answer without an id can be matched to nothing; processing id, version and character set of the first message.
 /// `None` where the first header declares no delimiters.
 pub fn addressee(frame: &Bytes) -> Option<Envelope> {
+    // What comes later is looked at by nobody: the frame has too many parts.
+    let lines = |frame| lines(frame).take(MAX_PARTS);
     let headers = || lines(frame).map(|(_, line)| line).take_while(|line| name(line) != b"MSH");
     let first = headers().find(|line| matches!(name(line), b"FHS" | b"BHS"))?;
     let &separator = first.get(3)?;
@@ -220,14 +231,14 @@ impl Walk {
             b"FHS" if self.line == 1 => {
                 check_delimiters("FHS", 1, line)?;
                 self.file = true;
-                self.open(Part::Header, start);
+                self.open(Part::Header, start)?;
             }
             b"BHS" => {
                 self.headers += 1;
                 check_delimiters("BHS", self.headers, line)?;
                 self.batches += 1;
                 self.in_batch = Some(0);
-                self.open(Part::Header, start);
+                self.open(Part::Header, start)?;
             }
             b"MSH" => {
                 self.messages += 1;
@@ -238,18 +249,18 @@ impl Walk {
                     self.batches += 1;
                 }
                 self.in_batch = Some(self.in_batch.unwrap_or(0) + 1);
-                self.open(Part::Message, start);
+                self.open(Part::Message, start)?;
             }
             b"BTS" => {
                 let Some(found) = self.in_batch.take() else { return misplaced };
                 self.trailers += 1;
                 check("BTS", self.trailers, line, found)?;
-                self.open(Part::Trailer, start);
+                self.open(Part::Trailer, start)?;
             }
             b"FTS" if self.file => {
                 check("FTS", 1, line, self.batches)?;
                 self.ended = true;
-                self.open(Part::Trailer, start);
+                self.open(Part::Trailer, start)?;
             }
             b"FHS" | b"FTS" => return misplaced,
             _ if self.parts.last().is_some_and(|(part, _)| *part == Part::Message) => {}
@@ -259,12 +270,16 @@ impl Walk {
     }
 
     /// Ends the part before, which lasts until here.
-    fn open(&mut self, part: Part, start: usize) {
+    fn open(&mut self, part: Part, start: usize) -> Result<(), BatchFault> {
+        if self.parts.len() >= MAX_PARTS {
+            return Err(BatchFault::TooManyParts);
+        }
         let start = if self.parts.is_empty() { 0 } else { start };
         if let Some((_, before)) = self.parts.last_mut() {
             before.end = start;
         }
         self.parts.push((part, start..start));
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,7 @@ impl Folder {
     /// Makes the folder, as an administrator would before the daemon is there.
     pub fn make(&self) {
         fs::create_dir_all(&self.0).unwrap();
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o750)).unwrap();
     }
 
     /// Drops a file as a good sender does: under another name, then renamed.

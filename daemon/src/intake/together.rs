@@ -14,14 +14,15 @@
 //! |---|---|---|
 //! | all messages accepted, or none in it | AA (CA) | each message |
 //! | some refused, for whatever reason | AE (CE), an ERR for each with its place, at most [`MOST_FAULTS`] | each message, the refused ones in quarantine |
-//! | a count is wrong, a segment belongs to no message, or there are too many | AR (CR) | the whole frame in quarantine; nothing of it is read |
+//! | none in it, and its header names a sender that is not in `allow_senders` | AR (CR) | the whole frame in quarantine |
+//! | a count is wrong, a segment belongs to no message, or there are too many messages or parts | AR (CR) | the whole frame in quarantine; nothing of it is read |
 //! | a header declares no delimiters, or nothing in the frame has an id to answer to | AE (CE) | the same |
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use mllp::{
-    ack::AckFault,
+    ack::{AckFault, Location},
     asked::{Asked, Class},
     batch::{self, Batch, BatchFault},
     envelope::Envelope,
@@ -39,23 +40,35 @@ use crate::feed::Feed;
 /// Most ERR segments of one answer: what a person reads of it. One more says how many are left out.
 const MOST_FAULTS: usize = 50;
 
+/// Frames up to this length are taken apart where they are read, in a few milliseconds; longer ones on a thread where
+/// waiting is allowed, so that other sessions are not held up.
+const INLINE_MAX_BYTES: usize = 1024 * 1024;
+
+/// What a frame is stored as, and what speaks against each row: of what stands around its messages, then of each message;
+/// or of the whole frame alone.
+struct Unpacked {
+    /// Whom the answer is addressed to.
+    to: Option<Envelope>,
+    arrivals: Vec<outbox::Arrival>,
+    refusals: Vec<Option<Refusal>>,
+}
+
 impl Intake {
     /// Commits a batch and says how to answer.
     pub(super) async fn take_batch(&self, feed: &Feed, frame: Bytes) -> Reply {
         let started = Instant::now();
         feed.count_batch();
-        let to = batch::addressee(&frame);
-        let asked = Asked::of_batch(feed.answering.acknowledge);
-        let (arrivals, refusals) = match batch::split(&frame) {
-            Ok(batch) => self.unpack(feed, to.as_ref(), &frame, &batch),
-            Err(fault) => {
-                let refusal = Refusal { class: class_of(&fault), fault: AckFault::from(&fault) };
-                (
-                    vec![of_batch(feed, to.as_ref(), &frame, frame.clone(), Some(&refusal))],
-                    vec![Some(refusal)],
-                )
+        let Unpacked { to, arrivals, refusals } = if frame.len() > INLINE_MAX_BYTES {
+            let (intake, feed) = (self.clone(), feed.clone());
+            match tokio::task::spawn_blocking(move || intake.unpack(&feed, &frame)).await {
+                Ok(unpacked) => unpacked,
+                // The daemon ends, or a defect came to light: nothing is stored.
+                Err(_) => return Reply::Close,
             }
+        } else {
+            self.unpack(feed, &frame)
         };
+        let asked = Asked::of_batch(feed.answering.acknowledge);
         let receipts = match self.writer.intake_together(arrivals).await {
             Ok(receipts) => receipts,
             Err(error) => return self.not_stored(feed, asked, to.as_ref(), &error),
@@ -73,15 +86,22 @@ impl Intake {
         }
     }
 
-    /// What a batch is stored as: what stands around its messages, then each message; and what speaks against each.
-    fn unpack(
-        &self,
-        feed: &Feed,
-        to: Option<&Envelope>,
-        frame: &Bytes,
-        batch: &Batch,
-    ) -> (Vec<outbox::Arrival>, Vec<Option<Refusal>>) {
-        let mut arrivals = vec![of_batch(feed, to, frame, batch.around(), None)];
+    /// Takes a frame apart, and says what speaks against it.
+    fn unpack(&self, feed: &Feed, frame: &Bytes) -> Unpacked {
+        let to = batch::addressee(frame);
+        let whole = match batch::split(frame) {
+            Ok(batch) => match barred(feed, to.as_ref(), frame, &batch) {
+                None => return self.unpack_messages(feed, to, frame, &batch),
+                Some(refusal) => refusal,
+            },
+            Err(fault) => Refusal { class: class_of(&fault), fault: AckFault::from(&fault) },
+        };
+        let arrivals = vec![of_batch(feed, to.as_ref(), frame, frame.clone(), Some(&whole))];
+        Unpacked { to, arrivals, refusals: vec![Some(whole)] }
+    }
+
+    fn unpack_messages(&self, feed: &Feed, to: Option<Envelope>, frame: &Bytes, batch: &Batch) -> Unpacked {
+        let mut arrivals = vec![of_batch(feed, to.as_ref(), frame, batch.around(), None)];
         let mut refusals = vec![None];
         for (body, sequence) in batch.messages().zip(1u32..) {
             let scanned = Envelope::scan(&body);
@@ -91,8 +111,21 @@ impl Intake {
             arrivals.push(arrival(feed, envelope, place, body, refusal.as_ref()));
             refusals.push(refusal);
         }
-        (arrivals, refusals)
+        Unpacked { to, arrivals, refusals }
     }
+}
+
+/// Why a frame without messages is not taken: its header names a sender that is not allowed. Where there are messages,
+/// each is judged by its own; an engine that gathers them may name itself in the header, or nobody.
+fn barred(feed: &Feed, to: Option<&Envelope>, frame: &[u8], batch: &Batch) -> Option<Refusal> {
+    if batch.messages().next().is_some() {
+        return None;
+    }
+    let mut fault = feed.bars(to)?;
+    let header = if frame.trim_ascii_start().starts_with(b"FHS") { "FHS" } else { "BHS" };
+    fault.text = fault.text.replace("MSH", header).into();
+    fault.location = Some(Location::field(header, 1, 3));
+    Some(Refusal { class: Class::Reject, fault })
 }
 
 /// A header that cannot be read is content; a frame that does not hold what it says it holds is not.
@@ -102,7 +135,8 @@ fn class_of(fault: &BatchFault) -> Class {
         BatchFault::WrongCount { .. }
         | BatchFault::UnreadableCount { .. }
         | BatchFault::OutOfPlace { .. }
-        | BatchFault::TooMany => Class::Reject,
+        | BatchFault::TooMany
+        | BatchFault::TooManyParts => Class::Reject,
     }
 }
 

@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use super::{
     complete::{Seen, Whole},
-    folder::{FILE_MODE, Folder, FolderError, at, seen, sync},
+    folder::{FILE_MODE, Folder, FolderError, NO_LINK, at, seen, sync},
     name::{self, Class},
 };
 
@@ -80,17 +80,19 @@ impl Folder {
     /// Takes a file, and its sidecar. `number` is not in use.
     pub(super) fn claim(&self, whole: &Whole, number: u64) -> Result<Taken, FolderError> {
         let (from, sidecar) = (self.root().join(&whole.name), name::sidecar(&whole.name));
-        let beside = self.root().join(&sidecar);
-        if !whole.sidecar && fs::symlink_metadata(&beside).is_ok_and(|meta| meta.is_file()) {
+        if whole.sidecars.is_empty() && self.has_sidecar(whole)? {
             // It came since the scan.
             return Ok(Taken::Later);
         }
         let folder = self.work().join(number.to_string());
         fs::DirBuilder::new().mode(0o750).create(&folder).map_err(at("making a folder in work"))?;
-        let moved = if whole.sidecar { fs::rename(&beside, folder.join(&sidecar)) } else { Ok(()) };
+        // The first gets the spelling of its file, so that it is found again.
+        let to = |n: usize| folder.join(if n == 0 { &sidecar } else { &whole.sidecars[n] });
+        let mut sidecars = whole.sidecars.iter().enumerate();
+        let moved = sidecars.try_for_each(|(n, name)| fs::rename(self.root().join(name), to(n)));
         let moved = moved.and_then(|()| fs::rename(&from, folder.join(&whole.name)));
         if let Err(error) = moved {
-            self.give_back_sidecar(&folder, &sidecar);
+            self.give_back_sidecars(&folder);
             let _empty_again = fs::remove_dir(&folder);
             return match error.kind() {
                 io::ErrorKind::NotFound => Ok(Taken::Later),
@@ -102,6 +104,29 @@ impl Folder {
             return Ok(Taken::Claim(claim));
         }
         Ok(Taken::Later)
+    }
+
+    /// Whether a sidecar of the file stands in the folder, in whatever case; one of another file's own spelling is not
+    /// its. The folder is listed for what may be an export only: nothing else asks whose it is.
+    fn has_sidecar(&self, whole: &Whole) -> Result<bool, FolderError> {
+        let sidecar = name::sidecar(&whole.name);
+        let there =
+            |name: &OsStr| fs::symlink_metadata(self.root().join(name)).is_ok_and(|meta| meta.is_file());
+        if there(&sidecar) || !matches!(whole.class, Class::Csv | Class::Text) {
+            return Ok(there(&sidecar));
+        }
+        let fits = |name: &OsStr| {
+            let others = name::of_sidecar(name).is_some_and(|of| of != whole.name && there(of));
+            name::fold(name) == name::fold(&sidecar) && !others && there(name)
+        };
+        let mut names = self.names()?;
+        Ok(names.any(|name| fits(&name)))
+    }
+
+    /// All names in the folder, whatever they are of.
+    fn names(&self) -> Result<impl Iterator<Item = OsString>, FolderError> {
+        let entries = fs::read_dir(self.root()).map_err(at("listing the folder"))?;
+        Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.file_name())))
     }
 
     /// What a process that ended left in `work/`: files to read again, in the order of their numbers.
@@ -121,12 +146,12 @@ impl Folder {
     }
 
     fn recovered(&self, folder: PathBuf, number: u64) -> Result<Option<Claim>, FolderError> {
-        let (mut file, mut sidecar) = (None, None);
+        let (mut file, mut sidecars) = (None, Vec::new());
         for entry in fs::read_dir(&folder).map_err(at("listing a folder in work"))? {
             let entry = entry.map_err(at("listing a folder in work"))?;
             let seen = entry.metadata().ok().as_ref().and_then(seen);
             match (Class::of(&entry.file_name()), seen) {
-                (Some(Class::Sidecar), Some(_)) => sidecar = Some(entry.file_name()),
+                (Some(Class::Sidecar), Some(_)) => sidecars.push(entry.file_name()),
                 (Some(class), Some(seen)) => file = Some((entry.file_name(), class, seen)),
                 _ => {}
             }
@@ -135,11 +160,9 @@ impl Folder {
             return Ok(Some(Claim { number, name, class, seen, folder }));
         }
         // Either the file was never taken, and stands in the folder still, or it has been settled with a copy.
-        if let Some(sidecar) = &sidecar
-            && name::of_sidecar(sidecar)
-                .is_some_and(|name| fs::symlink_metadata(self.root().join(name)).is_ok())
-        {
-            self.give_back_sidecar(&folder, sidecar);
+        let stands = |name: &OsStr| fs::symlink_metadata(self.root().join(name)).is_ok();
+        if sidecars.iter().any(|sidecar| name::of_sidecar(sidecar).is_some_and(stands)) {
+            self.give_back_sidecars(&folder);
         }
         clear(&folder).map_err(at("clearing a folder in work"))?;
         Ok(None)
@@ -153,17 +176,18 @@ impl Folder {
             return Ok(false);
         }
         fs::rename(claim.path(), &to).map_err(at("moving a file back"))?;
-        self.give_back_sidecar(&claim.folder, &name::sidecar(&claim.name));
+        self.give_back_sidecars(&claim.folder);
         let _litter = clear(&claim.folder);
         Ok(true)
     }
 
-    /// A sidecar goes back unless a newer one has taken its place.
-    fn give_back_sidecar(&self, folder: &Path, sidecar: &OsStr) {
-        let to = self.root().join(sidecar);
-        if fs::symlink_metadata(&to).is_err() {
-            // There may have been none.
-            let _moved = fs::rename(folder.join(sidecar), to);
+    /// Sidecars go back unless a newer one has taken the place. Nothing can be done about one that cannot be moved.
+    fn give_back_sidecars(&self, folder: &Path) {
+        for name in sidecars(folder).unwrap_or_default() {
+            let to = self.root().join(&name);
+            if fs::symlink_metadata(&to).is_err() {
+                let _moved = fs::rename(folder.join(name), to);
+            }
         }
     }
 
@@ -171,7 +195,13 @@ impl Folder {
     pub(super) fn settle(&self, claim: &Claim, place: Place, letter: &str) -> Result<(), FolderError> {
         let (folder, name) = self.free_name(&claim.name, place)?;
         if claim.sidecar().is_some() {
-            claim.settle_sidecar(&folder.join(name::sidecar(&name))).map_err(at("moving the sidecar"))?;
+            let to = folder.join(name::sidecar(&name));
+            claim.settle_sidecar(&claim.sidecar_path(), &to).map_err(at("moving the sidecar"))?;
+        }
+        for rival in claim.rivals()? {
+            let (folder, free) = self.free_name(&rival, place)?;
+            let settled = claim.settle_sidecar(&claim.folder.join(rival), &folder.join(free));
+            settled.map_err(at("moving the sidecar"))?;
         }
         put_letter(&claim.folder, letter.as_bytes(), &folder.join(name::with_ending(&name, place.letter())))
             .map_err(at("writing the letter beside a file"))?;
@@ -185,6 +215,12 @@ impl Folder {
     pub(super) fn set_aside(&self, sidecar: &OsStr, letter: &str) -> Result<bool, FolderError> {
         if name::of_sidecar(sidecar).is_some_and(|file| fs::symlink_metadata(self.root().join(file)).is_ok())
         {
+            return Ok(false);
+        }
+        let file = |name: &OsString| Class::of(name).is_some_and(|class| class != Class::Sidecar);
+        let fits = |name: &OsString| name::fold(&name::sidecar(name)) == name::fold(sidecar);
+        // Of several nobody knows which it is of.
+        if self.names()?.filter(|name| file(name) && fits(name)).count() == 1 {
             return Ok(false);
         }
         let (folder, name) = self.free_name(sidecar, Place::Quarantine)?;
@@ -212,10 +248,31 @@ impl Folder {
 /// Writes a letter under a name of its own in `folder`, and gives it its name once it is synced.
 fn put_letter(folder: &Path, bytes: &[u8], to: &Path) -> io::Result<()> {
     let draft = folder.join(LETTER);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
+    // A process that ended may have left one. Whatever stands there, nothing is written into it or through it.
+    let _left = fs::remove_file(&draft);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE).custom_flags(NO_LINK);
+    let mut file = options.open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(draft, to)
+}
+
+/// The names of the sidecars in a folder of `work/`.
+fn sidecars(folder: &Path) -> io::Result<Vec<OsString>> {
+    let names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name()));
+    names.filter(|name| name.as_ref().map_or(true, |name| Class::of(name) == Some(Class::Sidecar))).collect()
+}
+
+fn read_sidecar(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a file for reading, no link.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)
 }
 
 /// Removes a folder of `work/` with what is left in it; a file that is not settled is not left in it.
@@ -243,9 +300,8 @@ impl Claim {
 
     /// Its bytes, at most `limit` and one more.
     pub(super) fn read(&self, limit: u64) -> io::Result<Bytes> {
-        // The name in our own folder, where nobody else writes, was looked at: it is no link.
         let mut bytes = Vec::with_capacity(self.seen.bytes.min(limit) as usize + 1);
-        File::open(self.path())?.take(limit + 1).read_to_end(&mut bytes)?;
+        open(&self.path())?.take(limit + 1).read_to_end(&mut bytes)?;
         Ok(bytes.into())
     }
 
@@ -253,25 +309,26 @@ impl Claim {
     /// has no sidecar.
     pub(super) fn sidecar(&self) -> Option<Vec<u8>> {
         let meta = fs::symlink_metadata(self.sidecar_path()).ok()?;
-        Some(seen(&meta).and_then(|_| self.read_sidecar().ok()).unwrap_or_default())
+        Some(seen(&meta).and_then(|_| read_sidecar(&self.sidecar_path()).ok()).unwrap_or_default())
     }
 
-    fn read_sidecar(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(self.sidecar_path())?.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// Sidecars that were taken with it besides its own: which of them is right nobody knows.
+    pub(super) fn rivals(&self) -> Result<Vec<OsString>, FolderError> {
+        let mut all = sidecars(&self.folder).map_err(at("listing a folder in work"))?;
+        all.retain(|name| *name != name::sidecar(&self.name));
+        Ok(all)
     }
 
     fn sidecar_path(&self) -> PathBuf {
         self.folder.join(name::sidecar(&self.name))
     }
 
-    /// Puts the sidecar beside its file: a copy, so that a file in `work/` keeps its own; or, where it cannot be copied
+    /// Puts a sidecar beside its file: a copy, so that a file in `work/` keeps its own; or, where it cannot be copied
     /// whole, the sidecar itself.
-    fn settle_sidecar(&self, to: &Path) -> io::Result<()> {
-        match self.read_sidecar() {
+    fn settle_sidecar(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match read_sidecar(from) {
             Ok(bytes) if bytes.len() as u64 <= SIDECAR_MAX_BYTES => put_letter(&self.folder, &bytes, to),
-            _ => fs::rename(self.sidecar_path(), to),
+            _ => fs::rename(from, to),
         }
     }
 }

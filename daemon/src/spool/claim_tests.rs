@@ -11,7 +11,7 @@ struct Drop {
 
 fn drop_folder() -> Drop {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&dir.path().join("drop")).unwrap();
+    let folder = Folder::open(&dir.path().join("drop"), None).unwrap();
     Drop { _dir: dir, folder }
 }
 
@@ -23,9 +23,10 @@ impl Drop {
     /// As a scan that found everything whole would hand it over.
     fn whole(&self, name: &str) -> Whole {
         let seen = seen(&fs::symlink_metadata(self.folder.root().join(name)).unwrap()).unwrap();
-        let sidecar = self.folder.root().join(name::sidecar(OsStr::new(name))).exists();
+        let beside = name::sidecar(OsStr::new(name));
+        let sidecars = if self.folder.root().join(&beside).exists() { vec![beside] } else { Vec::new() };
         let class = Class::of(OsStr::new(name)).unwrap();
-        Whole { name: name.into(), class, seen, sidecar, waited: false }
+        Whole { name: name.into(), class, seen, sidecars, waited: false }
     }
 
     fn claim(&self, name: &str, number: u64) -> Option<Claim> {
@@ -81,7 +82,7 @@ fn a_sidecar_that_cannot_be_read_or_is_too_long_is_one_all_the_same_and_is_not_l
     // What is no regular file cannot be read.
     fs::write(drop.folder.root().join("b.csv"), "two").unwrap();
     symlink("nowhere", drop.folder.root().join("b.csv.patient.json")).unwrap();
-    let whole = Whole { sidecar: true, ..drop.whole("b.csv") };
+    let whole = Whole { sidecars: vec!["b.csv.patient.json".into()], ..drop.whole("b.csv") };
     let Taken::Claim(claim) = drop.folder.claim(&whole, 2).unwrap() else { panic!("it is there") };
     assert_eq!(claim.sidecar(), Some(Vec::new()));
 }
@@ -249,4 +250,42 @@ proptest! {
         prop_assert_eq!(settled, put);
         prop_assert_eq!(drop.in_work(), 0);
     }
+}
+
+#[test]
+fn nothing_is_written_or_read_through_a_link() {
+    let drop = drop_folder();
+    let victim = drop.folder.root().with_file_name("victim");
+    fs::write(&victim, "kept").unwrap();
+    symlink(&victim, drop.folder.work().join(LETTER)).unwrap();
+    drop.put("a.csv.patient.json", "{}");
+    assert!(drop.folder.set_aside(OsStr::new("a.csv.patient.json"), "why").unwrap());
+    assert_eq!(fs::read(&victim).unwrap(), b"kept");
+    let letter = drop.folder.quarantine().join("a.csv.patient.json.reason.txt");
+    assert_eq!(fs::read(letter).unwrap(), b"why");
+    drop.put("b.csv", "two");
+    let claim = drop.claim("b.csv", 1).unwrap();
+    fs::remove_file(claim.path()).unwrap();
+    symlink(&victim, claim.path()).unwrap();
+    assert!(claim.read(9).is_err());
+}
+
+#[test]
+fn sidecars_in_any_case_are_taken_and_two_of_one_file_stay_with_it() {
+    let drop = drop_folder();
+    drop.put("a.csv", "one");
+    let alone = drop.whole("a.csv");
+    drop.put("A.CSV.PATIENT.JSON", "1");
+    assert!(matches!(drop.folder.claim(&alone, 1).unwrap(), Taken::Later), "it came since the scan");
+    drop.put("a.CSV.patient.json", "2");
+    let sidecars = ["A.CSV.PATIENT.JSON", "a.CSV.patient.json"].map(OsString::from).to_vec();
+    let Taken::Claim(claim) = drop.folder.claim(&Whole { sidecars, ..alone }, 2).unwrap() else { panic!() };
+    assert_eq!((claim.sidecar().unwrap(), claim.rivals().unwrap().len()), (b"1".to_vec(), 1));
+    // As after a process that ended.
+    let claim = drop.folder.recover().unwrap().pop().unwrap();
+    assert_eq!(claim.rivals().unwrap(), ["a.CSV.patient.json"]);
+    drop.folder.settle(&claim, Place::Quarantine, "two").unwrap();
+    let names = drop.names("quarantine");
+    assert_eq!(names, ["a.CSV.patient.json", "a.csv", "a.csv.patient.json", "a.csv.reason.txt"]);
+    assert_eq!((drop.names("").len(), drop.in_work()), (0, 0));
 }

@@ -4,7 +4,7 @@
 //! from one look to another at least `stable` later; a clock that nobody sets decides, never the time in a file (a copy
 //! may carry that of its original). An empty file must stand still [`EMPTY_PATIENCE`] times as long: who creates a file
 //! and writes it a moment later is not done. A sidecar is never taken alone, and a file whose sidecar is not whole is
-//! not taken.
+//! not taken. A sidecar is a file's whatever case the names are written in.
 //!
 //! Numbers: at most [`MOST_FILES`] files are followed, the oldest first; the others have their turn when these are gone.
 
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::name::{Class, of_sidecar, sidecar};
+use super::name::{Class, fold, of_sidecar, sidecar};
 
 /// Files followed at a time: about a megabyte of names.
 pub(super) const MOST_FILES: usize = 4_096;
@@ -42,8 +42,8 @@ pub(super) struct Whole {
     pub(super) name: OsString,
     pub(super) class: Class,
     pub(super) seen: Seen,
-    /// Whether a whole sidecar stands beside it.
-    pub(super) sidecar: bool,
+    /// The whole sidecars that stand beside it, that of its own spelling first; more than one say nothing.
+    pub(super) sidecars: Vec<OsString>,
     /// Whether the time that it may wait for a sidecar is over.
     pub(super) waited: bool,
 }
@@ -111,10 +111,31 @@ impl Tracker {
         self.put_back.retain(|name| self.files.contains_key(name));
     }
 
-    /// A file was taken away.
+    /// A file or a sidecar was taken away.
     pub(super) fn taken(&mut self, name: &OsStr) {
         self.files.remove(name);
-        self.files.remove(&sidecar(name));
+    }
+
+    /// The sidecars of each file, that of its own spelling first. Of files whose names differ in their case only, each has
+    /// those that spell its own.
+    fn sidecars(&self) -> BTreeMap<&OsStr, Vec<&OsStr>> {
+        let mut alike: BTreeMap<Vec<u8>, (Vec<&OsStr>, Vec<&OsStr>)> = BTreeMap::new();
+        for (name, file) in &self.files {
+            match file.class {
+                Class::Sidecar => alike.entry(fold(name)).or_default().1.push(name),
+                _ => alike.entry(fold(&sidecar(name))).or_default().0.push(name),
+            }
+        }
+        let mut of_files = BTreeMap::new();
+        for (files, sidecars) in alike.values() {
+            for file in files {
+                let fits = |sidecar: &&OsStr| files.len() == 1 || of_sidecar(sidecar) == Some(*file);
+                let mut own: Vec<&OsStr> = sidecars.iter().copied().filter(fits).collect();
+                own.sort_by_key(|name| *name != sidecar(file));
+                of_files.insert(*file, own);
+            }
+        }
+        of_files
     }
 
     /// A file was taken and put back, because it changed under our hands.
@@ -142,21 +163,24 @@ impl Tracker {
         needs_sidecar: impl Fn(&OsStr) -> bool,
     ) -> Vec<Whole> {
         let mut whole: Vec<Whole> = Vec::new();
+        let sidecars = self.sidecars();
         for (name, file) in &self.files {
             if file.class == Class::Sidecar || !file.is_whole(now_ms, stable) {
                 continue;
             }
-            let beside = self.files.get(&sidecar(name));
-            if beside.is_some_and(|sidecar| !sidecar.is_whole(now_ms, stable)) {
+            let beside = sidecars.get(name.as_os_str()).map_or(&[][..], Vec::as_slice);
+            let growing = |sidecar: &&OsStr| !self.files[*sidecar].is_whole(now_ms, stable);
+            if beside.iter().any(growing) {
                 continue;
             }
             let waited = now_ms - file.since_ms >= ms(sidecar_wait);
             let waits = file.needs_sidecar || (file.class == Class::Csv && needs_sidecar(name));
-            if beside.is_none() && waits && !waited && file.seen.bytes > 0 {
+            if beside.is_empty() && waits && !waited && file.seen.bytes > 0 {
                 continue;
             }
             let (class, seen) = (file.class, file.seen);
-            whole.push(Whole { name: name.clone(), class, seen, sidecar: beside.is_some(), waited });
+            let sidecars = beside.iter().map(|sidecar| sidecar.to_os_string()).collect();
+            whole.push(Whole { name: name.clone(), class, seen, sidecars, waited });
         }
         whole.sort_by(|a, b| (a.seen.mtime_ns, &a.name).cmp(&(b.seen.mtime_ns, &b.name)));
         whole
@@ -171,9 +195,11 @@ impl Tracker {
     /// the same name, which may be another patient's.
     pub(super) fn orphans(&self, now_ms: i64, sidecar_wait: Duration) -> Vec<OsString> {
         let wait_ms = ms(sidecar_wait.max(LEAST_ORPHAN_WAIT));
-        let alone = |name: &OsStr| of_sidecar(name).is_none_or(|of| !self.files.contains_key(of));
+        let of_files: BTreeSet<&OsStr> = self.sidecars().into_values().flatten().collect();
         let orphans = self.files.iter().filter(|(name, file)| {
-            file.class == Class::Sidecar && now_ms - file.since_ms >= wait_ms && alone(name)
+            file.class == Class::Sidecar
+                && now_ms - file.since_ms >= wait_ms
+                && !of_files.contains(name.as_os_str())
         });
         orphans.map(|(name, _)| name.clone()).collect()
     }

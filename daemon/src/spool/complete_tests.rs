@@ -84,12 +84,12 @@ fn an_export_waits_for_its_sidecar_and_goes_without_it_in_the_end() {
     tracker.look(scan(&[file]), 0);
     assert!(names(&tracker, 59_999).is_empty());
     let after = whole(&tracker, 60_000);
-    assert_eq!((after[0].sidecar, after[0].waited), (false, true));
+    assert_eq!((after[0].sidecars.len(), after[0].waited), (0, true));
     // The pair goes when both are whole, however long that takes, and a sidecar never goes alone.
     tracker.look(scan(&[file, beside]), 59_000);
     assert!(names(&tracker, 60_999).is_empty());
     assert_eq!(names(&tracker, 61_000), ["whose.csv"]);
-    assert!(whole(&tracker, 61_000)[0].sidecar);
+    assert_eq!(whole(&tracker, 61_000)[0].sidecars.len(), 1);
     tracker.look(scan(&[beside]), 62_000);
     assert!(names(&tracker, 99_000).is_empty());
 }
@@ -129,4 +129,41 @@ fn what_grows_for_an_hour_is_told() {
     assert_eq!(tracker.oldest_ms(3_600_000), Some(3_600_000));
     tracker.look(Vec::new(), 3_700_000);
     assert_eq!((tracker.stuck(3_700_000, STABLE), tracker.oldest_ms(3_700_000)), (0, None));
+}
+
+#[test]
+fn a_sidecar_is_of_its_file_in_whatever_case_and_of_two_files_that_of_its_spelling() {
+    let table: [(&[&str], &[(&str, &[&str])], &[&str]); 4] = [
+        (&["a.csv", "A.CSV.PATIENT.JSON"], &[("a.csv", &["A.CSV.PATIENT.JSON"])], &[]),
+        (
+            &["a.csv", "A.csv.patient.json", "a.csv.patient.json"],
+            &[("a.csv", &["a.csv.patient.json", "A.csv.patient.json"])],
+            &[],
+        ),
+        (
+            &["A.csv", "a.csv", "A.csv.Patient.json", "a.csv.patient.json"],
+            &[("A.csv", &["A.csv.Patient.json"]), ("a.csv", &["a.csv.patient.json"])],
+            &[],
+        ),
+        (
+            &["A.csv", "a.csv", "a.CSV.patient.json"],
+            &[("A.csv", &[]), ("a.csv", &[])],
+            &["a.CSV.patient.json"],
+        ),
+    ];
+    for (stand, expected, orphans) in table {
+        let mut tracker = Tracker::default();
+        tracker.look(scan(&stand.iter().map(|name| (*name, seen(9, 1))).collect::<Vec<_>>()), 0);
+        let whole = whole(&tracker, 61_000);
+        let found: Vec<(&OsStr, Vec<&OsStr>)> = whole
+            .iter()
+            .map(|whole| (whole.name.as_os_str(), whole.sidecars.iter().map(OsString::as_os_str).collect()))
+            .collect();
+        let expected: Vec<(&OsStr, Vec<&OsStr>)> = expected
+            .iter()
+            .map(|(name, sidecars)| (OsStr::new(*name), sidecars.iter().map(OsStr::new).collect()))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(tracker.orphans(61_000, WAIT), orphans);
+    }
 }

@@ -45,7 +45,7 @@ pub use self::standing::{Standing, Standings};
 use self::{
     claim::{Claim, Taken},
     complete::{Tracker, Whole},
-    folder::{Folder, FolderError},
+    folder::{Folder, FolderError, Identity},
     lane::{Content, LOOK, Lane, Read},
     letter::Report,
     watch::Watch,
@@ -76,6 +76,8 @@ pub struct Spool {
     conditions: Board,
     standings: Standings,
     folder: Option<Folder>,
+    /// Of the folder when it was taken the last time.
+    identity: Option<Identity>,
     watch: Option<Watch>,
     tracker: Tracker,
     next_number: u64,
@@ -100,13 +102,14 @@ impl Spool {
         let lane = Lane::new(settings, intake, writer.clone(), current, Handle::current(), draining);
         // Numbers go on from the time of day, so that they are other ones after a restart.
         let next_number = u64::try_from(time::now_ms()).unwrap_or(1);
-        let (folder, watch, tracker) = (None, None, Tracker::default());
+        let (folder, identity, watch, tracker) = (None, None, None, Tracker::default());
         Self {
             lane,
             writer,
             conditions,
             standings,
             folder,
+            identity,
             watch,
             tracker,
             next_number,
@@ -221,7 +224,8 @@ impl Spool {
         }
         (self.folder, self.watch) = (None, None);
         self.tracker = Tracker::default();
-        let folder = Folder::open(&self.lane.settings.path)?;
+        let folder = Folder::open(&self.lane.settings.path, self.identity)?;
+        self.identity = Some(folder.identity());
         // Before the first scan, so that no rename falls between the two.
         match Watch::start(folder.root()) {
             Ok(watch) => self.watch = Some(watch),
@@ -250,7 +254,8 @@ impl Spool {
             Taken::Later => Ok(false),
             Taken::Claim(claim) => {
                 self.tracker.taken(&claim.name);
-                let waited = whole.sidecar || whole.waited;
+                whole.sidecars.iter().for_each(|sidecar| self.tracker.taken(sidecar));
+                let waited = !whole.sidecars.is_empty() || whole.waited;
                 self.read(claim, waited)
             }
         }
@@ -287,6 +292,9 @@ impl Spool {
                 continue;
             }
             let hash: [u8; 32] = Sha256::digest(&bytes).into();
+            if !claim.rivals()?.is_empty() {
+                break (ambiguous(), Some(hash));
+            }
             let (sidecar, waited) = (claim.sidecar(), waited || looks > 0);
             let content = Content { name: &claim.name, class: claim.class, bytes, sidecar, waited };
             match self.lane.read(content) {
@@ -320,6 +328,16 @@ fn too_large(most: u64) -> Report {
         "the file has more than {most} bytes, the spool's max_file_bytes; its bytes are not in the store"
     );
     Report::refusal("not read", &reason, "Drop it in parts, or raise max_file_bytes and move it back.")
+}
+
+fn ambiguous() -> Report {
+    let reason =
+        "more than one sidecar fits its name (upper and lower case are one); its bytes are not in the store";
+    Report::refusal(
+        "not read",
+        reason,
+        "Take the wrong sidecar away, and move the right one and the file back.",
+    )
 }
 
 fn unreadable(error: &std::io::Error) -> Report {

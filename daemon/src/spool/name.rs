@@ -67,6 +67,12 @@ pub(super) fn of_sidecar(name: &OsStr) -> Option<&OsStr> {
     bytes[split..].eq_ignore_ascii_case(SIDECAR.as_bytes()).then(|| OsStr::from_bytes(&bytes[..split]))
 }
 
+/// What all spellings of a name have in common: upper and lower case of ASCII are one. Who drops files may write from
+/// where they are.
+pub(super) fn fold(name: &OsStr) -> Vec<u8> {
+    name.as_bytes().to_ascii_lowercase()
+}
+
 /// The name with `ending` behind it. Of a name that would be too long the beginning is kept, and a hash of all of it.
 pub(super) fn with_ending(name: &OsStr, ending: &str) -> OsString {
     let name = name.as_bytes();

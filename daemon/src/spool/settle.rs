@@ -52,7 +52,9 @@ impl Spool {
         if !self.folder.as_ref().is_some_and(Folder::is_ours) {
             // `done` or `quarantine` is gone. Ours must go first, or its lock would shut us out.
             self.folder = None;
-            self.folder = Some(Folder::open(&self.lane.settings.path)?);
+            let folder = Folder::open(&self.lane.settings.path, self.identity)?;
+            self.identity = Some(folder.identity());
+            self.folder = Some(folder);
         }
         match &self.folder {
             Some(folder) => folder.settle(claim, place, letter),

@@ -210,3 +210,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn headers_and_trailers_are_bounded_like_messages_and_what_stands_around_is_whole() {
+    let (file, pair) = ("FHS|^~\\&|X||||||||F1\r", "BHS|^~\\&\rBTS|0\r");
+    let most = [file, &pair.repeat((MAX_PARTS - 2) / 2), "FTS\r"].concat();
+    let batch = batched(&most).unwrap();
+    assert_eq!((batch.parts().len(), batch.around()), (MAX_PARTS, Bytes::from(most)));
+    let more = [file, &pair.repeat(MAX_PARTS / 2), "FTS\r"].concat();
+    assert_eq!(batched(&more).err(), Some(BatchFault::TooManyParts));
+    assert_eq!(addressee(&Bytes::from(more)).unwrap().control_id(), b"F1", "the answer finds its sender");
+}
