@@ -68,8 +68,15 @@ async fn a_send_task_that_breaks_off_gives_its_place_back_and_its_row_is_in_doub
     store.writer().enqueue(vec![row]).await.unwrap();
     let rows = deliverer.lease(1, Take::Any).await;
     let (now, mut tasks) = (Instant::now(), JoinSet::new());
-    let mut pace =
-        Pace { out: HashMap::new(), not_before: now, probe_at: now, silent: 0, applied: 0, unaligned: false };
+    let mut pace = Pace {
+        out: HashMap::new(),
+        not_before: now,
+        probe_at: now,
+        silent: 0,
+        applied: 0,
+        held_at: now,
+        unaligned: false,
+    };
     let task = tasks.spawn(async { panic!("a defect") });
     pace.out.insert(task.id(), rows[0].id);
     while let Some(done) = tasks.join_next_with_id().await {
