@@ -178,14 +178,15 @@ async fn a_clock_ahead_does_not_stand_against_what_is_said_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_inside_an_order_or_an_adt_is_kept_for_people_and_nothing_of_either_is_applied() {
+async fn a_message_that_rides_behind_an_adt_is_refused_with_it_and_nothing_of_either_is_applied() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path()).await;
     let mut riding = admitted("A1", 1, &[vendor("V9")], BORN);
     riding.extend_from_slice(b" MSH|^~\\&|T|T|T|T|||ADT^A01|T1|T|2.5.1\r");
-    send(&rig, &[riding, hour_of_vendor("R1", "V9", 1, 0, 100)]).await;
+    let answer = site::wire::Wire::open(rig.mllp()).await.exchange(&riding).await;
+    assert_eq!((site::wire::msa(&answer).0, site::wire::fault(&answer)), ("AR", "100"), "{answer:?}");
+    send(&rig, &[hour_of_vendor("R1", "V9", 1, 0, 100)]).await;
     waiting(&rig, 1).await;
-    assert_eq!(settled(&rig).await["inbox"]["quarantined"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

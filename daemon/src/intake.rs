@@ -28,7 +28,7 @@ use outbox::{Arrival, Receipt, WriteError, Writer};
 pub use self::file::{Deposit, Received};
 use self::{
     arrival::{Place, arrival},
-    judge::{Refusal, judge},
+    judge::{Refusal, judge, several},
 };
 use crate::{
     conditions::{Board, Kind},
@@ -89,7 +89,7 @@ impl Intake {
         }
         let started = Instant::now();
         let scanned = Envelope::scan(&frame);
-        let refusal = verdict(feed, &scanned);
+        let refusal = verdict(feed, &scanned, &frame);
         let envelope = readable(&scanned);
         let asked = Asked::by(envelope, feed.answering.acknowledge);
         let place = self.place(feed, envelope);
@@ -178,10 +178,10 @@ pub(crate) fn readable(scanned: &Result<Envelope, EnvelopeFault>) -> Option<&Env
     }
 }
 
-/// Why a message is not taken: its sender is not allowed, or its MSH says so.
-fn verdict(feed: &Feed, scanned: &Result<Envelope, EnvelopeFault>) -> Option<Refusal> {
+/// Why a message is not taken: its sender is not allowed, its MSH says so, or there is another behind it.
+fn verdict(feed: &Feed, scanned: &Result<Envelope, EnvelopeFault>, body: &[u8]) -> Option<Refusal> {
     let barred = feed.bars(readable(scanned)).map(|fault| Refusal { class: Class::Reject, fault });
-    barred.or_else(|| judge(scanned, &feed.answering))
+    barred.or_else(|| judge(scanned, &feed.answering)).or_else(|| several(body))
 }
 
 /// The answer to a committed message.

@@ -147,6 +147,11 @@ pub fn is_batch(frame: &[u8]) -> bool {
     matches!(name(&frame[beginning(frame)..]), b"FHS" | b"BHS")
 }
 
+/// Whether several messages stand in what is no batch: nobody knows what the one answer to them would be about.
+pub fn is_several(message: &[u8]) -> bool {
+    lines(message).filter(|(_, line)| name(line) == b"MSH").nth(1).is_some()
+}
+
 /// Takes a batch apart.
 ///
 /// # Errors

@@ -156,7 +156,9 @@ fn answered(message: &Message, generation: &Generation) -> &'static str {
         (false, Err(EnvelopeFault::NoType(_)), None) => Some(Class::Reject),
         (false, Err(_), None) => Some(Class::Error),
         (false, Ok(_), None) => None,
-        (false, scanned, Some(source)) => refusal_now(scanned, source).map(|refusal| refusal.class),
+        (false, scanned, Some(source)) => {
+            refusal_now(scanned, &message.body, source).map(|refusal| refusal.class)
+        }
     };
     class.map_or("refused", |class| asked.refused(class).map_or("nothing", AckCode::as_str))
 }

@@ -50,7 +50,7 @@ impl Intake {
     /// at the moment; the condition is told.
     pub async fn receive(&self, feed: &Feed, body: Bytes) -> Option<Received> {
         let scanned = Envelope::scan(&body);
-        let refusal = verdict(feed, &scanned);
+        let refusal = verdict(feed, &scanned, &body);
         let envelope = readable(&scanned);
         let place = self.place(feed, envelope);
         let receipt = self.commit(feed, arrival(feed, envelope, place, body, refusal.as_ref())).await?;

@@ -1,4 +1,4 @@
-//! Whether a message is accepted, by its MSH alone.
+//! Whether a message is accepted, by its MSH and by its being one message.
 //!
 //! Invariants: pure; nothing is decoded; the text of a refusal names the field and never what stands in it.
 //!
@@ -10,13 +10,14 @@
 //! | MSH-11.1 that is not of the listener's `processing_id` | AR, CR | 202 | nothing: a blank one is not P, and test traffic that meets production is harm |
 //! | MSH-12.1 that table 0104 does not know | AR, CR | 203 | a blank one: old and home-made senders leave it out, nothing that is read here differs by version, and a result lost for want of it is harm; it is answered as v2.5.1 |
 //! | MSH-18 that names UTF-16 or UTF-32 | AE, CE | 103 | every other set: what cannot be decoded goes to quarantine when it is read, since the answer does not depend on decoding |
+//! | a second MSH that no batch header announces | AR, CR | 100 | nothing: half of it would be answered for the whole |
 //!
 //! The first fault in this order decides.
 
 use mllp::{
     ack::{AckFault, Location},
     asked::Class,
-    charset,
+    batch, charset,
     envelope::{Envelope, EnvelopeFault},
     tables,
 };
@@ -38,12 +39,25 @@ pub(crate) struct Refusal {
 }
 
 /// What speaks against a stored message if it came by this listener or spool now: its sender, else [`judge`].
-pub(crate) fn refusal_now(scanned: &Result<Envelope, EnvelopeFault>, source: &Source<'_>) -> Option<Refusal> {
+pub(crate) fn refusal_now(
+    scanned: &Result<Envelope, EnvelopeFault>,
+    body: &[u8],
+    source: &Source<'_>,
+) -> Option<Refusal> {
     let barred = readable(scanned).is_some_and(|envelope| !is_allowed(source.senders, envelope));
     match barred {
         true => Some(Refusal { class: Class::Reject, fault: sender::fault() }),
-        false => judge(scanned, &source.answering),
+        false => judge(scanned, &source.answering).or_else(|| several(body)),
     }
+}
+
+/// Refuses several messages that stand in the place of one.
+pub(super) fn several(body: &[u8]) -> Option<Refusal> {
+    batch::is_several(body).then(|| {
+        let text = "a second MSH in one message; several messages in a frame stand between BHS and BTS";
+        let location = Some(Location::segment("MSH", 2));
+        Refusal { class: Class::Reject, fault: AckFault { code: 100, text: text.into(), location } }
+    })
 }
 
 /// Judges a scanned message; `None` accepts it.

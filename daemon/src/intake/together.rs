@@ -105,7 +105,7 @@ impl Intake {
         let mut refusals = vec![None];
         for (body, sequence) in batch.messages().zip(1u32..) {
             let scanned = Envelope::scan(&body);
-            let refusal = verdict(feed, &scanned).map(|refusal| placed(refusal, sequence));
+            let refusal = verdict(feed, &scanned, &body).map(|refusal| placed(refusal, sequence));
             let envelope = readable(&scanned);
             let place = self.place(feed, envelope);
             arrivals.push(arrival(feed, envelope, place, body, refusal.as_ref()));

@@ -106,7 +106,7 @@ fn judged<'a>(message: &'a Message, generation: &Generation) -> Result<Cow<'a, M
     let scanned = Envelope::scan(&message.body);
     let site: Arc<str> = match generation.source(&message.source) {
         Some(source) => {
-            if let Some(refusal) = judge::refusal_now(&scanned, &source) {
+            if let Some(refusal) = judge::refusal_now(&scanned, &message.body, &source) {
                 return Err(refusal.fault.text.into_owned());
             }
             source.site.into()

@@ -62,6 +62,23 @@ fn batches_of_every_shape_are_taken_apart() {
 }
 
 #[test]
+fn several_messages_without_a_header_are_seen() {
+    let (one, two) = (message("1"), message("2"));
+    for (text, several) in [
+        (one.clone(), false),
+        (format!("\r\n{one}"), false),
+        (one.replace("NM", "NM|MSH|\\.br\\MSH|"), false),
+        (format!("{one}MSHX|1\rZMSH|1\r"), false),
+        (format!("{one}{two}"), true),
+        (format!("{one} \t{two}"), true),
+        (format!("{one}\n\u{b}{}", two.replace('|', "$")), true),
+        (format!("{one}MSH"), true),
+    ] {
+        assert_eq!(is_several(text.as_bytes()), several, "{text:?}");
+    }
+}
+
+#[test]
 fn a_message_behind_blanks_is_a_message_of_its_own() {
     let (one, two) = (message("1"), message("2"));
     for blanks in [" ", "\t \u{b}", "\u{feff}", "\u{a0}", "\u{1c} ", "\u{c}"] {
