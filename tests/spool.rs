@@ -159,6 +159,8 @@ async fn an_export_of_nobody_waits_for_its_patient_and_counts_when_it_comes_with
     until_settled_files(&rig, 2, 0).await;
     settled(&rig).await;
     assert_eq!(mean(&rig, 2), Some(110.0));
+    // Nothing waits for a person any more.
+    until(&rig, "out of the identity queue", |status| status["inbox"]["unidentified"] == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

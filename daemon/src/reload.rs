@@ -115,6 +115,9 @@ impl Reload {
     }
 }
 
+/// Endings of certificates, keys and revocation lists.
+const MATERIAL: [&str; 7] = ["pem", "key", "crt", "cer", "der", "crl", "p8"];
+
 /// Watches the folder of `path` and its `sites.d`: editors replace files, so folders are what lasts.
 fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
     let (main, sites) = (path.file_name().map(ToOwned::to_owned), std::ffi::OsStr::new("sites.d"));
@@ -124,7 +127,8 @@ fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Recom
         let name = path.file_name();
         // A name with two points is how a folder is swapped whole by what mounts it.
         let swapped = name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-        in_sites || name == Some(sites) || name == main.as_deref() || swapped
+        let material = path.extension().is_some_and(|kind| MATERIAL.iter().any(|known| kind == *known));
+        in_sites || name == Some(sites) || name == main.as_deref() || material || swapped
     };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&is_ours)) {

@@ -270,6 +270,7 @@ impl Command for Absorb {
         for entry in &self.identity {
             forget(conn, hot, entry.inbox_id)?;
         }
+        waiting::files(conn, &self.learned.files, self.at)?;
         for (patient, inbox_id, said_at, fact) in &self.learned.facts {
             facts::put(conn, *patient, fact, *said_at, *inbox_id, self.at)?;
         }

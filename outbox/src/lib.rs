@@ -96,6 +96,6 @@ pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};
 pub use turn::Turn;
-pub use waiting::{Learned, Wait, Waiting};
+pub use waiting::{FileSeen, Learned, Wait, Waiting};
 pub use windows::{Computed, DirtyWindow, Window, WindowKey};
 pub use writer::{Writer, WriterCounts};

@@ -24,11 +24,28 @@ pub struct Wait {
     pub name: PatientKey,
 }
 
+/// A file whose message is about one patient, whom somebody has to name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSeen {
+    /// The message it came in.
+    pub inbox_id: i64,
+    /// Its site.
+    pub site: String,
+    /// Its feed.
+    pub source: String,
+    /// SHA-256 of the file alone: whose it is stands beside it in the message.
+    pub sha256: [u8; 32],
+    /// It came with its patient.
+    pub named: bool,
+}
+
 /// What an absorb learned of who is who, beside the readings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned {
     /// For which names the messages of the identity entries wait.
     pub waits: Vec<Wait>,
+    /// Files, in the order of their messages.
+    pub files: Vec<FileSeen>,
     /// What results say of patients: patient's number, message, when it was said, what.
     pub facts: Vec<(i64, i64, i64, Fact)>,
 }
@@ -56,12 +73,7 @@ pub(crate) fn renew(
         if let (true, Some(since)) = (found, since(conn, &gone)?) {
             audit::append(conn, &[known(inbox_id, since, at)])?;
         }
-        again::resolve(
-            conn,
-            "UPDATE identity_queue SET state = 'resolved', state_at = ?2, state_by = ?3 WHERE id = ?1",
-            &gone,
-            at,
-        )?;
+        again::resolve(conn, RESOLVE, &gone, at)?;
     }
     for entry in &*entries {
         quarantine::insert_identity(conn, entry)?;
@@ -74,6 +86,45 @@ pub(crate) fn renew(
     }
     Ok(())
 }
+
+/// In place of a system: what waits for it is a file. No identifier has a `^` in the front.
+const FILE: &str = "^file";
+
+/// A file without its patient waits for the same one with a name; when that comes, its entries end. What a person
+/// dropped stays dropped.
+pub(crate) fn files(conn: &Connection, seen: &[FileSeen], at: i64) -> rusqlite::Result<()> {
+    for file in seen {
+        let hash: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let value = format!("{hash} {}", file.source);
+        if !file.named {
+            conn.prepare_cached(
+                "INSERT OR REPLACE INTO identity_wait (site, system, value, inbox_id) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![file.site, FILE, value, file.inbox_id])?;
+            continue;
+        }
+        let nameless: Vec<i64> = conn
+            .prepare_cached(
+                "DELETE FROM identity_wait WHERE site = ?1 AND system = ?2 AND value = ?3 RETURNING inbox_id",
+            )?
+            .query_map(params![file.site, FILE, value], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for inbox_id in nameless {
+            let open: Vec<i64> = conn
+                .prepare_cached("SELECT id FROM identity_queue WHERE inbox_id = ?1 AND state = 'open'")?
+                .query_map([inbox_id], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            if let Some(since) = since(conn, &open)? {
+                audit::append(conn, &[known(inbox_id, since, at)])?;
+            }
+            again::resolve(conn, RESOLVE, &open, at)?;
+        }
+    }
+    Ok(())
+}
+
+const RESOLVE: &str =
+    "UPDATE identity_queue SET state = 'resolved', state_at = ?2, state_by = ?3 WHERE id = ?1";
 
 /// Since when the first of these entries waited.
 fn since(conn: &Connection, entries: &[i64]) -> rusqlite::Result<Option<i64>> {
@@ -172,13 +223,14 @@ pub(crate) fn oldest(conn: &Connection, limit: usize) -> Result<Vec<Waiting>, Re
         })
     })?;
     let mut found: Vec<Waiting> = rows.collect::<Result<_, _>>()?;
-    let mut names =
-        conn.prepare_cached("SELECT site, system, value FROM identity_wait WHERE inbox_id = ?1")?;
+    let mut names = conn.prepare_cached(
+        "SELECT site, system, value FROM identity_wait WHERE inbox_id = ?1 AND system <> ?2",
+    )?;
     for entry in &mut found {
         let of = |row: &rusqlite::Row<'_>| {
             Ok(PatientKey { site: row.get(0)?, system: row.get(1)?, value: row.get(2)? })
         };
-        entry.names = names.query_map([entry.inbox_id], of)?.collect::<Result<_, _>>()?;
+        entry.names = names.query_map(params![entry.inbox_id, FILE], of)?.collect::<Result<_, _>>()?;
     }
     Ok(found)
 }

@@ -83,7 +83,8 @@ impl Pipeline {
     ) -> Result<Absorbed, PipelineError> {
         let backlog = batch.is_full() || !batch.asked.is_empty();
         self.identify(&mut batch, generation, now)?;
-        let (seated, learned) = self.seat(&mut batch, now)?;
+        let (seated, mut learned) = self.seat(&mut batch, now)?;
+        learned.files = std::mem::take(&mut batch.files);
         for read in &mut batch.again {
             // What it held beside readings is known anew only where these have a place.
             read.has_readings &= !batch.identity.iter().any(|entry| entry.inbox_id == read.inbox_id);

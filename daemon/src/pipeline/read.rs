@@ -17,7 +17,7 @@ use clinical::{
     reading::{Device, Reading},
 };
 use mllp::{charset, envelope::Envelope};
-use outbox::{IdentityEntry, Message, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
+use outbox::{FileSeen, IdentityEntry, Message, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
 
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
@@ -72,6 +72,8 @@ pub(super) struct Batch {
     pub(super) readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
     pub(super) quarantine: Vec<QuarantineEntry>,
     pub(super) identity: Vec<IdentityEntry>,
+    /// Exports, with and without their patient.
+    pub(super) files: Vec<FileSeen>,
     /// What messages held beside their readings.
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
     /// What was said of who is who, in order.

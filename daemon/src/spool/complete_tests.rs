@@ -133,7 +133,8 @@ fn what_grows_for_an_hour_is_told() {
 
 #[test]
 fn a_sidecar_is_of_its_file_in_whatever_case_and_of_two_files_that_of_its_spelling() {
-    let table: [(&[&str], &[(&str, &[&str])], &[&str]); 4] = [
+    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a [&'a str])], &'a [&'a str]);
+    let table: [Row<'_>; 4] = [
         (&["a.csv", "A.CSV.PATIENT.JSON"], &[("a.csv", &["A.CSV.PATIENT.JSON"])], &[]),
         (
             &["a.csv", "A.csv.patient.json", "a.csv.patient.json"],

@@ -533,6 +533,35 @@ fn a_message_is_asked_for_again_when_something_is_learned_of_a_name_it_waits_for
 }
 
 #[test]
+fn a_file_without_a_patient_waits_until_the_same_file_of_the_same_feed_has_one() {
+    let folder = Folder::new();
+    for number in 1..=5 {
+        folder.intake(arrival(number, number)).unwrap();
+    }
+    let file = |inbox_id, source: &str, hash, named| outbox::FileSeen {
+        inbox_id,
+        site: "main".into(),
+        source: source.into(),
+        sha256: [hash; 32],
+        named,
+    };
+    let entry = |inbox_id| IdentityEntry { inbox_id, reason: "nobody".into(), at: 10 };
+    let files = vec![file(1, "spool", 1, false), file(2, "spool", 2, false), file(3, "other", 1, false)];
+    let learned = Learned { files, ..Learned::default() };
+    let identity = vec![entry(1), entry(2), entry(3)];
+    folder.writer().absorb(Absorb { identity, learned, ..nothing(0, 3) }).wait().unwrap();
+    assert!(folder.read(|r| r.waiting(9)).iter().all(|entry| entry.names.is_empty()));
+
+    let learned = Learned { files: vec![file(4, "spool", 1, true)], ..Learned::default() };
+    folder.writer().absorb(Absorb { learned, at: 20, ..nothing(3, 4) }).wait().unwrap();
+    let left: Vec<i64> = folder.read(|r| r.waiting(9)).iter().map(|entry| entry.inbox_id).collect();
+    assert_eq!(left, [2, 3]);
+    assert_eq!(folder.read(|r| r.counts()).identity_queue, 2);
+    let audit = folder.read(|r| r.audit_after(0, 99));
+    assert!(audit.iter().any(|(_, entry)| entry.action == "identity found" && entry.object == "message 1"));
+}
+
+#[test]
 fn a_birth_date_that_changes_lets_what_was_held_for_it_be_tried_again() {
     let folder = Folder::new();
     let patient = folder.patient("A");

@@ -6,7 +6,8 @@ use clinical::{
     normalize::file::{self, Apart, FileContext, FileReadings},
     outcome::Exclusion,
 };
-use outbox::IdentityEntry;
+use outbox::{FileSeen, IdentityEntry};
+use sha2::{Digest, Sha256};
 
 use super::{Batch, Case, Owner};
 use crate::spool::parcel::Parcel;
@@ -20,6 +21,13 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         Ok(parcel) => parcel,
         Err(error) => return batch.quarantine.push(case.quarantine("line 1", error.to_string())),
     };
+    batch.files.push(FileSeen {
+        inbox_id: case.message.id,
+        site: case.site.id.clone(),
+        source: case.message.source.to_string(),
+        sha256: Sha256::digest(&parcel.file).into(),
+        named: parcel.patient.is_ok(),
+    });
     let key = match &parcel.patient {
         Ok(key) => key.clone(),
         Err(why) => {
