@@ -184,14 +184,22 @@ async fn the_configuration_names_patients_by_folder_and_by_file_and_a_sidecar_mu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_written_in_place_is_taken_when_it_stands_still_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
-    let (rig, folder) = started(dir.path(), "").await;
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "");
+    edit(&rig, "isthmus.toml", "stable = \"400ms\"", "stable = \"3s\"");
+    rig.start().await.unwrap();
+    eventually("the folder is taken", || folder.path("done").is_dir()).await;
     let message = hour("SLOW", 1, 100);
     let mut file = fs::File::create(folder.path("slow.hl7")).unwrap();
-    // Each pause is shorter than `stable`, all of them together much longer.
+    // Each pause is much shorter than `stable`, all of them together longer.
     for piece in message.chunks(message.len() / 8) {
         file.write_all(piece).unwrap();
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        assert_eq!(folder.names("done"), [""; 0], "taken before it was whole");
+        let written = Instant::now();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let taken = folder.names("done");
+        let paused = written.elapsed();
+        assert!(paused < Duration::from_secs(3), "the machine stood still for {paused:?}: this says nothing");
+        assert_eq!(taken, [""; 0], "taken before it was whole");
     }
     drop(file);
     until_settled_files(&rig, 1, 0).await;
@@ -298,15 +306,25 @@ async fn a_thousand_files_at_once_are_taken_and_messages_are_acknowledged_meanwh
         fs::write(folder.path(&format!("{n}.hl7")), hour(&format!("M{n}"), n as u32 % 20 + 1, 100)).unwrap();
     }
     rig.start().await.unwrap();
-    until(&rig, "some files are taken", |status| (1..FILES as u64).contains(&count(status, "done"))).await;
-    let asked = Instant::now();
-    send(&rig, &[hour("LIVE", 99, 100)]).await;
-    let (took, done) = (asked.elapsed(), folder.names("done").len());
-    assert!(done < FILES, "the folder was read before the message was answered, so this says nothing");
-    assert!(took < Duration::from_secs(2), "an acknowledgement took {took:?} beside the files");
+    let mut wire = site::wire::Wire::open(rig.mllp()).await;
+    let (mut sent, mut meanwhile) = (0, 0);
+    // How quick an answer is depends on the machine; that some come before all files are read does not.
+    loop {
+        let before = folder.names("done").len();
+        let ack = wire.exchange(&hour(&format!("LIVE{sent}"), 99, 100)).await;
+        assert_eq!(site::wire::msa(&ack).0, "AA");
+        sent += 1;
+        let done = folder.names("done").len();
+        meanwhile += usize::from(before > 0 && done < FILES);
+        if done == FILES {
+            break;
+        }
+        assert!(sent < 100_000, "the files are not read: {done}");
+    }
+    assert!(meanwhile > 1, "no message was answered before the folder was read");
     until_settled_files(&rig, FILES as u64, 0).await;
     let status = settled(&rig).await;
-    assert_eq!(status["inbox"]["total"], FILES + 1, "{status:#}");
+    assert_eq!(status["inbox"]["total"], FILES + sent, "{status:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,21 +338,19 @@ async fn an_export_of_ninety_days_is_in_no_acknowledgements_way() {
     let mut wire = site::wire::Wire::open(rig.mllp()).await;
     folder.drop("long.csv.patient.json", sidecar(1));
     folder.drop("long.csv", clarity(&readings));
-    let (mut slowest, mut n) = (Duration::ZERO, 0_u32);
+    let mut n = 0_u32;
     // From before it is taken until its readings are stored.
     loop {
         n += 1;
-        let asked = Instant::now();
         let ack = wire.exchange(&hour(&format!("L{n}"), 2, 100)).await;
         assert_eq!(site::wire::msa(&ack).0, "AA");
-        slowest = slowest.max(asked.elapsed());
         let metrics = site::metrics(&rig).await;
         if site::metric(&metrics, "isthmus_readings_total") >= (DAYS * 288) as f64 {
             break;
         }
         assert!(n < 10_000, "the export is not read: {metrics}");
     }
-    // Alone on its machine the slowest is some milliseconds; a debug build on a busy one may take a hundred times that.
-    assert!(slowest < Duration::from_secs(1), "an acknowledgement took {slowest:?}");
+    // How quick an answer is depends on the machine. Had one waited for the export, it would have been the last.
+    assert!(n > 2, "only {n} messages were answered before the export was read");
     assert!(folder.text("done/long.csv.receipt.txt").contains("25920 readings"));
 }

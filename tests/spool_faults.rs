@@ -5,6 +5,7 @@
 mod site;
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     time::{Duration, SystemTime},
@@ -200,8 +201,16 @@ async fn a_full_folder_is_told_and_what_was_committed_is_not_taken_again() {
     fs::rename(folder.path("a.hl7.tmp"), folder.path("a.hl7")).unwrap();
     let status = until(&rig, "told", |status| condition(status, "spool-unavailable").is_some()).await;
     assert_eq!((count(&status, "done"), folder.names("done").len()), (0, 0), "{status:#}");
-    // Some attempts later nothing was stored again, not even what is refused each time.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Some attempts later nothing was stored again, not even what is refused each time. Each attempt makes the letter's
+    // file anew, which the time of the file's folder in `work/` tells.
+    let mut attempts = BTreeSet::new();
+    eventually("some attempts", || {
+        let folders =
+            fs::read_dir(folder.path("work")).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
+        attempts.extend(folders.filter(|meta| meta.is_dir()).map(|meta| meta.modified().unwrap()));
+        attempts.len() > 3
+    })
+    .await;
     assert_eq!(rig.status().await.unwrap()["inbox"]["total"], 2);
     fs::remove_file(folder.path("ballast")).unwrap();
     until_settled_files(&rig, 1, 0).await;

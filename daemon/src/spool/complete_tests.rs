@@ -131,10 +131,12 @@ fn what_grows_for_an_hour_is_told() {
     assert_eq!((tracker.stuck(3_700_000, STABLE), tracker.oldest_ms(3_700_000)), (0, None));
 }
 
+/// A file and its sidecars.
+type Pair = (&'static str, &'static [&'static str]);
+
 #[test]
 fn a_sidecar_is_of_its_file_in_whatever_case_and_of_two_files_that_of_its_spelling() {
-    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a [&'a str])], &'a [&'a str]);
-    let table: [Row<'_>; 4] = [
+    let table: [(&[&str], &[Pair], &[&str]); 4] = [
         (&["a.csv", "A.CSV.PATIENT.JSON"], &[("a.csv", &["A.CSV.PATIENT.JSON"])], &[]),
         (
             &["a.csv", "A.csv.patient.json", "a.csv.patient.json"],

@@ -13,3 +13,4 @@ mod model;
 mod opening;
 mod pipeline;
 mod recovery;
+mod rehome;
