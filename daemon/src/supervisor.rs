@@ -1,7 +1,7 @@
 //! One deliverer for every destination, FHIR or MLLP, that the configuration names.
 //!
 //! Invariant: while the daemon runs, no destination that the configuration names is without a deliverer for longer than
-//! [`REST`]: one that breaks off (a defect of ours) is begun again after that, and what it had out is in doubt until the
+//! `REST`: one that breaks off (a defect of ours) is begun again after that, and what it had out is in doubt until the
 //! next one has found out.
 
 use std::{collections::BTreeSet, future::Future, time::Duration};

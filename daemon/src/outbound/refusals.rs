@@ -3,7 +3,7 @@
 //! Invariant: [`Kind::OutboundRefused`] stands for a destination exactly as long as one of its messages that was told
 //! of waits: what other lines deliver does not end it, and a message that a person leaves out does.
 //!
-//! Number: at most [`MOST`] messages of a destination are kept. One beyond that is told of when it is refused next and
+//! Number: at most `MOST` messages of a destination are kept. One beyond that is told of when it is refused next and
 //! there is room again.
 
 use std::{
