@@ -7,8 +7,8 @@ mod site;
 use std::path::Path;
 
 use site::{
-    chart, daily, edit,
-    listeners::{add, address, told, with_msh},
+    address, chart, daily, edit,
+    listeners::{add, told, with_msh},
     people, prepare, settled,
     wire::{Wire, errs, fault, framed, msa},
 };

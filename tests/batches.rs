@@ -5,8 +5,8 @@
 mod site;
 
 use site::{
-    chart, daily,
-    listeners::{add, address, told, with_msh},
+    address, chart, daily,
+    listeners::{add, told, with_msh},
     people, prepare, settled,
     wire::{Wire, errs, msa},
 };

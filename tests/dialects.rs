@@ -5,8 +5,8 @@
 mod site;
 
 use site::{
-    chart, daily,
-    listeners::{add, address, with_msh},
+    address, chart, daily,
+    listeners::{add, with_msh},
     people, prepare, settled,
     wire::{Wire, errs, fault, msa},
 };

@@ -45,13 +45,7 @@ fn accept(heard: &Heard) -> Vec<Step> {
 /// A sound message that asks for an accept acknowledgement always, and for an application's as `asked` says.
 fn asking(control_id: &str, asked: &str) -> Vec<u8> {
     let message = people::hour(control_id, 1, "2026-03-02", 120);
-    let text = String::from_utf8(message).unwrap();
-    let (header, rest) = text.split_once('\r').unwrap();
-    let mut fields: Vec<&str> = header.split('|').collect();
-    // MSH-1 is the separator itself, so MSH-n is part n-1.
-    fields.resize(fields.len().max(16), "");
-    (fields[14], fields[15]) = ("AL", asked);
-    format!("{}\r{rest}", fields.join("|")).into_bytes()
+    site::listeners::with_msh(&message, &[(15, "AL"), (16, asked)])
 }
 
 /// Takes messages in; each must get a positive answer on its own connection.

@@ -7,8 +7,8 @@ mod site;
 use std::path::Path;
 
 use site::{
-    chart, condition, daily, edit,
-    listeners::{add, address, with_msh},
+    address, chart, condition, daily, edit,
+    listeners::{add, with_msh},
     people, prepare, send, settled, until,
     wire::{Wire, msa},
 };

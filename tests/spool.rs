@@ -13,20 +13,9 @@ use std::{
 
 use site::{
     chart, condition, daily, edit, eventually,
-    files::{self, clarity, count, sidecar, started, until_settled_files},
+    files::{self, DAY, clarity, count, hour, mean, sidecar, started, until_settled_files},
     people, send, settled, until,
 };
-use standin::rig::Rig;
-
-const DAY: &str = "2026-03-02";
-
-fn hour(control_id: &str, n: u32, value: u32) -> Vec<u8> {
-    people::hour(control_id, n, DAY, value)
-}
-
-fn mean(rig: &Rig, n: u32) -> Option<f64> {
-    chart::mean(&rig.ehr, &people::person(n).mrn, DAY).map(|standing| standing.value)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_a_file_count_one_by_one_and_a_broken_one_costs_only_itself() {

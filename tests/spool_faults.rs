@@ -13,23 +13,12 @@ use std::{
 
 use rustix::fs::{CWD, RenameFlags};
 use site::{
-    chart, condition, daily,
+    condition, daily,
     disk::Tmpfs,
     edit, eventually,
-    files::{self, Folder, count, started, until_settled_files},
+    files::{self, DAY, Folder, count, hour, mean, started, until_settled_files},
     people, send, settled, until,
 };
-use standin::rig::Rig;
-
-const DAY: &str = "2026-03-02";
-
-fn hour(control_id: &str, n: u32, value: u32) -> Vec<u8> {
-    people::hour(control_id, n, DAY, value)
-}
-
-fn mean(rig: &Rig, n: u32) -> Option<f64> {
-    chart::mean(&rig.ehr, &people::person(n).mrn, DAY).map(|standing| standing.value)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_set_aside_with_its_reason_and_its_bytes_are_kept() {

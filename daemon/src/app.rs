@@ -207,15 +207,21 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let mut intakes = JoinSet::new();
     let rooms = Rooms::new(config.limits.shared_bytes(&config.mllp));
     let shared = Shared { rooms, conditions: conditions.clone() };
+    let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
     for listener in listeners {
-        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
-        intakes.spawn(listener.serve(intake, shared.clone(), draining.clone()));
+        intakes.spawn(listener.serve(intake.clone(), shared.clone(), draining.clone()));
     }
     for settings in config.spools {
-        let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
         let (writer, current, draining) = (store.writer(), current.clone(), draining.clone());
-        let spool =
-            Spool::new(settings, intake, writer, current, conditions.clone(), standings.clone(), draining);
+        let spool = Spool::new(
+            settings,
+            intake.clone(),
+            writer,
+            current,
+            conditions.clone(),
+            standings.clone(),
+            draining,
+        );
         intakes.spawn_blocking(move || spool.run());
     }
     let pipeline = Pipeline {

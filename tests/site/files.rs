@@ -12,7 +12,20 @@ use standin::{
     rig::Rig,
 };
 
-use super::{daily, people, prepare, until};
+use super::{chart, daily, people, prepare, until};
+
+/// The day of the readings that stand in dropped files.
+pub const DAY: &str = "2026-03-02";
+
+/// A message with an hour of readings of the `n`th person on [`DAY`].
+pub fn hour(control_id: &str, n: u32, value: u32) -> Vec<u8> {
+    people::hour(control_id, n, DAY, value)
+}
+
+/// The mean of the `n`th person's [`DAY`] in the chart.
+pub fn mean(rig: &Rig, n: u32) -> Option<f64> {
+    chart::mean(&rig.ehr, &people::person(n).mrn, DAY).map(|standing| standing.value)
+}
 
 /// The folder of the site's one spool, before the daemon runs; `more` are further lines of its `[[spool]]`.
 pub fn spool(rig: &Rig, more: &str) -> Folder {

@@ -1,27 +1,17 @@
 //! More listeners beside the one of the rig, and messages whose MSH says other things.
 
-use std::net::SocketAddr;
-
 use serde_json::Value;
 use standin::rig::Rig;
 
 /// Adds a `[[mllp]]` of this name on a port of its own, with more lines.
 pub fn add(rig: &Rig, name: &str, lines: &str) {
-    let listener =
-        format!("[[mllp]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\nplain = true\n{lines}[admin]\n");
-    super::edit(rig, "isthmus.toml", "[admin]\n", &listener);
+    super::append(rig, &super::listener(name, &format!("plain = true\n{lines}")));
 }
 
 /// What the status says of the listener of this name.
 pub fn told<'a>(status: &'a Value, name: &str) -> &'a Value {
     let listeners = status["listeners"].as_array().unwrap();
     listeners.iter().find(|listener| listener["name"] == name).unwrap()
-}
-
-/// Where the listener of this name takes messages in.
-pub async fn address(rig: &Rig, name: &str) -> SocketAddr {
-    let status = rig.status().await.unwrap();
-    told(&status, name)["address"].as_str().unwrap().parse().unwrap()
 }
 
 /// The message with these fields of MSH replaced, by number.

@@ -9,7 +9,7 @@ use super::answer::Answering;
 use super::fault::Place;
 use super::outbound;
 use super::section::Section;
-use super::transport::ServerTls;
+use super::transport::{ServerTls, plain_or};
 
 /// Longer than an hour is no deadline.
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -146,27 +146,9 @@ fn check_address(section: &Section<'_>, taken: &mut Vec<(SocketAddr, Place)>) ->
     Some(listen)
 }
 
-/// `Some(None)` is plain MLLP that was asked for, `None` is a fault: a broken `tls` never means plain.
 fn read_transport(section: &Section<'_>) -> Option<Option<ServerTls>> {
-    let plain = section.flag("plain");
     let tls = ServerTls::read(section);
-    match (plain, section.has("tls")) {
-        (Some(true), false) => Some(None),
-        (Some(true), true) => {
-            section.fault("plain", "= true stands beside tls", "keep one of the two");
-            None
-        }
-        (_, true) => tls.map(Some),
-        (None, false) if section.has("plain") => None,
-        (_, false) => {
-            section.missing(
-                "plain",
-                "is not true, and there is no tls: plain MLLP only when said so",
-                "write plain = true, or give tls = { cert = \"server.pem\", key = \"server.key\" }",
-            );
-            None
-        }
-    }
+    plain_or(section, tls, "tls = { cert = \"server.pem\", key = \"server.key\" }")
 }
 
 /// Whether two addresses cannot be listened on at once; ports chosen by the system never clash.

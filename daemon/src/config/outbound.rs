@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::section::Section;
 use super::spelling::nearest;
-use super::transport::{CONNECT_TIMEOUT, RETRY_MAX, RETRY_MIN};
+use super::transport::{CONNECT_TIMEOUT, RETRY_MAX, RETRY_MIN, plain_or};
 use crate::outbound::{
     Address,
     policy::{OnRefusal, Policy},
@@ -127,9 +127,7 @@ fn read_address(section: &Section<'_>) -> Option<Address> {
     }
 }
 
-/// `Some(None)` is plain MLLP that was asked for, `None` is a fault: a broken `tls` never means plain.
 fn read_transport(section: &Section<'_>) -> Option<Option<OutboundTls>> {
-    let plain = section.flag("plain");
     let tls = section.table("tls", |tls| {
         tls.require("ca", "ca = \"ca.pem\"");
         let ca = tls.certificates("ca", "\"ca.pem\"");
@@ -147,23 +145,7 @@ fn read_transport(section: &Section<'_>) -> Option<Option<OutboundTls>> {
         let shown = if with_cert || with_key { Some((cert?, key?)) } else { None };
         Some(OutboundTls { ca: ca?, shown })
     });
-    match (plain, section.has("tls")) {
-        (Some(true), false) => Some(None),
-        (Some(true), true) => {
-            section.fault("plain", "= true stands beside tls", "keep one of the two");
-            None
-        }
-        (_, true) => tls.map(Some),
-        (None, false) if section.has("plain") => None,
-        (_, false) => {
-            section.missing(
-                "plain",
-                "is not true, and there is no tls: plain MLLP only when said so",
-                "write plain = true, or give tls = { ca = \"ca.pem\" }",
-            );
-            None
-        }
-    }
+    plain_or(section, tls, "tls = { ca = \"ca.pem\" }")
 }
 
 fn read_retry(section: &Section<'_>) -> (Duration, Duration) {

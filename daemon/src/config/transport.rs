@@ -24,6 +24,28 @@ const SHORTEST: Duration = Duration::from_millis(10);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// MLLP over `tls`, as it was read, or plain where `plain = true` asks for that. `Some(None)` is plain, `None` is a fault:
+/// a broken `tls` never means plain. `example` is what to write for TLS.
+pub(super) fn plain_or<T>(section: &Section<'_>, tls: Option<T>, example: &str) -> Option<Option<T>> {
+    match (section.flag("plain"), section.has("tls")) {
+        (Some(true), false) => Some(None),
+        (Some(true), true) => {
+            section.fault("plain", "= true stands beside tls", "keep one of the two");
+            None
+        }
+        (_, true) => tls.map(Some),
+        (None, false) if section.has("plain") => None,
+        (_, false) => {
+            section.missing(
+                "plain",
+                "is not true, and there is no tls: plain MLLP only when said so",
+                format!("write plain = true, or give {example}"),
+            );
+            None
+        }
+    }
+}
+
 /// What a destination is proved by, and what proves us: mutual TLS, all three PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {

@@ -282,6 +282,9 @@ fn merge(
 fn tell(batch: &Batch, changed: u64) {
     Metric::Absorbed.add((batch.messages - batch.again.len()) as u64, &[]);
     Metric::Readings.add(changed, &[]);
+    for change in &batch.changes {
+        Metric::IdentityChanges.add(1, &[("change", (*change).to_owned())]);
+    }
     if batch.again.is_empty() {
         for (stage, count) in by_stage(&batch.quarantine) {
             Metric::Quarantined.add(count, &[("stage", stage.to_owned())]);

@@ -7,7 +7,7 @@ mod patients;
 pub(super) mod reply;
 mod results;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use clinical::{
     birth_date::BirthDate,
@@ -33,6 +33,8 @@ const NO_SITE: &str = "site";
 /// The stage of what could not be read from a stored message.
 const NORMALIZE: &str = "normalize";
 
+/// Most quarantine entries of one message or file; one with more faults is one broken message.
+const MOST_FAULTS: usize = 50;
 /// Changes of who is who in one batch: each may touch many windows.
 const MAX_SAYINGS: usize = 256;
 
@@ -78,6 +80,8 @@ pub(super) struct Batch {
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
     /// What was said of who is who, in order.
     pub(super) sayings: Vec<Said>,
+    /// The kind of each, for the counter: reading alone counts nothing, since a release is tried out by reading.
+    pub(super) changes: Vec<&'static str>,
     /// Earlier messages in it that were read anew.
     pub(super) again: Vec<ReadAgain>,
     /// Messages of the identity queue that something was learned for: they are asked for again.
@@ -160,13 +164,16 @@ impl Case<'_> {
         entry(self.message, self.now, place, reason)
     }
 
-    /// The message as text.
-    fn text(&self) -> Result<String, QuarantineEntry> {
-        let body = &self.message.body;
-        let envelope =
-            Envelope::scan(body).map_err(|_| self.quarantine("MSH", "the header cannot be read"))?;
-        charset::decode(body, envelope.charset(), self.generation.default_charset(&self.message.source))
-            .map(|(text, _replaced)| text.into_owned())
+    /// Its MSH.
+    fn envelope(&self) -> Result<Envelope, QuarantineEntry> {
+        Envelope::scan(&self.message.body).map_err(|_| self.quarantine("MSH", "the header cannot be read"))
+    }
+
+    /// It as text, by what its `envelope` says, else by its source's default.
+    fn text(&self, envelope: &Envelope) -> Result<Cow<'_, str>, QuarantineEntry> {
+        let default = self.generation.default_charset(&self.message.source);
+        charset::decode(&self.message.body, envelope.charset(), default)
+            .map(|(text, _replaced)| text)
             .map_err(|error| self.quarantine("MSH, field 18", error.to_string()))
     }
 

@@ -9,11 +9,8 @@ use clinical::{
 use outbox::{FileSeen, IdentityEntry};
 use sha2::{Digest, Sha256};
 
-use super::{Batch, Case, Owner};
+use super::{Batch, Case, MOST_FAULTS, Owner};
 use crate::spool::parcel::Parcel;
-
-/// Most quarantine entries of one export; one with more faults is one broken export.
-const FAULTS_PER_FILE: usize = 50;
 
 /// Reads an export into the batch.
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
@@ -42,7 +39,7 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         Ok(read) => read,
         Err(reason) => return batch.quarantine.push(case.quarantine("the whole file", reason)),
     };
-    for fault in read.faults.iter().take(FAULTS_PER_FILE) {
+    for fault in read.faults.iter().take(MOST_FAULTS) {
         batch.quarantine.push(case.quarantine(format!("line {}", fault.line), fault.reason.to_string()));
     }
     let names = vec![case.name(Name::Patient(key))];

@@ -7,7 +7,6 @@ use clinical::{identity::IdentityFault, normalize::hl7v2::order::order};
 use outbox::{Bound, Saying};
 
 use super::{Batch, Case};
-use crate::telemetry::Metric;
 
 /// Reads whom an order is for into the batch. An order that names nobody of the site's kind binds nothing.
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
@@ -15,7 +14,11 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     if authorities.is_empty() {
         return;
     }
-    let text = match case.text() {
+    let envelope = match case.envelope() {
+        Ok(envelope) => envelope,
+        Err(entry) => return batch.quarantine.push(entry),
+    };
+    let text = match case.text(&envelope) {
         Ok(text) => text,
         Err(entry) => return batch.quarantine.push(entry),
     };
@@ -35,7 +38,7 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     if others.is_empty() {
         return;
     }
-    Metric::IdentityChanges.add(1, &[("change", "order".to_owned())]);
+    batch.changes.push("order");
     let patient = case.key(ordered.patient);
     // Its birth date is compared, when the order is taken up, with what the registration says.
     let expected = ordered.birth_date;

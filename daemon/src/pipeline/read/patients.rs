@@ -6,20 +6,20 @@ use clinical::{
 };
 use outbox::{Bound, Fact, Saying};
 
-use super::{Batch, Case};
-use crate::telemetry::Metric;
-
-/// Most quarantine entries of one message; a message with more faults is one broken message.
-const FAULTS_PER_MESSAGE: usize = 50;
+use super::{Batch, Case, MOST_FAULTS};
 
 /// Reads what a message says of patients into the batch.
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
-    let text = match case.text() {
+    let envelope = match case.envelope() {
+        Ok(envelope) => envelope,
+        Err(entry) => return batch.quarantine.push(entry),
+    };
+    let text = match case.text(&envelope) {
         Ok(text) => text,
         Err(entry) => return batch.quarantine.push(entry),
     };
     let told = adt(&text, &case.site.patient, &case.site.clock);
-    for fault in told.faults.iter().take(FAULTS_PER_MESSAGE) {
+    for fault in told.faults.iter().take(MOST_FAULTS) {
         batch.quarantine.push(case.quarantine(super::place(fault), fault.reason.to_string()));
     }
     // Nothing was said later than it was heard: a clock ahead would stand against all that is said until then.
@@ -27,7 +27,7 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     let said_at = told.said_at.map_or(received_at, |said_at| said_at.0.min(received_at));
     for (ordinal, change) in told.changes.into_iter().enumerate() {
         let (word, saying) = saying(case, change);
-        Metric::IdentityChanges.add(1, &[("change", word.to_owned())]);
+        batch.changes.push(word);
         batch.say(case, ordinal, said_at, saying);
     }
 }

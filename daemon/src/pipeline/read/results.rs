@@ -5,22 +5,17 @@ use clinical::{
     normalize::hl7v2,
     outcome::Exclusion,
 };
-use mllp::{charset, envelope::Envelope};
 use outbox::IdentityEntry;
 
-use super::{Batch, Case, Owner, place};
-
-/// Most quarantine entries of one message; a message with more faults is one broken message.
-const FAULTS_PER_MESSAGE: usize = 50;
+use super::{Batch, Case, MOST_FAULTS, Owner, place};
 
 /// Reads a message's results into the batch.
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     let message = case.message;
-    let Ok(envelope) = Envelope::scan(&message.body) else { return };
-    let default = case.generation.default_charset(&message.source);
-    let text = match charset::decode(&message.body, envelope.charset(), default) {
-        Ok((text, _replaced)) => text,
-        Err(error) => return batch.quarantine.push(case.quarantine("MSH, field 18", error.to_string())),
+    let Ok(envelope) = case.envelope() else { return };
+    let text = match case.text(&envelope) {
+        Ok(text) => text,
+        Err(entry) => return batch.quarantine.push(entry),
     };
     let sender = case.generation.sender(envelope.namespace(3), envelope.namespace(4));
     let context = hl7v2::Context {
@@ -35,7 +30,7 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         let unreadable = group.faults.len() as u32;
         for fault in &group.faults {
             faults += 1;
-            if faults <= FAULTS_PER_MESSAGE {
+            if faults <= MOST_FAULTS {
                 batch.quarantine.push(case.quarantine(place(fault), fault.reason.to_string()));
             }
         }
