@@ -158,7 +158,7 @@ impl Act {
             }
             EntryState::Dropped => {
                 conn.prepare_cached("DELETE FROM again WHERE inbox_id = ?1")?.execute([id])?;
-                inbox::forget(conn, hot, id)?;
+                hot.dedupe.forget(conn, id)?;
             }
             EntryState::Open | EntryState::Resolved => {}
         }

@@ -5,17 +5,22 @@
 //! maps are rebuilt from the table before anything is decided.
 //!
 //! Numbers: a UNIQUE index on a random 16-byte key costs 60 % of the intake rate, so the table has none and is
-//! appended to only. An entry takes about 100 bytes in memory with its control key. Entries live in two
+//! appended to only, a row for several. An entry takes about 55 bytes in memory with its control key. Entries live in two
 //! generations: the older is dropped as a whole when the younger is a horizon old or half of
 //! [`DEDUPE_MAX_ENTRIES`] long, so an entry lives one to two horizons and memory has a bound.
+
+pub(crate) mod table;
 
 use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-/// Most identities kept in memory (about 200 MB). At 1,000 patients of 5-minute data sent singly, 288,000 a
-/// day, it covers a week; above that the horizon shrinks rather than the memory growing.
-pub const DEDUPE_MAX_ENTRIES: usize = 2_000_000;
+use self::table::Entry;
+
+/// Most identities kept in memory (about 100 MB): two generations, each a little short of what a hash table of 2²⁰
+/// places holds before it doubles. At 1,000 patients of 5-minute data sent singly, 288,000 a day, they cover three to
+/// six days; above that the horizon shrinks rather than the memory growing.
+pub const DEDUPE_MAX_ENTRIES: usize = 1_800_000;
 
 /// Identity of a message: source, sender, control id and body, hashed by the caller.
 pub(crate) type MessageKey = [u8; 16];
@@ -77,18 +82,12 @@ impl Dedupe {
         now_ms: i64,
     ) -> rusqlite::Result<Self> {
         let mut dedupe = Self::new(horizon_ms, max_entries);
-        let mut statement = conn.prepare(
-            "SELECT inbox_id, received_at, key, control_key FROM dedupe
-             WHERE inbox_id > (SELECT coalesce(max(inbox_id), 0) FROM dedupe) - ?1 ORDER BY inbox_id",
-        )?;
-        let mut rows = statement.query([max_entries as i64])?;
-        while let Some(row) = rows.next()? {
-            let first = First { id: row.get(0)?, received_at: row.get(1)? };
+        table::for_each(conn, max_entries, |Entry { first, key, control }| {
             if first.received_at >= now_ms.saturating_sub(horizon_ms) {
-                dedupe.enter(row.get(2)?, row.get(3)?, first);
+                dedupe.enter(key, control, first);
                 dedupe.commit();
             }
-        }
+        })?;
         Ok(dedupe)
     }
 
@@ -108,8 +107,26 @@ impl Dedupe {
         self.journal.push(Change::Entered(key, control));
     }
 
+    /// What the group in hand has entered, in order: to be appended to the table before the group is committed.
+    pub(crate) fn entered(&self) -> Vec<Entry> {
+        let entered = self.journal.iter().filter_map(|change| match *change {
+            Change::Entered(key, control) => self.find(&key).map(|first| Entry { first, key, control }),
+            Change::Left(..) => None,
+        });
+        entered.collect()
+    }
+
+    /// Lets the identity of a message of an earlier group go, here and in the table, so that a resend is processed
+    /// afresh.
+    pub(crate) fn forget(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<()> {
+        if let Some(Entry { key, control, .. }) = table::take_out(conn, id)? {
+            self.leave(key, control, id);
+        }
+        Ok(())
+    }
+
     /// Takes an identity out, if it still stands for message `id`.
-    pub(crate) fn leave(&mut self, key: MessageKey, control: ControlKey, id: i64) {
+    fn leave(&mut self, key: MessageKey, control: ControlKey, id: i64) {
         if let Some(first) = self.find(&key).filter(|first| first.id == id) {
             self.remove(&key, &control);
             self.journal.push(Change::Left(key, control, first));

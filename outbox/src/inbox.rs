@@ -8,16 +8,17 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use crate::{
     again::{self, ReadAgain},
     chunks::{self, ChunkWrite},
     command::{Command, Hot},
-    dedupe::{ControlKey, First, MessageKey},
+    dedupe::First,
     error::{Conflict, ReadError, WriteError},
     facts,
     messages::{self, NewMessage},
+    packed,
     quarantine::{self, IdentityEntry, QuarantineEntry},
     set_aside::{self, SetAside},
     tail::TAIL_MAX_BODY_BYTES,
@@ -68,7 +69,25 @@ pub struct Receipt {
     pub refused: bool,
 }
 
-impl Command for Arrival {
+/// A message as it is handed in: with the block to store for its body, where there is one.
+pub(crate) struct TakeIn {
+    arrival: Arrival,
+    block: Option<Vec<u8>>,
+}
+
+impl TakeIn {
+    /// Packs the body, so that the writer need not.
+    pub(crate) fn new(arrival: Arrival) -> Self {
+        let block = packed::pack(&arrival.body);
+        Self { arrival, block }
+    }
+
+    fn stored(&self) -> &[u8] {
+        self.block.as_deref().unwrap_or(&self.arrival.body)
+    }
+}
+
+impl Command for TakeIn {
     type Out = Receipt;
 
     /// The hot path: a savepoint per message would cost more than the message. Nothing here fails alone.
@@ -77,7 +96,7 @@ impl Command for Arrival {
     }
 
     fn bytes(&self) -> usize {
-        self.body.len()
+        self.stored().len()
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
@@ -86,7 +105,7 @@ impl Command for Arrival {
 }
 
 /// The messages of one frame: all of them or none, in one transaction.
-pub(crate) struct Together(pub Vec<Arrival>);
+pub(crate) struct Together(pub Vec<TakeIn>);
 
 impl Command for Together {
     type Out = Vec<Receipt>;
@@ -97,15 +116,16 @@ impl Command for Together {
     }
 
     fn bytes(&self) -> usize {
-        self.0.iter().map(|arrival| arrival.body.len()).sum()
+        self.0.iter().map(|message| message.stored().len()).sum()
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<Receipt>, WriteError> {
-        self.0.into_iter().map(|arrival| take_in(arrival, conn, hot)).collect()
+        self.0.into_iter().map(|message| take_in(message, conn, hot)).collect()
     }
 }
 
-fn take_in(arrival: Arrival, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
+fn take_in(message: TakeIn, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
+    let arrival = &message.arrival;
     let known = |First { id, received_at }, refused| Receipt {
         id,
         received_at,
@@ -121,18 +141,17 @@ fn take_in(arrival: Arrival, conn: &Connection, hot: &mut Hot) -> Result<Receipt
         if let Some(first) = quarantine::refused_again(conn, &arrival.key, reason, received_at)? {
             return Ok(known(first, true));
         }
-        insert(conn, id, &arrival, false)?;
+        insert(conn, id, &message, false)?;
         hot.next_inbox_id += 1;
         quarantine::insert_refused(conn, id, &arrival.key, reason, received_at)?;
-        keep(arrival, id, false, hot);
+        keep(message.arrival, id, false, hot);
         return Ok(Receipt { id, received_at, duplicate: false, control_id_reused: false, refused: true });
     }
     let control_id_reused = hot.dedupe.knows_control(&arrival.control_key);
-    insert(conn, id, &arrival, control_id_reused)?;
+    insert(conn, id, &message, control_id_reused)?;
     hot.next_inbox_id += 1;
-    remember(conn, id, received_at, &arrival.key, &arrival.control_key)?;
     hot.dedupe.enter(arrival.key, arrival.control_key, First { id, received_at });
-    keep(arrival, id, control_id_reused, hot);
+    keep(message.arrival, id, control_id_reused, hot);
     Ok(Receipt { id, received_at, duplicate: false, control_id_reused, refused: false })
 }
 
@@ -162,10 +181,12 @@ impl Arrival {
     }
 }
 
-fn insert(conn: &Connection, id: i64, arrival: &Arrival, reused: bool) -> rusqlite::Result<usize> {
+fn insert(conn: &Connection, id: i64, message: &TakeIn, reused: bool) -> rusqlite::Result<usize> {
+    let arrival = &message.arrival;
     conn.prepare_cached(
-        "INSERT INTO inbox (id, received_at, source, site, handler, kind, control_id, hash, refused, control_reused, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO inbox (id, received_at, source, site, handler, kind, control_id, hash, refused, control_reused,
+                            body_bytes, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         id,
@@ -178,33 +199,9 @@ fn insert(conn: &Connection, id: i64, arrival: &Arrival, reused: bool) -> rusqli
         arrival.hash,
         arrival.refusal.is_some(),
         reused,
-        &arrival.body[..],
+        arrival.body.len() as i64,
+        message.stored(),
     ])
-}
-
-fn remember(
-    conn: &Connection,
-    id: i64,
-    received_at: i64,
-    key: &MessageKey,
-    control: &ControlKey,
-) -> rusqlite::Result<usize> {
-    conn.prepare_cached(
-        "INSERT INTO dedupe (inbox_id, received_at, key, control_key) VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute(params![id, received_at, key, control])
-}
-
-/// Lets a message's identity go, so that a resend is processed afresh.
-pub(crate) fn forget(conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<()> {
-    let gone = conn
-        .prepare_cached("DELETE FROM dedupe WHERE inbox_id = ?1 RETURNING key, control_key")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((key, control)) = gone {
-        hot.dedupe.leave(key, control, id);
-    }
-    Ok(())
 }
 
 /// One step of the pipeline: everything that follows from the messages up to a new watermark.
@@ -261,14 +258,14 @@ impl Command for Absorb {
         again::done(conn, &self.read_again, &mut self.quarantine)?;
         for entry in &self.quarantine {
             quarantine::insert(conn, entry.inbox_id, &entry.stage, &entry.place, &entry.reason, entry.at)?;
-            forget(conn, hot, entry.inbox_id)?;
+            hot.dedupe.forget(conn, entry.inbox_id)?;
         }
         for entry in &self.set_aside {
             set_aside::insert(conn, entry)?;
         }
         waiting::renew(conn, &self.read_again, &mut self.identity, &self.learned.waits)?;
         for entry in &self.identity {
-            forget(conn, hot, entry.inbox_id)?;
+            hot.dedupe.forget(conn, entry.inbox_id)?;
         }
         waiting::files(conn, &self.learned.files, self.at)?;
         for (patient, inbox_id, said_at, fact) in &self.learned.facts {
@@ -307,8 +304,7 @@ pub struct Message {
     pub body: Bytes,
 }
 
-const COLUMNS: &str =
-    "id, received_at, source, site, handler, kind, control_id, hash, refused, control_reused, body";
+const COLUMNS: &str = "id, received_at, source, site, handler, kind, control_id, hash, refused, control_reused, body_bytes, body";
 
 fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
@@ -322,8 +318,15 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
         hash: row.get(7)?,
         refused: row.get(8)?,
         control_id_reused: row.get(9)?,
-        body: Bytes::from(row.get::<_, Vec<u8>>(10)?),
+        body: body_of(row)?,
     })
+}
+
+fn body_of(row: &Row<'_>) -> rusqlite::Result<Bytes> {
+    let (bytes, stored): (i64, Vec<u8>) = (row.get(10)?, row.get(11)?);
+    let body = packed::unpack(stored, bytes as usize);
+    let broken = |broken| rusqlite::Error::FromSqlConversionFailure(11, Type::Blob, Box::new(broken));
+    body.map(Bytes::from).map_err(broken)
 }
 
 /// Id of the last message absorbed, 0 before the first.

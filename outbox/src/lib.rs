@@ -37,6 +37,7 @@ mod messages;
 mod meta;
 mod mode;
 mod open;
+mod packed;
 mod patients;
 mod pick;
 mod publish;

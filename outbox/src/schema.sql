@@ -11,15 +11,15 @@ CREATE TABLE inbox (
   hash           BLOB    NOT NULL CHECK (length(hash) = 32),
   refused        INTEGER NOT NULL CHECK (refused IN (0, 1)),
   control_reused INTEGER NOT NULL CHECK (control_reused IN (0, 1)),
-  body           BLOB    NOT NULL
+  body_bytes     INTEGER NOT NULL,             -- of the message as received
+  body           BLOB    NOT NULL CHECK (length(body) <= body_bytes) -- packed where shorter: see packed.rs
 ) STRICT;
 CREATE INDEX inbox_refused ON inbox (id) WHERE refused = 1;
 
+-- Who was taken in lately: a row for the messages of a commit.
 CREATE TABLE dedupe (
-  inbox_id    INTEGER PRIMARY KEY,
-  received_at INTEGER NOT NULL,
-  key         BLOB    NOT NULL CHECK (length(key) = 16),
-  control_key BLOB    NOT NULL CHECK (length(control_key) = 8)
+  first_id INTEGER PRIMARY KEY,                -- inbox id of the first of them; entries may go, it stays
+  entries  BLOB    NOT NULL CHECK (length(entries) % 40 = 0) -- see dedupe/table.rs
 ) STRICT;
 
 CREATE TABLE watermark (

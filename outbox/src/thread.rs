@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     command::{Hot, Job},
-    dedupe::Dedupe,
+    dedupe::{Dedupe, table},
     error::WriteError,
     inbox,
     open::{BUSY_TIMEOUT, OpenError, Opener},
@@ -214,7 +214,9 @@ impl Core {
     /// One transaction: apply each, commit.
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Fate {
         let Some(conn) = self.conn.as_ref() else { return Fate::Failed(WriteError::Unavailable) };
-        let done = begin(conn).and_then(|()| apply_all(conn, &mut self.hot, group));
+        let done = begin(conn)
+            .and_then(|()| apply_all(conn, &mut self.hot, group))
+            .and_then(|()| Ok(table::append(conn, &self.hot.dedupe.entered())?));
         if let Err(error) = done {
             return roll_back(conn, error);
         }

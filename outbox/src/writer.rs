@@ -21,7 +21,7 @@ use crate::{
     error::WriteError,
     facts::RememberCheck,
     identify::{Identified, Identify, Statement},
-    inbox::{Absorb, Arrival, Receipt, Together},
+    inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
     lease::{Lease, LeasedRow},
     links::UndoLink,
     messages::{Enqueue, NewMessage},
@@ -110,7 +110,7 @@ impl Writer {
     ///
     /// If the future is dropped while waiting for the commit, the message may still be stored.
     pub async fn intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
-        let (job, answer) = task(arrival);
+        let (job, answer) = task(TakeIn::new(arrival));
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))
@@ -121,7 +121,7 @@ impl Writer {
     ///
     /// If the future is dropped while waiting for the commit, they may still be stored.
     pub async fn intake_together(&self, arrivals: Vec<Arrival>) -> Result<Vec<Receipt>, WriteError> {
-        let (job, answer) = task(Together(arrivals));
+        let (job, answer) = task(Together(arrivals.into_iter().map(TakeIn::new).collect()));
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))
@@ -129,7 +129,7 @@ impl Writer {
 
     /// As [`Self::intake`], but a full queue is [`WriteError::Overloaded`] at once.
     pub async fn try_intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
-        let (job, answer) = task(arrival);
+        let (job, answer) = task(TakeIn::new(arrival));
         self.intake.try_send(job).map_err(|e| match e {
             TrySendError::Full(_) => WriteError::Overloaded,
             TrySendError::Closed(_) => WriteError::Closed,

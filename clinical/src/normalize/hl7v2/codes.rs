@@ -68,29 +68,55 @@ pub(super) fn is_system(system: &str, names: &[&str]) -> bool {
     names.iter().any(|name| name.eq_ignore_ascii_case(system))
 }
 
+/// What the standards say of a code under its system.
+enum Known {
+    /// The place in [`SENSOR`].
+    Sensor(usize),
+    KeptApart,
+}
+
+fn known(code: &str, system: &str) -> Option<Known> {
+    let (systems, apart): (&[&str], &[&str]) = if is_system(system, &LOINC) {
+        (&LOINC, &APART_LOINC)
+    } else if is_system(system, &MDC) {
+        (&MDC, &APART_MDC)
+    } else {
+        return None;
+    };
+    if apart.contains(&code) {
+        return Some(Known::KeptApart);
+    }
+    SENSOR.iter().position(|(sensor, of, _)| *sensor == code && *of == systems).map(Known::Sensor)
+}
+
 /// What OBX-3 says the observation is about. The same set of codes gives the same answer whichever
 /// triplet each of them stands in.
 pub(super) fn subject(obx3: Field<'_>, sender: &[SenderCode]) -> Subject {
     let obx3 = obx3.first();
     let triplets = [1, 4].map(|at| (obx3.component(at).text(), obx3.component(at + 2).text()));
-    let states =
-        |code: &str, systems: &[&str]| triplets.iter().any(|(c, s)| c == code && is_system(s, systems));
-    if APART_LOINC.iter().any(|code| states(code, &LOINC)) || APART_MDC.iter().any(|code| states(code, &MDC))
-    {
-        return Subject::KeptApart;
+    let mut sensors = [false; SENSOR.len()];
+    for (code, system) in &triplets {
+        match known(code, system) {
+            Some(Known::KeptApart) => return Subject::KeptApart,
+            Some(Known::Sensor(at)) => sensors[at] = true,
+            None => {}
+        }
     }
-    let stated = |unit| SENSOR.iter().any(|(code, systems, of)| *of == Some(unit) && states(code, systems));
-    let known = SENSOR.iter().find(|(code, systems, _)| states(code, systems)).map(|(code, ..)| *code);
+    let stated = || SENSOR.iter().zip(sensors).filter_map(|(sensor, stated)| stated.then_some(sensor));
     let of_sender = || {
-        let stated =
-            |known: &&SenderCode| !known.code.is_empty() && states(&known.code, &[known.system.as_str()]);
-        sender.iter().find(stated).map(|known| known.code.as_str())
+        let states = |known: &&SenderCode| {
+            let mut both = triplets.iter().filter(|(code, _)| *code == known.code);
+            !known.code.is_empty() && both.any(|(_, system)| is_system(system, &[&known.system]))
+        };
+        sender.iter().find(states).map(|known| known.code.as_str())
     };
-    if let Some(code) = known.or_else(of_sender) {
-        let (mass, molar) = (stated(Unit::MgDl), stated(Unit::MmolL));
+    if let Some(code) = stated().next().map(|(code, ..)| *code).or_else(of_sender) {
+        let [mass, molar] = [Unit::MgDl, Unit::MmolL].map(|unit| stated().any(|(.., of)| *of == Some(unit)));
         return Subject::Sensor(SensorCode { code: code.to_owned(), mass, molar });
     }
-    if SENSOR.iter().any(|(code, ..)| states(code, &[""])) { Subject::WithoutSystem } else { Subject::Other }
+    let mut bare = triplets.iter().filter(|(_, system)| system.is_empty());
+    let is_sensor = bare.any(|(code, _)| SENSOR.iter().any(|(sensor, ..)| sensor == code));
+    if is_sensor { Subject::WithoutSystem } else { Subject::Other }
 }
 
 #[cfg(test)]

@@ -38,6 +38,24 @@ impl Delimiters {
     }
 }
 
+/// What stands after the `n`th delimiter of a text and before the next; empty where there are fewer. A delimiter of one
+/// byte is what every message but the odd one has, and is looked for as a byte: `str::split` compares each find once
+/// more by a call.
+pub(super) fn nth(text: &str, delimiter: char, n: usize) -> &str {
+    if !delimiter.is_ascii() {
+        return text.split(delimiter).nth(n).unwrap_or("");
+    }
+    let mut ends = memchr::memchr_iter(delimiter as u8, text.as_bytes());
+    let from = match n {
+        0 => 0,
+        n => match ends.nth(n - 1) {
+            Some(before) => before + 1,
+            None => return "",
+        },
+    };
+    text.get(from..ends.next().unwrap_or(text.len())).unwrap_or("")
+}
+
 /// A piece of a segment: a field, or a part of one.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
@@ -95,7 +113,7 @@ impl<'a> Field<'a> {
     }
 
     fn part(self, delimiter: char, n: usize) -> Field<'a> {
-        Self { raw: self.raw.split(delimiter).nth(n.saturating_sub(1)).unwrap_or(""), ..self }
+        Self { raw: nth(self.raw, delimiter, n.saturating_sub(1)), ..self }
     }
 
     /// What stands between the delimiters of one level. To the parser the other levels end at a CR, which
@@ -196,7 +214,10 @@ mod tests {
             for delimiter in ['^', '~', '&'] {
                 let plain: Vec<&str> = text.split(delimiter).collect();
                 proptest::prop_assert_eq!(&field.parts(delimiter), &plain);
+                // A delimiter beyond ASCII has a way of its own.
+                let beyond = text.replace(delimiter, "日");
                 for n in 1..=plain.len() + 1 {
+                    proptest::prop_assert_eq!(nth(&beyond, '日', n - 1), beyond.split('日').nth(n - 1).unwrap_or(""));
                     proptest::prop_assert_eq!(field.part(delimiter, n).raw, plain.get(n - 1).copied().unwrap_or(""));
                 }
             }
