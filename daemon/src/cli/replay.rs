@@ -2,12 +2,12 @@
 //!
 //! Exit codes: 0 done (or asked for, with `--no-wait`), 1 failed, 2 wrong usage.
 
-use std::{collections::BTreeSet, io::IsTerminal, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, io::IsTerminal, path::Path, process::ExitCode, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{ConfigArg, FAILED, amount, daemon::Daemon, failed, filter::Filter, quarantine::message_id};
+use super::{FAILED, amount, daemon::Daemon, failed, filter::Filter, quarantine::message_id};
 use crate::{
     admin::{
         Request,
@@ -22,14 +22,23 @@ const FILTERS: [&str; 6] = ["source", "site", "type", "handler", "since", "until
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
+Which messages: name them by --id (one, or several), or by --range and --filter. With both of these a message must be \
+in the range and fit the filter. Their numbers stand in `isthmus quarantine list` and `isthmus identity list`.
+
+Filter words, all of which must fit; a value with blanks stands in double quotes:
+  source=NAME    the listener or spool it came from       type=TYPE      ORU, or ORU^R01
+  site=ID        the site it was taken in for             handler=WORD   results, patients, orders, keep
+  since=TIME     received since, until=TIME before: 2026-01-31, 2026-01-31T08:00:00Z, or 90m, 24h, 7d ago
+
 Examples:
   isthmus replay --id 17
   isthmus replay --range 100..200 --dry-run
   isthmus replay --filter 'source=ward type=ORU since=2026-01-01' --reason \"sender code added\"
   isthmus replay --range ..                        everything
 
-Each message is read anew by the configuration in force; readings that were known already count once, so a \
-replay without a changed rule changes nothing, and two at a time are one. Live messages go first. A kill or a restart \
+It is idempotent: each message is read anew by the configuration in force, and readings that were known already \
+count once, so a replay without a changed rule changes nothing, and two at a time are one. It is audited: who asked, for \
+which messages, and the --reason are in the audit log from the moment that they are asked for; --dry-run writes nothing. Live messages go first. A kill or a restart \
 does not end it: what was asked for is in the store.
 
 A replay adds and corrects, and takes nothing back: a reading that an earlier rule put on another day, device or \
@@ -46,8 +55,6 @@ keeps the site it was taken in for.";
 #[command(after_help = EXAMPLES)]
 #[group(id = "which", required = true, multiple = true, args = ["id", "range", "filter"])]
 pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
     /// This message (may be given more than once).
     #[arg(long, value_name = "ID", value_parser = message_id, conflicts_with_all = ["range", "filter"])]
     id: Vec<i64>,
@@ -113,12 +120,12 @@ struct Sum {
 }
 
 /// Asks, waits, tells.
-pub(super) fn run(args: &Args) -> ExitCode {
-    replay(args).unwrap_or_else(|code| code)
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    replay(args, config).unwrap_or_else(|code| code)
 }
 
-fn replay(args: &Args) -> Result<ExitCode, ExitCode> {
-    let daemon = Daemon::of(&args.config.config)?;
+fn replay(args: &Args, config: &Path) -> Result<ExitCode, ExitCode> {
+    let daemon = Daemon::of(config)?;
     let mut sum = Sum::default();
     for pick in picks(args) {
         let before = (sum.picked, sum.left);
