@@ -1,4 +1,3 @@
-use jiff::civil::datetime;
 use proptest::prelude::*;
 
 use super::*;

@@ -28,15 +28,18 @@ pub const FAILED: u8 = 1;
 /// Exit code for a faulty configuration (`EX_CONFIG` of sysexits.h).
 pub const BAD_CONFIGURATION: u8 = 78;
 
+/// What stands above the options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Edge integration appliance for hospitals: HL7 v2 in, diabetes outcomes out as FHIR.
 #[derive(Debug, Parser)]
 #[command(name = "isthmus", version, about, long_about = None, after_help = "Start with: isthmus demo")]
 pub struct Cli {
     /// How log lines are written (standard error).
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "ISTHMUS_LOG_FORMAT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = LogFormat::Text, env = "ISTHMUS_LOG_FORMAT")]
     log_format: LogFormat,
     /// What is logged: error, warn, info, debug, or tracing directives.
-    #[arg(long, global = true, default_value = "info", env = "ISTHMUS_LOG")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "info", env = "ISTHMUS_LOG")]
     log: String,
     #[command(flatten)]
     config: ConfigArg,
@@ -51,6 +54,7 @@ struct ConfigArg {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "FILE",
         default_value = "/etc/isthmus/isthmus.toml",
         env = "ISTHMUS_CONFIG"
@@ -228,6 +232,21 @@ mod tests {
             assert!(error.contains("reads no configuration"), "{error}");
         }
         assert!(Cli::read(["isthmus", "send", "--to", "h:1", "x.hl7"]).is_ok());
+    }
+
+    #[test]
+    fn a_replay_of_nothing_in_particular_is_wrong_usage_and_not_a_replay_of_everything() {
+        for words in
+            [&[][..], &["--reason", "x"], &["--dry-run"], &["--json", "--no-wait"], &["--config", "x"]]
+        {
+            let error = Cli::read([&["isthmus", "replay"], words].concat()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{words:?}");
+        }
+        for words in
+            [&["--range", ".."][..], &["--filter", "type=ORU"], &["--range", "3..", "--filter", "site=a"]]
+        {
+            assert!(Cli::read([&["isthmus", "replay"], words].concat()).is_ok(), "{words:?}");
+        }
     }
 
     #[test]

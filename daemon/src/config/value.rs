@@ -166,10 +166,14 @@ impl Section<'_> {
         let value = self.get(key)?;
         // A number without a unit is mostly meant in seconds.
         let seconds = |text: &str| plain_number(text).map(Duration::from_secs);
+        let mut how = ", a whole number and one of ms, s, m, h, d";
         let (what, meant) = match value {
             DeValue::String(text) => match duration_of(text) {
                 Some(duration) if range.contains(&duration) => return Some(duration),
-                Some(duration) => ("is out of range".to_owned(), Some(duration)),
+                Some(duration) => {
+                    how = "";
+                    ("is out of range".to_owned(), Some(duration))
+                }
                 None => (format!("is not a duration{}", quoted(text)), seconds(text)),
             },
             DeValue::Integer(number) => {
@@ -179,7 +183,7 @@ impl Section<'_> {
         };
         let shown = |duration: &Duration| format!("\"{}\"", spoken(*duration));
         let instead = allowed(key, &range, suggestion(meant, &range, usual), shown);
-        self.fault(key, &what, format!("{instead}, a whole number and one of ms, s, m, h, d"));
+        self.fault(key, &what, format!("{instead}{how}"));
         None
     }
 

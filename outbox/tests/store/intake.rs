@@ -1,6 +1,6 @@
 //! Taking messages in: one effect each, whatever is sent again.
 
-use outbox::{IdentityEntry, QuarantineEntry, Receipt, Store, StoreOptions, WriteError};
+use outbox::{IdentityEntry, QuarantineEntry, Receipt, Store, StoreOptions};
 
 use crate::folder::{Folder, arrival, key, nothing};
 
