@@ -328,8 +328,9 @@ async fn a_rejection_halts_the_destination_over_a_restart_until_a_person_says_ho
     assert!(good, "{said}");
     site::eventually("tried again", || receiver.messages().len() > before).await;
     site::until(&rig, "halted again", halted).await;
-    let (good, said) = outbound(&rig, &["skip", "back"]);
-    assert!(good && said.contains("row 2 is set aside"), "{said}");
+    let (good, said) = outbound(&rig, &["skip", "back", "--json"]);
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert!(good && told["done"].as_str().unwrap().contains("row 2 is set aside"), "{said}");
     let status = until_delivered(&rig, 3).await;
     assert!(!halted(&status) && status["outbox"]["quarantined"] == 1, "{status:#}");
     assert_eq!(answered(&receiver), ids(4), "in order, whatever was refused");

@@ -118,9 +118,6 @@ pub enum WriteError {
     /// The store has been closed. Nothing was kept.
     #[error("the store is closed")]
     Closed,
-    /// The queue was full and the caller would not wait. Nothing was kept.
-    #[error("the queue before the writer is full")]
-    Overloaded,
     /// The command's expectations were not met. Nothing was kept.
     #[error("{0}")]
     Conflict(#[from] Conflict),

@@ -11,7 +11,7 @@ use std::{
     thread::Thread,
 };
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 
 use crate::{
     again::{Act, Acted, AskAgain},
@@ -123,17 +123,6 @@ impl Writer {
     pub async fn intake_together(&self, arrivals: Vec<Arrival>) -> Result<Vec<Receipt>, WriteError> {
         let (job, answer) = task(Together(arrivals.into_iter().map(TakeIn::new).collect()));
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
-        self.wake();
-        answer.await.unwrap_or(Err(WriteError::Closed))
-    }
-
-    /// As [`Self::intake`], but a full queue is [`WriteError::Overloaded`] at once.
-    pub async fn try_intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
-        let (job, answer) = task(TakeIn::new(arrival));
-        self.intake.try_send(job).map_err(|e| match e {
-            TrySendError::Full(_) => WriteError::Overloaded,
-            TrySendError::Closed(_) => WriteError::Closed,
-        })?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))
     }

@@ -1,10 +1,10 @@
 //! `isthmus identity`: messages whose patient could not be told, and who was merged into whom.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::{ConfigArg, daemon::Daemon};
+use super::daemon::Daemon;
 use crate::{admin::Request, report::paper::printable};
 
 /// Arguments of `isthmus identity`.
@@ -32,8 +32,6 @@ enum What {
     /// Undo a merge, change or move: what had come under the retired identifier counts for itself again. Of a `rename`,
     /// the record gets its former identifier back; refused where results have come under that one since.
     Unmerge {
-        #[command(flatten)]
-        config: ConfigArg,
         /// Print the answer as JSON.
         #[arg(long)]
         json: bool,
@@ -44,8 +42,6 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct Asked {
-    #[command(flatten)]
-    config: ConfigArg,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -56,15 +52,15 @@ struct Asked {
 
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-pub(super) fn run(args: &Args) -> ExitCode {
-    let (config, json, request) = match &args.what {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let (json, request) = match &args.what {
         What::List { asked, reveal } => {
-            (&asked.config, asked.json, Request::IdentityList { limit: asked.limit, reveal: *reveal })
+            (asked.json, Request::IdentityList { limit: asked.limit, reveal: *reveal })
         }
-        What::Links { asked } => (&asked.config, asked.json, Request::IdentityLinks { limit: asked.limit }),
-        What::Unmerge { config, json, link } => (config, *json, Request::IdentityUnmerge { link: *link }),
+        What::Links { asked } => (asked.json, Request::IdentityLinks { limit: asked.limit }),
+        What::Unmerge { json, link } => (*json, Request::IdentityUnmerge { link: *link }),
     };
-    match Daemon::of(&config.config).and_then(|daemon| daemon.ask(&request)) {
+    match Daemon::of(config).and_then(|daemon| daemon.ask(&request)) {
         Ok(told) => {
             match json {
                 true => println!("{told:#}"),

@@ -85,6 +85,13 @@ pub(super) fn read_routes(
                 "put it before that one, or remove it",
             ));
         }
+        if before.is_empty() && criteria == Criteria::default() && handler == Some(Handler::Keep) {
+            section.fault(
+                "handler",
+                "= \"keep\" stands in a first [[route]] that takes every message: no result would be read",
+                "say which messages it takes, such as type = \"ADT\", or put the routes of the others before it",
+            );
+        }
         before.push((criteria.clone(), place.line));
         Some(Route { criteria, site, handler })
     })
