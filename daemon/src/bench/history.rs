@@ -197,9 +197,9 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use clinical::{
-        calendar::Zone,
-        normalize::file::{self, FileContext},
+    use clinical::normalize::{
+        clock::Zone,
+        file::{self, FileContext},
     };
 
     use super::*;
