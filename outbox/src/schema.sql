@@ -98,7 +98,7 @@ CREATE TABLE patient (
 ) STRICT;
 
 -- Who is who: the readings of `child` count for `parent`, and so on upwards; `related` says only that somebody
--- holds both for one person. A link is never changed, only undone. `rename` is a change by which `parent` took the
+-- holds both for one person. A link is never changed, only undone or agreed to. `rename` is a change by which `parent` took the
 -- present identifier and `child` the former one: undone, they change places again.
 CREATE TABLE patient_link (
   id             INTEGER PRIMARY KEY,
@@ -110,7 +110,8 @@ CREATE TABLE patient_link (
   said_at        INTEGER NOT NULL,             -- when its source said so
   at             INTEGER NOT NULL,
   undone_at      INTEGER,
-  undone_said_at INTEGER
+  undone_said_at INTEGER,
+  agreed_at      INTEGER                       -- a person said that it is right although the birth dates contradict
 ) STRICT;
 CREATE INDEX patient_link_child ON patient_link (child);
 CREATE INDEX patient_link_parent ON patient_link (parent) WHERE undone_at IS NULL;
