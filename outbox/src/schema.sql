@@ -241,6 +241,26 @@ CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 
+-- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.
+CREATE TABLE outbox_count (
+  destination TEXT    NOT NULL,
+  state       TEXT    NOT NULL,
+  number      INTEGER NOT NULL CHECK (number >= 0),
+  PRIMARY KEY (destination, state)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER outbox_comes AFTER INSERT ON outbox BEGIN
+  INSERT INTO outbox_count (destination, state, number) VALUES (NEW.destination, NEW.state, 1)
+    ON CONFLICT (destination, state) DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER outbox_changes AFTER UPDATE OF state ON outbox WHEN OLD.state <> NEW.state BEGIN
+  UPDATE outbox_count SET number = number - 1 WHERE destination = OLD.destination AND state = OLD.state;
+  INSERT INTO outbox_count (destination, state, number) VALUES (NEW.destination, NEW.state, 1)
+    ON CONFLICT (destination, state) DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER outbox_goes AFTER DELETE ON outbox BEGIN
+  UPDATE outbox_count SET number = number - 1 WHERE destination = OLD.destination AND state = OLD.state;
+END;
+
 CREATE TABLE outbox_body (
   row_id INTEGER PRIMARY KEY,
   sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
