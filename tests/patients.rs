@@ -318,6 +318,26 @@ async fn where_the_site_wants_it_the_survivor_is_published_anew_and_people_withd
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_at_a_merge_and_was_not_written_asks_nobody_to_withdraw_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    rig.ehr.play(standin::Play::ResetBeforeEffect);
+    send(&rig, &[hour_from("R1", 2, 0, 100)]).await;
+    until(&rig, "in doubt", |s| s["outbox"]["ambiguous"] == 1).await;
+    send(&rig, &[merged("M", 1, 2)]).await;
+    until(&rig, "people are asked", |s| condition(s, "withdrawal-needed").is_some()).await;
+    rig.ehr.play(standin::Play::Accept);
+    let status = until(&rig, "nothing was written", |s| {
+        condition(s, "withdrawal-needed").is_none() && s["outbox"]["ambiguous"] == 0
+    })
+    .await;
+    assert_eq!(status["outbox"]["superseded"], 1, "{status:#}");
+    settled(&rig).await;
+    assert_eq!((value(&rig, 1), value(&rig, 2)), (Some(100.0), None));
+    assert_eq!(rig.ehr.judge().doubled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_merge_that_is_undone_gives_back_what_was() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started(dir.path()).await;
