@@ -241,6 +241,10 @@ fn is_void(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
     Ok(taken_back || patient != row.patient || lineage::root(conn, patient)? != Root::One(patient))
 }
 
+/// Why a row was set aside that may have been written, was overtaken, and could not be looked for: it may stand at the
+/// destination, and is not sent again.
+pub const UNPROVEN: &str = "it may have been written, the destination does not let us look, and a later version or another patient took its place";
+
 /// Why a row was superseded when it would have come back.
 pub(crate) const OVERTAKEN: &str = "a later version was published, or it is no longer about this patient";
 

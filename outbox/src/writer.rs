@@ -18,6 +18,7 @@ use crate::{
     audit::{Append, AuditEntry},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
+    doubt::Agree,
     error::WriteError,
     facts::RememberCheck,
     identify::{Identified, Identify, Statement},
@@ -145,6 +146,11 @@ impl Writer {
     /// Undoes a link between patients: what followed from it is taken back. Returns what has to be withdrawn by people.
     pub fn unlink(&self, link: i64, how: Rehoming, actor: &str) -> Pending<Vec<Withdrawal>> {
         Pending::new(self, UndoLink { link, how, actor: actor.to_owned() })
+    }
+
+    /// Lets a merge stand although the birth dates contradict: a person's word for it, which the audit log keeps.
+    pub fn agree(&self, link: i64, actor: &str, at: i64) -> Pending<()> {
+        Pending::new(self, Agree { link, actor: actor.to_owned(), at })
     }
 
     /// Where results with these identifiers belong, for each in order.
