@@ -94,6 +94,10 @@ pub enum Conflict {
     /// release depends on one that is quarantined.
     #[error("the row depends on a row that cannot precede it")]
     Dependency,
+    /// The row may have been written, and nothing tells whether it was: sent again it might stand twice, superseded it
+    /// would be forgotten. It can only be dropped.
+    #[error("the row may have been written and cannot be looked for")]
+    Unproven,
     /// There are readings under both of two numbers that would have to change their identifiers.
     #[error("there are readings under both numbers")]
     Readings,

@@ -3,7 +3,11 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{BAD_CONFIGURATION, credentials, failed};
-use crate::{config, generation::Generation, open_files};
+use crate::{
+    config::{self, Route},
+    generation::Generation,
+    open_files,
+};
 
 /// Arguments of `isthmus check`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +35,12 @@ pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
     // Not a fault: the service may run under another limit than this command.
     if let Some(note) = open_files::shortfall(&config) {
         eprintln!("note: {note}");
+    }
+    if config.main.routes.first().is_some_and(Route::keeps_everything) {
+        eprintln!(
+            "note: the first [[route]] keeps every message and has none read: no outcome is computed before \
+             they are routed otherwise and read anew (isthmus replay)"
+        );
     }
     if let Err(error) = Generation::compile(1, config, 0) {
         return failed(&error, BAD_CONFIGURATION);

@@ -42,6 +42,13 @@ pub struct Criteria {
     pub event: Option<String>,
 }
 
+impl Route {
+    /// Whether it takes every message and has none of them read: meant where a site is to be replayed later.
+    pub fn keeps_everything(&self) -> bool {
+        self.criteria == Criteria::default() && self.handler == Some(Handler::Keep)
+    }
+}
+
 impl Criteria {
     /// Whether everything that `other` takes is taken here too.
     fn covers(&self, other: &Self) -> bool {
@@ -84,13 +91,6 @@ pub(super) fn read_routes(
                 format!("this [[route]] can never match: the one at line {other} takes everything it takes"),
                 "put it before that one, or remove it",
             ));
-        }
-        if before.is_empty() && criteria == Criteria::default() && handler == Some(Handler::Keep) {
-            section.fault(
-                "handler",
-                "= \"keep\" stands in a first [[route]] that takes every message: no result would be read",
-                "say which messages it takes, such as type = \"ADT\", or put the routes of the others before it",
-            );
         }
         before.push((criteria.clone(), place.line));
         Some(Route { criteria, site, handler })
