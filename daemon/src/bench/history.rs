@@ -23,6 +23,8 @@ use super::{
 const READINGS_A_DAY: u32 = 288;
 /// The first reading: 2025-01-01T00:00:00Z, so that a year of windows has ended.
 const FIRST_READING_S: i64 = 1_735_689_600;
+/// The folder of the exports.
+const SPOOL: &str = "[[spool]]\npath = \"./drop\"\nname = \"drop\"\npoll = \"1s\"\n";
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 /// Between two looks at the spool.
@@ -78,13 +80,12 @@ pub async fn run(plan: &Plan, binary: &Path, progress: &dyn Fn(u64)) -> Result<R
         every_days: 14,
         upstream: false,
         ehr: false,
+        main_extra: SPOOL.to_owned(),
         ..RigSettings::default()
     };
     let rig = Rig::prepare(dir.path(), binary, settings).await?;
     let drop = root.join("drop");
     let export_bytes = exports(&drop, plan).map_err(io("the exports"))?;
-    let spool = "[[spool]]\npath = \"./drop\"\nname = \"drop\"\npoll = \"1s\"\n";
-    rig.write("isthmus.toml", &format!("{}{spool}", rig.main_file()))?;
     let began = Instant::now();
     let mut target = Target::start(dir, rig, Listening::default()).await?;
     let rig = target.rig().ok_or(BenchError::Ended("daemon"))?;
