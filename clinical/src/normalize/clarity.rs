@@ -15,7 +15,7 @@ use self::transmitter::Ticked;
 use super::{
     file::{
         Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, MAX_PREAMBLE_ROWS, RowReason,
-        unit_of_column,
+        has_header, unit_of_column,
     },
     repeated_hour::Order,
     table::{Row, rows},
@@ -41,8 +41,13 @@ struct Columns {
     transmitter: Option<usize>,
 }
 
+/// What gives the format away.
+pub(super) fn recognize(text: &str) -> Option<&'static str> {
+    has_header(text, is_header).then_some("columns Timestamp, Event Type and Glucose Value")
+}
+
 /// True for the names of a Clarity header.
-pub(super) fn is_header(names: &[String]) -> bool {
+fn is_header(names: &[String]) -> bool {
     let starts = |with: &str| names.iter().any(|name| name.starts_with(with));
     starts("timestamp") && starts("eventtype") && starts(GLUCOSE)
 }

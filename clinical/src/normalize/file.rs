@@ -15,23 +15,17 @@ use super::{
     value::ValueFault,
 };
 use crate::{
+    app_event::AppEvent,
     glucose::{Glucose, Measured, Unit},
     reading::{Device, Instant, Reading, Route, Standing},
 };
+
+pub use super::format::Format;
 
 /// Most bytes of a file: a patient's year of 1-minute rows is about 50 MB.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
 /// Rows looked at to find the header.
 pub(super) const MAX_PREAMBLE_ROWS: usize = 10;
-
-/// A format of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Format {
-    /// Dexcom Clarity.
-    Clarity,
-    /// Abbott LibreView.
-    LibreView,
-}
 
 /// A format with what gave it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +52,9 @@ pub struct FileReadings {
     pub format: Format,
     /// What was read, in the order of the file. Scans have [`Route::Scan`], all else [`Route::File`].
     pub readings: Vec<(Device, Reading)>,
+    /// Insulin, carbohydrate, exercise, heart rate and steps, in the order of the file. Their rows are counted
+    /// in `kept_apart` too.
+    pub events: Vec<AppEvent>,
     /// Rows that are no sensor reading, by kind.
     pub kept_apart: BTreeMap<Apart, u64>,
     /// Rows that could not be read.
@@ -152,21 +149,35 @@ pub enum FileFault {
     DateOrderUnproven,
 }
 
+/// A reader of a format: a module with `recognize` and `read`.
+struct Reader {
+    format: Format,
+    /// What gives the format away, in words; `None` where the text is not of it.
+    recognize: fn(&str) -> Option<&'static str>,
+    read: fn(&str, &FileContext<'_>) -> Result<FileReadings, FileFault>,
+}
+
+/// The readers, in the order in which they are asked. No two recognize the same text.
+const READERS: &[Reader] = &[
+    Reader { format: Format::Clarity, recognize: clarity::recognize, read: clarity::read },
+    Reader { format: Format::LibreView, recognize: libreview::recognize, read: libreview::read },
+];
+
 /// The format of a file, by the names in its header; `None` where no known header is found.
 pub fn recognize(text: &str) -> Option<Recognized> {
-    let known = |names: Vec<String>| {
-        let names = names.as_slice();
-        if clarity::is_header(names) {
-            let reason = "columns Timestamp, Event Type and Glucose Value";
-            Some(Recognized { format: Format::Clarity, reason })
-        } else if libreview::is_header(names) {
-            let reason = "columns Record Type, Historic Glucose and a device or meter timestamp";
-            Some(Recognized { format: Format::LibreView, reason })
-        } else {
-            None
-        }
-    };
-    rows(text).take(MAX_PREAMBLE_ROWS).find_map(|row| known(row.names()))
+    recognized(text).map(|(_, known)| known)
+}
+
+fn recognized(text: &str) -> Option<(&'static Reader, Recognized)> {
+    READERS.iter().find_map(|reader| {
+        let reason = (reader.recognize)(text)?;
+        Some((reader, Recognized { format: reader.format, reason }))
+    })
+}
+
+/// True where a row among the first is the header that `is_header` knows.
+pub(super) fn has_header(text: &str, is_header: fn(&[String]) -> bool) -> bool {
+    rows(text).take(MAX_PREAMBLE_ROWS).any(|row| is_header(&row.names()))
 }
 
 /// Reads a file of a known format. Errs where the file as a whole cannot be trusted; a single row that
@@ -175,10 +186,8 @@ pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileF
     if text.len() > MAX_FILE_BYTES {
         return Err(FileFault::TooLarge);
     }
-    match recognize(text).ok_or(FileFault::Unrecognized)?.format {
-        Format::Clarity => clarity::read(text, context),
-        Format::LibreView => libreview::read(text, context),
-    }
+    let (reader, _) = recognized(text).ok_or(FileFault::Unrecognized)?;
+    (reader.read)(text, context)
 }
 
 /// A sensor row but for what the repeated hour leaves open.
@@ -195,6 +204,7 @@ pub(super) struct Draft {
 pub(super) struct Harvest {
     pub(super) format: Format,
     pub(super) drafts: Vec<Draft>,
+    pub(super) events: Vec<AppEvent>,
     pub(super) kept_apart: BTreeMap<Apart, u64>,
     pub(super) faults: Vec<RowFault>,
     pub(super) notes: Vec<String>,
@@ -202,8 +212,8 @@ pub(super) struct Harvest {
 
 impl Harvest {
     pub(super) fn new(format: Format) -> Self {
-        let (drafts, faults, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { format, drafts, kept_apart: BTreeMap::new(), faults, notes }
+        let (drafts, events, faults, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { format, drafts, events, kept_apart: BTreeMap::new(), faults, notes }
     }
 
     pub(super) fn apart(&mut self, kind: Apart) {
@@ -224,6 +234,7 @@ impl Harvest {
         FileReadings {
             format,
             readings: readings.collect(),
+            events: self.events,
             kept_apart: self.kept_apart,
             faults: self.faults,
             notes: self.notes,
@@ -236,9 +247,9 @@ impl Draft {
     fn settled(self, settled: Settled, format: Format, message: u64) -> (Device, Reading) {
         let Settled { stamp, ambiguous } = settled;
         let rule = match (format, self.route) {
-            (Format::Clarity, _) => "clarity",
             (Format::LibreView, Route::Scan) => "libreview-scan",
             (Format::LibreView, _) => "libreview-historic",
+            (format, _) => format.name(),
         };
         let reading = Reading {
             time: stamp.time,

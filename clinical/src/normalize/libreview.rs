@@ -20,7 +20,7 @@ use self::date_order::{Dated, prove};
 use super::{
     file::{
         Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, MAX_PREAMBLE_ROWS, RowReason,
-        unit_of_column,
+        has_header, unit_of_column,
     },
     repeated_hour::Order,
     table::{Row, Rows, rows},
@@ -49,8 +49,14 @@ struct Columns {
     device: Option<usize>,
 }
 
+/// What gives the format away.
+pub(super) fn recognize(text: &str) -> Option<&'static str> {
+    has_header(text, is_header)
+        .then_some("columns Record Type, Historic Glucose and a device or meter timestamp")
+}
+
 /// True for the names of a LibreView header.
-pub(super) fn is_header(names: &[String]) -> bool {
+fn is_header(names: &[String]) -> bool {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     has("recordtype")
         && TIMESTAMPS.iter().any(|name| has(name))

@@ -18,6 +18,7 @@
 mod clarity;
 pub mod clock;
 pub mod file;
+mod format;
 pub mod hl7v2;
 mod libreview;
 mod repeated_hour;

@@ -68,12 +68,9 @@ fn line_of_fault(bytes: &Bytes) -> usize {
 
 /// What an export holds, in words.
 fn describe(read: &FileReadings, report: &mut Report) {
-    let format = match read.format {
-        file::Format::Clarity => "Dexcom Clarity export",
-        file::Format::LibreView => "LibreView export",
-    };
+    let format = read.format.title();
     report.content = format!(
-        "{format}, {} readings ({}), {} rows not read",
+        "{format} export, {} readings ({}), {} rows not read",
         read.readings.len(),
         read.resolution,
         read.faults.len()
