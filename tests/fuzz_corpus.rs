@@ -8,6 +8,8 @@ mod judges;
 
 use std::{fs, panic, path::Path};
 
+use clinical::normalize::file::Format;
+
 /// Most bytes of an input: what is larger has not been minimized.
 const MOST_BYTES: usize = 4 * 1024;
 /// Fewest inputs of a target, so that a folder that was lost is noticed.
@@ -17,15 +19,19 @@ const FEWEST: usize = 8;
 type Judge = fn(&[u8]);
 
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, Judge); 8] = [
+const TARGETS: [(&str, Judge); 12] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
+    ("apple_health", |data| judges::exports::judge(data, Format::AppleHealth)),
     ("charset", judges::charset::judge),
+    ("dexcom_api", |data| judges::exports::judge(data, Format::DexcomApi)),
     ("envelope", judges::envelope::judge),
     ("escape", judges::escape::judge),
     ("frame", judges::frame::judge),
+    ("nightscout", |data| judges::exports::judge(data, Format::Nightscout)),
     ("normalize", judges::normalize::judge),
     ("segments", judges::segments::judge),
+    ("tidepool", |data| judges::exports::judge(data, Format::Tidepool)),
 ];
 
 /// The names of what lies in a folder, in order.

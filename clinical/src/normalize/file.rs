@@ -3,15 +3,20 @@
 //! Invariants: names and birth dates in a file are never returned; every row with content is a reading, a
 //! fault, or a count of its kind; what was inferred of the file as a whole stands in its notes.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead},
+};
 
 use super::{
-    clarity,
+    apple_health, clarity,
     clock::{Moment, Zone},
-    libreview,
+    dexcom_api, libreview, nightscout,
     repeated_hour::{Order, Settled, settle_blocks},
     source_id::source_id,
     table::rows,
+    tally::Tally,
+    tidepool,
     value::ValueFault,
 };
 use crate::{
@@ -24,6 +29,8 @@ pub use super::format::Format;
 
 /// Most bytes of a file: a patient's year of 1-minute rows is about 50 MB.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
+/// Most readings and faults together that are held of a file: twenty years of 5-minute readings.
+pub(super) const MAX_ROWS: usize = 2_100_000;
 /// Rows looked at to find the header.
 pub(super) const MAX_PREAMBLE_ROWS: usize = 10;
 
@@ -59,6 +66,8 @@ pub struct FileReadings {
     pub kept_apart: BTreeMap<Apart, u64>,
     /// Rows that could not be read.
     pub faults: Vec<RowFault>,
+    /// What the numbers of the faults count.
+    pub place: Place,
     /// What was inferred of the file as a whole, in words for people.
     pub notes: Vec<String>,
     /// Unit, decimals and time resolution of the file, in words for people.
@@ -70,6 +79,8 @@ pub struct FileReadings {
 pub enum Apart {
     /// An alert or its threshold (which may hold a glucose value).
     Alert,
+    /// A sensor's error code in the place of a value.
+    ErrorCode,
     /// A finger-stick entered to calibrate a sensor.
     Calibration,
     /// A finger-stick.
@@ -89,10 +100,31 @@ pub enum Apart {
 /// Why a row did not become a reading. Holds nothing of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowFault {
-    /// The line the row starts on, from 1.
+    /// The line the row starts on, or the number of the record, from 1.
     pub line: u32,
     /// What is wrong.
     pub reason: RowReason,
+}
+
+/// What the number of a fault counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Lines.
+    #[default]
+    Line,
+    /// Records: JSON is often written in one line.
+    Record,
+}
+
+impl Place {
+    /// Its name for people, and for scripts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Record => "record",
+        }
+    }
 }
 
 /// What is wrong with a row: a closed set of fixed texts.
@@ -101,6 +133,9 @@ pub enum RowReason {
     /// A quote is not closed, or there are too many cells.
     #[error("the row is not delimited text")]
     Broken,
+    /// The record is no JSON object or XML element of its kind, or is too long or too deep.
+    #[error("the record is damaged, or is too long")]
+    Damaged,
     /// A sensor row without a time.
     #[error("no time")]
     TimeMissing,
@@ -125,6 +160,12 @@ pub enum RowReason {
     /// A sensor value in a row of another record type.
     #[error("a sensor value under another record type")]
     RecordTypeContradicts,
+    /// Neither the record nor what stands around it says what kind it is of.
+    #[error("nothing says what kind of record it is")]
+    KindMissing,
+    /// The record names neither mg/dL nor mmol/L.
+    #[error("no unit of glucose, mg/dL or mmol/L, is stated")]
+    UnitUnknown,
 }
 
 /// Why a file was refused as a whole.
@@ -134,7 +175,9 @@ pub enum FileFault {
     #[error("the file has more than 64 MiB")]
     TooLarge,
     /// No header of a known format within the first rows.
-    #[error("no header of a known format (Dexcom Clarity, LibreView)")]
+    #[error(
+        "no header or record of a known format (Dexcom Clarity, LibreView, Nightscout, Tidepool, Dexcom API, Apple Health)"
+    )]
     Unrecognized,
     /// The header of the glucose column names neither mg/dL nor mmol/L, or two columns differ.
     #[error("the header does not state one unit of glucose, mg/dL or mmol/L")]
@@ -147,6 +190,33 @@ pub enum FileFault {
         "the date order cannot be proved: no day above 12, rows run one way in several orders, and the time of generation decides nothing"
     )]
     DateOrderUnproven,
+    /// JSON or XML that ends early, is not well-formed around its records, or is nested too deep.
+    #[error("the file is not whole: it ends early, or is damaged")]
+    Damaged,
+    /// More than [`MAX_ROWS`].
+    #[error("the file has more readings than twenty years of a 5-minute sensor")]
+    TooManyRows,
+}
+
+/// Why a source gave no readings.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamFault {
+    /// It could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What it holds cannot be trusted.
+    #[error(transparent)]
+    File(#[from] FileFault),
+}
+
+impl StreamFault {
+    /// The fault of a text in memory, which can always be read.
+    pub(super) fn of_text(self) -> FileFault {
+        match self {
+            Self::File(fault) => fault,
+            Self::Io(_) => FileFault::Damaged,
+        }
+    }
 }
 
 /// A reader of a format: a module with `recognize` and `read`.
@@ -161,6 +231,10 @@ struct Reader {
 const READERS: &[Reader] = &[
     Reader { format: Format::Clarity, recognize: clarity::recognize, read: clarity::read },
     Reader { format: Format::LibreView, recognize: libreview::recognize, read: libreview::read },
+    Reader { format: Format::Nightscout, recognize: nightscout::recognize, read: nightscout::read },
+    Reader { format: Format::Tidepool, recognize: tidepool::recognize, read: tidepool::read },
+    Reader { format: Format::DexcomApi, recognize: dexcom_api::recognize, read: dexcom_api::read },
+    Reader { format: Format::AppleHealth, recognize: apple_health::recognize, read: apple_health::read },
 ];
 
 /// The format of a file, by the names in its header; `None` where no known header is found.
@@ -190,6 +264,31 @@ pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileF
     (reader.read)(text, context)
 }
 
+/// The format of JSON or XML by its beginning, of which a MiB suffices; `None` for every other file, which has to be
+/// read from memory. What is recognized here can be read by [`read_from`].
+pub fn recognize_stream(beginning: &str) -> Option<Recognized> {
+    let text = beginning.trim_start_matches('\u{feff}').trim_start();
+    text.starts_with(['[', '{', '<']).then(|| recognize(beginning)).flatten()
+}
+
+/// Reads JSON or XML of a known format and of any size, from its first byte on: the readings are held, the file is not.
+///
+/// # Errors
+/// [`StreamFault`], where the source cannot be read, or the file as a whole cannot be trusted.
+pub fn read_from(
+    source: impl BufRead,
+    format: Format,
+    context: &FileContext<'_>,
+) -> Result<FileReadings, StreamFault> {
+    match format {
+        Format::Nightscout => nightscout::read_from(source, context),
+        Format::Tidepool => tidepool::read_from(source, context),
+        Format::DexcomApi => dexcom_api::read_from(source, context),
+        Format::AppleHealth => apple_health::read_from(source, context),
+        _ => Err(FileFault::Unrecognized.into()),
+    }
+}
+
 /// A sensor row but for what the repeated hour leaves open.
 pub(super) struct Draft {
     pub(super) device: Device,
@@ -200,6 +299,14 @@ pub(super) struct Draft {
     pub(super) mark: String,
 }
 
+/// What a record was.
+pub(super) enum Taken {
+    /// A sensor reading.
+    Reading(Draft),
+    /// Something else, of this kind.
+    Apart(Apart),
+}
+
 /// What a reader of a format gathers row by row.
 pub(super) struct Harvest {
     pub(super) format: Format,
@@ -207,13 +314,27 @@ pub(super) struct Harvest {
     pub(super) events: Vec<AppEvent>,
     pub(super) kept_apart: BTreeMap<Apart, u64>,
     pub(super) faults: Vec<RowFault>,
+    pub(super) place: Place,
+    pub(super) tally: Tally,
     pub(super) notes: Vec<String>,
 }
 
 impl Harvest {
     pub(super) fn new(format: Format) -> Self {
         let (drafts, events, faults, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { format, drafts, events, kept_apart: BTreeMap::new(), faults, notes }
+        let (place, tally) = (Place::default(), Tally::default());
+        Self { format, drafts, events, kept_apart: BTreeMap::new(), faults, place, tally, notes }
+    }
+
+    /// Takes what was made of a record; errs where there is no room for more.
+    pub(super) fn take(&mut self, at: u32, taken: Result<Taken, RowReason>) -> Result<(), FileFault> {
+        match taken {
+            Ok(Taken::Reading(draft)) => self.drafts.push(draft),
+            Ok(Taken::Apart(kind)) => self.apart(kind),
+            Err(reason) => self.fault(at, reason),
+        }
+        let rows = self.drafts.len() + self.faults.len();
+        if rows > MAX_ROWS { Err(FileFault::TooManyRows) } else { Ok(()) }
     }
 
     pub(super) fn apart(&mut self, kind: Apart) {
@@ -225,7 +346,8 @@ impl Harvest {
     }
 
     /// Settles the repeated hour by the order of rows within a device and route, and finishes.
-    pub(super) fn finish(self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
+    pub(super) fn finish(mut self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
+        self.notes.extend(std::mem::take(&mut self.tally).notes());
         let blocks = self.drafts.iter().map(|draft| ((&draft.device, draft.route), draft.moment));
         let settled = settle_blocks(blocks, order);
         let resolution = resolution(&self.drafts, times);
@@ -237,6 +359,7 @@ impl Harvest {
             events: self.events,
             kept_apart: self.kept_apart,
             faults: self.faults,
+            place: self.place,
             notes: self.notes,
             resolution,
         }

@@ -9,6 +9,14 @@ pub enum Format {
     Clarity,
     /// Abbott LibreView.
     LibreView,
+    /// Entries of Nightscout, as JSON or CSV.
+    Nightscout,
+    /// Data of the Tidepool platform, as JSON.
+    Tidepool,
+    /// An answer of the Dexcom API, as JSON.
+    DexcomApi,
+    /// The XML of an Apple Health export.
+    AppleHealth,
 }
 
 /// The name is not one of [`Format::ALL`].
@@ -18,7 +26,14 @@ pub struct UnknownFormat;
 
 impl Format {
     /// Every format, in the order in which they are tried.
-    pub const ALL: &'static [Self] = &[Self::Clarity, Self::LibreView];
+    pub const ALL: &'static [Self] = &[
+        Self::Clarity,
+        Self::LibreView,
+        Self::Nightscout,
+        Self::Tidepool,
+        Self::DexcomApi,
+        Self::AppleHealth,
+    ];
 
     /// Its name for scripts and options: lower case, no blanks.
     #[must_use]
@@ -26,6 +41,10 @@ impl Format {
         match self {
             Self::Clarity => "clarity",
             Self::LibreView => "libreview",
+            Self::Nightscout => "nightscout",
+            Self::Tidepool => "tidepool",
+            Self::DexcomApi => "dexcom-api",
+            Self::AppleHealth => "apple-health",
         }
     }
 
@@ -35,6 +54,10 @@ impl Format {
         match self {
             Self::Clarity => "Dexcom Clarity",
             Self::LibreView => "LibreView",
+            Self::Nightscout => "Nightscout",
+            Self::Tidepool => "Tidepool",
+            Self::DexcomApi => "Dexcom API",
+            Self::AppleHealth => "Apple Health",
         }
     }
 }

@@ -10,21 +10,30 @@
 //! - Pure and total: any text gives a result, none a panic; time is linear in the text.
 //!
 //! Numbers: a glucose value is plausible above 0 and up to 1000 mg/dL or 55.5 mmol/L; years run from
-//! 1900 to 2200; a file has at most 64 MiB.
+//! 1900 to 2200; a file that is held in memory has at most 64 MiB. JSON and XML are read from a source of any size.
 //!
 //! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
+mod apple_health;
 mod clarity;
 pub mod clock;
+mod dexcom_api;
 pub mod file;
 mod format;
 pub mod hl7v2;
+mod iso;
 mod libreview;
+mod member;
+mod nightscout;
+mod number;
+mod records;
 mod repeated_hour;
 mod source_id;
 mod table;
+mod tally;
 #[cfg(test)]
 mod testdata;
+mod tidepool;
 mod value;
 mod wall_clock;

@@ -60,7 +60,7 @@ fn account(export: &Export) -> Map<String, Value> {
     let faults: Vec<_> = read
         .faults
         .iter()
-        .map(|fault| json!({ "line": fault.line, "reason": fault.reason.to_string() }))
+        .map(|fault| json!({ read.place.name(): fault.line, "reason": fault.reason.to_string() }))
         .collect();
     let apart: Map<_, _> =
         read.kept_apart.iter().map(|(kind, rows)| (kind_name(*kind).to_owned(), json!(rows))).collect();
