@@ -30,10 +30,12 @@ impl<R: BufRead> Rationed<R> {
 
 impl<R: BufRead> BufRead for Rationed<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.given > MAX_ELEMENT_BYTES {
+        let room = MAX_ELEMENT_BYTES.saturating_sub(self.given);
+        let bytes = self.inner.fill_buf()?;
+        if room == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        self.inner.fill_buf()
+        Ok(&bytes[..room.min(bytes.len())])
     }
 
     fn consume(&mut self, amount: usize) {
