@@ -141,8 +141,8 @@ fn what_is_cut_or_of_no_known_format_is_refused_with_what_to_do() {
         ("n.json", cut(nightscout()), "the file is not whole"),
         ("d.json", cut(dexcom_api()), "the file is not whole"),
         ("a.xml", cut(apple_health()), "the file is not whole"),
-        ("o.json", "{\"resourceType\":\"Bundle\"}".to_owned(), "no header or record of a known format"),
-        ("o.xml", "<?xml version=\"1.0\"?><Other/>".to_owned(), "no header or record of a known format"),
+        ("o.json", "{\"resourceType\":\"Bundle\"}".to_owned(), "no header of a known format"),
+        ("o.xml", "<?xml version=\"1.0\"?><Other/>".to_owned(), "no header of a known format"),
     ] {
         fs::write(dir.path().join(name), text).unwrap();
         let (out, err, good) = outcomes(dir.path(), &["--tz", "UTC", name]);

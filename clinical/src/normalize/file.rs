@@ -3,10 +3,7 @@
 //! Invariants: names and birth dates in a file are never returned; every row with content is a reading, a
 //! fault, or a count of its kind; what was inferred of the file as a whole stands in its notes.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead},
-};
+use std::collections::BTreeMap;
 
 use super::{
     apple_health, clarity,
@@ -25,7 +22,11 @@ use crate::{
     reading::{Device, Instant, Reading, Route, Standing},
 };
 
-pub use super::format::Format;
+pub(super) use super::stream::Taken;
+pub use super::{
+    format::Format,
+    stream::{Place, StreamFault, read_from, recognize_stream},
+};
 
 /// Most bytes of a file: a patient's year of 1-minute rows is about 50 MB.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
@@ -106,27 +107,6 @@ pub struct RowFault {
     pub reason: RowReason,
 }
 
-/// What the number of a fault counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// Lines.
-    #[default]
-    Line,
-    /// Records: JSON is often written in one line.
-    Record,
-}
-
-impl Place {
-    /// Its name for people, and for scripts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Line => "line",
-            Self::Record => "record",
-        }
-    }
-}
-
 /// What is wrong with a row: a closed set of fixed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 pub enum RowReason {
@@ -176,7 +156,7 @@ pub enum FileFault {
     TooLarge,
     /// No header of a known format within the first rows.
     #[error(
-        "no header or record of a known format (Dexcom Clarity, LibreView, Nightscout, Tidepool, Dexcom API, Apple Health)"
+        "no header of a known format (Dexcom Clarity, LibreView, Nightscout, Tidepool, Dexcom API, Apple Health)"
     )]
     Unrecognized,
     /// The header of the glucose column names neither mg/dL nor mmol/L, or two columns differ.
@@ -196,27 +176,6 @@ pub enum FileFault {
     /// More than [`MAX_ROWS`].
     #[error("the file has more readings than twenty years of a 5-minute sensor")]
     TooManyRows,
-}
-
-/// Why a source gave no readings.
-#[derive(Debug, thiserror::Error)]
-pub enum StreamFault {
-    /// It could not be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// What it holds cannot be trusted.
-    #[error(transparent)]
-    File(#[from] FileFault),
-}
-
-impl StreamFault {
-    /// The fault of a text in memory, which can always be read.
-    pub(super) fn of_text(self) -> FileFault {
-        match self {
-            Self::File(fault) => fault,
-            Self::Io(_) => FileFault::Damaged,
-        }
-    }
 }
 
 /// A reader of a format: a module with `recognize` and `read`.
@@ -264,31 +223,6 @@ pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileF
     (reader.read)(text, context)
 }
 
-/// The format of JSON or XML by its beginning, of which a MiB suffices; `None` for every other file, which has to be
-/// read from memory. What is recognized here can be read by [`read_from`].
-pub fn recognize_stream(beginning: &str) -> Option<Recognized> {
-    let text = beginning.trim_start_matches('\u{feff}').trim_start();
-    text.starts_with(['[', '{', '<']).then(|| recognize(beginning)).flatten()
-}
-
-/// Reads JSON or XML of a known format and of any size, from its first byte on: the readings are held, the file is not.
-///
-/// # Errors
-/// [`StreamFault`], where the source cannot be read, or the file as a whole cannot be trusted.
-pub fn read_from(
-    source: impl BufRead,
-    format: Format,
-    context: &FileContext<'_>,
-) -> Result<FileReadings, StreamFault> {
-    match format {
-        Format::Nightscout => nightscout::read_from(source, context),
-        Format::Tidepool => tidepool::read_from(source, context),
-        Format::DexcomApi => dexcom_api::read_from(source, context),
-        Format::AppleHealth => apple_health::read_from(source, context),
-        _ => Err(FileFault::Unrecognized.into()),
-    }
-}
-
 /// A sensor row but for what the repeated hour leaves open.
 pub(super) struct Draft {
     pub(super) device: Device,
@@ -297,14 +231,6 @@ pub(super) struct Draft {
     pub(super) glucose: Glucose,
     /// What identifies the row beside format, device, route and time; empty where nothing does.
     pub(super) mark: String,
-}
-
-/// What a record was.
-pub(super) enum Taken {
-    /// A sensor reading.
-    Reading(Draft),
-    /// Something else, of this kind.
-    Apart(Apart),
 }
 
 /// What a reader of a format gathers row by row.

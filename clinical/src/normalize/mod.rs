@@ -30,6 +30,7 @@ mod number;
 mod records;
 mod repeated_hour;
 mod source_id;
+mod stream;
 mod table;
 mod tally;
 #[cfg(test)]
