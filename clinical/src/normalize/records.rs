@@ -169,10 +169,9 @@ impl<R: BufRead> Records<R> {
             self.list = Some(list);
             return Ok(At::List { first: true });
         }
-        if self.value(MAX_TEXT_BYTES)? && self.texts.len() < MAX_TEXTS {
-            if let Ok(text) = serde_json::from_slice(&self.record) {
-                self.texts.insert(name, text);
-            }
+        let kept = self.value(MAX_TEXT_BYTES)? && self.texts.len() < MAX_TEXTS;
+        if kept && let Ok(text) = serde_json::from_slice(&self.record) {
+            self.texts.insert(name, text);
         }
         Ok(At::Object { first: false })
     }
