@@ -9,6 +9,12 @@ pub enum Format {
     Clarity,
     /// Abbott LibreView.
     LibreView,
+    /// Medtronic CareLink.
+    CareLink,
+    /// Glooko.
+    Glooko,
+    /// xDrip+ and what writes the same table for SiDiary.
+    XDrip,
 }
 
 /// The name is not one of [`Format::ALL`].
@@ -18,7 +24,8 @@ pub struct UnknownFormat;
 
 impl Format {
     /// Every format, in the order in which they are tried.
-    pub const ALL: &'static [Self] = &[Self::Clarity, Self::LibreView];
+    pub const ALL: &'static [Self] =
+        &[Self::Clarity, Self::LibreView, Self::CareLink, Self::Glooko, Self::XDrip];
 
     /// Its name for scripts and options: lower case, no blanks.
     #[must_use]
@@ -26,6 +33,9 @@ impl Format {
         match self {
             Self::Clarity => "clarity",
             Self::LibreView => "libreview",
+            Self::CareLink => "carelink",
+            Self::Glooko => "glooko",
+            Self::XDrip => "xdrip",
         }
     }
 
@@ -35,7 +45,15 @@ impl Format {
         match self {
             Self::Clarity => "Dexcom Clarity",
             Self::LibreView => "LibreView",
+            Self::CareLink => "Medtronic CareLink",
+            Self::Glooko => "Glooko",
+            Self::XDrip => "xDrip+",
         }
+    }
+
+    /// The titles of all of them.
+    pub(super) fn titles() -> String {
+        Self::ALL.iter().map(|format| format.title()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -10,16 +10,23 @@
 //! - Pure and total: any text gives a result, none a panic; time is linear in the text.
 //!
 //! Numbers: a glucose value is plausible above 0 and up to 1000 mg/dL or 55.5 mmol/L; years run from
-//! 1900 to 2200; a file has at most 64 MiB.
+//! 1900 to 2200; a file that is taken as a whole has at most 64 MiB, and one that comes in pieces
+//! rows of at most 1 MiB.
 //!
 //! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
+mod carelink;
 mod clarity;
 pub mod clock;
+mod columns;
+mod date_order;
 pub mod file;
 mod format;
+mod glooko;
+mod harvest;
 pub mod hl7v2;
+mod intake;
 mod libreview;
 mod repeated_hour;
 mod source_id;
@@ -28,3 +35,4 @@ mod table;
 mod testdata;
 mod value;
 mod wall_clock;
+mod xdrip;

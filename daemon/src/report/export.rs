@@ -186,9 +186,10 @@ fn of_device(
 pub(crate) fn advice(fault: &FileFault) -> &'static str {
     match fault {
         FileFault::TooLarge => "export a shorter period",
-        FileFault::Unrecognized => {
-            "give a Dexcom Clarity or LibreView export as it was downloaded, with its header"
-        }
+        FileFault::Unrecognized => "give an export as it was downloaded, with its header",
+        FileFault::AnotherFormat { .. } => "leave --format away, or give the format that the file has",
+        FileFault::NotText { .. } => "save the export as CSV in UTF-8",
+        FileFault::RowTooLong { .. } => "give the export as it was downloaded",
         FileFault::UnitUnknown => "export it again with the unit in the name of the glucose column",
         FileFault::NoDateOrderFits => "export it again: its dates are written in more than one order",
         FileFault::DateOrderUnproven => "export a longer period, one with a day above 12",
