@@ -17,15 +17,20 @@ const FEWEST: usize = 8;
 type Judge = fn(&[u8]);
 
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, Judge); 8] = [
+const TARGETS: [(&str, Judge); 13] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
+    ("carelink", |data| judges::export::judge(judges::export::CARELINK, data)),
     ("charset", judges::charset::judge),
+    ("clarity", |data| judges::export::judge(judges::export::CLARITY, data)),
     ("envelope", judges::envelope::judge),
     ("escape", judges::escape::judge),
     ("frame", judges::frame::judge),
+    ("glooko", |data| judges::export::judge(judges::export::GLOOKO, data)),
+    ("libreview", |data| judges::export::judge(judges::export::LIBREVIEW, data)),
     ("normalize", judges::normalize::judge),
     ("segments", judges::segments::judge),
+    ("xdrip", |data| judges::export::judge(judges::export::XDRIP, data)),
 ];
 
 /// The names of what lies in a folder, in order.

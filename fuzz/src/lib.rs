@@ -10,6 +10,7 @@ pub mod answer;
 pub mod charset;
 pub mod envelope;
 pub mod escape;
+pub mod export;
 pub mod frame;
 pub mod normalize;
 pub mod segments;

@@ -3,22 +3,26 @@
 //! Invariants: names and birth dates in a file are never returned; every row with content is a reading, a
 //! fault, or a count of its kind; what was inferred of the file as a whole stands in its notes.
 
+#![allow(dead_code, reason = "`Draft`, `Harvest` and `Read::Whole` are for formats that are no table")]
+
 use std::collections::BTreeMap;
 
 use super::{
     carelink, clarity,
-    clock::Zone,
+    clock::{Moment, Zone},
     glooko, intake,
     intake::{Body, Preamble},
     libreview,
+    repeated_hour::{Order, Settled, settle_blocks},
+    source_id::source_id,
     table::rows,
     value::ValueFault,
     xdrip,
 };
 use crate::{
     app_event::AppEvent,
-    glucose::Unit,
-    reading::{Device, Reading},
+    glucose::{Glucose, Measured, Unit},
+    reading::{Device, Instant, Reading, Route, Standing},
 };
 
 pub use super::{format::Format, intake::Intake};
@@ -198,7 +202,6 @@ pub(super) enum Read {
     /// As a table, row by row.
     Rows(Table),
     /// As a whole.
-    #[allow(dead_code, reason = "for formats that are no table")]
     Whole(fn(&str, &FileContext<'_>) -> Result<FileReadings, FileFault>),
 }
 
@@ -226,6 +229,7 @@ pub fn recognize(text: &str) -> Option<Recognized> {
 }
 
 pub(super) fn recognized(text: &str) -> Option<(&'static Reader, Recognized)> {
+    let text = &text[..text.floor_char_boundary(intake::HEAD_BYTES)];
     READERS.iter().find_map(|reader| {
         let reason = (reader.recognize)(text)?;
         Some((reader, Recognized { format: reader.format, reason }))
@@ -244,6 +248,119 @@ pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileF
         return Err(FileFault::TooLarge);
     }
     intake::read_whole(text, context)
+}
+
+/// A sensor row but for what the repeated hour leaves open.
+pub(super) struct Draft {
+    pub(super) device: Device,
+    pub(super) route: Route,
+    pub(super) moment: Moment,
+    pub(super) glucose: Glucose,
+    /// What identifies the row beside format, device, route and time; empty where nothing does.
+    pub(super) mark: String,
+}
+
+/// What a reader of a format gathers row by row.
+pub(super) struct Harvest {
+    pub(super) format: Format,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) events: Vec<AppEvent>,
+    pub(super) kept_apart: BTreeMap<Apart, u64>,
+    pub(super) faults: Vec<RowFault>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Harvest {
+    pub(super) fn new(format: Format) -> Self {
+        let (drafts, events, faults, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { format, drafts, events, kept_apart: BTreeMap::new(), faults, notes }
+    }
+
+    pub(super) fn apart(&mut self, kind: Apart) {
+        *self.kept_apart.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn fault(&mut self, line: u32, reason: RowReason) {
+        self.faults.push(RowFault { line, reason });
+    }
+
+    /// Settles the repeated hour by the order of rows within a device and route, and finishes.
+    pub(super) fn finish(self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
+        let blocks = self.drafts.iter().map(|draft| ((&draft.device, draft.route), draft.moment));
+        let settled = settle_blocks(blocks, order);
+        let resolution = resolution(&self.drafts, times);
+        let (format, message) = (self.format, context.message_id);
+        let readings = self.drafts.into_iter().zip(settled).map(|(d, s)| d.settled(s, format, message));
+        FileReadings {
+            format,
+            readings: readings.collect(),
+            events: self.events,
+            kept_apart: self.kept_apart,
+            faults: self.faults,
+            notes: self.notes,
+            resolution,
+        }
+    }
+}
+
+impl Draft {
+    fn settled(self, settled: Settled, format: Format, message: u64) -> (Device, Reading) {
+        let Settled { stamp, ambiguous } = settled;
+        let rule = match (format, self.route) {
+            (Format::LibreView, Route::Scan) => "libreview-scan",
+            (Format::LibreView, _) => "libreview-historic",
+            (format, _) => format.name(),
+        };
+        let reading = Reading {
+            time: stamp.time,
+            offset_minutes: Some(stamp.offset_minutes),
+            tz_ambiguous: ambiguous,
+            glucose: self.glucose,
+            standing: Standing::Final,
+            route: self.route,
+            identity: source_id(
+                rule,
+                &[&self.device.0, &stamp.time.0.to_string(), &self.mark, &stated(self.glucose)],
+            ),
+            made_at: Instant(0),
+            message,
+        };
+        (self.device, reading)
+    }
+}
+
+/// The value as a part of a row's identity. An export has no numbers of its own for its rows, and two
+/// rows that state different values for one time are a conflict to be shown, not versions of one reading.
+fn stated(glucose: Glucose) -> String {
+    let (sign, number) = match glucose.measured {
+        Measured::Exact(value) => ("", value),
+        Measured::Below(limit) => ("<", limit),
+        Measured::Above(limit) => (">", limit),
+    };
+    let unit = match glucose.unit {
+        Unit::MgDl => "mg/dL",
+        Unit::MmolL => "mmol/L",
+    };
+    format!("{sign}{number} {unit}")
+}
+
+/// Unit and decimals of the readings, with the resolution of their times.
+fn resolution(drafts: &[Draft], times: &str) -> String {
+    let exact = drafts.iter().filter_map(|draft| match draft.glucose.measured {
+        Measured::Exact(value) => Some((draft.glucose.unit, value.places())),
+        Measured::Below(_) | Measured::Above(_) => None,
+    });
+    let decimals = match exact.max() {
+        None => "no numbers".to_owned(),
+        Some((unit, places)) => {
+            let unit = match unit {
+                Unit::MgDl => "mg/dL",
+                Unit::MmolL => "mmol/L",
+            };
+            format!("{unit} with {places} decimals")
+        }
+    };
+    format!("{decimals}, times to the {times}")
 }
 
 /// The unit in the name of a column: what follows its beginning, in parentheses or not.

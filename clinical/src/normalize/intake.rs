@@ -15,7 +15,9 @@ use super::{
 };
 
 /// Bytes at the beginning of a file by which its format is recognized: more than the preamble of any export.
-const HEAD_BYTES: usize = 64 << 10;
+pub(super) const HEAD_BYTES: usize = 64 << 10;
+/// Most bytes of a character, of which the last that came may be cut.
+const CHARACTER_BYTES: usize = 4;
 /// Most bytes of a row: a hundred times the longest seen. What is longer is no table.
 const MAX_ROW_BYTES: usize = 1 << 20;
 
@@ -89,7 +91,7 @@ impl<'z> Intake<'z> {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FileFault> {
         self.held.extend_from_slice(bytes);
         match self.stage {
-            Stage::Head if self.held.len() < HEAD_BYTES => Ok(()),
+            Stage::Head if self.held.len() < HEAD_BYTES + CHARACTER_BYTES => Ok(()),
             Stage::Whole(..) if self.held.len() > MAX_FILE_BYTES => Err(FileFault::TooLarge),
             Stage::Whole(..) => Ok(()),
             _ => self.advance(false),
@@ -167,7 +169,8 @@ impl<'z> Intake<'z> {
     }
 
     /// Recognizes the format by the beginning of the text.
-    fn begin(&mut self, head: &str) -> Result<(), FileFault> {
+    fn begin(&mut self, text: &str) -> Result<(), FileFault> {
+        let head = &text[..text.floor_char_boundary(HEAD_BYTES)];
         let found = recognized(head);
         let (reader, known) = match (found, self.wanted) {
             (Some(found), None) => found,

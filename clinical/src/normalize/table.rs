@@ -15,6 +15,8 @@ use memchr::{memchr, memchr_iter, memchr2, memchr3};
 pub(super) const MAX_QUOTED_BYTES: usize = 4096;
 /// Most cells of a row: the widest known export has under sixty.
 const MAX_CELLS: usize = 256;
+/// Characters of a cell looked at as the name of a column: four times the longest.
+const MAX_NAME_CHARS: usize = 256;
 /// Lines looked at to find the delimiter: title, patient and header.
 const SAMPLED_LINES: usize = 10;
 
@@ -68,7 +70,12 @@ impl<'a> Row<'a> {
 pub(super) fn name(cell: &str) -> String {
     let damage = |c: char| c.is_whitespace() || matches!(c, '"' | '\u{feff}' | 'ï' | '»' | '¿');
     let plain = |c: char| if c == '’' { '\'' } else { c };
-    cell.chars().filter(|&c| !damage(c)).map(plain).flat_map(char::to_lowercase).collect()
+    cell.chars()
+        .take(MAX_NAME_CHARS)
+        .filter(|&c| !damage(c))
+        .map(plain)
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// The rows of a text.

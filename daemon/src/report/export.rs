@@ -6,7 +6,7 @@ use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
     normalize::{
         clock,
-        file::{self, FileContext, FileFault, FileReadings, Recognized},
+        file::{FileContext, FileFault, FileReadings, Intake, Recognized},
     },
     outcome::{Outcome, Period},
     outcomes,
@@ -72,6 +72,9 @@ pub enum ExportError {
         /// Why.
         fault: FileFault,
     },
+    /// The file could not be opened, or stopped being readable.
+    #[error("{0}; give a file that can be read")]
+    Unreadable(String),
     /// Every row of a sensor was faulty, or there is none.
     #[error("no sensor reading; {}", first_fault(.read))]
     NoReading {
@@ -106,12 +109,22 @@ pub enum ExportError {
     Zone,
 }
 
+impl From<FileFault> for ExportError {
+    fn from(fault: FileFault) -> Self {
+        match fault {
+            FileFault::NotText { line } => Self::NotText { line: line as usize },
+            fault => Self::File { fault },
+        }
+    }
+}
+
 impl ExportError {
     /// The line to point to, where one is known.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         match self {
             Self::NotText { line } => Some(*line),
+            Self::File { fault: FileFault::RowTooLong { line } } => Some(*line as usize),
             Self::NoReading { read } => read.faults.first().map(|fault| fault.line as usize),
             _ => None,
         }
@@ -123,14 +136,22 @@ impl ExportError {
 /// # Errors
 /// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
 pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, ExportError> {
-    let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
-        line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
-    })?;
     let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
-    let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
-    let recognized = file::recognize(text).ok_or_else(unrecognized)?;
-    let mut read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
-        .map_err(|fault| ExportError::File { fault })?;
+    let mut intake = Intake::new(&FileContext { zone: &clock, message_id: 0 }, None);
+    let (recognized, read) = intake.feed(bytes).and_then(|()| intake.finish())?;
+    computed(file, recognized, read, question)
+}
+
+/// The outcome of what was read, over the period that is asked for.
+///
+/// # Errors
+/// [`ExportError`] where there is nothing to show.
+pub fn computed(
+    file: &str,
+    recognized: Recognized,
+    mut read: FileReadings,
+    question: &Question,
+) -> Result<Export, ExportError> {
     let streams = streams(std::mem::take(&mut read.readings));
     let devices =
         streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
