@@ -205,13 +205,15 @@ pub(super) enum Read {
     Whole(fn(&str, &FileContext<'_>) -> Result<FileReadings, FileFault>),
 }
 
+/// Begins to read after a header with these names.
+type Open = for<'z> fn(&[String], Preamble, &FileContext<'z>) -> Result<Box<dyn Body + 'z>, FileFault>;
+
 /// A format that is a table.
 pub(super) struct Table {
     /// True for the names of its header.
     pub(super) is_header: fn(&[String]) -> bool,
     /// What reads the rows after that header. Errs where the header states no unit.
-    pub(super) open:
-        for<'z> fn(&[String], Preamble, &FileContext<'z>) -> Result<Box<dyn Body + 'z>, FileFault>,
+    pub(super) open: Open,
 }
 
 /// The readers, in the order in which they are asked. No two recognize the same text.
