@@ -19,19 +19,24 @@ const FEWEST: usize = 8;
 type Judge = fn(&[u8]);
 
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, Judge); 12] = [
+const TARGETS: [(&str, Judge); 17] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
-    ("apple_health", |data| judges::exports::judge(data, Format::AppleHealth)),
+    ("apple_health", |data| judges::document::judge(data, Format::AppleHealth)),
+    ("carelink", |data| judges::export::judge(judges::export::CARELINK, data)),
     ("charset", judges::charset::judge),
-    ("dexcom_api", |data| judges::exports::judge(data, Format::DexcomApi)),
+    ("clarity", |data| judges::export::judge(judges::export::CLARITY, data)),
+    ("dexcom_api", |data| judges::document::judge(data, Format::DexcomApi)),
     ("envelope", judges::envelope::judge),
     ("escape", judges::escape::judge),
     ("frame", judges::frame::judge),
-    ("nightscout", |data| judges::exports::judge(data, Format::Nightscout)),
+    ("glooko", |data| judges::export::judge(judges::export::GLOOKO, data)),
+    ("libreview", |data| judges::export::judge(judges::export::LIBREVIEW, data)),
+    ("nightscout", |data| judges::document::judge(data, Format::Nightscout)),
     ("normalize", judges::normalize::judge),
     ("segments", judges::segments::judge),
-    ("tidepool", |data| judges::exports::judge(data, Format::Tidepool)),
+    ("tidepool", |data| judges::document::judge(data, Format::Tidepool)),
+    ("xdrip", |data| judges::export::judge(judges::export::XDRIP, data)),
 ];
 
 /// The names of what lies in a folder, in order.

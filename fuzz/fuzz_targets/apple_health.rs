@@ -2,4 +2,4 @@
 
 use clinical::normalize::file::Format;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| isthmus_fuzz::exports::judge(data, Format::AppleHealth));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| isthmus_fuzz::document::judge(data, Format::AppleHealth));

@@ -26,18 +26,18 @@ use quick_xml::{
 
 use self::source::Rationed;
 use super::{
-    file::{
-        Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, RowReason, StreamFault, Taken,
-    },
+    file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
+    harvest::Harvest,
     iso::IsoTime,
     member, number,
     repeated_hour::Order,
+    stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
     value,
 };
 use crate::{
     glucose::{Measured, Unit},
-    reading::{Device, Route},
+    reading::Device,
 };
 
 /// The element around all others.
@@ -109,7 +109,7 @@ pub(super) fn read_from(
     context: &FileContext<'_>,
 ) -> Result<FileReadings, StreamFault> {
     let mut reader = Reader::from_reader(Rationed::new(source));
-    let harvest = Harvest::new(Format::AppleHealth);
+    let harvest = Harvest::of_document(Format::AppleHealth, Place::Line, context);
     let mut walk = Walk { harvest, context, open: None, depth: 0, rooted: false };
     let mut element = Vec::new();
     loop {
@@ -128,7 +128,7 @@ pub(super) fn read_from(
             _ => {}
         }
     }
-    Ok(walk.harvest.finish(Order::EitherWay, "second", context))
+    Ok(walk.harvest.finish(Order::EitherWay, "second")?)
 }
 
 /// What the parser's error means: a source that failed, or a file that is damaged.
@@ -143,7 +143,7 @@ fn fault(error: quick_xml::Error) -> StreamFault {
 
 /// The way through the elements.
 struct Walk<'a> {
-    harvest: Harvest,
+    harvest: Harvest<'a>,
     context: &'a FileContext<'a>,
     /// The glucose record that is open.
     open: Option<Sample>,
@@ -271,7 +271,7 @@ impl Attributes {
         tally.count(ROUNDED, fixed.rounded);
         tally.count(NO_SENSOR_NAMED, !names(SENSORS));
         let device = device(&self.source);
-        Ok(Taken::Reading(Draft { device, route: Route::File, moment, glucose, mark: String::new() }))
+        Ok(Taken::Reading(Draft { device, moment, glucose }))
     }
 }
 

@@ -4,11 +4,14 @@
 //! The zone rules are the bundled ones, not the machine's: hospital boxes have old zone data, and
 //! reading it would be I/O.
 
+mod steady;
+
 use jiff::{
     civil::DateTime,
     tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase},
 };
 
+pub(super) use self::steady::Steady;
 use crate::reading::Instant;
 
 /// Years outside of which a time is a mistake.

@@ -18,22 +18,21 @@ use serde_json::Value;
 
 use super::{
     clock::{Moment, Zone},
-    file::{
-        Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, Place, RowReason, StreamFault,
-        Taken,
-    },
+    file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
+    harvest::Harvest,
     iso::{self, IsoTime},
     member,
     nightscout::RECORDS_LOOKED_AT,
     records::{Found, Records},
     repeated_hour::Order,
+    stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
     value,
 };
 use crate::{
     decimal::Decimal,
     glucose::{Measured, Unit},
-    reading::{Device, Route},
+    reading::Device,
 };
 
 /// The names of the lists of records; the second is that of version 2 and holds nothing else than sensor values.
@@ -110,8 +109,7 @@ pub(super) fn read_from(
     context: &FileContext<'_>,
 ) -> Result<FileReadings, StreamFault> {
     let mut records = Records::new(source, LISTS);
-    let mut harvest = Harvest::new(Format::DexcomApi);
-    harvest.place = Place::Record;
+    let mut harvest = Harvest::of_document(Format::DexcomApi, Place::Record, context);
     let mut pending = Vec::new();
     // What is wrong with a record counts only where the document turns out to hold sensor values.
     let mut faults = Vec::new();
@@ -134,7 +132,7 @@ pub(super) fn read_from(
         }
     }
     settle(pending, faults, &Document::of(&records), &mut harvest)?;
-    Ok(harvest.finish(Order::EitherWay, "second", context))
+    Ok(harvest.finish(Order::EitherWay, "second")?)
 }
 
 /// What is said around the records.
@@ -165,12 +163,10 @@ fn settle(
     pending: Vec<Pending>,
     faults: Vec<(u32, RowReason)>,
     document: &Document,
-    harvest: &mut Harvest,
+    harvest: &mut Harvest<'_>,
 ) -> Result<(), FileFault> {
     if let Some(kind) = document.apart {
-        for _ in 0..pending.len() + faults.len() {
-            harvest.apart(kind);
-        }
+        harvest.aparts(kind, (pending.len() + faults.len()) as u64);
         return Ok(());
     }
     for (at, reason) in faults {
@@ -185,7 +181,6 @@ fn settle(
         };
         harvest.take(at, taken)?;
     }
-    harvest.faults.sort_by_key(|fault| fault.line);
     Ok(())
 }
 
@@ -268,6 +263,6 @@ impl Pending {
         };
         let glucose = value::glucose(measured, unit)?;
         let Self { device, moment, .. } = self;
-        Ok(Taken::Reading(Draft { device, route: Route::File, moment, glucose, mark: String::new() }))
+        Ok(Taken::Reading(Draft { device, moment, glucose }))
     }
 }

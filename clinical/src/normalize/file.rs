@@ -6,34 +6,35 @@
 use std::collections::BTreeMap;
 
 use super::{
-    apple_health, clarity,
-    clock::{Moment, Zone},
-    dexcom_api, libreview, nightscout,
-    repeated_hour::{Order, Settled, settle_blocks},
-    source_id::source_id,
+    apple_health, carelink, clarity,
+    clock::Zone,
+    dexcom_api, glooko, intake,
+    intake::{Body, Preamble},
+    libreview, nightscout,
     table::rows,
-    tally::Tally,
     tidepool,
     value::ValueFault,
+    xdrip,
 };
 use crate::{
     app_event::AppEvent,
-    glucose::{Glucose, Measured, Unit},
-    reading::{Device, Instant, Reading, Route, Standing},
+    glucose::Unit,
+    reading::{Device, Reading},
 };
 
-pub(super) use super::stream::Taken;
 pub use super::{
     format::Format,
+    intake::Intake,
     stream::{Place, StreamFault, read_from, recognize_stream},
 };
 
-/// Most bytes of a file: a patient's year of 1-minute rows is about 50 MB.
+/// Most bytes of a file that is taken as a whole: a patient's year of 1-minute rows is about 50 MB. An [`Intake`] has
+/// no such bound where the format is a table, nor has [`read_from`].
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// Most readings and faults together that are held of a file: twenty years of 5-minute readings.
+/// Most readings and faults together that are held of a file of JSON or XML: twenty years of 5-minute readings.
 pub(super) const MAX_ROWS: usize = 2_100_000;
-/// Rows looked at to find the header.
-pub(super) const MAX_PREAMBLE_ROWS: usize = 10;
+/// Rows before the header: CareLink's old exports have eleven.
+pub(super) const MAX_PREAMBLE_ROWS: usize = 16;
 
 /// A format with what gave it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ pub struct FileContext<'a> {
 pub struct FileReadings {
     /// The format.
     pub format: Format,
-    /// What was read, in the order of the file. Scans have [`Route::Scan`], all else [`Route::File`].
+    /// What was read: of each device and route by itself, in the order of the file. Scans have [`Route::Scan`](crate::reading::Route::Scan), all
+    /// else [`Route::File`](crate::reading::Route::File).
     pub readings: Vec<(Device, Reading)>,
     /// Insulin, carbohydrate, exercise, heart rate and steps, in the order of the file. Their rows are counted
     /// in `kept_apart` too.
@@ -137,6 +139,12 @@ pub enum RowReason {
     /// A historic and a scan value in one row.
     #[error("a historic and a scan value in one row")]
     SeveralValues,
+    /// A section of the file does not state the unit of its sensor values.
+    #[error("the section states no unit of glucose")]
+    UnitMissing,
+    /// A number with decimals where the format has whole mg/dL.
+    #[error("the value has decimals, and the format states whole mg/dL")]
+    UnitContradicts,
     /// A sensor value in a row of another record type.
     #[error("a sensor value under another record type")]
     RecordTypeContradicts,
@@ -155,10 +163,28 @@ pub enum FileFault {
     #[error("the file has more than 64 MiB")]
     TooLarge,
     /// No header of a known format within the first rows.
-    #[error(
-        "no header of a known format (Dexcom Clarity, LibreView, Nightscout, Tidepool, Dexcom API, Apple Health)"
-    )]
+    #[error("no header of a known format ({})", Format::titles())]
     Unrecognized,
+    /// The file is of another format than the one that was asked for.
+    #[error("not a {} export: {}", .wanted.title(), found_words(*.found))]
+    AnotherFormat {
+        /// As asked.
+        wanted: Format,
+        /// What it was recognized as, if anything.
+        found: Option<Format>,
+    },
+    /// The bytes are no UTF-8.
+    #[error("not UTF-8 text")]
+    NotText {
+        /// The line of the first byte that is none.
+        line: u32,
+    },
+    /// A row of more than 1 MiB: no table.
+    #[error("a row has more than 1 MiB")]
+    RowTooLong {
+        /// The line it begins on.
+        line: u32,
+    },
     /// The header of the glucose column names neither mg/dL nor mmol/L, or two columns differ.
     #[error("the header does not state one unit of glucose, mg/dL or mmol/L")]
     UnitUnknown,
@@ -178,22 +204,64 @@ pub enum FileFault {
     TooManyRows,
 }
 
-/// A reader of a format: a module with `recognize` and `read`.
-struct Reader {
+/// What a file was found to be, in words.
+fn found_words(found: Option<Format>) -> String {
+    found.map_or_else(
+        || "it has no header of a known format".to_owned(),
+        |found| format!("it is recognized as {}", found.title()),
+    )
+}
+
+/// A reader of a format.
+pub(super) struct Reader {
     format: Format,
-    /// What gives the format away, in words; `None` where the text is not of it.
+    /// What gives the format away, in words; `None` where the beginning of the text is not of it.
     recognize: fn(&str) -> Option<&'static str>,
-    read: fn(&str, &FileContext<'_>) -> Result<FileReadings, FileFault>,
+    pub(super) read: Read,
+}
+
+/// How a format is read.
+pub(super) enum Read {
+    /// As a table, row by row.
+    Rows(Table),
+    /// As a whole.
+    Whole(fn(&str, &FileContext<'_>) -> Result<FileReadings, FileFault>),
+}
+
+/// Begins to read after a header with these names.
+type Open = for<'z> fn(&[String], Preamble, &FileContext<'z>) -> Result<Box<dyn Body + 'z>, FileFault>;
+
+/// A format that is a table.
+pub(super) struct Table {
+    /// True for the names of its header.
+    pub(super) is_header: fn(&[String]) -> bool,
+    /// What reads the rows after that header. Errs where the header states no unit.
+    pub(super) open: Open,
 }
 
 /// The readers, in the order in which they are asked. No two recognize the same text.
 const READERS: &[Reader] = &[
-    Reader { format: Format::Clarity, recognize: clarity::recognize, read: clarity::read },
-    Reader { format: Format::LibreView, recognize: libreview::recognize, read: libreview::read },
-    Reader { format: Format::Nightscout, recognize: nightscout::recognize, read: nightscout::read },
-    Reader { format: Format::Tidepool, recognize: tidepool::recognize, read: tidepool::read },
-    Reader { format: Format::DexcomApi, recognize: dexcom_api::recognize, read: dexcom_api::read },
-    Reader { format: Format::AppleHealth, recognize: apple_health::recognize, read: apple_health::read },
+    Reader { format: Format::Clarity, recognize: clarity::recognize, read: Read::Rows(clarity::TABLE) },
+    Reader { format: Format::LibreView, recognize: libreview::recognize, read: Read::Rows(libreview::TABLE) },
+    Reader { format: Format::CareLink, recognize: carelink::recognize, read: Read::Rows(carelink::TABLE) },
+    Reader { format: Format::Glooko, recognize: glooko::recognize, read: Read::Rows(glooko::TABLE) },
+    Reader { format: Format::XDrip, recognize: xdrip::recognize, read: Read::Rows(xdrip::TABLE) },
+    Reader {
+        format: Format::Nightscout,
+        recognize: nightscout::recognize,
+        read: Read::Whole(nightscout::read),
+    },
+    Reader { format: Format::Tidepool, recognize: tidepool::recognize, read: Read::Whole(tidepool::read) },
+    Reader {
+        format: Format::DexcomApi,
+        recognize: dexcom_api::recognize,
+        read: Read::Whole(dexcom_api::read),
+    },
+    Reader {
+        format: Format::AppleHealth,
+        recognize: apple_health::recognize,
+        read: Read::Whole(apple_health::read),
+    },
 ];
 
 /// The format of a file, by the names in its header; `None` where no known header is found.
@@ -201,7 +269,8 @@ pub fn recognize(text: &str) -> Option<Recognized> {
     recognized(text).map(|(_, known)| known)
 }
 
-fn recognized(text: &str) -> Option<(&'static Reader, Recognized)> {
+pub(super) fn recognized(text: &str) -> Option<(&'static Reader, Recognized)> {
+    let text = &text[..text.floor_char_boundary(intake::head_bytes(text.as_bytes()))];
     READERS.iter().find_map(|reader| {
         let reason = (reader.recognize)(text)?;
         Some((reader, Recognized { format: reader.format, reason }))
@@ -219,137 +288,7 @@ pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileF
     if text.len() > MAX_FILE_BYTES {
         return Err(FileFault::TooLarge);
     }
-    let (reader, _) = recognized(text).ok_or(FileFault::Unrecognized)?;
-    (reader.read)(text, context)
-}
-
-/// A sensor row but for what the repeated hour leaves open.
-pub(super) struct Draft {
-    pub(super) device: Device,
-    pub(super) route: Route,
-    pub(super) moment: Moment,
-    pub(super) glucose: Glucose,
-    /// What identifies the row beside format, device, route and time; empty where nothing does.
-    pub(super) mark: String,
-}
-
-/// What a reader of a format gathers row by row.
-pub(super) struct Harvest {
-    pub(super) format: Format,
-    pub(super) drafts: Vec<Draft>,
-    pub(super) events: Vec<AppEvent>,
-    pub(super) kept_apart: BTreeMap<Apart, u64>,
-    pub(super) faults: Vec<RowFault>,
-    pub(super) place: Place,
-    pub(super) tally: Tally,
-    pub(super) notes: Vec<String>,
-}
-
-impl Harvest {
-    pub(super) fn new(format: Format) -> Self {
-        let (drafts, events, faults, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (place, tally) = (Place::default(), Tally::default());
-        Self { format, drafts, events, kept_apart: BTreeMap::new(), faults, place, tally, notes }
-    }
-
-    /// Takes what was made of a record; errs where there is no room for more.
-    pub(super) fn take(&mut self, at: u32, taken: Result<Taken, RowReason>) -> Result<(), FileFault> {
-        match taken {
-            Ok(Taken::Reading(draft)) => self.drafts.push(draft),
-            Ok(Taken::Apart(kind)) => self.apart(kind),
-            Err(reason) => self.fault(at, reason),
-        }
-        let rows = self.drafts.len() + self.faults.len();
-        if rows > MAX_ROWS { Err(FileFault::TooManyRows) } else { Ok(()) }
-    }
-
-    pub(super) fn apart(&mut self, kind: Apart) {
-        *self.kept_apart.entry(kind).or_default() += 1;
-    }
-
-    pub(super) fn fault(&mut self, line: u32, reason: RowReason) {
-        self.faults.push(RowFault { line, reason });
-    }
-
-    /// Settles the repeated hour by the order of rows within a device and route, and finishes.
-    pub(super) fn finish(mut self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
-        self.notes.extend(std::mem::take(&mut self.tally).notes());
-        let blocks = self.drafts.iter().map(|draft| ((&draft.device, draft.route), draft.moment));
-        let settled = settle_blocks(blocks, order);
-        let resolution = resolution(&self.drafts, times);
-        let (format, message) = (self.format, context.message_id);
-        let readings = self.drafts.into_iter().zip(settled).map(|(d, s)| d.settled(s, format, message));
-        FileReadings {
-            format,
-            readings: readings.collect(),
-            events: self.events,
-            kept_apart: self.kept_apart,
-            faults: self.faults,
-            place: self.place,
-            notes: self.notes,
-            resolution,
-        }
-    }
-}
-
-impl Draft {
-    fn settled(self, settled: Settled, format: Format, message: u64) -> (Device, Reading) {
-        let Settled { stamp, ambiguous } = settled;
-        let rule = match (format, self.route) {
-            (Format::LibreView, Route::Scan) => "libreview-scan",
-            (Format::LibreView, _) => "libreview-historic",
-            (format, _) => format.name(),
-        };
-        let reading = Reading {
-            time: stamp.time,
-            offset_minutes: Some(stamp.offset_minutes),
-            tz_ambiguous: ambiguous,
-            glucose: self.glucose,
-            standing: Standing::Final,
-            route: self.route,
-            identity: source_id(
-                rule,
-                &[&self.device.0, &stamp.time.0.to_string(), &self.mark, &stated(self.glucose)],
-            ),
-            made_at: Instant(0),
-            message,
-        };
-        (self.device, reading)
-    }
-}
-
-/// The value as a part of a row's identity. An export has no numbers of its own for its rows, and two
-/// rows that state different values for one time are a conflict to be shown, not versions of one reading.
-fn stated(glucose: Glucose) -> String {
-    let (sign, number) = match glucose.measured {
-        Measured::Exact(value) => ("", value),
-        Measured::Below(limit) => ("<", limit),
-        Measured::Above(limit) => (">", limit),
-    };
-    let unit = match glucose.unit {
-        Unit::MgDl => "mg/dL",
-        Unit::MmolL => "mmol/L",
-    };
-    format!("{sign}{number} {unit}")
-}
-
-/// Unit and decimals of the readings, with the resolution of their times.
-fn resolution(drafts: &[Draft], times: &str) -> String {
-    let exact = drafts.iter().filter_map(|draft| match draft.glucose.measured {
-        Measured::Exact(value) => Some((draft.glucose.unit, value.places())),
-        Measured::Below(_) | Measured::Above(_) => None,
-    });
-    let decimals = match exact.max() {
-        None => "no numbers".to_owned(),
-        Some((unit, places)) => {
-            let unit = match unit {
-                Unit::MgDl => "mg/dL",
-                Unit::MmolL => "mmol/L",
-            };
-            format!("{unit} with {places} decimals")
-        }
-    };
-    format!("{decimals}, times to the {times}")
+    intake::read_whole(text, context)
 }
 
 /// The unit in the name of a column: what follows its beginning, in parentheses or not.

@@ -9,6 +9,12 @@ pub enum Format {
     Clarity,
     /// Abbott LibreView.
     LibreView,
+    /// Medtronic CareLink.
+    CareLink,
+    /// Glooko.
+    Glooko,
+    /// xDrip+ and what writes the same table for SiDiary.
+    XDrip,
     /// Entries of Nightscout, as JSON or CSV.
     Nightscout,
     /// Data of the Tidepool platform, as JSON.
@@ -29,6 +35,9 @@ impl Format {
     pub const ALL: &'static [Self] = &[
         Self::Clarity,
         Self::LibreView,
+        Self::CareLink,
+        Self::Glooko,
+        Self::XDrip,
         Self::Nightscout,
         Self::Tidepool,
         Self::DexcomApi,
@@ -41,6 +50,9 @@ impl Format {
         match self {
             Self::Clarity => "clarity",
             Self::LibreView => "libreview",
+            Self::CareLink => "carelink",
+            Self::Glooko => "glooko",
+            Self::XDrip => "xdrip",
             Self::Nightscout => "nightscout",
             Self::Tidepool => "tidepool",
             Self::DexcomApi => "dexcom-api",
@@ -54,11 +66,19 @@ impl Format {
         match self {
             Self::Clarity => "Dexcom Clarity",
             Self::LibreView => "LibreView",
+            Self::CareLink => "Medtronic CareLink",
+            Self::Glooko => "Glooko",
+            Self::XDrip => "xDrip+",
             Self::Nightscout => "Nightscout",
             Self::Tidepool => "Tidepool",
             Self::DexcomApi => "Dexcom API",
             Self::AppleHealth => "Apple Health",
         }
+    }
+
+    /// The titles of all of them.
+    pub(super) fn titles() -> String {
+        Self::ALL.iter().map(|format| format.title()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -19,22 +19,20 @@ use serde_json::Value;
 
 use super::{
     clock::Zone,
-    file::{
-        Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, Place, RowReason, StreamFault,
-        Taken,
-    },
+    file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
+    harvest::Harvest,
     iso::{self, IsoTime},
     member,
     number::Fixed,
     records::{Found, Records},
     repeated_hour::Order,
+    stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
     value,
 };
 use crate::{
     decimal::Decimal,
     glucose::{Glucose, Measured, Unit},
-    reading::Route,
 };
 
 /// Records looked at to recognize a document.
@@ -90,8 +88,7 @@ pub(super) fn read_from(
     context: &FileContext<'_>,
 ) -> Result<FileReadings, StreamFault> {
     let mut records = Records::new(source, &[]);
-    let mut harvest = Harvest::new(Format::Nightscout);
-    harvest.place = Place::Record;
+    let mut harvest = Harvest::of_document(Format::Nightscout, Place::Record, context);
     while let Some(found) = records.next()? {
         let taken = match found {
             Found::Record(bytes) => match serde_json::from_slice::<Entry>(bytes) {
@@ -102,7 +99,7 @@ pub(super) fn read_from(
         };
         harvest.take(records.number(), taken)?;
     }
-    Ok(harvest.finish(Order::EitherWay, "millisecond", context))
+    Ok(harvest.finish(Order::EitherWay, "millisecond")?)
 }
 
 impl Entry {
@@ -149,7 +146,7 @@ impl Entry {
         };
         tally.count(ROUNDED, fixed.rounded);
         let device = member::device([&self.device]);
-        Ok(Taken::Reading(Draft { device, route: Route::File, moment, glucose, mark: String::new() }))
+        Ok(Taken::Reading(Draft { device, moment, glucose }))
     }
 
     /// mg/dL, as Nightscout stores, unless the entry names a unit.

@@ -6,9 +6,16 @@
 use std::io::{self, BufRead};
 
 use super::{
-    apple_health, dexcom_api,
-    file::{Apart, Draft, FileContext, FileFault, FileReadings, Format, Recognized, recognize},
-    nightscout, tidepool,
+    apple_health,
+    clock::Moment,
+    dexcom_api,
+    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_ROWS, Recognized, RowReason, recognize},
+    harvest::Harvest,
+    intake, nightscout, tidepool,
+};
+use crate::{
+    glucose::Glucose,
+    reading::{Device, Route},
 };
 
 /// What the number of a fault counts.
@@ -56,8 +63,7 @@ impl StreamFault {
 /// The format of JSON or XML by its beginning, of which a MiB suffices; `None` for every other file, which has to be
 /// read from memory. What is recognized here can be read by [`read_from`].
 pub fn recognize_stream(beginning: &str) -> Option<Recognized> {
-    let text = beginning.trim_start_matches('\u{feff}').trim_start();
-    text.starts_with(['[', '{', '<']).then(|| recognize(beginning)).flatten()
+    intake::is_document(beginning.as_bytes()).then(|| recognize(beginning)).flatten()
 }
 
 /// Reads JSON or XML of a known format and of any size, from its first byte on: the readings are held, the file is not.
@@ -78,10 +84,32 @@ pub fn read_from(
     }
 }
 
+/// A sensor's record.
+pub(super) struct Draft {
+    pub(super) device: Device,
+    pub(super) moment: Moment,
+    pub(super) glucose: Glucose,
+}
+
 /// What a record was.
 pub(super) enum Taken {
     /// A sensor reading.
     Reading(Draft),
     /// Something else, of this kind.
     Apart(Apart),
+}
+
+impl Harvest<'_> {
+    /// Takes what was made of the record at this place; errs where there is no room for more.
+    pub(super) fn take(&mut self, at: u32, taken: Result<Taken, RowReason>) -> Result<(), FileFault> {
+        match taken {
+            Ok(Taken::Reading(Draft { device, moment, glucose })) => {
+                let block = self.block([&device.0, ""], Route::File);
+                self.resolved(block, moment, glucose);
+            }
+            Ok(Taken::Apart(kind)) => self.apart(kind),
+            Err(reason) => self.fault(at, reason),
+        }
+        if self.held() > MAX_ROWS { Err(FileFault::TooManyRows) } else { Ok(()) }
+    }
 }

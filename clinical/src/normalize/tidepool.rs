@@ -17,22 +17,20 @@ use serde_json::Value;
 
 use super::{
     clock::{Moment, Zone},
-    file::{
-        Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, Place, RowReason, StreamFault,
-        Taken,
-    },
+    file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
+    harvest::Harvest,
     iso::{self, IsoTime},
     member,
     nightscout::RECORDS_LOOKED_AT,
     records::{Found, Records},
     repeated_hour::Order,
+    stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
     value,
 };
 use crate::{
     decimal::Decimal,
     glucose::{Glucose, Measured, Unit},
-    reading::Route,
 };
 
 /// The annotation of a value beyond what the device reports.
@@ -80,8 +78,7 @@ pub(super) fn read_from(
     context: &FileContext<'_>,
 ) -> Result<FileReadings, StreamFault> {
     let mut records = Records::new(source, &[]);
-    let mut harvest = Harvest::new(Format::Tidepool);
-    harvest.place = Place::Record;
+    let mut harvest = Harvest::of_document(Format::Tidepool, Place::Record, context);
     while let Some(found) = records.next()? {
         let taken = match found {
             Found::Record(bytes) => match serde_json::from_slice::<Datum>(bytes) {
@@ -92,7 +89,7 @@ pub(super) fn read_from(
         };
         harvest.take(records.number(), taken)?;
     }
-    Ok(harvest.finish(Order::EitherWay, "millisecond", context))
+    Ok(harvest.finish(Order::EitherWay, "millisecond")?)
 }
 
 impl Datum {
@@ -120,7 +117,7 @@ impl Datum {
         let glucose = self.glucose(unit, tally)?;
         let moment = self.moment(zone)?;
         let device = member::device([&self.device_id, &self.upload_id]);
-        Ok(Draft { device, route: Route::File, moment, glucose, mark: String::new() })
+        Ok(Draft { device, moment, glucose })
     }
 
     fn glucose(&self, unit: Unit, tally: &mut Tally) -> Result<Glucose, RowReason> {

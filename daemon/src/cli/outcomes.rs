@@ -3,11 +3,10 @@
 //! Exit codes: 0 where every file gave an outcome, 1 where one did not (the others are printed all the
 //! same), 2 for wrong usage.
 
-mod source;
-
 use std::{
+    fs::File,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -15,20 +14,21 @@ use clap::{CommandFactory, error::ErrorKind};
 use clinical::{
     calendar::{LocalDay, Zone},
     identity::PatientKey,
+    normalize::file::Format,
     policy::Policy,
     reading::Instant,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use self::source::answer;
 use super::{Cli, FAILED};
 use crate::{
     report::{
         bundle::bundle,
         export::{Export, Question},
         json::object,
-        paper::Paper,
+        paper::{Paper, printable},
+        pieces::export_from,
         table::table,
     },
     time::now_ms,
@@ -37,9 +37,12 @@ use crate::{
 /// Arguments of `isthmus outcomes`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Exports of Dexcom Clarity, LibreView, Nightscout, Tidepool, the Dexcom API or Apple Health; a file is a patient.
+    /// Exports of CGM data as they were downloaded; a file is a patient.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The format that the files must have.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = format_names())]
+    format: String,
     /// Time zone of the clock times in the files (default: this machine's).
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     tz: Option<Zone>,
@@ -81,7 +84,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut printer = Printer::new(args);
     let mut failed = false;
     for file in &args.files {
-        let done = answer(file, &question).and_then(|(sha256, export)| printer.take(&sha256, &export));
+        let done = answer(file, args.format.parse().ok(), &question);
+        let done = done.and_then(|(sha256, export)| printer.take(&sha256, &export));
         if let Err(error) = done {
             failed = true;
             printer.complain(&error);
@@ -102,6 +106,21 @@ fn wrong_usage(args: &Args) -> Option<&'static str> {
         return Some("--fhir takes one FILE: a Bundle is about one --subject");
     }
     (args.from.zip(args.to).is_some_and(|(from, to)| to < from)).then_some("--to is before --from")
+}
+
+/// A file's hash with what it says, or the line for people.
+fn answer(path: &Path, wanted: Option<Format>, question: &Question) -> Result<(String, Export), String> {
+    let name = printable(&path.display().to_string());
+    let file = File::open(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
+    export_from(&name, file, wanted, question).map_err(|error| match error.line() {
+        Some(line) => format!("{name}:{line}: {error}"),
+        None => format!("{name}: {error}"),
+    })
+}
+
+/// `auto` (any format that is recognized) and the name of every format.
+fn format_names() -> clap::builder::PossibleValuesParser {
+    ["auto"].into_iter().chain(Format::ALL.iter().map(|format| format.name())).collect::<Vec<_>>().into()
 }
 
 /// The zone of this machine where the bundled data know it by name, else UTC; and which it was.

@@ -1,15 +1,12 @@
 //! One export with the outcome of one period: what every face of the report is made from.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead},
-};
+use std::{collections::BTreeMap, io};
 
 use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
     normalize::{
         clock,
-        file::{self, FileContext, FileFault, FileReadings, Place, Recognized, StreamFault},
+        file::{FileContext, FileFault, FileReadings, Intake, Place, Recognized},
     },
     outcome::{Outcome, Period},
     outcomes,
@@ -114,7 +111,10 @@ pub enum ExportError {
 
 impl From<FileFault> for ExportError {
     fn from(fault: FileFault) -> Self {
-        Self::File { fault }
+        match fault {
+            FileFault::NotText { line } => Self::NotText { line: line as usize },
+            fault => Self::File { fault },
+        }
     }
 }
 
@@ -124,6 +124,7 @@ impl ExportError {
     pub fn line(&self) -> Option<usize> {
         match self {
             Self::NotText { line } => Some(*line),
+            Self::File { fault: FileFault::RowTooLong { line } } => Some(*line as usize),
             Self::NoReading { read } if read.place == Place::Line => {
                 read.faults.first().map(|fault| fault.line as usize)
             }
@@ -137,37 +138,17 @@ impl ExportError {
 /// # Errors
 /// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
 pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, ExportError> {
-    let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
-        line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
-    })?;
     let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
-    let recognized = file::recognize(text).ok_or(FileFault::Unrecognized)?;
-    let read = file::read(text, &FileContext { zone: &clock, message_id: 0 })?;
+    let mut intake = Intake::new(&FileContext { zone: &clock, message_id: 0 }, None);
+    let (recognized, read) = intake.feed(bytes).and_then(|()| intake.finish())?;
     computed(file, recognized, read, question)
 }
 
-/// Reads an export of any size, of a format that [`file::recognize_stream`] recognized, and computes the outcome of the
-/// period that is asked for.
+/// The outcome of what was read, over the period that is asked for.
 ///
 /// # Errors
-/// [`ExportError`] where there is nothing to show; faulty records beside good ones are no error.
-pub fn export_from(
-    file: &str,
-    recognized: Recognized,
-    source: impl BufRead,
-    question: &Question,
-) -> Result<Export, ExportError> {
-    let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
-    let context = FileContext { zone: &clock, message_id: 0 };
-    let read = file::read_from(source, recognized.format, &context).map_err(|fault| match fault {
-        StreamFault::Io(error) => ExportError::Io(error),
-        StreamFault::File(fault) => fault.into(),
-    })?;
-    computed(file, recognized, read, question)
-}
-
-/// The outcome of what was read.
-fn computed(
+/// [`ExportError`] where there is nothing to show.
+pub fn computed(
     file: &str,
     recognized: Recognized,
     mut read: FileReadings,
@@ -231,6 +212,9 @@ pub(crate) fn advice(fault: &FileFault) -> &'static str {
         FileFault::Unrecognized => "give an export as it was downloaded, with its header",
         FileFault::Damaged => "download it again, and give it as it is",
         FileFault::TooManyRows => "export a shorter period",
+        FileFault::AnotherFormat { .. } => "leave --format away, or give the format that the file has",
+        FileFault::NotText { .. } => "save the export as CSV in UTF-8",
+        FileFault::RowTooLong { .. } => "give the export as it was downloaded",
         FileFault::UnitUnknown => "export it again with the unit in the name of the glucose column",
         FileFault::NoDateOrderFits => "export it again: its dates are written in more than one order",
         FileFault::DateOrderUnproven => "export a longer period, one with a day above 12",

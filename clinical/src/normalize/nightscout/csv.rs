@@ -8,7 +8,7 @@ use super::{
         number::{self, Fixed},
         table::{Row, rows},
     },
-    Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, Order, ROUNDED, Route, RowReason,
+    Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, Order, Place, ROUNDED, RowReason,
     Taken, Unit, glucose,
 };
 
@@ -68,12 +68,12 @@ fn columns(text: &str) -> Option<Columns> {
 /// Reads the rows.
 pub(super) fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileFault> {
     let columns = columns(text).ok_or(FileFault::Unrecognized)?;
-    let mut harvest = Harvest::new(Format::Nightscout);
+    let mut harvest = Harvest::of_document(Format::Nightscout, Place::Line, context);
     for row in rows(text).skip(usize::from(columns.header)).filter(|row| row.broken || !row.is_blank()) {
         let taken = columns.take(&row, context, &mut harvest);
         harvest.take(row.line, taken)?;
     }
-    Ok(harvest.finish(Order::EitherWay, "millisecond", context))
+    harvest.finish(Order::EitherWay, "millisecond")
 }
 
 impl Columns {
@@ -81,7 +81,7 @@ impl Columns {
         self,
         row: &Row<'_>,
         context: &FileContext<'_>,
-        harvest: &mut Harvest,
+        harvest: &mut Harvest<'_>,
     ) -> Result<Taken, RowReason> {
         if row.broken {
             return Err(RowReason::Broken);
@@ -109,6 +109,6 @@ impl Columns {
         harvest.tally.count(ROUNDED, fixed.rounded);
         let device = member::device_named(row.optional(self.device));
         let moment = iso::moment_of(time, stated, context.zone);
-        Ok(Taken::Reading(Draft { device, route: Route::File, moment, glucose, mark: String::new() }))
+        Ok(Taken::Reading(Draft { device, moment, glucose }))
     }
 }
