@@ -43,6 +43,21 @@ fn a_file_in_pieces_reads_like_the_whole() {
 }
 
 #[test]
+fn a_document_is_recognized_behind_a_long_record_wherever_it_is_cut() {
+    let zone = zone();
+    let context = FileContext { zone: &zone, message_id: 0 };
+    let long = "n".repeat(HEAD_BYTES - 100);
+    let settings = format!(r#"{{"type":"note","text":"{long}"}}"#);
+    let entry = r#"{"type":"sgv","date":1740819600000,"sgv":100,"device":"a"}"#;
+    let text = format!("\u{feff} [{settings},{settings},{entry}]");
+    let whole = read(&text, &context).unwrap();
+    assert_eq!((whole.format, whole.readings.len()), (Format::Nightscout, 1));
+    for length in [1, 1000, HEAD_BYTES, 1 << 20] {
+        assert_eq!(in_pieces(text.as_bytes(), length).as_ref(), Ok(&whole), "{length}");
+    }
+}
+
+#[test]
 fn another_format_than_the_one_asked_for_is_an_error_that_names_both() {
     let zone = zone();
     let ask = |text: &str, wanted| {
