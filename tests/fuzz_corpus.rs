@@ -8,6 +8,8 @@ mod judges;
 
 use std::{fs, panic, path::Path};
 
+use clinical::normalize::file::Format;
+
 /// Most bytes of an input: what is larger has not been minimized.
 const MOST_BYTES: usize = 4 * 1024;
 /// Fewest inputs of a target, so that a folder that was lost is noticed.
@@ -17,15 +19,24 @@ const FEWEST: usize = 8;
 type Judge = fn(&[u8]);
 
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, Judge); 8] = [
+const TARGETS: [(&str, Judge); 17] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
+    ("apple_health", |data| judges::document::judge(data, Format::AppleHealth)),
+    ("carelink", |data| judges::export::judge(judges::export::CARELINK, data)),
     ("charset", judges::charset::judge),
+    ("clarity", |data| judges::export::judge(judges::export::CLARITY, data)),
+    ("dexcom_api", |data| judges::document::judge(data, Format::DexcomApi)),
     ("envelope", judges::envelope::judge),
     ("escape", judges::escape::judge),
     ("frame", judges::frame::judge),
+    ("glooko", |data| judges::export::judge(judges::export::GLOOKO, data)),
+    ("libreview", |data| judges::export::judge(judges::export::LIBREVIEW, data)),
+    ("nightscout", |data| judges::document::judge(data, Format::Nightscout)),
     ("normalize", judges::normalize::judge),
     ("segments", judges::segments::judge),
+    ("tidepool", |data| judges::document::judge(data, Format::Tidepool)),
+    ("xdrip", |data| judges::export::judge(judges::export::XDRIP, data)),
 ];
 
 /// The names of what lies in a folder, in order.

@@ -153,6 +153,31 @@ async fn an_export_of_nobody_waits_for_its_patient_and_counts_when_it_comes_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn json_of_a_known_format_is_an_export_and_waits_for_its_patient_like_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = started(dir.path(), "sidecar_wait = \"2s\"").await;
+    let entries = |value: u32| {
+        let readings = people::readings(people::day(DAY), 0, &[value; 12]);
+        let entries = readings.iter().map(|reading| {
+            serde_json::json!({ "type": "sgv", "date": reading.at.as_millisecond(), "sgv": value, "device": "share2" })
+        });
+        serde_json::Value::from(entries.collect::<Vec<_>>()).to_string()
+    };
+    folder.drop("one.json.patient.json", sidecar(1));
+    folder.drop("one.json", entries(100));
+    folder.drop("nobody.json", entries(110));
+    folder.drop("other.json", "{\"resourceType\": \"Bundle\"}");
+    until_settled_files(&rig, 2, 1).await;
+    settled(&rig).await;
+    assert_eq!(mean(&rig, 1), Some(100.0));
+    let receipt = folder.text("done/one.json.receipt.txt");
+    assert!(receipt.contains("Nightscout export, 12 readings"), "{receipt}");
+    let reason = folder.text("quarantine/nobody.json.reason.txt");
+    assert!(reason.contains("nothing says whose"), "{reason}");
+    assert!(folder.text("done/other.json.receipt.txt").contains("JSON, kept and not read"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_names_patients_by_folder_and_by_file_and_a_sidecar_must_agree() {
     let dir = tempfile::tempdir().unwrap();
     let key = |n: u32| format!("system = \"urn:oid:1.2.3\"\nvalue = \"{}\"", people::person(n).mrn);

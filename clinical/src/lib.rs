@@ -4,6 +4,7 @@
 //! never converted to be classified; only this room knows a glucose threshold, and it takes it from a
 //! policy. What is absent: sockets, files, the store, the time of day.
 
+pub mod app_event;
 pub mod birth_date;
 pub mod calendar;
 pub mod chunk;

@@ -8,8 +8,10 @@
 pub mod ack;
 pub mod answer;
 pub mod charset;
+pub mod document;
 pub mod envelope;
 pub mod escape;
+pub mod export;
 pub mod frame;
 pub mod normalize;
 pub mod segments;

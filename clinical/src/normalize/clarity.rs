@@ -1,69 +1,76 @@
 //! Dexcom Clarity exports: delimited text, one row per event, local clock times.
 //!
-//! Rules (reference: cgm.md section 7): columns are found by name; the unit is in the name of the glucose
-//! column; only Event Type EGV is a sensor reading (alert rows hold glucose values too); `Low` and `High`
-//! take the limits of the sensor, 40 and 400 mg/dL or 2.2 and 22.2 mmol/L; rows ascend in time, so that the
-//! repeated hour is told apart by `Transmitter Time` or else by the order of rows.
+//! Rules (reference: cgm.md section 7): columns are found by name, English, German or Spanish; the unit is in the
+//! name of the glucose column; only Event Type EGV (German EGW) is a sensor reading (alert rows hold glucose values
+//! too); `Low` and `High` take the limits of the sensor, 40 and 400 mg/dL or 2.2 and 22.2 mmol/L; rows ascend in
+//! time, so that the repeated hour is told apart by `Transmitter Time` or else by the order of rows.
 //!
 //! A device is `Source Device ID` and `Transmitter ID`, joined by `/` where both are given.
 
 mod transmitter;
 
-use jiff::civil::DateTime;
-
-use self::transmitter::Ticked;
 use super::{
-    file::{
-        Apart, Draft, FileContext, FileFault, FileReadings, Format, Harvest, MAX_PREAMBLE_ROWS, RowReason,
-        unit_of_column,
-    },
+    columns::{beginning, glucose},
+    file::{Apart, FileContext, FileFault, FileReadings, Format, RowReason, Table, has_header},
+    harvest::{Harvest, UNMARKED, Written},
+    intake::{Body, Preamble},
     repeated_hour::Order,
-    table::{Row, rows},
+    table::Row,
     value::{self, sensor_limits},
     wall_clock::{DateOrder, WallTime},
 };
-use crate::{
-    glucose::{Glucose, Measured, Unit},
-    reading::{Device, Route},
-};
+use crate::{app_event::EventKind, decimal::Decimal, glucose::Unit, reading::Route};
 
-/// The beginning of the glucose column's name; its unit follows.
-const GLUCOSE: &str = "glucosevalue";
+/// The beginnings of names; the unit of glucose follows.
+const GLUCOSE: [&str; 3] = ["glucosevalue", "glukosewert", "niveldeglucosa"];
+const TIMESTAMP: [&str; 3] = ["timestamp", "zeitstempel", "marcatemporal"];
+const EVENT_TYPE: [&str; 4] = ["eventtype", "ereignistyp", "ereignisart", "tipodeevento"];
+
+/// How it is read.
+pub(super) const TABLE: Table = Table { is_header, open };
+
+/// What gives the format away.
+pub(super) fn recognize(text: &str) -> Option<&'static str> {
+    has_header(text, is_header).then_some("columns Timestamp, Event Type and Glucose Value")
+}
+
+/// True for the names of a Clarity header.
+fn is_header(names: &[String]) -> bool {
+    [&TIMESTAMP[..], &EVENT_TYPE, &GLUCOSE].iter().all(|wanted| beginning(names, wanted).is_some())
+}
 
 /// Where the columns stand.
 struct Columns {
     timestamp: usize,
     event: usize,
+    subtype: Option<usize>,
     glucose: usize,
     unit: Unit,
+    insulin: Option<usize>,
+    carbs: Option<usize>,
+    duration: Option<usize>,
     device: Option<usize>,
     transmitter_time: Option<usize>,
     transmitter: Option<usize>,
 }
 
-/// True for the names of a Clarity header.
-pub(super) fn is_header(names: &[String]) -> bool {
-    let starts = |with: &str| names.iter().any(|name| name.starts_with(with));
-    starts("timestamp") && starts("eventtype") && starts(GLUCOSE)
-}
-
 impl Columns {
     /// Errs where the unit is not stated, or where two glucose columns leave it open.
     fn of(names: &[String]) -> Result<Self, FileFault> {
-        let find = |with: &str| names.iter().position(|name| name.starts_with(with));
         let missing = FileFault::Unrecognized;
-        let glucose = find(GLUCOSE).ok_or(missing)?;
-        if names.iter().filter(|name| name.starts_with(GLUCOSE)).count() > 1 {
-            return Err(FileFault::UnitUnknown);
-        }
+        let (glucose, unit) = glucose(names, &GLUCOSE)?.ok_or(missing)?;
         Ok(Self {
-            timestamp: find("timestamp").ok_or(missing)?,
-            event: find("eventtype").ok_or(missing)?,
+            timestamp: beginning(names, &TIMESTAMP).ok_or(missing)?,
+            event: beginning(names, &EVENT_TYPE).ok_or(missing)?,
+            subtype: beginning(names, &["eventsubtype", "ereignisuntertyp"]),
             glucose,
-            unit: unit_of_column(&names[glucose], GLUCOSE).ok_or(FileFault::UnitUnknown)?,
-            device: find("sourcedeviceid"),
-            transmitter_time: find("transmittertime"),
-            transmitter: find("transmitterid"),
+            unit,
+            insulin: beginning(names, &["insulinvalue", "insulinwert"]),
+            carbs: beginning(names, &["carbvalue", "kohlenhydratwert"]),
+            duration: beginning(names, &["duration", "dauer"]),
+            device: beginning(names, &["sourcedeviceid", "quellgeräte-id"]),
+            transmitter_time: beginning(names, &["transmittertime", "transmitter-zeit"]),
+            transmitter: beginning(names, &["transmitterid", "transmitter-id"]),
         })
     }
 
@@ -78,87 +85,93 @@ impl Columns {
             _ => Apart::Event,
         }
     }
-
-    /// A sensor row, with the count of its transmitter.
-    fn reading(&self, row: &Row<'_>, context: &FileContext<'_>) -> Result<(Draft, Option<i64>), RowReason> {
-        let local = local_time(row.cell(self.timestamp))?;
-        let moment = context.zone.resolve(local).ok_or(RowReason::TimeNonexistent)?;
-        let glucose = glucose(row.cell(self.glucose), self.unit)?;
-        let mark = row.optional(self.transmitter_time).to_owned();
-        let ticks = mark.parse().ok();
-        let device = device(row.optional(self.device), row.optional(self.transmitter));
-        Ok((Draft { device, route: Route::File, moment, glucose, mark }, ticks))
-    }
 }
 
-/// Reads a Clarity export. Errs where the header is not one, or states no unit.
-pub(super) fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileFault> {
-    let mut rows = rows(text);
-    let header = rows.by_ref().take(MAX_PREAMBLE_ROWS).map(|row| row.names()).find(|names| is_header(names));
-    let columns = Columns::of(&header.ok_or(FileFault::Unrecognized)?)?;
-    let mut harvest = Harvest::new(Format::Clarity);
-    let mut ticks = Vec::new();
-    for row in rows {
+/// The rows of a Clarity export.
+struct Clarity<'z> {
+    columns: Columns,
+    decimal_comma: bool,
+    harvest: Harvest<'z>,
+}
+
+fn open<'z>(
+    names: &[String],
+    preamble: Preamble,
+    context: &FileContext<'z>,
+) -> Result<Box<dyn Body + 'z>, FileFault> {
+    let mut harvest = Harvest::new(Format::Clarity, Written::Always(DateOrder::YearMonthDay), context);
+    harvest.aparts(Apart::Preamble, preamble.rows);
+    Ok(Box::new(Clarity { columns: Columns::of(names)?, decimal_comma: preamble.decimal_comma, harvest }))
+}
+
+impl Body for Clarity<'_> {
+    fn row(&mut self, row: &Row<'_>) {
         if row.broken {
-            harvest.fault(row.line, RowReason::Broken);
-        } else if row.cell(columns.event) == "EGV" {
-            match columns.reading(&row, context) {
-                Ok((draft, tick)) => {
-                    harvest.drafts.push(draft);
-                    ticks.push(tick);
-                }
-                Err(reason) => harvest.fault(row.line, reason),
+            self.harvest.fault(row.line, RowReason::Broken);
+        } else if matches!(row.cell(self.columns.event), "EGV" | "EGW") {
+            if let Err(reason) = self.reading(row) {
+                self.harvest.fault(row.line, reason);
             }
         } else if !row.is_blank() {
-            harvest.apart(columns.apart(&row));
+            self.event(row);
+            self.harvest.apart(self.columns.apart(row));
         }
     }
-    let settled = settle_by_transmitter(&mut harvest.drafts, &ticks);
-    if settled > 0 {
-        harvest.notes.push(format!("{settled} times of a repeated hour were told apart by the transmitter"));
+
+    fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
+        let told = self.harvest.tell(transmitter::tell);
+        if told > 0 {
+            let note = "times of a repeated hour were told apart by the transmitter";
+            self.harvest.notes.push(format!("{told} {note}"));
+        }
+        self.harvest.finish(Order::Ascending, "second")
     }
-    Ok(harvest.finish(Order::Ascending, "second", context))
 }
 
-/// Replaces what the transmitter's count tells apart; the number of rows so settled.
-fn settle_by_transmitter(drafts: &mut [Draft], ticks: &[Option<i64>]) -> usize {
-    let ticked: Vec<_> = drafts
-        .iter()
-        .zip(ticks)
-        .map(|(draft, &ticks)| Ticked { device: &draft.device, moment: draft.moment, ticks })
-        .collect();
-    let told = transmitter::tell(&ticked);
-    let mut settled = 0;
-    for (draft, moment) in drafts.iter_mut().zip(told) {
-        settled += usize::from(draft.moment != moment);
-        draft.moment = moment;
+impl Clarity<'_> {
+    fn reading(&mut self, row: &Row<'_>) -> Result<(), RowReason> {
+        let columns = &self.columns;
+        let wall = local_time(row.cell(columns.timestamp))?;
+        let limits = sensor_limits(columns.unit);
+        let glucose =
+            value::glucose_in_file(row.cell(columns.glucose), columns.unit, limits, self.decimal_comma)?;
+        let ticks = row.optional(columns.transmitter_time).parse().unwrap_or(UNMARKED);
+        let names = [row.optional(columns.device), row.optional(columns.transmitter)];
+        let block = self.harvest.block(names, Route::File);
+        self.harvest.reading(row.line, block, wall, glucose, ticks)
     }
-    settled
+
+    /// What else a row may be; its number may be missing.
+    fn event(&mut self, row: &Row<'_>) {
+        let columns = &self.columns;
+        let amount = |at: Option<usize>| value::number_with(row.optional(at), self.decimal_comma).ok();
+        let (kind, value) = match (row.cell(columns.event), row.optional(columns.subtype)) {
+            ("Insulin", "Fast-Acting") => (EventKind::RapidInsulin, amount(columns.insulin)),
+            ("Insulin", "Long-Acting") => (EventKind::LongInsulin, amount(columns.insulin)),
+            ("Insulin", _) => (EventKind::OtherInsulin, amount(columns.insulin)),
+            ("Carbs", _) => (EventKind::Carbohydrate, amount(columns.carbs)),
+            ("Exercise", _) => (EventKind::Exercise, seconds(row.optional(columns.duration))),
+            _ => return,
+        };
+        self.harvest.event(row.line, local_time(row.cell(columns.timestamp)).ok(), kind, value);
+    }
+}
+
+/// `h:mm:ss` as seconds.
+fn seconds(text: &str) -> Option<Decimal> {
+    let mut parts = text.splitn(3, ':').map(|part| part.parse::<u16>().ok());
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?);
+    (minutes < 60 && seconds < 60)
+        .then(|| Decimal::whole(i32::from(hours) * 3600 + i32::from(minutes) * 60 + i32::from(seconds)))
 }
 
 /// `YYYY-MM-DDThh:mm:ss`, with a blank for the `T` and without seconds too.
-fn local_time(text: &str) -> Result<DateTime, RowReason> {
+fn local_time(text: &str) -> Result<WallTime, RowReason> {
     if text.is_empty() {
         return Err(RowReason::TimeMissing);
     }
-    let iso = text.get(4..5) == Some("-");
-    let wall = WallTime::parse(text).filter(|wall| wall.timed && iso);
-    wall.and_then(|wall| wall.under(DateOrder::YearMonthDay)).ok_or(RowReason::TimeUnreadable)
-}
-
-fn glucose(text: &str, unit: Unit) -> Result<Glucose, RowReason> {
-    let measured = match value::word(text, sensor_limits(unit)) {
-        Some(limit) => limit,
-        None => Measured::Exact(value::number_in_file(text)?),
-    };
-    Ok(value::glucose(measured, unit)?)
-}
-
-fn device(source: &str, transmitter: &str) -> Device {
-    match (source, transmitter) {
-        ("", one) | (one, "") => Device(one.to_owned()),
-        (source, transmitter) => Device(format!("{source}/{transmitter}")),
-    }
+    let iso = text.as_bytes().get(4) == Some(&b'-');
+    WallTime::parse(text).filter(|wall| wall.timed && iso).ok_or(RowReason::TimeUnreadable)
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@
 //! The zone rules are the bundled ones, not the machine's: hospital boxes have old zone data, and
 //! reading it would be I/O.
 
+mod steady;
+
 use jiff::{
     civil::DateTime,
     tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase},
 };
 
+pub(super) use self::steady::Steady;
 use crate::reading::Instant;
 
 /// Years outside of which a time is a mistake.
@@ -47,6 +50,11 @@ pub enum Moment {
 }
 
 impl Zone {
+    /// Minutes east of UTC that clocks here showed at an instant; 0 outside the range of representable times.
+    pub fn offset_at(&self, time: Instant) -> i16 {
+        jiff::Timestamp::from_millisecond(time.0).map_or(0, |time| minutes_of(self.0.to_offset(time)))
+    }
+
     /// The zone of an IANA name (`Europe/Berlin`). Errs where the bundled database has no such name.
     pub fn named(name: &str) -> Result<Self, UnknownZone> {
         TimeZoneDatabase::bundled().get(name).map(Self).map_err(|_| UnknownZone)
@@ -115,6 +123,13 @@ mod tests {
             new_york().resolve(datetime(2024, 1, 15, 12, 0, 0, 0)),
             Some(Moment::One(Stamp { time: expected, offset_minutes: -300 }))
         );
+    }
+
+    #[test]
+    fn the_offset_at_an_instant_follows_the_clocks() {
+        // 2024-07-01 is day 19 905 after the epoch.
+        let offsets = [19_737, 19_905].map(|day| new_york().offset_at(Instant(day * Instant::DAY_MS)));
+        assert_eq!((offsets, new_york().offset_at(Instant(i64::MAX))), ([-300, -240], 0));
     }
 
     #[test]

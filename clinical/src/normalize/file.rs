@@ -6,32 +6,35 @@
 use std::collections::BTreeMap;
 
 use super::{
-    clarity,
-    clock::{Moment, Zone},
-    libreview,
-    repeated_hour::{Order, Settled, settle_blocks},
-    source_id::source_id,
+    apple_health, carelink, clarity,
+    clock::Zone,
+    dexcom_api, glooko, intake,
+    intake::{Body, Preamble},
+    libreview, nightscout,
     table::rows,
+    tidepool,
     value::ValueFault,
+    xdrip,
 };
 use crate::{
-    glucose::{Glucose, Measured, Unit},
-    reading::{Device, Instant, Reading, Route, Standing},
+    app_event::AppEvent,
+    glucose::Unit,
+    reading::{Device, Reading},
 };
 
-/// Most bytes of a file: a patient's year of 1-minute rows is about 50 MB.
-pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// Rows looked at to find the header.
-pub(super) const MAX_PREAMBLE_ROWS: usize = 10;
+pub use super::{
+    format::Format,
+    intake::Intake,
+    stream::{Place, StreamFault, read_from, recognize_stream},
+};
 
-/// A format of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Format {
-    /// Dexcom Clarity.
-    Clarity,
-    /// Abbott LibreView.
-    LibreView,
-}
+/// Most bytes of a file that is taken as a whole: a patient's year of 1-minute rows is about 50 MB. An [`Intake`] has
+/// no such bound where the format is a table, nor has [`read_from`].
+pub const MAX_FILE_BYTES: usize = 64 << 20;
+/// Most readings and faults together that are held of a file of JSON or XML: twenty years of 5-minute readings.
+pub(super) const MAX_ROWS: usize = 2_100_000;
+/// Rows before the header: CareLink's old exports have eleven.
+pub(super) const MAX_PREAMBLE_ROWS: usize = 16;
 
 /// A format with what gave it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +59,18 @@ pub struct FileContext<'a> {
 pub struct FileReadings {
     /// The format.
     pub format: Format,
-    /// What was read, in the order of the file. Scans have [`Route::Scan`], all else [`Route::File`].
+    /// What was read: of each device and route by itself, in the order of the file. Scans have [`Route::Scan`](crate::reading::Route::Scan), all
+    /// else [`Route::File`](crate::reading::Route::File).
     pub readings: Vec<(Device, Reading)>,
+    /// Insulin, carbohydrate, exercise, heart rate and steps, in the order of the file. Their rows are counted
+    /// in `kept_apart` too.
+    pub events: Vec<AppEvent>,
     /// Rows that are no sensor reading, by kind.
     pub kept_apart: BTreeMap<Apart, u64>,
     /// Rows that could not be read.
     pub faults: Vec<RowFault>,
+    /// What the numbers of the faults count.
+    pub place: Place,
     /// What was inferred of the file as a whole, in words for people.
     pub notes: Vec<String>,
     /// Unit, decimals and time resolution of the file, in words for people.
@@ -73,6 +82,8 @@ pub struct FileReadings {
 pub enum Apart {
     /// An alert or its threshold (which may hold a glucose value).
     Alert,
+    /// A sensor's error code in the place of a value.
+    ErrorCode,
     /// A finger-stick entered to calibrate a sensor.
     Calibration,
     /// A finger-stick.
@@ -92,7 +103,7 @@ pub enum Apart {
 /// Why a row did not become a reading. Holds nothing of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowFault {
-    /// The line the row starts on, from 1.
+    /// The line the row starts on, or the number of the record, from 1.
     pub line: u32,
     /// What is wrong.
     pub reason: RowReason,
@@ -104,6 +115,9 @@ pub enum RowReason {
     /// A quote is not closed, or there are too many cells.
     #[error("the row is not delimited text")]
     Broken,
+    /// The record is no JSON object or XML element of its kind, or is too long or too deep.
+    #[error("the record is damaged, or is too long")]
+    Damaged,
     /// A sensor row without a time.
     #[error("no time")]
     TimeMissing,
@@ -125,9 +139,21 @@ pub enum RowReason {
     /// A historic and a scan value in one row.
     #[error("a historic and a scan value in one row")]
     SeveralValues,
+    /// A section of the file does not state the unit of its sensor values.
+    #[error("the section states no unit of glucose")]
+    UnitMissing,
+    /// A number with decimals where the format has whole mg/dL.
+    #[error("the value has decimals, and the format states whole mg/dL")]
+    UnitContradicts,
     /// A sensor value in a row of another record type.
     #[error("a sensor value under another record type")]
     RecordTypeContradicts,
+    /// Neither the record nor what stands around it says what kind it is of.
+    #[error("nothing says what kind of record it is")]
+    KindMissing,
+    /// The record names neither mg/dL nor mmol/L.
+    #[error("no unit of glucose, mg/dL or mmol/L, is stated")]
+    UnitUnknown,
 }
 
 /// Why a file was refused as a whole.
@@ -137,8 +163,28 @@ pub enum FileFault {
     #[error("the file has more than 64 MiB")]
     TooLarge,
     /// No header of a known format within the first rows.
-    #[error("no header of a known format (Dexcom Clarity, LibreView)")]
+    #[error("no header of a known format ({})", Format::titles())]
     Unrecognized,
+    /// The file is of another format than the one that was asked for.
+    #[error("not a {} export: {}", .wanted.title(), found_words(*.found))]
+    AnotherFormat {
+        /// As asked.
+        wanted: Format,
+        /// What it was recognized as, if anything.
+        found: Option<Format>,
+    },
+    /// The bytes are no UTF-8.
+    #[error("not UTF-8 text")]
+    NotText {
+        /// The line of the first byte that is none.
+        line: u32,
+    },
+    /// A row of more than 1 MiB: no table.
+    #[error("a row has more than 1 MiB")]
+    RowTooLong {
+        /// The line it begins on.
+        line: u32,
+    },
     /// The header of the glucose column names neither mg/dL nor mmol/L, or two columns differ.
     #[error("the header does not state one unit of glucose, mg/dL or mmol/L")]
     UnitUnknown,
@@ -150,23 +196,90 @@ pub enum FileFault {
         "the date order cannot be proved: no day above 12, rows run one way in several orders, and the time of generation decides nothing"
     )]
     DateOrderUnproven,
+    /// JSON or XML that ends early, is not well-formed around its records, or is nested too deep.
+    #[error("the file is not whole: it ends early, or is damaged")]
+    Damaged,
+    /// More than [`MAX_ROWS`].
+    #[error("the file has more readings than twenty years of a 5-minute sensor")]
+    TooManyRows,
 }
+
+/// What a file was found to be, in words.
+fn found_words(found: Option<Format>) -> String {
+    found.map_or_else(
+        || "it has no header of a known format".to_owned(),
+        |found| format!("it is recognized as {}", found.title()),
+    )
+}
+
+/// A reader of a format.
+pub(super) struct Reader {
+    format: Format,
+    /// What gives the format away, in words; `None` where the beginning of the text is not of it.
+    recognize: fn(&str) -> Option<&'static str>,
+    pub(super) read: Read,
+}
+
+/// How a format is read.
+pub(super) enum Read {
+    /// As a table, row by row.
+    Rows(Table),
+    /// As a whole.
+    Whole(fn(&str, &FileContext<'_>) -> Result<FileReadings, FileFault>),
+}
+
+/// Begins to read after a header with these names.
+type Open = for<'z> fn(&[String], Preamble, &FileContext<'z>) -> Result<Box<dyn Body + 'z>, FileFault>;
+
+/// A format that is a table.
+pub(super) struct Table {
+    /// True for the names of its header.
+    pub(super) is_header: fn(&[String]) -> bool,
+    /// What reads the rows after that header. Errs where the header states no unit.
+    pub(super) open: Open,
+}
+
+/// The readers, in the order in which they are asked. No two recognize the same text.
+const READERS: &[Reader] = &[
+    Reader { format: Format::Clarity, recognize: clarity::recognize, read: Read::Rows(clarity::TABLE) },
+    Reader { format: Format::LibreView, recognize: libreview::recognize, read: Read::Rows(libreview::TABLE) },
+    Reader { format: Format::CareLink, recognize: carelink::recognize, read: Read::Rows(carelink::TABLE) },
+    Reader { format: Format::Glooko, recognize: glooko::recognize, read: Read::Rows(glooko::TABLE) },
+    Reader { format: Format::XDrip, recognize: xdrip::recognize, read: Read::Rows(xdrip::TABLE) },
+    Reader {
+        format: Format::Nightscout,
+        recognize: nightscout::recognize,
+        read: Read::Whole(nightscout::read),
+    },
+    Reader { format: Format::Tidepool, recognize: tidepool::recognize, read: Read::Whole(tidepool::read) },
+    Reader {
+        format: Format::DexcomApi,
+        recognize: dexcom_api::recognize,
+        read: Read::Whole(dexcom_api::read),
+    },
+    Reader {
+        format: Format::AppleHealth,
+        recognize: apple_health::recognize,
+        read: Read::Whole(apple_health::read),
+    },
+];
 
 /// The format of a file, by the names in its header; `None` where no known header is found.
 pub fn recognize(text: &str) -> Option<Recognized> {
-    let known = |names: Vec<String>| {
-        let names = names.as_slice();
-        if clarity::is_header(names) {
-            let reason = "columns Timestamp, Event Type and Glucose Value";
-            Some(Recognized { format: Format::Clarity, reason })
-        } else if libreview::is_header(names) {
-            let reason = "columns Record Type, Historic Glucose and a device or meter timestamp";
-            Some(Recognized { format: Format::LibreView, reason })
-        } else {
-            None
-        }
-    };
-    rows(text).take(MAX_PREAMBLE_ROWS).find_map(|row| known(row.names()))
+    recognized(text).map(|(_, known)| known)
+}
+
+pub(super) fn recognized(text: &str) -> Option<(&'static Reader, Recognized)> {
+    let text = &text[..text.floor_char_boundary(intake::head_bytes(text.as_bytes()))];
+    READERS.iter().find_map(|reader| {
+        let reason = (reader.recognize)(text)?;
+        Some((reader, Recognized { format: reader.format, reason }))
+    })
+}
+
+/// True where a row among the first is the header that `is_header` knows.
+pub(super) fn has_header(text: &str, is_header: fn(&[String]) -> bool) -> bool {
+    rows(text).take(MAX_PREAMBLE_ROWS).any(|row| is_header(&row.names()))
 }
 
 /// Reads a file of a known format. Errs where the file as a whole cannot be trusted; a single row that
@@ -175,121 +288,7 @@ pub fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileF
     if text.len() > MAX_FILE_BYTES {
         return Err(FileFault::TooLarge);
     }
-    match recognize(text).ok_or(FileFault::Unrecognized)?.format {
-        Format::Clarity => clarity::read(text, context),
-        Format::LibreView => libreview::read(text, context),
-    }
-}
-
-/// A sensor row but for what the repeated hour leaves open.
-pub(super) struct Draft {
-    pub(super) device: Device,
-    pub(super) route: Route,
-    pub(super) moment: Moment,
-    pub(super) glucose: Glucose,
-    /// What identifies the row beside format, device, route and time; empty where nothing does.
-    pub(super) mark: String,
-}
-
-/// What a reader of a format gathers row by row.
-pub(super) struct Harvest {
-    pub(super) format: Format,
-    pub(super) drafts: Vec<Draft>,
-    pub(super) kept_apart: BTreeMap<Apart, u64>,
-    pub(super) faults: Vec<RowFault>,
-    pub(super) notes: Vec<String>,
-}
-
-impl Harvest {
-    pub(super) fn new(format: Format) -> Self {
-        let (drafts, faults, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { format, drafts, kept_apart: BTreeMap::new(), faults, notes }
-    }
-
-    pub(super) fn apart(&mut self, kind: Apart) {
-        *self.kept_apart.entry(kind).or_default() += 1;
-    }
-
-    pub(super) fn fault(&mut self, line: u32, reason: RowReason) {
-        self.faults.push(RowFault { line, reason });
-    }
-
-    /// Settles the repeated hour by the order of rows within a device and route, and finishes.
-    pub(super) fn finish(self, order: Order, times: &str, context: &FileContext<'_>) -> FileReadings {
-        let blocks = self.drafts.iter().map(|draft| ((&draft.device, draft.route), draft.moment));
-        let settled = settle_blocks(blocks, order);
-        let resolution = resolution(&self.drafts, times);
-        let (format, message) = (self.format, context.message_id);
-        let readings = self.drafts.into_iter().zip(settled).map(|(d, s)| d.settled(s, format, message));
-        FileReadings {
-            format,
-            readings: readings.collect(),
-            kept_apart: self.kept_apart,
-            faults: self.faults,
-            notes: self.notes,
-            resolution,
-        }
-    }
-}
-
-impl Draft {
-    fn settled(self, settled: Settled, format: Format, message: u64) -> (Device, Reading) {
-        let Settled { stamp, ambiguous } = settled;
-        let rule = match (format, self.route) {
-            (Format::Clarity, _) => "clarity",
-            (Format::LibreView, Route::Scan) => "libreview-scan",
-            (Format::LibreView, _) => "libreview-historic",
-        };
-        let reading = Reading {
-            time: stamp.time,
-            offset_minutes: Some(stamp.offset_minutes),
-            tz_ambiguous: ambiguous,
-            glucose: self.glucose,
-            standing: Standing::Final,
-            route: self.route,
-            identity: source_id(
-                rule,
-                &[&self.device.0, &stamp.time.0.to_string(), &self.mark, &stated(self.glucose)],
-            ),
-            made_at: Instant(0),
-            message,
-        };
-        (self.device, reading)
-    }
-}
-
-/// The value as a part of a row's identity. An export has no numbers of its own for its rows, and two
-/// rows that state different values for one time are a conflict to be shown, not versions of one reading.
-fn stated(glucose: Glucose) -> String {
-    let (sign, number) = match glucose.measured {
-        Measured::Exact(value) => ("", value),
-        Measured::Below(limit) => ("<", limit),
-        Measured::Above(limit) => (">", limit),
-    };
-    let unit = match glucose.unit {
-        Unit::MgDl => "mg/dL",
-        Unit::MmolL => "mmol/L",
-    };
-    format!("{sign}{number} {unit}")
-}
-
-/// Unit and decimals of the readings, with the resolution of their times.
-fn resolution(drafts: &[Draft], times: &str) -> String {
-    let exact = drafts.iter().filter_map(|draft| match draft.glucose.measured {
-        Measured::Exact(value) => Some((draft.glucose.unit, value.places())),
-        Measured::Below(_) | Measured::Above(_) => None,
-    });
-    let decimals = match exact.max() {
-        None => "no numbers".to_owned(),
-        Some((unit, places)) => {
-            let unit = match unit {
-                Unit::MgDl => "mg/dL",
-                Unit::MmolL => "mmol/L",
-            };
-            format!("{unit} with {places} decimals")
-        }
-    };
-    format!("{decimals}, times to the {times}")
+    intake::read_whole(text, context)
 }
 
 /// The unit in the name of a column: what follows its beginning, in parentheses or not.

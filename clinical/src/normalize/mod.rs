@@ -10,20 +10,39 @@
 //! - Pure and total: any text gives a result, none a panic; time is linear in the text.
 //!
 //! Numbers: a glucose value is plausible above 0 and up to 1000 mg/dL or 55.5 mmol/L; years run from
-//! 1900 to 2200; a file has at most 64 MiB.
+//! 1900 to 2200; a file that is held in memory has at most 64 MiB. Tables are read row by row, in rows of at most
+//! 1 MiB, and JSON and XML a record at a time, from a source of any size.
 //!
 //! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
+mod apple_health;
+mod carelink;
 mod clarity;
 pub mod clock;
+mod columns;
+mod date_order;
+mod dexcom_api;
 pub mod file;
+mod format;
+mod glooko;
+mod harvest;
 pub mod hl7v2;
+mod intake;
+mod iso;
 mod libreview;
+mod member;
+mod nightscout;
+mod number;
+mod records;
 mod repeated_hour;
 mod source_id;
+mod stream;
 mod table;
+mod tally;
 #[cfg(test)]
 mod testdata;
+mod tidepool;
 mod value;
 mod wall_clock;
+mod xdrip;

@@ -46,7 +46,7 @@ pub(super) fn settle_blocks<B: Ord>(rows: impl Iterator<Item = (B, Moment)>, ord
 }
 
 /// Settles the clock times of one device, given in the order of their source.
-fn settle(moments: &[Moment], order: Order) -> Vec<Settled> {
+pub(super) fn settle(moments: &[Moment], order: Order) -> Vec<Settled> {
     if moments.iter().all(|moment| matches!(moment, Moment::One(_))) {
         return moments.iter().map(|m| Settled { stamp: m.earliest(), ambiguous: false }).collect();
     }

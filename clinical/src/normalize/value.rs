@@ -53,6 +53,18 @@ pub(super) fn word(text: &str, limits: (Decimal, Decimal)) -> Option<Measured> {
     }
 }
 
+/// [`word`], and the words of German exports.
+pub(super) fn word_in_file(text: &str, limits: (Decimal, Decimal)) -> Option<Measured> {
+    if text.as_bytes().first().is_none_or(u8::is_ascii_digit) {
+        return None;
+    }
+    match text.to_ascii_uppercase().as_str() {
+        "NIEDRIG" => Some(Measured::Below(limits.0)),
+        "HOCH" => Some(Measured::Above(limits.1)),
+        _ => word(text, limits),
+    }
+}
+
 /// A number as HL7 v2 and vendors write it: sign, digits, a point.
 pub(super) fn number(text: &str) -> Result<Decimal, ValueFault> {
     match text.trim() {
@@ -68,6 +80,38 @@ pub(super) fn number_in_file(text: &str) -> Result<Decimal, ValueFault> {
         Some((whole, fraction)) if matches!(fraction.len(), 1 | 2) => number(&format!("{whole}.{fraction}")),
         _ => number(text),
     }
+}
+
+/// A number in a file whose cells are divided by something else than a comma: a comma in it is a decimal one,
+/// whatever follows it.
+pub(super) fn number_with(text: &str, decimal_comma: bool) -> Result<Decimal, ValueFault> {
+    match text.split_once(',') {
+        Some((whole, fraction)) if decimal_comma => number(&format!("{whole}.{fraction}")),
+        _ => number_in_file(text),
+    }
+}
+
+/// A number or a limit in a file, with its unit.
+pub(super) fn glucose_in_file(
+    text: &str,
+    unit: Unit,
+    limits: (Decimal, Decimal),
+    decimal_comma: bool,
+) -> Result<Glucose, ValueFault> {
+    match word_in_file(text, limits) {
+        Some(limit) => glucose(limit, unit),
+        None => glucose(Measured::Exact(number_with(text, decimal_comma)?), unit),
+    }
+}
+
+/// The limit in place of a number at or beyond it, for a reader that clamps.
+pub(super) fn clamped(glucose: Glucose, limits: (Decimal, Decimal)) -> Glucose {
+    let measured = match glucose.measured {
+        Measured::Exact(number) if number.cmp_value(limits.0).is_eq() => Measured::Below(limits.0),
+        Measured::Exact(number) if number.cmp_value(limits.1).is_eq() => Measured::Above(limits.1),
+        other => other,
+    };
+    Glucose { measured, ..glucose }
 }
 
 /// The value with its unit. Errs where the number or the limit is implausible.

@@ -50,6 +50,9 @@ impl WallTime {
     /// Reads `a-b-c`, `a/b/c` or `a.b.c`, alone or followed by a blank or `T` and
     /// `h:mm[:ss][ AM|PM]`; `UTC` at the end is allowed.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Some(quick) = quick(text.as_bytes()) {
+            return Some(quick);
+        }
         let text = text.trim();
         let text = text.strip_suffix("UTC").unwrap_or(text).trim_end();
         let (date, time) = text.split_once(|c: char| c.is_whitespace() || c == 'T').unwrap_or((text, ""));
@@ -62,6 +65,36 @@ impl WallTime {
         let timed = !time.trim().is_empty();
         let time = if timed { time_of_day(time)? } else { Time::midnight() };
         Some(Self { date: [a, b, c], time, timed })
+    }
+
+    /// All of it as one number, for a time that waits until the order is known.
+    pub(super) fn pack(&self) -> i64 {
+        // Ten numbers of one digit, a hundred of two, and so on: fourteen bits for number and digits.
+        let code =
+            |part: Part| i64::from(part.value) + FIRST_OF_DIGITS[usize::from(part.digits.clamp(1, 4)) - 1];
+        let [a, b, c] = self.date.map(code);
+        let time = self.time;
+        let minutes = i64::from(time.hour()) * 60 + i64::from(time.minute());
+        let seconds = minutes * 60 + i64::from(time.second());
+        ((((a << 14) | b) << 14 | c) << 17 | seconds) << 1 | i64::from(self.timed)
+    }
+
+    /// What was packed.
+    pub(super) fn unpack(packed: i64) -> Self {
+        let part = |code: i64| {
+            let digits = FIRST_OF_DIGITS.iter().rposition(|first| code >= *first).unwrap_or(0);
+            Part { value: (code - FIRST_OF_DIGITS[digits]) as i16, digits: digits as u8 + 1 }
+        };
+        let bits = |from: u32, count: u32| (packed >> from) & ((1 << count) - 1);
+        let seconds = bits(1, 17);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let time = Time::new(hour as i8, minute as i8, second as i8, 0).unwrap_or_default();
+        Self { date: [46, 32, 18].map(|from| part(bits(from, 14))), time, timed: packed & 1 == 1 }
+    }
+
+    /// True where the dates are written alike.
+    pub(super) fn same_date(&self, other: &Self) -> bool {
+        self.date == other.date
     }
 
     /// The date and time it is in this order; `None` where it is none.
@@ -83,6 +116,39 @@ impl WallTime {
         let date = Date::new(year, i8::try_from(month.value).ok()?, i8::try_from(day.value).ok()?).ok()?;
         Some(date.to_datetime(self.time))
     }
+}
+
+/// The codes at which numbers of one, two, three and four digits begin.
+const FIRST_OF_DIGITS: [i64; 4] = [0, 10, 110, 1110];
+
+/// The spelling of nearly every row: a date, a blank or `T`, and a time of 24 hours. `None` for any other one,
+/// which says nothing of whether it is a time.
+fn quick(text: &[u8]) -> Option<WallTime> {
+    let (a, rest) = digits(text, 4)?;
+    let (&separator, rest) = rest.split_first()?;
+    let (b, rest) = digits(rest, 4)?;
+    let rest = rest.strip_prefix(&[separator])?;
+    let (c, rest) = digits(rest, 4)?;
+    let (&blank, rest) = rest.split_first()?;
+    let (hour, rest) = digits(rest, 2)?;
+    let (minute, rest) = digits(rest.strip_prefix(b":")?, 2)?;
+    let (second, rest) = match rest.strip_prefix(b":") {
+        Some(rest) => digits(rest, 2)?,
+        None => (Part { value: 0, digits: 1 }, rest),
+    };
+    if !rest.is_empty() || !matches!(separator, b'-' | b'/' | b'.') || !matches!(blank, b' ' | b'T') {
+        return None;
+    }
+    let time = Time::new(hour.value as i8, minute.value as i8, second.value as i8, 0).ok()?;
+    Some(WallTime { date: [a, b, c], time, timed: true })
+}
+
+/// One to `most` digits and what follows them.
+fn digits(text: &[u8], most: usize) -> Option<(Part, &[u8])> {
+    let count = text.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = text.split_at(count);
+    let value = number.iter().fold(0, |value, digit| value * 10 + i16::from(digit - b'0'));
+    (count > 0).then_some((Part { value, digits: count as u8 }, rest))
 }
 
 fn part(text: &str) -> Option<Part> {
@@ -135,6 +201,21 @@ mod tests {
             ("24-04-03 13:05", Y),
         ] {
             assert_eq!(WallTime::parse(text).unwrap().under(order), Some(afternoon), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_packed_comes_back() {
+        for text in [
+            "3/4/2024 13:05",
+            "31.12.99 23:59:59",
+            "2024-02-29T00:00",
+            "9999-9-09 1:2:3",
+            "0000-00-00",
+            "123/1/1 0:00",
+        ] {
+            let time = WallTime::parse(text).unwrap();
+            assert_eq!(WallTime::unpack(time.pack()), time, "{text}");
         }
     }
 

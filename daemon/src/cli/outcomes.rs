@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -14,7 +14,7 @@ use clap::{CommandFactory, error::ErrorKind};
 use clinical::{
     calendar::{LocalDay, Zone},
     identity::PatientKey,
-    normalize::file::MAX_FILE_BYTES,
+    normalize::file::Format,
     policy::Policy,
     reading::Instant,
 };
@@ -25,9 +25,10 @@ use super::{Cli, FAILED};
 use crate::{
     report::{
         bundle::bundle,
-        export::{Export, Question, export},
+        export::{Export, Question},
         json::object,
         paper::{Paper, printable},
+        pieces::export_from,
         table::table,
     },
     time::now_ms,
@@ -36,9 +37,12 @@ use crate::{
 /// Arguments of `isthmus outcomes`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Dexcom Clarity or LibreView exports; a file is a patient.
+    /// Exports of CGM data as they were downloaded; a file is a patient.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The format that the files must have.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = format_names())]
+    format: String,
     /// Time zone of the clock times in the files (default: this machine's).
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     tz: Option<Zone>,
@@ -80,7 +84,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut printer = Printer::new(args);
     let mut failed = false;
     for file in &args.files {
-        let done = answer(file, &question).and_then(|(bytes, export)| printer.take(&bytes, &export));
+        let done = answer(file, args.format.parse().ok(), &question);
+        let done = done.and_then(|(sha256, export)| printer.take(&sha256, &export));
         if let Err(error) = done {
             failed = true;
             printer.complain(&error);
@@ -103,24 +108,19 @@ fn wrong_usage(args: &Args) -> Option<&'static str> {
     (args.from.zip(args.to).is_some_and(|(from, to)| to < from)).then_some("--to is before --from")
 }
 
-/// A file's bytes with what they say, or the line for people.
-fn answer(path: &Path, question: &Question) -> Result<(Vec<u8>, Export), String> {
+/// A file's hash with what it says, or the line for people.
+fn answer(path: &Path, wanted: Option<Format>, question: &Question) -> Result<(String, Export), String> {
     let name = printable(&path.display().to_string());
-    let bytes = read(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
-    match export(&name, &bytes, question) {
-        Ok(export) => Ok((bytes, export)),
-        Err(error) => Err(match error.line() {
-            Some(line) => format!("{name}:{line}: {error}"),
-            None => format!("{name}: {error}"),
-        }),
-    }
+    let file = File::open(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
+    export_from(&name, file, wanted, question).map_err(|error| match error.line() {
+        Some(line) => format!("{name}:{line}: {error}"),
+        None => format!("{name}: {error}"),
+    })
 }
 
-/// At most one byte more than a file may have, so that the limit is seen and memory is bounded.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// `auto` (any format that is recognized) and the name of every format.
+fn format_names() -> clap::builder::PossibleValuesParser {
+    ["auto"].into_iter().chain(Format::ALL.iter().map(|format| format.name())).collect::<Vec<_>>().into()
 }
 
 /// The zone of this machine where the bundled data know it by name, else UTC; and which it was.
@@ -157,12 +157,12 @@ impl<'a> Printer<'a> {
         Self { args, paper: paper(), progress: progress(args.files.len()), printed: 0, broken: None }
     }
 
-    fn take(&mut self, bytes: &[u8], export: &Export) -> Result<(), String> {
+    fn take(&mut self, sha256: &str, export: &Export) -> Result<(), String> {
         let text = if self.args.json {
             let open = if self.printed == 0 { "[\n" } else { ",\n" };
             format!("{open}{:#}", object(export))
         } else if let Some(subject) = self.args.subject.clone() {
-            format!("{:#}\n", self.bundle(bytes, export, subject)?)
+            format!("{:#}\n", self.bundle(sha256, export, subject)?)
         } else {
             let gap = if self.printed == 0 { "" } else { "\n" };
             format!("{gap}{}", table(export, self.paper))
@@ -172,8 +172,8 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn bundle(&self, bytes: &[u8], export: &Export, subject: PatientKey) -> Result<Value, String> {
-        bundle(&export.outcome, subject, bytes, Instant(now_ms()))
+    fn bundle(&self, sha256: &str, export: &Export, subject: PatientKey) -> Result<Value, String> {
+        bundle(&export.outcome, subject, sha256, Instant(now_ms()))
             .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))
     }
 

@@ -18,7 +18,6 @@ use clinical::{
     reading::Instant,
 };
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The key of identifiers outside of any box.
 const PREVIEW_SECRET: [u8; 32] = *b"isthmus outcomes: a public value";
@@ -37,14 +36,14 @@ pub enum BundleError {
 }
 
 /// The transaction Bundle of the HL7 CGM guide: panel, members and one Provenance that names the file by
-/// its SHA-256. `recorded` is the time of the Provenance.
+/// its SHA-256 (lower-case hex). `recorded` is the time of the Provenance.
 ///
 /// # Errors
 /// [`BundleError`].
 pub fn bundle(
     outcome: &Outcome,
     patient: PatientKey,
-    file: &[u8],
+    sha256: &str,
     recorded: Instant,
 ) -> Result<Value, BundleError> {
     let secret = SiteSecret::new(PREVIEW_SECRET);
@@ -59,7 +58,6 @@ pub fn bundle(
         mean: MeanUnit::Mass,
         wording: Projection::CgmIg.wording(),
     });
-    let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
     let provenance = provenance::provenance(&Statement {
         outcome,
         scope,
@@ -67,7 +65,7 @@ pub fn bundle(
         version: 1,
         supersedes: None,
         reason: Reason::First,
-        manifest: Manifest { count: 1, sha256: &sha256 },
+        manifest: Manifest { count: 1, sha256 },
         maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
         recorded,
         targets: &resources,
@@ -87,7 +85,7 @@ mod tests {
     #[test]
     fn the_bundle_is_a_transaction_of_the_guides_seven_observations_and_their_provenance() {
         let patient = PatientKey { system: "urn:oid:1.2.3".into(), value: "4711".into() };
-        let bundle = bundle(&sample().outcome, patient, b"file", Instant(0)).unwrap();
+        let bundle = bundle(&sample().outcome, patient, &"ab".repeat(32), Instant(0)).unwrap();
         assert_eq!(bundle["type"], "transaction");
         let kinds: Vec<_> = bundle["entry"]
             .as_array()

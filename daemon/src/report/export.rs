@@ -1,12 +1,12 @@
 //! One export with the outcome of one period: what every face of the report is made from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
     normalize::{
         clock,
-        file::{self, FileContext, FileFault, FileReadings, Recognized},
+        file::{FileContext, FileFault, FileReadings, Intake, Place, Recognized},
     },
     outcome::{Outcome, Period},
     outcomes,
@@ -58,7 +58,7 @@ pub struct Export {
 }
 
 /// Why an export has no outcome. The text says what to do, and holds nothing of a row.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The bytes are not text.
     #[error("line {line}: not UTF-8 text; save the export as CSV in UTF-8")]
@@ -72,6 +72,9 @@ pub enum ExportError {
         /// Why.
         fault: FileFault,
     },
+    /// The file stopped being readable.
+    #[error("{0}; give a file that can be read")]
+    Io(#[from] io::Error),
     /// Every row of a sensor was faulty, or there is none.
     #[error("no sensor reading; {}", first_fault(.read))]
     NoReading {
@@ -106,13 +109,25 @@ pub enum ExportError {
     Zone,
 }
 
+impl From<FileFault> for ExportError {
+    fn from(fault: FileFault) -> Self {
+        match fault {
+            FileFault::NotText { line } => Self::NotText { line: line as usize },
+            fault => Self::File { fault },
+        }
+    }
+}
+
 impl ExportError {
     /// The line to point to, where one is known.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         match self {
             Self::NotText { line } => Some(*line),
-            Self::NoReading { read } => read.faults.first().map(|fault| fault.line as usize),
+            Self::File { fault: FileFault::RowTooLong { line } } => Some(*line as usize),
+            Self::NoReading { read } if read.place == Place::Line => {
+                read.faults.first().map(|fault| fault.line as usize)
+            }
             _ => None,
         }
     }
@@ -123,14 +138,22 @@ impl ExportError {
 /// # Errors
 /// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
 pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, ExportError> {
-    let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
-        line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
-    })?;
     let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
-    let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
-    let recognized = file::recognize(text).ok_or_else(unrecognized)?;
-    let mut read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
-        .map_err(|fault| ExportError::File { fault })?;
+    let mut intake = Intake::new(&FileContext { zone: &clock, message_id: 0 }, None);
+    let (recognized, read) = intake.feed(bytes).and_then(|()| intake.finish())?;
+    computed(file, recognized, read, question)
+}
+
+/// The outcome of what was read, over the period that is asked for.
+///
+/// # Errors
+/// [`ExportError`] where there is nothing to show.
+pub fn computed(
+    file: &str,
+    recognized: Recognized,
+    mut read: FileReadings,
+    question: &Question,
+) -> Result<Export, ExportError> {
     let streams = streams(std::mem::take(&mut read.readings));
     let devices =
         streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
@@ -186,9 +209,12 @@ fn of_device(
 pub(crate) fn advice(fault: &FileFault) -> &'static str {
     match fault {
         FileFault::TooLarge => "export a shorter period",
-        FileFault::Unrecognized => {
-            "give a Dexcom Clarity or LibreView export as it was downloaded, with its header"
-        }
+        FileFault::Unrecognized => "give an export as it was downloaded, with its header",
+        FileFault::Damaged => "download it again, and give it as it is",
+        FileFault::TooManyRows => "export a shorter period",
+        FileFault::AnotherFormat { .. } => "leave --format away, or give the format that the file has",
+        FileFault::NotText { .. } => "save the export as CSV in UTF-8",
+        FileFault::RowTooLong { .. } => "give the export as it was downloaded",
         FileFault::UnitUnknown => "export it again with the unit in the name of the glucose column",
         FileFault::NoDateOrderFits => "export it again: its dates are written in more than one order",
         FileFault::DateOrderUnproven => "export a longer period, one with a day above 12",
@@ -254,7 +280,7 @@ mod tests {
     fn bounds_in_the_wrong_order_are_told_apart_from_an_empty_period() {
         let (from, to) = (Some("2025-03-02".parse().unwrap()), Some("2025-03-01".parse().unwrap()));
         let fault = error(CLARITY.as_bytes(), &Question { from, to, ..question() });
-        assert_eq!(fault, ExportError::Calendar(CalendarError::Backwards));
+        assert!(matches!(fault, ExportError::Calendar(CalendarError::Backwards)), "{fault}");
     }
 
     #[test]
@@ -267,9 +293,9 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
-        assert_eq!(error(b"a,b\nc\xff,d\n", &question()), ExportError::NotText { line: 2 });
+        assert!(matches!(error(b"a,b\nc\xff,d\n", &question()), ExportError::NotText { line: 2 }));
         let fault = error(b"a,b\n", &question());
-        assert_eq!(fault, ExportError::File { fault: FileFault::Unrecognized });
+        assert!(matches!(fault, ExportError::File { fault: FileFault::Unrecognized }), "{fault}");
     }
 
     #[test]

@@ -4,10 +4,7 @@
 //! policy they hold the shares beyond that policy's own edges, which `edges_mg_dl` states. `tar250_pct` is
 //! null where the policy has no very high range. `start` and `end` are the first and the last included date.
 
-use clinical::{
-    normalize::file::Format,
-    policy::{Policy, Threshold},
-};
+use clinical::policy::{Policy, Threshold};
 use serde_json::{Map, Value, json};
 
 use super::{export::Export, notes::kind_name};
@@ -23,10 +20,7 @@ pub fn object(export: &Export) -> Value {
     let has_very_high = export.policy.thresholds.very_high_above.is_some();
     let mut object = json!({
         "file": export.file,
-        "format": match export.recognized.format {
-            Format::Clarity => "clarity",
-            Format::LibreView => "libreview",
-        },
+        "format": export.recognized.format.name(),
         "recognized_by": export.recognized.reason,
         "start": outcome.period.first_date,
         "end": outcome.period.last_date,
@@ -66,7 +60,7 @@ fn account(export: &Export) -> Map<String, Value> {
     let faults: Vec<_> = read
         .faults
         .iter()
-        .map(|fault| json!({ "line": fault.line, "reason": fault.reason.to_string() }))
+        .map(|fault| json!({ read.place.name(): fault.line, "reason": fault.reason.to_string() }))
         .collect();
     let apart: Map<_, _> =
         read.kept_apart.iter().map(|(kind, rows)| (kind_name(*kind).to_owned(), json!(rows))).collect();

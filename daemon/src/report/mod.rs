@@ -4,7 +4,7 @@
 //! text; nothing here reads a file, a terminal, a clock or the environment. Nothing is told by colour
 //! alone. Shares that are shown sum to 100.00, and their hours to 24:00; JSON carries them unrounded.
 //!
-//! [`export`] reads and computes, [`table`] lays out, [`bar`] draws, [`notes`] accounts for what was not
+//! [`export`] reads and computes, [`pieces`] does so from a source that is handed in, [`table`] lays out, [`bar`] draws, [`notes`] accounts for what was not
 //! counted, [`json`] writes the object for scripts, [`bundle`] the FHIR request.
 
 pub mod bar;
@@ -13,6 +13,7 @@ pub mod export;
 pub mod json;
 pub mod notes;
 pub mod paper;
+pub mod pieces;
 pub mod table;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use clinical::{
-    normalize::file::{Apart, RowFault, RowReason},
+    normalize::file::{Apart, Place, RowFault, RowReason},
     outcome::{Exclusion, Outcome},
 };
 
@@ -20,7 +20,7 @@ pub fn notes(export: &Export) -> Vec<String> {
     if !export.outcome.suffices() {
         notes.push("too little data to judge by: take shares and goals as those of these days".to_owned());
     }
-    notes.extend(faults(&export.read.faults));
+    notes.extend(faults(&export.read.faults, export.read.place));
     notes.extend(exclusions(&export.outcome));
     notes.extend(values(&export.outcome));
     notes.extend(export.read.notes.iter().cloned());
@@ -43,15 +43,15 @@ pub fn notes(export: &Export) -> Vec<String> {
     notes
 }
 
-/// Faulty rows by reason, each with its first lines.
-fn faults(faults: &[RowFault]) -> Vec<String> {
+/// Faulty rows by reason, each with its first lines or records.
+fn faults(faults: &[RowFault], place: Place) -> Vec<String> {
     let mut by_reason: BTreeMap<RowReason, Vec<u32>> = BTreeMap::new();
     for fault in faults {
         by_reason.entry(fault.reason).or_default().push(fault.line);
     }
     let said = by_reason.into_iter().map(|(reason, lines)| {
-        let word = if lines.len() == 1 { "line" } else { "lines" };
-        format!("{} not read, {reason}: {word} {}", count(lines.len() as u64, "row"), named(&lines))
+        let (word, s) = (place.name(), if lines.len() == 1 { "" } else { "s" });
+        format!("{} not read, {reason}: {word}{s} {}", count(lines.len() as u64, "row"), named(&lines))
     });
     said.collect()
 }
@@ -117,6 +117,7 @@ fn kept_apart(kinds: &BTreeMap<Apart, u64>) -> Option<String> {
 pub const fn kind_name(kind: Apart) -> &'static str {
     match kind {
         Apart::Alert => "alert",
+        Apart::ErrorCode => "error_code",
         Apart::Calibration => "calibration",
         Apart::Strip => "strip",
         Apart::Ketone => "ketone",
@@ -152,7 +153,10 @@ mod tests {
     fn many_lines_are_counted_after_the_first_few() {
         let all: Vec<RowFault> =
             (1..=10).map(|line| RowFault { line, reason: RowReason::TimeMissing }).collect();
-        assert_eq!(faults(&all), ["10 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"]);
+        assert_eq!(
+            faults(&all, Place::Line),
+            ["10 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"]
+        );
     }
 
     #[test]

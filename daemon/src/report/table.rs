@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use clinical::{
     decimal::Decimal,
     glucose::Unit,
-    normalize::file::Format,
     outcome::{Insufficiency, Outcome},
     policy::{Bound, Goal, Policy, Share, Threshold},
 };
@@ -45,10 +44,7 @@ pub fn table(export: &Export, paper: Paper) -> String {
 fn header(export: &Export, paper: Paper) -> String {
     let outcome = &export.outcome;
     let period = &outcome.period;
-    let name = match export.recognized.format {
-        Format::Clarity => "Dexcom Clarity",
-        Format::LibreView => "LibreView",
-    };
+    let name = export.recognized.format.title();
     let days = if period.days == 1 { "1 day".to_owned() } else { format!("{} days", period.days) };
     let policy = format!("{} ({})", export.policy.title, outcome.policy.id);
     let active = format!("{:.1} % of the period", outcome.active_window_pct);

@@ -1,4 +1,4 @@
-//! What is done with the content of a file: HL7 v2 message by message, an export as one message, JSON as one message.
+//! What is done with the content of a file: HL7 v2 message by message, an export as one message, other JSON as one message.
 //!
 //! Invariants: everything goes to the inbox, as if it had come over a connection, and is committed and synced when it
 //! is counted here. One message of a file waits for its commit at a time, and the lane rests while intake is busy: a
@@ -106,14 +106,15 @@ impl Lane {
             Class::Csv | Class::Text => match self.export(&content) {
                 None if text && pieces::holds_message(&content.bytes) => self.messages(&content),
                 None => {
-                    let reason =
-                        "line 1: no header of a known export (Dexcom Clarity, LibreView), and no HL7 v2";
+                    let reason = "line 1: no header of a known export (Dexcom Clarity, LibreView, Nightscout), and no HL7 v2";
                     let advice = "Drop an export as it was downloaded, with its header.";
                     self.refuse(&content, "unknown", reason, advice)
                 }
                 Some(read) => read,
             },
-            Class::Json | Class::Sidecar => self.json(&content),
+            // Readings of a known format are an export, whatever the ending; every other JSON is kept.
+            Class::Json => self.export(&content).unwrap_or_else(|| self.json(&content)),
+            Class::Sidecar => self.json(&content),
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) enum Class {
     Text,
     /// `.csv`: an export.
     Csv,
-    /// `.json`: kept.
+    /// `.json`: an export, by its content, or kept.
     Json,
     /// `.patient.json`: says whose the file beside it is.
     Sidecar,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    normalize::{clock::Zone, testdata},
+    glucose::{Glucose, Measured},
+    normalize::{clock::Zone, file::read, testdata},
     reading::{Instant, Reading, Standing},
 };
 
@@ -113,6 +114,46 @@ fn only_egv_rows_are_readings_and_the_rest_is_counted() {
         (Apart::Preamble, 2),
     ];
     assert_eq!(counts, expected);
+}
+
+#[test]
+fn doses_food_and_exercise_become_events() {
+    let read = rows_of(&[
+        "6,2024-01-15T06:57:00,Insulin,Fast-Acting,,,iPhone G6,,5.5,,,,,".into(),
+        "7,2024-01-15T06:57:00,Insulin,Long-Acting,,,iPhone G6,,20,,,,,".into(),
+        "7,2024-01-15T06:58:00,Carbs,,,,iPhone G6,,,30,,,".into(),
+        "8,2024-01-15T07:00:00,Exercise,Light,,,iPhone G6,,,,0:30:05,,".into(),
+        "8,,Carbs,,,,iPhone G6,,,30,,,".into(),
+    ]);
+    let events: Vec<_> = read
+        .events
+        .iter()
+        .map(|e| (e.kind, e.value.unwrap().to_string(), (e.time.0 - NOON) / 60_000))
+        .collect();
+    let expected = [
+        (EventKind::RapidInsulin, "5.5".to_owned(), -3),
+        (EventKind::LongInsulin, "20".to_owned(), -3),
+        (EventKind::Carbohydrate, "30".to_owned(), -2),
+        (EventKind::Exercise, "1805".to_owned(), 0),
+    ];
+    assert_eq!(events, expected);
+    assert_eq!(read.notes, ["1 events without a time that can be read: counted only"]);
+    assert!(read.readings.is_empty());
+}
+
+#[test]
+fn german_and_spanish_headers_and_quoted_rows_are_read() {
+    let german = "Index;Zeitstempel (JJJJ-MM-TTThh:mm:ss);Ereignistyp;Glukosewert (mmol/l)\n\
+                  1;2024-01-15T07:00:00;EGW;5,8\n2;2024-01-15T07:05:00;EGW;Niedrig\n";
+    let values: Vec<_> = file(german).readings.iter().map(|(_, r)| r.glucose.measured).collect();
+    let limit = |text: &str| text.parse().unwrap();
+    assert_eq!(values, [Measured::Exact(limit("5.8")), Measured::Below(limit("2.2"))]);
+    let spanish = "Índice,Marca temporal (AAAA-MM-DDThh:mm:ss),Tipo de evento,Nivel de glucosa (mg/dl)\n\
+                   1,2024-01-15T07:00:00,EGV,120\n";
+    assert_eq!(file(spanish).readings[0].1.glucose, Glucose::mg_dl(120));
+    let rows = format!("{HEADER}\r\n{}\r\n", egv("2024-01-15T07:00:00", "120", "1000"));
+    let quoted = rows.lines().map(|line| format!("\"{}\"\r\n", line.replace(',', "\",\"")));
+    assert_eq!(file(&format!("\u{feff}{}", quoted.collect::<String>())), file(&rows));
 }
 
 #[test]

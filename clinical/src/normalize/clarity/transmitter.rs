@@ -5,11 +5,14 @@
 //! it, or else after it, predicts. A count that runs backwards (a new sensor) or an anchor more than a day
 //! away predicts nothing. Linear in the number of rows.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::cmp::Ordering;
 
 use crate::{
-    normalize::clock::{Moment, Stamp},
-    reading::{Device, Instant},
+    normalize::{
+        clock::{Moment, Stamp},
+        harvest::UNMARKED,
+    },
+    reading::Instant,
 };
 
 /// An anchor farther away than this predicts nothing: a count drifts, and sensors last days.
@@ -17,29 +20,23 @@ const REACH_S: i64 = 86_400;
 /// How far an instant may lie from what is predicted: half of the half hour that would confuse the two.
 const TOLERANCE_MS: i64 = 15 * Instant::MINUTE_MS;
 
-/// A row with the count of its transmitter, in seconds.
-pub(super) struct Ticked<'a> {
-    pub(super) device: &'a Device,
-    pub(super) moment: Moment,
-    pub(super) ticks: Option<i64>,
-}
-
-/// The moments with those of the repeated hour told apart where the count tells.
-pub(super) fn tell(rows: &[Ticked<'_>]) -> Vec<Moment> {
-    if rows.iter().all(|row| matches!(row.moment, Moment::One(_))) {
-        return rows.iter().map(|row| row.moment).collect();
-    }
-    let before = predictions(rows.iter(), Ordering::Greater);
-    let mut after = predictions(rows.iter().rev(), Ordering::Less);
+/// The moments of a device with those of the repeated hour told apart where the count of its transmitter, in
+/// seconds, tells. `ticks` are beside them, [`UNMARKED`] where a row has none.
+pub(super) fn tell(moments: &[Moment], ticks: &[i64]) -> Vec<Moment> {
+    let ticked =
+        moments.iter().copied().zip(ticks.iter().map(|ticks| (*ticks != UNMARKED).then_some(*ticks)));
+    let before = predictions(ticked.clone(), Ordering::Greater);
+    let mut after = predictions(ticked.rev(), Ordering::Less);
     after.reverse();
-    rows.iter()
+    moments
+        .iter()
         .zip(before.into_iter().zip(after))
-        .map(|(row, (before, after))| match row.moment {
-            Moment::One(_) => row.moment,
+        .map(|(moment, (before, after))| match *moment {
+            Moment::One(_) => *moment,
             Moment::Repeated { earlier, later } => before
                 .and_then(|at| nearest(at, earlier, later))
                 .or_else(|| after.and_then(|at| nearest(at, earlier, later)))
-                .map_or(row.moment, Moment::One),
+                .map_or(*moment, Moment::One),
         })
         .collect()
 }
@@ -52,23 +49,23 @@ struct Anchor {
 }
 
 /// For each row, when it was by the last anchor seen in this direction.
-fn predictions<'a>(rows: impl Iterator<Item = &'a Ticked<'a>>, towards: Ordering) -> Vec<Option<Instant>> {
-    let mut anchors: HashMap<&Device, Anchor> = HashMap::new();
-    rows.map(|row| {
-        let ticks = row.ticks?;
-        if let Moment::One(stamp) = row.moment {
-            anchors.insert(row.device, Anchor { ticks, time: stamp.time, last: ticks });
+fn predictions(rows: impl Iterator<Item = (Moment, Option<i64>)>, towards: Ordering) -> Vec<Option<Instant>> {
+    let mut anchor: Option<Anchor> = None;
+    rows.map(|(moment, ticks)| {
+        let ticks = ticks?;
+        if let Moment::One(stamp) = moment {
+            anchor = Some(Anchor { ticks, time: stamp.time, last: ticks });
             return None;
         }
-        let anchor = anchors.get_mut(row.device)?;
-        let distance = ticks.checked_sub(anchor.ticks)?;
-        let runs_on = ticks == anchor.last || ticks.cmp(&anchor.last) == towards;
+        let known = anchor.as_mut()?;
+        let distance = ticks.checked_sub(known.ticks)?;
+        let runs_on = ticks == known.last || ticks.cmp(&known.last) == towards;
         if !runs_on || !(-REACH_S..=REACH_S).contains(&distance) {
-            anchors.remove(row.device);
+            anchor = None;
             return None;
         }
-        anchor.last = ticks;
-        Some(Instant(anchor.time.0 + distance * 1000))
+        known.last = ticks;
+        Some(Instant(known.time.0 + distance * 1000))
     })
     .collect()
 }
@@ -94,16 +91,13 @@ mod tests {
 
     /// Minutes as told, `None` where two instants are left.
     fn told(rows: &[(i64, Option<i64>)]) -> Vec<Option<i64>> {
-        let device = Device("S".into());
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|&(minute, ticks)| Ticked { device: &device, moment: clock(minute), ticks })
-            .collect();
+        let moments: Vec<_> = rows.iter().map(|&(minute, _)| clock(minute)).collect();
+        let ticks: Vec<_> = rows.iter().map(|&(_, ticks)| ticks.unwrap_or(UNMARKED)).collect();
         let minutes = |moment| match moment {
             Moment::One(stamp) => Some(stamp.time.0 / 60_000),
             Moment::Repeated { .. } => None,
         };
-        tell(&rows).into_iter().map(minutes).collect()
+        tell(&moments, &ticks).into_iter().map(minutes).collect()
     }
 
     #[test]
@@ -125,6 +119,6 @@ mod tests {
         assert_eq!(told(&[(55, Some(0)), (70, None)])[1], None);
         assert_eq!(told(&[(55, Some(0)), (70, Some(45 * 60))])[1], None, "half way between the two");
         assert_eq!(told(&[(55, Some(0)), (70, Some(i64::MAX))])[1], None);
-        assert_eq!(told(&[(55, Some(i64::MIN)), (70, Some(i64::MAX))])[1], None);
+        assert_eq!(told(&[(55, Some(i64::MIN + 1)), (70, Some(i64::MAX))])[1], None);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    normalize::{clock::Zone, testdata},
+    glucose::Measured,
+    normalize::{clock::Zone, file::read, testdata},
     reading::{Instant, Reading},
 };
 
@@ -104,6 +105,62 @@ fn other_records_are_counted_by_kind() {
         ]
     );
     assert!(read.readings.is_empty() && read.faults.is_empty());
+}
+
+#[test]
+fn the_headers_of_six_languages_are_read() {
+    let plain =
+        rows_of(&[&row("15-01-2024 07:00", "0", "120", ""), &row("15-01-2024 07:05", "1", "", "121")])
+            .readings;
+    for names in [
+        "Gerät,Seriennummer,Gerätezeitstempel,Aufzeichnungstyp,Glukosewert-Verlauf mg/dL,Glukose-Scan mg/dL",
+        "Apparaat,Serienummer,Tijdstempel apparaat,Gegevenstype,Historische glucose mg/dl,Scan Glucose mg/dl",
+        "Meter,Serienummer,Tijdstempel meter,Gegevenstype,Historische glucose(mg/dl),Scan Glucose(mg/dl)",
+        "Appareil,Numéro de série,Horodatage de l’appareil,Type d'enregistrement,Historique de la glycémie mg/dL,\
+         Numérisation de la glycémie mg/dL",
+        "Dispositivo,Número de serie,Sello de tiempo del dispositivo,Tipo de registro,Historial de glucosa mg/dL,\
+         Escaneo de glucosa mg/dL",
+        "Dispositivo,Numero di serie,Timestamp del dispositivo,Tipo,Storico del glucosio mg/dL,Scansione mg/dL",
+    ] {
+        let rows = [row("15-01-2024 07:00", "0", "120", ""), row("15-01-2024 07:05", "1", "", "121")];
+        let read =
+            try_file(&format!("Titel,x,28-02-2024 09:40 UTC,y\n{names}\n{}\n", rows.join("\n"))).unwrap();
+        let facts = |readings: &[(crate::reading::Device, Reading)]| -> Vec<_> {
+            readings.iter().map(|(_, r)| (r.time, r.glucose, r.route)).collect()
+        };
+        assert_eq!(facts(&read.readings), facts(&plain), "{names}");
+    }
+}
+
+#[test]
+fn doses_and_food_become_events_and_a_dose_in_words_has_no_number() {
+    let text = "Device,Serial Number,Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL,\
+        Non-numeric Rapid-Acting Insulin,Rapid-Acting Insulin (units),Carbohydrates (grams),Carbohydrates (servings),\
+        Non-numeric Long-Acting Insulin,Long-Acting Insulin Value (units),Meal Insulin (units)\n\
+        L,S,15-01-2024 07:00,4,,,,4.5,,,,,4.5\nL,S,15-01-2024 07:00,4,,,Logged,,,,,,\n\
+        L,S,15-01-2024 07:00,4,,,,,,,,18,\nL,S,15-01-2024 07:00,5,,,,,45,3,,,\n";
+    let read = try_file(text).unwrap();
+    let events: Vec<_> = read.events.iter().map(|e| (e.kind, e.value.map(|v| v.to_string()))).collect();
+    let said = |text: &str| Some(text.to_owned());
+    let expected = [
+        (EventKind::RapidInsulin, said("4.5")),
+        (EventKind::RapidInsulin, None),
+        (EventKind::LongInsulin, said("18")),
+        (EventKind::Carbohydrate, said("45")),
+        (EventKind::CarbohydrateServings, said("3")),
+    ];
+    assert_eq!(events, expected);
+    assert!(read.events.iter().all(|event| event.time == Instant(NOON)));
+    assert_eq!(read.kept_apart.get(&Apart::Insulin), Some(&3));
+}
+
+#[test]
+fn a_minute_early_or_late_is_the_time_that_is_read() {
+    let times = ["07:00", "07:14", "07:30", "07:44", "07:59"];
+    let rows = times.map(|time| row(&format!("15-01-2024 {time}"), "0", "120", ""));
+    let read = rows_of(&rows.each_ref().map(String::as_str));
+    let minutes: Vec<_> = read.readings.iter().map(|(_, r)| (r.time.0 - NOON) / Instant::MINUTE_MS).collect();
+    assert_eq!(minutes, [0, 14, 30, 44, 59]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Exports (Dexcom Clarity, LibreView) that the file lane stored whole: readings of the one patient that was named when
+//! Exports that the file lane stored whole: readings of the one patient that was named when
 //! the file was taken.
 
 use clinical::{
@@ -40,7 +40,8 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         Err(reason) => return batch.quarantine.push(case.quarantine("the whole file", reason)),
     };
     for fault in read.faults.iter().take(MOST_FAULTS) {
-        batch.quarantine.push(case.quarantine(format!("line {}", fault.line), fault.reason.to_string()));
+        let place = format!("{} {}", read.place.name(), fault.line);
+        batch.quarantine.push(case.quarantine(place, fault.reason.to_string()));
     }
     let names = vec![case.name(Name::Patient(key))];
     let owner = Owner { site: case.site.id.clone(), names, birth_date: None };

@@ -68,12 +68,9 @@ fn line_of_fault(bytes: &Bytes) -> usize {
 
 /// What an export holds, in words.
 fn describe(read: &FileReadings, report: &mut Report) {
-    let format = match read.format {
-        file::Format::Clarity => "Dexcom Clarity export",
-        file::Format::LibreView => "LibreView export",
-    };
+    let format = read.format.title();
     report.content = format!(
-        "{format}, {} readings ({}), {} rows not read",
+        "{format} export, {} readings ({}), {} rows not read",
         read.readings.len(),
         read.resolution,
         read.faults.len()
@@ -84,6 +81,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
     for (apart, count) in &read.kept_apart {
         let what = match apart {
             Apart::Alert => "alerts",
+            Apart::ErrorCode => "error codes of the sensor",
             Apart::Calibration => "calibrations",
             Apart::Strip => "finger-stick values",
             Apart::Ketone => "ketone values",
@@ -95,7 +93,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
         report.say(format!("kept apart: {count} {what}"));
     }
     for fault in &read.faults {
-        report.say(format!("line {}: {}", fault.line, fault.reason));
+        report.say(format!("{} {}: {}", read.place.name(), fault.line, fault.reason));
     }
     if !read.faults.is_empty() {
         "The rows named above are in the store's quarantine with their lines; all others count."

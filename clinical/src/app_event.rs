@@ -1,0 +1,119 @@
+//! What a patient's apps and devices recorded beside glucose: insulin, carbohydrate, exercise, heart rate, steps.
+//!
+//! Invariants: an event is never a glucose value and never enters an outcome; its number is the one that the
+//! source wrote, as digits and places, in the one unit that its kind has; no text of the source is kept, because
+//! a note may name anybody.
+
+use crate::{decimal::Decimal, normalize::file::Format, reading::Instant};
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppEvent {
+    /// When it was, or when it began.
+    pub time: Instant,
+    /// The UTC offset the source stated or the zone gave, in minutes; `None` where unknown.
+    pub offset_minutes: Option<i16>,
+    /// The clock time fell into a repeated hour; the earlier instant was taken.
+    pub tz_ambiguous: bool,
+    /// What it was.
+    pub kind: EventKind,
+    /// How much, in the unit of [`EventKind::unit`]; `None` where the source logged the event without a number.
+    pub value: Option<Decimal>,
+    /// The format of the source.
+    pub source: Format,
+}
+
+/// What an event was: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventKind {
+    /// A dose of rapid-acting insulin, or a bolus of a pump.
+    RapidInsulin,
+    /// A dose of long-acting insulin.
+    LongInsulin,
+    /// A dose of insulin of a sort that the source does not state.
+    OtherInsulin,
+    /// A basal rate of a pump, from this time on.
+    BasalRate,
+    /// What a pump delivered by itself in a day, stated at one time of that day: no single dose.
+    DailyInsulin,
+    /// Carbohydrate that was eaten.
+    Carbohydrate,
+    /// Carbohydrate that was eaten, in servings of a size that only the patient knows.
+    CarbohydrateServings,
+    /// Exercise, by its duration.
+    Exercise,
+    /// A heart rate.
+    HeartRate,
+    /// Steps.
+    Steps,
+}
+
+impl EventKind {
+    /// The unit of its numbers.
+    #[must_use]
+    pub const fn unit(self) -> EventUnit {
+        match self {
+            Self::RapidInsulin | Self::LongInsulin | Self::OtherInsulin | Self::DailyInsulin => {
+                EventUnit::Units
+            }
+            Self::BasalRate => EventUnit::UnitsPerHour,
+            Self::Carbohydrate => EventUnit::Grams,
+            Self::CarbohydrateServings => EventUnit::Servings,
+            Self::Exercise => EventUnit::Seconds,
+            Self::HeartRate => EventUnit::PerMinute,
+            Self::Steps => EventUnit::Count,
+        }
+    }
+
+    /// Its name for people and scripts: lower case with hyphens.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RapidInsulin => "rapid-insulin",
+            Self::LongInsulin => "long-insulin",
+            Self::OtherInsulin => "insulin",
+            Self::BasalRate => "basal-rate",
+            Self::DailyInsulin => "daily-insulin",
+            Self::Carbohydrate => "carbohydrate",
+            Self::CarbohydrateServings => "carbohydrate-servings",
+            Self::Exercise => "exercise",
+            Self::HeartRate => "heart-rate",
+            Self::Steps => "steps",
+        }
+    }
+}
+
+/// The unit of an event's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventUnit {
+    /// International units of insulin.
+    Units,
+    /// Units of insulin an hour.
+    UnitsPerHour,
+    /// Grams.
+    Grams,
+    /// Servings.
+    Servings,
+    /// Seconds.
+    Seconds,
+    /// Beats a minute.
+    PerMinute,
+    /// A number of things.
+    Count,
+}
+
+impl EventUnit {
+    /// Its UCUM code; UCUM writes units of insulin `[iU]`, and servings as an annotation.
+    #[must_use]
+    pub const fn ucum(self) -> &'static str {
+        match self {
+            Self::Units => "[iU]",
+            Self::UnitsPerHour => "[iU]/h",
+            Self::Grams => "g",
+            Self::Servings => "{servings}",
+            Self::Seconds => "s",
+            Self::PerMinute => "/min",
+            Self::Count => "{count}",
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Files that are read as they come, a record at a time: JSON and XML, of any size.
+//!
+//! Invariant: a source that fails is told apart from a file that cannot be trusted. What is held is the readings, and
+//! of those a bounded number ([`MAX_ROWS`](super::file::MAX_ROWS)).
+
+use std::io::{self, BufRead};
+
+use super::{
+    apple_health,
+    clock::Moment,
+    dexcom_api,
+    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_ROWS, Recognized, RowReason, recognize},
+    harvest::Harvest,
+    intake, nightscout, tidepool,
+};
+use crate::{
+    glucose::Glucose,
+    reading::{Device, Route},
+};
+
+/// What the number of a fault counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Lines.
+    #[default]
+    Line,
+    /// Records: JSON is often written in one line.
+    Record,
+}
+
+impl Place {
+    /// Its name for people, and for scripts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// Why a source gave no readings.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamFault {
+    /// It could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What it holds cannot be trusted.
+    #[error(transparent)]
+    File(#[from] FileFault),
+}
+
+impl StreamFault {
+    /// The fault of a text in memory, which can always be read.
+    pub(super) fn of_text(self) -> FileFault {
+        match self {
+            Self::File(fault) => fault,
+            Self::Io(_) => FileFault::Damaged,
+        }
+    }
+}
+
+/// The format of JSON or XML by its beginning, of which a MiB suffices; `None` for every other file, which has to be
+/// read from memory. What is recognized here can be read by [`read_from`].
+pub fn recognize_stream(beginning: &str) -> Option<Recognized> {
+    intake::is_document(beginning.as_bytes()).then(|| recognize(beginning)).flatten()
+}
+
+/// Reads JSON or XML of a known format and of any size, from its first byte on: the readings are held, the file is not.
+///
+/// # Errors
+/// [`StreamFault`], where the source cannot be read, or the file as a whole cannot be trusted.
+pub fn read_from(
+    source: impl BufRead,
+    format: Format,
+    context: &FileContext<'_>,
+) -> Result<FileReadings, StreamFault> {
+    match format {
+        Format::Nightscout => nightscout::read_from(source, context),
+        Format::Tidepool => tidepool::read_from(source, context),
+        Format::DexcomApi => dexcom_api::read_from(source, context),
+        Format::AppleHealth => apple_health::read_from(source, context),
+        _ => Err(FileFault::Unrecognized.into()),
+    }
+}
+
+/// A sensor's record.
+pub(super) struct Draft {
+    pub(super) device: Device,
+    pub(super) moment: Moment,
+    pub(super) glucose: Glucose,
+}
+
+/// What a record was.
+pub(super) enum Taken {
+    /// A sensor reading.
+    Reading(Draft),
+    /// Something else, of this kind.
+    Apart(Apart),
+}
+
+impl Harvest<'_> {
+    /// Takes what was made of the record at this place; errs where there is no room for more.
+    pub(super) fn take(&mut self, at: u32, taken: Result<Taken, RowReason>) -> Result<(), FileFault> {
+        match taken {
+            Ok(Taken::Reading(Draft { device, moment, glucose })) => {
+                let block = self.block([&device.0, ""], Route::File);
+                self.resolved(block, moment, glucose);
+            }
+            Ok(Taken::Apart(kind)) => self.apart(kind),
+            Err(reason) => self.fault(at, reason),
+        }
+        if self.held() > MAX_ROWS { Err(FileFault::TooManyRows) } else { Ok(()) }
+    }
+}
