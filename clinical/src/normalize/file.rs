@@ -199,7 +199,7 @@ pub enum FileFault {
     /// JSON or XML that ends early, is not well-formed around its records, or is nested too deep.
     #[error("the file is not whole: it ends early, or is damaged")]
     Damaged,
-    /// More than [`MAX_ROWS`].
+    /// More rows than a document may hold (`MAX_ROWS`).
     #[error("the file has more readings than twenty years of a 5-minute sensor")]
     TooManyRows,
 }

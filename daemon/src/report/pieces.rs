@@ -1,7 +1,7 @@
 //! An export read from its first byte to its last in pieces, so that a file of any size has its outcome: JSON and XML
 //! by their records, tables by their rows.
 //!
-//! Held are the first [`HEAD_BYTES`], a piece of [`PIECE_BYTES`] and what was read; the file is not, except Nightscout's
+//! Held are the first `HEAD_BYTES`, a piece of `PIECE_BYTES` and what was read; the file is not, except Nightscout's
 //! CSV (see `clinical::normalize::file::Intake`).
 
 use std::io::{BufReader, Cursor, ErrorKind, Read};
