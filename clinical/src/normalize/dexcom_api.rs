@@ -22,8 +22,7 @@ use super::{
     harvest::Harvest,
     iso::{self, IsoTime},
     member,
-    nightscout::RECORDS_LOOKED_AT,
-    records::{Found, Records},
+    records::Records,
     repeated_hour::Order,
     stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
@@ -37,9 +36,6 @@ use crate::{
 
 /// The names of the lists of records; the second is that of version 2 and holds nothing else than sensor values.
 const LISTS: &[&str] = &["records", "egvs"];
-/// The whole numbers that stand for Low and High; below the first are error codes.
-const LOW_CODE: Decimal = Decimal::whole(39);
-const HIGH_CODE: Decimal = Decimal::whole(401);
 /// Said of numbers that contradict their status.
 const CONTRADICTS: &str =
     "values within the sensor's range have the status low or high; the number was taken";
@@ -87,13 +83,8 @@ enum Status {
 /// What gives the format away.
 pub(super) fn recognize(text: &str) -> Option<&'static str> {
     let mut records = Records::new(text.as_bytes(), LISTS);
-    for _ in 0..RECORDS_LOOKED_AT {
-        let Ok(Some(found)) = records.next() else { break };
-        let Found::Record(bytes) = found else { continue };
-        let telling = |record: Record| record.system_time.is_some() && record.display_time.is_some();
-        if serde_json::from_slice(bytes).is_ok_and(telling) {
-            return Some("records with systemTime and displayTime");
-        }
+    if records.any(|record: &Record| record.system_time.is_some() && record.display_time.is_some()) {
+        return Some("records with systemTime and displayTime");
     }
     records.text("recordType").filter(|kind| *kind == "egv").map(|_| "recordType egv")
 }
@@ -114,10 +105,7 @@ pub(super) fn read_from(
     // What is wrong with a record counts only where the document turns out to hold sensor values.
     let mut faults = Vec::new();
     while let Some(found) = records.next()? {
-        let record = match found {
-            Found::Record(bytes) => serde_json::from_slice::<Record>(bytes).ok(),
-            Found::TooMuch => None,
-        };
+        let record: Option<Record> = found.parsed();
         let (at, listed) = (records.number(), records.list() == Some("egvs"));
         match record.map(|record| (record.app_event(), record)) {
             None => harvest.take(at, Err(RowReason::Damaged))?,
@@ -246,13 +234,15 @@ impl Pending {
         let measured = match (self.number, self.status) {
             (None, Status::Low) => Measured::Below(low),
             (None, _) => Measured::Above(high),
-            (Some(number), _) if unit == Unit::MgDl && number.cmp_value(LOW_CODE).is_lt() => {
+            (Some(number), _) if unit == Unit::MgDl && number.cmp_value(value::LOW_CODE).is_lt() => {
                 return Ok(Taken::Apart(Apart::ErrorCode));
             }
             (Some(number), status) => {
                 let coded = |code: Decimal| unit == Unit::MgDl && number.cmp_value(code).is_eq();
-                let is_low = coded(LOW_CODE) || (status == Status::Low && number.cmp_value(low).is_lt());
-                let is_high = coded(HIGH_CODE) || (status == Status::High && number.cmp_value(high).is_gt());
+                let is_low =
+                    coded(value::LOW_CODE) || (status == Status::Low && number.cmp_value(low).is_lt());
+                let is_high =
+                    coded(value::HIGH_CODE) || (status == Status::High && number.cmp_value(high).is_gt());
                 tally.count(CONTRADICTS, status != Status::Other && !is_low && !is_high);
                 match (is_low, is_high) {
                     (true, _) => Measured::Below(low),

@@ -24,23 +24,13 @@ use super::{
     iso::{self, IsoTime},
     member,
     number::Fixed,
-    records::{Found, Records},
+    records::Records,
     repeated_hour::Order,
     stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
     value,
 };
-use crate::{
-    decimal::Decimal,
-    glucose::{Glucose, Measured, Unit},
-};
-
-/// Records looked at to recognize a document.
-pub(super) const RECORDS_LOOKED_AT: usize = 10;
-/// The smallest number that is no error code, which is Low.
-const LOW_CODE: Decimal = Decimal::whole(39);
-/// High.
-const HIGH_CODE: Decimal = Decimal::whole(401);
+use crate::glucose::{Glucose, Measured, Unit};
 
 /// An entry; what else it has is ignored.
 #[derive(serde::Deserialize)]
@@ -63,13 +53,8 @@ struct Entry {
 
 /// What gives the format away.
 pub(super) fn recognize(text: &str) -> Option<&'static str> {
-    let mut records = Records::new(text.as_bytes(), &[]);
-    for _ in 0..RECORDS_LOOKED_AT {
-        let Ok(Some(found)) = records.next() else { break };
-        let Found::Record(bytes) = found else { continue };
-        if serde_json::from_slice(bytes).is_ok_and(|entry: Entry| entry.is_telling()) {
-            return Some("records with date and sgv, mbg or a type of entry");
-        }
+    if Records::new(text.as_bytes(), &[]).any(Entry::is_telling) {
+        return Some("records with date and sgv, mbg or a type of entry");
     }
     csv::recognize(text)
 }
@@ -87,18 +72,8 @@ pub(super) fn read_from(
     source: impl BufRead,
     context: &FileContext<'_>,
 ) -> Result<FileReadings, StreamFault> {
-    let mut records = Records::new(source, &[]);
     let mut harvest = Harvest::of_document(Format::Nightscout, Place::Record, context);
-    while let Some(found) = records.next()? {
-        let taken = match found {
-            Found::Record(bytes) => match serde_json::from_slice::<Entry>(bytes) {
-                Ok(entry) => entry.take(context.zone, &mut harvest.tally),
-                Err(_) => Err(RowReason::Damaged),
-            },
-            Found::TooMuch => Err(RowReason::Damaged),
-        };
-        harvest.take(records.number(), taken)?;
-    }
+    harvest.records(Records::new(source, &[]), |record: &Entry, tally| record.take(context.zone, tally))?;
     Ok(harvest.finish(Order::EitherWay, "millisecond")?)
 }
 
@@ -164,9 +139,9 @@ fn glucose(fixed: Fixed, unit: Unit) -> Result<Option<Glucose>, RowReason> {
     let number = fixed.value;
     let (low, high) = value::sensor_limits(unit);
     let measured = match unit {
-        Unit::MgDl if number.cmp_value(LOW_CODE).is_lt() => return Ok(None),
-        Unit::MgDl if number.cmp_value(LOW_CODE).is_eq() => Measured::Below(low),
-        Unit::MgDl if number.cmp_value(HIGH_CODE).is_eq() => Measured::Above(high),
+        Unit::MgDl if number.cmp_value(value::LOW_CODE).is_lt() => return Ok(None),
+        Unit::MgDl if number.cmp_value(value::LOW_CODE).is_eq() => Measured::Below(low),
+        Unit::MgDl if number.cmp_value(value::HIGH_CODE).is_eq() => Measured::Above(high),
         _ => Measured::Exact(number),
     };
     Ok(Some(value::glucose(measured, unit)?))

@@ -13,6 +13,8 @@
 
 use std::{collections::BTreeMap, io::BufRead};
 
+use serde::de::DeserializeOwned;
+
 use super::file::{FileFault, StreamFault};
 
 /// Most bytes of a record.
@@ -23,6 +25,9 @@ const MAX_DEPTH: u32 = 64;
 const MAX_TEXTS: usize = 32;
 const MAX_TEXT_BYTES: usize = 1024;
 
+/// Records looked at to recognize a document.
+const LOOKED_AT: usize = 10;
+
 /// One record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
@@ -30,6 +35,16 @@ pub(super) enum Found<'a> {
     Record(&'a [u8]),
     /// It is longer or deeper than the limits.
     TooMuch,
+}
+
+impl Found<'_> {
+    /// What the record says; `None` where it is too much, or not such a record.
+    pub(super) fn parsed<T: DeserializeOwned>(self) -> Option<T> {
+        match self {
+            Self::Record(bytes) => serde_json::from_slice(bytes).ok(),
+            Self::TooMuch => None,
+        }
+    }
 }
 
 /// Where in the document the reading stands.
@@ -97,6 +112,17 @@ impl<R: BufRead> Records<R> {
             };
             self.at = next;
         }
+    }
+
+    /// Whether one of the first records is such a one. Where the document is damaged it is that of those before.
+    pub(super) fn any<T: DeserializeOwned>(&mut self, telling: impl Fn(&T) -> bool) -> bool {
+        for _ in 0..LOOKED_AT {
+            let Ok(Some(found)) = self.next() else { return false };
+            if found.parsed().as_ref().is_some_and(&telling) {
+                return true;
+            }
+        }
+        false
     }
 
     /// How many records were given: the number of the last, from 1.

@@ -5,13 +5,18 @@
 
 use std::io::{self, BufRead};
 
+use serde::de::DeserializeOwned;
+
 use super::{
     apple_health,
     clock::Moment,
     dexcom_api,
     file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_ROWS, Recognized, RowReason, recognize},
     harvest::Harvest,
-    intake, nightscout, tidepool,
+    intake, nightscout,
+    records::Records,
+    tally::Tally,
+    tidepool,
 };
 use crate::{
     glucose::Glucose,
@@ -100,6 +105,20 @@ pub(super) enum Taken {
 }
 
 impl Harvest<'_> {
+    /// Takes every record as `read` says of it; one that cannot be parsed is a fault of its own.
+    pub(super) fn records<T: DeserializeOwned>(
+        &mut self,
+        mut records: Records<impl BufRead>,
+        read: impl Fn(&T, &mut Tally) -> Result<Taken, RowReason>,
+    ) -> Result<(), StreamFault> {
+        while let Some(found) = records.next()? {
+            let record = found.parsed().ok_or(RowReason::Damaged);
+            let taken = record.and_then(|record| read(&record, &mut self.tally));
+            self.take(records.number(), taken)?;
+        }
+        Ok(())
+    }
+
     /// Takes what was made of the record at this place; errs where there is no room for more.
     pub(super) fn take(&mut self, at: u32, taken: Result<Taken, RowReason>) -> Result<(), FileFault> {
         match taken {

@@ -21,8 +21,7 @@ use super::{
     harvest::Harvest,
     iso::{self, IsoTime},
     member,
-    nightscout::RECORDS_LOOKED_AT,
-    records::{Found, Records},
+    records::Records,
     repeated_hour::Order,
     stream::{Draft, StreamFault, Taken},
     tally::{ROUNDED, Tally},
@@ -56,15 +55,8 @@ struct Datum {
 
 /// What gives the format away.
 pub(super) fn recognize(text: &str) -> Option<&'static str> {
-    let mut records = Records::new(text.as_bytes(), &[]);
-    for _ in 0..RECORDS_LOOKED_AT {
-        let Ok(Some(found)) = records.next() else { break };
-        let Found::Record(bytes) = found else { continue };
-        if serde_json::from_slice(bytes).is_ok_and(|datum: Datum| datum.is_telling()) {
-            return Some("records with type, time and deviceId or uploadId");
-        }
-    }
-    None
+    let told = Records::new(text.as_bytes(), &[]).any(Datum::is_telling);
+    told.then_some("records with type, time and deviceId or uploadId")
 }
 
 /// Reads a document in memory.
@@ -77,18 +69,8 @@ pub(super) fn read_from(
     source: impl BufRead,
     context: &FileContext<'_>,
 ) -> Result<FileReadings, StreamFault> {
-    let mut records = Records::new(source, &[]);
     let mut harvest = Harvest::of_document(Format::Tidepool, Place::Record, context);
-    while let Some(found) = records.next()? {
-        let taken = match found {
-            Found::Record(bytes) => match serde_json::from_slice::<Datum>(bytes) {
-                Ok(datum) => datum.take(context.zone, &mut harvest.tally),
-                Err(_) => Err(RowReason::Damaged),
-            },
-            Found::TooMuch => Err(RowReason::Damaged),
-        };
-        harvest.take(records.number(), taken)?;
-    }
+    harvest.records(Records::new(source, &[]), |record: &Datum, tally| record.take(context.zone, tally))?;
     Ok(harvest.finish(Order::EitherWay, "millisecond")?)
 }
 

@@ -28,6 +28,12 @@ const fn decimal(digits: i64, places: u8) -> Decimal {
     }
 }
 
+/// The whole number of mg/dL that stands for Low where codes are sent instead of words; those below it are error codes
+/// of the sensor.
+pub(super) const LOW_CODE: Decimal = Decimal::whole(39);
+/// The one that stands for High.
+pub(super) const HIGH_CODE: Decimal = Decimal::whole(401);
+
 /// The limits behind a bare `Low` and `High`.
 pub(super) const fn sensor_limits(unit: Unit) -> (Decimal, Decimal) {
     match unit {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{super::file, *};
-use crate::{normalize::testdata, reading::Reading};
+use crate::{decimal::Decimal, normalize::testdata, reading::Reading};
 
 const NOON_MS: i64 = 1_735_732_800_000; // 2025-01-01T12:00:00Z
 
