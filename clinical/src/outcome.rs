@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::reading::Instant;
+use crate::{reading::Instant, scale::shown_shares};
 
-/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first six
+/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first seven
 /// are decided about stored readings; the others never became readings, and are counted by the messages that
 /// the counted ones came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -25,6 +25,8 @@ pub enum Exclusion {
     Scan,
     /// Within the warm-up after a session start that the source stated.
     WarmUp,
+    /// Within the early wear that the policy leaves out, after a session start that the source stated.
+    EarlyWear,
     /// Its status never counts: preliminary and the like.
     Preliminary,
     /// Glucose in blood, serum or plasma, which is kept apart.
@@ -175,17 +177,7 @@ impl Outcome {
     /// The five shares in hundredths of a per cent, rounded by largest remainder: they sum to 10 000.
     /// Ties go to the lower range, so the result is a function of the minutes alone.
     pub fn shown_shares(&self) -> [u32; 5] {
-        let minutes = self.minutes.as_array();
-        let total = u128::from(self.minutes.total().max(1));
-        let exact = minutes.map(|m| u128::from(m) * 10_000);
-        let mut shown = exact.map(|m| (m / total) as u32);
-        let mut order = [0, 1, 2, 3, 4];
-        order.sort_by_key(|&i| (std::cmp::Reverse(exact[i] % total), i));
-        let missing = 10_000u32.saturating_sub(shown.iter().sum());
-        for &i in order.iter().take(missing as usize) {
-            shown[i] += 1;
-        }
-        shown
+        shown_shares(self.minutes.as_array())
     }
 
     /// True where GMI may be shown.

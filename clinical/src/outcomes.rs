@@ -5,13 +5,13 @@
 //! point begins at the last division. Values are classified as received and converted, with the
 //! policy's one factor, only for mean, SD and what follows from them.
 //!
-//! Numbers: a value enters the sums within ±10⁶ mg/dL (`LIMIT_E9`), far beyond any sensor, so that
-//! no input overflows an `i128`.
+//! Numbers: those of the sums are in `clinical/src/moments.rs`.
 
 use crate::{
     calendar::Zone,
     glucose::{Glucose, Measured, Unit},
     level::{Classifier, Level},
+    moments::Moments,
     outcome::{Gaps, Insufficiency, Outcome, Period, RangeMinutes, UnitMix},
     policy::Policy,
     reading::{Device, Instant, Reading},
@@ -23,12 +23,7 @@ const GMI_AT_ZERO: f64 = 3.31;
 /// GMI per mg/dL of mean glucose (Bergenstal 2018).
 const GMI_PER_MG_DL: f64 = 0.02392;
 
-/// One mg/dL in the unit of the sums.
-const SCALE: f64 = 1e9;
-const _: () = assert!(Glucose::SUM_PLACES == 9);
-/// Values enter the sums cut to ±10⁶ mg/dL: squares of differences stay below 4 × 10³⁰, which leaves
-/// room for ten million minutes.
-const LIMIT_E9: i128 = 1_000_000 * 1_000_000_000;
+const _: () = assert!(Glucose::SUM_PLACES == Moments::PLACES);
 
 /// The outcome of `period` under `policy` from what `streams` hold of it; `None` where no reading
 /// counts. Several streams may name the same device, and streams may reach beyond the period.
@@ -43,7 +38,9 @@ pub fn summarize(period: &Period, selection: &Selection, policy: &Policy) -> Opt
     let counted = selection.counted.as_slice();
     let (first, last) = (counted.first()?, counted.last()?);
     let tally = Tally::of(counted, policy);
-    let moments = Moments::of(counted, policy.factor_e4.value);
+    let factor_e4 = policy.factor_e4.value;
+    let weighted = |c: &Counted| (u64::from(c.minutes), c.reading.glucose.mg_dl_scaled(factor_e4));
+    let moments = Moments::of(counted.iter().map(weighted));
     let (mean, sd) = (moments.mean(), moments.sd());
     let active_ms = i128::from(tally.minutes.total()) * i128::from(Instant::MINUTE_MS);
     let window_ms = i128::from(period.end.0) - i128::from(period.start.0);
@@ -121,56 +118,6 @@ impl Tally {
         }
         self.units.re_expressed += u64::from(class.re_expressed);
         self.tz_ambiguous += u64::from(counted.reading.tz_ambiguous);
-    }
-}
-
-/// Exact weighted sums of glucose in mg/dL × 10⁹, each reading weighing its minutes.
-struct Moments {
-    n: usize,
-    /// Sum of weights.
-    weight: i128,
-    /// Sum of weight × value.
-    sum: i128,
-    /// Sum of weight × (value − `weight`-th part of `sum`, rounded down)².
-    squares: i128,
-}
-
-impl Moments {
-    fn of(counted: &[Counted], factor_e4: i64) -> Self {
-        let weighted = |counted: &Counted| {
-            let value = counted.reading.glucose.mg_dl_scaled(factor_e4).clamp(-LIMIT_E9, LIMIT_E9);
-            (i128::from(counted.minutes), value)
-        };
-        let (weight, sum) = counted
-            .iter()
-            .map(weighted)
-            .fold((0, 0), |(w, s), (minutes, value)| (w + minutes, s + minutes * value));
-        // Differences to a whole number near the mean: as exact as squares of the values, and smaller.
-        let centre = sum.div_euclid(weight.max(1));
-        // Saturating addition of what is never negative gives the same in any order.
-        let squares = counted.iter().map(weighted).fold(0i128, |total, (minutes, value)| {
-            let difference = value - centre;
-            total.saturating_add(minutes * difference * difference)
-        });
-        Self { n: counted.len(), weight, sum, squares }
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum as f64 / self.weight as f64 / SCALE
-    }
-
-    /// With n−1: for equal weights exactly √((nΣx² − (Σx)²) / (n(n−1))); for unequal ones the weighted
-    /// mean of squares, times n/(n−1).
-    fn sd(&self) -> Option<f64> {
-        if self.n < 2 {
-            return None;
-        }
-        // Σw(x−c)² = Σw(x−mean)² + W(mean−c)², and W·mean − W·c is the remainder of the division.
-        let remainder = self.sum.rem_euclid(self.weight) as f64;
-        let weight = self.weight as f64;
-        let about_mean = (self.squares as f64 - remainder * remainder / weight).max(0.0);
-        let n = self.n as f64;
-        Some((about_mean / weight * (n / (n - 1.0))).sqrt() / SCALE)
     }
 }
 

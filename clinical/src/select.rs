@@ -8,11 +8,13 @@
 //! 1. The streams of one device are joined; of each identity one version stands (as in a chunk). Only
 //!    then is the period applied, so that a reading moved out of it by a correction is gone from it.
 //! 2. What its source took back is dropped, and scans where the period has any other reading.
+//!    Then what lies in the warm-up after a session start that the source states (`clinical/src/session.rs`).
 //! 3. Within a device, of readings at the same time a corrected one stands before the others, then the
 //!    one of the better route, then the one made later; the others are duplicates (same value) or
 //!    conflicts. What has the same value as a neighbour within half an interval is a duplicate (phone
 //!    and watch upload the same reading seconds apart).
-//! 4. A device's interval is the median distance of its readings, snapped to 1, 5 or 15 minutes.
+//! 4. A device's interval is the median distance of its readings, snapped to 1, 5 or 15 minutes, by what the table
+//!    of devices knows of the sensor that its name states.
 //! 5. Devices come by route, then by number of readings, then by name; a reading whose interval
 //!    overlaps one of a device before it is excluded.
 
@@ -25,6 +27,7 @@ use crate::{
     outcome::{Exclusion, Period},
     policy::Policy,
     reading::{Device, Instant, Reading, Route, Standing},
+    session::{self, WarmUp},
 };
 
 /// A reading that counts.
@@ -51,6 +54,9 @@ pub struct Selection {
     pub counted: Vec<Counted>,
     /// Readings of the period that do not count, by reason.
     pub excluded: BTreeMap<Exclusion, u64>,
+    /// What became of the warm-up of each device with readings in the period: one for each stated session start, or
+    /// the reason why nothing is left out.
+    pub warm_up: Vec<(Device, WarmUp)>,
 }
 
 impl Selection {
@@ -65,14 +71,26 @@ impl Selection {
 /// streams may reach beyond the period.
 #[must_use]
 pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Selection {
+    select_after(period, streams, &[], policy)
+}
+
+/// As [`select`], with the session starts that the sources state.
+#[must_use]
+pub fn select_after(
+    period: &Period,
+    streams: &[(Device, Vec<Reading>)],
+    starts: &[(Device, Instant)],
+    policy: &Policy,
+) -> Selection {
     let mut selection = Selection::default();
     let mut devices = join(streams);
-    for readings in devices.values_mut() {
+    for (name, readings) in &mut devices {
         resolve_versions(readings);
         readings.retain(|reading| period.start <= reading.time && reading.time < period.end);
         let stored = readings.len();
         readings.retain(|reading| reading.standing != Standing::Retracted);
         selection.exclude(Exclusion::Retracted, stored - readings.len());
+        leave_out_wear_in(name, readings, starts, policy, &mut selection);
     }
     if devices.values().flatten().any(|reading| reading.route != Route::Scan) {
         for readings in devices.values_mut() {
@@ -91,6 +109,39 @@ pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Poli
         admit(track.counted, &mut selection);
     }
     selection
+}
+
+/// Leaves out the warm-up, and what early wear the policy names, after each stated session start.
+fn leave_out_wear_in(
+    name: &Device,
+    readings: &mut Vec<Reading>,
+    starts: &[(Device, Instant)],
+    policy: &Policy,
+    selection: &mut Selection,
+) {
+    if readings.is_empty() {
+        return;
+    }
+    let sensor = policy.devices.sensor(name);
+    let mut stated = starts.iter().filter(|(of, _)| of == name).map(|(_, start)| *start).peekable();
+    if stated.peek().is_none() {
+        selection.warm_up.push((name.clone(), session::warm_up(None, sensor, policy)));
+    }
+    for start in stated {
+        let warm_up = session::warm_up(Some(start), sensor, policy);
+        let mut leave_out = |until: Instant, reason| {
+            let before = readings.len();
+            readings.retain(|reading| reading.time < start || until <= reading.time);
+            selection.exclude(reason, before - readings.len());
+        };
+        if let WarmUp::LeftOutUntil(until) = warm_up {
+            leave_out(until, Exclusion::WarmUp);
+        }
+        if let Some(until) = session::early_wear(start, policy) {
+            leave_out(until, Exclusion::EarlyWear);
+        }
+        selection.warm_up.push((name.clone(), warm_up));
+    }
 }
 
 /// All readings of each device.

@@ -1,7 +1,7 @@
 //! One device's readings: duplicates and conflicts out, the interval found.
 //!
-//! Numbers: an interval is 1, 5 or 15 minutes. Distances under 30 s are copies, not intervals; a
-//! median distance over 30 minutes says nothing about the sensor, and 5 minutes is assumed.
+//! Numbers: an interval is 1, 5 or 15 minutes, or what the table of devices knows. Distances under 30 s are copies, not intervals; a
+//! median distance over 30 minutes says nothing about the sensor, and the sensor's usual interval, or 5 minutes, is assumed.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -45,7 +45,9 @@ pub(super) fn track<'a>(
 ) -> Track<'a> {
     readings.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
     keep_one_at_a_time(&mut readings, policy, selection);
-    let minutes = interval_minutes(&readings);
+    let suggested = interval_minutes(&readings);
+    let sensor = policy.devices.sensor(name);
+    let minutes = sensor.map_or(suggested.unwrap_or(DEFAULT_MINUTES), |sensor| sensor.interval(suggested));
     drop_copies(&mut readings, minutes, policy, selection);
     let route = readings.iter().map(|reading| reading.route).min().unwrap_or(Route::Scan);
     Track { name, route, counted: readings.into_iter().map(|reading| Counted { reading, minutes }).collect() }
@@ -105,24 +107,22 @@ fn is_better_source(a: &Reading, b: &Reading) -> bool {
     (a.standing == Standing::Final, a.route) < (b.standing == Standing::Final, b.route)
 }
 
-/// The nominal interval of a device from the distances of its readings, which are by time.
-fn interval_minutes(readings: &[Reading]) -> u8 {
+/// The nominal interval that the distances of a device's readings suggest, where they suggest one. `readings` are by
+/// time.
+fn interval_minutes(readings: &[Reading]) -> Option<u8> {
     let mut distances: Vec<i64> = readings
         .windows(2)
         .map(|pair| pair[1].time.0.saturating_sub(pair[0].time.0))
         .filter(|distance| *distance >= SHORTEST_DISTANCE_MS)
         .collect();
-    if distances.is_empty() {
-        return DEFAULT_MINUTES;
-    }
     // The lower of two middles: a distance that occurred, and the shorter claims less.
-    let middle = (distances.len() - 1) / 2;
+    let middle = distances.len().checked_sub(1)? / 2;
     let (_, median, _) = distances.select_nth_unstable(middle);
     match *median {
-        d if d > LONGEST_DISTANCE_MS => DEFAULT_MINUTES,
-        d if d < 3 * Instant::MINUTE_MS => 1,
-        d if d <= 10 * Instant::MINUTE_MS => 5,
-        _ => 15,
+        d if d > LONGEST_DISTANCE_MS => None,
+        d if d < 3 * Instant::MINUTE_MS => Some(1),
+        d if d <= 10 * Instant::MINUTE_MS => Some(5),
+        _ => Some(15),
     }
 }
 

@@ -73,6 +73,7 @@ fn exclusions(outcome: &Outcome) -> Vec<String> {
             Exclusion::Overlap => "not counted: another device covers the same minutes",
             Exclusion::Scan => "not counted: scans, where the file has historic readings",
             Exclusion::WarmUp => "not counted: within the warm-up of a sensor",
+            Exclusion::EarlyWear => "not counted: within the early wear that the policy leaves out",
             Exclusion::Preliminary => "not counted: preliminary",
             Exclusion::OtherSpecimen => "not counted: glucose in blood, serum or plasma",
             Exclusion::Unreadable => "not counted: could not be read",
