@@ -129,6 +129,8 @@ pub struct Sheet {
     pub base: Option<String>,
     /// The table of devices that it names.
     pub devices: Option<String>,
+    /// The line of its id, from 1.
+    pub id_line: usize,
     /// The values by dotted name, `thresholds.low_below`.
     pub entries: BTreeMap<String, Entry>,
 }
@@ -262,7 +264,17 @@ impl Reading<'_> {
         let mut entries = base.map_or_else(BTreeMap::new, |base| base.entries.clone());
         entries.append(&mut self.entries);
         let base = base.map(|base| format!("{}/{}", base.id, base.version));
-        Some(Sheet { id: id?, version: version?, title: title?, quantity: quantity?, base, devices, entries })
+        let id_line = self.line(place(root, "id"));
+        Some(Sheet {
+            id: id?,
+            version: version?,
+            title: title?,
+            quantity: quantity?,
+            base,
+            devices,
+            id_line,
+            entries,
+        })
     }
 
     fn head_text(&mut self, root: &DeTable<'_>, key: &str, example: Option<&str>) -> Option<String> {

@@ -13,6 +13,7 @@ pub mod export;
 pub mod json;
 pub mod notes;
 pub mod paper;
+pub mod rules;
 pub mod table;
 
 #[cfg(test)]
