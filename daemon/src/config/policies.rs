@@ -189,3 +189,71 @@ fn named_table(
     findings.note(Fault::new(path, sheet.id_line, what, instead));
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, Result<Policies, Faults>) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(POLICIES_FOLDER)).unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(POLICIES_FOLDER).join(name), text).unwrap();
+        }
+        let read = load_policies(&dir.path().join("isthmus.toml"));
+        (dir, read)
+    }
+
+    const SENSORS: &str = "id = \"our-sensors\"\nversion = 1\ntitle = \"Ours\"\nbase = \"sensors\"\n\
+                           [libre-2.interval]\nminutes = [5]\nsource = \"our exports\"\n";
+    const ADULTS: &str =
+        "id = \"adults\"\nversion = 1\ntitle = \"Adults\"\nbase = \"standard\"\ndevices = \"our-sensors\"\n";
+
+    #[test]
+    fn the_example_of_the_manual_is_good() {
+        let manual = include_str!("../../../docs/policies.md");
+        let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let (_dir, read) = folder(&[("north.toml", example)]);
+        let policies = read.unwrap();
+        let policy = policies.policy("north-adults").unwrap();
+        assert_eq!(policy.thresholds.high_above.value.mg_dl.to_string(), "185");
+        assert_eq!(
+            (policies.policies().count(), policies.policy("nobody")),
+            (Policy::built_in().len() + 1, None)
+        );
+    }
+
+    #[test]
+    fn a_policy_takes_up_a_table_of_sensors_whose_file_comes_after_it() {
+        let (_dir, read) = folder(&[("a.toml", ADULTS), ("b.toml", SENSORS)]);
+        let policies = read.unwrap();
+        let adults = policies.policy("adults").unwrap();
+        assert_eq!(adults.devices.sheet().id, "our-sensors");
+        let (_dir, read) = folder(&[("a.toml", &ADULTS.replace("devices = \"our-sensors\"\n", ""))]);
+        let without = read.unwrap().policy("adults").unwrap().mark();
+        assert_ne!(adults.mark().sha256, without.sha256, "the table decides numbers, so it is hashed too");
+    }
+
+    #[test]
+    fn every_fault_of_every_file_is_told_in_one_run() {
+        let lost = ADULTS.replace("our-sensors", "our-sensor");
+        let (_dir, read) = folder(&[
+            ("a.toml", lost.as_str()),
+            ("b.toml", SENSORS),
+            ("c.toml", SENSORS),
+            ("d.toml", "id = \"x\"\n"),
+            (".hidden.toml", "nonsense"),
+            ("notes.txt", "nonsense"),
+        ]);
+        let told = read.unwrap_err().to_string();
+        for part in
+            ["a.toml:1: ", "did you mean \"our-sensors\"?", "c.toml:1: `id` = \"our-sensors\"", "d.toml:1: "]
+        {
+            assert!(told.contains(part), "{part}\n{told}");
+        }
+        assert!(!told.contains("hidden") && !told.contains("notes"));
+        let broken_table = SENSORS.replace("[5]", "[500]");
+        let (_dir, read) = folder(&[("b.toml", &broken_table)]);
+        assert!(read.unwrap_err().to_string().contains("b.toml:5: `libre-2.interval` minutes"));
+    }
+}

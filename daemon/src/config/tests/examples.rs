@@ -65,7 +65,7 @@ fn the_shipped_examples_mention_every_key_that_is_known() {
             if name == "isthmus.toml" {
                 main_file::read_main(root, None, &mut Vec::new()).map(|_| ())
             } else {
-                site_file::read_site(root, &mut None).map(|_| ())
+                site_file::read_site(root, &mut None, &Policies::default()).map(|_| ())
             }
         });
         asked.extend(findings.into_parts().1);

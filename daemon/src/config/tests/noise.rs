@@ -23,7 +23,8 @@ fn read_both(bytes: &[u8]) {
     let main = read_file(&source, &findings, |root| main_file::read_main(root, None, &mut Vec::new()));
     check(findings, main.is_some());
     let findings = Findings::default();
-    let site = read_file(&source, &findings, |root| site_file::read_site(root, &mut None));
+    let site =
+        read_file(&source, &findings, |root| site_file::read_site(root, &mut None, &Policies::default()));
     check(findings, site.is_some());
 }
 
