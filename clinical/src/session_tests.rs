@@ -19,10 +19,12 @@ fn began(sessions: &[Session]) -> Vec<(Began, i64, u64)> {
     sessions.iter().map(|s| (s.began, s.start.0 / MINUTE, s.readings)).collect()
 }
 
+/// A name for the case, device, rows, stated starts, and what is found: how, start in minutes, readings.
+type Case<'a> = (&'a str, &'a str, Vec<Row>, &'a [i64], Vec<(Began, i64, u64)>);
+
 #[test]
 fn sessions_are_divided_by_what_the_source_gives() {
-    // device, rows, stated starts, (how it was found, start in minutes, readings)
-    let cases: [(&str, &str, Vec<Row>, &[i64], Vec<(Began, i64, u64)>); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("a name", "S1", vec![at(0), at(5)], &[], vec![(Began::Serial, 0, 2)]),
         ("no name", "", vec![at(0), at(5)], &[], vec![(Began::FirstReading, 0, 2)]),
         ("a gap of two hours", "", vec![at(0), at(120)], &[], vec![(Began::FirstReading, 0, 2)]),

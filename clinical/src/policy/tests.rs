@@ -109,9 +109,8 @@ fn two_files_never_share_a_hash_and_the_mark_names_version_hash_and_factor() {
 fn another_table_of_devices_is_another_policy() {
     let text = "id = \"ours\"\nversion = 1\ntitle = \"Ours\"\nbase = \"sensors\"\n\
                 [libre-2.interval]\nminutes = [5]\nsource = \"our exports\"\n";
-    let table = Sheet::parse(text, |_| {
-        Some(Devices::built_in().sheet().clone()).map(Box::new).map(|b| &*Box::leak(b))
-    });
+    let base = Devices::built_in();
+    let table = Sheet::parse(text, |_| Some(base.sheet()));
     let devices = Arc::new(Devices::from_sheet(&table.unwrap()).unwrap());
     let other = Policy::from_sheet(Policy::standard().sheet(), devices).unwrap();
     assert_ne!(other.mark().sha256, Policy::standard().mark().sha256);

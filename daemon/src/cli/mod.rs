@@ -80,8 +80,10 @@ enum Command {
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Show the policies: thresholds, goals and rules of every population, with their sources.
+    #[command(long_about = policy::ABOUT_POLICY)]
     Policy(policy::Args),
     /// Show what is known of glucose sensors.
+    #[command(long_about = policy::ABOUT_DEVICE)]
     Device(policy::DeviceArgs),
     /// Send HL7 v2 messages over MLLP and print each answer.
     Send(send::Args),

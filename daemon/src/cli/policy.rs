@@ -20,33 +20,48 @@ use crate::{
 /// How a hospital writes rules of its own; the manual of the format.
 const OWN_FILES: &str = "\
 FILES OF YOUR OWN
-  Every *.toml in policies.d/ beside isthmus.toml is one policy or one table of sensors. It names a built-in
-  file as its base, and holds the values that differ. A value is a table, and is replaced whole, with the source
-  it is from; `none = true` takes one away. Thresholds are written in both units, each as it is published: Isthmus
-  converts neither into the other.
+  Every *.toml in policies.d/ beside isthmus.toml is one policy or one table of sensors. It
+  names a built-in file as its base, and holds the values that differ. A value is a table,
+  and is replaced whole, with the source it is from; `none = true` takes one away.
+  Thresholds are written in both units, each as it is published: Isthmus converts neither
+  into the other.
 
     id = \"north-adults\"          small letters, digits and \"-\"; no built-in id
     version = 1                  raise it with every change
     title = \"Adults, North clinic\"
     base = \"standard\"            `isthmus policy list` names them
-    #devices = \"north-sensors\"   the id of a table of sensors of your own
+    devices = \"north-sensors\"    optional: the id of a table of sensors of your own
 
     [goals.in-target]
     above_pct = 60
     source = \"diabetes board, 2026-01-15\"
 
-  A table of sensors has base = \"sensors\" and tables such as [libre-2.interval] (`isthmus device list --json` shows
-  their names and fields); it may add sensors.
+  A table of sensors has base = \"sensors\" and tables such as [libre-2.interval]; it may
+  add sensors. `isthmus device list --json` prints their names and fields.
 
-  A site uses a policy by policy = \"north-adults\" in its file in sites.d/. `isthmus check` tells every fault with
-  file, line and what to write instead. A running daemon takes changes up by itself (after the folder was made: at
-  SIGHUP or a change of isthmus.toml). Windows published before keep their numbers until their data change.
+  A site uses a policy by policy = \"north-adults\" in its file in sites.d/. `isthmus check`
+  tells every fault with file, line and what to write instead. A running daemon takes
+  changes up by itself (where the folder is new: at SIGHUP or a change of isthmus.toml).
+  Windows published before keep their numbers until their data change.
 
-  Every outcome's Provenance cites the policy's id, version and SHA-256. The hash covers every value in force and the
-  table of sensors, and nothing else: not titles, sources, comments, blanks, nor the order or spelling of numbers.
+  Every outcome's Provenance cites the policy's id, version and SHA-256. The hash covers
+  every value in force and the table of sensors, and nothing else: not titles, sources,
+  comments, blanks, nor the order or spelling of numbers.
 
 EXIT STATUS
   0 good; 1 no policy of that name; 2 wrong usage; 78 a file in policies.d/ is faulty";
+
+/// What `isthmus policy --help` begins with.
+pub(super) const ABOUT_POLICY: &str = "\
+Show the policies: thresholds, goals, gap, event and warm-up rules of each population, every value with the \
+publication it is from.\n\nWhat nobody has read in the original is marked \"unconfirmed\". Needs no daemon; without \
+a configuration the built-in policies are shown.";
+
+/// What `isthmus device --help` begins with.
+pub(super) const ABOUT_DEVICE: &str = "\
+Show what is known of glucose sensors: how sources name them, warm-up, wear, interval, and the ends of what they \
+report.\n\nA device that a source names as none of these is read by its own data. Warm-up is left out only after a \
+session start that the source states.";
 
 const POLICY_EXAMPLES: &str = "\
 EXAMPLES
@@ -57,12 +72,7 @@ EXAMPLES
 
 /// Arguments of `isthmus policy`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Show the policies: thresholds, goals, gap, event and warm-up rules of each population, every value \
-                  with the publication it is from.\n\nWhat nobody has read in the original is marked \"unconfirmed\". \
-                  Needs no daemon. Without a configuration the built-in policies are shown.",
-    after_long_help = format!("{POLICY_EXAMPLES}\n{OWN_FILES}")
-)]
+#[command(after_long_help = format!("{POLICY_EXAMPLES}\n{OWN_FILES}"))]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
@@ -94,12 +104,7 @@ enum Verb {
 
 /// Arguments of `isthmus device`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Show what is known of glucose sensors: how sources name them, warm-up, wear, interval, and the ends \
-                  of what they report.\n\nA device that a source names as none of these is read by its own data. \
-                  Warm-up is left out only after a session start that the source states.",
-    after_long_help = OWN_FILES
-)]
+#[command(after_long_help = OWN_FILES)]
 pub(super) struct DeviceArgs {
     #[command(flatten)]
     config: ConfigArg,

@@ -14,6 +14,7 @@ pub mod json;
 pub mod notes;
 pub mod paper;
 pub mod rules;
+pub mod sessions;
 pub mod table;
 
 #[cfg(test)]

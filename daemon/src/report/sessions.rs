@@ -10,11 +10,16 @@ use clinical::{
 
 /// What is told of the sessions of `streams` (one for each device); `warm_up` is that of the selection.
 #[must_use]
-pub fn told(streams: &[(Device, Vec<Reading>)], warm_up: &[(Device, WarmUp)], policy: &Policy) -> Vec<String> {
+pub fn told(
+    streams: &[(Device, Vec<Reading>)],
+    warm_up: &[(Device, WarmUp)],
+    policy: &Policy,
+) -> Vec<String> {
     let mut began: BTreeMap<Began, u64> = BTreeMap::new();
     let mut beyond_wear = 0;
     for (device, readings) in streams {
-        let mut rows: Vec<Row> = readings.iter().map(|reading| Row { time: reading.time, ticks: None }).collect();
+        let mut rows: Vec<Row> =
+            readings.iter().map(|reading| Row { time: reading.time, ticks: None }).collect();
         rows.sort_unstable_by_key(|row| row.time);
         for session in sessions(device, &rows, &[], policy) {
             *began.entry(session.began).or_default() += 1;
@@ -27,7 +32,9 @@ pub fn told(streams: &[(Device, Vec<Reading>)], warm_up: &[(Device, WarmUp)], po
     let reasons: BTreeSet<String> = warm_up.iter().map(|(_, warm_up)| warm_up.to_string()).collect();
     told.extend(reasons);
     if beyond_wear > 0 {
-        told.push(format!("sensor sessions longer than the wear of their label, counted in full: {beyond_wear}"));
+        told.push(format!(
+            "sensor sessions longer than the wear of their label, counted in full: {beyond_wear}"
+        ));
     }
     told
 }
@@ -74,10 +81,13 @@ mod tests {
             (Device("Dexcom G6".into()), worn),
         ];
         let warm_up = streams.clone().map(|(device, _)| (device, WarmUp::NoStatedStart));
-        assert_eq!(told(&streams, &warm_up, Policy::standard()), [
-            "sensor sessions: 3 (2 by the name of a device, 1 after a gap)",
-            "no warm-up left out: the source states no session start",
-            "sensor sessions longer than the wear of their label, counted in full: 1",
-        ]);
+        assert_eq!(
+            told(&streams, &warm_up, Policy::standard()),
+            [
+                "sensor sessions: 3 (2 by the name of a device, 1 after a gap)",
+                "no warm-up left out: the source states no session start",
+                "sensor sessions longer than the wear of their label, counted in full: 1",
+            ]
+        );
     }
 }
