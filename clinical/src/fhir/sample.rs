@@ -82,6 +82,7 @@ fn exclusions() -> impl Strategy<Value = BTreeMap<Exclusion, u64>> {
         Just(Exclusion::Overlap),
         Just(Exclusion::Scan),
         Just(Exclusion::WarmUp),
+        Just(Exclusion::EarlyWear),
     ];
     proptest::collection::btree_map(reason, any::<u64>(), 0..6)
 }
