@@ -13,6 +13,7 @@ pub mod fhir;
 pub mod glucose;
 pub mod identity;
 pub mod level;
+pub mod measurements;
 mod moments;
 pub mod normalize;
 pub mod outcome;
@@ -22,6 +23,6 @@ pub mod quantity;
 pub mod reading;
 mod scale;
 pub mod select;
-pub mod series;
+
 pub mod session;
 pub mod shown;

@@ -178,5 +178,5 @@ fn all_in_range(counted: &[&Measurement], quantity: &Quantity) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[path = "series_tests.rs"]
+#[path = "measurements_tests.rs"]
 mod tests;
