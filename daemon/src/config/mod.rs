@@ -23,6 +23,7 @@ mod material;
 mod outbound;
 mod patient;
 mod policies;
+mod proof;
 mod route;
 mod section;
 mod site_file;
