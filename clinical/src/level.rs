@@ -48,6 +48,8 @@ pub struct Class {
     /// False where the device gave a limit that leaves the range open: `<70` is below the target with
     /// its level unknown, and counts as low; `>200` is above it, and counts as high.
     pub known: bool,
+    /// Within the policy's tight range, both ends included; never where the policy has none.
+    pub tight: bool,
     /// The value in mmol/L was recognized as a whole number of mg/dL, and that number classified.
     pub re_expressed: bool,
 }
@@ -57,6 +59,9 @@ pub struct Class {
 pub struct Classifier {
     mg_dl: [i128; 4],
     mmol_l: [i128; 4],
+    /// The tight range in both units; one that holds nothing where the policy has none.
+    tight_mg_dl: [i128; 2],
+    tight_mmol_l: [i128; 2],
     factor: i128,
     residual: i128,
 }
@@ -75,6 +80,8 @@ impl Classifier {
         Self {
             mg_dl: policy.bounds(Unit::MgDl),
             mmol_l: policy.bounds(Unit::MmolL),
+            tight_mg_dl: policy.tight_bounds(Unit::MgDl),
+            tight_mmol_l: policy.tight_bounds(Unit::MmolL),
             factor: policy.re_expression.value.factor.scaled(BOUND_PLACES),
             residual: policy.re_expression.value.residual_mg_dl.scaled(RECOVERY_PLACES),
         }
@@ -86,17 +93,23 @@ impl Classifier {
         let (Measured::Exact(stated) | Measured::Below(stated) | Measured::Above(stated)) = glucose.measured;
         let native = stated.scaled(BOUND_PLACES);
         let recovered = if glucose.unit == Unit::MmolL { self.recover(native) } else { None };
-        let (value, edges) = match (recovered, glucose.unit) {
-            (Some(mg_dl), _) => (mg_dl, &self.mg_dl),
-            (None, Unit::MgDl) => (native, &self.mg_dl),
-            (None, Unit::MmolL) => (native, &self.mmol_l),
+        let (value, edges, [from, to]) = match (recovered, glucose.unit) {
+            (Some(mg_dl), _) => (mg_dl, &self.mg_dl, self.tight_mg_dl),
+            (None, Unit::MgDl) => (native, &self.mg_dl, self.tight_mg_dl),
+            (None, Unit::MmolL) => (native, &self.mmol_l, self.tight_mmol_l),
+        };
+        // A limit says only that the value is not its own neighbour: one that proves a level outside is not tight.
+        let tight = match glucose.measured {
+            Measured::Exact(_) => from <= value && value <= to,
+            Measured::Below(_) => from < value && value <= to,
+            Measured::Above(_) => from <= value && value < to,
         };
         let (level, known) = match glucose.measured {
             Measured::Exact(_) => (level_of(value, edges), true),
             Measured::Below(_) => below(value, edges),
             Measured::Above(_) => above(value, edges),
         };
-        Class { level, known, re_expressed: recovered.is_some() }
+        Class { level, known, tight, re_expressed: recovered.is_some() }
     }
 
     /// The whole number of mg/dL (at [`BOUND_PLACES`]) that `mmol_l` re-expresses.
@@ -285,7 +298,10 @@ mod tests {
             assert_eq!(classify(exact(text, unit), policy).level, expected, "{text}");
         }
         let high = Glucose { measured: Measured::Above(Decimal::whole(400)), unit: Unit::MgDl };
-        assert_eq!(classify(high, policy), Class { level: Level::High, known: true, re_expressed: false });
+        assert_eq!(
+            classify(high, policy),
+            Class { level: Level::High, known: true, tight: false, re_expressed: false }
+        );
     }
 
     proptest! {

@@ -134,6 +134,8 @@ pub struct Policy {
     pub title: String,
     /// The edges of the ranges.
     pub thresholds: Thresholds,
+    /// The first and the last value of the tight range within the target; `None` for a population without one.
+    pub tight_target: Option<Sourced<(Threshold, Threshold)>>,
     /// mg/dL per mmol/L × 10⁴ for mean, SD and what follows (180156 is 18.0156).
     pub factor_e4: Sourced<i64>,
     /// The one exception to native classification.
@@ -185,6 +187,10 @@ impl Policy {
         let edge = |threshold: &Threshold| format!("{} mg/dL {} mmol/L", threshold.mg_dl, threshold.mmol_l);
         let thresholds = &self.thresholds;
         let very_high = thresholds.very_high_above.as_ref().map_or("none".to_owned(), |t| edge(&t.value));
+        let tight = self
+            .tight_target
+            .as_ref()
+            .map_or("none".to_owned(), |t| format!("{} to {}", edge(&t.value.0), edge(&t.value.1)));
         let Sufficiency { days, share_pct } = self.sufficiency.value;
         let ReExpression { factor, residual_mg_dl } = self.re_expression.value;
         let mut lines = vec![
@@ -193,6 +199,7 @@ impl Policy {
             format!("low-below={}", edge(&thresholds.low_below.value)),
             format!("high-above={}", edge(&thresholds.high_above.value)),
             format!("very-high-above={very_high}"),
+            format!("tight-target={tight}"),
             format!("factor-e4={}", self.factor_e4.value),
             format!("re-expression={factor} within {residual_mg_dl} mg/dL"),
             format!("sufficiency={days} d {share_pct} %"),
@@ -222,6 +229,18 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The ends of the tight range in `unit`, × 10^[`BOUND_PLACES`]; without one, a range that holds nothing.
+    pub(crate) fn tight_bounds(&self, unit: Unit) -> [i128; 2] {
+        let scaled = |threshold: &Threshold| match unit {
+            Unit::MgDl => threshold.mg_dl.scaled(BOUND_PLACES),
+            Unit::MmolL => threshold.mmol_l.scaled(BOUND_PLACES),
+        };
+        let range = self.tight_target.as_ref().map(|sourced| &sourced.value);
+        range.map_or([i128::MAX, i128::MIN], |(from, to)| [scaled(from), scaled(to)])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +251,7 @@ mod tests {
         low-below=70 mg/dL 3.9 mmol/L\n\
         high-above=180 mg/dL 10.0 mmol/L\n\
         very-high-above=250 mg/dL 13.9 mmol/L\n\
+        tight-target=70 mg/dL 3.9 mmol/L to 140 mg/dL 7.8 mmol/L\n\
         factor-e4=180156\n\
         re-expression=18.01559 within 0.1 mg/dL\n\
         sufficiency=14 d 70 %\n\

@@ -37,6 +37,23 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// A final reading of whole mg/dL at the beginning of 1970.
+    #[cfg(test)]
+    pub(crate) fn sample(mg_dl: i32, minutes: u8) -> Self {
+        let reading = Reading {
+            time: Instant(0),
+            offset_minutes: None,
+            tz_ambiguous: false,
+            glucose: crate::glucose::Glucose::mg_dl(mg_dl),
+            standing: Standing::Final,
+            route: Route::Hl7v2,
+            identity: 0,
+            made_at: Instant(0),
+            message: 0,
+        };
+        Self { reading, minutes }
+    }
+
     /// The first instant after the minutes this reading stands for.
     #[must_use]
     pub const fn end(&self) -> Instant {

@@ -40,6 +40,7 @@ struct File {
     version: u32,
     title: String,
     thresholds: Edges,
+    tight_target: Option<Tight>,
     factor: Factor,
     re_expression: Recovery,
     sufficiency: Enough,
@@ -63,6 +64,40 @@ struct Edge {
     mg_dl: String,
     mmol_l: String,
     source: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tight {
+    from: Pair,
+    to: Pair,
+    source: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    mg_dl: String,
+    mmol_l: String,
+}
+
+impl Tight {
+    /// Within the target: its ends ascend and lie in it.
+    fn read(self, thresholds: &Thresholds) -> Result<Sourced<(Threshold, Threshold)>, PolicyError> {
+        let end = |pair: Pair| -> Result<Threshold, PolicyError> {
+            let mg_dl = number("tight_target.mg_dl", &pair.mg_dl)?;
+            Ok(Threshold { mg_dl, mmol_l: number("tight_target.mmol_l", &pair.mmol_l)? })
+        };
+        let (from, to) = (end(self.from)?, end(self.to)?);
+        let ascend = |a: &Threshold, b: &Threshold| {
+            a.mg_dl.cmp_value(b.mg_dl).is_le() && a.mmol_l.cmp_value(b.mmol_l).is_le()
+        };
+        let (low, high) = (&thresholds.low_below.value, &thresholds.high_above.value);
+        if !(ascend(low, &from) && ascend(&from, &to) && ascend(&to, high)) {
+            return Err(PolicyError::Inconsistent("tight_target: from and to ascend and lie in the target"));
+        }
+        Ok(Sourced { value: (from, to), source: self.source })
+    }
 }
 
 #[derive(Deserialize)]
@@ -205,6 +240,7 @@ impl FromStr for Policy {
             id: file.id,
             version: file.version,
             title: file.title,
+            tight_target: file.tight_target.map(|tight| tight.read(&thresholds)).transpose()?,
             thresholds,
             factor_e4: file.factor.read()?,
             re_expression: file.re_expression.read()?,
@@ -241,6 +277,8 @@ mod tests {
             ("\"18.01559\"", "\"1.8\"", "re_expression:"),
             ("\"0.1\"", "\"0.5\"", "re_expression:"),
             ("share_pct = 70", "share_pct = 101", "sufficiency:"),
+            ("\"140\"", "\"181\"", "tight_target:"),
+            ("\"7.8\"", "\"3.8\"", "tight_target:"),
             ("version = 1", "version = 0", "id is not empty"),
             ("above_pct = 70", "above_pct = 70\nbelow_pct = 80", "goals:"),
             ("days = 14", "days = -1", "format"),
