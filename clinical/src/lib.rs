@@ -14,6 +14,7 @@ mod distribution;
 pub mod events;
 pub mod fhir;
 pub mod glucose;
+pub mod history;
 pub mod identity;
 pub mod level;
 pub mod metrics;

@@ -16,9 +16,9 @@
 //! 5. Devices come by route, then by number of readings, then by name; a reading whose interval
 //!    overlaps one of a device before it is excluded.
 
-mod device;
+pub(crate) mod device;
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use crate::{
     chunk::stands_before,
@@ -61,6 +61,16 @@ impl Counted {
     }
 }
 
+/// Readings that do not count, by reason.
+pub(crate) type Excluded = BTreeMap<Exclusion, u64>;
+
+/// Counts `readings` that do not count.
+pub(crate) fn exclude(excluded: &mut Excluded, reason: Exclusion, readings: usize) {
+    if readings > 0 {
+        *excluded.entry(reason).or_default() += readings as u64;
+    }
+}
+
 /// The readings of a window that count, and how many do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -70,38 +80,25 @@ pub struct Selection {
     pub excluded: BTreeMap<Exclusion, u64>,
 }
 
-impl Selection {
-    fn exclude(&mut self, reason: Exclusion, readings: usize) {
-        if readings > 0 {
-            *self.excluded.entry(reason).or_default() += readings as u64;
-        }
-    }
-}
-
 /// Selects from `streams` what counts in `period`. Several streams may name the same device, and
 /// streams may reach beyond the period.
 #[must_use]
 pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Selection {
     let mut selection = Selection::default();
-    let mut devices = join(streams);
-    for readings in devices.values_mut() {
-        resolve_versions(readings);
-        readings.retain(|reading| period.start <= reading.time && reading.time < period.end);
-        let stored = readings.len();
-        readings.retain(|reading| reading.standing != Standing::Retracted);
-        selection.exclude(Exclusion::Retracted, stored - readings.len());
-    }
+    let excluded = &mut selection.excluded;
+    let mut devices: BTreeMap<&Device, Vec<Reading>> = join(streams)
+        .into_iter()
+        .map(|(device, parts)| (device, standing(&parts, period, excluded)))
+        .collect();
     if devices.values().flatten().any(|reading| reading.route != Route::Scan) {
         for readings in devices.values_mut() {
-            let stored = readings.len();
-            readings.retain(|reading| reading.route != Route::Scan);
-            selection.exclude(Exclusion::Scan, stored - readings.len());
+            drop_scans(readings, excluded);
         }
     }
     let mut tracks: Vec<_> = devices
         .into_iter()
         .filter(|(_, readings)| !readings.is_empty())
-        .map(|(name, readings)| device::track(name, readings, policy, &mut selection))
+        .map(|(name, readings)| device::track(name, readings, policy, excluded))
         .collect();
     tracks.sort_by(|a, b| a.priority().cmp(&b.priority()));
     for track in tracks {
@@ -110,25 +107,77 @@ pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Poli
     selection
 }
 
-/// All readings of each device.
-fn join(streams: &[(Device, Vec<Reading>)]) -> BTreeMap<&Device, Vec<Reading>> {
-    let mut devices = BTreeMap::new();
+/// The streams of each device.
+fn join(streams: &[(Device, Vec<Reading>)]) -> BTreeMap<&Device, Vec<&[Reading]>> {
+    let mut devices: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (device, readings) in streams {
-        match devices.entry(device) {
-            Entry::Vacant(entry) => drop(entry.insert(readings.clone())),
-            Entry::Occupied(mut entry) => entry.get_mut().extend_from_slice(readings),
-        }
+        devices.entry(device).or_default().push(readings.as_slice());
     }
     devices
+}
+
+/// One version of each identity, then what of them is in the period and was not taken back.
+fn standing(parts: &[&[Reading]], period: &Period, excluded: &mut Excluded) -> Vec<Reading> {
+    let all = parts.iter().copied().flatten();
+    let stands = |reading: &Reading| period.start <= reading.time && reading.time < period.end;
+    let count = parts.iter().map(|part| part.len()).sum();
+    let mut readings = Vec::with_capacity(count);
+    if are_distinct(all.clone().map(|reading| reading.identity), count) {
+        readings.extend(all.filter(|reading| stands(reading)));
+    } else {
+        readings.extend(all);
+        resolve_versions(&mut readings);
+        readings.retain(stands);
+    }
+    drop_retracted(&mut readings, excluded);
+    readings
+}
+
+/// Leaves out what its source took back.
+pub(crate) fn drop_retracted(readings: &mut Vec<Reading>, excluded: &mut Excluded) {
+    let stored = readings.len();
+    readings.retain(|reading| reading.standing != Standing::Retracted);
+    exclude(excluded, Exclusion::Retracted, stored - readings.len());
+}
+
+/// Leaves out scans.
+pub(crate) fn drop_scans(readings: &mut Vec<Reading>, excluded: &mut Excluded) {
+    let stored = readings.len();
+    readings.retain(|reading| reading.route != Route::Scan);
+    exclude(excluded, Exclusion::Scan, stored - readings.len());
+}
+
+/// True where no identity of `count` comes twice. May say no where there are many in one place of its table, which
+/// costs its caller time and nothing else.
+fn are_distinct(identities: impl Iterator<Item = u64>, count: usize) -> bool {
+    /// Longest row of taken places that is walked: of random numbers in a table half full, none is as long.
+    const MOST_STEPS: usize = 64;
+    let places = (2 * count).next_power_of_two();
+    let mut table = vec![0u64; places];
+    let mut seen_zero = false;
+    for identity in identities {
+        if identity == 0 {
+            if std::mem::replace(&mut seen_zero, true) {
+                return false;
+            }
+            continue;
+        }
+        let start = (identity.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) as usize;
+        let place = (start..start + MOST_STEPS)
+            .map(|at| at & (places - 1))
+            .find(|&at| table[at] == 0 || table[at] == identity);
+        match place {
+            Some(at) if table[at] == 0 => table[at] = identity,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Leaves one version of each identity.
 fn resolve_versions(readings: &mut Vec<Reading>) {
     let mut order: Vec<_> = (0..readings.len()).map(|place| (readings[place].identity, place)).collect();
     order.sort_unstable();
-    if order.windows(2).all(|pair| pair[0].0 != pair[1].0) {
-        return;
-    }
     let standing = order.chunk_by(|a, b| a.0 == b.0).map(|versions| {
         let of = |&(_, place): &(u64, usize)| readings[place];
         versions.iter().map(of).reduce(|a, b| if stands_before(&b, &a) { b } else { a })
@@ -137,7 +186,7 @@ fn resolve_versions(readings: &mut Vec<Reading>) {
 }
 
 /// Adds the readings of one device where no device before it covers their minutes.
-fn admit(track: Vec<Counted>, selection: &mut Selection) {
+pub(crate) fn admit(track: Vec<Counted>, selection: &mut Selection) {
     if selection.counted.is_empty() {
         selection.counted = track;
         return;
@@ -154,7 +203,7 @@ fn admit(track: Vec<Counted>, selection: &mut Selection) {
             rest.first().is_none_or(|span| candidate.end() <= span.0)
         })
         .collect();
-    selection.exclude(Exclusion::Overlap, offered - admitted.len());
+    exclude(&mut selection.excluded, Exclusion::Overlap, offered - admitted.len());
     selection.counted.append(&mut admitted);
     // Stable, and no two devices have a minute in common: nothing is left to chance.
     selection.counted.sort_by_key(|counted| counted.reading.time);
