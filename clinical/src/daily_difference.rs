@@ -87,7 +87,7 @@ mod tests {
                 counted
             })
             .collect();
-        let points = palette.points(&counted);
+        let points = palette.points(counted.iter().map(Counted::picked));
         Differences::of(&points, &points, &palette)
     }
 

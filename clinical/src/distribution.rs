@@ -239,7 +239,7 @@ mod tests {
         let mut palette = Palette::new(Policy::standard());
         let counted: Vec<_> =
             values.iter().map(|(value, minutes)| crate::select::Counted::sample(*value, *minutes)).collect();
-        let points = palette.points(&counted);
+        let points = palette.points(counted.iter().map(crate::select::Counted::picked));
         Distribution::of(&points, &palette)
     }
 

@@ -221,7 +221,7 @@ impl Run {
             measured_ms: 0,
             area: 0,
             extreme: (span.e9, span.value),
-            start_unseen: span.gap == Gap::Long,
+            start_unseen: span.gap != Gap::Short,
             doubtful: false,
         };
         run.add(span, edge);

@@ -16,7 +16,7 @@ use crate::{
     outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period},
     policy::Policy,
     reading::{Device, Instant, Reading},
-    select::{Counted, Selection, select},
+    select::{Counted, Picked, Selection, pick},
     series::Palette,
 };
 
@@ -29,27 +29,37 @@ const GMI_PER_MG_DL: f64 = 0.02392;
 /// counts. Several streams may name the same device, and streams may reach beyond the period.
 #[must_use]
 pub fn compute(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Option<Outcome> {
-    summarize(period, &select(period, streams, policy), policy)
+    let mut excluded = BTreeMap::new();
+    let picked = pick(period, streams, policy, &mut excluded);
+    sums(period, &picked, excluded, policy)?.outcome(period, policy)
 }
 
 /// The outcome of readings selected before: for who also needs to know which they are.
 #[must_use]
 pub fn summarize(period: &Period, selection: &Selection, policy: &Policy) -> Option<Outcome> {
-    let counted = selection.counted.as_slice();
+    let picked: Vec<_> = selection.counted.iter().map(Counted::picked).collect();
+    sums(period, &picked, selection.excluded.clone(), policy)?.outcome(period, policy)
+}
+
+fn sums(
+    period: &Period,
+    counted: &[Picked<'_>],
+    excluded: BTreeMap<Exclusion, u64>,
+    policy: &Policy,
+) -> Option<Sums> {
     let (first, last) = (counted.first()?, counted.last()?);
     let mut palette = Palette::new(policy);
-    let points = palette.points(counted);
-    let sums = Sums {
+    let points = palette.points(counted.iter().copied());
+    Some(Sums {
         distribution: Distribution::of(&points, &palette),
         differences: Differences::of(&points, &points, &palette),
         tz_ambiguous: points.iter().filter(|point| point.tz_ambiguous).count() as u64,
         days_of_wear: days_of_wear(period, counted),
-        span: (first.reading.time, last.reading.time, counted.iter().map(Counted::end).max()?),
+        span: (first.reading.time, last.reading.time, counted.iter().map(Picked::end).max()?),
         gaps: gaps(counted, policy),
         events: Events::of(&points, &palette, policy, &EventRules::standard()),
-        excluded: selection.excluded.clone(),
-    };
-    sums.outcome(period, policy)
+        excluded,
+    })
 }
 
 /// All that an outcome is made from, whichever way it was summed.
@@ -135,7 +145,7 @@ fn insufficiency(period: &Period, active_ms: i128, window_ms: i128, policy: &Pol
 }
 
 /// Local days with a reading. `counted` is by time.
-fn days_of_wear(period: &Period, counted: &[Counted]) -> u32 {
+fn days_of_wear(period: &Period, counted: &[Picked<'_>]) -> u32 {
     let zone = Zone::named(&period.zone).ok();
     // A period made elsewhere may name a zone that we lack: then days are those of UTC.
     let next_day = |time: Instant| match &zone {
@@ -154,7 +164,7 @@ fn days_of_wear(period: &Period, counted: &[Counted]) -> u32 {
 }
 
 /// The time between the end of what is covered and the next reading. `counted` is by time.
-fn gaps(counted: &[Counted], policy: &Policy) -> Gaps {
+fn gaps(counted: &[Picked<'_>], policy: &Policy) -> Gaps {
     let mut cover = Cover::default();
     let mut found = GapSums::default();
     for next in counted {

@@ -17,7 +17,7 @@ use crate::{
     outcomes::share_pct,
     policy::Policy,
     reading::Instant,
-    select::Selection,
+    select::{Counted, Selection},
     series::Palette,
 };
 
@@ -66,7 +66,7 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
     let (first, last): (LocalDay, LocalDay) =
         (period.first_date.parse().ok()?, period.last_date.parse().ok()?);
     let mut palette = Palette::new(policy);
-    let points = palette.points(&selection.counted);
+    let points = palette.points(selection.counted.iter().map(Counted::picked));
     let events = Events::of(&points, &palette, policy, &EventRules::standard());
     let place = |day: LocalDay| points.partition_point(|point| point.time < zone.start_of(day));
     let mut whole = DaySummary::default();

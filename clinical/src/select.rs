@@ -61,6 +61,28 @@ impl Counted {
     }
 }
 
+/// A reading that counts, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picked<'a> {
+    pub(crate) reading: &'a Reading,
+    /// Minutes it stands for.
+    pub(crate) minutes: u8,
+}
+
+impl Picked<'_> {
+    /// The first instant after the minutes this reading stands for.
+    pub(crate) const fn end(&self) -> Instant {
+        Instant(self.reading.time.0.saturating_add(self.minutes as i64 * Instant::MINUTE_MS))
+    }
+}
+
+impl Counted {
+    /// The same where it lies.
+    pub(crate) const fn picked(&self) -> Picked<'_> {
+        Picked { reading: &self.reading, minutes: self.minutes }
+    }
+}
+
 /// Readings that do not count, by reason.
 pub(crate) type Excluded = BTreeMap<Exclusion, u64>;
 
@@ -84,9 +106,21 @@ pub struct Selection {
 /// streams may reach beyond the period.
 #[must_use]
 pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Selection {
-    let mut selection = Selection::default();
-    let excluded = &mut selection.excluded;
-    let mut devices: BTreeMap<&Device, Vec<Reading>> = join(streams)
+    let mut excluded = Excluded::new();
+    let picked = pick(period, streams, policy, &mut excluded);
+    let counted =
+        picked.into_iter().map(|Picked { reading, minutes }| Counted { reading: *reading, minutes });
+    Selection { counted: counted.collect(), excluded }
+}
+
+/// As [`select`], without a copy of the readings.
+pub(crate) fn pick<'a>(
+    period: &Period,
+    streams: &'a [(Device, Vec<Reading>)],
+    policy: &Policy,
+    excluded: &mut Excluded,
+) -> Vec<Picked<'a>> {
+    let mut devices: BTreeMap<&Device, Vec<&Reading>> = join(streams)
         .into_iter()
         .map(|(device, parts)| (device, standing(&parts, period, excluded)))
         .collect();
@@ -101,10 +135,11 @@ pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Poli
         .map(|(name, readings)| device::track(name, readings, policy, excluded))
         .collect();
     tracks.sort_by(|a, b| a.priority().cmp(&b.priority()));
+    let mut counted = Vec::new();
     for track in tracks {
-        admit(track.counted, &mut selection);
+        admit(track.picked, &mut counted, excluded);
     }
-    selection
+    counted
 }
 
 /// The streams of each device.
@@ -117,13 +152,13 @@ fn join(streams: &[(Device, Vec<Reading>)]) -> BTreeMap<&Device, Vec<&[Reading]>
 }
 
 /// One version of each identity, then what of them is in the period and was not taken back.
-fn standing(parts: &[&[Reading]], period: &Period, excluded: &mut Excluded) -> Vec<Reading> {
+fn standing<'a>(parts: &[&'a [Reading]], period: &Period, excluded: &mut Excluded) -> Vec<&'a Reading> {
     let all = parts.iter().copied().flatten();
-    let stands = |reading: &Reading| period.start <= reading.time && reading.time < period.end;
+    let stands = |reading: &&Reading| period.start <= reading.time && reading.time < period.end;
     let count = parts.iter().map(|part| part.len()).sum();
     let mut readings = Vec::with_capacity(count);
     if are_distinct(all.clone().map(|reading| reading.identity), count) {
-        readings.extend(all.filter(|reading| stands(reading)));
+        readings.extend(all.filter(stands));
     } else {
         readings.extend(all);
         resolve_versions(&mut readings);
@@ -134,14 +169,14 @@ fn standing(parts: &[&[Reading]], period: &Period, excluded: &mut Excluded) -> V
 }
 
 /// Leaves out what its source took back.
-pub(crate) fn drop_retracted(readings: &mut Vec<Reading>, excluded: &mut Excluded) {
+pub(crate) fn drop_retracted(readings: &mut Vec<&Reading>, excluded: &mut Excluded) {
     let stored = readings.len();
     readings.retain(|reading| reading.standing != Standing::Retracted);
     exclude(excluded, Exclusion::Retracted, stored - readings.len());
 }
 
 /// Leaves out scans.
-pub(crate) fn drop_scans(readings: &mut Vec<Reading>, excluded: &mut Excluded) {
+pub(crate) fn drop_scans(readings: &mut Vec<&Reading>, excluded: &mut Excluded) {
     let stored = readings.len();
     readings.retain(|reading| reading.route != Route::Scan);
     exclude(excluded, Exclusion::Scan, stored - readings.len());
@@ -175,23 +210,23 @@ fn are_distinct(identities: impl Iterator<Item = u64>, count: usize) -> bool {
 }
 
 /// Leaves one version of each identity.
-fn resolve_versions(readings: &mut Vec<Reading>) {
+fn resolve_versions(readings: &mut Vec<&Reading>) {
     let mut order: Vec<_> = (0..readings.len()).map(|place| (readings[place].identity, place)).collect();
     order.sort_unstable();
     let standing = order.chunk_by(|a, b| a.0 == b.0).map(|versions| {
         let of = |&(_, place): &(u64, usize)| readings[place];
-        versions.iter().map(of).reduce(|a, b| if stands_before(&b, &a) { b } else { a })
+        versions.iter().map(of).reduce(|a, b| if stands_before(b, a) { b } else { a })
     });
     *readings = standing.flatten().collect();
 }
 
 /// Adds the readings of one device where no device before it covers their minutes.
-pub(crate) fn admit(track: Vec<Counted>, selection: &mut Selection) {
-    if selection.counted.is_empty() {
-        selection.counted = track;
+pub(crate) fn admit<'a>(track: Vec<Picked<'a>>, counted: &mut Vec<Picked<'a>>, excluded: &mut Excluded) {
+    if counted.is_empty() {
+        *counted = track;
         return;
     }
-    let covered = spans(&selection.counted);
+    let covered = spans(counted);
     let mut rest = covered.as_slice();
     let offered = track.len();
     let mut admitted: Vec<_> = track
@@ -203,14 +238,14 @@ pub(crate) fn admit(track: Vec<Counted>, selection: &mut Selection) {
             rest.first().is_none_or(|span| candidate.end() <= span.0)
         })
         .collect();
-    exclude(&mut selection.excluded, Exclusion::Overlap, offered - admitted.len());
-    selection.counted.append(&mut admitted);
+    exclude(excluded, Exclusion::Overlap, offered - admitted.len());
+    counted.append(&mut admitted);
     // Stable, and no two devices have a minute in common: nothing is left to chance.
-    selection.counted.sort_by_key(|counted| counted.reading.time);
+    counted.sort_by_key(|counted| counted.reading.time);
 }
 
 /// The intervals of readings in order of time, joined where they touch.
-fn spans(counted: &[Counted]) -> Vec<(Instant, Instant)> {
+fn spans(counted: &[Picked<'_>]) -> Vec<(Instant, Instant)> {
     let mut spans: Vec<(Instant, Instant)> = Vec::new();
     for next in counted {
         match spans.last_mut() {

@@ -14,7 +14,7 @@ use crate::{
     level::{Classifier, Level},
     policy::Policy,
     reading::Instant,
-    select::Counted,
+    select::Picked,
 };
 
 /// Values enter the sums cut to ±10⁶ mg/dL: squares of differences stay below 4 × 10³⁰, which leaves
@@ -104,13 +104,13 @@ impl Palette {
     }
 
     /// The points of `counted`, in their order.
-    pub(crate) fn points(&mut self, counted: &[Counted]) -> Vec<Point> {
-        let point = |counted: &Counted| Point {
+    pub(crate) fn points<'a>(&mut self, counted: impl IntoIterator<Item = Picked<'a>>) -> Vec<Point> {
+        let point = |counted: Picked<'_>| Point {
             time: counted.reading.time,
             value: self.place(counted.reading.glucose, counted.minutes),
             tz_ambiguous: counted.reading.tz_ambiguous,
         };
-        counted.iter().map(point).collect()
+        counted.into_iter().map(point).collect()
     }
 
     fn place(&mut self, glucose: Glucose, minutes: u8) -> u32 {

@@ -25,7 +25,7 @@ fn points(pieces: &[Piece], policy: &Policy) -> (Vec<Point>, Palette) {
             })
         })
         .collect();
-    (palette.points(&counted), palette)
+    (palette.points(counted.iter().map(Counted::picked)), palette)
 }
 
 fn events(pieces: &[Piece]) -> Events {

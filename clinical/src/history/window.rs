@@ -16,7 +16,7 @@ use crate::{
     policy::Policy,
     reading::{Device, Instant, Reading, Route},
     select::{
-        Counted, Excluded, Selection, admit,
+        Counted, Excluded, Picked, admit,
         device::{Distances, are_apart, best_route, drop_copies, one_at_a_time, priority},
         drop_retracted, drop_scans, exclude,
     },
@@ -93,7 +93,7 @@ fn stand(held: &mut [Held<'_>], policy: &Policy, stamps: &mut u64) {
         }
         let mut standings = Standings::default();
         for (device, readings) in day.readings() {
-            let mut readings = readings.clone();
+            let mut readings: Vec<&Reading> = readings.iter().collect();
             drop_retracted(&mut readings, &mut standings.excluded);
             if without_scans {
                 drop_scans(&mut readings, &mut standings.excluded);
@@ -101,6 +101,7 @@ fn stand(held: &mut [Held<'_>], policy: &Policy, stamps: &mut u64) {
             one_at_a_time(&mut readings, policy, &mut standings.excluded);
             if !readings.is_empty() {
                 let distances = Distances::of(&readings);
+                let readings = readings.into_iter().copied().collect();
                 standings.by_device.insert(device.clone(), (readings, distances));
             }
         }
@@ -171,8 +172,7 @@ fn kept(block: &[Held<'_>], intervals: &[(Device, u8)], policy: &Policy) -> Vec<
     let mut kept = vec![Kept::default(); block.len()];
     for (device, minutes) in intervals {
         let of_device = block.iter().filter_map(|held| held.day.standing.value.by_device.get(device));
-        let mut readings: Vec<Reading> =
-            of_device.flat_map(|(readings, _)| readings.iter().copied()).collect();
+        let mut readings: Vec<&Reading> = of_device.flat_map(|(readings, _)| readings).collect();
         if let Some(first) = kept.first_mut() {
             drop_copies(&mut readings, *minutes, policy, &mut first.excluded);
         }
@@ -181,7 +181,7 @@ fn kept(block: &[Held<'_>], intervals: &[(Device, u8)], policy: &Policy) -> Vec<
             let of_day;
             (of_day, rest) = rest.split_at(rest.partition_point(|reading| reading.time < held.bounds[2]));
             if !of_day.is_empty() {
-                let counted = of_day.iter().map(|reading| Counted { reading: *reading, minutes: *minutes });
+                let counted = of_day.iter().map(|reading| Counted { reading: **reading, minutes: *minutes });
                 kept.by_device.insert(device.clone(), (best_route(of_day), counted.collect()));
             }
         }
@@ -230,22 +230,23 @@ fn counted(
     // What covers a reading begins less than an interval away; whether that counts is decided within another.
     let reach_ms = LONGEST_MS * devices.len() as i64;
     let (from, to) = (start.0.saturating_sub(reach_ms), end.0.saturating_add(reach_ms));
-    let mut selection = Selection::default();
-    let is_of_day = |counted: &Counted| start <= counted.reading.time && counted.reading.time < end;
+    let (mut picked, mut excluded) = (Vec::new(), Excluded::new());
+    let is_of_day = |counted: &Picked<'_>| start <= counted.reading.time && counted.reading.time < end;
     let mut offered = 0;
     for device in devices {
         let of_device = near.iter().filter_map(|held| held.day.kept.value.by_device.get(device));
-        let track: Vec<Counted> = of_device
-            .flat_map(|(_, counted)| counted.iter().copied())
+        let track: Vec<_> = of_device
+            .flat_map(|(_, counted)| counted.iter().map(Counted::picked))
             .filter(|counted| from <= counted.reading.time.0 && counted.reading.time.0 < to)
             .collect();
         offered += track.iter().filter(|counted| is_of_day(counted)).count();
-        admit(track, &mut selection);
+        admit(track, &mut picked, &mut excluded);
     }
-    selection.counted.retain(is_of_day);
-    let mut excluded = Excluded::new();
-    exclude(&mut excluded, Exclusion::Overlap, offered - selection.counted.len());
-    CountedDay { points: palette.points(&selection.counted), excluded }
+    picked.retain(is_of_day);
+    // What was left out of the neighbouring days is theirs to tell.
+    excluded.clear();
+    exclude(&mut excluded, Exclusion::Overlap, offered - picked.len());
+    CountedDay { points: palette.points(picked), excluded }
 }
 
 fn summarize(held: &mut [Held<'_>], palette: &Palette, stamps: &mut u64) {

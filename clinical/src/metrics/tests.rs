@@ -10,7 +10,7 @@ fn metrics(values: &[Glucose], policy: &Policy) -> Metrics {
             minutes: 5,
         })
         .collect();
-    let points = palette.points(&counted);
+    let points = palette.points(counted.iter().map(Counted::picked));
     Metrics::of(&Distribution::of(&points, &palette), policy).unwrap()
 }
 

@@ -5,7 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::{Counted, Excluded, exclude};
+use super::{Excluded, Picked, exclude};
 use crate::{
     glucose::{Glucose, Measured},
     outcome::Exclusion,
@@ -26,13 +26,13 @@ const HALF_TENTH_E2: i128 = 5;
 pub(super) struct Track<'a> {
     name: &'a Device,
     route: Route,
-    pub(super) counted: Vec<Counted>,
+    pub(super) picked: Vec<Picked<'a>>,
 }
 
 impl Track<'_> {
     /// The least comes first.
     pub(super) fn priority(&self) -> impl Ord {
-        priority(self.route, self.counted.len(), self.name)
+        priority(self.route, self.picked.len(), self.name)
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn priority(route: Route, readings: usize, name: &Device) -> impl Ord
 /// What counts of one device, given its standing readings of the period (at least one).
 pub(super) fn track<'a>(
     name: &'a Device,
-    mut readings: Vec<Reading>,
+    mut readings: Vec<&'a Reading>,
     policy: &Policy,
     excluded: &mut Excluded,
 ) -> Track<'a> {
@@ -52,16 +52,16 @@ pub(super) fn track<'a>(
     let minutes = Distances::of(&readings).minutes();
     drop_copies(&mut readings, minutes, policy, excluded);
     let route = best_route(&readings);
-    Track { name, route, counted: readings.into_iter().map(|reading| Counted { reading, minutes }).collect() }
+    Track { name, route, picked: readings.into_iter().map(|reading| Picked { reading, minutes }).collect() }
 }
 
 /// The best route of some readings.
-pub(crate) fn best_route(readings: &[Reading]) -> Route {
+pub(crate) fn best_route(readings: &[&Reading]) -> Route {
     readings.iter().map(|reading| reading.route).min().unwrap_or(Route::Scan)
 }
 
 /// Puts a device's readings in order and leaves one at a time.
-pub(crate) fn one_at_a_time(readings: &mut Vec<Reading>, policy: &Policy, excluded: &mut Excluded) {
+pub(crate) fn one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, excluded: &mut Excluded) {
     if readings.is_sorted_by(|a, b| a.time < b.time) {
         return;
     }
@@ -79,7 +79,7 @@ fn rank(a: &Reading, b: &Reading) -> Ordering {
 }
 
 /// Of the readings at one time the first stands; `readings` are by time and rank.
-fn keep_one_at_a_time(readings: &mut Vec<Reading>, policy: &Policy, excluded: &mut Excluded) {
+fn keep_one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, excluded: &mut Excluded) {
     readings.dedup_by(|reading, stands| {
         let yields = reading.time == stands.time;
         if yields {
@@ -93,7 +93,7 @@ fn keep_one_at_a_time(readings: &mut Vec<Reading>, policy: &Policy, excluded: &m
 /// Leaves out what repeats a value within half an interval; of the two the one from the better source
 /// stays. `readings` are by time, and stay so.
 pub(crate) fn drop_copies(
-    readings: &mut Vec<Reading>,
+    readings: &mut Vec<&Reading>,
     minutes: u8,
     policy: &Policy,
     excluded: &mut Excluded,
@@ -108,15 +108,15 @@ pub(crate) fn drop_copies(
         let reading = readings[next];
         let near = |earlier: &Reading| reading.time.0.saturating_sub(earlier.time.0) <= half_ms;
         let is_copy = |earlier: &Reading| same_value(earlier.glucose, reading.glucose, policy);
-        let mut nearby = (0..kept).rev().take_while(|&place| near(&readings[place]));
-        match nearby.find(|&place| is_copy(&readings[place])) {
+        let mut nearby = (0..kept).rev().take_while(|&place| near(readings[place]));
+        match nearby.find(|&place| is_copy(readings[place])) {
             None => {
                 readings[kept] = reading;
                 kept += 1;
             }
             Some(place) => {
                 exclude(excluded, Exclusion::Duplicate, 1);
-                if is_better_source(&reading, &readings[place]) {
+                if is_better_source(reading, readings[place]) {
                     readings[place] = reading;
                     readings[place..kept].rotate_left(1);
                 }
@@ -152,7 +152,7 @@ pub(crate) struct Distances([u64; 4]);
 
 impl Distances {
     /// Of readings by time.
-    pub(crate) fn of(readings: &[Reading]) -> Self {
+    pub(crate) fn of(readings: &[&Reading]) -> Self {
         let mut found = Self::default();
         for pair in readings.windows(2) {
             found.add(pair[0].time, pair[1].time);
