@@ -17,8 +17,11 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 const A_DAY: i64 = 288;
 
+/// How a whole number becomes a value.
+type Stated = fn(i32) -> Glucose;
+
 /// A random walk that is pulled back to 140 mg/dL: about 70 % in target, with events on both sides.
-fn readings(days: i64, unit: fn(i32) -> Glucose) -> Vec<Reading> {
+fn readings(days: i64, unit: Stated) -> Vec<Reading> {
     let mut state = 1u64;
     let mut next = move |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -47,7 +50,7 @@ fn window(criterion: &mut Criterion) {
     let period = zone.period(LocalDay(0), LocalDay(13)).expect("in order");
     let policy = Policy::standard();
     let mut group = criterion.benchmark_group("14 days of a 5-minute sensor");
-    let units: [(&str, fn(i32) -> Glucose); 2] =
+    let units: [(&str, Stated); 2] =
         [("mg/dL", Glucose::mg_dl), ("mmol/L", |value| Glucose::mmol_l_tenths(value * 5 / 9))];
     for (name, unit) in units {
         let streams = [(Device("G6".to_owned()), readings(14, unit))];

@@ -32,24 +32,23 @@ impl Differences {
         for point in later {
             let value = palette.value(point.value);
             let wanted = point.time.0.saturating_sub(Instant::DAY_MS);
-            while all.get(at + 1).is_some_and(|next| next.time.0 <= wanted) {
+            // The first after the wanted time; before it the last at or before.
+            while all.get(at).is_some_and(|next| next.time.0 <= wanted) {
                 at += 1;
             }
-            let near = |place: usize| {
-                let other = all.get(place)?;
-                Some(((other.time.0.saturating_sub(wanted)).abs(), other))
-            };
-            // The last at or before the wanted time, and the one after it.
-            let nearest = match (near(at), near(at + 1)) {
+            let before = at.checked_sub(1).map(|place| (wanted.saturating_sub(all[place].time.0), place));
+            let after = all.get(at).map(|next| (next.time.0.saturating_sub(wanted), at));
+            let nearest = match (before, after) {
                 (Some(a), Some(b)) if b.0 < a.0 => Some(b),
-                (a, _) => a,
+                (before, after) => before.or(after),
             };
-            let half_ms = i64::from(value.minutes) * Instant::MINUTE_MS / 2;
-            if let Some((_, other)) = nearest.filter(|(distance, _)| *distance <= half_ms) {
-                let difference = (value.e9 - palette.value(other.value).e9).abs();
+            let Some((distance_ms, place)) = nearest else { continue };
+            if distance_ms.saturating_mul(2) <= i64::from(value.minutes) * Instant::MINUTE_MS {
+                let difference = (value.e9 - palette.value(all[place].value).e9).abs();
                 found.pairs += 1;
                 found.minutes += u64::from(value.minutes);
-                found.sum += i128::from(difference) * i128::from(value.minutes);
+                // At most 2 × 10¹⁵ times 255.
+                found.sum += i128::from(difference * i64::from(value.minutes));
             }
         }
         found

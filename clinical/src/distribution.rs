@@ -81,7 +81,8 @@ impl Distribution {
                 Ordering::Greater => cells.extend(theirs.next()),
                 Ordering::Equal => {
                     cells.push(Cell { value: a.value, n: a.n + b.n });
-                    (ours.next(), theirs.next());
+                    ours.next();
+                    theirs.next();
                 }
             }
         }

@@ -72,7 +72,9 @@ pub(crate) struct Point {
 pub(crate) struct Palette {
     classifier: Classifier,
     factor_e4: i64,
-    values: Vec<(Glucose, Value)>,
+    values: Vec<Value>,
+    /// The values as first received, place by place.
+    stated: Vec<Glucose>,
     places: HashMap<(Glucose, u8), u32>,
     recent: Vec<u32>,
 }
@@ -83,6 +85,7 @@ impl Palette {
             classifier: Classifier::new(policy),
             factor_e4: policy.factor_e4.value,
             values: Vec::new(),
+            stated: Vec::new(),
             places: HashMap::new(),
             recent: vec![0; RECENT],
         }
@@ -95,12 +98,12 @@ impl Palette {
 
     /// What is known of the value at `place`, which this palette gave out.
     pub(crate) fn value(&self, place: u32) -> &Value {
-        &self.values[place as usize].1
+        &self.values[place as usize]
     }
 
     /// The value at `place` as received, without trailing zeros: spelling is no difference.
     pub(crate) fn glucose(&self, place: u32) -> Glucose {
-        self.values[place as usize].0.trimmed()
+        self.stated[place as usize].trimmed()
     }
 
     /// The points of `counted`, in their order.
@@ -115,12 +118,12 @@ impl Palette {
 
     fn place(&mut self, glucose: Glucose, minutes: u8) -> u32 {
         let (Measured::Exact(number) | Measured::Below(number) | Measured::Above(number)) = glucose.measured;
-        let mixed = (number.digits() as u64 ^ u64::from(minutes) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let slot = (mixed >> 54) as usize % RECENT;
+        // Whole mg/dL and tenths of mmol/L each have a place of their own.
+        let slot = number.digits() as usize % RECENT;
         let place = self.recent[slot];
-        if let Some((known, value)) = self.values.get(place as usize)
+        if let Some(known) = self.stated.get(place as usize)
             && *known == glucose
-            && value.minutes == minutes
+            && self.value(place).minutes == minutes
         {
             return place;
         }
@@ -133,7 +136,8 @@ impl Palette {
         let next = self.values.len() as u32;
         let place = *self.places.entry((glucose, minutes)).or_insert(next);
         if place == next {
-            self.values.push((glucose, self.judged(glucose, minutes)));
+            self.values.push(self.judged(glucose, minutes));
+            self.stated.push(glucose);
         }
         place
     }
