@@ -35,15 +35,31 @@ pub struct Class {
     /// False where the device gave a limit that leaves the range open: `<70` is below the target with
     /// its level unknown, and counts as low; `>200` is above it, and counts as high.
     pub known: bool,
+    /// Within the policy's tight range, both ends included; never where the policy has none.
+    pub tight: bool,
     /// The value in mmol/L was recognized as a whole number of mg/dL, and that number classified.
     pub re_expressed: bool,
+}
+
+/// The edges of a policy in one unit.
+#[derive(Clone, Debug)]
+struct Edges {
+    scale: Scale,
+    /// The ends of the tight range; one that holds nothing where the policy has none.
+    tight: [i128; 2],
+}
+
+impl Edges {
+    fn of(policy: &Policy, unit: Unit) -> Self {
+        Self { scale: Scale::new(policy.bounds(unit)), tight: policy.tight_bounds(unit) }
+    }
 }
 
 /// The edges of a policy in both units, made ready for many comparisons.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    mg_dl: Scale,
-    mmol_l: Scale,
+    mg_dl: Edges,
+    mmol_l: Edges,
     factor: i128,
     residual: i128,
 }
@@ -60,8 +76,8 @@ impl Classifier {
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         Self {
-            mg_dl: Scale::new(policy.bounds(Unit::MgDl)),
-            mmol_l: Scale::new(policy.bounds(Unit::MmolL)),
+            mg_dl: Edges::of(policy, Unit::MgDl),
+            mmol_l: Edges::of(policy, Unit::MmolL),
             factor: policy.re_expression.value.factor.scaled(BOUND_PLACES),
             residual: policy.re_expression.value.residual_mg_dl.scaled(RECOVERY_PLACES),
         }
@@ -73,17 +89,23 @@ impl Classifier {
         let (Measured::Exact(stated) | Measured::Below(stated) | Measured::Above(stated)) = glucose.measured;
         let native = stated.scaled(BOUND_PLACES);
         let recovered = if glucose.unit == Unit::MmolL { self.recover(native) } else { None };
-        let (value, scale) = match (recovered, glucose.unit) {
+        let (value, Edges { scale, tight: [from, to] }) = match (recovered, glucose.unit) {
             (Some(mg_dl), _) => (mg_dl, &self.mg_dl),
             (None, Unit::MgDl) => (native, &self.mg_dl),
             (None, Unit::MmolL) => (native, &self.mmol_l),
+        };
+        // A limit says only that the value is not its own neighbour: one that proves a level outside is not tight.
+        let tight = match glucose.measured {
+            Measured::Exact(_) => *from <= value && value <= *to,
+            Measured::Below(_) => *from < value && value <= *to,
+            Measured::Above(_) => *from <= value && value < *to,
         };
         let (level, known) = match glucose.measured {
             Measured::Exact(_) => (scale.level(value), true),
             Measured::Below(_) => scale.below(value),
             Measured::Above(_) => scale.above(value),
         };
-        Class { level, known, re_expressed: recovered.is_some() }
+        Class { level, known, tight, re_expressed: recovered.is_some() }
     }
 
     /// The whole number of mg/dL (at [`BOUND_PLACES`]) that `mmol_l` re-expresses.
@@ -242,7 +264,10 @@ mod tests {
             assert_eq!(classify(exact(text, unit), policy).level, expected, "{text}");
         }
         let high = Glucose { measured: Measured::Above(Decimal::whole(400)), unit: Unit::MgDl };
-        assert_eq!(classify(high, policy), Class { level: Level::High, known: true, re_expressed: false });
+        assert_eq!(
+            classify(high, policy),
+            Class { level: Level::High, known: true, tight: false, re_expressed: false }
+        );
     }
 
     proptest! {

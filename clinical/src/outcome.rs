@@ -5,7 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::{reading::Instant, scale::shown_shares};
+use crate::{
+    events::Events,
+    metrics::{Gri, Modd, Percentiles, Share},
+    reading::Instant,
+    scale::shown_shares,
+};
 
 /// Why a result that came in did not count. A closed set, because it is written into Provenance. The first seven
 /// are decided about stored readings; the others never became readings, and are counted by the messages that
@@ -149,6 +154,26 @@ pub struct Outcome {
     pub active_window_pct: f64,
     /// Minutes with a reading as a share of first reading to end of the last.
     pub active_span_pct: f64,
+    /// Length of the window in minutes: the denominator of `active_window_pct`.
+    pub window_minutes: u64,
+    /// Minutes from the first reading to the end of the last: the denominator of `active_span_pct`.
+    pub span_minutes: u64,
+    /// Time in the policy's tight range; `None` where it has none.
+    pub titr: Option<Share>,
+    /// Glycemia risk index; `None` where the policy has one level above its target.
+    pub gri: Option<Gri>,
+    /// Low blood glucose index, over all readings.
+    pub lbgi: f64,
+    /// High blood glucose index, over all readings.
+    pub hbgi: f64,
+    /// 0.001·(mean + SD)²; `None` where SD is.
+    pub j_index: Option<f64>,
+    /// Mean difference of readings a day apart; `None` without a matched pair.
+    pub modd: Option<Modd>,
+    /// Percentiles of glucose, type 7.
+    pub percentiles_mg_dl: Percentiles,
+    /// Events below and above.
+    pub events: Events,
     /// Empty where the data suffice.
     pub insufficient: Vec<Insufficiency>,
     /// Counted readings that were a lower limit (`Low`).

@@ -222,5 +222,22 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The first and the last value of the tight range; `None` for a population without one.
+    #[must_use]
+    pub fn tight_target(&self) -> Option<(&Threshold, &Threshold)> {
+        self.tight_high_above.as_ref().map(|high| (&self.thresholds.low_below.value, &high.value))
+    }
+
+    /// The ends of the tight range in `unit`, × 10^[`BOUND_PLACES`]; without one, a range that holds nothing.
+    pub(crate) fn tight_bounds(&self, unit: Unit) -> [i128; 2] {
+        let scaled = |threshold: &Threshold| match unit {
+            Unit::MgDl => threshold.mg_dl.scaled(BOUND_PLACES),
+            Unit::MmolL => threshold.mmol_l.scaled(BOUND_PLACES),
+        };
+        self.tight_target().map_or([i128::MAX, i128::MIN], |(from, to)| [scaled(from), scaled(to)])
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use clinical::{
     },
     outcome::{Outcome, Period},
     outcomes,
+    parts::{Parts, parts},
     policy::Policy,
     reading::{Device, Reading},
     select::select,
@@ -60,6 +61,8 @@ pub struct Export {
     pub sessions: Vec<String>,
     /// The metrics.
     pub outcome: Outcome,
+    /// Those of each day and night; `None` where the zone of the period is unknown.
+    pub parts: Option<Parts>,
 }
 
 /// Why an export has no outcome. The text says what to do, and holds nothing of a row.
@@ -155,11 +158,24 @@ pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, E
     let selection = select(&period, &streams, question.policy);
     let outcome = outcomes::summarize(&period, &selection, question.policy).ok_or_else(empty)?;
     let sessions = sessions::told(&streams, &selection.warm_up, question.policy);
+    let parts = parts(&period, &selection, question.policy);
     let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
     let repeated = rows.saturating_sub(told);
     let zone_source = question.zone_source;
     let (file, policy) = (file.to_owned(), question.policy);
-    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, repeated, sessions, outcome })
+    Ok(Export {
+        file,
+        recognized,
+        zone_source,
+        policy,
+        read,
+        devices,
+        outside,
+        repeated,
+        sessions,
+        outcome,
+        parts,
+    })
 }
 
 fn inside(period: &Period, ms: i64) -> bool {

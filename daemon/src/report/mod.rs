@@ -5,7 +5,7 @@
 //! alone. Shares that are shown sum to 100.00, and their hours to 24:00; JSON carries them unrounded.
 //!
 //! [`export`] reads and computes, [`table`] lays out, [`bar`] draws, [`notes`] accounts for what was not
-//! counted, [`json`] writes the object for scripts, [`bundle`] the FHIR request.
+//! counted, `risk` tells risk, spread and events, [`json`] writes the object for scripts, [`bundle`] the FHIR request.
 
 pub mod bar;
 pub mod bundle;
@@ -13,6 +13,7 @@ pub mod export;
 pub mod json;
 pub mod notes;
 pub mod paper;
+mod risk;
 pub mod rules;
 pub mod sessions;
 pub mod table;
