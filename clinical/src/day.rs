@@ -16,18 +16,16 @@ use crate::{
     calendar::{LocalDay, Zone},
     daily_difference::Differences,
     distribution::Distribution,
+    policy::{Night, Policy},
     reading::Instant,
     series::{Palette, Point},
 };
-
-/// The hour at which a night, which begins with its day, ends by the clock.
-pub const NIGHT_ENDS_HOUR: i8 = 6;
 
 /// The metrics of one or several local days, before the last division.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaySummary {
     pub(crate) whole: Distribution,
-    /// Of it, 00:00 to 06:00.
+    /// Of it, the policy's night (00:00 to 06:00 by the clock).
     pub(crate) night: Distribution,
     pub(crate) tz_ambiguous: u64,
     pub(crate) days_of_wear: u32,
@@ -40,8 +38,14 @@ pub struct DaySummary {
 impl DaySummary {
     /// Of the points of one day in order of time; `before` are those of the days before that they are compared with,
     /// followed by the day's own.
-    pub(crate) fn of(points: &[Point], before: &[Point], night_end: Instant, palette: &Palette) -> Self {
-        let night = &points[..points.partition_point(|point| point.time < night_end)];
+    pub(crate) fn of(
+        points: &[Point],
+        before: &[Point],
+        [night_from, night_to]: [Instant; 2],
+        palette: &Palette,
+    ) -> Self {
+        let place = |at: Instant| points.partition_point(|point| point.time < at);
+        let night = &points[place(night_from)..place(night_to)];
         let end = |point: &Point| {
             let minutes = i64::from(palette.value(point.value).minutes);
             Instant(point.time.0.saturating_add(minutes * Instant::MINUTE_MS))
@@ -73,7 +77,9 @@ impl DaySummary {
     }
 }
 
-/// The first instant after the night of `day`.
-pub(crate) fn night_end(zone: &Zone, day: LocalDay) -> Instant {
-    zone.at_hour(day, NIGHT_ENDS_HOUR)
+/// The night of `day`: its first instant and the first after it.
+pub(crate) fn night(zone: &Zone, day: LocalDay, policy: &Policy) -> [Instant; 2] {
+    let Night { from_hour, to_hour } = policy.night.value;
+    // At most 24 by the policy.
+    [from_hour, to_hour].map(|hour| zone.at_hour(day, i8::try_from(hour).unwrap_or(24)))
 }

@@ -1,6 +1,6 @@
 //! Events: times past a threshold, long enough to count.
 //!
-//! Invariants: an event is a function of the counted readings, the policy's edges and the rules; a value counts by
+//! Invariants: an event is a function of the counted readings and the policy, which holds the edges and the rules; a value counts by
 //! its range, as received, a limit (`Low`) by the range it proves; every minute of an event that makes it one was
 //! measured: a gap never creates an event and never lengthens one to its threshold.
 //!
@@ -8,26 +8,27 @@
 //!
 //! | gap | what it does |
 //! |---|---|
-//! | short: up to two intervals and 30 s | joins what is on its two sides |
+//! | short: up to the policy's intervals (2) and tolerance (30 s) | joins what is on its two sides |
 //! | longer, up to the policy's long gap (45 min) | an event goes on if the readings on both sides are past its threshold, and is marked low-confidence; else it ends, truncated. What is not yet an event begins anew |
 //! | long | ends an event, truncated |
 //!
 //! An event begins with the first reading past the threshold of an uninterrupted run with 15 measured minutes and at
 //! least two readings, and ends where 15 measured minutes back begin. A run of one reading that covers 15 minutes is a
 //! candidate: listed, low-confidence, not counted.
+//!
+//! Numbers are those of the standard policy: `[events.*]` and `[gaps.*]` of `clinical/policies/standard.toml`. The
+//! tolerance of sensors' clocks in `[gaps.short]` is granted to the measured minutes that make or end an event, too.
 
 mod prolonged;
-mod rules;
 mod watch;
 
 use std::collections::BTreeMap;
 
-pub use self::rules::{End, EventRules};
 use self::{prolonged::Prolonged, watch::Watch};
 use crate::{
     glucose::Glucose,
     level::Level,
-    policy::Policy,
+    policy::{EdgeName, LastingRule, LevelTwoEnd, Policy},
     reading::Instant,
     series::{Palette, Point},
 };
@@ -42,7 +43,8 @@ pub enum EventKind {
     HypoLevel1Only,
     /// Very low (<54 mg/dL) for 15 minutes. Each lies within one of level 1.
     HypoLevel2,
-    /// Below the target for more than 120 minutes: a level 1 event of that length.
+    /// Below the target for more than 120 minutes: a level 1 event of that length (of level 2 where the policy says
+    /// so).
     HypoExtended,
     /// Above the target (>180 mg/dL) for 15 minutes.
     HyperLevel1,
@@ -50,7 +52,7 @@ pub enum EventKind {
     HyperLevel1Only,
     /// Very high (>250 mg/dL) for 15 minutes.
     HyperLevel2,
-    /// Very high for 90 minutes in sum within 120.
+    /// Very high for 90 minutes in sum within 120 (above the target where the policy says so).
     HyperExtended,
 }
 
@@ -108,18 +110,23 @@ pub struct Events {
 
 impl Events {
     /// The events of points in order of time.
-    pub(crate) fn of(points: &[Point], palette: &Palette, policy: &Policy, rules: &EventRules) -> Self {
-        let mut scan = Scan::new(policy, rules);
+    pub(crate) fn of(points: &[Point], palette: &Palette, policy: &Policy) -> Self {
+        let mut scan = Scan::new(policy);
         let mut found = Vec::new();
         scan.pass(points, palette, &mut found);
         scan.finish(palette, &mut found);
-        Self::from_found(found, policy, rules)
+        Self::from_found(found, policy)
     }
 
     /// Puts what scans found in order and counts it.
-    pub(crate) fn from_found(found: Vec<Found>, policy: &Policy, rules: &EventRules) -> Self {
+    pub(crate) fn from_found(found: Vec<Found>, policy: &Policy) -> Self {
         let mut events = Self::default();
-        let over_ms = i64::from(rules.extended_hypo_over_minutes.value) * Instant::MINUTE_MS;
+        let extended = policy.events.extended_hypo.value;
+        let over_ms = i64::from(extended.longer_than_minutes) * Instant::MINUTE_MS;
+        let extended_kind = match extended.edge {
+            EdgeName::VeryLowBelow => EventKind::HypoLevel2,
+            _ => EventKind::HypoLevel1,
+        };
         let level_2: Vec<_> = found.iter().filter(|found| found.counts).map(|found| found.event).collect();
         for Found { mut event, counts, measured_ms } in found {
             if !counts {
@@ -130,7 +137,7 @@ impl Events {
                 level_2.iter().any(|it| it.kind == inner && event.start <= it.start && it.start < event.end)
             });
             events.list.push(event);
-            if event.kind == EventKind::HypoLevel1 && measured_ms > over_ms {
+            if event.kind == extended_kind && measured_ms > over_ms {
                 events.list.push(Event { kind: EventKind::HypoExtended, ..event });
             }
         }
@@ -142,7 +149,7 @@ impl Events {
     }
 }
 
-/// How many of each kind begin in `list`, of the kinds that the policy has edges for.
+/// How many of each kind begin in `list`, of the kinds that the policy has edges and rules for.
 pub(crate) fn counts(list: &[Event], policy: &Policy) -> BTreeMap<EventKind, u64> {
     use EventKind::{
         HyperExtended, HyperLevel1, HyperLevel1Only, HyperLevel2, HypoExtended, HypoLevel1, HypoLevel1Only,
@@ -156,9 +163,16 @@ pub(crate) fn counts(list: &[Event], policy: &Policy) -> BTreeMap<EventKind, u64
     if !two_levels {
         counts.remove(&HyperLevel1Only);
     }
-    let above: &[_] = if two_levels { &[HyperLevel1, HyperLevel2, HyperExtended] } else { &[HyperLevel1] };
-    for kind in [HypoLevel1, HypoLevel2, HypoExtended].iter().chain(above) {
-        counts.insert(*kind, of(*kind).count() as u64);
+    let told = [
+        (HypoLevel1, true),
+        (HypoLevel2, true),
+        (HypoExtended, true),
+        (HyperLevel1, true),
+        (HyperLevel2, two_levels),
+        (HyperExtended, policy.events.extended_hyper.is_some()),
+    ];
+    for (kind, _) in told.into_iter().filter(|(_, told)| *told) {
+        counts.insert(kind, of(kind).count() as u64);
     }
     counts
 }
@@ -245,6 +259,20 @@ impl Run {
     }
 }
 
+/// Measured time that makes an event and that ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lasting {
+    least_ms: i64,
+    back_ms: i64,
+}
+
+impl Lasting {
+    fn of(rule: &LastingRule, tolerance_ms: i64) -> Self {
+        let ms = |minutes: u32| i64::from(minutes) * Instant::MINUTE_MS - tolerance_ms;
+        Self { least_ms: ms(rule.begin_minutes), back_ms: ms(rule.end_minutes) }
+    }
+}
+
 /// How far the time between two readings is from none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gap {
@@ -302,7 +330,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    pub(crate) fn new(policy: &Policy, rules: &EventRules) -> Self {
+    pub(crate) fn new(policy: &Policy) -> Self {
         let t = &policy.thresholds;
         let edge = |below, threshold: &crate::policy::Threshold, level| Edge {
             below,
@@ -313,23 +341,34 @@ impl Scan {
         let very_low = edge(true, &t.very_low_below.value, Level::VeryLow);
         let high = edge(false, &t.high_above.value, Level::High);
         let very_high = t.very_high_above.as_ref().map(|top| edge(false, &top.value, Level::VeryHigh));
-        let level_2_end = match rules.level_2_hypo_end.value {
-            End::Target => low,
-            End::Threshold => very_low,
+        let level_2_end = match policy.events.level_two_end.value {
+            LevelTwoEnd::LowBelow => low,
+            LevelTwoEnd::VeryLowBelow => very_low,
         };
+        let short_gap = policy.short_gap.value;
+        let tolerance_ms = i64::from(short_gap.tolerance_seconds) * 1000;
+        let (hypo, hyper) = (&policy.events.hypo.value, &policy.events.hyper.value);
+        let (hypo, hyper) = (Lasting::of(hypo, tolerance_ms), Lasting::of(hyper, tolerance_ms));
         let mut watches = vec![
-            Watch::new(EventKind::HypoLevel1, low, low, rules),
-            Watch::new(EventKind::HypoLevel2, very_low, level_2_end, rules),
-            Watch::new(EventKind::HyperLevel1, high, high, rules),
+            Watch::new(EventKind::HypoLevel1, low, low, hypo),
+            Watch::new(EventKind::HypoLevel2, very_low, level_2_end, hypo),
+            Watch::new(EventKind::HyperLevel1, high, high, hyper),
         ];
-        watches.extend(very_high.map(|top| Watch::new(EventKind::HyperLevel2, top, top, rules)));
+        watches.extend(very_high.map(|top| Watch::new(EventKind::HyperLevel2, top, top, hyper)));
+        let prolonged = policy.events.extended_hyper.as_ref().and_then(|rule| {
+            let edge = match rule.value.edge {
+                EdgeName::VeryHighAbove => very_high?,
+                _ => high,
+            };
+            Some(Prolonged::new(edge, rule.value, hyper))
+        });
         Self {
             long_gap_ms: i64::from(policy.long_gap_minutes.value) * Instant::MINUTE_MS,
-            short_gap_intervals: i64::from(rules.short_gap_intervals.value),
-            tolerance_ms: rules.tolerance_ms(),
+            short_gap_intervals: i64::from(short_gap.intervals),
+            tolerance_ms,
             last: None,
             watches,
-            prolonged: very_high.map(|top| Prolonged::new(top, rules)),
+            prolonged,
             idle: true,
         }
     }

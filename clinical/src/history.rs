@@ -28,7 +28,6 @@ use self::day::Day;
 use crate::{
     calendar::{CalendarError, LocalDay, Zone},
     chunk::stands_before,
-    events::EventRules,
     outcome::Outcome,
     policy::Policy,
     reading::{Device, Reading},
@@ -40,7 +39,6 @@ use crate::{
 pub struct History {
     zone: Zone,
     policy: Policy,
-    rules: EventRules,
     days: BTreeMap<LocalDay, Day>,
     /// Where the standing version of each identity lies.
     places: HashMap<Device, HashMap<u64, LocalDay>>,
@@ -54,16 +52,7 @@ impl History {
     #[must_use]
     pub fn new(zone: Zone, policy: Policy) -> Self {
         let palette = Palette::new(&policy);
-        Self {
-            zone,
-            policy,
-            rules: EventRules::standard(),
-            days: BTreeMap::new(),
-            places: HashMap::new(),
-            palette,
-            stamps: 0,
-            made: 0,
-        }
+        Self { zone, policy, days: BTreeMap::new(), places: HashMap::new(), palette, stamps: 0, made: 0 }
     }
 
     /// Takes readings of a device in; of each identity the version that stands before the others stays. Returns the

@@ -11,7 +11,7 @@ use crate::{
     calendar::Zone,
     daily_difference::Differences,
     distribution::Distribution,
-    events::{EventRules, Events},
+    events::Events,
     metrics::Metrics,
     outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period},
     policy::Policy,
@@ -57,7 +57,7 @@ fn sums(
         days_of_wear: days_of_wear(period, counted),
         span: (first.reading.time, last.reading.time, counted.iter().map(Picked::end).max()?),
         gaps: gaps(counted, policy),
-        events: Events::of(&points, &palette, policy, &EventRules::standard()),
+        events: Events::of(&points, &palette, policy),
         excluded,
     })
 }

@@ -1,4 +1,4 @@
-//! The metric set of each part of a window: the whole, its nights (00:00 to 06:00 by the clock), each day and its night.
+//! The metric set of each part of a window: the whole, its nights (00:00 to 06:00 by the clock, unless the policy says otherwise), each day and its night.
 //!
 //! Invariants: a reading belongs to the local day and to the night that it begins in; an event to that which it begins
 //! in; the denominator of a part is its own length, so days of 23 and 25 hours have theirs. The whole is what
@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use crate::{
     calendar::{LocalDay, Zone},
     daily_difference::{DAYS_BEFORE, Differences},
-    day::{DaySummary, night_end},
+    day::{DaySummary, night},
     distribution::Distribution,
-    events::{Event, EventKind, EventRules, Events, counts},
+    events::{Event, EventKind, Events, counts},
     metrics::{Metrics, Modd},
     outcome::Period,
     outcomes::share_pct,
@@ -43,7 +43,7 @@ pub struct DayParts {
     pub date: String,
     /// The whole day.
     pub day: Part,
-    /// 00:00 to 06:00 of it.
+    /// The hours of it that the policy calls night.
     pub night: Part,
 }
 
@@ -67,33 +67,33 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
         (period.first_date.parse().ok()?, period.last_date.parse().ok()?);
     let mut palette = Palette::new(policy);
     let points = palette.points(selection.counted.iter().map(Counted::picked));
-    let events = Events::of(&points, &palette, policy, &EventRules::standard());
+    let events = Events::of(&points, &palette, policy);
     let place = |day: LocalDay| points.partition_point(|point| point.time < zone.start_of(day));
     let mut whole = DaySummary::default();
     let mut days = Vec::new();
     let (mut night_minutes, mut nightly) = (0, Vec::new());
     for day in (first.0..=last.0).map(LocalDay) {
         let (start, end) = (zone.start_of(day), zone.start_of(day.plus(1)));
-        let night_end = night_end(&zone, day);
+        let night = night(&zone, day, policy);
         let to = place(day.plus(1));
         let before = place(LocalDay(day.0.saturating_sub(DAYS_BEFORE)));
-        let summary = DaySummary::of(&points[place(day)..to], &points[before..to], night_end, &palette);
-        let within = |until: Instant| -> Vec<Event> {
-            events.list.iter().filter(|event| start <= event.start && event.start < until).copied().collect()
+        let summary = DaySummary::of(&points[place(day)..to], &points[before..to], night, &palette);
+        let within = |[from, to]: [Instant; 2]| -> Vec<Event> {
+            events.list.iter().filter(|event| from <= event.start && event.start < to).copied().collect()
         };
-        let part = |of: &Distribution, differences: &Differences, until: Instant| {
-            Part::of(of, differences, minutes(start, until), &within(until), policy)
+        let part = |of: &Distribution, differences: &Differences, span: [Instant; 2]| {
+            Part::of(of, differences, minutes(span), &within(span), policy)
         };
         days.push(DayParts {
             date: day.to_string(),
-            day: part(&summary.whole, &summary.differences, end),
-            night: part(&summary.night, &summary.night_differences, night_end),
+            day: part(&summary.whole, &summary.differences, [start, end]),
+            night: part(&summary.night, &summary.night_differences, night),
         });
-        night_minutes += minutes(start, night_end);
-        nightly.extend(within(night_end));
+        night_minutes += minutes(night);
+        nightly.extend(within(night));
         whole.merge(&summary);
     }
-    let all = minutes(period.start, period.end);
+    let all = minutes([period.start, period.end]);
     Some(Parts {
         whole: Part::of(&whole.whole, &whole.differences, all, &events.list, policy),
         night: Part::of(&whole.night, &whole.night_differences, night_minutes, &nightly, policy),
@@ -101,7 +101,7 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
     })
 }
 
-fn minutes(start: Instant, end: Instant) -> u64 {
+fn minutes([start, end]: [Instant; 2]) -> u64 {
     (end.0.saturating_sub(start.0).max(0) / Instant::MINUTE_MS) as u64
 }
 

@@ -1,38 +1,39 @@
-//! Extended hyperglycaemia: 90 measured minutes very high, in sum, within 120.
+//! Extended hyperglycaemia: 90 measured minutes very high, in sum, within 120; the numbers and the edge are the
+//! policy's.
 //!
 //! Interruptions are part of the rule, so a gap changes nothing before there is an event, except that nothing is summed
 //! over a long one: all 90 minutes are measured. Of an event the gaps are those of the module above. At most 120
-//! minutes of readings are kept, so at most as many as fit.
+//! minutes of readings are kept (no policy can say more than a day), so at most as many as fit.
 
 use std::collections::VecDeque;
 
-use super::{Edge, EventKind, EventRules, Found, Gap, Run, Span, watch::Watch};
-use crate::{reading::Instant, series::Palette};
+use super::{Edge, EventKind, Found, Gap, Lasting, Run, Span, watch::Watch};
+use crate::{policy::ExtendedHyper, reading::Instant, series::Palette};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Prolonged {
     edge: Edge,
     needed_ms: i64,
     within_ms: i64,
-    /// Very high readings that end within the last 120 minutes.
+    /// Readings past the edge that end within the last 120 minutes.
     recent: VecDeque<Span>,
     measured_ms: i64,
     /// Follows an event once there is one.
     event: Option<Watch>,
-    rules: (i64, i64),
+    lasting: Lasting,
 }
 
 impl Prolonged {
-    pub(super) fn new(edge: Edge, rules: &EventRules) -> Self {
+    pub(super) fn new(edge: Edge, rule: ExtendedHyper, lasting: Lasting) -> Self {
         let ms = |minutes: u32| i64::from(minutes) * Instant::MINUTE_MS;
         Self {
             edge,
-            needed_ms: ms(rules.extended_hyper_minutes.value),
-            within_ms: ms(rules.extended_hyper_within_minutes.value),
+            needed_ms: ms(rule.minutes),
+            within_ms: ms(rule.within_minutes),
             recent: VecDeque::new(),
             measured_ms: 0,
             event: None,
-            rules: (rules.least_ms(), rules.back_ms()),
+            lasting,
         }
     }
 
@@ -83,7 +84,7 @@ impl Prolonged {
             run.add(span, &self.edge);
             run.doubtful |= span.gap == Gap::Between;
         }
-        self.event = Some(Watch::following(EventKind::HyperExtended, self.edge, self.rules, run));
+        self.event = Some(Watch::following(EventKind::HyperExtended, self.edge, self.lasting, run));
         self.forget();
     }
 

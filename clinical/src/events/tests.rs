@@ -31,7 +31,7 @@ fn points(pieces: &[Piece], policy: &Policy) -> (Vec<Point>, Palette) {
 fn events(pieces: &[Piece]) -> Events {
     let policy = Policy::standard();
     let (points, palette) = points(pieces, policy);
-    Events::of(&points, &palette, policy, &EventRules::standard())
+    Events::of(&points, &palette, policy)
 }
 
 /// Of a 5-minute sensor: so many readings of each value in turn, the first at minute 0.
@@ -136,7 +136,7 @@ fn a_sensor_that_runs_seconds_fast_loses_no_event() {
     for (point, n) in points.iter_mut().zip(0..) {
         point.time.0 -= n * 4_000;
     }
-    let found = Events::of(&points, &palette, policy, &EventRules::standard());
+    let found = Events::of(&points, &palette, policy);
     assert_eq!(count(&found, HypoLevel1), 1);
 }
 
@@ -175,15 +175,12 @@ fn level_2_ends_in_the_target_and_lies_within_level_1() {
         (1, 0, 1)
     );
 
-    let rules = EventRules {
-        level_2_hypo_end: crate::policy::Sourced { value: End::Threshold, source: String::new() },
-        ..EventRules::standard()
-    };
-    let policy = Policy::standard();
+    let mut policy = Policy::standard().clone();
+    policy.events.level_two_end.value = LevelTwoEnd::VeryLowBelow;
     let pieces =
         [(0, 3, 50), (15, 4, 60), (35, 3, 50), (50, 3, 80)].map(|(at, n, v)| (at, n, Glucose::mg_dl(v), 5));
-    let (points, palette) = points(&pieces, policy);
-    let found = Events::of(&points, &palette, policy, &rules);
+    let (points, palette) = points(&pieces, &policy);
+    let found = Events::of(&points, &palette, &policy);
     assert_eq!(count(&found, HypoLevel2), 2);
 }
 
@@ -264,7 +261,7 @@ fn pregnancy_has_no_events_that_it_has_no_edge_for() {
     let policy = Policy::named("pregnancy-t1").unwrap();
     let (points, palette) =
         points(&[(0, 3, Glucose::mg_dl(100), 5), (15, 30, Glucose::mg_dl(300), 5)], policy);
-    let found = Events::of(&points, &palette, policy, &EventRules::standard());
+    let found = Events::of(&points, &palette, policy);
     assert_eq!(found.list.iter().map(|event| event.kind).collect::<Vec<_>>(), [HyperLevel1]);
     assert!(!found.counts.contains_key(&HyperLevel2) && !found.counts.contains_key(&HyperExtended));
     assert!(!found.counts.contains_key(&HyperLevel1Only));
@@ -285,30 +282,50 @@ fn a_scan_that_is_interrupted_anywhere_finds_the_same() {
         .collect();
     let policy = Policy::standard();
     let (points, palette) = points(&pieces, policy);
-    let whole = Events::of(&points, &palette, policy, &EventRules::standard());
+    let whole = Events::of(&points, &palette, policy);
     assert!(whole.list.len() > 4);
     for cut in 0..=points.len() {
         let mut found = Vec::new();
-        let mut scan = Scan::new(policy, &EventRules::standard());
+        let mut scan = Scan::new(policy);
         scan.pass(&points[..cut], &palette, &mut found);
         scan.pass(&points[cut..], &palette, &mut found);
         scan.finish(&palette, &mut found);
-        assert_eq!(Events::from_found(found, policy, &EventRules::standard()), whole, "{cut}");
+        assert_eq!(Events::from_found(found, policy), whole, "{cut}");
     }
 }
 
+/// What the rules of a changed policy find: 40 minutes very low between minutes 15 and 55, 100 minutes high after it.
+fn under(change: impl Fn(&mut crate::policy::EventRules)) -> Events {
+    let mut policy = Policy::standard().clone();
+    change(&mut policy.events);
+    let pieces = [(0, 3, 100), (15, 8, 50), (55, 4, 100), (75, 20, 200), (175, 4, 100)];
+    let pieces = pieces.map(|(at, n, value)| (at, n, Glucose::mg_dl(value), 5));
+    let (points, palette) = points(&pieces, &policy);
+    Events::of(&points, &palette, &policy)
+}
+
 #[test]
-fn every_rule_has_a_source() {
-    let rules = EventRules::standard();
-    let numbers = [
-        &rules.least_minutes,
-        &rules.back_minutes,
-        &rules.extended_hypo_over_minutes,
-        &rules.extended_hyper_minutes,
-        &rules.extended_hyper_within_minutes,
-        &rules.short_gap_intervals,
-        &rules.tolerance_seconds,
-    ];
-    assert!(numbers.iter().all(|rule| rule.value > 0 && !rule.source.is_empty()));
-    assert!(!rules.level_2_hypo_end.source.is_empty());
+fn every_rule_of_events_is_the_policys() {
+    let counts = |found: &Events| {
+        [HypoLevel1, HypoLevel2, HypoExtended, HyperLevel1, HyperExtended]
+            .map(|kind| found.counts.get(&kind).copied())
+    };
+    let one = Some(1);
+    let none = Some(0);
+    assert_eq!(counts(&under(|_| {})), [one, one, none, one, none]);
+    let found = under(|rules| rules.hypo.value.begin_minutes = 41);
+    assert_eq!(counts(&found), [none, none, none, one, none]);
+    let found = under(|rules| rules.hyper.value.begin_minutes = 101);
+    assert_eq!(counts(&found), [one, one, none, none, none]);
+    let found = under(|rules| rules.extended_hypo.value.longer_than_minutes = 39);
+    assert_eq!(counts(&found), [one, one, one, one, none]);
+    let found = under(|rules| {
+        rules.extended_hypo.value.longer_than_minutes = 39;
+        rules.extended_hypo.value.edge = EdgeName::VeryLowBelow;
+    });
+    assert_eq!(found.list.iter().find(|event| event.kind == HypoExtended).map(|e| minute(e.start)), Some(15));
+    let found = under(|rules| rules.extended_hyper.as_mut().unwrap().value.edge = EdgeName::HighAbove);
+    assert_eq!(counts(&found), [one, one, none, one, one]);
+    let found = under(|rules| rules.extended_hyper = None);
+    assert_eq!(counts(&found), [one, one, none, one, None]);
 }

@@ -3,7 +3,7 @@
 //! Three states: nothing, a run that is not yet an event, an event. What a reading does depends on the state, on which
 //! side of the threshold it is, and on the gap before it; the table is in the module above.
 
-use super::{Edge, EventKind, EventRules, Found, Gap, Run, Span};
+use super::{Edge, EventKind, Found, Gap, Lasting, Run, Span};
 use crate::{reading::Instant, series::Palette};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +27,18 @@ pub(super) struct Watch {
     edge: Edge,
     /// What is not past this is back.
     end: Edge,
-    least_ms: i64,
-    back_ms: i64,
+    lasting: Lasting,
     state: State,
 }
 
 impl Watch {
-    pub(super) fn new(kind: EventKind, edge: Edge, end: Edge, rules: &EventRules) -> Self {
-        let (least_ms, back_ms) = (rules.least_ms(), rules.back_ms());
-        Self { kind, edge, end, least_ms, back_ms, state: State::Nothing }
+    pub(super) fn new(kind: EventKind, edge: Edge, end: Edge, lasting: Lasting) -> Self {
+        Self { kind, edge, end, lasting, state: State::Nothing }
     }
 
     /// A watch that follows an event.
-    pub(super) fn following(kind: EventKind, edge: Edge, (least_ms, back_ms): (i64, i64), run: Run) -> Self {
-        Self { kind, edge, end: edge, least_ms, back_ms, state: State::Event(run, None) }
+    pub(super) fn following(kind: EventKind, edge: Edge, lasting: Lasting, run: Run) -> Self {
+        Self { kind, edge, end: edge, lasting, state: State::Event(run, None) }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -104,7 +102,7 @@ impl Watch {
     }
 
     fn grown(&self, run: Run) -> State {
-        if run.readings >= 2 && run.measured_ms >= self.least_ms {
+        if run.readings >= 2 && run.measured_ms >= self.lasting.least_ms {
             State::Event(run, None)
         } else {
             State::Run(run)
@@ -121,7 +119,7 @@ impl Watch {
     ) -> State {
         let mut back = back.unwrap_or(Back { since: span.start.min(run.past_until), measured_ms: 0 });
         back.measured_ms += span.cover_ms();
-        if back.measured_ms < self.back_ms {
+        if back.measured_ms < self.lasting.back_ms {
             return State::Event(run, Some(back));
         }
         found.push(Found::new(self.kind, &run, (back.since, true), false, palette));
@@ -130,7 +128,7 @@ impl Watch {
 
     /// A run that did not become an event is listed where one reading alone covers the time.
     fn candidate(&self, run: &Run, truncated: bool, palette: &Palette, found: &mut Vec<Found>) {
-        if run.readings == 1 && run.measured_ms >= self.least_ms {
+        if run.readings == 1 && run.measured_ms >= self.lasting.least_ms {
             found.push(Found::new(self.kind, run, (run.past_until, false), truncated, palette));
         }
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     calendar::{LocalDay, Zone},
-    day::{DaySummary, night_end},
+    day::{DaySummary, night},
     events::{Found, Scan},
     outcomes::{Cover, GapSums},
+    policy::Policy,
     reading::{Device, Instant, Reading, Route, Standing},
     select::{Counted, Excluded, device::Distances},
     series::Point,
@@ -80,14 +81,22 @@ pub(super) struct Link {
 /// Neighbours by their distance in days, with the stamps of their results.
 pub(super) type Stamps = Vec<(i32, u64)>;
 
+/// When a local day and its night begin and end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) start: Instant,
+    pub(super) night: [Instant; 2],
+    /// The first instant after the day.
+    pub(super) end: Instant,
+}
+
 /// A local day.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Day {
     readings: BTreeMap<Device, Vec<Reading>>,
     /// Changes with the readings.
     pub(super) stamp: u64,
-    /// First instant, end of the night, first instant after.
-    bounds: Option<[Instant; 3]>,
+    bounds: Option<Bounds>,
     pub(super) standing: Memo<(u64, bool), Standings>,
     pub(super) kept: Memo<(Stamps, Vec<(Device, u8)>), Kept>,
     pub(super) counted: Memo<(Stamps, Vec<Device>), CountedDay>,
@@ -128,9 +137,11 @@ impl Day {
         self.readings.values().flatten().any(counts)
     }
 
-    pub(super) fn bounds(&mut self, day: LocalDay, zone: &Zone) -> [Instant; 3] {
-        *self
-            .bounds
-            .get_or_insert_with(|| [zone.start_of(day), night_end(zone, day), zone.start_of(day.plus(1))])
+    pub(super) fn bounds(&mut self, day: LocalDay, zone: &Zone, policy: &Policy) -> Bounds {
+        *self.bounds.get_or_insert_with(|| Bounds {
+            start: zone.start_of(day),
+            night: night(zone, day, policy),
+            end: zone.start_of(day.plus(1)),
+        })
     }
 }

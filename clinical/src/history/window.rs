@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     History,
-    day::{Chain, CountedDay, Day, Kept, Link, Stamps, Standings},
+    day::{Bounds, Chain, CountedDay, Day, Kept, Link, Stamps, Standings},
 };
 use crate::{
     calendar::LocalDay,
@@ -31,17 +31,17 @@ const MANY_DEVICES: usize = 90;
 /// A day of the window.
 struct Held<'a> {
     date: LocalDay,
-    bounds: [Instant; 3],
+    bounds: Bounds,
     day: &'a mut Day,
 }
 
 impl History {
     /// `None` where no reading counts.
     pub(super) fn sums(&mut self, first: LocalDay, last: LocalDay) -> Option<Sums> {
-        let Self { zone, policy, rules, days, palette, stamps, made, .. } = self;
+        let Self { zone, policy, days, palette, stamps, made, .. } = self;
         let mut held: Vec<_> = days
             .range_mut(first..=last)
-            .map(|(date, day)| Held { date: *date, bounds: day.bounds(*date, zone), day })
+            .map(|(date, day)| Held { date: *date, bounds: day.bounds(*date, zone, policy), day })
             .collect();
         let held = held.as_mut_slice();
         stand(held, policy, stamps);
@@ -50,7 +50,7 @@ impl History {
         let order = order(held);
         count(held, &order, palette, stamps);
         summarize(held, palette, stamps);
-        let start = Chain { scan: Scan::new(policy, rules), cover: Cover::default() };
+        let start = Chain { scan: Scan::new(policy), cover: Cover::default() };
         link(held, start.clone(), (palette, policy), stamps);
 
         let (mut summary, mut gaps, mut excluded) =
@@ -78,7 +78,7 @@ impl History {
             days_of_wear: summary.days_of_wear,
             span: summary.span?,
             gaps: gaps.gaps(),
-            events: Events::from_found(found, policy, rules),
+            events: Events::from_found(found, policy),
             excluded,
         })
     }
@@ -182,7 +182,7 @@ fn kept(block: &[Held<'_>], intervals: &[(Device, u8)], policy: &Policy) -> Vec<
         let mut rest = readings.as_slice();
         for (held, kept) in block.iter().zip(&mut kept) {
             let of_day;
-            (of_day, rest) = rest.split_at(rest.partition_point(|reading| reading.time < held.bounds[2]));
+            (of_day, rest) = rest.split_at(rest.partition_point(|reading| reading.time < held.bounds.end));
             if !of_day.is_empty() {
                 let counted = of_day.iter().map(|reading| Counted { reading: **reading, minutes: *minutes });
                 kept.by_device.insert(device.clone(), (best_route(of_day), counted.collect()));
@@ -226,7 +226,7 @@ fn count(held: &mut [Held<'_>], order: &[Device], palette: &mut Palette, stamps:
 
 fn counted(
     near: &[Held<'_>],
-    [start, _, end]: [Instant; 3],
+    Bounds { start, end, .. }: Bounds,
     devices: &[Device],
     palette: &mut Palette,
 ) -> CountedDay {
@@ -264,7 +264,7 @@ fn summarize(held: &mut [Held<'_>], palette: &Palette, stamps: &mut u64) {
         let before: Vec<Point> =
             compared.iter().flat_map(|held| held.day.counted.value.points.iter().copied()).collect();
         let points = &held[at].day.counted.value.points;
-        let summary = DaySummary::of(points, &before, held[at].bounds[1], palette);
+        let summary = DaySummary::of(points, &before, held[at].bounds.night, palette);
         held[at].day.summary.set(key, summary, stamps);
     }
 }

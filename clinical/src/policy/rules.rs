@@ -9,15 +9,19 @@ use super::{Sourced, Values};
 const MAX_EVENT_MINUTES: u32 = 1_440;
 /// Longest early wear that can be left out: no sensor needs more than two days to settle.
 const MAX_EARLY_WEAR_HOURS: u32 = 48;
+/// Largest tolerance of clocks: more would make an event of one minute from none.
+const MAX_TOLERANCE_SECONDS: u32 = 59;
 /// Longest gap that may be called short or long.
 const MAX_GAP_MINUTES: u32 = 1_440;
 
-/// A gap of up to `intervals` intervals of the device and `tolerance_seconds` joins what is on its sides.
+/// A gap, from the end of one reading's interval to the next reading, of up to `intervals` intervals of the device and
+/// `tolerance_seconds` joins what is on its sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortGap {
-    /// Intervals from one reading to the next.
+    /// Intervals without a reading.
     pub intervals: u32,
-    /// Jitter of the clock beyond that.
+    /// Seconds by which sensors' clocks may miss a whole number of minutes: beyond those intervals, and granted to the
+    /// measured minutes that make or end an event.
     pub tolerance_seconds: u32,
 }
 
@@ -107,7 +111,7 @@ pub struct Night {
 pub(super) fn read_short_gap(values: &Values<'_>) -> Option<Sourced<ShortGap>> {
     let value = values.required("gaps.short")?;
     let (intervals, tolerance) =
-        (value.whole("intervals", 1..=12), value.whole("tolerance_seconds", 0..=600));
+        (value.whole("intervals", 1..=12), value.whole("tolerance_seconds", 0..=MAX_TOLERANCE_SECONDS));
     Some(value.sourced(ShortGap { intervals: intervals?, tolerance_seconds: tolerance? }))
 }
 
