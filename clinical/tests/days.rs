@@ -37,8 +37,13 @@ fn every(step: i64, from: Instant, to: Instant, mg_dl: impl Fn(i64) -> i32) -> V
     (0..(to.0 - from.0) / (step * MINUTE)).map(|n| at(from.0 + n * step * MINUTE, mg_dl(n))).collect()
 }
 
+/// A name that the table of sensors does not know: the interval is that of the distances.
+fn unknown() -> Device {
+    Device("sensor".to_owned())
+}
+
 fn of(period: &Period, readings: Vec<Reading>) -> (Outcome, Parts) {
-    let streams = [(Device("G6".to_owned()), readings)];
+    let streams = [(unknown(), readings)];
     let selection = select(period, &streams, Policy::standard());
     (
         summarize(period, &selection, Policy::standard()).unwrap(),
@@ -160,6 +165,39 @@ fn one_curve_seen_by_sensors_of_1_5_and_15_minutes_has_the_same_minutes_and_even
 }
 
 #[test]
+fn the_night_is_the_hours_that_the_policy_says() {
+    let zone = Zone::named("UTC").unwrap();
+    let period = zone.period(LocalDay(0), LocalDay(1)).unwrap();
+    let mut policy = Policy::standard().clone();
+    let readings =
+        every(5, period.start, period.end, |n| if (24..60).contains(&(n % 288)) { 60 } else { 100 });
+    let streams = [(unknown(), readings)];
+    // Minutes 120 to 300 of each day are low.
+    for ((from, to), low, target) in [((0, 6), 360, 360), ((2, 5), 360, 0), ((4, 24), 120, 2280)] {
+        (policy.night.value.from_hour, policy.night.value.to_hour) = (from, to);
+        let parts = parts(&period, &select(&period, &streams, &policy), &policy).unwrap();
+        let minutes = parts.night.metrics.unwrap().minutes;
+        assert_eq!((minutes.low, minutes.target), (low, target), "{from} to {to}");
+        assert_eq!((parts.night.part_minutes, parts.night.active_pct), (low + target, 100.0));
+    }
+}
+
+#[test]
+fn a_known_sensor_keeps_its_interval_however_much_is_missing_and_however_it_is_summed() {
+    let zone = Zone::named("UTC").unwrap();
+    let period = zone.period(LocalDay(0), LocalDay(0)).unwrap();
+    let readings = every(15, period.start, period.end, |_| 100);
+    for (name, minutes) in [("Dexcom G6", 96 * 5), ("sensor", 96 * 15)] {
+        let device = Device(name.to_owned());
+        let mut history = History::new(zone.clone(), Policy::standard().clone());
+        history.insert(&device, readings.iter().copied());
+        let kept = history.outcome(LocalDay(0), LocalDay(0)).unwrap().unwrap();
+        assert_eq!(kept.minutes.total(), minutes, "{name}");
+        assert_eq!(Some(kept), compute(&period, &[(device, readings.clone())], Policy::standard()));
+    }
+}
+
+#[test]
 fn a_change_of_sensors_does_not_break_an_event() {
     let zone = Zone::named("UTC").unwrap();
     let period = zone.period(LocalDay(0), LocalDay(0)).unwrap();
@@ -207,7 +245,7 @@ proptest! {
         prop_assert_eq!(pairs, outcome.modd.map_or(0, |modd| modd.pairs));
 
         let mut history = History::new(zone, Policy::standard().clone());
-        history.insert(&Device("G6".to_owned()), readings);
+        history.insert(&unknown(), readings);
         prop_assert_eq!(history.outcome(first, first.plus(3)).unwrap(), Some(outcome));
     }
 }
