@@ -12,13 +12,14 @@ use std::cmp::Ordering;
 use crate::{
     glucose::{Glucose, Unit},
     level::Level,
+    moments::Moments,
     outcome::{RangeMinutes, UnitMix},
     series::{Limit, Palette, Point, Value},
 };
 
 /// One mg/dL in the unit of the sums.
 const SCALE: f64 = 1e9;
-const _: () = assert!(Glucose::SUM_PLACES == 9);
+const _: () = assert!(Glucose::SUM_PLACES == 9 && Moments::PLACES == 9);
 
 /// A value and how many readings had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,23 +138,11 @@ impl Distribution {
 
     /// `None` without a reading.
     pub(crate) fn moments(&self) -> Option<Moments> {
-        let weighted = |cell: &Cell| (i128::from(cell.minutes()), i128::from(cell.value.e9));
-        let (weight, sum) = self
-            .cells
+        let weighted = |cell: &Cell| (cell.n, cell.minutes(), i128::from(cell.value.e9));
+        self.cells
             .iter()
-            .map(weighted)
-            .fold((0, 0), |(w, s), (minutes, value)| (w + minutes, s + minutes * value));
-        if weight == 0 {
-            return None;
-        }
-        // Differences to a whole number near the mean: as exact as squares of the values, and smaller.
-        let centre: i128 = i128::div_euclid(sum, weight);
-        // Saturating addition of what is never negative gives the same in any order.
-        let squares = self.cells.iter().map(weighted).fold(0i128, |total, (minutes, value)| {
-            let difference = value - centre;
-            total.saturating_add(minutes * difference * difference)
-        });
-        Some(Moments { n: self.n(), weight, sum, squares })
+            .any(|cell| cell.minutes() > 0)
+            .then(|| Moments::counted(self.cells.iter().map(weighted)))
     }
 
     /// The mean over all minutes of `f` of the value in mg/dL, split by the sign that `f` gives: (where it is
@@ -195,37 +184,6 @@ impl Distribution {
 /// The greatest common divisor; with 0 it is the other.
 const fn divisor(a: u8, b: u8) -> u8 {
     if b == 0 { a } else { divisor(b, a % b) }
-}
-
-/// Exact weighted sums of glucose in mg/dL × 10⁹, each reading weighing its minutes.
-pub(crate) struct Moments {
-    n: u64,
-    /// Sum of weights.
-    weight: i128,
-    /// Sum of weight × value.
-    sum: i128,
-    /// Sum of weight × (value − `weight`-th part of `sum`, rounded down)².
-    squares: i128,
-}
-
-impl Moments {
-    pub(crate) fn mean(&self) -> f64 {
-        self.sum as f64 / self.weight as f64 / SCALE
-    }
-
-    /// With n−1: for equal weights exactly √((nΣx² − (Σx)²) / (n(n−1))); for unequal ones the weighted
-    /// mean of squares, times n/(n−1).
-    pub(crate) fn sd(&self) -> Option<f64> {
-        if self.n < 2 {
-            return None;
-        }
-        // Σw(x−c)² = Σw(x−mean)² + W(mean−c)², and W·mean − W·c is the remainder of the division.
-        let remainder = self.sum.rem_euclid(self.weight) as f64;
-        let weight = self.weight as f64;
-        let about_mean = (self.squares as f64 - remainder * remainder / weight).max(0.0);
-        let n = self.n as f64;
-        Some((about_mean / weight * (n / (n - 1.0))).sqrt() / SCALE)
-    }
 }
 
 #[cfg(test)]

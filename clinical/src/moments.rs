@@ -14,7 +14,7 @@ const LIMIT: i128 = 1_000_000 * 1_000_000_000;
 
 /// Exact weighted sums.
 pub(crate) struct Moments {
-    n: usize,
+    n: u64,
     /// Sum of weights.
     weight: i128,
     /// Sum of weight × value.
@@ -27,17 +27,22 @@ impl Moments {
     /// Decimal places of the values.
     pub(crate) const PLACES: u8 = 9;
 
-    /// The sums over (weight, value × 10⁹); at least one weight is above zero.
+    /// The sums over (weight, value × 10⁹), each once; at least one weight is above zero.
     pub(crate) fn of(values: impl Iterator<Item = (u64, i128)> + Clone) -> Self {
-        let cut = |(weight, value): (u64, i128)| (i128::from(weight), value.clamp(-LIMIT, LIMIT));
+        Self::counted(values.map(|(weight, value)| (1, weight, value)))
+    }
+
+    /// The sums over (how many, weight of them all, value × 10⁹); at least one weight is above zero.
+    pub(crate) fn counted(values: impl Iterator<Item = (u64, u64, i128)> + Clone) -> Self {
+        let cut = |(n, weight, value): (u64, u64, i128)| (n, i128::from(weight), value.clamp(-LIMIT, LIMIT));
         let (n, weight, sum) = values
             .clone()
             .map(cut)
-            .fold((0, 0, 0), |(n, w, s), (weight, value)| (n + 1, w + weight, s + weight * value));
+            .fold((0, 0, 0), |(all, w, s), (n, weight, value)| (all + n, w + weight, s + weight * value));
         // Differences to a whole number near the mean: as exact as squares of the values, and smaller.
         let centre = sum.div_euclid(weight.max(1));
         // Saturating addition of what is never negative gives the same in any order.
-        let squares = values.map(cut).fold(0i128, |total, (weight, value)| {
+        let squares = values.map(cut).fold(0i128, |total, (_, weight, value)| {
             let difference = value - centre;
             total.saturating_add(weight * difference * difference)
         });
