@@ -139,12 +139,24 @@ impl Zone {
     /// The first instant of a local day: midnight, or what follows where the clock skips midnight.
     #[must_use]
     pub fn start_of(&self, day: LocalDay) -> Instant {
-        let midnight = day.civil().at(0, 0, 0, 0);
-        // Compatible: the earlier of two midnights, the end of the gap where there is none.
-        let start = self.rules.to_ambiguous_timestamp(midnight).compatible();
+        self.shows(day, 0)
+    }
+
+    /// When the clock of a local day first shows a full hour, 0 to 24, or what follows where it skips that; within
+    /// the day, both ends included.
+    #[must_use]
+    pub fn at_hour(&self, day: LocalDay, hour: i8) -> Instant {
+        let (start, end) = (self.start_of(day), self.start_of(day.plus(1)));
+        if (0..24).contains(&hour) { self.shows(day, hour).clamp(start, end.max(start)) } else { end }
+    }
+
+    fn shows(&self, day: LocalDay, hour: i8) -> Instant {
+        let time = day.civil().at(hour, 0, 0, 0);
+        // Compatible: the earlier of two, the end of the gap where there is none.
+        let shown = self.rules.to_ambiguous_timestamp(time).compatible();
         // In range by `civil`; the other branch is never taken.
         let utc = i64::from(day.0).saturating_mul(Instant::DAY_MS);
-        Instant(start.map_or(utc, |start| start.as_millisecond()))
+        Instant(shown.map_or(utc, |shown| shown.as_millisecond()))
     }
 
     /// The period of whole local days from `first` to `last`, both included.

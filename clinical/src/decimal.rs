@@ -58,6 +58,17 @@ impl Decimal {
         self.places
     }
 
+    /// The same value without trailing zeros behind the point.
+    #[must_use]
+    pub const fn trimmed(self) -> Self {
+        let (mut digits, mut places) = (self.digits, self.places);
+        while places > 0 && digits % 10 == 0 {
+            digits /= 10;
+            places -= 1;
+        }
+        Self { digits, places }
+    }
+
     /// The value × 10^`places`, exact where `places` ≥ the value's own; extra digits are cut.
     pub const fn scaled(self, places: u8) -> i128 {
         if places >= self.places {

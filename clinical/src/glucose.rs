@@ -53,6 +53,22 @@ impl Glucose {
         }
     }
 
+    /// The same value in the same unit without trailing zeros: `3.90` is `3.9`.
+    #[must_use]
+    pub fn trimmed(self) -> Self {
+        let measured = match self.measured {
+            Measured::Exact(value) => Measured::Exact(value.trimmed()),
+            Measured::Below(limit) => Measured::Below(limit.trimmed()),
+            Measured::Above(limit) => Measured::Above(limit.trimmed()),
+        };
+        Self { measured, unit: self.unit }
+    }
+
+    /// True where the device gave a limit instead of a number.
+    pub const fn is_censored(self) -> bool {
+        !matches!(self.measured, Measured::Exact(_))
+    }
+
     /// The number that enters mean and SD, in the unit as received: the value itself, or for a
     /// censored value the limit ∓1 mg/dL or ∓0.1 mmol/L (reference: sentinels).
     pub fn entered(self) -> Decimal {
@@ -79,6 +95,28 @@ impl Glucose {
             Unit::MgDl => self.entered().scaled(Self::SUM_PLACES),
             Unit::MmolL => self.entered().scaled(Self::SUM_PLACES - 4) * i128::from(factor_e4),
         }
+    }
+}
+
+impl std::fmt::Display for Glucose {
+    /// The number as received, `<40` and `>400` for limits, without the unit.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.measured {
+            Measured::Exact(value) => write!(f, "{value}"),
+            Measured::Below(limit) => write!(f, "<{limit}"),
+            Measured::Above(limit) => write!(f, ">{limit}"),
+        }
+    }
+}
+
+impl serde::Serialize for Glucose {
+    /// `{"value": "<40", "unit": "mg/dL"}`: text, so that no place of it is lost.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut object = serializer.serialize_struct("Glucose", 2)?;
+        object.serialize_field("value", &self.to_string())?;
+        object.serialize_field("unit", &self.unit)?;
+        object.end()
     }
 }
 

@@ -20,25 +20,12 @@
 //!   measure hundredths of mmol/L.
 //! * What the residual refuses (10.04 is 180.88) is classified natively.
 
+pub use crate::scale::Level;
 use crate::{
     glucose::{Glucose, Measured, Unit},
     policy::{BOUND_PLACES, Policy},
+    scale::Scale,
 };
-
-/// One of the five ranges, in ascending order of glucose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
-    /// Below 54 mg/dL or 3.0 mmol/L.
-    VeryLow,
-    /// From there to below the target.
-    Low,
-    /// The target, both ends included.
-    Target,
-    /// Above the target up to 250 mg/dL or 13.9 mmol/L.
-    High,
-    /// Above that.
-    VeryHigh,
-}
 
 /// The range of a value and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +35,31 @@ pub struct Class {
     /// False where the device gave a limit that leaves the range open: `<70` is below the target with
     /// its level unknown, and counts as low; `>200` is above it, and counts as high.
     pub known: bool,
+    /// Within the policy's tight range, both ends included; never where the policy has none.
+    pub tight: bool,
     /// The value in mmol/L was recognized as a whole number of mg/dL, and that number classified.
     pub re_expressed: bool,
+}
+
+/// The edges of a policy in one unit.
+#[derive(Clone, Debug)]
+struct Edges {
+    scale: Scale,
+    /// The ends of the tight range; one that holds nothing where the policy has none.
+    tight: [i128; 2],
+}
+
+impl Edges {
+    fn of(policy: &Policy, unit: Unit) -> Self {
+        Self { scale: Scale::new(policy.bounds(unit)), tight: policy.tight_bounds(unit) }
+    }
 }
 
 /// The edges of a policy in both units, made ready for many comparisons.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    mg_dl: [i128; 4],
-    mmol_l: [i128; 4],
+    mg_dl: Edges,
+    mmol_l: Edges,
     factor: i128,
     residual: i128,
 }
@@ -73,8 +76,8 @@ impl Classifier {
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         Self {
-            mg_dl: policy.bounds(Unit::MgDl),
-            mmol_l: policy.bounds(Unit::MmolL),
+            mg_dl: Edges::of(policy, Unit::MgDl),
+            mmol_l: Edges::of(policy, Unit::MmolL),
             factor: policy.re_expression.value.factor.scaled(BOUND_PLACES),
             residual: policy.re_expression.value.residual_mg_dl.scaled(RECOVERY_PLACES),
         }
@@ -86,17 +89,23 @@ impl Classifier {
         let (Measured::Exact(stated) | Measured::Below(stated) | Measured::Above(stated)) = glucose.measured;
         let native = stated.scaled(BOUND_PLACES);
         let recovered = if glucose.unit == Unit::MmolL { self.recover(native) } else { None };
-        let (value, edges) = match (recovered, glucose.unit) {
+        let (value, Edges { scale, tight: [from, to] }) = match (recovered, glucose.unit) {
             (Some(mg_dl), _) => (mg_dl, &self.mg_dl),
             (None, Unit::MgDl) => (native, &self.mg_dl),
             (None, Unit::MmolL) => (native, &self.mmol_l),
         };
-        let (level, known) = match glucose.measured {
-            Measured::Exact(_) => (level_of(value, edges), true),
-            Measured::Below(_) => below(value, edges),
-            Measured::Above(_) => above(value, edges),
+        // A limit says only that the value is not its own neighbour: one that proves a level outside is not tight.
+        let tight = match glucose.measured {
+            Measured::Exact(_) => *from <= value && value <= *to,
+            Measured::Below(_) => *from < value && value <= *to,
+            Measured::Above(_) => *from <= value && value < *to,
         };
-        Class { level, known, re_expressed: recovered.is_some() }
+        let (level, known) = match glucose.measured {
+            Measured::Exact(_) => (scale.level(value), true),
+            Measured::Below(_) => scale.below(value),
+            Measured::Above(_) => scale.above(value),
+        };
+        Class { level, known, tight, re_expressed: recovered.is_some() }
     }
 
     /// The whole number of mg/dL (at [`BOUND_PLACES`]) that `mmol_l` re-expresses.
@@ -115,36 +124,6 @@ impl Classifier {
 #[must_use]
 pub fn classify(glucose: Glucose, policy: &Policy) -> Class {
     Classifier::new(policy).class(glucose)
-}
-
-fn level_of(value: i128, [very_low, low, high, very_high]: &[i128; 4]) -> Level {
-    match value {
-        v if v < *very_low => Level::VeryLow,
-        v if v < *low => Level::Low,
-        v if v <= *high => Level::Target,
-        v if v <= *very_high => Level::High,
-        _ => Level::VeryHigh,
-    }
-}
-
-/// What is less than `limit`: its range, and whether that is certain.
-fn below(limit: i128, edges: &[i128; 4]) -> (Level, bool) {
-    match limit {
-        l if l <= edges[0] => (Level::VeryLow, true),
-        l if l <= edges[1] => (Level::Low, false),
-        // No sensor has such a lower limit; the range just under it is the best that is known.
-        l => (level_of(l - 1, edges), false),
-    }
-}
-
-/// What is more than `limit`: its range, and whether that is certain.
-fn above(limit: i128, edges: &[i128; 4]) -> (Level, bool) {
-    match limit {
-        l if l >= edges[3] => (Level::VeryHigh, true),
-        // Without a very high range everything above the target is high.
-        l if l >= edges[2] => (Level::High, edges[3] == i128::MAX),
-        l => (level_of(l + 1, edges), false),
-    }
 }
 
 #[cfg(test)]
@@ -285,7 +264,10 @@ mod tests {
             assert_eq!(classify(exact(text, unit), policy).level, expected, "{text}");
         }
         let high = Glucose { measured: Measured::Above(Decimal::whole(400)), unit: Unit::MgDl };
-        assert_eq!(classify(high, policy), Class { level: Level::High, known: true, re_expressed: false });
+        assert_eq!(
+            classify(high, policy),
+            Class { level: Level::High, known: true, tight: false, re_expressed: false }
+        );
     }
 
     proptest! {

@@ -5,9 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::reading::Instant;
+use crate::{
+    events::Events,
+    metrics::{Gri, Modd, Percentiles, Share},
+    reading::Instant,
+    scale::shown_shares,
+};
 
-/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first six
+/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first seven
 /// are decided about stored readings; the others never became readings, and are counted by the messages that
 /// the counted ones came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -25,6 +30,8 @@ pub enum Exclusion {
     Scan,
     /// Within the warm-up after a session start that the source stated.
     WarmUp,
+    /// Within the early wear that the policy leaves out, after a session start that the source stated.
+    EarlyWear,
     /// Its status never counts: preliminary and the like.
     Preliminary,
     /// Glucose in blood, serum or plasma, which is kept apart.
@@ -147,6 +154,26 @@ pub struct Outcome {
     pub active_window_pct: f64,
     /// Minutes with a reading as a share of first reading to end of the last.
     pub active_span_pct: f64,
+    /// Length of the window in minutes: the denominator of `active_window_pct`.
+    pub window_minutes: u64,
+    /// Minutes from the first reading to the end of the last: the denominator of `active_span_pct`.
+    pub span_minutes: u64,
+    /// Time in the policy's tight range; `None` where it has none.
+    pub titr: Option<Share>,
+    /// Glycemia risk index; `None` where the policy has one level above its target.
+    pub gri: Option<Gri>,
+    /// Low blood glucose index, over all readings.
+    pub lbgi: f64,
+    /// High blood glucose index, over all readings.
+    pub hbgi: f64,
+    /// 0.001·(mean + SD)²; `None` where SD is.
+    pub j_index: Option<f64>,
+    /// Mean difference of readings a day apart; `None` without a matched pair.
+    pub modd: Option<Modd>,
+    /// Percentiles of glucose, type 7.
+    pub percentiles_mg_dl: Percentiles,
+    /// Events below and above.
+    pub events: Events,
     /// Empty where the data suffice.
     pub insufficient: Vec<Insufficiency>,
     /// Counted readings that were a lower limit (`Low`).
@@ -175,17 +202,7 @@ impl Outcome {
     /// The five shares in hundredths of a per cent, rounded by largest remainder: they sum to 10 000.
     /// Ties go to the lower range, so the result is a function of the minutes alone.
     pub fn shown_shares(&self) -> [u32; 5] {
-        let minutes = self.minutes.as_array();
-        let total = u128::from(self.minutes.total().max(1));
-        let exact = minutes.map(|m| u128::from(m) * 10_000);
-        let mut shown = exact.map(|m| (m / total) as u32);
-        let mut order = [0, 1, 2, 3, 4];
-        order.sort_by_key(|&i| (std::cmp::Reverse(exact[i] % total), i));
-        let missing = 10_000u32.saturating_sub(shown.iter().sum());
-        for &i in order.iter().take(missing as usize) {
-            shown[i] += 1;
-        }
-        shown
+        shown_shares(self.minutes.as_array())
     }
 
     /// True where GMI may be shown.

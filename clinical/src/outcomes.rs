@@ -4,18 +4,20 @@
 //! is an exact integer (mg/dL × 10⁹, minutes), so that no order of adding changes a bit; floating
 //! point begins at the last division. Values are classified as received and converted, with the
 //! policy's one factor, only for mean, SD and what follows from them.
-//!
-//! Numbers: a value enters the sums within ±10⁶ mg/dL (`LIMIT_E9`), far beyond any sensor, so that
-//! no input overflows an `i128`.
+
+use std::collections::BTreeMap;
 
 use crate::{
     calendar::Zone,
-    glucose::{Glucose, Measured, Unit},
-    level::{Classifier, Level},
-    outcome::{Gaps, Insufficiency, Outcome, Period, RangeMinutes, UnitMix},
+    daily_difference::Differences,
+    distribution::Distribution,
+    events::Events,
+    metrics::Metrics,
+    outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period},
     policy::Policy,
     reading::{Device, Instant, Reading},
-    select::{Counted, Selection, select},
+    select::{Counted, Picked, Selection, pick},
+    series::Palette,
 };
 
 /// GMI = 3.31 + 0.02392 × mean in mg/dL (Bergenstal 2018, Diabetes Care 41:2275).
@@ -23,160 +25,106 @@ const GMI_AT_ZERO: f64 = 3.31;
 /// GMI per mg/dL of mean glucose (Bergenstal 2018).
 const GMI_PER_MG_DL: f64 = 0.02392;
 
-/// One mg/dL in the unit of the sums.
-const SCALE: f64 = 1e9;
-const _: () = assert!(Glucose::SUM_PLACES == 9);
-/// Values enter the sums cut to ±10⁶ mg/dL: squares of differences stay below 4 × 10³⁰, which leaves
-/// room for ten million minutes.
-const LIMIT_E9: i128 = 1_000_000 * 1_000_000_000;
-
 /// The outcome of `period` under `policy` from what `streams` hold of it; `None` where no reading
 /// counts. Several streams may name the same device, and streams may reach beyond the period.
 #[must_use]
 pub fn compute(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Option<Outcome> {
-    summarize(period, &select(period, streams, policy), policy)
+    let mut excluded = BTreeMap::new();
+    let picked = pick(period, streams, (&[], policy), &mut excluded, &mut Vec::new());
+    sums(period, &picked, excluded, policy)?.outcome(period, policy)
 }
 
 /// The outcome of readings selected before: for who also needs to know which they are.
 #[must_use]
 pub fn summarize(period: &Period, selection: &Selection, policy: &Policy) -> Option<Outcome> {
-    let counted = selection.counted.as_slice();
+    let picked: Vec<_> = selection.counted.iter().map(Counted::picked).collect();
+    sums(period, &picked, selection.excluded.clone(), policy)?.outcome(period, policy)
+}
+
+fn sums(
+    period: &Period,
+    counted: &[Picked<'_>],
+    excluded: BTreeMap<Exclusion, u64>,
+    policy: &Policy,
+) -> Option<Sums> {
     let (first, last) = (counted.first()?, counted.last()?);
-    let tally = Tally::of(counted, policy);
-    let moments = Moments::of(counted, policy.factor_e4.value);
-    let (mean, sd) = (moments.mean(), moments.sd());
-    let active_ms = i128::from(tally.minutes.total()) * i128::from(Instant::MINUTE_MS);
-    let window_ms = i128::from(period.end.0) - i128::from(period.start.0);
-    let end = counted.iter().map(Counted::end).max()?;
-    let span_ms = i128::from(end.0) - i128::from(first.reading.time.0);
-    let insufficient = insufficiency(period, active_ms, window_ms, policy);
-    Some(Outcome {
-        period: period.clone(),
-        policy: policy.mark(),
-        n: counted.len() as u64,
-        first: first.reading.time,
-        last: last.reading.time,
-        minutes: tally.minutes,
-        mean_mg_dl: mean,
-        sd_mg_dl: sd,
-        cv_pct: sd.filter(|_| mean > 0.0).map(|sd| 100.0 * sd / mean),
-        gmi_pct: insufficient.is_empty().then_some(GMI_AT_ZERO + GMI_PER_MG_DL * mean),
+    let mut palette = Palette::new(policy);
+    let points = palette.points(counted.iter().copied());
+    Some(Sums {
+        distribution: Distribution::of(&points, &palette),
+        differences: Differences::of(&points, &points, &palette),
+        tz_ambiguous: points.iter().filter(|point| point.tz_ambiguous).count() as u64,
         days_of_wear: days_of_wear(period, counted),
-        active_window_pct: share_pct(active_ms, window_ms),
-        active_span_pct: share_pct(active_ms, span_ms),
-        insufficient,
-        censored_low: tally.censored_low,
-        censored_high: tally.censored_high,
-        low_level_unknown: tally.low_level_unknown,
-        tz_ambiguous: tally.tz_ambiguous,
-        units: tally.units,
+        span: (first.reading.time, last.reading.time, counted.iter().map(Picked::end).max()?),
         gaps: gaps(counted, policy),
-        excluded: selection.excluded.clone(),
+        events: Events::of(&points, &palette, policy),
+        excluded,
     })
 }
 
-/// What is counted reading by reading.
-#[derive(Default)]
-struct Tally {
-    minutes: RangeMinutes,
-    units: UnitMix,
-    censored_low: u64,
-    censored_high: u64,
-    low_level_unknown: u64,
-    tz_ambiguous: u64,
+/// All that an outcome is made from, whichever way it was summed.
+pub(crate) struct Sums {
+    pub(crate) distribution: Distribution,
+    pub(crate) differences: Differences,
+    pub(crate) tz_ambiguous: u64,
+    pub(crate) days_of_wear: u32,
+    /// First reading, last reading, end of what is covered.
+    pub(crate) span: (Instant, Instant, Instant),
+    pub(crate) gaps: Gaps,
+    pub(crate) events: Events,
+    pub(crate) excluded: BTreeMap<Exclusion, u64>,
 }
 
-impl Tally {
-    fn of(counted: &[Counted], policy: &Policy) -> Self {
-        let classifier = Classifier::new(policy);
-        let mut tally = Self::default();
-        for counted in counted {
-            tally.add(counted, &classifier);
-        }
-        tally
-    }
-
-    fn add(&mut self, counted: &Counted, classifier: &Classifier) {
-        let glucose = counted.reading.glucose;
-        let class = classifier.class(glucose);
-        let range = match class.level {
-            Level::VeryLow => &mut self.minutes.very_low,
-            Level::Low => &mut self.minutes.low,
-            Level::Target => &mut self.minutes.target,
-            Level::High => &mut self.minutes.high,
-            Level::VeryHigh => &mut self.minutes.very_high,
-        };
-        *range += u64::from(counted.minutes);
-        match glucose.measured {
-            Measured::Exact(_) => {}
-            Measured::Below(_) => {
-                self.censored_low += 1;
-                self.low_level_unknown += u64::from(!class.known);
-            }
-            Measured::Above(_) => self.censored_high += 1,
-        }
-        match glucose.unit {
-            Unit::MgDl => self.units.mg_dl += 1,
-            Unit::MmolL => self.units.mmol_l += 1,
-        }
-        self.units.re_expressed += u64::from(class.re_expressed);
-        self.tz_ambiguous += u64::from(counted.reading.tz_ambiguous);
-    }
-}
-
-/// Exact weighted sums of glucose in mg/dL × 10⁹, each reading weighing its minutes.
-struct Moments {
-    n: usize,
-    /// Sum of weights.
-    weight: i128,
-    /// Sum of weight × value.
-    sum: i128,
-    /// Sum of weight × (value − `weight`-th part of `sum`, rounded down)².
-    squares: i128,
-}
-
-impl Moments {
-    fn of(counted: &[Counted], factor_e4: i64) -> Self {
-        let weighted = |counted: &Counted| {
-            let value = counted.reading.glucose.mg_dl_scaled(factor_e4).clamp(-LIMIT_E9, LIMIT_E9);
-            (i128::from(counted.minutes), value)
-        };
-        let (weight, sum) = counted
-            .iter()
-            .map(weighted)
-            .fold((0, 0), |(w, s), (minutes, value)| (w + minutes, s + minutes * value));
-        // Differences to a whole number near the mean: as exact as squares of the values, and smaller.
-        let centre = sum.div_euclid(weight.max(1));
-        // Saturating addition of what is never negative gives the same in any order.
-        let squares = counted.iter().map(weighted).fold(0i128, |total, (minutes, value)| {
-            let difference = value - centre;
-            total.saturating_add(minutes * difference * difference)
-        });
-        Self { n: counted.len(), weight, sum, squares }
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum as f64 / self.weight as f64 / SCALE
-    }
-
-    /// With n−1: for equal weights exactly √((nΣx² − (Σx)²) / (n(n−1))); for unequal ones the weighted
-    /// mean of squares, times n/(n−1).
-    fn sd(&self) -> Option<f64> {
-        if self.n < 2 {
-            return None;
-        }
-        // Σw(x−c)² = Σw(x−mean)² + W(mean−c)², and W·mean − W·c is the remainder of the division.
-        let remainder = self.sum.rem_euclid(self.weight) as f64;
-        let weight = self.weight as f64;
-        let about_mean = (self.squares as f64 - remainder * remainder / weight).max(0.0);
-        let n = self.n as f64;
-        Some((about_mean / weight * (n / (n - 1.0))).sqrt() / SCALE)
+impl Sums {
+    pub(crate) fn outcome(self, period: &Period, policy: &Policy) -> Option<Outcome> {
+        let metrics = Metrics::of(&self.distribution, policy)?;
+        let account = self.distribution.account();
+        let active_ms = i128::from(metrics.active_minutes) * i128::from(Instant::MINUTE_MS);
+        let window_ms = i128::from(period.end.0) - i128::from(period.start.0);
+        let (first, last, end) = self.span;
+        let span_ms = i128::from(end.0) - i128::from(first.0);
+        let whole_minutes = |ms: i128| (ms.max(0) / i128::from(Instant::MINUTE_MS)) as u64;
+        let insufficient = insufficiency(period, active_ms, window_ms, policy);
+        let mean = metrics.mean_mg_dl;
+        Some(Outcome {
+            period: period.clone(),
+            policy: policy.mark(),
+            n: metrics.n,
+            first,
+            last,
+            minutes: metrics.minutes,
+            mean_mg_dl: mean,
+            sd_mg_dl: metrics.sd_mg_dl,
+            cv_pct: metrics.cv_pct,
+            gmi_pct: insufficient.is_empty().then_some(GMI_AT_ZERO + GMI_PER_MG_DL * mean),
+            days_of_wear: self.days_of_wear,
+            active_window_pct: share_pct(active_ms, window_ms),
+            active_span_pct: share_pct(active_ms, span_ms),
+            window_minutes: whole_minutes(window_ms),
+            span_minutes: whole_minutes(span_ms),
+            titr: metrics.titr,
+            gri: metrics.gri,
+            lbgi: metrics.lbgi,
+            hbgi: metrics.hbgi,
+            j_index: metrics.j_index,
+            modd: self.differences.modd(),
+            percentiles_mg_dl: metrics.percentiles_mg_dl,
+            events: self.events,
+            insufficient,
+            censored_low: account.censored_low,
+            censored_high: account.censored_high,
+            low_level_unknown: account.low_level_unknown,
+            tz_ambiguous: self.tz_ambiguous,
+            units: account.units,
+            gaps: self.gaps,
+            excluded: self.excluded,
+        })
     }
 }
 
 /// `part` of `whole` in per cent, at most 100: readings a little closer than their nominal interval
 /// would give more.
-fn share_pct(part: i128, whole: i128) -> f64 {
+pub(crate) fn share_pct(part: i128, whole: i128) -> f64 {
     if whole <= 0 {
         return 0.0;
     }
@@ -197,7 +145,7 @@ fn insufficiency(period: &Period, active_ms: i128, window_ms: i128, policy: &Pol
 }
 
 /// Local days with a reading. `counted` is by time.
-fn days_of_wear(period: &Period, counted: &[Counted]) -> u32 {
+fn days_of_wear(period: &Period, counted: &[Picked<'_>]) -> u32 {
     let zone = Zone::named(&period.zone).ok();
     // A period made elsewhere may name a zone that we lack: then days are those of UTC.
     let next_day = |time: Instant| match &zone {
@@ -216,19 +164,49 @@ fn days_of_wear(period: &Period, counted: &[Counted]) -> u32 {
 }
 
 /// The time between the end of what is covered and the next reading. `counted` is by time.
-fn gaps(counted: &[Counted], policy: &Policy) -> Gaps {
-    let long_ms = i64::from(policy.long_gap_minutes.value) * Instant::MINUTE_MS;
-    let mut gaps = Gaps::default();
-    let mut longest_ms = 0;
-    let mut covered = counted.first().map_or(Instant(0), Counted::end);
-    for next in counted.iter().skip(1) {
-        let gap_ms = next.reading.time.0.saturating_sub(covered.0);
-        gaps.long += u64::from(gap_ms > long_ms);
-        longest_ms = longest_ms.max(gap_ms);
-        covered = covered.max(next.end());
+fn gaps(counted: &[Picked<'_>], policy: &Policy) -> Gaps {
+    let mut cover = Cover::default();
+    let mut found = GapSums::default();
+    for next in counted {
+        cover.pass(next.reading.time, next.end(), policy, &mut found);
     }
-    gaps.longest_minutes = (longest_ms / Instant::MINUTE_MS) as u64;
-    gaps
+    found.gaps()
+}
+
+/// Until when readings cover the time, reading by reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cover {
+    until: Option<Instant>,
+}
+
+/// Gaps that readings end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GapSums {
+    long: u64,
+    longest_ms: i64,
+}
+
+impl Cover {
+    pub(crate) fn pass(&mut self, start: Instant, end: Instant, policy: &Policy, found: &mut GapSums) {
+        if let Some(until) = self.until {
+            let gap_ms = start.0.saturating_sub(until.0);
+            let long_ms = i64::from(policy.long_gap_minutes.value) * Instant::MINUTE_MS;
+            found.long += u64::from(gap_ms > long_ms);
+            found.longest_ms = found.longest_ms.max(gap_ms);
+        }
+        self.until = self.until.max(Some(end));
+    }
+}
+
+impl GapSums {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.long += other.long;
+        self.longest_ms = self.longest_ms.max(other.longest_ms);
+    }
+
+    pub(crate) fn gaps(self) -> Gaps {
+        Gaps { long: self.long, longest_minutes: (self.longest_ms / Instant::MINUTE_MS) as u64 }
+    }
 }
 
 #[cfg(test)]

@@ -1,29 +1,29 @@
 //! A population's thresholds and rules, as data: the only place that knows a glucose threshold.
 //!
-//! Invariants: every value of a policy comes from its file in `clinical/policies/` with the source
-//! it was taken from; thresholds are paired natively in both units and never computed from each
-//! other; a change of any value is a new version. A new population is a new file and one line in
-//! `FILES`.
+//! Invariants: every value of a policy comes from a file (those of `clinical/policies/` are built in) with
+//! the source it was taken from; thresholds are paired natively in both units and never computed from each
+//! other; a change of any value is a new version; the mark holds a hash over every value that decides a
+//! number or a goal, the table of devices included. A new population is a new file and one line in
+//! `built_in`; a hospital's own names its base and the values that differ ([`Sheet`]).
 
-mod parse;
+mod built_in;
+mod read;
+mod rules;
+mod sheet;
+mod values;
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-pub use self::parse::PolicyError;
-use crate::{decimal::Decimal, glucose::Unit, outcome::PolicyMark};
-
-/// The built-in policies; the first is the standard one.
-const FILES: [&str; 3] = [
-    include_str!("../policies/standard.toml"),
-    include_str!("../policies/older_high_risk.toml"),
-    include_str!("../policies/pregnancy_t1.toml"),
-];
-
-static BUILT_IN: LazyLock<Vec<Policy>> = LazyLock::new(|| {
-    FILES.iter().map(|text| text.parse().expect("built-in policies are valid: a test reads each")).collect()
-});
+pub(crate) use self::values::Values;
+pub use self::{
+    built_in::{quantities, sheet_named, sheets},
+    rules::{
+        EdgeName, EventRules, ExtendedHyper, ExtendedHypo, LastingRule, LevelTwoEnd, Night, ShortGap,
+        WarmUpRule,
+    },
+    sheet::{Entry, Scalar, Sheet, SheetFault},
+};
+use crate::{decimal::Decimal, device::Devices, glucose::Unit, outcome::PolicyMark};
 
 /// Decimal places at which bounds are compared: as many as a [`Decimal`] can have.
 pub(crate) const BOUND_PLACES: u8 = Decimal::MAX_PLACES;
@@ -78,8 +78,7 @@ pub struct Sufficiency {
 }
 
 /// The share of time a goal is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Share {
     /// Below the very low edge.
     VeryLow,
@@ -94,15 +93,14 @@ pub enum Share {
 }
 
 impl Share {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::VeryLow => "very-low",
-            Self::BelowTarget => "below-target",
-            Self::InTarget => "in-target",
-            Self::AboveTarget => "above-target",
-            Self::VeryHigh => "very-high",
-        }
-    }
+    /// Each with its name in a file, in the order in which goals are told.
+    pub const NAMED: [(&'static str, Self); 5] = [
+        ("in-target", Self::InTarget),
+        ("below-target", Self::BelowTarget),
+        ("very-low", Self::VeryLow),
+        ("above-target", Self::AboveTarget),
+        ("very-high", Self::VeryHigh),
+    ];
 }
 
 /// On which side of its number a goal is met. The number itself does not meet it.
@@ -134,75 +132,77 @@ pub struct Policy {
     pub title: String,
     /// The edges of the ranges.
     pub thresholds: Thresholds,
+    /// The upper, included end of the tight range, whose lower end is that of the target; `None` for a
+    /// population without one.
+    pub tight_high_above: Option<Sourced<Threshold>>,
     /// mg/dL per mmol/L × 10⁴ for mean, SD and what follows (180156 is 18.0156).
     pub factor_e4: Sourced<i64>,
     /// The one exception to native classification.
     pub re_expression: Sourced<ReExpression>,
     /// What GMI needs.
     pub sufficiency: Sourced<Sufficiency>,
+    /// Which gap joins an event.
+    pub short_gap: Sourced<ShortGap>,
     /// Minutes without a reading (from the end of one reading's interval to the next reading) above
     /// which a gap is long.
     pub long_gap_minutes: Sourced<u32>,
+    /// Whether the warm-up after a stated session start is left out.
+    pub warm_up: Sourced<WarmUpRule>,
+    /// Hours after a stated session start that are left out beside the warm-up; 0 leaves out none.
+    pub early_wear_hours: Sourced<u32>,
+    /// When an event begins and ends.
+    pub events: EventRules,
+    /// Lengths of windows in days that reports offer, ascending.
+    pub windows_days: Sourced<Vec<u32>>,
+    /// The local hours of the night.
+    pub night: Sourced<Night>,
+    /// Per cent of CV up to which glucose counts as stable.
+    pub stable_cv_pct: Sourced<u32>,
     /// What to aim for.
     pub goals: Vec<Goal>,
+    /// What is known of sensors.
+    pub devices: Arc<Devices>,
+    sheet: Arc<Sheet>,
+    mark: PolicyMark,
 }
 
 impl Policy {
     /// The policy of most people with diabetes (54/70/180/250 mg/dL).
     #[must_use]
     pub fn standard() -> &'static Self {
-        &BUILT_IN[0]
+        &built_in::policies()[0]
     }
 
-    /// A built-in policy by its id (`standard`, `older-high-risk`, `pregnancy-t1`).
+    /// A built-in policy by its id (`standard`, `older-high-risk`, `pregnancy-t1`, `pregnancy-gdm-t2`,
+    /// `paediatric`).
     #[must_use]
     pub fn named(id: &str) -> Option<&'static Self> {
-        BUILT_IN.iter().find(|policy| policy.id == id)
+        built_in::policies().iter().find(|policy| policy.id == id)
     }
 
-    /// All built-in policies, the standard one first.
+    /// All built-in policies about glucose, the standard one first.
     #[must_use]
     pub fn built_in() -> &'static [Self] {
-        &BUILT_IN
+        built_in::policies()
     }
 
     /// What an outcome says about the policy it was computed under.
     #[must_use]
     pub fn mark(&self) -> PolicyMark {
-        let digest = Sha256::digest(self.canonical_text());
-        let sha256 = digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        PolicyMark { id: format!("{}/{}", self.id, self.version), sha256, factor_e4: self.factor_e4.value }
+        self.mark.clone()
     }
 
-    /// Every value that decides a number or a goal, one `name=value` a line in a fixed order.
-    /// Titles, sources and comments are left out: rewording them is not another policy.
+    /// The file it was read from, with what that took over from its base.
+    #[must_use]
+    pub fn sheet(&self) -> &Sheet {
+        &self.sheet
+    }
+
+    /// Every value that decides a number or a goal, one `name=value` a line by name, and the hash of the
+    /// table of devices. Titles, sources and comments are left out: rewording them is not another policy.
     #[must_use]
     pub fn canonical_text(&self) -> String {
-        let edge = |threshold: &Threshold| format!("{} mg/dL {} mmol/L", threshold.mg_dl, threshold.mmol_l);
-        let thresholds = &self.thresholds;
-        let very_high = thresholds.very_high_above.as_ref().map_or("none".to_owned(), |t| edge(&t.value));
-        let Sufficiency { days, share_pct } = self.sufficiency.value;
-        let ReExpression { factor, residual_mg_dl } = self.re_expression.value;
-        let mut lines = vec![
-            format!("policy={}/{}", self.id, self.version),
-            format!("very-low-below={}", edge(&thresholds.very_low_below.value)),
-            format!("low-below={}", edge(&thresholds.low_below.value)),
-            format!("high-above={}", edge(&thresholds.high_above.value)),
-            format!("very-high-above={very_high}"),
-            format!("factor-e4={}", self.factor_e4.value),
-            format!("re-expression={factor} within {residual_mg_dl} mg/dL"),
-            format!("sufficiency={days} d {share_pct} %"),
-            format!("long-gap={} min", self.long_gap_minutes.value),
-        ];
-        lines.extend(self.goals.iter().map(|goal| match goal.bound.value {
-            Bound::Above(pct) => format!("goal={} above {pct} %", goal.share.name()),
-            Bound::Below(pct) => format!("goal={} below {pct} %", goal.share.name()),
-        }));
-        lines.join("\n") + "\n"
+        format!("{}devices={}\n", self.sheet.canonical_text(), self.devices.sha256())
     }
 
     /// The edges in `unit`, × 10^[`BOUND_PLACES`], ascending. A population without a very high level
@@ -222,61 +222,22 @@ impl Policy {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every value of version 1. If this test fails, the change needs a new version.
-    const STANDARD_1: &str = "policy=standard/1\n\
-        very-low-below=54 mg/dL 3.0 mmol/L\n\
-        low-below=70 mg/dL 3.9 mmol/L\n\
-        high-above=180 mg/dL 10.0 mmol/L\n\
-        very-high-above=250 mg/dL 13.9 mmol/L\n\
-        factor-e4=180156\n\
-        re-expression=18.01559 within 0.1 mg/dL\n\
-        sufficiency=14 d 70 %\n\
-        long-gap=45 min\n\
-        goal=in-target above 70 %\n\
-        goal=below-target below 4 %\n\
-        goal=very-low below 1 %\n\
-        goal=above-target below 25 %\n\
-        goal=very-high below 5 %\n";
-
-    #[test]
-    fn the_values_of_a_version_do_not_change() {
-        assert_eq!(Policy::standard().canonical_text(), STANDARD_1);
+impl Policy {
+    /// The first and the last value of the tight range; `None` for a population without one.
+    #[must_use]
+    pub fn tight_target(&self) -> Option<(&Threshold, &Threshold)> {
+        self.tight_high_above.as_ref().map(|high| (&self.thresholds.low_below.value, &high.value))
     }
 
-    #[test]
-    fn the_mark_names_version_hash_and_factor() {
-        let mark = Policy::standard().mark();
-        let expected: String = Sha256::digest(STANDARD_1).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!((mark.id.as_str(), mark.factor_e4), ("standard/1", 180_156));
-        assert_eq!(mark.sha256, expected);
-    }
-
-    #[test]
-    fn every_built_in_policy_reads_and_is_found_by_its_name() {
-        for text in FILES {
-            let policy: Policy = text.parse().unwrap();
-            assert_eq!(Policy::named(&policy.id), Some(&policy));
-        }
-        assert_eq!(Policy::named("nobody"), None);
-        assert_eq!(Policy::built_in().len(), FILES.len());
-    }
-
-    #[test]
-    fn pregnancy_has_one_level_above_its_target() {
-        let policy = Policy::named("pregnancy-t1").unwrap();
-        assert_eq!(policy.thresholds.very_high_above, None);
-        assert_eq!(policy.thresholds.low_below.value.mmol_l.to_string(), "3.5");
-        assert_eq!(policy.bounds(Unit::MgDl)[3], i128::MAX);
-    }
-
-    #[test]
-    fn two_policies_never_share_a_hash() {
-        let hashes: std::collections::BTreeSet<_> =
-            Policy::built_in().iter().map(|p| p.mark().sha256).collect();
-        assert_eq!(hashes.len(), Policy::built_in().len());
+    /// The ends of the tight range in `unit`, × 10^[`BOUND_PLACES`]; without one, a range that holds nothing.
+    pub(crate) fn tight_bounds(&self, unit: Unit) -> [i128; 2] {
+        let scaled = |threshold: &Threshold| match unit {
+            Unit::MgDl => threshold.mg_dl.scaled(BOUND_PLACES),
+            Unit::MmolL => threshold.mmol_l.scaled(BOUND_PLACES),
+        };
+        self.tight_target().map_or([i128::MAX, i128::MIN], |(from, to)| [scaled(from), scaled(to)])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,23 +8,26 @@
 //! 1. The streams of one device are joined; of each identity one version stands (as in a chunk). Only
 //!    then is the period applied, so that a reading moved out of it by a correction is gone from it.
 //! 2. What its source took back is dropped, and scans where the period has any other reading.
+//!    Then what lies in the warm-up after a session start that the source states (`clinical/src/session.rs`).
 //! 3. Within a device, of readings at the same time a corrected one stands before the others, then the
 //!    one of the better route, then the one made later; the others are duplicates (same value) or
 //!    conflicts. What has the same value as a neighbour within half an interval is a duplicate (phone
 //!    and watch upload the same reading seconds apart).
-//! 4. A device's interval is the median distance of its readings, snapped to 1, 5 or 15 minutes.
+//! 4. A device's interval is the median distance of its readings, snapped to 1, 5 or 15 minutes, by what the table
+//!    of devices knows of the sensor that its name states.
 //! 5. Devices come by route, then by number of readings, then by name; a reading whose interval
 //!    overlaps one of a device before it is excluded.
 
-mod device;
+pub(crate) mod device;
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use crate::{
     chunk::stands_before,
     outcome::{Exclusion, Period},
     policy::Policy,
     reading::{Device, Instant, Reading, Route, Standing},
+    session::{self, WarmUp},
 };
 
 /// A reading that counts.
@@ -37,10 +40,59 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// A final reading of whole mg/dL at the beginning of 1970.
+    #[cfg(test)]
+    pub(crate) fn sample(mg_dl: i32, minutes: u8) -> Self {
+        let reading = Reading {
+            time: Instant(0),
+            offset_minutes: None,
+            tz_ambiguous: false,
+            glucose: crate::glucose::Glucose::mg_dl(mg_dl),
+            standing: Standing::Final,
+            route: Route::Hl7v2,
+            identity: 0,
+            made_at: Instant(0),
+            message: 0,
+        };
+        Self { reading, minutes }
+    }
+
     /// The first instant after the minutes this reading stands for.
     #[must_use]
     pub const fn end(&self) -> Instant {
         Instant(self.reading.time.0.saturating_add(self.minutes as i64 * Instant::MINUTE_MS))
+    }
+}
+
+/// A reading that counts, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picked<'a> {
+    pub(crate) reading: &'a Reading,
+    /// Minutes it stands for.
+    pub(crate) minutes: u8,
+}
+
+impl Picked<'_> {
+    /// The first instant after the minutes this reading stands for.
+    pub(crate) const fn end(&self) -> Instant {
+        Instant(self.reading.time.0.saturating_add(self.minutes as i64 * Instant::MINUTE_MS))
+    }
+}
+
+impl Counted {
+    /// The same where it lies.
+    pub(crate) const fn picked(&self) -> Picked<'_> {
+        Picked { reading: &self.reading, minutes: self.minutes }
+    }
+}
+
+/// Readings that do not count, by reason.
+pub(crate) type Excluded = BTreeMap<Exclusion, u64>;
+
+/// Counts `readings` that do not count.
+pub(crate) fn exclude(excluded: &mut Excluded, reason: Exclusion, readings: usize) {
+    if readings > 0 {
+        *excluded.entry(reason).or_default() += readings as u64;
     }
 }
 
@@ -51,81 +103,184 @@ pub struct Selection {
     pub counted: Vec<Counted>,
     /// Readings of the period that do not count, by reason.
     pub excluded: BTreeMap<Exclusion, u64>,
-}
-
-impl Selection {
-    fn exclude(&mut self, reason: Exclusion, readings: usize) {
-        if readings > 0 {
-            *self.excluded.entry(reason).or_default() += readings as u64;
-        }
-    }
+    /// What became of the warm-up of each device with readings in the period: one for each stated session start, or
+    /// the reason why nothing is left out.
+    pub warm_up: Vec<(Device, WarmUp)>,
 }
 
 /// Selects from `streams` what counts in `period`. Several streams may name the same device, and
 /// streams may reach beyond the period.
 #[must_use]
 pub fn select(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Selection {
-    let mut selection = Selection::default();
-    let mut devices = join(streams);
-    for readings in devices.values_mut() {
-        resolve_versions(readings);
-        readings.retain(|reading| period.start <= reading.time && reading.time < period.end);
-        let stored = readings.len();
-        readings.retain(|reading| reading.standing != Standing::Retracted);
-        selection.exclude(Exclusion::Retracted, stored - readings.len());
+    select_after(period, streams, &[], policy)
+}
+
+/// As [`select`], with the session starts that the sources state.
+#[must_use]
+pub fn select_after(
+    period: &Period,
+    streams: &[(Device, Vec<Reading>)],
+    starts: &[(Device, Instant)],
+    policy: &Policy,
+) -> Selection {
+    let (mut excluded, mut warm_up) = (Excluded::new(), Vec::new());
+    let picked = pick(period, streams, (starts, policy), &mut excluded, &mut warm_up);
+    let counted =
+        picked.into_iter().map(|Picked { reading, minutes }| Counted { reading: *reading, minutes });
+    Selection { counted: counted.collect(), excluded, warm_up }
+}
+
+/// As [`select_after`], without a copy of the readings.
+pub(crate) fn pick<'a>(
+    period: &Period,
+    streams: &'a [(Device, Vec<Reading>)],
+    (starts, policy): (&[(Device, Instant)], &Policy),
+    excluded: &mut Excluded,
+    warm_up: &mut Vec<(Device, WarmUp)>,
+) -> Vec<Picked<'a>> {
+    let mut devices: BTreeMap<&Device, Vec<&Reading>> = join(streams)
+        .into_iter()
+        .map(|(device, parts)| (device, standing(&parts, period, excluded)))
+        .collect();
+    for (name, readings) in &mut devices {
+        leave_out_wear_in(name, readings, (starts, policy), excluded, warm_up);
     }
     if devices.values().flatten().any(|reading| reading.route != Route::Scan) {
         for readings in devices.values_mut() {
-            let stored = readings.len();
-            readings.retain(|reading| reading.route != Route::Scan);
-            selection.exclude(Exclusion::Scan, stored - readings.len());
+            drop_scans(readings, excluded);
         }
     }
     let mut tracks: Vec<_> = devices
         .into_iter()
         .filter(|(_, readings)| !readings.is_empty())
-        .map(|(name, readings)| device::track(name, readings, policy, &mut selection))
+        .map(|(name, readings)| device::track(name, readings, policy, excluded))
         .collect();
     tracks.sort_by(|a, b| a.priority().cmp(&b.priority()));
+    let mut counted = Vec::new();
     for track in tracks {
-        admit(track.counted, &mut selection);
+        admit(track.picked, &mut counted, excluded);
     }
-    selection
+    counted
 }
 
-/// All readings of each device.
-fn join(streams: &[(Device, Vec<Reading>)]) -> BTreeMap<&Device, Vec<Reading>> {
-    let mut devices = BTreeMap::new();
-    for (device, readings) in streams {
-        match devices.entry(device) {
-            Entry::Vacant(entry) => drop(entry.insert(readings.clone())),
-            Entry::Occupied(mut entry) => entry.get_mut().extend_from_slice(readings),
+/// Leaves out the warm-up, and what early wear the policy names, after each stated session start.
+fn leave_out_wear_in(
+    name: &Device,
+    readings: &mut Vec<&Reading>,
+    (starts, policy): (&[(Device, Instant)], &Policy),
+    excluded: &mut Excluded,
+    told: &mut Vec<(Device, WarmUp)>,
+) {
+    if readings.is_empty() {
+        return;
+    }
+    let sensor = policy.devices.sensor(name);
+    let mut stated = starts.iter().filter(|(of, _)| of == name).map(|(_, start)| *start).peekable();
+    if stated.peek().is_none() {
+        told.push((name.clone(), session::warm_up(None, sensor, policy)));
+    }
+    for start in stated {
+        let warm_up = session::warm_up(Some(start), sensor, policy);
+        let mut leave_out = |until: Instant, reason| {
+            let before = readings.len();
+            readings.retain(|reading| reading.time < start || until <= reading.time);
+            exclude(excluded, reason, before - readings.len());
+        };
+        if let WarmUp::LeftOutUntil(until) = warm_up {
+            leave_out(until, Exclusion::WarmUp);
         }
+        if let Some(until) = session::early_wear(start, policy) {
+            leave_out(until, Exclusion::EarlyWear);
+        }
+        told.push((name.clone(), warm_up));
+    }
+}
+
+/// The streams of each device.
+fn join(streams: &[(Device, Vec<Reading>)]) -> BTreeMap<&Device, Vec<&[Reading]>> {
+    let mut devices: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (device, readings) in streams {
+        devices.entry(device).or_default().push(readings.as_slice());
     }
     devices
 }
 
+/// One version of each identity, then what of them is in the period and was not taken back.
+fn standing<'a>(parts: &[&'a [Reading]], period: &Period, excluded: &mut Excluded) -> Vec<&'a Reading> {
+    let all = parts.iter().copied().flatten();
+    let stands = |reading: &&Reading| period.start <= reading.time && reading.time < period.end;
+    let count = parts.iter().map(|part| part.len()).sum();
+    let mut readings = Vec::with_capacity(count);
+    if are_distinct(all.clone().map(|reading| reading.identity), count) {
+        readings.extend(all.filter(stands));
+    } else {
+        readings.extend(all);
+        resolve_versions(&mut readings);
+        readings.retain(stands);
+    }
+    drop_retracted(&mut readings, excluded);
+    readings
+}
+
+/// Leaves out what its source took back.
+pub(crate) fn drop_retracted(readings: &mut Vec<&Reading>, excluded: &mut Excluded) {
+    let stored = readings.len();
+    readings.retain(|reading| reading.standing != Standing::Retracted);
+    exclude(excluded, Exclusion::Retracted, stored - readings.len());
+}
+
+/// Leaves out scans.
+pub(crate) fn drop_scans(readings: &mut Vec<&Reading>, excluded: &mut Excluded) {
+    let stored = readings.len();
+    readings.retain(|reading| reading.route != Route::Scan);
+    exclude(excluded, Exclusion::Scan, stored - readings.len());
+}
+
+/// True where no identity of `count` comes twice. May say no where there are many in one place of its table, which
+/// costs its caller time and nothing else.
+fn are_distinct(identities: impl Iterator<Item = u64>, count: usize) -> bool {
+    /// Longest row of taken places that is walked: of random numbers in a table half full, none is as long.
+    const MOST_STEPS: usize = 64;
+    let places = (2 * count).next_power_of_two();
+    let mut table = vec![0u64; places];
+    let mut seen_zero = false;
+    for identity in identities {
+        if identity == 0 {
+            if std::mem::replace(&mut seen_zero, true) {
+                return false;
+            }
+            continue;
+        }
+        let start = (identity.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) as usize;
+        let place = (start..start + MOST_STEPS)
+            .map(|at| at & (places - 1))
+            .find(|&at| table[at] == 0 || table[at] == identity);
+        match place {
+            Some(at) if table[at] == 0 => table[at] = identity,
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Leaves one version of each identity.
-fn resolve_versions(readings: &mut Vec<Reading>) {
+fn resolve_versions(readings: &mut Vec<&Reading>) {
     let mut order: Vec<_> = (0..readings.len()).map(|place| (readings[place].identity, place)).collect();
     order.sort_unstable();
-    if order.windows(2).all(|pair| pair[0].0 != pair[1].0) {
-        return;
-    }
     let standing = order.chunk_by(|a, b| a.0 == b.0).map(|versions| {
         let of = |&(_, place): &(u64, usize)| readings[place];
-        versions.iter().map(of).reduce(|a, b| if stands_before(&b, &a) { b } else { a })
+        versions.iter().map(of).reduce(|a, b| if stands_before(b, a) { b } else { a })
     });
     *readings = standing.flatten().collect();
 }
 
 /// Adds the readings of one device where no device before it covers their minutes.
-fn admit(track: Vec<Counted>, selection: &mut Selection) {
-    if selection.counted.is_empty() {
-        selection.counted = track;
+pub(crate) fn admit<'a>(track: Vec<Picked<'a>>, counted: &mut Vec<Picked<'a>>, excluded: &mut Excluded) {
+    if counted.is_empty() {
+        *counted = track;
         return;
     }
-    let covered = spans(&selection.counted);
+    let covered = spans(counted);
     let mut rest = covered.as_slice();
     let offered = track.len();
     let mut admitted: Vec<_> = track
@@ -137,14 +292,14 @@ fn admit(track: Vec<Counted>, selection: &mut Selection) {
             rest.first().is_none_or(|span| candidate.end() <= span.0)
         })
         .collect();
-    selection.exclude(Exclusion::Overlap, offered - admitted.len());
-    selection.counted.append(&mut admitted);
+    exclude(excluded, Exclusion::Overlap, offered - admitted.len());
+    counted.append(&mut admitted);
     // Stable, and no two devices have a minute in common: nothing is left to chance.
-    selection.counted.sort_by_key(|counted| counted.reading.time);
+    counted.sort_by_key(|counted| counted.reading.time);
 }
 
 /// The intervals of readings in order of time, joined where they touch.
-fn spans(counted: &[Counted]) -> Vec<(Instant, Instant)> {
+fn spans(counted: &[Picked<'_>]) -> Vec<(Instant, Instant)> {
     let mut spans: Vec<(Instant, Instant)> = Vec::new();
     for next in counted {
         match spans.last_mut() {

@@ -9,6 +9,7 @@ use clinical::{
     calendar::{CalendarError, Zone},
     identity::PatientRule,
     normalize::{clock, hl7v2::SenderCode},
+    policy::Policy,
 };
 use mllp::charset::Charset;
 use tokio::sync::watch;
@@ -50,8 +51,8 @@ pub struct Site {
     pub patient: PatientRule,
     /// What is made of merges and of further identifiers.
     pub identity: config::Identity,
-    /// The policy's id, `standard/1`.
-    pub policy: &'static str,
+    /// The policy's id, `standard`; the policy itself is [`Generation::policy`].
+    pub policy: String,
     /// What is published.
     pub publish: Vec<PublishRule>,
 }
@@ -133,6 +134,11 @@ impl Generation {
         self.sites.get(id)
     }
 
+    /// A policy about glucose by its id; `None` where neither the program nor the configuration has it.
+    pub fn policy(&self, id: &str) -> Option<&Policy> {
+        self.config.policies.policy(id)
+    }
+
     /// All sites.
     pub fn sites(&self) -> impl Iterator<Item = &Site> {
         self.sites.values()
@@ -208,7 +214,7 @@ fn compile_site(site: &config::Site) -> Result<Site, GenerationError> {
         clock: clock::Zone::named(name).map_err(|_| refused(CalendarError::UnknownZone))?,
         patient: site.patient.clone(),
         identity: site.identity.clone(),
-        policy: site.policy.name(),
+        policy: site.policy.clone(),
         publish: site.publish.clone(),
     })
 }

@@ -118,17 +118,20 @@ impl Reload {
 /// Endings of certificates, keys and revocation lists.
 const MATERIAL: [&str; 7] = ["pem", "key", "crt", "cer", "der", "crl", "p8"];
 
-/// Watches the folder of `path` and its `sites.d`: editors replace files, so folders are what lasts.
+/// Watches the folder of `path`, its `sites.d` and, where it is there, its `policies.d`: editors replace files, so
+/// folders are what lasts.
 fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let (main, sites) = (path.file_name().map(ToOwned::to_owned), std::ffi::OsStr::new("sites.d"));
+    let main = path.file_name().map(ToOwned::to_owned);
+    let folders = ["sites.d", config::POLICIES_FOLDER].map(std::ffi::OsStr::new);
     // What else lies in the folder, a log perhaps, must not set off a reload that writes to it.
     let is_ours = move |path: &PathBuf| {
-        let in_sites = path.parent().and_then(Path::file_name) == Some(sites);
+        let is_folder = |name: Option<&std::ffi::OsStr>| name.is_some_and(|name| folders.contains(&name));
+        let in_folder = is_folder(path.parent().and_then(Path::file_name));
         let name = path.file_name();
         // A name with two points is how a folder is swapped whole by what mounts it.
         let swapped = name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
         let material = path.extension().is_some_and(|kind| MATERIAL.iter().any(|known| kind == *known));
-        in_sites || name == Some(sites) || name == main.as_deref() || material || swapped
+        in_folder || is_folder(name) || name == main.as_deref() || material || swapped
     };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&is_ours)) {
@@ -141,9 +144,8 @@ fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Recom
         _ => PathBuf::from("."),
     };
     watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-    let sites = folder.join("sites.d");
-    if sites.is_dir() {
-        watcher.watch(&sites, RecursiveMode::NonRecursive)?;
+    for folder in folders.map(|name| folder.join(name)).into_iter().filter(|folder| folder.is_dir()) {
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
 }

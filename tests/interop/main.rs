@@ -1,6 +1,8 @@
 //! Interoperation with MLLP software that we did not write, over loopback: as senders to the daemon, as receivers of
 //! `isthmus send`, and as judges of what we answer; and the public messages through both.
 //!
+//! What `isthmus outcomes` computes is compared with other people's CGM software (`metrics.rs`).
+//!
 //! Packages are installed at the first run (`peers.rs`); where that is impossible, the tests say so and pass.
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
@@ -11,6 +13,7 @@
 )]
 
 mod answers;
+mod metrics;
 mod peers;
 mod public;
 mod receivers;

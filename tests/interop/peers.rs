@@ -16,8 +16,8 @@ use std::{
 
 use serde_json::Value;
 
-/// How long a package may take to install.
-const INSTALL_MAX: Duration = Duration::from_secs(120);
+/// How long a package may take to install: numpy and pandas on a loaded machine took 2.4 minutes.
+const INSTALL_MAX: Duration = Duration::from_secs(300);
 /// How long a peer may take for all it does.
 const PEER_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at a process.
@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub enum Kind {
     /// python3 with PyPI hl7 and hl7apy.
     Python,
+    /// python3 with PyPI iglu-python, which computes CGM metrics.
+    Cgm,
     /// node with npm simple-hl7 and node-hl7-client.
     Node,
 }
@@ -37,13 +39,14 @@ impl Kind {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Python => &["hl7==0.4.5", "hl7apy==1.3.5"],
+            Self::Cgm => &["iglu-python==0.4.3", "numpy==2.4.6", "pandas==3.1.1"],
             Self::Node => &["simple-hl7@3.3.0", "node-hl7-client@3.2.0"],
         }
     }
 
     fn program(self) -> &'static str {
         match self {
-            Self::Python => "python3",
+            Self::Python | Self::Cgm => "python3",
             Self::Node => "node",
         }
     }
@@ -51,7 +54,7 @@ impl Kind {
     /// The command that installs into `folder`.
     fn installer(self, folder: &Path) -> Command {
         let mut command = match self {
-            Self::Python => {
+            Self::Python | Self::Cgm => {
                 let mut pip = Command::new("python3");
                 pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
                 pip

@@ -12,7 +12,9 @@ use super::{
     summary::{MeanUnit, Resource, Status, Summary, Wording, observations},
 };
 use crate::{
+    events::Events,
     identity::PatientKey,
+    metrics::{Gri, GriZone, Modd, Percentiles, Share},
     outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period, PolicyMark, RangeMinutes, UnitMix},
     reading::Instant,
 };
@@ -42,6 +44,24 @@ pub(super) fn outcome() -> Outcome {
         days_of_wear: 14,
         active_window_pct: 99.206_349,
         active_span_pct: 99.3,
+        window_minutes: 20_160,
+        span_minutes: 20_141,
+        titr: Some(Share { minutes: 8_000, pct: 40.0 }),
+        gri: Some(Gri { value: 38.66, hypo_component: 2.62, hyper_component: 19.25, zone: GriZone::B }),
+        lbgi: 0.6,
+        hbgi: 5.1,
+        j_index: Some(41.616),
+        modd: Some(Modd { mean_mg_dl: 38.0, pairs: 3_600 }),
+        percentiles_mg_dl: Percentiles {
+            p5: 79.0,
+            p10: 94.0,
+            p25: 119.0,
+            p50: 151.0,
+            p75: 188.0,
+            p90: 221.0,
+            p95: 248.0,
+        },
+        events: Events::default(),
         insufficient: Vec::new(),
         censored_low: 3,
         censored_high: 4,
@@ -82,6 +102,7 @@ fn exclusions() -> impl Strategy<Value = BTreeMap<Exclusion, u64>> {
         Just(Exclusion::Overlap),
         Just(Exclusion::Scan),
         Just(Exclusion::WarmUp),
+        Just(Exclusion::EarlyWear),
     ];
     proptest::collection::btree_map(reason, any::<u64>(), 0..6)
 }

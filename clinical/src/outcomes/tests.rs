@@ -7,7 +7,8 @@ use crate::{
     calendar::LocalDay,
     chunk::Chunk,
     decimal::Decimal,
-    outcome::Exclusion,
+    glucose::{Glucose, Measured, Unit},
+    outcome::UnitMix,
     reading::{Route, Standing},
 };
 

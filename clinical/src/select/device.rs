@@ -1,11 +1,11 @@
 //! One device's readings: duplicates and conflicts out, the interval found.
 //!
-//! Numbers: an interval is 1, 5 or 15 minutes. Distances under 30 s are copies, not intervals; a
-//! median distance over 30 minutes says nothing about the sensor, and 5 minutes is assumed.
+//! Numbers: an interval is 1, 5 or 15 minutes, or what the table of devices knows. Distances under 30 s are copies, not intervals; a
+//! median distance over 30 minutes says nothing about the sensor, and the sensor's usual interval, or 5 minutes, is assumed.
 
 use std::cmp::{Ordering, Reverse};
 
-use super::{Counted, Selection};
+use super::{Excluded, Picked, exclude};
 use crate::{
     glucose::{Glucose, Measured},
     outcome::Exclusion,
@@ -26,29 +26,47 @@ const HALF_TENTH_E2: i128 = 5;
 pub(super) struct Track<'a> {
     name: &'a Device,
     route: Route,
-    pub(super) counted: Vec<Counted>,
+    pub(super) picked: Vec<Picked<'a>>,
 }
 
 impl Track<'_> {
-    /// The least comes first: best route, most readings, name.
+    /// The least comes first.
     pub(super) fn priority(&self) -> impl Ord {
-        (self.route, Reverse(self.counted.len()), self.name)
+        priority(self.route, self.picked.len(), self.name)
     }
+}
+
+/// The order of devices, the least first: best route, most readings, name.
+pub(crate) fn priority(route: Route, readings: usize, name: &Device) -> impl Ord {
+    (route, Reverse(readings), name)
 }
 
 /// What counts of one device, given its standing readings of the period (at least one).
 pub(super) fn track<'a>(
     name: &'a Device,
-    mut readings: Vec<Reading>,
+    mut readings: Vec<&'a Reading>,
     policy: &Policy,
-    selection: &mut Selection,
+    excluded: &mut Excluded,
 ) -> Track<'a> {
+    one_at_a_time(&mut readings, policy, excluded);
+    let minutes = Distances::of(&readings).interval(name, policy);
+    drop_copies(&mut readings, minutes, policy, excluded);
+    let route = best_route(&readings);
+    Track { name, route, picked: readings.into_iter().map(|reading| Picked { reading, minutes }).collect() }
+}
+
+/// The best route of some readings.
+pub(crate) fn best_route(readings: &[&Reading]) -> Route {
+    readings.iter().map(|reading| reading.route).min().unwrap_or(Route::Scan)
+}
+
+/// Puts a device's readings in order and leaves one at a time.
+pub(crate) fn one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, excluded: &mut Excluded) {
+    if readings.is_sorted_by(|a, b| a.time < b.time) {
+        return;
+    }
     readings.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
-    keep_one_at_a_time(&mut readings, policy, selection);
-    let minutes = interval_minutes(&readings);
-    drop_copies(&mut readings, minutes, policy, selection);
-    let route = readings.iter().map(|reading| reading.route).min().unwrap_or(Route::Scan);
-    Track { name, route, counted: readings.into_iter().map(|reading| Counted { reading, minutes }).collect() }
+    keep_one_at_a_time(readings, policy, excluded);
 }
 
 /// Which of two readings of one device and time stands: the lesser. A correction by its source
@@ -61,12 +79,12 @@ fn rank(a: &Reading, b: &Reading) -> Ordering {
 }
 
 /// Of the readings at one time the first stands; `readings` are by time and rank.
-fn keep_one_at_a_time(readings: &mut Vec<Reading>, policy: &Policy, selection: &mut Selection) {
+fn keep_one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, excluded: &mut Excluded) {
     readings.dedup_by(|reading, stands| {
         let yields = reading.time == stands.time;
         if yields {
             let same = same_value(stands.glucose, reading.glucose, policy);
-            selection.exclude(if same { Exclusion::Duplicate } else { Exclusion::Conflict }, 1);
+            exclude(excluded, if same { Exclusion::Duplicate } else { Exclusion::Conflict }, 1);
         }
         yields
     });
@@ -74,23 +92,31 @@ fn keep_one_at_a_time(readings: &mut Vec<Reading>, policy: &Policy, selection: &
 
 /// Leaves out what repeats a value within half an interval; of the two the one from the better source
 /// stays. `readings` are by time, and stay so.
-fn drop_copies(readings: &mut Vec<Reading>, minutes: u8, policy: &Policy, selection: &mut Selection) {
-    let half_ms = i64::from(minutes) * Instant::MINUTE_MS / 2;
+pub(crate) fn drop_copies(
+    readings: &mut Vec<&Reading>,
+    minutes: u8,
+    policy: &Policy,
+    excluded: &mut Excluded,
+) {
+    let half_ms = half_ms(minutes);
+    if readings.windows(2).all(|pair| pair[1].time.0.saturating_sub(pair[0].time.0) > half_ms) {
+        return;
+    }
     // In place: what is kept so far is the front of the list.
     let mut kept = 0;
     for next in 0..readings.len() {
         let reading = readings[next];
         let near = |earlier: &Reading| reading.time.0.saturating_sub(earlier.time.0) <= half_ms;
         let is_copy = |earlier: &Reading| same_value(earlier.glucose, reading.glucose, policy);
-        let mut nearby = (0..kept).rev().take_while(|&place| near(&readings[place]));
-        match nearby.find(|&place| is_copy(&readings[place])) {
+        let mut nearby = (0..kept).rev().take_while(|&place| near(readings[place]));
+        match nearby.find(|&place| is_copy(readings[place])) {
             None => {
                 readings[kept] = reading;
                 kept += 1;
             }
             Some(place) => {
-                selection.exclude(Exclusion::Duplicate, 1);
-                if is_better_source(&reading, &readings[place]) {
+                exclude(excluded, Exclusion::Duplicate, 1);
+                if is_better_source(reading, readings[place]) {
                     readings[place] = reading;
                     readings[place..kept].rotate_left(1);
                 }
@@ -105,24 +131,74 @@ fn is_better_source(a: &Reading, b: &Reading) -> bool {
     (a.standing == Standing::Final, a.route) < (b.standing == Standing::Final, b.route)
 }
 
-/// The nominal interval of a device from the distances of its readings, which are by time.
-fn interval_minutes(readings: &[Reading]) -> u8 {
-    let mut distances: Vec<i64> = readings
-        .windows(2)
-        .map(|pair| pair[1].time.0.saturating_sub(pair[0].time.0))
-        .filter(|distance| *distance >= SHORTEST_DISTANCE_MS)
-        .collect();
-    if distances.is_empty() {
-        return DEFAULT_MINUTES;
+const fn half_ms(minutes: u8) -> i64 {
+    minutes as i64 * Instant::MINUTE_MS / 2
+}
+
+/// True where no reading of `later` can be a copy of one of `earlier`, both by time: then their copies are found apart.
+pub(crate) fn are_apart(earlier: &[Reading], later: &[Reading], minutes: u8, policy: &Policy) -> bool {
+    let Some(first) = later.first() else { return true };
+    let half_ms = half_ms(minutes);
+    let near = |a: &Reading, b: &Reading| b.time.0.saturating_sub(a.time.0) <= half_ms;
+    let tail = earlier.iter().rev().take_while(|reading| near(reading, first));
+    let mut pairs = tail.flat_map(|a| later.iter().take_while(move |b| near(a, b)).map(move |b| (a, b)));
+    pairs.all(|(a, b)| !same_value(a.glucose, b.glucose, policy))
+}
+
+/// How many distances between neighbours point to each interval. Counts add up, so those of days and of the nights
+/// between them give the interval of a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Distances([u64; 4]);
+
+impl Distances {
+    /// Of readings by time.
+    pub(crate) fn of(readings: &[&Reading]) -> Self {
+        let mut found = Self::default();
+        for pair in readings.windows(2) {
+            found.add(pair[0].time, pair[1].time);
+        }
+        found
     }
-    // The lower of two middles: a distance that occurred, and the shorter claims less.
-    let middle = (distances.len() - 1) / 2;
-    let (_, median, _) = distances.select_nth_unstable(middle);
-    match *median {
-        d if d > LONGEST_DISTANCE_MS => DEFAULT_MINUTES,
-        d if d < 3 * Instant::MINUTE_MS => 1,
-        d if d <= 10 * Instant::MINUTE_MS => 5,
-        _ => 15,
+
+    /// Two neighbours in time.
+    pub(crate) fn add(&mut self, earlier: Instant, later: Instant) {
+        let place = match later.0.saturating_sub(earlier.0) {
+            d if d < SHORTEST_DISTANCE_MS => return,
+            d if d < 3 * Instant::MINUTE_MS => 0,
+            d if d <= 10 * Instant::MINUTE_MS => 1,
+            d if d <= LONGEST_DISTANCE_MS => 2,
+            _ => 3,
+        };
+        self.0[place] += 1;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.0.iter_mut().zip(other.0) {
+            *ours += theirs;
+        }
+    }
+
+    /// The interval of the device of that name: the one that the distances suggest, by what the policy's table knows
+    /// of its sensor.
+    pub(crate) fn interval(&self, name: &Device, policy: &Policy) -> u8 {
+        let suggested = self.suggested();
+        policy
+            .devices
+            .sensor(name)
+            .map_or(suggested.unwrap_or(DEFAULT_MINUTES), |sensor| sensor.interval(suggested))
+    }
+
+    /// The interval of the median distance, where that is one. Of two middles the lower: the shorter claims less.
+    fn suggested(&self) -> Option<u8> {
+        let middle = self.0.iter().sum::<u64>().checked_sub(1)? / 2;
+        let mut reached = 0;
+        for (count, minutes) in self.0.iter().zip([Some(1), Some(5), Some(15), None]) {
+            reached += count;
+            if reached > middle {
+                return minutes;
+            }
+        }
+        None
     }
 }
 

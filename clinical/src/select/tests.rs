@@ -212,3 +212,51 @@ fn one_device_in_many_streams_is_one_device() {
     let whole = selected(&[("a", &readings)]);
     assert_eq!(whole, selected(&[("a", &readings[20..]), ("a", &readings[..25])]));
 }
+
+/// As `selected`, by name, with stated session starts in minutes.
+fn selected_after(name: &str, readings: &[Reading], starts: &[i64], policy: &Policy) -> Selection {
+    let device = Device(name.to_owned());
+    let starts: Vec<_> = starts.iter().map(|minute| (device.clone(), Instant(minute * MINUTE))).collect();
+    select_after(&period(), &[(device, readings.to_vec())], &starts, policy)
+}
+
+#[test]
+fn a_stated_start_leaves_out_its_warm_up_and_nothing_else_does() {
+    use crate::session::WarmUp;
+    // Forty readings from minute 0, a gap of ten hours, forty more. A G7 warms up for 30 minutes: six readings.
+    let readings = [series(0, 5, 40), series(800, 5, 40)].concat();
+    let (g7, standard) = ("Dexcom G7", Policy::standard());
+    for (name, starts, left_out, told) in [
+        (g7, &[800][..], 6, WarmUp::LeftOutUntil(Instant(830 * MINUTE))),
+        (g7, &[780], 2, WarmUp::LeftOutUntil(Instant(810 * MINUTE))),
+        (g7, &[0, 800], 12, WarmUp::LeftOutUntil(Instant(30 * MINUTE))),
+        (g7, &[], 0, WarmUp::NoStatedStart),
+        ("8XYZ", &[800], 0, WarmUp::UnknownSensor),
+    ] {
+        let selection = selected_after(name, &readings, starts, standard);
+        let count = selection.excluded.get(&Exclusion::WarmUp).copied().unwrap_or_default();
+        assert_eq!((count, selection.counted.len()), (left_out, 80 - left_out as usize), "{name} {starts:?}");
+        assert_eq!(selection.warm_up[0], (Device(name.to_owned()), told), "{name} {starts:?}");
+    }
+}
+
+#[test]
+fn early_wear_is_left_out_where_the_policy_says_so_and_counted_apart() {
+    let text = "id = \"ours\"\nversion = 1\ntitle = \"Ours\"\nbase = \"standard\"\n\
+                [sessions.early_wear]\nexclude_hours = 1\nsource = \"our board\"\n";
+    let sheet = crate::policy::Sheet::parse(text, crate::policy::sheet_named).unwrap();
+    let policy = Policy::from_sheet(&sheet, crate::device::Devices::built_in()).unwrap();
+    let selection = selected_after("Dexcom G7", &series(0, 5, 40), &[0], &policy);
+    // Thirty minutes of warm-up, then the rest of the hour.
+    assert_eq!(excluded(&selection), [(Exclusion::WarmUp, 6), (Exclusion::EarlyWear, 6)]);
+    assert_eq!(selected_after("Dexcom G7", &series(0, 5, 40), &[], &policy).excluded.len(), 0);
+}
+
+#[test]
+fn a_named_sensor_keeps_its_interval_where_readings_are_missing() {
+    // Every third reading of a G6: its interval is 5 minutes, not 15.
+    for (name, minutes) in [("Dexcom G6 Mobile App", 5), ("8XYZ", 15)] {
+        let selection = selected(&[(name, &series(0, 15, 20))]);
+        assert!(selection.counted.iter().all(|c| c.minutes == minutes), "{name}");
+    }
+}

@@ -11,6 +11,7 @@ mod identity;
 mod init;
 mod outbound;
 mod outcomes;
+mod policy;
 mod quarantine;
 mod replay;
 mod run;
@@ -84,6 +85,12 @@ enum Command {
     Replay(replay::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
+    /// Show the policies: thresholds, goals and rules of every population, with their sources.
+    #[command(long_about = policy::ABOUT_POLICY)]
+    Policy(policy::Args),
+    /// Show what is known of glucose sensors.
+    #[command(long_about = policy::ABOUT_DEVICE)]
+    Device(policy::DeviceArgs),
     /// Send HL7 v2 messages over MLLP and print each answer.
     Send(send::Args),
     /// Measure: the way in beside a bare writer, or the whole way under a steady feed.
@@ -145,6 +152,8 @@ pub fn main() -> ExitCode {
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args),
+        Command::Policy(args) => policy::run(&args),
+        Command::Device(args) => policy::run_device(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),
         Command::BenchBareServer(args) => bench::bare_server(&args),

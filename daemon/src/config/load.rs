@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Faults, Place};
 use super::main_file::{ADMIN_SOCKET, Main, read_main};
+use super::policies::{Policies, read_policies};
 use super::section::{Findings, read_file};
 use super::site_file::{Site, read_site};
 use super::source::Source;
@@ -35,12 +36,15 @@ pub struct Config {
     pub main: Main,
     /// The site files by id; every site that [`Main`] names is here.
     pub sites: BTreeMap<String, Site>,
+    /// The policies of `policies.d` and those built in; every one that a site names is here.
+    pub policies: Policies,
     /// SHA-256, in lower-case hex, over the names and bytes of all configuration files and of the
     /// certificates they name; keys stay out of it. Equal fingerprints are equal configurations.
     pub fingerprint: String,
 }
 
-/// Reads `isthmus.toml` at `main_path` and the `sites.d/*.toml` beside it, in the order of their names.
+/// Reads `isthmus.toml` at `main_path` and the `sites.d/*.toml` and `policies.d/*.toml` beside it, in the order of
+/// their names.
 ///
 /// `credentials_dir` is the folder of systemd credentials, where there is one: its `store-key` is the
 /// store key where `[store] key_file` is not written.
@@ -53,14 +57,15 @@ pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, 
     let main = open(main_path, &findings).and_then(|source| {
         read_file(&source, &findings, |root| read_main(root, credentials_dir, &mut mentions))
     });
-    let sites = read_sites(main_path, &findings, &mentions.sites);
+    let policies = read_policies(main_path, &findings);
+    let sites = read_sites(main_path, &findings, &mentions.sites, &policies);
     for said in &mentions.systems {
         said.check(sites.get(&said.site), &findings);
     }
     let (faults, _, contents) = findings.into_parts();
     match main {
         Some(main) if faults.is_empty() => {
-            Ok(Config { main, sites, fingerprint: fingerprint(main_path, &contents) })
+            Ok(Config { main, sites, policies, fingerprint: fingerprint(main_path, &contents) })
         }
         _ => Err(Faults::new(faults)),
     }
@@ -101,7 +106,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 }
 
 /// Reads a file of the configuration and takes its hash; `None` where a fault was noted.
-fn open(path: &Path, findings: &Findings) -> Option<Source> {
+pub(super) fn open(path: &Path, findings: &Findings) -> Option<Source> {
     match Source::read(path) {
         Ok(source) => {
             findings.note_content(path.to_owned(), Sha256::digest(source.bytes()).into());
@@ -114,9 +119,14 @@ fn open(path: &Path, findings: &Findings) -> Option<Source> {
     }
 }
 
-fn read_sites(main_path: &Path, findings: &Findings, mentions: &[(String, Place)]) -> BTreeMap<String, Site> {
+fn read_sites(
+    main_path: &Path,
+    findings: &Findings,
+    mentions: &[(String, Place)],
+    policies: &Policies,
+) -> BTreeMap<String, Site> {
     let folder = main_path.parent().unwrap_or(Path::new("")).join(SITES_FOLDER);
-    let paths = match site_paths(&folder) {
+    let paths = match toml_files(&folder) {
         Ok(paths) => paths,
         Err(error) => {
             findings.note(Fault::new(
@@ -139,7 +149,7 @@ fn read_sites(main_path: &Path, findings: &Findings, mentions: &[(String, Place)
     for path in paths.iter().take(MAX_SITE_FILES) {
         let mut named = None;
         let site = open(path, findings)
-            .and_then(|source| read_file(&source, findings, |root| read_site(root, &mut named)));
+            .and_then(|source| read_file(&source, findings, |root| read_site(root, &mut named, policies)));
         let Some((id, place)) = named else {
             all_named = false;
             continue;
@@ -172,7 +182,7 @@ fn read_sites(main_path: &Path, findings: &Findings, mentions: &[(String, Place)
 }
 
 /// The `*.toml` of a folder, sorted by name, hidden ones left out.
-fn site_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn toml_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -1,4 +1,4 @@
-//! The configuration of the daemon: `isthmus.toml` and `sites.d/*.toml` beside it.
+//! The configuration of the daemon: `isthmus.toml`, and `sites.d/*.toml` and `policies.d/*.toml` beside it.
 //!
 //! Invariants
 //! - Configuration is parsed wholly, into closed types, before anything acts on it; there is no half of one.
@@ -9,7 +9,7 @@
 //! - A relative path starts at the folder of the file that names it.
 //!
 //! What is absent: the environment, sockets, the clock, the store. The folder of systemd credentials is
-//! handed in. Bounds: 1 MiB a file, 256 site files, 1024 tables a list, 200 faults.
+//! handed in. Bounds: 1 MiB a file, 256 site files, 256 policies, 1024 tables a list, 200 faults.
 
 mod access;
 mod answer;
@@ -22,6 +22,7 @@ mod main_file;
 mod material;
 mod outbound;
 mod patient;
+mod policies;
 mod proof;
 mod route;
 mod section;
@@ -42,9 +43,10 @@ pub use load::{Config, MAX_SITE_FILES, admin_socket, load, needs_restart};
 pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
 pub use outbound::{Outbound, OutboundTls};
 pub use patient::{Identity, OnMerge, VerifyPatient};
+pub use policies::{POLICIES_FOLDER, Policies, load_policies};
 pub use route::{Criteria, Route};
 pub use site_file::{
-    Capability, Ehr, EhrKind, Mode, Policy, Projection, PublishRule, ResourceKind, Site, SubjectForm,
+    Capability, Ehr, EhrKind, Mode, Projection, PublishRule, ResourceKind, Site, SubjectForm,
 };
 pub use source::MAX_FILE_BYTES;
 pub use spool::{NamedPatient, Spool};

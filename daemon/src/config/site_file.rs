@@ -9,10 +9,13 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::fault::Place;
 use super::patient::{Identity, read_patient};
+use super::policies::{POLICIES_FOLDER, Policies};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
 
+/// The policy of a site that names none: that of most people with diabetes.
+const STANDARD_POLICY: &str = "standard";
 /// The longest window and the longest rhythm, in days: the CGM consensus knows none beyond 90.
 const MAX_WINDOW_DAYS: u16 = 90;
 /// The shipped window and rhythm: two weeks, as the consensus reports, and no more often, so that a
@@ -46,8 +49,8 @@ pub struct Site {
     pub patient: PatientRule,
     /// What is made of merges, of further identifiers and of birth dates.
     pub identity: Identity,
-    /// The population whose targets are used.
-    pub policy: Policy,
+    /// The id of the policy whose targets are used; it is in [`super::Config::policies`].
+    pub policy: String,
 }
 
 /// `[ehr]`.
@@ -174,24 +177,12 @@ impl Default for PublishRule {
     }
 }
 
-/// The population whose targets a site uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// `"standard"`: adults with type 1 or type 2 diabetes.
-    Standard,
-}
-
-impl Policy {
-    /// The policy's name as it is written in the file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-        }
-    }
-}
-
 /// Reads a site file. Its id and where it stands go to `named`, also where the rest is faulty.
-pub(super) fn read_site(root: &Section<'_>, named: &mut Option<(String, Place)>) -> Option<Site> {
+pub(super) fn read_site(
+    root: &Section<'_>,
+    named: &mut Option<(String, Place)>,
+    policies: &Policies,
+) -> Option<Site> {
     root.require("id", "id = \"main\"");
     root.require("timezone", "timezone = \"America/New_York\"");
     let id = root.name("id", "\"main\"");
@@ -203,8 +194,7 @@ pub(super) fn read_site(root: &Section<'_>, named: &mut Option<(String, Place)>)
     let delivery = Delivery::read(root);
     let publish = read_publish(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
-    let policy =
-        root.choice("policy", &[("standard", Policy::Standard)], &["older", "pregnancy", "gestational"]);
+    let policy = read_policy(root, policies);
     Some(Site {
         id: id?,
         timezone: timezone?,
@@ -214,8 +204,23 @@ pub(super) fn read_site(root: &Section<'_>, named: &mut Option<(String, Place)>)
         publish,
         patient,
         identity,
-        policy: policy.unwrap_or(Policy::Standard),
+        policy: if root.has("policy") { policy? } else { STANDARD_POLICY.to_owned() },
     })
+}
+
+/// The id of a policy that there is.
+fn read_policy(root: &Section<'_>, policies: &Policies) -> Option<String> {
+    let id = root.text("policy", "\"standard\"")?;
+    if policies.policy(id).is_none() {
+        let known: Vec<&str> = policies.policies().map(|policy| policy.id.as_str()).collect();
+        let instead = match nearest(id, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("write one of {}, or a file in {POLICIES_FOLDER} with that id", known.join(", ")),
+        };
+        root.fault("policy", "names no policy about glucose without a fault", instead);
+        return None;
+    }
+    Some(id.to_owned())
 }
 
 fn read_timezone(root: &Section<'_>) -> Option<TimeZone> {

@@ -207,7 +207,7 @@ impl Pipeline {
                     days: rule.window_days,
                     end_day: end.0,
                     zone: site.zone.name().to_owned(),
-                    policy: site.policy.to_owned(),
+                    policy: site.policy.clone(),
                 };
                 self.mark_window(window, site.zone.start_of(end).0, rule, now, dirty);
             }

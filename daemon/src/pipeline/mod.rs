@@ -71,6 +71,12 @@ pub enum PipelineError {
     /// A window's zone or dates are not usable.
     #[error("window: {0}")]
     Calendar(#[from] clinical::calendar::CalendarError),
+    /// A window was made under a policy that there is no more: by another it would be another window.
+    #[error("no policy {id:?}; put its file back into policies.d")]
+    Policy {
+        /// Its id.
+        id: String,
+    },
     /// The resources could not be made.
     #[error("resources: {0}")]
     Resources(#[from] resources::ResourceError),

@@ -9,7 +9,6 @@ use clinical::{
     identity::PatientKey,
     outcome::Outcome,
     outcomes,
-    policy::Policy,
     reading::{Device, Instant, Reading},
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
@@ -82,7 +81,8 @@ impl Pipeline {
             Err(
                 error @ (PipelineError::Resources(_)
                 | PipelineError::Chunk { .. }
-                | PipelineError::Calendar(_)),
+                | PipelineError::Calendar(_)
+                | PipelineError::Policy { .. }),
             ) => error,
             settled => {
                 if settled.is_ok() {
@@ -117,7 +117,7 @@ impl Pipeline {
     fn settle(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
         let now = time::now_ms();
         let members = self.readers.with(|reader| reader.members(due.key.patient))?;
-        let computed = self.compute(due, &members)?;
+        let computed = self.compute(due, &members, generation)?;
         let result = match (generation.site(&due.site), computed) {
             // The patient was merged into another: the other's windows have the readings.
             _ if members.is_empty() => Published::Unchanged,
@@ -156,7 +156,12 @@ impl Pipeline {
     }
 
     /// The outcome of a window from what is stored under any of the patient's identifiers; `None` for an empty one.
-    fn compute(&self, due: &Window, members: &[i64]) -> Result<Option<Computed>, PipelineError> {
+    fn compute(
+        &self,
+        due: &Window,
+        members: &[i64],
+        generation: &Generation,
+    ) -> Result<Option<Computed>, PipelineError> {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
@@ -185,7 +190,8 @@ impl Pipeline {
             };
             stream.extend(chunk.iter().copied());
         }
-        let policy = Policy::named(&due.key.policy).unwrap_or_else(Policy::standard);
+        let id = &due.key.policy;
+        let policy = generation.policy(id).ok_or_else(|| PipelineError::Policy { id: id.clone() })?;
         let outcome = outcomes::compute(&period, &streams, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };

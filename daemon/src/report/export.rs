@@ -10,9 +10,13 @@ use clinical::{
     },
     outcome::{Outcome, Period},
     outcomes,
+    parts::{Parts, parts},
     policy::Policy,
     reading::{Device, Reading},
+    select::select,
 };
+
+use super::sessions;
 
 /// Most devices that an error names.
 const MAX_DEVICES_NAMED: usize = 10;
@@ -53,8 +57,12 @@ pub struct Export {
     pub outside: u64,
     /// Rows of the period that state what another row states, in the same words.
     pub repeated: u64,
+    /// The sensor sessions and their warm-up, in words for people.
+    pub sessions: Vec<String>,
     /// The metrics.
     pub outcome: Outcome,
+    /// Those of each day and night; `None` where the zone of the period is unknown.
+    pub parts: Option<Parts>,
 }
 
 /// Why an export has no outcome. The text says what to do, and holds nothing of a row.
@@ -170,12 +178,27 @@ pub fn computed(
     let period = question.zone.period(from, to)?;
     let rows = days.clone().count() as u64;
     let outside = days.filter(|time| !inside(&period, time.0)).count() as u64;
-    let outcome = outcomes::compute(&period, &streams, question.policy).ok_or_else(empty)?;
+    let selection = select(&period, &streams, question.policy);
+    let outcome = outcomes::summarize(&period, &selection, question.policy).ok_or_else(empty)?;
+    let sessions = sessions::told(&streams, &selection.warm_up, question.policy);
+    let parts = parts(&period, &selection, question.policy);
     let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
     let repeated = rows.saturating_sub(told);
     let zone_source = question.zone_source;
     let (file, policy) = (file.to_owned(), question.policy);
-    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, repeated, outcome })
+    Ok(Export {
+        file,
+        recognized,
+        zone_source,
+        policy,
+        read,
+        devices,
+        outside,
+        repeated,
+        sessions,
+        outcome,
+        parts,
+    })
 }
 
 fn inside(period: &Period, ms: i64) -> bool {

@@ -7,7 +7,7 @@
 use clinical::policy::{Policy, Threshold};
 use serde_json::{Map, Value, json};
 
-use super::{export::Export, notes::kind_name};
+use super::{export::Export, notes::kind_name, risk};
 use crate::time::rfc3339;
 
 /// The object of one export.
@@ -50,6 +50,8 @@ pub fn object(export: &Export) -> Value {
     });
     if let Value::Object(fields) = &mut object {
         fields.extend(account(export));
+        fields.extend(risk::fields(outcome));
+        fields.insert("parts".to_owned(), json!(export.parts));
     }
     object
 }

@@ -4,8 +4,9 @@
 //! text; nothing here reads a file, a terminal, a clock or the environment. Nothing is told by colour
 //! alone. Shares that are shown sum to 100.00, and their hours to 24:00; JSON carries them unrounded.
 //!
-//! [`export`] reads and computes, [`pieces`] does so from a source that is handed in, [`table`] lays out, [`bar`] draws, [`notes`] accounts for what was not
-//! counted, [`json`] writes the object for scripts, [`bundle`] the FHIR request.
+//! [`export`] reads and computes, [`pieces`] does so from a source that is handed in, [`table`] lays out,
+//! [`bar`] draws, [`notes`] accounts for what was not counted, `risk` tells risk, spread and events,
+//! [`json`] writes the object for scripts, [`bundle`] the FHIR request.
 
 pub mod bar;
 pub mod bundle;
@@ -14,6 +15,9 @@ pub mod json;
 pub mod notes;
 pub mod paper;
 pub mod pieces;
+mod risk;
+pub mod rules;
+pub mod sessions;
 pub mod table;
 
 #[cfg(test)]

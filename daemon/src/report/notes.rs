@@ -33,6 +33,7 @@ pub fn notes(export: &Export) -> Vec<String> {
     if export.devices.len() > 1 {
         notes.push(format!("{} devices in the file; --device takes one of them", export.devices.len()));
     }
+    notes.extend(export.sessions.iter().cloned());
     let gaps = export.outcome.gaps;
     if gaps.long > 0 {
         let (hours, minutes) = (gaps.longest_minutes / 60, gaps.longest_minutes % 60);
@@ -73,6 +74,7 @@ fn exclusions(outcome: &Outcome) -> Vec<String> {
             Exclusion::Overlap => "not counted: another device covers the same minutes",
             Exclusion::Scan => "not counted: scans, where the file has historic readings",
             Exclusion::WarmUp => "not counted: within the warm-up of a sensor",
+            Exclusion::EarlyWear => "not counted: within the early wear that the policy leaves out",
             Exclusion::Preliminary => "not counted: preliminary",
             Exclusion::OtherSpecimen => "not counted: glucose in blood, serum or plasma",
             Exclusion::Unreadable => "not counted: could not be read",

@@ -18,6 +18,7 @@ use super::{
     export::Export,
     notes::notes,
     paper::{Ink, Paper, printable},
+    risk,
 };
 
 /// Columns from which on goals stand beside their ranges.
@@ -153,18 +154,18 @@ fn met(bound: Bound, minutes: u64, total: u64) -> bool {
 }
 
 /// The unit that most readings came in.
-fn unit_shown(outcome: &Outcome) -> Unit {
+pub(super) fn unit_shown(outcome: &Outcome) -> Unit {
     if outcome.units.mmol_l > outcome.units.mg_dl { Unit::MmolL } else { Unit::MgDl }
 }
 
-const fn unit_name(unit: Unit) -> &'static str {
+pub(super) const fn unit_name(unit: Unit) -> &'static str {
     match unit {
         Unit::MgDl => "mg/dL",
         Unit::MmolL => "mmol/L",
     }
 }
 
-fn edge(threshold: &Threshold, unit: Unit) -> Decimal {
+pub(super) fn edge(threshold: &Threshold, unit: Unit) -> Decimal {
     match unit {
         Unit::MgDl => threshold.mg_dl,
         Unit::MmolL => threshold.mmol_l,
@@ -216,6 +217,7 @@ fn metrics(outcome: &Outcome, policy: &Policy, paper: Paper) -> String {
         ("active", format!("{:.1} % of the period", outcome.active_window_pct)),
         ("", format!("{:.1} % from first to last reading", outcome.active_span_pct)),
     ];
+    let rows = rows.into_iter().chain(risk::rows(outcome, policy));
     let inner = Paper { width: paper.width - 4, colour: false };
     let rule = format!("+{}+\n", "-".repeat(paper.width - 2));
     let mut out = rule.clone();

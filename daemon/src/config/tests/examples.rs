@@ -46,7 +46,7 @@ fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
     assert_eq!((upstream.delivery, upstream.consent_permit), (Delivery::default(), false));
     assert!(!open.main.senders[0].trust_offset);
     let (open, closed) = (&open.sites["main"], &closed.sites["main"]);
-    assert_eq!((&open.delivery, open.policy), (&closed.delivery, closed.policy));
+    assert_eq!((&open.delivery, &open.policy), (&closed.delivery, &closed.policy));
     assert_eq!(open.patient.kind, closed.patient.kind);
     let live = PublishRule { publish_from: None, ..open.publish[0].clone() };
     assert_eq!([live].as_slice(), closed.publish);
@@ -65,7 +65,7 @@ fn the_shipped_examples_mention_every_key_that_is_known() {
             if name == "isthmus.toml" {
                 main_file::read_main(root, None, &mut load::Mentions::default()).map(|_| ())
             } else {
-                site_file::read_site(root, &mut None).map(|_| ())
+                site_file::read_site(root, &mut None, &Policies::default()).map(|_| ())
             }
         });
         asked.extend(findings.into_parts().1);

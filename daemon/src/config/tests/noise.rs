@@ -25,7 +25,8 @@ fn read_both(bytes: &[u8]) {
     });
     check(findings, main.is_some());
     let findings = Findings::default();
-    let site = read_file(&source, &findings, |root| site_file::read_site(root, &mut None));
+    let site =
+        read_file(&source, &findings, |root| site_file::read_site(root, &mut None, &Policies::default()));
     check(findings, site.is_some());
 }
 
