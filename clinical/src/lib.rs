@@ -16,6 +16,8 @@ pub mod normalize;
 pub mod outcome;
 pub mod outcomes;
 pub mod policy;
+pub mod profile;
 pub mod reading;
 pub mod select;
 pub mod shown;
+pub mod wall_clock;
