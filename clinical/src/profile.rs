@@ -149,13 +149,15 @@ impl Pools {
         for pool in 0..pools {
             begins[pool + 1] += begins[pool];
         }
+        let pools_of: [[usize; N]; BINS] = std::array::from_fn(&of);
         let mut next = begins.clone();
         let mut values = vec![0; begins[pools]];
         for value in sorted {
-            for pool in of(usize::from(value.bin)) {
-                let end = next[pool] + usize::from(value.times);
-                values[next[pool]..end].fill(value.e9);
-                next[pool] = end;
+            for pool in pools_of[usize::from(value.bin)] {
+                for _ in 0..value.times {
+                    values[next[pool]] = value.e9;
+                    next[pool] += 1;
+                }
             }
         }
         Self { values, begins }

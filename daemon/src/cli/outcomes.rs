@@ -1,7 +1,10 @@
 //! `isthmus outcomes`: what CGM exports say, without a daemon.
 //!
 //! Exit codes: 0 where every file gave an outcome, 1 where one did not (the others are printed all the
-//! same), 2 for wrong usage.
+//! same), 2 for wrong usage. `--help` says so too ([`EXAMPLES`]).
+
+mod beside;
+mod document;
 
 use std::{
     fs::File,
@@ -13,6 +16,7 @@ use std::{
 use clap::{CommandFactory, error::ErrorKind};
 use clinical::{
     calendar::{LocalDay, Zone},
+    glucose::Unit,
     identity::PatientKey,
     normalize::file::MAX_FILE_BYTES,
     policy::Policy,
@@ -20,24 +24,53 @@ use clinical::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use self::document::Document;
 use super::{Cli, FAILED};
 use crate::{
     report::{
         bundle::bundle,
-        export::{Export, Question, export},
+        csv::Rows,
+        explain::{self, explain},
+        export::{Export, Question, exports},
         json::object,
+        page::{self, Scale, sheet},
         paper::{Paper, printable},
-        table::table,
+        person::{MAX_SIDECAR_BYTES, Person, birth_date, heading},
+        table::{table, unit_shown},
     },
     time::now_ms,
 };
 
+/// What stands below the options in `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  isthmus outcomes export.csv
+      the outcome of the whole file, as text
+  isthmus outcomes export.csv --tz Europe/Berlin --html report.html --name 'A. Example' --birth-date 1980-12-31
+      the glucose profile report of the last 14 days, one page to print
+  isthmus outcomes *.csv --html clinic.html
+      a page for each file in one document; FILE.patient.json beside a file names its patient
+  isthmus outcomes *.csv --csv --last-days 14,30,90 > clinic.csv
+      a row for each file and window
+  isthmus outcomes export.csv --explain tir
+      the readings, exclusions, rules and sources behind a number
+  isthmus outcomes --compare before.csv after.csv
+  isthmus outcomes export.csv --compare standard pregnancy-t1
+      which numbers differ, and why
+
+Exit codes: 0 every file gave an outcome; 1 one did not, and the others are there all the same; 2 wrong usage.
+
+The sidecar FILE.patient.json is {\"system\": ..., \"value\": RECORD NUMBER}, with \"name\", \"birth_date\" and \"sha256\" \
+(of FILE) where wanted.";
+
 /// Arguments of `isthmus outcomes`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES, after_help = "Examples and exit codes: isthmus outcomes --help")]
 pub(super) struct Args {
     /// Dexcom Clarity or LibreView exports; a file is a patient.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "compare", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Time zone of the clock times in the files (default: this machine's).
     #[arg(long, value_name = "ZONE", value_parser = zone)]
@@ -52,6 +85,13 @@ pub(super) struct Args {
     /// Last day that counts, included (default: that of the last reading).
     #[arg(long, value_name = "YYYY-MM-DD")]
     to: Option<LocalDay>,
+    /// The last so many days of the period, each number a window of its own: 7,14,30.
+    ///
+    /// The windows end with the last day of the period (--to, else the last reading's). --html takes 14 days
+    /// unless --from says otherwise.
+    #[arg(long, value_name = "DAYS", value_delimiter = ',', conflicts_with = "from",
+          value_parser = clap::value_parser!(u32).range(1..=366))]
+    last_days: Vec<u32>,
     /// Only the readings of this device, named as in the file.
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
@@ -64,6 +104,31 @@ pub(super) struct Args {
     /// Whom the Bundle is about, by an identifier.
     #[arg(long, value_name = "SYSTEM|VALUE", requires = "fhir", value_parser = subject)]
     subject: Option<PatientKey>,
+    /// Print a table with a row for each file and window (RFC 4180), numbers unrounded.
+    #[arg(long, conflicts_with_all = ["json", "fhir"])]
+    csv: bool,
+    /// Write the glucose profile report, a page for each file, to FILE.html; without FILE print it.
+    #[arg(long, value_name = "FILE.html", num_args = 0..=1, default_missing_value = "-",
+          value_parser = document::target, conflicts_with_all = ["json", "fhir", "csv"])]
+    html: Option<PathBuf>,
+    /// The unit of the report: mg/dL or mmol/L (default: that of most readings).
+    #[arg(long, value_name = "UNIT", value_parser = unit)]
+    unit: Option<Unit>,
+    /// The patient's name in the report's heading.
+    #[arg(long, value_name = "NAME", value_parser = heading, requires = "html")]
+    name: Option<String>,
+    /// The patient's birth date in the report's heading.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = birth_date, requires = "html")]
+    birth_date: Option<String>,
+    /// The patient's record number, in the report's heading and the table's rows.
+    #[arg(long, value_name = "NUMBER", value_parser = heading)]
+    record_number: Option<String>,
+    /// Explain a number of --json: readings, exclusions, rules with sources, the formula with its numbers.
+    #[arg(long, value_name = "METRIC", conflicts_with_all = ["fhir", "csv", "html"])]
+    explain: Option<String>,
+    /// Tell which numbers of two files differ and why, or of two policies over each FILE.
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["fhir", "csv", "html", "explain"])]
+    compare: Vec<String>,
 }
 
 /// Reads, computes, prints.
@@ -76,16 +141,30 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let Some(policy) = Policy::named(&args.population) else { return ExitCode::from(2) };
     let (zone, zone_source) = args.tz.clone().map_or_else(machine_zone, |zone| (zone, "--tz"));
     let (from, to, device) = (args.from, args.to, args.device.clone());
-    let question = Question { zone, zone_source, policy, from, to, device };
-    let mut printer = Printer::new(args);
+    let fortnight = args.html.is_some() && args.last_days.is_empty() && from.is_none();
+    let last_days = if fortnight { vec![page::MAX_DAYS] } else { args.last_days.clone() };
+    let question = Question { zone, zone_source, policy, from, to, device, last_days };
+    if let [a, b] = args.compare.as_slice() {
+        return beside::run(args, a, b, &question);
+    }
+    let mut printer = match Printer::new(args) {
+        Ok(printer) => printer,
+        Err(error) => return super::failed(&error, FAILED),
+    };
     let mut failed = false;
     for file in &args.files {
-        let done = answer(file, &question).and_then(|(bytes, export)| printer.take(&bytes, &export));
+        let done = answer(file, &question).and_then(|(bytes, exports)| {
+            let person = person(args, file, &bytes)?;
+            exports.iter().try_for_each(|export| printer.take(&bytes, export, &person))
+        });
         if let Err(error) = done {
             failed = true;
             printer.complain(&error);
         }
         printer.progress.inc(1);
+        if printer.wrong_metric {
+            return ExitCode::from(2);
+        }
     }
     match printer.finish() {
         Ok(()) if !failed => ExitCode::SUCCESS,
@@ -95,20 +174,37 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What clap cannot see: both bounds together, and a Bundle that would be about several patients.
+/// What clap cannot see: both bounds together, and what would be about several patients or windows.
 fn wrong_usage(args: &Args) -> Option<&'static str> {
     if args.fhir && args.files.len() > 1 {
         return Some("--fhir takes one FILE: a Bundle is about one --subject");
     }
+    if args.fhir && args.last_days.len() > 1 {
+        return Some("--fhir takes one number of --last-days: a Bundle is about one period");
+    }
+    if args.html.is_some()
+        && (args.last_days.len() > 1 || args.last_days.iter().any(|days| *days > page::MAX_DAYS))
+    {
+        return Some("--html takes one number of --last-days, up to 14: that is what a page has room for");
+    }
+    let named = args.name.is_some() || args.birth_date.is_some() || args.record_number.is_some();
+    if named && args.files.len() > 1 {
+        return Some(
+            "--name, --birth-date and --record-number are about one FILE; for several put FILE.patient.json beside each",
+        );
+    }
+    if let Some(wrong) = beside::wrong_usage(args) {
+        return Some(wrong);
+    }
     (args.from.zip(args.to).is_some_and(|(from, to)| to < from)).then_some("--to is before --from")
 }
 
-/// A file's bytes with what they say, or the line for people.
-fn answer(path: &Path, question: &Question) -> Result<(Vec<u8>, Export), String> {
+/// A file's bytes with what they say of each window, or the line for people.
+fn answer(path: &Path, question: &Question) -> Result<(Vec<u8>, Vec<Export>), String> {
     let name = printable(&path.display().to_string());
     let bytes = read(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
-    match export(&name, &bytes, question) {
-        Ok(export) => Ok((bytes, export)),
+    match exports(&name, &bytes, question) {
+        Ok(exports) => Ok((bytes, exports)),
         Err(error) => Err(match error.line() {
             Some(line) => format!("{name}:{line}: {error}"),
             None => format!("{name}: {error}"),
@@ -121,6 +217,30 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whom a file is about: the options, and else `FILE.patient.json` beside it. Nobody where neither is asked for.
+fn person(args: &Args, file: &Path, bytes: &[u8]) -> Result<Person, String> {
+    if args.html.is_none() && !args.csv {
+        return Ok(Person::default());
+    }
+    let (name, birth_date, record) = (args.name.clone(), args.birth_date.clone(), args.record_number.clone());
+    let given = Person { name, birth_date, record };
+    let mut sidecar = file.as_os_str().to_owned();
+    sidecar.push(".patient.json");
+    let mut told = Vec::new();
+    let opened = File::open(&sidecar);
+    let read = opened.and_then(|file| file.take(MAX_SIDECAR_BYTES as u64 + 1).read_to_end(&mut told));
+    match read {
+        Ok(_) => {
+            let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let told = Person::of_sidecar(&told, &sha256);
+            told.map(|told| given.or(told))
+                .map_err(|error| format!("{}: {error}", printable(&file.display().to_string())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(given),
+        Err(error) => Err(format!("{}: {error}", printable(&sidecar.to_string_lossy()))),
+    }
 }
 
 /// The zone of this machine where the bundled data know it by name, else UTC; and which it was.
@@ -142,33 +262,80 @@ fn progress(files: usize) -> ProgressBar {
     ProgressBar::new(files as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Prints each outcome as it comes; JSON as one array, its elements as they come.
+/// Prints each outcome as it comes; JSON as one array, its elements as they come; rows when all are there.
 struct Printer<'a> {
     args: &'a Args,
     paper: Paper,
     progress: ProgressBar,
     printed: u64,
+    rows: Rows,
+    document: Option<Document>,
+    /// There is no number of the name that is to be explained.
+    wrong_metric: bool,
     /// The first failure to write; nothing is written after it.
     broken: Option<io::Error>,
 }
 
 impl<'a> Printer<'a> {
-    fn new(args: &'a Args) -> Self {
-        Self { args, paper: paper(), progress: progress(args.files.len()), printed: 0, broken: None }
+    fn new(args: &'a Args) -> Result<Self, String> {
+        let begin = |target: &PathBuf| {
+            let name = printable(&target.display().to_string());
+            Document::begin(target)
+                .map_err(|error| format!("{name}: {error}; name a file in a folder that can be written"))
+        };
+        let document = args.html.as_ref().map(begin).transpose()?;
+        let (paper, progress, rows) = (paper(), progress(args.files.len()), Rows::default());
+        Ok(Self { args, paper, progress, printed: 0, rows, document, wrong_metric: false, broken: None })
     }
 
-    fn take(&mut self, bytes: &[u8], export: &Export) -> Result<(), String> {
-        let text = if self.args.json {
-            let open = if self.printed == 0 { "[\n" } else { ",\n" };
+    fn take(&mut self, bytes: &[u8], export: &Export, person: &Person) -> Result<(), String> {
+        if self.document.is_some() {
+            return self.page(export, person);
+        }
+        if self.args.csv {
+            self.rows.push(export, person);
+            return Ok(());
+        }
+        let open = if self.printed == 0 { "[\n" } else { ",\n" };
+        let gap = if self.printed == 0 { "" } else { "\n" };
+        let text = if let Some(metric) = &self.args.explain {
+            let explanation = explain(export, metric).map_err(|error| {
+                self.wrong_metric = true;
+                error.to_string()
+            })?;
+            if self.args.json {
+                format!("{open}{:#}", explanation.json())
+            } else {
+                format!("{gap}{}", explain::text(&explanation, self.paper))
+            }
+        } else if self.args.json {
             format!("{open}{:#}", object(export))
         } else if let Some(subject) = self.args.subject.clone() {
             format!("{:#}\n", self.bundle(bytes, export, subject)?)
         } else {
-            let gap = if self.printed == 0 { "" } else { "\n" };
             format!("{gap}{}", table(export, self.paper))
         };
         self.printed += 1;
         self.write(&text);
+        Ok(())
+    }
+
+    /// Adds a page to the document.
+    fn page(&mut self, export: &Export, person: &Person) -> Result<(), String> {
+        let days = export.outcome.period.days;
+        if days > page::MAX_DAYS {
+            let most = page::MAX_DAYS;
+            return Err(format!(
+                "{}: a page has room for {most} days, not {days}; give a later --from or none",
+                export.file
+            ));
+        }
+        let unit = self.args.unit.unwrap_or_else(|| unit_shown(&export.outcome));
+        let sheet = sheet(export, person, Scale::new(unit, export.policy), self.printed as usize + 1);
+        self.printed += 1;
+        if let (Some(document), None) = (&mut self.document, &self.broken) {
+            self.broken = document.add(&sheet).err();
+        }
         Ok(())
     }
 
@@ -194,6 +361,13 @@ impl<'a> Printer<'a> {
 
     fn finish(mut self) -> io::Result<()> {
         self.progress.finish_and_clear();
+        if let (Some(document), None) = (self.document.take(), &self.broken) {
+            return document.end(self.printed);
+        }
+        if self.args.csv {
+            let text = self.rows.text();
+            self.write(&text);
+        }
         if self.args.json {
             self.write(if self.printed == 0 { "[]\n" } else { "\n]\n" });
         }
@@ -208,6 +382,19 @@ fn paper() -> Paper {
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let columns = terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| width.0.into());
     Paper::new(columns, terminal && !refused)
+}
+
+/// The code of a failure.
+fn failure() -> ExitCode {
+    ExitCode::from(FAILED)
+}
+
+fn unit(name: &str) -> Result<Unit, String> {
+    match name.to_ascii_lowercase().as_str() {
+        "mg/dl" => Ok(Unit::MgDl),
+        "mmol/l" => Ok(Unit::MmolL),
+        _ => Err("write mg/dL or mmol/L".to_owned()),
+    }
 }
 
 fn zone(name: &str) -> Result<Zone, String> {

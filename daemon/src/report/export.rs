@@ -12,6 +12,7 @@ use clinical::{
     outcomes,
     policy::Policy,
     reading::{Device, Reading},
+    select::{Selection, select},
 };
 
 /// Most devices that an error names.
@@ -32,6 +33,8 @@ pub struct Question {
     pub to: Option<LocalDay>,
     /// The one device that counts; `None` for all.
     pub device: Option<String>,
+    /// Windows that each take the last so many days of the period; empty for the one whole period.
+    pub last_days: Vec<u32>,
 }
 
 /// An export, read and computed.
@@ -45,8 +48,10 @@ pub struct Export {
     pub zone_source: &'static str,
     /// The rules.
     pub policy: &'static Policy,
-    /// What was read, without the readings: they are in the outcome now.
+    /// What was read, without the readings.
     pub read: FileReadings,
+    /// The readings that count.
+    pub selection: Selection,
     /// The devices that have readings, by name, with how many.
     pub devices: BTreeMap<String, u64>,
     /// Readings of the file that lie outside of the period.
@@ -123,36 +128,96 @@ impl ExportError {
 /// # Errors
 /// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
 pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, ExportError> {
-    let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
-        line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
-    })?;
-    let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
-    let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
-    let recognized = file::recognize(text).ok_or_else(unrecognized)?;
-    let mut read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
-        .map_err(|fault| ExportError::File { fault })?;
-    let streams = streams(std::mem::take(&mut read.readings));
-    let devices =
-        streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
-    let streams = of_device(streams, question.device.as_deref(), &devices)?;
-    let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
-    let (Some(first), Some(last)) = (days.clone().min(), days.clone().max()) else {
-        return Err(ExportError::NoReading { read: Box::new(read) });
-    };
-    let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
-    // One bound beyond the data is no mistake in the other, which was not given.
-    let from = question.from.unwrap_or_else(|| question.to.map_or(first, |to| to.min(first)));
-    let to = question.to.unwrap_or(last.max(from));
-    let empty = || ExportError::Empty { from, to, first, last };
-    let period = question.zone.period(from, to)?;
-    let rows = days.clone().count() as u64;
-    let outside = days.filter(|time| !inside(&period, time.0)).count() as u64;
-    let outcome = outcomes::compute(&period, &streams, question.policy).ok_or_else(empty)?;
-    let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
-    let repeated = rows.saturating_sub(told);
-    let zone_source = question.zone_source;
-    let (file, policy) = (file.to_owned(), question.policy);
-    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, repeated, outcome })
+    let source = Source::of(bytes, question)?;
+    let (from, to) = source.bounds(question);
+    source.over(file, from, to, question)
+}
+
+/// Reads an export once and computes every window that is asked for: the whole period, or those of
+/// [`Question::last_days`] in that order. Never empty.
+///
+/// # Errors
+/// As [`export`], for the first window that has none.
+pub fn exports(file: &str, bytes: &[u8], question: &Question) -> Result<Vec<Export>, ExportError> {
+    let source = Source::of(bytes, question)?;
+    let (from, to) = source.bounds(question);
+    if question.last_days.is_empty() {
+        return Ok(vec![source.over(file, from, to, question)?]);
+    }
+    let begin = |days: &u32| to.plus(1i32.saturating_sub_unsigned(*days));
+    question.last_days.iter().map(|days| source.over(file, begin(days), to, question)).collect()
+}
+
+/// A file as its readings by device.
+struct Source {
+    recognized: Recognized,
+    read: FileReadings,
+    devices: BTreeMap<String, u64>,
+    streams: Vec<(Device, Vec<Reading>)>,
+    /// Local days of the first and the last reading.
+    first: LocalDay,
+    last: LocalDay,
+}
+
+impl Source {
+    fn of(bytes: &[u8], question: &Question) -> Result<Self, ExportError> {
+        let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
+            line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
+        })?;
+        let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
+        let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
+        let recognized = file::recognize(text).ok_or_else(unrecognized)?;
+        let mut read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
+            .map_err(|fault| ExportError::File { fault })?;
+        let streams = streams(std::mem::take(&mut read.readings));
+        let devices =
+            streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
+        let streams = of_device(streams, question.device.as_deref(), &devices)?;
+        let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
+        let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
+            return Err(ExportError::NoReading { read: Box::new(read) });
+        };
+        let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
+        Ok(Self { recognized, read, devices, streams, first, last })
+    }
+
+    /// First and last included day of the period that is asked for.
+    fn bounds(&self, question: &Question) -> (LocalDay, LocalDay) {
+        // One bound beyond the data is no mistake in the other, which was not given.
+        let first = self.first;
+        let from = question.from.unwrap_or_else(|| question.to.map_or(first, |to| to.min(first)));
+        (from, question.to.unwrap_or(self.last.max(from)))
+    }
+
+    /// The outcome of the days from `from` to `to`.
+    fn over(
+        &self,
+        file: &str,
+        from: LocalDay,
+        to: LocalDay,
+        question: &Question,
+    ) -> Result<Export, ExportError> {
+        let period = question.zone.period(from, to)?;
+        let times = self.streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time.0);
+        let rows = times.clone().count() as u64;
+        let outside = times.filter(|ms| !inside(&period, *ms)).count() as u64;
+        let selection = select(&period, &self.streams, question.policy);
+        let empty = || ExportError::Empty { from, to, first: self.first, last: self.last };
+        let outcome = outcomes::summarize(&period, &selection, question.policy).ok_or_else(empty)?;
+        let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
+        Ok(Export {
+            file: file.to_owned(),
+            recognized: self.recognized,
+            zone_source: question.zone_source,
+            policy: question.policy,
+            read: self.read.clone(),
+            selection,
+            devices: self.devices.clone(),
+            outside,
+            repeated: rows.saturating_sub(told),
+            outcome,
+        })
+    }
 }
 
 fn inside(period: &Period, ms: i64) -> bool {

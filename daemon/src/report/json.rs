@@ -7,6 +7,7 @@
 use clinical::{
     normalize::file::Format,
     policy::{Policy, Threshold},
+    profile::{Bin, PERCENTILES, profile},
 };
 use serde_json::{Map, Value, json};
 
@@ -53,11 +54,25 @@ pub fn object(export: &Export) -> Value {
         "days_of_wear": outcome.days_of_wear,
         "active_window_pct": outcome.active_window_pct,
         "active_span_pct": outcome.active_span_pct,
+        "profile_by_hour": by_hour(export),
     });
     if let Value::Object(fields) = &mut object {
         fields.extend(account(export));
     }
     object
+}
+
+/// Percentiles of the hours by the clock on the wall, mg/dL; null where there is too little to tell.
+fn by_hour(export: &Export) -> Vec<Value> {
+    let profile = profile(&export.outcome.period, &export.selection, export.policy);
+    let hour = |bin: &Bin| {
+        let mut hour = json!({ "hour": bin.minute / 60, "days": bin.days });
+        for (place, per_cent) in PERCENTILES.into_iter().enumerate() {
+            hour[format!("p{per_cent:02}_mg_dl")] = json!(bin.curve.map(|curve| curve[place]));
+        }
+        hour
+    };
+    profile.hours.iter().map(hour).collect()
 }
 
 /// What was counted how, and what was not.

@@ -5,14 +5,22 @@
 //! alone. Shares that are shown sum to 100.00, and their hours to 24:00; JSON carries them unrounded.
 //!
 //! [`export`] reads and computes, [`table`] lays out, [`bar`] draws, [`notes`] accounts for what was not
-//! counted, [`json`] writes the object for scripts, [`bundle`] the FHIR request.
+//! counted, [`json`] writes the object for scripts, [`csv`] a row of the same numbers, [`bundle`] the FHIR
+//! request, [`page`] the glucose profile report. [`explain`] tells what a number is made of, [`compare`]
+//! why two outcomes differ.
 
 pub mod bar;
 pub mod bundle;
+pub mod compare;
+pub mod csv;
+pub mod day;
+pub mod explain;
 pub mod export;
 pub mod json;
 pub mod notes;
+pub mod page;
 pub mod paper;
+pub mod person;
 pub mod table;
 
 #[cfg(test)]
