@@ -63,7 +63,8 @@ pub fn compare<'a>(a: &'a Export, b: &'a Export) -> Comparison<'a> {
         let value =
             |of: &std::collections::BTreeMap<String, Value>| of.get(name).cloned().unwrap_or_default();
         let (left, right) = (value(&of_a), value(&of_b));
-        let is_number = left.is_number() || right.is_number();
+        // The edges are rules: where they differ, that is a reason.
+        let is_number = (left.is_number() || right.is_number()) && !name.starts_with("edges_");
         if is_number && left != right {
             differing.push((name.clone(), left, right));
         } else if is_number || (left.is_null() && right.is_null()) {

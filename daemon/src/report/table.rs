@@ -239,7 +239,10 @@ pub(super) fn withheld(outcome: &Outcome, policy: &Policy) -> String {
             format!("the period has {} of the {} days it takes", outcome.period.days, needed.days)
         }
         Insufficiency::TooLittleWear => {
-            format!("{:.1} % of it has readings, it takes {} %", outcome.active_window_pct, needed.share_pct)
+            format!(
+                "{:.1} % of the period has readings, it takes {} %",
+                outcome.active_window_pct, needed.share_pct
+            )
         }
     });
     reasons.collect::<Vec<_>>().join("; ")

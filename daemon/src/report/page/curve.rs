@@ -16,11 +16,11 @@ use super::{
 };
 use crate::report::{export::Export, table::withheld};
 
-const HEIGHT: u32 = 296;
+const HEIGHT: u32 = 284;
 const LEFT: f64 = 40.0;
 const RIGHT: f64 = 706.0;
 const TOP: f64 = 8.0;
-const BOTTOM: f64 = 274.0;
+const BOTTOM: f64 = 262.0;
 const DAY_MINUTES: f64 = 1440.0;
 /// Least distance of the names at the right, so that they can be read.
 const NAMES_APART: f64 = 11.0;
@@ -256,10 +256,13 @@ fn wanting(export: &Export, profile: &Profile) -> String {
     } else {
         return String::new();
     };
+    let (x, y) = (f64::midpoint(LEFT, RIGHT), f64::midpoint(TOP, BOTTOM));
     format!(
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\" font-size=\"14\" font-weight=\"bold\">No curve: {}</text>\n",
-        f64::midpoint(LEFT, RIGHT),
-        f64::midpoint(TOP, BOTTOM),
+        "<rect x=\"{}\" y=\"{}\" width=\"600\" height=\"36\" fill=\"#fff\" stroke=\"#555\"/>\
+         <text x=\"{x}\" y=\"{}\" text-anchor=\"middle\" font-size=\"12\" font-weight=\"bold\">No curve: {}</text>\n",
+        x - 300.0,
+        y - 18.0,
+        y + 4.0,
         Text(&reason)
     )
 }

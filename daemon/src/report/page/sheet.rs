@@ -56,7 +56,7 @@ fn heading(export: &Export, person: &Person) -> String {
     let days = if period.days == 1 { "1 day".to_owned() } else { format!("{} days", period.days) };
     format!(
         "<header>\n<div><h1>Glucose profile report</h1>\n<p><b>{} to {}</b>, {days}, {} \u{b7} \
-         <b>sensor active {:.1} %</b> of them, readings on {} \u{b7} {}</p></div>\n\
+         <b>sensor active {:.1}&nbsp;%</b> of them, readings on {} \u{b7} {}</p></div>\n\
          <dl class=\"person\">{}{}{}</dl>\n</header>\n",
         period.first_date,
         period.last_date,
@@ -102,8 +102,8 @@ fn metrics(export: &Export, scale: Scale) -> String {
         ),
         ("Readings", format!("<td>{}</td>", outcome.n)),
         ("Days with readings", format!("<td>{} of {}</td>", outcome.days_of_wear, outcome.period.days)),
-        ("Sensor active, of the period", format!("<td>{:.1} %</td>", outcome.active_window_pct)),
-        ("\u{2026} first to last reading", format!("<td>{:.1} %</td>", outcome.active_span_pct)),
+        ("Active, of the period", format!("<td>{:.1} %</td>", outcome.active_window_pct)),
+        ("Active, first to last reading", format!("<td>{:.1} %</td>", outcome.active_span_pct)),
     ] {
         let _ = writeln!(out, "<tr><th scope=\"row\">{name}</th>{cell}</tr>");
     }

@@ -116,17 +116,17 @@ fn strip(export: &Export, day: &Day, id: &str) -> String {
     let date = day.day.civil().strftime("%a %-d %b");
     let share = match share(day) {
         Some(share) => format!("{share} %"),
-        None => "no readings".to_owned(),
+        None => "\u{2013}".to_owned(),
     };
     let mut out = format!(
         "<text y=\"-3\" font-size=\"10\" font-weight=\"bold\">{date}</text>\
          <text x=\"{DAY_WIDTH}\" y=\"-3\" font-size=\"9.5\" text-anchor=\"end\">{share}</text>\n\
          <rect y=\"{high:.1}\" width=\"{DAY_WIDTH}\" height=\"{:.1}\" fill=\"#eef6ee\"/>\
-         <path d=\"M0 {high:.1}H{DAY_WIDTH}M0 {low:.1}H{DAY_WIDTH}\" stroke=\"#0b5d1e\" stroke-width=\".8\"/>\
          <path d=\"M{:.1} 0V{COURSE}\" stroke=\"#bbb\" stroke-width=\".6\" stroke-dasharray=\"2 2\"/>\n",
         low - high,
         DAY_WIDTH / 2.0
     );
+    let mut lines = String::new();
     for run in runs(&day.points) {
         let line = path(run.iter().copied());
         let (first, last) = (run[0].0, run[run.len() - 1].0);
@@ -145,11 +145,20 @@ fn strip(export: &Export, day: &Day, id: &str) -> String {
                 );
             }
         }
-        let _ = writeln!(out, "<path d=\"{line}\" fill=\"none\" stroke=\"#12365c\" stroke-width=\"1.1\"/>");
+        let _ = writeln!(lines, "<path d=\"{line}\" fill=\"none\" stroke=\"#12365c\" stroke-width=\"1.1\"/>");
     }
+    if day.points.is_empty() {
+        let (x, y) = (DAY_WIDTH / 2.0, COURSE / 3.0);
+        let _ = writeln!(
+            lines,
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"10\" text-anchor=\"middle\">no readings</text>"
+        );
+    }
+    // The edges and the course over what is filled.
     let _ = writeln!(
         out,
-        "<rect width=\"{DAY_WIDTH}\" height=\"{COURSE}\" fill=\"none\" stroke=\"#555\" stroke-width=\".7\"/>"
+        "<path d=\"M0 {high:.1}H{DAY_WIDTH}M0 {low:.1}H{DAY_WIDTH}\" stroke=\"#0b5d1e\" stroke-width=\".8\"/>\n{lines}\
+         <rect width=\"{DAY_WIDTH}\" height=\"{COURSE}\" fill=\"none\" stroke=\"#555\" stroke-width=\".7\"/>"
     );
     out
 }

@@ -82,7 +82,7 @@ fn the_numbers_are_those_of_the_outcome() {
         format!("<td class=\"big\">{:.1} %</td>", outcome.cv_pct.unwrap()),
         format!("<td>{:.1} mg/dL</td>", outcome.sd_mg_dl.unwrap()),
         format!("<td>{}</td>", outcome.n),
-        format!("sensor active {:.1} %", outcome.active_window_pct),
+        format!("sensor active {:.1}&nbsp;%", outcome.active_window_pct),
     ] {
         assert!(page.contains(&number), "{number}");
     }
@@ -157,7 +157,7 @@ fn the_median_is_drawn_at_its_value() {
     let profile = clinical::profile::profile(&export.outcome.period, &export.selection, export.policy);
     let bin = &profile.bins[48];
     let x = 40.0 + 666.0 * (f64::from(bin.minute) + 7.5) / 1440.0;
-    let y = 274.0 - 266.0 * bin.curve.unwrap()[2] / 350.0;
+    let y = 262.0 - 254.0 * bin.curve.unwrap()[2] / 350.0;
     let median = between(&page, "<path d=\"", "stroke-width=\"2.6\"/>");
     let drawn = median.iter().any(|path| path.contains(&format!("L{x:.1} {y:.1}")));
     assert!(drawn, "{x:.1} {y:.1}");
