@@ -17,6 +17,8 @@ use super::{
 use crate::report::{export::Export, table::withheld};
 
 const HEIGHT: u32 = 284;
+/// Where there is no curve.
+const NOTHING_HEIGHT: u32 = 48;
 const LEFT: f64 = 40.0;
 const RIGHT: f64 = 706.0;
 const TOP: f64 = 8.0;
@@ -33,20 +35,21 @@ pub(super) fn curve(export: &Export, profile: &Profile, scale: Scale, id: &str) 
         export.outcome.period.days,
         told(profile, scale)
     );
-    let drawing = target(export)
-        + &hours()
-        + &bands(profile, id)
-        + &edges(export, scale)
-        + &lines(profile)
-        + &wanting(export, profile);
-    let drawing = format!("{}{}", drawing, names(profile));
+    let (drawing, height) = match wanting(export, profile) {
+        // An empty frame would only take the room.
+        Some(reason) => (told_instead(&reason), NOTHING_HEIGHT),
+        None => {
+            let ground = target(export) + &hours() + &bands(profile, id);
+            (ground + &edges(export, scale) + &lines(profile) + &names(profile), HEIGHT)
+        }
+    };
     let table = table(profile, scale);
     Figure {
         id,
         title: &title,
         description: &description,
         width: WIDTH,
-        height: HEIGHT,
+        height,
         drawing: &drawing,
         table: &table,
     }
@@ -107,8 +110,11 @@ fn edges(export: &Export, scale: Scale) -> String {
         TOP + 6.0,
         scale.value(super::TOP_MG_DL)
     );
-    for (edge, target) in lines {
+    // From the highest down, so far apart that they can be read.
+    let mut label = f64::NEG_INFINITY;
+    for (edge, target) in lines.into_iter().rev() {
         let at = y(edge.mg_dl.to_f64());
+        label = at.max(label + NAMES_APART);
         let (width, dash, weight) =
             if target { (1.6, "", "bold") } else { (0.8, " stroke-dasharray=\"5 3\"", "normal") };
         let _ = writeln!(
@@ -116,7 +122,7 @@ fn edges(export: &Export, scale: Scale) -> String {
             "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" stroke=\"#0b5d1e\" stroke-width=\"{width}\"{dash}/>\
              <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" font-weight=\"{weight}\">{}</text>",
             LEFT - 4.0,
-            at + 4.0,
+            label + 4.0,
             scale.edge(edge)
         );
     }
@@ -245,39 +251,44 @@ fn names(profile: &Profile) -> String {
     out
 }
 
-/// Why there is no curve, where there is none.
-fn wanting(export: &Export, profile: &Profile) -> String {
-    let reason = if !profile.insufficient.is_empty() {
+/// Why there is no curve; `None` where there is one.
+fn wanting(export: &Export, profile: &Profile) -> Option<String> {
+    if !profile.insufficient.is_empty() {
         // The outcome's reasons are the same: both come from one rule.
         debug_assert_eq!(profile.insufficient, export.outcome.insufficient);
-        withheld(&export.outcome, export.policy)
-    } else if profile.bins.iter().all(|bin| bin.curve.is_none()) {
-        format!("no time of day has readings of {MIN_DAYS} days")
-    } else {
-        return String::new();
-    };
-    let (x, y) = (f64::midpoint(LEFT, RIGHT), f64::midpoint(TOP, BOTTOM));
+        return Some(withheld(&export.outcome, export.policy));
+    }
+    let none = profile.bins.iter().all(|bin| bin.curve.is_none());
+    none.then(|| format!("no time of day has readings of {MIN_DAYS} days"))
+}
+
+fn told_instead(reason: &str) -> String {
     format!(
-        "<rect x=\"{}\" y=\"{}\" width=\"600\" height=\"36\" fill=\"#fff\" stroke=\"#555\"/>\
-         <text x=\"{x}\" y=\"{}\" text-anchor=\"middle\" font-size=\"12\" font-weight=\"bold\">No curve: {}</text>\n",
-        x - 300.0,
-        y - 18.0,
-        y + 4.0,
-        Text(&reason)
+        "<rect x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"#555\"/>\
+         <text x=\"{}\" y=\"{}\" text-anchor=\"middle\" font-size=\"12\" font-weight=\"bold\">No curve: {}</text>\n",
+        WIDTH - 1,
+        NOTHING_HEIGHT - 1,
+        WIDTH / 2,
+        NOTHING_HEIGHT / 2 + 4,
+        Text(reason)
     )
 }
 
 /// What stands below the figure.
 pub(super) fn legend(profile: &Profile) -> String {
-    let outer = "Thick line: median. Hatched: the middle half of the values (25 to 75 %). \
-                 Within the dashed lines: nine of ten values (5 to 95 %).";
     let holes = profile.bins.iter().filter(|bin| bin.curve.is_none()).count();
-    let left_out = if profile.insufficient.is_empty() && holes > 0 {
+    if holes == profile.bins.len() {
+        return String::new();
+    }
+    let left_out = if holes > 0 {
         format!(" Left out: times of day with readings of fewer than {MIN_DAYS} days.")
     } else {
         String::new()
     };
-    format!("{outer}{left_out}")
+    format!(
+        "Thick line: median. Hatched: the middle half of the values (25 to 75 %). Within the dashed lines: nine of ten \
+         values (5 to 95 %). Each 15 minutes are taken with the 15 before and after.{left_out}"
+    )
 }
 
 fn table(profile: &Profile, scale: Scale) -> Table {

@@ -103,7 +103,7 @@ fn metrics(export: &Export, scale: Scale) -> String {
         ("Readings", format!("<td>{}</td>", outcome.n)),
         ("Days with readings", format!("<td>{} of {}</td>", outcome.days_of_wear, outcome.period.days)),
         ("Active, of the period", format!("<td>{:.1} %</td>", outcome.active_window_pct)),
-        ("Active, first to last reading", format!("<td>{:.1} %</td>", outcome.active_span_pct)),
+        ("Active, first to last", format!("<td>{:.1} %</td>", outcome.active_span_pct)),
     ] {
         let _ = writeln!(out, "<tr><th scope=\"row\">{name}</th>{cell}</tr>");
     }

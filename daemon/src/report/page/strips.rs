@@ -116,7 +116,7 @@ fn strip(export: &Export, day: &Day, id: &str) -> String {
     let date = day.day.civil().strftime("%a %-d %b");
     let share = match share(day) {
         Some(share) => format!("{share} %"),
-        None => "\u{2013}".to_owned(),
+        None => String::new(),
     };
     let mut out = format!(
         "<text y=\"-3\" font-size=\"10\" font-weight=\"bold\">{date}</text>\

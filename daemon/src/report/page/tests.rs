@@ -162,3 +162,17 @@ fn the_median_is_drawn_at_its_value() {
     let drawn = median.iter().any(|path| path.contains(&format!("L{x:.1} {y:.1}")));
     assert!(drawn, "{x:.1} {y:.1}");
 }
+
+/// What a browser made of it was looked at; this holds the part of it that is ours. Of 257 mm (Letter less its
+/// margins) the drawings take 185 at the most, the headings, the legend and the notes the rest.
+#[test]
+fn the_drawings_leave_room_for_the_words_on_one_page() {
+    for export in [fourteen("standard"), fourteen("pregnancy-t1"), sample()] {
+        let page = page(&export, Unit::MgDl);
+        let boxes = between(&page, "viewBox=\"0 0 ", "\"");
+        let heights = boxes.iter().map(|size| size.split(' ').nth(1).unwrap().parse::<f64>().unwrap());
+        let all: f64 = heights.sum();
+        assert!(all / 4.0 <= 185.0, "{all}");
+        assert_eq!(page.matches("</article>").count(), 1);
+    }
+}
