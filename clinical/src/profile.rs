@@ -16,7 +16,7 @@
 
 mod ascending;
 
-use self::ascending::{Value, ascending, value_e9};
+use self::ascending::{Value, ascending};
 use crate::{
     outcome::{Insufficiency, Period},
     outcomes::insufficiency,
@@ -68,14 +68,16 @@ pub struct Profile {
 /// The profile of what counts in `period`. `selection` is that of the same period and policy.
 #[must_use]
 pub fn profile(period: &Period, selection: &Selection, policy: &Policy) -> Profile {
-    let counted = selection.counted.as_slice();
-    let insufficient = reasons(period, counted, policy);
-    let (values, days) = gather(period, counted, policy);
+    let Gathered { values, days, unit, minutes } = gather(period, &selection.counted, policy);
+    let window_ms = i128::from(period.end.0) - i128::from(period.start.0);
+    let active_ms = i128::from(minutes) * i128::from(Instant::MINUTE_MS);
+    let insufficient = insufficiency(period, active_ms, window_ms, policy);
     let (mut bins, mut hours) = (None, None);
     if insufficient.is_empty() {
-        let sorted = ascending(values);
-        bins = Some(Pools::fill(&sorted, BINS, |bin| [(bin + BINS - 1) % BINS, bin, (bin + 1) % BINS]));
-        hours = Some(Pools::fill(&sorted, HOURS, |bin| [bin / BINS_AN_HOUR]));
+        let sorted = ascending(&values);
+        let around = |bin| [(bin + BINS - 1) % BINS, bin, (bin + 1) % BINS];
+        bins = Some(Pools::fill(&sorted, unit, BINS, around));
+        hours = Some(Pools::fill(&sorted, unit, HOURS, |bin| [bin / BINS_AN_HOUR]));
     }
     Profile {
         bin_minutes: BIN_MINUTES,
@@ -85,38 +87,48 @@ pub fn profile(period: &Period, selection: &Selection, policy: &Policy) -> Profi
     }
 }
 
-fn reasons(period: &Period, counted: &[Counted], policy: &Policy) -> Vec<Insufficiency> {
-    let minutes: i128 = counted.iter().map(|counted| i128::from(counted.minutes)).sum();
-    let window_ms = i128::from(period.end.0) - i128::from(period.start.0);
-    insufficiency(period, minutes * i128::from(Instant::MINUTE_MS), window_ms, policy)
-}
-
 /// How many dates have a reading at which time.
 struct Days {
     bins: [u32; BINS],
     hours: [u32; HOURS],
 }
 
+/// What one pass over the readings finds.
+struct Gathered {
+    values: Vec<Value>,
+    days: Days,
+    /// What one value stands for: the greatest number of minutes that divides all intervals.
+    unit: u8,
+    /// Minutes of all readings.
+    minutes: u64,
+}
+
 /// The values by their bins, and the dates of each. `counted` is by time: a time of day comes back only on
 /// another date, or in the repeated hour of the same one.
-fn gather(period: &Period, counted: &[Counted], policy: &Policy) -> (Vec<Value>, Days) {
+fn gather(period: &Period, counted: &[Counted], policy: &Policy) -> Gathered {
     let clock = WallClock::of(period);
     let factor_e4 = policy.factor_e4.value;
-    // What one value stands for: the greatest number of minutes that divides all intervals.
-    let unit = counted.iter().fold(0, |unit, counted| greatest_divisor(unit, counted.minutes)).max(1);
     let mut days = Days { bins: [0; BINS], hours: [0; HOURS] };
     let (mut last_of_bin, mut last_of_hour) = ([None; BINS], [None; HOURS]);
+    let (mut unit, mut minutes) = (0, 0);
     let mut values = Vec::with_capacity(counted.len());
     for counted in counted {
         let shown = clock.shown(counted.reading.time);
         let bin = ((shown.minute() / BIN_MINUTES) as usize).min(BINS - 1);
         let hour = bin / BINS_AN_HOUR;
-        days.bins[bin] += u32::from(last_of_bin[bin].replace(shown.day) != Some(shown.day));
-        days.hours[hour] += u32::from(last_of_hour[hour].replace(shown.day) != Some(shown.day));
-        let e9 = value_e9(counted.reading.glucose, factor_e4);
-        values.push(Value { e9, bin: bin as u8, times: counted.minutes / unit });
+        // Most readings follow one in the same bin.
+        if last_of_bin[bin] != Some(shown.day) {
+            last_of_bin[bin] = Some(shown.day);
+            days.bins[bin] += 1;
+            days.hours[hour] += u32::from(last_of_hour[hour].replace(shown.day) != Some(shown.day));
+        }
+        if counted.minutes != unit {
+            unit = greatest_divisor(unit, counted.minutes);
+        }
+        minutes += u64::from(counted.minutes);
+        values.push(Value::of(counted.reading.glucose, factor_e4, bin as u8, counted.minutes));
     }
-    (values, days)
+    Gathered { values, days, unit: unit.max(1), minutes }
 }
 
 const fn greatest_divisor(mut a: u8, mut b: u8) -> u8 {
@@ -134,27 +146,33 @@ struct Pools {
 }
 
 impl Pools {
-    /// `pools` pools, each value into those that `of` says of its bin, as often as it weighs.
-    fn fill<const N: usize>(sorted: &[Value], pools: usize, of: impl Fn(usize) -> [usize; N]) -> Self {
+    /// `pools` pools, each value into those that `of` says of its bin, once for each `unit` of minutes.
+    fn fill<const N: usize>(
+        sorted: &[Value],
+        unit: u8,
+        pools: usize,
+        of: impl Fn(usize) -> [usize; N],
+    ) -> Self {
+        let pools_of: [[usize; N]; BINS] = std::array::from_fn(of);
+        let times = |value: &Value| if value.minutes == unit { 1 } else { usize::from(value.minutes / unit) };
         let mut of_bin = [0usize; BINS];
         for value in sorted {
-            of_bin[usize::from(value.bin)] += usize::from(value.times);
+            of_bin[usize::from(value.bin)] += times(value);
         }
         let mut begins = vec![0; pools + 1];
         for (bin, values) in of_bin.into_iter().enumerate() {
-            for pool in of(bin) {
+            for pool in pools_of[bin] {
                 begins[pool + 1] += values;
             }
         }
         for pool in 0..pools {
             begins[pool + 1] += begins[pool];
         }
-        let pools_of: [[usize; N]; BINS] = std::array::from_fn(&of);
         let mut next = begins.clone();
         let mut values = vec![0; begins[pools]];
         for value in sorted {
-            for pool in pools_of[usize::from(value.bin)] {
-                for _ in 0..value.times {
+            for _ in 0..times(value) {
+                for pool in pools_of[usize::from(value.bin)] {
                     values[next[pool]] = value.e9;
                     next[pool] += 1;
                 }

@@ -23,13 +23,30 @@ pub(super) struct Value {
     pub(super) e9: i64,
     /// The bin its reading lies in.
     pub(super) bin: u8,
-    /// How often it counts.
-    pub(super) times: u8,
+    /// The minutes its reading covers.
+    pub(super) minutes: u8,
+    /// Whole mg/dL, within the buckets.
+    bucket: u16,
+}
+
+impl Value {
+    /// The value of a reading in a bin.
+    pub(super) fn of(glucose: Glucose, factor_e4: i64, bin: u8, minutes: u8) -> Self {
+        if let (Measured::Exact(value), Unit::MgDl) = (glucose.measured, glucose.unit)
+            && value.places() == 0
+            && (0..BUCKETS as i64).contains(&value.digits())
+        {
+            // A whole number, as most sensors report.
+            return Self { e9: value.digits() * ONE_E9, bin, minutes, bucket: value.digits() as u16 };
+        }
+        let e9 = value_e9(glucose, factor_e4);
+        Self { e9, bin, minutes, bucket: (e9 / ONE_E9).clamp(0, BUCKETS as i64 - 1) as u16 }
+    }
 }
 
 /// The number that enters mean, SD and percentiles, in mg/dL × 10⁹: that of [`Glucose::mg_dl_scaled`], without
 /// its powers for the plain numbers that nearly all readings are.
-pub(super) fn value_e9(glucose: Glucose, factor_e4: i64) -> i64 {
+fn value_e9(glucose: Glucose, factor_e4: i64) -> i64 {
     let plain = match (glucose.measured, glucose.unit) {
         (Measured::Exact(value), Unit::MgDl) => {
             i128::from(value.digits()) * i128::from(POWERS[9 - usize::from(value.places().min(9))])
@@ -44,19 +61,18 @@ pub(super) fn value_e9(glucose: Glucose, factor_e4: i64) -> i64 {
 }
 
 /// The values by `e9`: counted into whole mg/dL, which are sorted by themselves where they hold more than one.
-pub(super) fn ascending(values: Vec<Value>) -> Vec<Value> {
-    let bucket = |value: &Value| (value.e9 / ONE_E9).clamp(0, BUCKETS as i64 - 1) as usize;
+pub(super) fn ascending(values: &[Value]) -> Vec<Value> {
     let mut next = [0usize; BUCKETS + 1];
-    for value in &values {
-        next[bucket(value) + 1] += 1;
+    for value in values {
+        next[usize::from(value.bucket) + 1] += 1;
     }
     for bucket in 0..BUCKETS {
         next[bucket + 1] += next[bucket];
     }
     let mut sorted = vec![Value::default(); values.len()];
     for value in values {
-        let place = &mut next[bucket(&value)];
-        sorted[*place] = value;
+        let place = &mut next[usize::from(value.bucket)];
+        sorted[*place] = *value;
         *place += 1;
     }
     let mut begin = 0;
@@ -81,9 +97,12 @@ mod tests {
         #[test]
         fn counting_sorts(e9 in prop::collection::vec(-LIMIT_E9..=LIMIT_E9, 0..300), near in any::<bool>()) {
             let e9: Vec<i64> = e9.into_iter().map(|e9| if near { e9 % (600 * ONE_E9) } else { e9 }).collect();
-            let value = |e9: &i64| Value { e9: *e9, bin: 0, times: 1 };
-            let sorted: Vec<i64> = ascending(e9.iter().map(value).collect()).iter().map(|v| v.e9).collect();
-            let mut expected = e9;
+            let stated = |e9: &i64| Measured::Exact(Decimal::new(e9 / 1000, 6).unwrap());
+            let value =
+                |e9: &i64| Value::of(Glucose { measured: stated(e9), unit: Unit::MgDl }, 180_156, 0, 5);
+            let values: Vec<Value> = e9.iter().map(value).collect();
+            let sorted: Vec<i64> = ascending(&values).iter().map(|v| v.e9).collect();
+            let mut expected: Vec<i64> = e9.iter().map(|e9| e9 / 1000 * 1000).collect();
             expected.sort_unstable();
             prop_assert_eq!(sorted, expected);
         }

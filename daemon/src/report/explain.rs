@@ -19,7 +19,7 @@ use super::{csv::flat, export::Export, json::object};
 use crate::time::rfc3339;
 
 /// Endings that may be left out of a name.
-const ENDINGS: [&str; 3] = ["_pct", "_mg_dl", "_n"];
+const ENDINGS: [&str; 5] = ["_pct", "_mg_dl", "_n", "_value", "_mean_mg_dl"];
 /// Names in use for what the object names otherwise.
 const ALSO: [(&str, &str); 8] = [
     ("tbr", "tbr70_pct"),
@@ -89,6 +89,7 @@ fn numbers(export: &Export) -> BTreeMap<String, Value> {
 fn named(numbers: &BTreeMap<String, Value>, metric: &str) -> Option<String> {
     let asked = metric.trim().to_lowercase().replace(['-', '.', ' '], "_");
     let also = ALSO.iter().find(|(name, _)| *name == asked).map(|(_, name)| (*name).to_owned());
+    let also = also.or_else(|| Some(format!("percentiles_mg_dl_{asked}")));
     let written =
         std::iter::once(asked.clone()).chain(ENDINGS.map(|ending| format!("{asked}{ending}"))).chain(also);
     written.into_iter().find(|name| numbers.contains_key(name))

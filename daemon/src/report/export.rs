@@ -128,7 +128,8 @@ impl ExportError {
 /// # Errors
 /// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
 pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, ExportError> {
-    let source = Source::of(bytes, question)?;
+    let (recognized, read) = read(bytes, question)?;
+    let source = Source::of(recognized, read, question)?;
     let (from, to) = source.bounds(question);
     source.over(file, from, to, question)
 }
@@ -139,13 +140,39 @@ pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, E
 /// # Errors
 /// As [`export`], for the first window that has none.
 pub fn exports(file: &str, bytes: &[u8], question: &Question) -> Result<Vec<Export>, ExportError> {
-    let source = Source::of(bytes, question)?;
+    let (recognized, read) = read(bytes, question)?;
+    windows(file, recognized, read, question)
+}
+
+/// Every window that is asked for of what was read.
+///
+/// # Errors
+/// As [`export`], for the first window that has none.
+pub fn windows(
+    file: &str,
+    recognized: Recognized,
+    read: FileReadings,
+    question: &Question,
+) -> Result<Vec<Export>, ExportError> {
+    let source = Source::of(recognized, read, question)?;
     let (from, to) = source.bounds(question);
     if question.last_days.is_empty() {
         return Ok(vec![source.over(file, from, to, question)?]);
     }
     let begin = |days: &u32| to.plus(1i32.saturating_sub_unsigned(*days));
     question.last_days.iter().map(|days| source.over(file, begin(days), to, question)).collect()
+}
+
+fn read(bytes: &[u8], question: &Question) -> Result<(Recognized, FileReadings), ExportError> {
+    let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
+        line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
+    })?;
+    let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
+    let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
+    let recognized = file::recognize(text).ok_or_else(unrecognized)?;
+    let read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
+        .map_err(|fault| ExportError::File { fault })?;
+    Ok((recognized, read))
 }
 
 /// A file as its readings by device.
@@ -160,15 +187,7 @@ struct Source {
 }
 
 impl Source {
-    fn of(bytes: &[u8], question: &Question) -> Result<Self, ExportError> {
-        let text = str::from_utf8(bytes).map_err(|error| ExportError::NotText {
-            line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
-        })?;
-        let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
-        let unrecognized = || ExportError::File { fault: FileFault::Unrecognized };
-        let recognized = file::recognize(text).ok_or_else(unrecognized)?;
-        let mut read = file::read(text, &FileContext { zone: &clock, message_id: 0 })
-            .map_err(|fault| ExportError::File { fault })?;
+    fn of(recognized: Recognized, mut read: FileReadings, question: &Question) -> Result<Self, ExportError> {
         let streams = streams(std::mem::take(&mut read.readings));
         let devices =
             streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();

@@ -42,6 +42,7 @@ impl Formula {
 /// All readings.
 const ALL: std::ops::Range<usize> = 0..5;
 const CONSENSUS: &str = "Battelino 2019 (Diabetes Care 42:1593)";
+const KLONOFF: &str = "Klonoff 2023 (J Diabetes Sci Technol 17:1226)";
 const ARITHMETIC: &str = "arithmetic; each reading weighs the minutes it covers, values beyond the sensor's limits enter one step beyond the limit";
 
 /// The formula of the number that the object calls `name`.
@@ -224,6 +225,20 @@ fn other(outcome: &Outcome, policy: &Policy, name: &str) -> Formula {
     let starts = |with: &str| name.starts_with(with);
     let [very_low, low, _, high, very_high] = outcome.shares_pct();
     let (title, unit, general, with_numbers, source) = match name {
+        "gri_hypo_component" => (
+            "part of the glycemia risk index below the target",
+            "",
+            "very low + 0.8 x low, each in % of the time",
+            format!("{very_low} + 0.8 x {low} = {}", very_low + 0.8 * low),
+            KLONOFF,
+        ),
+        "gri_hyper_component" => (
+            "part of the glycemia risk index above the target",
+            "",
+            "very high + 0.5 x high, each in % of the time",
+            format!("{very_high} + 0.5 x {high} = {}", very_high + 0.5 * high),
+            KLONOFF,
+        ),
         _ if starts("gri") => (
             "glycemia risk index",
             "",
@@ -232,7 +247,7 @@ fn other(outcome: &Outcome, policy: &Policy, name: &str) -> Formula {
                 "3.0 x {very_low} + 2.4 x {low} + 1.6 x {very_high} + 0.8 x {high} = {}",
                 3.0 * very_low + 2.4 * low + 1.6 * very_high + 0.8 * high
             ),
-            "Klonoff 2023 (J Diabetes Sci Technol 17:1226)",
+            KLONOFF,
         ),
         _ if starts("lbgi") || starts("hbgi") => (
             "risk index of low (LBGI) or high (HBGI) glucose",
@@ -261,10 +276,17 @@ fn other(outcome: &Outcome, policy: &Policy, name: &str) -> Formula {
         ),
         _ if starts("titr") => (
             "time in tight range",
-            "%",
+            if name.ends_with("_minutes") { "min" } else { "%" },
             "100 x minutes of readings in the tight range / minutes of all readings that count",
             format!("of {} min", outcome.minutes.total()),
             "unconfirmed: 70 to 140 mg/dL, both ends included",
+        ),
+        _ if starts("events") => (
+            "number of events",
+            "",
+            "counted by the policy's rules of an event: its threshold, its least duration, its end and its gaps",
+            "see the list of events in the JSON object".to_owned(),
+            "the policy",
         ),
         _ if starts("percentiles") => (
             "percentile of glucose",

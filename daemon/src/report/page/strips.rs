@@ -30,6 +30,8 @@ const COURSE: f64 = 84.0;
 const DAY_MINUTES: f64 = 1440.0;
 /// A reading alone is drawn so wide.
 const DOT: f64 = 1.2;
+/// Half the width of an edge's line: nothing shows through it.
+const EDGE: f64 = 0.4;
 /// What is less far beyond an edge cannot be seen.
 const DRAWN: f64 = 0.05;
 
@@ -79,7 +81,7 @@ fn heights(export: &Export) -> [(f64, f64); 5] {
     let (low, high) = (at(&t.low_below.value), at(&t.high_above.value));
     let very_low = at(&t.very_low_below.value);
     let very_high = t.very_high_above.as_ref().map_or(0.0, |sourced| at(&sourced.value));
-    [(very_low, COURSE), (low, very_low), (high, low), (very_high, high), (0.0, very_high)]
+    [(very_low, COURSE), (low + EDGE, very_low), (high, low), (very_high, high - EDGE), (0.0, very_high)]
 }
 
 /// Each range as a window on what is filled.
