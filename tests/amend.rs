@@ -62,7 +62,7 @@ async fn late_data_corrections_and_retractions_change_what_stands_and_repetition
     send(&rig, &[late_again("CORRECTED", 160, 'C')]).await;
     settled(&rig).await;
     let standing = mean(&rig);
-    assert_eq!((standing.value, standing.version), (130.0, 3));
+    assert_eq!((standing.value, standing.status.as_str(), standing.version), (130.0, "corrected", 3));
     assert_eq!(in_target(&rig), 100.0);
 
     // A correction outranks what it corrected, whenever that comes again.
@@ -77,7 +77,12 @@ async fn late_data_corrections_and_retractions_change_what_stands_and_repetition
     send(&rig, &[late_again("RETRACTED", 160, 'D')]).await;
     settled(&rig).await;
     let standing = mean(&rig);
-    assert_eq!((standing.value, standing.status.as_str(), standing.version), (100.0, "amended", 4));
+    assert_eq!((standing.value, standing.status.as_str(), standing.version), (100.0, "corrected", 4));
+    // What comes late after a correction is late data again.
+    send(&rig, &[hour_from("LATER", 24, 160)]).await;
+    settled(&rig).await;
+    let standing = mean(&rig);
+    assert_eq!((standing.value, standing.status.as_str(), standing.version), (130.0, "amended", 5));
     let told = |words: &str| {
         let provenances = rig.ehr.resources();
         provenances
@@ -86,9 +91,9 @@ async fn late_data_corrections_and_retractions_change_what_stands_and_repetition
             .count()
     };
     let reasons = ["first publication", "late data", "correction by the source"].map(told);
-    assert_eq!(reasons, [1, 1, 2], "each version says why it was made");
+    assert_eq!(reasons, [1, 2, 2], "each version says why it was made");
     let judgement = rig.ehr.judge();
-    assert_eq!(judgement.creates, RESOURCES_PER_OUTCOME + 3, "four versions have a Provenance each");
+    assert_eq!(judgement.creates, RESOURCES_PER_OUTCOME + 4, "five versions have a Provenance each");
     assert_eq!((judgement.doubled, judgement.stale_hits, judgement.refused), (0, 0, 0), "{judgement:?}");
 }
 

@@ -285,6 +285,45 @@ fn terminators_become_cr_unless_the_bytes_are_to_stay() {
     }
 }
 
+/// A batch as an upload has it: LF, and a count that is right.
+fn batch() -> String {
+    format!("FHS|^~\\&|ENG|N|ISTHMUS|N|20260301||||F1\nBHS|^~\\&|ENG|N|ISTHMUS|N|20260301||||B1\n{TWO}BTS|2\nFTS|1\n")
+        .replace("\n\n", "\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_it_is_a_batch_file_is_one_frame_of_its_own_bytes_with_one_answer() {
+    let files = folder();
+    fs::write(files.path().join("batch.hl7"), batch()).unwrap();
+    let (to, peer) = receiver(1, |_, stream| {
+        let heard = frame(stream).unwrap();
+        // The second belongs to the next message, and there is none.
+        answer(stream, "AA", "F1", "");
+        (heard, frame(stream))
+    });
+    let output = send(to, files.path(), &["--as-is", "batch.hl7"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(out(&output).starts_with("AA  F1  batch.hl7:1\n1 sent in "), "{}", out(&output));
+    assert_eq!(peer.join().unwrap().remove(0), (batch().into_bytes(), None));
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings::default()).await;
+    rig.start().await.unwrap();
+    let output = send(rig.mllp(), files.path(), &["--as-is", "--json", "batch.hl7"]);
+    let (messages, summary) = objects(&output);
+    assert_eq!(
+        (&messages[0]["control_id"], &messages[0]["code"]),
+        (&"F1".into(), &"AA".into()),
+        "{output:?}"
+    );
+    assert_eq!((&summary["sent"], &summary["aa"]), (&1.into(), &1.into()));
+    let listener = rig.status().await.unwrap()["listeners"][0].clone();
+    assert_eq!((&listener["batches"], &listener["messages"]), (&1.into(), &2.into()), "{listener:#}");
+    // Without it each message goes by itself; both are known by now.
+    let output = send(rig.mllp(), files.path(), &["batch.hl7"]);
+    assert!(out(&output).starts_with("AA  M1  batch.hl7:3\nAA  M2  batch.hl7:5\n"), "{}", out(&output));
+}
+
 #[test]
 fn what_is_no_message_is_told_with_file_and_line() {
     let (to, peer) = receiver(1, |_, stream| {

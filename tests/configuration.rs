@@ -7,6 +7,7 @@ mod site;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
 };
@@ -83,6 +84,32 @@ async fn a_missing_folder_and_a_key_that_is_none_are_told_like_any_other_fault()
     let (code, told) = on_config("check", &rig);
     assert_eq!(code, Some(78));
     assert!(told.contains("sites.d"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_certificate_is_one_line_among_the_others_and_so_is_a_store_key_for_everyone() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    let tls = "[mllp.tls]\ncert = \"server.pem\"\nkey = \"client.key\"";
+    site::edit(&rig, "isthmus.toml", "plain = true", tls);
+    edit_site(&rig, "../client.key", "../server.key");
+    edit_site(&rig, "window = \"1d\"", "window = \"1000d\"");
+    fs::set_permissions(rig.dir().join("db.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let expected = [
+        ("isthmus.toml", "key =", "is not the key of the certificate"),
+        ("isthmus.toml", "key_file =", "chmod 0600"),
+        ("sites.d/main.toml", "key =", "is not the key of the certificate"),
+        ("sites.d/main.toml", "window =", "write window = \"90d\""),
+    ];
+    for command in ["check", "run"] {
+        let (code, told) = on_config(command, &rig);
+        assert_eq!((code, told.lines().count()), (Some(78), expected.len()), "{command}: {told}");
+        for (name, start, words) in expected {
+            let place = format!("{name}:{}: ", line_of(&rig, name, start));
+            let fault = told.lines().find(|line| line.contains(&place));
+            assert!(fault.is_some_and(|fault| fault.contains(words)), "{command}: {place}{words}\n{told}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

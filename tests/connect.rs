@@ -253,6 +253,19 @@ async fn an_address_that_is_not_allowed_is_closed_before_a_byte_is_read() {
     let log = fs::read_to_string(rig.log_file()).unwrap();
     let lines = log.lines().filter(|line| line.contains("peer-address") && !line.contains("elsewhere-tls"));
     assert_eq!(lines.count(), 10, "{log}");
+
+    // Who asks status is told, without a look at metrics or the log.
+    let status = rig.status().await.unwrap();
+    let turned_away = |name: &str| {
+        let listeners = status["listeners"].as_array().unwrap();
+        listeners.iter().find(|listener| listener["name"] == name).unwrap()["turned_away"].clone()
+    };
+    assert_eq!(turned_away("elsewhere"), serde_json::json!({"peer-address": 51}));
+    assert_eq!(turned_away("here"), serde_json::json!({}));
+    let told = Command::new(site::binary()).arg("status").arg("--config").arg(rig.config()).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let of_listener = told.lines().skip_while(|line| !line.contains("  elsewhere: ")).nth(1).unwrap();
+    assert_eq!(of_listener, "    turned away: 51 from an address that is not in allow_peers", "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -257,6 +257,52 @@ async fn what_was_published_for_the_retired_is_left_to_the_ehr_and_amended_where
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_merge_of_contradicting_birth_dates_writes_nothing_for_the_survivor_until_that_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    // The EHR is not asked: it is a matter of what is known here.
+    let mut rig = started_with(dir.path(), "verify_patient = \"off\"").await;
+    send(&rig, &[admitted("A1", 1, &[], BORN), admitted("A2", 2, &[], "19800101")]).await;
+    send(&rig, &[admitted("A3", 3, &[], BORN), admitted("A4", 4, &[], "19800101")]).await;
+    send(&rig, &[hour_from("R1", 1, 0, 100), merged("M1", 1, 2), merged("M2", 3, 4)]).await;
+    let in_doubt = |s: &Value| {
+        let all = s["conditions"].as_array().into_iter().flatten();
+        all.filter(|it| it["name"] == "patient-in-doubt")
+            .map(|it| it["detail"].to_string())
+            .collect::<Vec<_>>()
+    };
+    let told =
+        until(&rig, "both are in doubt", |s| s["inbox"]["pending"] == 0 && in_doubt(s).len() >= 2).await;
+    assert!(in_doubt(&told).iter().all(|detail| !detail.contains("19")), "a date in {told:#}");
+    let (before, writes) = (mean(&rig, 1), chart::writes(&rig.ehr).len());
+    send(&rig, &[hour_from("R2", 1, 12, 200), hour_from("R3", 3, 0, 100)]).await;
+    until(&rig, "held", |s| s["outbox"]["pending"] == 2 && s["inbox"]["windows_due"] == 0).await;
+
+    // A restart forgets nothing of it.
+    assert!(rig.stop().await.unwrap().success());
+    rig.start().await.unwrap();
+    until(&rig, "still in doubt", |s| in_doubt(s).len() >= 2 && s["outbox"]["pending"] == 2).await;
+    assert_eq!((mean(&rig, 1), chart::writes(&rig.ehr).len()), (before, writes), "nothing was written");
+    let listed = identity(&rig, &["list"]);
+    assert_eq!(listed["in_doubt"].as_array().unwrap().len(), 2, "{listed:#}");
+    let links = identity(&rig, &["links"]);
+    assert!(
+        links["links"].as_array().unwrap().iter().all(|link| link["undone"].is_null()),
+        "both are recorded"
+    );
+
+    // One is put right by a message, of the other a person knows that they are one.
+    send(&rig, &[adt("A5", "A08", 5, &[pid(&[mr(2)], BORN)])]).await;
+    assert_eq!(
+        identity(&rig, &["agree", &links["links"][0]["link"].to_string()])["agreed"],
+        links["links"][0]["link"]
+    );
+    let status = settled(&rig).await;
+    assert_eq!((value(&rig, 1), value(&rig, 3)), (Some(150.0), Some(100.0)));
+    assert!(condition(&status, "patient-in-doubt").is_none(), "{status:#}");
+    assert_eq!(rig.ehr.judge().doubled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_the_site_wants_it_the_survivor_is_published_anew_and_people_withdraw_the_old() {
     let dir = tempfile::tempdir().unwrap();
     let rig = started_with(dir.path(), "on_merge = \"republish\"").await;
@@ -269,6 +315,26 @@ async fn where_the_site_wants_it_the_survivor_is_published_anew_and_people_withd
     let status = rig.status().await.unwrap();
     let withdrawal = condition(&status, "withdrawal-needed").expect("the old one stands");
     assert!(withdrawal["detail"].as_str().unwrap().contains("merged into another"), "{withdrawal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_at_a_merge_and_was_not_written_asks_nobody_to_withdraw_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = started(dir.path()).await;
+    rig.ehr.play(standin::Play::ResetBeforeEffect);
+    send(&rig, &[hour_from("R1", 2, 0, 100)]).await;
+    until(&rig, "in doubt", |s| s["outbox"]["ambiguous"] == 1).await;
+    send(&rig, &[merged("M", 1, 2)]).await;
+    until(&rig, "people are asked", |s| condition(s, "withdrawal-needed").is_some()).await;
+    rig.ehr.play(standin::Play::Accept);
+    let status = until(&rig, "nothing was written", |s| {
+        condition(s, "withdrawal-needed").is_none() && s["outbox"]["ambiguous"] == 0
+    })
+    .await;
+    assert_eq!(status["outbox"]["superseded"], 1, "{status:#}");
+    settled(&rig).await;
+    assert_eq!((value(&rig, 1), value(&rig, 2)), (Some(100.0), None));
+    assert_eq!(rig.ehr.judge().doubled, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

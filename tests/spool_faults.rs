@@ -165,6 +165,28 @@ async fn a_sidecar_in_capitals_names_the_patient_and_two_of_one_file_name_nobody
     assert_eq!((mean(&rig, 1), mean(&rig, 2)), (None, None));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_beside_a_sidecar_in_another_spelling_is_not_read_as_the_folders_patients() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = format!("[spool.patient]\nsystem = \"urn:oid:1.2.3\"\nvalue = \"{}\"", people::person(1).mrn);
+    let (rig, folder) = started(dir.path(), &own).await;
+    let export = |value: u32| files::clarity(&people::readings(people::day(DAY), 0, &[value; 12]));
+    // Its name was written by a system that takes letters and their marks apart.
+    folder.drop("u\u{308}ber.csv.patient.json", files::sidecar(2));
+    folder.drop("\u{fc}ber.csv", export(200));
+    // And of one whose system is spelled otherwise it is told where.
+    folder.drop("b.csv.patient.json", files::sidecar(1).replace("urn:oid:", "urn:OID:"));
+    folder.drop("b.csv", export(100));
+    until_settled_files(&rig, 0, 2).await;
+    let reason = |name: &str| folder.text(&format!("quarantine/{name}.reason.txt"));
+    let (look, system) = (reason("\u{fc}ber.csv"), reason("b.csv"));
+    assert!(look.contains("spelled otherwise: they differ from character 1 on"), "{look}");
+    assert!(system.contains("they differ in `system`, from character 5 on"), "{system}");
+    assert!(folder.names("quarantine").contains(&"u\u{308}ber.csv.patient.json".to_owned()));
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2)), (None, None));
+}
+
 /// Fills a file system to the last byte.
 fn fill(ballast: &std::path::Path) {
     let mut file = fs::File::create(ballast).unwrap();

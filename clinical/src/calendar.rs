@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 
 use jiff::{
     Timestamp, civil,
-    tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase},
+    tz::{Offset, TimeZone, TimeZoneDatabase},
 };
 
 use crate::{outcome::Period, reading::Instant};
@@ -91,17 +91,6 @@ impl FromStr for LocalDay {
         let day = Self::from_civil(text.parse().map_err(|_| CalendarError::NotADate)?);
         if DAYS.contains(&day.0) { Ok(day) } else { Err(CalendarError::OutOfRange) }
     }
-}
-
-/// What a clock time in a zone means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolved {
-    /// One instant, with its UTC offset in minutes.
-    One(Instant, i16),
-    /// The clock showed it twice: the earlier and the later instant, each with its offset in minutes.
-    Ambiguous((Instant, i16), (Instant, i16)),
-    /// The clock skipped it, or it is outside the years 1 to 9998.
-    Nonexistent,
 }
 
 /// A time zone of the bundled data.
@@ -201,28 +190,6 @@ impl Zone {
     /// [`CalendarError::OutOfRange`] outside the years 1 to 9998.
     pub fn window(&self, cadence: Cadence, end: LocalDay) -> Result<Period, CalendarError> {
         self.period(end.plus(-(cadence.window as i32)), end.plus(-1))
-    }
-
-    /// What a clock time means in this zone.
-    #[must_use]
-    pub fn resolve_local(&self, time: civil::DateTime) -> Resolved {
-        let at = |offset: Offset| {
-            let instant = offset.to_timestamp(time).ok()?;
-            Some((Instant(instant.as_millisecond()), minutes(offset)))
-        };
-        if !DAYS.contains(&LocalDay::from_civil(time.date()).0) {
-            return Resolved::Nonexistent;
-        }
-        match self.rules.to_ambiguous_timestamp(time).offset() {
-            AmbiguousOffset::Gap { .. } => Resolved::Nonexistent,
-            AmbiguousOffset::Unambiguous { offset } => {
-                at(offset).map_or(Resolved::Nonexistent, |(instant, offset)| Resolved::One(instant, offset))
-            }
-            AmbiguousOffset::Fold { before, after } => match (at(before), at(after)) {
-                (Some(earlier), Some(later)) => Resolved::Ambiguous(earlier, later),
-                _ => Resolved::Nonexistent,
-            },
-        }
     }
 }
 

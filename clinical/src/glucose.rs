@@ -53,11 +53,6 @@ impl Glucose {
         }
     }
 
-    /// True where the device gave a limit instead of a number.
-    pub const fn is_censored(self) -> bool {
-        !matches!(self.measured, Measured::Exact(_))
-    }
-
     /// The number that enters mean and SD, in the unit as received: the value itself, or for a
     /// censored value the limit ∓1 mg/dL or ∓0.1 mmol/L (reference: sentinels).
     pub fn entered(self) -> Decimal {

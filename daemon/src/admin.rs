@@ -57,6 +57,11 @@ pub enum Request {
         /// Its number.
         link: i64,
     },
+    /// Lets one stand although the birth dates contradict.
+    IdentityAgree {
+        /// Its number.
+        link: i64,
+    },
     /// MLLP destinations: look, resume, leave a message out.
     Outbound {
         /// What.

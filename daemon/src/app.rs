@@ -20,7 +20,7 @@ use crate::{
     config::{self, Config, Faults},
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
-    identities::Identities,
+    identities::{self, Identities},
     intake::Intake,
     listener::{Listener, Shared, room::Rooms},
     mode::Mode,
@@ -310,6 +310,7 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
             conditions.raise(Kind::WithdrawalNeeded, &condition.scope, condition.detail, condition.since);
         }
     }
+    identities::show_doubts(conditions, &store.readers())?;
     for mode in store.readers().with(|reader| reader.modes())? {
         if mode.mode == Mode::ReadOnly.word() {
             let detail = format!("{}; writes are deferred and one is tried from time to time", mode.cause);

@@ -107,6 +107,7 @@ impl Feed {
 
     /// Something was refused at a limit: counted, and logged where there have not been many lines of it.
     pub fn refuse(&self, limit: Limit, peer: &dyn Display, detail: &dyn Display) {
+        self.traffic.turned_away(limit);
         self.refusals.refuse(limit, peer, detail);
     }
 

@@ -3,7 +3,10 @@
 //! Invariants: no answer holds patient data, except for the identifiers that `reveal` asks for, and then the audit log
 //! says that they were looked at before they are told; a merge is undone whole or not at all.
 
-use outbox::{AuditEntry, Conflict, Link, PatientKey, Readers, Rehoming, Waiting, WriteError, Writer};
+use outbox::{
+    AuditEntry, Conflict, IN_DOUBT, Link, PatientKey, ReadError, Readers, Rehoming, Waiting, WriteError,
+    Writer,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +39,7 @@ impl Identities {
             Request::IdentityList { limit, reveal } => self.list((*limit).min(MOST), *reveal, peer),
             Request::IdentityLinks { limit } => self.links((*limit).min(MOST)),
             Request::IdentityUnmerge { link } => self.unmerge(*link, peer),
+            Request::IdentityAgree { link } => self.agree(*link, peer),
             _ => Err("not a request about identities".to_owned()),
         };
         told.unwrap_or_else(|error| json!({ "error": error }))
@@ -55,7 +59,10 @@ impl Identities {
         }
         let now = time::now_ms();
         let entries: Vec<Value> = waiting.iter().map(|entry| shown(entry, reveal, now)).collect();
-        Ok(json!({ "waiting": entries }))
+        let raised = self.readers.with(|reader| reader.conditions()).map_err(|error| error.to_string())?;
+        let doubts = raised.iter().filter(|it| it.name == IN_DOUBT).take(limit);
+        let doubt = |it: &outbox::Condition| json!({ "scope": it.scope, "detail": it.detail, "since": time::rfc3339(it.since) });
+        Ok(json!({ "waiting": entries, "in_doubt": doubts.map(doubt).collect::<Vec<_>>() }))
     }
 
     fn links(&self, limit: usize) -> Result<Value, String> {
@@ -86,9 +93,37 @@ impl Identities {
         for withdrawal in withdrawals {
             self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
         }
+        show_doubts(&self.conditions, &self.readers).map_err(|error| error.to_string())?;
         self.wake.wake();
         Ok(json!({ "undone": link }))
     }
+
+    fn agree(&self, link: i64, peer: &Peer) -> Result<Value, String> {
+        self.writer.agree(link, &peer.actor(), time::now_ms()).wait().map_err(|error| match error {
+            WriteError::Conflict(Conflict::Missing) => format!("there is no link {link}"),
+            WriteError::Conflict(Conflict::Edge) => format!("link {link} holds nobody's writes up"),
+            other => other.to_string(),
+        })?;
+        show_doubts(&self.conditions, &self.readers).map_err(|error| error.to_string())?;
+        Ok(json!({ "agreed": link }))
+    }
+}
+
+/// Shows which patients are in doubt because merges contradict each other's birth dates, as the store has it; what a
+/// destination says of a patient is not touched.
+pub(crate) fn show_doubts(conditions: &Board, readers: &Readers) -> Result<(), ReadError> {
+    let raised = readers.with(|reader| reader.conditions())?;
+    let stand: Vec<_> = raised.into_iter().filter(|it| it.name == IN_DOUBT).collect();
+    for shown in conditions.scopes(Kind::PatientInDoubt) {
+        let of_a_merge = shown.strip_prefix("patient ").is_some_and(|number| number.parse::<i64>().is_ok());
+        if of_a_merge && !stand.iter().any(|it| it.scope == shown) {
+            conditions.clear(Kind::PatientInDoubt, &shown);
+        }
+    }
+    for it in stand {
+        conditions.raise(Kind::PatientInDoubt, &it.scope, it.detail, it.since);
+    }
+    Ok(())
 }
 
 fn shown(entry: &Waiting, reveal: bool, now: i64) -> Value {

@@ -5,6 +5,7 @@
 //! beside them, because a metric cannot be read back.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::time;
+use crate::{listener::refusal::Limit, time};
 
 /// The counts of one listener; cheap to clone.
 #[derive(Clone, Default)]
@@ -37,6 +38,8 @@ struct Counts {
     refused: Event,
     naks: AtomicU64,
     unanswered: AtomicU64,
+    /// In the order of [`Limit`].
+    turned_away: [AtomicU64; Limit::ALL.len()],
 }
 
 /// Something whose last time matters as much as its count.
@@ -89,6 +92,11 @@ impl Traffic {
         self.0.refused.happened();
     }
 
+    /// A limit or a list of who may connect refused, or ended, a connection; or refused a message, for its sender.
+    pub fn turned_away(&self, limit: Limit) {
+        self.0.turned_away[limit as usize].fetch_add(1, Relaxed);
+    }
+
     /// A negative acknowledgement is about to be sent.
     pub fn nak(&self) {
         self.0.naks.fetch_add(1, Relaxed);
@@ -115,6 +123,8 @@ struct Seen {
     refused_last: Option<String>,
     naks: u64,
     unanswered: u64,
+    /// By the label `limit` of `isthmus_mllp_refused_total`; what never happened is left out.
+    turned_away: BTreeMap<&'static str, u64>,
 }
 
 impl Serialize for Traffic {
@@ -134,6 +144,12 @@ impl Serialize for Traffic {
             refused_last: counts.refused.last(),
             naks: of(&counts.naks),
             unanswered: of(&counts.unanswered),
+            turned_away: Limit::ALL
+                .iter()
+                .zip(&counts.turned_away)
+                .map(|(limit, count)| (limit.word(), of(count)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
         }
         .serialize(serializer)
     }
@@ -152,5 +168,16 @@ mod tests {
         assert_eq!((&told["messages"], &told["control_id_reuse"]), (&1.into(), &1.into()));
         assert!(told["control_id_reuse_last"].is_string());
         assert!(told["framing_fault_last"].is_null() && told["refused_last"].is_null());
+        assert_eq!(told["turned_away"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn what_is_turned_away_is_told_by_the_limit_that_did_it() {
+        let traffic = Traffic::default();
+        traffic.turned_away(Limit::PeerAddress);
+        traffic.turned_away(Limit::Memory);
+        traffic.turned_away(Limit::PeerAddress);
+        let told = serde_json::to_value(&traffic).unwrap();
+        assert_eq!(told["turned_away"], serde_json::json!({"peer-address": 2, "memory": 1}));
     }
 }

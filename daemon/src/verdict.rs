@@ -67,6 +67,9 @@ pub enum Verdict {
     Throttled(Duration),
     /// Nothing was sent: the configuration permits none of the row's resources.
     Withheld,
+    /// An earlier attempt may have taken effect, the destination does not let us look, and the row was overtaken: it is
+    /// not sent again.
+    Overtaken,
     /// Nothing took effect: retry with back-off.
     Unsent(String),
     /// Nobody knows: reconcile by search before anything is sent again.
@@ -88,6 +91,7 @@ impl Verdict {
             Self::Defect(_) => "defect",
             Self::Throttled(_) => "throttled",
             Self::Withheld => "withheld",
+            Self::Overtaken => "overtaken",
             Self::Unsent(_) => "unsent",
             Self::Ambiguous(_) => "ambiguous",
         }

@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     ack::AckCode,
     answer::Answer,
+    batch,
     envelope::{Envelope, EnvelopeFault},
     frame::{self, Deframer, Event, FrameTooLong, Limits, Unframeable},
 };
@@ -174,7 +175,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
         let envelope = match Envelope::scan(&message) {
             Ok(envelope) => envelope,
-            Err(fault) => return Err(ClientError::NotSendable(fault)),
+            // A frame that holds a batch is answered as a whole, to the id of its header.
+            Err(fault) => match batch::is_batch(&message).then(|| batch::addressee(&message)).flatten() {
+                Some(addressee) => addressee,
+                None => return Err(ClientError::NotSendable(fault)),
+            },
         };
         let mut outbound = BytesMut::new();
         frame::encode(&message, &mut outbound)?;

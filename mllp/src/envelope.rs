@@ -147,11 +147,6 @@ impl Envelope {
         self.field(6)
     }
 
-    /// MSH-7, the sender's time stamp, as sent.
-    pub fn sent_at(&self) -> &[u8] {
-        self.field(7)
-    }
-
     /// MSH-9.1, such as `ORU`.
     pub fn message_code(&self) -> &[u8] {
         self.component(9, 0)
@@ -180,11 +175,6 @@ impl Envelope {
     /// MSH-12.1, the version, such as `2.5.1`.
     pub fn version(&self) -> &[u8] {
         self.component(12, 0)
-    }
-
-    /// MSH-13, the sequence number.
-    pub fn sequence_number(&self) -> &[u8] {
-        self.field(13)
     }
 
     /// MSH-15, when an accept acknowledgement is wanted: AL, NE, ER or SU (table 0155).

@@ -52,11 +52,16 @@ impl Command for ClearCondition {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<bool, WriteError> {
-        let gone = conn
-            .prepare_cached("DELETE FROM condition WHERE name = ?1 AND scope = ?2")?
-            .execute(params![self.name, self.scope])?;
-        Ok(gone > 0)
+        Ok(clear(conn, &self.name, &self.scope)?)
     }
+}
+
+/// Clears a condition; whether it was raised.
+pub(crate) fn clear(conn: &Connection, name: &str, scope: &str) -> rusqlite::Result<bool> {
+    let gone = conn
+        .prepare_cached("DELETE FROM condition WHERE name = ?1 AND scope = ?2")?
+        .execute(params![name, scope])?;
+    Ok(gone > 0)
 }
 
 /// Raises a condition; one already raised keeps its beginning.

@@ -94,6 +94,10 @@ pub enum Conflict {
     /// release depends on one that is quarantined.
     #[error("the row depends on a row that cannot precede it")]
     Dependency,
+    /// The row may have been written, and nothing tells whether it was: sent again it might stand twice, superseded it
+    /// would be forgotten. It can only be dropped.
+    #[error("the row may have been written and cannot be looked for")]
+    Unproven,
     /// There are readings under both of two numbers that would have to change their identifiers.
     #[error("there are readings under both numbers")]
     Readings,
@@ -118,9 +122,6 @@ pub enum WriteError {
     /// The store has been closed. Nothing was kept.
     #[error("the store is closed")]
     Closed,
-    /// The queue was full and the caller would not wait. Nothing was kept.
-    #[error("the queue before the writer is full")]
-    Overloaded,
     /// The command's expectations were not met. Nothing was kept.
     #[error("{0}")]
     Conflict(#[from] Conflict),

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     command::{Command, Hot},
+    doubt,
     error::{ReadError, WriteError},
     lineage::{self, Root},
     waiting,
@@ -88,7 +89,7 @@ fn look_again(conn: &Connection, patient: i64, at: i64) -> Result<(), WriteError
     for member in lineage::members(conn, owner)? {
         waiting::learned_of(conn, member)?;
     }
-    Ok(())
+    Ok(doubt::renew(conn, owner, at)?)
 }
 
 /// The birth dates known of a patient.

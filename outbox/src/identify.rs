@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
+    doubt,
     error::WriteError,
     facts::{self, Fact},
     lineage::{self, Root},
@@ -126,8 +127,8 @@ pub(crate) struct Identify(pub Vec<Statement>);
 pub struct Identified {
     /// Numbers that were looked up before may mean something else now.
     pub changed: bool,
-    /// Messages with a saying that was refused.
-    pub refused: Vec<(i64, Refusal)>,
+    /// Sayings that were refused: the message, the saying's place in it, and why.
+    pub refused: Vec<(i64, i64, Refusal)>,
     /// What people have to withdraw.
     pub withdrawals: Vec<Withdrawal>,
 }
@@ -158,7 +159,7 @@ impl Command for Identify {
             };
             conn.prepare_cached("RELEASE saying")?.execute([])?;
             if let Err(refusal) = taken {
-                told.refused.push((inbox_id, refusal));
+                told.refused.push((inbox_id, ordinal, refusal));
             }
         }
         Ok(told)
@@ -365,6 +366,7 @@ impl Step<'_> {
             }
         }
         conn.prepare_cached("DELETE FROM birth_date_check WHERE patient = ?1")?.execute([patient])?;
+        doubt::renew(conn, patient, at)?;
         self.told.changed = true;
         self.audit("patient renumber", patient, "it has another identifier")?;
         Ok(Ok(()))

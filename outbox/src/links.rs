@@ -1,6 +1,7 @@
 //! Links between identifiers: what was said of who is who, and what was taken back.
 //!
-//! Invariant: a link is inserted and undone, never changed or deleted, so that the list of them is the history.
+//! Invariant: a link is inserted, agreed to and undone, never changed otherwise or deleted, so that the list of them is
+//! the history.
 
 use rusqlite::{Connection, OptionalExtension, params};
 

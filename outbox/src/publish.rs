@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     command::{Command, Hot},
     conditions,
-    error::{Conflict, WriteError},
+    error::{Conflict, ReadError, WriteError},
     queue::{self, Note, State, Step},
     windows::{self, Window},
 };
@@ -332,17 +332,31 @@ fn enqueue(
     Ok(ids)
 }
 
+const MANIFEST: &str = "SELECT id, count, sha256, body FROM manifest";
+
+fn manifest_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Manifest> {
+    Ok(Manifest {
+        id: row.get(0)?,
+        count: row.get::<_, i64>(1)? as u64,
+        sha256: row.get(2)?,
+        body: row.get(3)?,
+    })
+}
+
 /// The manifest with this id.
-pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, crate::error::ReadError> {
-    Ok(conn
-        .prepare_cached("SELECT id, count, sha256, body FROM manifest WHERE id = ?1")?
-        .query_row([id], |row| {
-            Ok(Manifest {
-                id: row.get(0)?,
-                count: row.get::<_, i64>(1)? as u64,
-                sha256: row.get(2)?,
-                body: row.get(3)?,
-            })
-        })
-        .optional()?)
+pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, ReadError> {
+    let mut statement = conn.prepare_cached(&format!("{MANIFEST} WHERE id = ?1"))?;
+    Ok(statement.query_row([id], manifest_from).optional()?)
+}
+
+/// The manifest of a published version of a window.
+pub(crate) fn manifest_of(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+) -> Result<Option<Manifest>, ReadError> {
+    let mut statement = conn.prepare_cached(&format!(
+        "{MANIFEST} WHERE id = (SELECT manifest FROM published_version WHERE window_id = ?1 AND version = ?2)"
+    ))?;
+    Ok(statement.query_row([window_id, version], manifest_from).optional()?)
 }

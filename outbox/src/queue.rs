@@ -241,6 +241,16 @@ fn is_void(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
     Ok(taken_back || patient != row.patient || lineage::root(conn, patient)? != Root::One(patient))
 }
 
+/// Why a row was set aside that may have been written, was overtaken, and could not be looked for: it may stand at the
+/// destination, and is not sent again. Stored, and compared with what is stored: it must never change.
+pub const UNPROVEN: &str = "it may have been written, the destination does not let us look, and a later version or another patient took its place";
+
+/// Whether a row was set aside as [`UNPROVEN`].
+pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state = 'quarantined' AND reason = ?2")?
+        .exists(params![row_id, UNPROVEN])
+}
+
 /// Why a row was superseded when it would have come back.
 pub(crate) const OVERTAKEN: &str = "a later version was published, or it is no longer about this patient";
 

@@ -16,6 +16,7 @@ use crate::{
     audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
+    doubt,
     error::{ReadError, SqliteFault},
     facts::{self, Births},
     held::{self, Held, HeldFilter, HeldSum},
@@ -271,6 +272,11 @@ impl Reader {
         facts::check(self.conn()?, destination, patient)
     }
 
+    /// Whether nothing may be written for a patient, because merges contradict each other's birth dates.
+    pub fn is_in_doubt(&self, patient: i64) -> Result<bool, ReadError> {
+        Ok(doubt::stands(self.conn()?, patient)?)
+    }
+
     /// Links between patients, the newest first.
     pub fn links(&self, limit: usize) -> Result<Vec<Link>, ReadError> {
         links::newest(self.conn()?, limit)
@@ -320,6 +326,11 @@ impl Reader {
         Ok(crate::rows::standing_version(self.conn()?, window_id, destination)?)
     }
 
+    /// Whether anything of a window stands, or may stand, at any destination.
+    pub fn stands(&self, window_id: i64) -> Result<bool, ReadError> {
+        Ok(rows::stands(self.conn()?, window_id)?)
+    }
+
     /// What a patient's messages from `first` to `last`, both included, held beside their readings.
     pub fn set_aside(&self, patient: i64, first: i64, last: i64) -> Result<Vec<SetAside>, ReadError> {
         set_aside::of(self.conn()?, patient, first, last)
@@ -328,6 +339,15 @@ impl Reader {
     /// The list of messages an outcome came from.
     pub fn manifest(&self, id: &str) -> Result<Option<crate::publish::Manifest>, ReadError> {
         crate::publish::manifest(self.conn()?, id)
+    }
+
+    /// The list of messages that a published version of a window came from.
+    pub fn manifest_of(
+        &self,
+        window_id: i64,
+        version: i64,
+    ) -> Result<Option<crate::publish::Manifest>, ReadError> {
+        crate::publish::manifest_of(self.conn()?, window_id, version)
     }
 
     /// Every mode recorded.

@@ -7,16 +7,18 @@
 //!
 //! Numbers: a step takes at most as many entries of `rehomed` as its caller asks for.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
     command::{Command, Hot},
-    conditions,
+    conditions, doubt,
     error::{ReadError, WriteError},
     lineage::{self, Root},
     publish,
     queue::{self, Note, Step},
-    waiting,
+    rows, waiting,
     windows::{self, DirtyWindow},
 };
 
@@ -53,9 +55,10 @@ pub(crate) fn relink(
         moves.push((member, lineage::root(conn, member)?));
     }
     change()?;
-    let mut withdrawals = Vec::new();
+    let (mut withdrawals, mut owners) = (Vec::new(), BTreeSet::new());
     for (member, before) in moves {
         let after = lineage::root(conn, member)?;
+        owners.extend([before, after].into_iter().filter_map(one));
         if before != after {
             waiting::learned_of(conn, member)?;
         }
@@ -79,6 +82,9 @@ pub(crate) fn relink(
         {
             bring_back(conn, member, from, how.at)?;
         }
+    }
+    for owner in owners {
+        doubt::renew(conn, owner, how.at)?;
     }
     Ok(withdrawals)
 }
@@ -132,7 +138,7 @@ fn retire(
             Some(survivor) if how.adopt => give(conn, window.id, survivor)?,
             _ => false,
         };
-        if !moved && stands(conn, window.id)? {
+        if !moved && rows::stands(conn, window.id)? {
             let Place { id, version } = window;
             let scope = format!("window {id}");
             let detail = format!(
@@ -175,8 +181,11 @@ pub(crate) fn unsend(conn: &Connection, window: i64, reason: &str, at: i64) -> R
 /// Supersedes what was refused and has no later version in its place. Whether there was any.
 fn supersede_refused(conn: &Connection, window: i64, reason: &str, at: i64) -> Result<bool, WriteError> {
     let refused: Vec<i64> = conn
-        .prepare_cached("SELECT id FROM outbox WHERE window_id = ?1 AND state = 'quarantined' ORDER BY id")?
-        .query_map([window], |row| row.get(0))?
+        .prepare_cached(
+            "SELECT id FROM outbox WHERE window_id = ?1 AND state = 'quarantined'
+             AND reason IS NOT ?2 ORDER BY id",
+        )?
+        .query_map(params![window, queue::UNPROVEN], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let mut any = false;
     for id in refused {
@@ -222,13 +231,6 @@ fn give(conn: &Connection, window: i64, to: i64) -> Result<bool, WriteError> {
     conn.prepare_cached("UPDATE outcome_window SET patient = ?2, generation = generation + 1 WHERE id = ?1")?
         .execute([window, to])?;
     Ok(true)
-}
-
-fn stands(conn: &Connection, window: i64) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT 1 FROM outbox WHERE window_id = ?1 AND state IN ('delivered', 'leased', 'ambiguous')",
-    )?
-    .exists([window])
 }
 
 /// Readings of `member` that came to count, or no longer count, for `owner`.

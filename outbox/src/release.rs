@@ -10,8 +10,9 @@ use crate::{
 };
 
 /// The command that releases a quarantined row, with the rows that were quarantined because of it. Where a later
-/// version of its window has a row at that destination, or it is no longer about its patient, it is superseded instead. A row whose dependency is
-/// quarantined is refused with [`Conflict::Dependency`]: release that one.
+/// version of its window has a row at that destination, or it is no longer about its patient, it is superseded instead. A
+/// row whose dependency is quarantined is refused with [`Conflict::Dependency`]: release that one. One that may have been
+/// written ([`crate::UNPROVEN`]) is refused with [`Conflict::Unproven`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// The row.
@@ -36,7 +37,8 @@ impl Command for Release {
     }
 }
 
-/// The command that gives a quarantined row up, with the rows that were quarantined because of it. Its bytes stay.
+/// The command that gives a quarantined row up, with the rows that were quarantined because of it. Its bytes stay. Of one
+/// that may have been written it says that a person looked, and that nothing of it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DropRow {
     /// The row.
@@ -67,6 +69,9 @@ pub(crate) fn take_back(conn: &Connection, row_id: i64, at: i64) -> Result<State
     let row = queue::place(conn, row_id)?;
     if row.state != State::Quarantined {
         return Err(Conflict::Edge.into());
+    }
+    if queue::is_unproven(conn, row.id)? {
+        return Err(Conflict::Unproven.into());
     }
     let step = match dependency(conn, row.id)? {
         // It would stand at the front of its line and wait for what does not come.

@@ -80,9 +80,18 @@ pub(crate) fn standing_version(
 ) -> rusqlite::Result<Option<i64>> {
     let mut statement = conn.prepare_cached(
         "SELECT max(version) FROM outbox WHERE window_id = ?1 AND destination = ?2
-         AND state IN ('delivered', 'leased', 'ambiguous')",
+         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3))",
     )?;
-    statement.query_row(params![window_id, destination], |row| row.get(0))
+    statement.query_row(params![window_id, destination, queue::UNPROVEN], |row| row.get(0))
+}
+
+/// Whether anything of a window stands, or may stand, at any destination.
+pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 FROM outbox WHERE window_id = ?1
+         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?2))",
+    )?
+    .exists(params![window_id, queue::UNPROVEN])
 }
 
 /// The bytes of a row, their hash checked.

@@ -98,7 +98,7 @@ CREATE TABLE patient (
 ) STRICT;
 
 -- Who is who: the readings of `child` count for `parent`, and so on upwards; `related` says only that somebody
--- holds both for one person. A link is never changed, only undone. `rename` is a change by which `parent` took the
+-- holds both for one person. A link is never changed, only undone or agreed to. `rename` is a change by which `parent` took the
 -- present identifier and `child` the former one: undone, they change places again.
 CREATE TABLE patient_link (
   id             INTEGER PRIMARY KEY,
@@ -110,7 +110,8 @@ CREATE TABLE patient_link (
   said_at        INTEGER NOT NULL,             -- when its source said so
   at             INTEGER NOT NULL,
   undone_at      INTEGER,
-  undone_said_at INTEGER
+  undone_said_at INTEGER,
+  agreed_at      INTEGER                       -- a person said that it is right although the birth dates contradict
 ) STRICT;
 CREATE INDEX patient_link_child ON patient_link (child);
 CREATE INDEX patient_link_parent ON patient_link (parent) WHERE undone_at IS NULL;
@@ -239,6 +240,26 @@ CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
+
+-- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.
+CREATE TABLE outbox_count (
+  destination TEXT    NOT NULL,
+  state       TEXT    NOT NULL,
+  number      INTEGER NOT NULL CHECK (number >= 0),
+  PRIMARY KEY (destination, state)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER outbox_comes AFTER INSERT ON outbox BEGIN
+  INSERT INTO outbox_count (destination, state, number) VALUES (NEW.destination, NEW.state, 1)
+    ON CONFLICT (destination, state) DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER outbox_changes AFTER UPDATE OF state ON outbox WHEN OLD.state <> NEW.state BEGIN
+  UPDATE outbox_count SET number = number - 1 WHERE destination = OLD.destination AND state = OLD.state;
+  INSERT INTO outbox_count (destination, state, number) VALUES (NEW.destination, NEW.state, 1)
+    ON CONFLICT (destination, state) DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER outbox_goes AFTER DELETE ON outbox BEGIN
+  UPDATE outbox_count SET number = number - 1 WHERE destination = OLD.destination AND state = OLD.state;
+END;
 
 CREATE TABLE outbox_body (
   row_id INTEGER PRIMARY KEY,

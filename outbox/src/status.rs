@@ -1,6 +1,7 @@
-//! How much of everything there is. Every count is an index walk; none reads a body.
+//! How much of everything there is. Rows of the outbox are counted as they change (`outbox_count`), for they stay for
+//! ever; every other count walks an index of what is open, and none reads a body.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{error::ReadError, queue::State};
 
@@ -34,9 +35,11 @@ impl Counts {
     }
 }
 
-/// Read from the index `outbox_state` alone.
-const BY_STATE: &str = "SELECT destination, state, count(*), min(created_at) FROM outbox
-    GROUP BY destination, state ORDER BY destination, state";
+/// Some rows, however long the outbox is.
+const BY_STATE: &str = "SELECT destination, state, number FROM outbox_count WHERE number > 0
+    ORDER BY destination, state";
+/// The first entry of a part of the index `outbox_state`.
+const OLDEST: &str = "SELECT min(created_at) FROM outbox WHERE destination = ?1 AND state = ?2";
 
 pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
     let count = |sql: &str| -> rusqlite::Result<u64> {
@@ -46,12 +49,15 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
     let mut rows = by_state.query([])?;
     let (mut outbox, mut oldest_undelivered_at) = (Vec::new(), None::<i64>);
     while let Some(row) = rows.next()? {
+        let destination: String = row.get(0)?;
         let state = State::of(&row.get::<_, String>(1)?)?;
-        outbox.push((row.get(0)?, state, row.get::<_, i64>(2)? as u64));
         if !state.is_settled() {
-            let oldest: i64 = row.get(3)?;
-            oldest_undelivered_at = oldest_undelivered_at.into_iter().chain([oldest]).min();
+            let oldest: Option<i64> = conn
+                .prepare_cached(OLDEST)?
+                .query_row(params![destination, state.name()], |row| row.get(0))?;
+            oldest_undelivered_at = oldest_undelivered_at.into_iter().chain(oldest).min();
         }
+        outbox.push((destination, state, row.get::<_, i64>(2)? as u64));
     }
     Ok(Counts {
         // Ids have no gaps, so the last one is the count.
@@ -85,9 +91,47 @@ mod tests {
     use crate::schema::{migrate, plan};
 
     #[test]
-    fn counting_reads_indexes_only() {
+    fn counting_walks_no_row_of_the_outbox() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
-        assert_eq!(plan(&conn, BY_STATE), ["SCAN outbox USING COVERING INDEX outbox_state"]);
+        assert_eq!(plan(&conn, BY_STATE), ["SCAN outbox_count"]);
+        let by = "SEARCH outbox USING COVERING INDEX outbox_state (destination=? AND state=?)";
+        assert_eq!(plan(&conn, OLDEST), [by]);
+    }
+
+    #[test]
+    fn what_is_counted_as_rows_change_is_what_stands_there() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let insert = "INSERT INTO outbox (destination, patient, window_id, version, kind, key, state, head, next_at, created_at)
+            VALUES (?1, ?3, 1, 1, 'k', randomblob(32), ?2, ?2 = 'leased', 0, ?3)";
+        for n in 0..400_i64 {
+            let state = State::ALL[n as usize % State::ALL.len()];
+            conn.execute(insert, params![format!("d{}", n % 3), state.name(), 1_000 + n]).unwrap();
+        }
+        let walked = || -> Vec<(String, String, i64)> {
+            let sql = "SELECT destination, state, count(*) FROM outbox GROUP BY 1, 2 ORDER BY 1, 2";
+            let mut statement = conn.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        for change in [
+            "SELECT 1",
+            "UPDATE outbox SET state = 'delivered', head = 0 WHERE state = 'pending' AND destination = 'd1'",
+            "UPDATE outbox SET state = 'delivered', head = 0 WHERE state IN ('delivered', 'leased')",
+            "UPDATE outbox SET attempts = 9",
+            "DELETE FROM outbox WHERE id % 7 = 0",
+            "DELETE FROM outbox WHERE destination = 'd2'",
+        ] {
+            conn.execute_batch(change).unwrap();
+            let counts = counts(&conn).unwrap();
+            let told: Vec<_> =
+                counts.outbox.iter().map(|(d, s, n)| (d.clone(), s.name().to_owned(), *n as i64)).collect();
+            assert_eq!(told, walked(), "{change}");
+            let oldest = "SELECT min(created_at) FROM outbox
+                WHERE state NOT IN ('delivered', 'quarantined', 'superseded', 'dropped')";
+            let oldest: Option<i64> = conn.query_row(oldest, [], |row| row.get(0)).unwrap();
+            assert_eq!(counts.oldest_undelivered_at, oldest, "{change}");
+        }
     }
 }

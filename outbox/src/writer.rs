@@ -11,13 +11,14 @@ use std::{
     thread::Thread,
 };
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 
 use crate::{
     again::{Act, Acted, AskAgain},
     audit::{Append, AuditEntry},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
+    doubt::Agree,
     error::WriteError,
     facts::RememberCheck,
     identify::{Identified, Identify, Statement},
@@ -127,17 +128,6 @@ impl Writer {
         answer.await.unwrap_or(Err(WriteError::Closed))
     }
 
-    /// As [`Self::intake`], but a full queue is [`WriteError::Overloaded`] at once.
-    pub async fn try_intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
-        let (job, answer) = task(TakeIn::new(arrival));
-        self.intake.try_send(job).map_err(|e| match e {
-            TrySendError::Full(_) => WriteError::Overloaded,
-            TrySendError::Closed(_) => WriteError::Closed,
-        })?;
-        self.wake();
-        answer.await.unwrap_or(Err(WriteError::Closed))
-    }
-
     /// Moves the watermark together with all that follows from the messages passed.
     pub fn absorb(&self, absorb: Absorb) -> Pending<()> {
         Pending::new(self, absorb)
@@ -156,6 +146,11 @@ impl Writer {
     /// Undoes a link between patients: what followed from it is taken back. Returns what has to be withdrawn by people.
     pub fn unlink(&self, link: i64, how: Rehoming, actor: &str) -> Pending<Vec<Withdrawal>> {
         Pending::new(self, UndoLink { link, how, actor: actor.to_owned() })
+    }
+
+    /// Lets a merge stand although the birth dates contradict: a person's word for it, which the audit log keeps.
+    pub fn agree(&self, link: i64, actor: &str, at: i64) -> Pending<()> {
+        Pending::new(self, Agree { link, actor: actor.to_owned(), at })
     }
 
     /// Where results with these identifiers belong, for each in order.

@@ -1,4 +1,3 @@
-use jiff::civil::datetime;
 use proptest::prelude::*;
 
 use super::*;
@@ -74,28 +73,6 @@ fn the_local_date_turns_at_local_midnight() {
     assert_eq!(new_york.day_of(Instant(midnight.0 - 1)), day("2024-12-31"));
     assert_eq!(new_york.start_of(day("2025-01-01")), midnight);
     assert_eq!(new_york.offset_minutes(midnight), -300);
-}
-
-#[test]
-fn a_clock_time_is_one_instant_or_two_or_none() {
-    let new_york = zone("America/New_York");
-    let utc = |text: &str| Instant(text.parse::<Timestamp>().unwrap().as_millisecond());
-    for (time, expected) in [
-        (datetime(2025, 1, 1, 12, 0, 0, 0), Resolved::One(utc("2025-01-01T17:00:00Z"), -300)),
-        (datetime(2025, 3, 9, 1, 59, 59, 0), Resolved::One(utc("2025-03-09T06:59:59Z"), -300)),
-        (datetime(2025, 3, 9, 2, 0, 0, 0), Resolved::Nonexistent),
-        (datetime(2025, 3, 9, 2, 59, 59, 0), Resolved::Nonexistent),
-        (datetime(2025, 3, 9, 3, 0, 0, 0), Resolved::One(utc("2025-03-09T07:00:00Z"), -240)),
-        (
-            datetime(2025, 11, 2, 1, 30, 0, 0),
-            Resolved::Ambiguous((utc("2025-11-02T05:30:00Z"), -240), (utc("2025-11-02T06:30:00Z"), -300)),
-        ),
-        (datetime(2025, 11, 2, 2, 0, 0, 0), Resolved::One(utc("2025-11-02T07:00:00Z"), -300)),
-        (datetime(9999, 12, 31, 23, 59, 59, 0), Resolved::Nonexistent),
-        (datetime(-9999, 1, 1, 0, 0, 0, 0), Resolved::Nonexistent),
-    ] {
-        assert_eq!(new_york.resolve_local(time), expected, "{time}");
-    }
 }
 
 #[test]

@@ -39,11 +39,6 @@ impl Projection {
         }
     }
 
-    /// The projection of a name; `None` for any other text.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|projection| projection.name() == name)
-    }
-
     /// The metrics that it may carry (one of the two means at a time).
     pub const fn metrics(self) -> &'static [Metric] {
         match self {
@@ -65,11 +60,6 @@ impl Projection {
             Self::CgmIg => true,
             Self::UpstreamSummary => false,
         }
-    }
-
-    /// True where the subject must be a pseudonym.
-    pub const fn pseudonymous(self) -> bool {
-        matches!(self, Self::UpstreamSummary)
     }
 
     /// How much free text the builders may add.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     identifier::{Identifier, Scope, SiteSecret},
     metric::{LOINC, Metric, PROFILE_BASE, RANGES},
+    provenance::Reason,
     quantity::{QuantityUnit, quantity, shown},
     subject::Subject,
 };
@@ -47,8 +48,10 @@ impl MeanUnit {
 pub enum Status {
     /// The first version.
     Final,
-    /// A later version of the same window.
+    /// A later version of the same window, because data came late or it was computed anew.
     Amended,
+    /// A later version of the same window, because a source corrected readings or took them back.
+    Corrected,
 }
 
 impl Status {
@@ -57,6 +60,16 @@ impl Status {
         match self {
             Self::Final => "final",
             Self::Amended => "amended",
+            Self::Corrected => "corrected",
+        }
+    }
+
+    /// The status of a version that was made for a reason.
+    pub const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::First => Self::Final,
+            Reason::LateData | Reason::PolicyChange => Self::Amended,
+            Reason::SourceCorrection => Self::Corrected,
         }
     }
 }

@@ -151,6 +151,21 @@ fn a_mean_that_is_no_number_is_absent_and_not_written() {
 }
 
 #[test]
+fn the_status_of_a_version_says_why_it_was_made() {
+    for (reason, code, words) in [
+        (Reason::First, "final", "first publication"),
+        (Reason::LateData, "amended", "late data"),
+        (Reason::PolicyChange, "amended", "change of policy"),
+        (Reason::SourceCorrection, "corrected", "correction by the source"),
+    ] {
+        assert_eq!((Status::of(reason).code(), reason.words()), (code, words));
+        for resource in resources(&outcome(), Status::of(reason), Wording::Full) {
+            assert_eq!(resource.json["status"], code);
+        }
+    }
+}
+
+#[test]
 fn an_amendment_keeps_every_identifier() {
     let ids = |status| -> Vec<Identifier> {
         resources(&outcome(), status, Wording::Full).into_iter().map(|r| r.identifier).collect()

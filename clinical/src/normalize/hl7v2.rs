@@ -36,7 +36,7 @@ use self::{
     segment::{Segment, segments},
 };
 pub use self::{
-    fault::{Fault, FaultReason},
+    fault::{Fault, FaultReason, Place},
     pid::IDENTIFIERS_MOST,
 };
 use super::{
@@ -84,6 +84,8 @@ pub struct Normalized {
 /// The results of one patient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
+    /// The place of their PID among the message's segments, from 1; `None` where they have none.
+    pub pid: Option<u32>,
     /// Whose they are.
     pub patient: Result<PatientKey, IdentityFault>,
     /// Where the rule selects no identifier: those that stand there instead.
@@ -138,6 +140,7 @@ fn refused(reason: FaultReason) -> Normalized {
 impl Group {
     const fn empty(patient: Result<PatientKey, IdentityFault>) -> Self {
         Self {
+            pid: None,
             patient,
             others: Vec::new(),
             birth_date: None,
@@ -173,7 +176,7 @@ impl<'a> Walk<'a> {
     fn open_group(&mut self, pid: &Segment<'a>) {
         self.close_group();
         let rule = self.rules.context.patient;
-        let mut group = Group::empty(pid::patient(pid, rule));
+        let mut group = Group { pid: Some(pid.ordinal), ..Group::empty(pid::patient(pid, rule)) };
         if group.patient == Err(IdentityFault::NoMatch) {
             let identifiers = pid::identifiers([pid.field(3)]).unwrap_or_default();
             group.others = pid::others(&identifiers, rule);

@@ -249,6 +249,11 @@ impl Desk {
             Err(WriteError::Conflict(Conflict::Dependency)) => {
                 ("refused", "the row it depends on is in quarantine: release that one".to_owned())
             }
+            Err(WriteError::Conflict(Conflict::Unproven)) => {
+                let why = "it may have been written, and released it might stand there twice: look at the destination, \
+                           withdraw there what stands wrongly, then drop it";
+                ("refused", why.to_owned())
+            }
             Err(error) => ("refused", error.to_string()),
         };
         json!({ "id": format!("row:{row_id}"), "became": became, "why": why })

@@ -1,5 +1,5 @@
 //! `isthmus bench mllp`: what the way in costs, beside the least that durability costs; and `isthmus bench flow`
-//! ([`flow`]): whether the whole way keeps up.
+//! ([`flow`]): whether the whole way keeps up; `isthmus bench history` ([`history`]): how long a clinic's past takes.
 //!
 //! Invariants: the daemon measured is the real binary with the settings it ships with, in its own process; the
 //! yardstick beside it ([`outbox::bare`]) stores the same frames as durably, in its own process too, and does
@@ -13,6 +13,7 @@
 pub mod bare_server;
 pub mod figures;
 pub mod flow;
+pub mod history;
 mod load;
 mod process;
 mod report;
@@ -107,6 +108,14 @@ pub enum BenchError {
         connections: u16,
         /// What went wrong.
         source: LoadError,
+    },
+    /// Not every export was taken, or not in time.
+    #[error("{done} of {files} exports were stored")]
+    NotStored {
+        /// Exports in `done/`.
+        done: u64,
+        /// Exports dropped.
+        files: u64,
     },
     /// A process ended while it was measured.
     #[error("the {0} ended while it was measured")]

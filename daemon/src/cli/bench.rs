@@ -1,4 +1,4 @@
-//! `isthmus bench mllp` and `isthmus bench flow`, and the yardstick's process that it starts.
+//! `isthmus bench mllp`, `isthmus bench flow` and `isthmus bench history`, and the yardstick's process that it starts.
 
 use std::{
     fmt::Display,
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use super::{FAILED, failed, runtime};
 use crate::bench::{
     self, BenchError, CONNECTIONS_MOST, IDLE_MOST, Plan, ROUNDS_MOST, ROWS_MOST, Stop, bare_server, flow,
-    traffic::Kind,
+    history, traffic::Kind,
 };
 
 /// Arguments of `isthmus bench`.
@@ -30,6 +30,8 @@ enum What {
     Mllp(MllpArgs),
     /// Whether the whole way, publishing and delivery included, keeps up with a steady feed.
     Flow(FlowArgs),
+    /// How long it takes to store and compute a clinic's history, dropped as exports.
+    History(HistoryArgs),
 }
 
 /// Arguments of `isthmus bench mllp`.
@@ -99,6 +101,23 @@ struct FlowArgs {
     json: bool,
 }
 
+/// Arguments of `isthmus bench history`.
+#[derive(Debug, clap::Args)]
+struct HistoryArgs {
+    /// Patients; each has one export.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    patients: u16,
+    /// Days of 5-minute readings in each export.
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=400))]
+    days: u16,
+    /// Where exports and database are made, about 20 MiB a patient [default: the temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(seconds),
@@ -115,6 +134,7 @@ pub(super) fn run(args: Args) -> ExitCode {
     match args.what {
         What::Mllp(args) => mllp(args, &binary, &runtime),
         What::Flow(args) => whole_way(args, &binary, &runtime),
+        What::History(args) => past(args, &binary, &runtime),
     }
 }
 
@@ -128,6 +148,15 @@ fn whole_way(args: FlowArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
     };
     let bar = bar(args.seconds.into(), "{bar:30} {pos} of {len} s");
     let done = runtime.block_on(flow::run(&plan, binary, &|passed| bar.set_position(passed)));
+    bar.finish_and_clear();
+    print(done, args.json)
+}
+
+fn past(args: HistoryArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
+    let dir = args.dir.unwrap_or_else(std::env::temp_dir);
+    let plan = history::Plan { patients: args.patients, days: args.days, dir };
+    let bar = bar(args.patients.into(), "{bar:30} {pos} of {len} exports ({elapsed})");
+    let done = runtime.block_on(history::run(&plan, binary, &|stored| bar.set_position(stored)));
     bar.finish_and_clear();
     print(done, args.json)
 }

@@ -1,15 +1,17 @@
 //! `isthmus check`: every fault of the configuration at once.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-use super::{BAD_CONFIGURATION, ConfigArg, credentials, failed};
-use crate::{config, generation::Generation, open_files, tls::Material};
+use super::{BAD_CONFIGURATION, credentials, failed};
+use crate::{
+    config::{self, Route},
+    generation::Generation,
+    open_files,
+};
 
 /// Arguments of `isthmus check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
     /// Print the faults as JSON.
     #[arg(long)]
     json: bool,
@@ -17,8 +19,8 @@ pub(super) struct Args {
 
 /// Checks, prints, and answers 0 or 78.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to people")]
-pub(super) fn run(args: &Args) -> ExitCode {
-    let config = match config::load(&args.config.config, credentials().as_deref()) {
+pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
+    let config = match config::load(path, credentials().as_deref()) {
         Ok(config) => config,
         Err(faults) => {
             if args.json {
@@ -30,14 +32,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         }
     };
     let (sites, listeners, spools) = (config.sites.len(), config.main.mllp.len(), config.main.spools.len());
-    for tls in config.main.mllp.iter().filter_map(|listener| listener.tls.as_ref()) {
-        if let Err(error) = Material::read(tls) {
-            return failed(&error, BAD_CONFIGURATION);
-        }
-    }
     // Not a fault: the service may run under another limit than this command.
     if let Some(note) = open_files::shortfall(&config) {
         eprintln!("note: {note}");
+    }
+    if config.main.routes.first().is_some_and(Route::keeps_everything) {
+        eprintln!(
+            "note: the first [[route]] keeps every message and has none read: no outcome is computed before \
+             they are routed otherwise and read anew (isthmus replay)"
+        );
     }
     if let Err(error) = Generation::compile(1, config, 0) {
         return failed(&error, BAD_CONFIGURATION);
@@ -46,7 +49,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         println!("[]");
     } else {
         let spools = if spools > 0 { format!(", {spools} spools") } else { String::new() };
-        println!("good: {} ({listeners} MLLP{spools}, {sites} sites)", args.config.config.display());
+        println!("good: {} ({listeners} MLLP{spools}, {sites} sites)", path.display());
     }
     ExitCode::SUCCESS
 }

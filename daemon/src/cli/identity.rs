@@ -1,10 +1,10 @@
 //! `isthmus identity`: messages whose patient could not be told, and who was merged into whom.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::{ConfigArg, daemon::Daemon};
+use super::daemon::Daemon;
 use crate::{admin::Request, report::paper::printable};
 
 /// Arguments of `isthmus identity`.
@@ -32,20 +32,25 @@ enum What {
     /// Undo a merge, change or move: what had come under the retired identifier counts for itself again. Of a `rename`,
     /// the record gets its former identifier back; refused where results have come under that one since.
     Unmerge {
-        #[command(flatten)]
-        config: ConfigArg,
         /// Print the answer as JSON.
         #[arg(long)]
         json: bool,
         /// The number that `isthmus identity links` shows.
         link: i64,
     },
+    /// Let a merge stand although the birth dates contradict each other: writes for the patient go on. This is written
+    /// into the audit log.
+    Agree {
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+        /// The number that `isthmus identity list` shows.
+        link: i64,
+    },
 }
 
 #[derive(Debug, clap::Args)]
 struct Asked {
-    #[command(flatten)]
-    config: ConfigArg,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -56,15 +61,16 @@ struct Asked {
 
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-pub(super) fn run(args: &Args) -> ExitCode {
-    let (config, json, request) = match &args.what {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let (json, request) = match &args.what {
         What::List { asked, reveal } => {
-            (&asked.config, asked.json, Request::IdentityList { limit: asked.limit, reveal: *reveal })
+            (asked.json, Request::IdentityList { limit: asked.limit, reveal: *reveal })
         }
-        What::Links { asked } => (&asked.config, asked.json, Request::IdentityLinks { limit: asked.limit }),
-        What::Unmerge { config, json, link } => (config, *json, Request::IdentityUnmerge { link: *link }),
+        What::Links { asked } => (asked.json, Request::IdentityLinks { limit: asked.limit }),
+        What::Unmerge { json, link } => (*json, Request::IdentityUnmerge { link: *link }),
+        What::Agree { json, link } => (*json, Request::IdentityAgree { link: *link }),
     };
-    match Daemon::of(&config.config).and_then(|daemon| daemon.ask(&request)) {
+    match Daemon::of(config).and_then(|daemon| daemon.ask(&request)) {
         Ok(told) => {
             match json {
                 true => println!("{told:#}"),
@@ -84,7 +90,18 @@ fn for_people(told: &Value) -> String {
     if told["undone"].is_number() {
         return format!("link {} is undone; what it concerned is computed again\n", told["undone"]);
     }
+    if told["agreed"].is_number() {
+        return format!("link {} stands; writes for the patient go on\n", told["agreed"]);
+    }
     let mut out = String::new();
+    for doubt in told["in_doubt"].as_array().into_iter().flatten() {
+        out += &format!(
+            "{} since {}: {}\n",
+            text(&doubt["scope"]),
+            text(&doubt["since"]),
+            text(&doubt["detail"])
+        );
+    }
     if let Some(waiting) = told["waiting"].as_array() {
         for entry in waiting {
             let (message, site, reason) =
@@ -145,6 +162,12 @@ mod tests {
         entry["identifiers"] = json!([{"system": "DEXCOM^PI", "value": "V9"}]);
         assert!(for_people(&json!({ "waiting": [entry] })).ends_with("    V9 of DEXCOM^PI\n"));
         assert_eq!(for_people(&json!({ "waiting": [] })), "no message waits for its patient\n");
+        let doubt = json!({"scope": "patient 1", "since": "T", "detail": "link 3: why"});
+        assert_eq!(
+            for_people(&json!({ "waiting": [], "in_doubt": [doubt] })),
+            "patient 1 since T: link 3: why\nno message waits for its patient\n"
+        );
+        assert!(for_people(&json!({ "agreed": 3 })).starts_with("link 3 stands"));
         let link = json!({"link": 3, "kind": "merge", "patient": 2, "counts_for": 1, "message": 9, "at": "T", "undone": "U"});
         let told = for_people(&json!({ "links": [link] }));
         assert_eq!(

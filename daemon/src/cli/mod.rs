@@ -17,9 +17,9 @@ mod run;
 mod send;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 
 use crate::telemetry::LogFormat;
 
@@ -28,27 +28,33 @@ pub const FAILED: u8 = 1;
 /// Exit code for a faulty configuration (`EX_CONFIG` of sysexits.h).
 pub const BAD_CONFIGURATION: u8 = 78;
 
+/// What stands above the options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Edge integration appliance for hospitals: HL7 v2 in, diabetes outcomes out as FHIR.
 #[derive(Debug, Parser)]
 #[command(name = "isthmus", version, about, long_about = None, after_help = "Start with: isthmus demo")]
 pub struct Cli {
     /// How log lines are written (standard error).
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "ISTHMUS_LOG_FORMAT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = LogFormat::Text, env = "ISTHMUS_LOG_FORMAT")]
     log_format: LogFormat,
     /// What is logged: error, warn, info, debug, or tracing directives.
-    #[arg(long, global = true, default_value = "info", env = "ISTHMUS_LOG")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value = "info", env = "ISTHMUS_LOG")]
     log: String,
+    #[command(flatten)]
+    config: ConfigArg,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Where the configuration is.
+/// Where the configuration is. It stands at the top, so that it may be written before and after every verb.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ConfigArg {
-    /// The main configuration file; sites.d/ is beside it.
+struct ConfigArg {
+    /// The main configuration file, for commands that read one; sites.d/ is beside it.
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "FILE",
         default_value = "/etc/isthmus/isthmus.toml",
         env = "ISTHMUS_CONFIG"
@@ -61,7 +67,7 @@ enum Command {
     /// Show the whole main job on this machine, with no set-up.
     Demo(demo::Args),
     /// Run the daemon.
-    Run(run::Args),
+    Run,
     /// Check the whole configuration; every fault at once, with file, line and fix.
     Check(check::Args),
     /// Make keys and a first configuration, and say what to do next.
@@ -87,21 +93,57 @@ enum Command {
     BenchBareServer(bench::BareServerArgs),
 }
 
+impl Command {
+    /// Whether it works by a configuration; to all others `--config` would mean nothing.
+    fn reads_configuration(&self) -> bool {
+        !matches!(
+            self,
+            Self::Demo(_)
+                | Self::Init(_)
+                | Self::Outcomes(_)
+                | Self::Send(_)
+                | Self::Bench(_)
+                | Self::BenchBareServer(_)
+        )
+    }
+}
+
+impl Cli {
+    /// Reads the words of a command line, the program's name first.
+    ///
+    /// # Errors
+    /// What is wrong with them, and clap's own help and version.
+    fn read<Word: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = Word>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let cli = Self::from_arg_matches(&matches)?;
+        if matches.value_source("config") == Some(ValueSource::CommandLine)
+            && !cli.command.reads_configuration()
+        {
+            let what = "--config means nothing to this command, which reads no configuration; leave it out";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
+        }
+        Ok(cli)
+    }
+}
+
 /// Reads the arguments and does what they say.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let quiet = if matches!(cli.command, Command::Run(_)) { cli.log.as_str() } else { "warn" };
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let quiet = if matches!(cli.command, Command::Run) { cli.log.as_str() } else { "warn" };
     crate::telemetry::install_log(cli.log_format, quiet);
+    let config = cli.config.config.as_path();
     match cli.command {
         Command::Demo(args) => demo::run(&args),
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
+        Command::Run => run::run(config),
+        Command::Check(args) => check::run(&args, config),
         Command::Init(args) => init::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Identity(args) => identity::run(&args),
-        Command::Outbound(args) => outbound::run(&args),
-        Command::Quarantine(args) => quarantine::run(&args),
-        Command::Replay(args) => replay::run(&args),
+        Command::Status(args) => status::run(&args, config),
+        Command::Identity(args) => identity::run(&args, config),
+        Command::Outbound(args) => outbound::run(&args, config),
+        Command::Quarantine(args) => quarantine::run(&args, config),
+        Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),
@@ -129,4 +171,98 @@ fn amount(count: u64, noun: &str) -> String {
 /// A runtime for commands that wait for something.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every verb that reads a configuration, with what it needs.
+    const VERBS: [&str; 14] = [
+        "run",
+        "check",
+        "status",
+        "identity list",
+        "identity links",
+        "identity unmerge 3",
+        "outbound list",
+        "outbound resume back --json",
+        "outbound skip back --row 7 --json",
+        "quarantine list",
+        "quarantine show 17",
+        "quarantine release 17 --reason r",
+        "quarantine drop 17 --reason r",
+        "replay --id 17",
+    ];
+
+    #[test]
+    fn the_configuration_is_named_before_between_and_after_the_verbs() {
+        for verb in VERBS {
+            let words: Vec<&str> = verb.split(' ').collect();
+            for at in 0..=words.len() {
+                // A value belongs to the option before it.
+                if at > 0
+                    && at < words.len()
+                    && words[at - 1].starts_with("--")
+                    && !words[at].starts_with("--")
+                {
+                    continue;
+                }
+                let (before, after) = words.split_at(at);
+                let line = [&["isthmus"], before, &["--config", "here.toml"], after].concat();
+                let cli = Cli::read(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+                assert_eq!(cli.config.config, PathBuf::from("here.toml"), "{line:?}");
+            }
+            let cli = Cli::read([&["isthmus"], &words[..]].concat()).unwrap();
+            assert!(
+                cli.config.config.is_absolute() || std::env::var_os("ISTHMUS_CONFIG").is_some(),
+                "{verb}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_that_reads_no_configuration_says_so_where_one_is_named() {
+        for line in [
+            &["isthmus", "--config", "here.toml", "send", "--to", "h:1", "x.hl7"][..],
+            &["isthmus", "outcomes", "x.csv", "--config", "here.toml"],
+            &["isthmus", "demo", "--config", "here.toml"],
+        ] {
+            let error = Cli::read(line).unwrap_err().to_string();
+            assert!(error.contains("reads no configuration"), "{error}");
+        }
+        assert!(Cli::read(["isthmus", "send", "--to", "h:1", "x.hl7"]).is_ok());
+    }
+
+    #[test]
+    fn a_replay_of_nothing_in_particular_is_wrong_usage_and_not_a_replay_of_everything() {
+        for words in
+            [&[][..], &["--reason", "x"], &["--dry-run"], &["--json", "--no-wait"], &["--config", "x"]]
+        {
+            let error = Cli::read([&["isthmus", "replay"], words].concat()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{words:?}");
+        }
+        for words in
+            [&["--range", ".."][..], &["--filter", "type=ORU"], &["--range", "3..", "--filter", "site=a"]]
+        {
+            assert!(Cli::read([&["isthmus", "replay"], words].concat()).is_ok(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_replay_says_what_its_words_mean_that_it_is_idempotent_and_audited() {
+        let help = Cli::read(["isthmus", "replay", "--help"]).unwrap_err().to_string();
+        for told in [
+            "--id",
+            "--range",
+            "--filter",
+            "source=NAME",
+            "since=TIME",
+            "idempotent",
+            "audit log",
+            "--dry-run",
+        ] {
+            assert!(help.contains(told), "{told} is not told:\n{help}");
+        }
+    }
 }

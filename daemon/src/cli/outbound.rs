@@ -1,17 +1,15 @@
 //! `isthmus outbound`: MLLP destinations of the running daemon; look, resume, leave a message out.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::{ConfigArg, daemon::Daemon};
+use super::daemon::Daemon;
 use crate::{admin::Request, outbound::desk::Ask};
 
 /// Arguments of `isthmus outbound`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -28,6 +26,9 @@ enum Verb {
     Resume {
         /// The name of its [[outbound]].
         name: String,
+        /// Print what was done as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Leave a waiting message out (it goes into quarantine); a destination that halted for it goes on.
     Skip {
@@ -36,24 +37,31 @@ enum Verb {
         /// The outbox row (default: the one that the destination halted for).
         #[arg(long, value_name = "N")]
         row: Option<i64>,
+        /// Print what was done as JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let ask = match &args.verb {
         Verb::List { .. } => Ask::List,
-        Verb::Resume { name } => Ask::Resume { name: name.clone(), by: who() },
-        Verb::Skip { name, row } => Ask::Skip { name: name.clone(), row: *row, by: who() },
+        Verb::Resume { name, .. } => Ask::Resume { name: name.clone(), by: who() },
+        Verb::Skip { name, row, .. } => Ask::Skip { name: name.clone(), row: *row, by: who() },
     };
     let request = Request::Outbound { ask };
-    let asked = Daemon::of(&args.config.config).and_then(|daemon| daemon.ask(&request));
-    match (asked, &args.verb) {
-        (Err(code), _) => return code,
-        (Ok(told), Verb::List { json: true }) => println!("{told:#}"),
-        (Ok(told), Verb::List { json: false }) => print!("{}", table(&told)),
-        (Ok(told), _) => println!("{}", told["done"].as_str().unwrap_or_default()),
+    let asked = Daemon::of(config).and_then(|daemon| daemon.ask(&request));
+    let (told, list) = match asked {
+        Err(code) => return code,
+        Ok(told) => (told, matches!(args.verb, Verb::List { .. })),
+    };
+    let (Verb::List { json } | Verb::Resume { json, .. } | Verb::Skip { json, .. }) = &args.verb;
+    match (json, list) {
+        (true, _) => println!("{told:#}"),
+        (false, true) => print!("{}", table(&told)),
+        (false, false) => println!("{}", told["done"].as_str().unwrap_or_default()),
     }
     ExitCode::SUCCESS
 }

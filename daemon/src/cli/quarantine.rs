@@ -6,11 +6,17 @@
 mod list;
 mod show;
 
-use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode};
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 
-use super::{ConfigArg, FAILED, daemon::Daemon, failed, filter::Filter};
+use super::{FAILED, daemon::Daemon, failed, filter::Filter};
 use crate::{
     admin::{
         Request,
@@ -68,8 +74,6 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct List {
-    #[command(flatten)]
-    config: ConfigArg,
     /// What is held back: message (could not be read), identity (no patient), delivery (a receiver refused it).
     #[arg(long, value_parser = ["message", "identity", "delivery"])]
     kind: Option<String>,
@@ -110,8 +114,6 @@ struct List {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct Show {
-    #[command(flatten)]
-    config: ConfigArg,
     /// The message, as list and ACKs number it (17 or I17).
     #[arg(value_name = "ID", value_parser = message_id)]
     id: i64,
@@ -140,8 +142,6 @@ struct Show {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct Act {
-    #[command(flatten)]
-    config: ConfigArg,
     /// Messages (17 or I17), and rows that a receiver refused (row:42).
     #[arg(value_name = "ID", required_unless_present = "filter", conflicts_with = "filter", value_parser = target)]
     ids: Vec<Target>,
@@ -201,12 +201,12 @@ fn target(text: &str) -> Result<Target, String> {
 }
 
 /// Does what the arguments say.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let done = match &args.verb {
-        Verb::List(args) => list_them(args),
-        Verb::Show(args) => show_one(args),
-        Verb::Release(args) => act(args, false),
-        Verb::Drop(args) => act(args, true),
+        Verb::List(args) => list_them(args, config),
+        Verb::Show(args) => show_one(args, config),
+        Verb::Release(args) => act(args, config, false),
+        Verb::Drop(args) => act(args, config, true),
     };
     done.unwrap_or_else(|code| code)
 }
@@ -216,8 +216,8 @@ fn ask(daemon: &Daemon, ask: Ask) -> Result<Value, ExitCode> {
 }
 
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn list_them(args: &List) -> Result<ExitCode, ExitCode> {
-    let daemon = Daemon::of(&args.config.config)?;
+fn list_them(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
+    let daemon = Daemon::of(config)?;
     let wanted = ListAsk {
         kind: args.kind.clone(),
         source: args.source.clone(),
@@ -240,8 +240,8 @@ fn list_them(args: &List) -> Result<ExitCode, ExitCode> {
 }
 
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn show_one(args: &Show) -> Result<ExitCode, ExitCode> {
-    let daemon = Daemon::of(&args.config.config)?;
+fn show_one(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
+    let daemon = Daemon::of(config)?;
     let mut wanted = ShowAsk {
         id: args.id,
         reveal: args.reason.clone().filter(|_| args.reveal),
@@ -265,7 +265,7 @@ fn show_one(args: &Show) -> Result<ExitCode, ExitCode> {
 }
 
 /// Fetches the bytes piece by piece into a new file that only its owner can read; returns how many.
-fn write_raw(daemon: &Daemon, wanted: &mut ShowAsk, path: &std::path::Path) -> Result<usize, ExitCode> {
+fn write_raw(daemon: &Daemon, wanted: &mut ShowAsk, path: &Path) -> Result<usize, ExitCode> {
     let refused = |error: std::io::Error| failed(&format!("{}: {error}", path.display()), FAILED);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(refused)?;
     let (mut from, mut written) = (0, 0);
@@ -295,8 +295,8 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn act(args: &Act, drop: bool) -> Result<ExitCode, ExitCode> {
-    let daemon = Daemon::of(&args.config.config)?;
+fn act(args: &Act, config: &Path, drop: bool) -> Result<ExitCode, ExitCode> {
+    let daemon = Daemon::of(config)?;
     let (mut messages, mut rows) = (Vec::new(), Vec::new());
     for target in &args.ids {
         match target {

@@ -2,12 +2,12 @@
 //!
 //! Exit codes: 0 done (or asked for, with `--no-wait`), 1 failed, 2 wrong usage.
 
-use std::{collections::BTreeSet, io::IsTerminal, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, io::IsTerminal, path::Path, process::ExitCode, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{ConfigArg, FAILED, amount, daemon::Daemon, failed, filter::Filter, quarantine::message_id};
+use super::{FAILED, amount, daemon::Daemon, failed, filter::Filter, quarantine::message_id};
 use crate::{
     admin::{
         Request,
@@ -22,14 +22,26 @@ const FILTERS: [&str; 6] = ["source", "site", "type", "handler", "since", "until
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
+Which messages: name them by --id (one, or several), or by --range and --filter. With both of these a message must be \
+in the range and fit the filter. Their numbers stand in `isthmus quarantine list` and `isthmus identity list`.
+
+Filter words, all of which must fit; a value with blanks stands in double quotes:
+  source=NAME    the listener or spool it came from
+  site=ID        the site it was taken in for
+  type=TYPE      ORU, or ORU^R01
+  handler=WORD   results, patients, orders or keep
+  since=TIME     received then or later: 2026-01-31, 2026-01-31T08:00:00Z, or 90m, 24h, 7d (ago)
+  until=TIME     received before
+
 Examples:
   isthmus replay --id 17
   isthmus replay --range 100..200 --dry-run
   isthmus replay --filter 'source=ward type=ORU since=2026-01-01' --reason \"sender code added\"
   isthmus replay --range ..                        everything
 
-Each message is read anew by the configuration in force; readings that were known already count once, so a \
-replay without a changed rule changes nothing, and two at a time are one. Live messages go first. A kill or a restart \
+It is idempotent: each message is read anew by the configuration in force, and readings that were known already \
+count once, so a replay without a changed rule changes nothing, and two at a time are one. It is audited: who asked, for \
+which messages, and the --reason are in the audit log from the moment that they are asked for; --dry-run writes nothing. Live messages go first. A kill or a restart \
 does not end it: what was asked for is in the store.
 
 A replay adds and corrects, and takes nothing back: a reading that an earlier rule put on another day, device or \
@@ -44,19 +56,9 @@ keeps the site it was taken in for.";
 /// Arguments of `isthmus replay`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[group(id = "which", required = true, multiple = true, args = ["id", "range", "filter"])]
 pub(super) struct Args {
     #[command(flatten)]
-    config: ConfigArg,
-    /// This message (may be given more than once).
-    #[arg(long, value_name = "ID", value_parser = message_id, conflicts_with_all = ["range", "filter"])]
-    id: Vec<i64>,
-    /// Messages by number, both ends included: 100..200, 100.., ..200, or .. for all.
-    #[arg(long, value_name = "FROM..TO", value_parser = range)]
-    range: Option<Span>,
-    /// Messages by source, site, type, handler, since, until.
-    #[arg(long, value_name = "WORDS", value_parser = filter)]
-    filter: Option<Filter>,
+    which: Which,
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -69,6 +71,22 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Which messages. At least one of these must be given: everything is read anew only where somebody says so. They are a
+/// struct of their own because clap counts every field of one as a member of its group.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Which {
+    /// This message (may be given more than once).
+    #[arg(long, value_name = "ID", value_parser = message_id, conflicts_with_all = ["range", "filter"])]
+    id: Vec<i64>,
+    /// Messages by number, both ends included: 100..200, 100.., ..200, or .. for all.
+    #[arg(long, value_name = "FROM..TO", value_parser = range)]
+    range: Option<Span>,
+    /// Messages by source, site, type, handler, since, until.
+    #[arg(long, value_name = "WORDS", value_parser = filter)]
+    filter: Option<Filter>,
 }
 
 /// Ids, both ends included.
@@ -113,18 +131,18 @@ struct Sum {
 }
 
 /// Asks, waits, tells.
-pub(super) fn run(args: &Args) -> ExitCode {
-    replay(args).unwrap_or_else(|code| code)
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    replay(args, config).unwrap_or_else(|code| code)
 }
 
-fn replay(args: &Args) -> Result<ExitCode, ExitCode> {
-    let daemon = Daemon::of(&args.config.config)?;
+fn replay(args: &Args, config: &Path) -> Result<ExitCode, ExitCode> {
+    let daemon = Daemon::of(config)?;
     let mut sum = Sum::default();
     for pick in picks(args) {
         let before = (sum.picked, sum.left);
         all_of(&daemon, &pick, args, &mut sum)?;
         if let (Some(id), true) =
-            (pick.from.filter(|_| !args.id.is_empty()), (sum.picked, sum.left) == before)
+            (pick.from.filter(|_| !args.which.id.is_empty()), (sum.picked, sum.left) == before)
         {
             return Err(failed(
                 &format!("there is no message {id}, or it was not read for the first time yet"),
@@ -148,12 +166,12 @@ fn replay(args: &Args) -> Result<ExitCode, ExitCode> {
 
 /// What is asked for, as the daemon takes it.
 fn picks(args: &Args) -> Vec<Picking> {
-    if !args.id.is_empty() {
+    if !args.which.id.is_empty() {
         let one = |id: &i64| Picking { from: Some(*id), upto: Some(*id), ..Picking::default() };
-        return args.id.iter().map(one).collect();
+        return args.which.id.iter().map(one).collect();
     }
-    let filter = args.filter.clone().unwrap_or_default();
-    let span = args.range.unwrap_or(Span { from: None, upto: None });
+    let filter = args.which.filter.clone().unwrap_or_default();
+    let span = args.which.range.unwrap_or(Span { from: None, upto: None });
     let handlers: BTreeSet<String> = match filter.handler {
         Some(handler) => [handler].into(),
         None => ["results", "keep"].map(str::to_owned).into(),

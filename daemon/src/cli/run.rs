@@ -1,30 +1,23 @@
 //! `isthmus run`: the daemon.
 
-use std::{future::Future, process::ExitCode, time::Duration};
+use std::{future::Future, path::Path, process::ExitCode, time::Duration};
 
 use tokio::runtime::Runtime;
 
-use super::{BAD_CONFIGURATION, ConfigArg, FAILED, credentials, failed, runtime};
+use super::{BAD_CONFIGURATION, FAILED, credentials, failed, runtime};
 use crate::app;
 
 /// How long the process waits, once everything is stored, for a thread that does not come back: one that reads a folder
 /// on a network mount that is gone waits for ever, and what it holds nobody has acknowledged.
 const THREADS_LEFT: Duration = Duration::from_secs(2);
 
-/// Arguments of `isthmus run`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-}
-
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(config: &Path) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, FAILED),
     };
-    match to_the_end(runtime, app::run(&args.config.config, credentials())) {
+    match to_the_end(runtime, app::run(config, credentials())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = if error.is_configuration() { BAD_CONFIGURATION } else { FAILED };

@@ -69,7 +69,8 @@ pub(super) struct Args {
     /// The receiver.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     to: Address,
-    /// Send the bytes of each message unchanged (default: segments end in CR, frame and batch bytes go).
+    /// Send the bytes of each message unchanged, and a batch file (FHS, BHS) as one frame, which gets one answer
+    /// (default: segments end in CR; frame bytes go, and so do batch segments: each message goes by itself).
     #[arg(long)]
     as_is: bool,
     /// MLLP over TLS.

@@ -1,17 +1,15 @@
 //! `isthmus status`: what the running daemon does, for people or as JSON.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::{ConfigArg, daemon::Daemon};
-use crate::admin::Request;
+use super::daemon::Daemon;
+use crate::{admin::Request, listener::refusal::Limit};
 
 /// Arguments of `isthmus status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
     /// Print the whole document as JSON.
     #[arg(long)]
     json: bool,
@@ -19,8 +17,8 @@ pub(super) struct Args {
 
 /// Asks the daemon and prints.
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
-pub(super) fn run(args: &Args) -> ExitCode {
-    match Daemon::of(&args.config.config).and_then(|daemon| daemon.ask(&Request::Status)) {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    match Daemon::of(config).and_then(|daemon| daemon.ask(&Request::Status)) {
         Ok(document) if args.json => println!("{document:#}"),
         Ok(document) => print!("{}", for_people(&document)),
         Err(code) => return code,
@@ -51,6 +49,15 @@ fn traffic(listener: &Value) -> String {
     told
 }
 
+/// What a listener turned away since the start, a line for each reason; nothing where it turned nothing away.
+fn turned_away(listener: &Value) -> String {
+    let lines = listener["turned_away"].as_object().into_iter().flatten().map(|(word, count)| {
+        let limit = Limit::ALL.iter().find(|limit| limit.word() == word);
+        format!("    turned away: {count} {}\n", limit.map_or(word.as_str(), |limit| limit.plainly()))
+    });
+    lines.collect()
+}
+
 /// The document in plain words.
 fn for_people(document: &Value) -> String {
     use std::fmt::Write;
@@ -75,6 +82,7 @@ fn for_people(document: &Value) -> String {
             text(&listener["name"]),
             traffic(listener)
         );
+        out.push_str(&turned_away(listener));
     }
     for (name, spool) in document["spools"].as_object().into_iter().flatten() {
         let age = spool["oldest_waiting_age_s"]
@@ -141,4 +149,33 @@ fn for_people(document: &Value) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_listener_turned_away_is_told_with_its_reason_below_the_listener() {
+        let listener = |turned_away: Value| {
+            let listeners = json!([{"name": "ward", "address": "127.0.0.1:1", "plain": true, "messages": 4,
+                                    "turned_away": turned_away}]);
+            for_people(&json!({ "listeners": listeners }))
+        };
+        let told = listener(json!({"peer-address": 3, "per-peer": 1, "of-a-later-version": 2}));
+        let lines: Vec<&str> =
+            told.lines().skip_while(|line| !line.starts_with("  mllp")).skip(1).take(4).collect();
+        assert_eq!(
+            lines[..3],
+            [
+                "    turned away: 2 of-a-later-version",
+                "    turned away: 3 from an address that is not in allow_peers",
+                "    turned away: 1 from a peer with max_connections_per_peer open",
+            ]
+        );
+        assert!(lines[3].starts_with("  inbox"));
+        assert!(!listener(json!({})).contains("turned away"));
+    }
 }

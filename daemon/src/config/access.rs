@@ -146,22 +146,23 @@ fn subject(text: &str) -> Option<SubjectRule> {
 fn read_senders(listener: &Section<'_>) -> Option<Vec<AllowedSender>> {
     let mut seen = BTreeSet::new();
     let mut whole = true;
-    let senders = listener.tables("allow_senders", |section| {
-        section.require("application", "application = \"LAB\", as in MSH-3");
-        let application = section.text("application", "\"LAB\"").map(str::to_owned);
-        let facility = section.text("facility", "\"NORTH\"").map(str::to_owned);
-        if section.has("facility") && facility.is_none() {
-            // A facility that cannot be read must not become any facility.
-            whole = false;
-            return None;
-        }
-        let sender = application.map(|application| AllowedSender { application, facility });
-        if sender.as_ref().is_some_and(|sender| !seen.insert(sender.clone())) {
-            section.fault("application", "stands in this list twice", "remove one of the two");
-        }
-        whole &= sender.is_some();
-        sender
-    });
+    let senders =
+        listener.entries("allow_senders", "[{ application = \"LAB\", facility = \"NORTH\" }]", |section| {
+            section.require("application", "application = \"LAB\", as in MSH-3");
+            let application = section.text("application", "\"LAB\"").map(str::to_owned);
+            let facility = section.text("facility", "\"NORTH\"").map(str::to_owned);
+            if section.has("facility") && facility.is_none() {
+                // A facility that cannot be read must not become any facility.
+                whole = false;
+                return None;
+            }
+            let sender = application.map(|application| AllowedSender { application, facility });
+            if sender.as_ref().is_some_and(|sender| !seen.insert(sender.clone())) {
+                section.fault("application", "stands in this list twice", "remove one of the two");
+            }
+            whole &= sender.is_some();
+            sender
+        });
     whole.then_some(senders)
 }
 

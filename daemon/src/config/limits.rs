@@ -27,7 +27,7 @@ impl DaemonLimits {
     pub(super) fn read(root: &Section<'_>, listeners: &[MllpListener]) -> Self {
         let needed = Self::needed(listeners);
         let written = root.table("limits", |section| {
-            let bytes = section.count("max_bytes_in_flight", BYTES_IN_FLIGHT_RANGE)?;
+            let bytes = section.count("max_bytes_in_flight", BYTES_IN_FLIGHT_RANGE, BYTES_IN_FLIGHT.max(needed))?;
             if bytes < needed {
                 section.fault(
                     "max_bytes_in_flight",

@@ -115,9 +115,9 @@ pub(super) fn read_listeners(
         let site = section.name("site", "\"main\"");
         mentions.extend(site.clone().map(|site| (site, section.place("site"))));
         let tls = read_transport(section);
-        let application_acks = outbound::read_return(root, section);
         let limits = read_limits(section);
         let answering = Answering::read(section);
+        let application_acks = outbound::read_return(root, section, answering.acknowledge);
         let auth = tls.iter().flatten().find_map(|tls| tls.client_auth.as_ref());
         // Where tls is at fault already, that is told; what the lists need of it is not told twice.
         let access = Access::read(section, tls.is_none() || auth.is_some_and(|auth| auth.required));
@@ -160,24 +160,28 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 fn read_limits(section: &Section<'_>) -> MllpLimits {
     let second = Duration::from_secs(1);
     let shipped = MllpLimits::default();
-    let connections = |key, most| section.count(key, 1..=most).and_then(|n| u16::try_from(n).ok());
-    let max_connections = connections("max_connections", MAX_CONNECTIONS).unwrap_or(shipped.max_connections);
+    let connections = |key, most, usual: u16| {
+        let count = section.count(key, 1..=most, u64::from(usual));
+        count.and_then(|n| u16::try_from(n).ok()).unwrap_or(usual)
+    };
+    let wait = |key, most, usual| section.duration(key, second..=most, usual).unwrap_or(usual);
+    let max_connections = connections("max_connections", MAX_CONNECTIONS, shipped.max_connections);
+    let per_peer = shipped.max_connections_per_peer.min(max_connections);
     MllpLimits {
         max_frame_bytes: section
-            .count("max_frame_bytes", FRAME_BYTES_RANGE)
+            .count("max_frame_bytes", FRAME_BYTES_RANGE, FRAME_BYTES as u64)
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(shipped.max_frame_bytes),
-        frame_timeout: section.duration("frame_timeout", second..=HOUR).unwrap_or(shipped.frame_timeout),
-        idle_timeout: section
-            .duration("idle_timeout", second..=Duration::from_secs(7 * 86_400))
-            .unwrap_or(shipped.idle_timeout),
-        handshake_timeout: section
-            .duration("handshake_timeout", second..=Duration::from_secs(300))
-            .unwrap_or(shipped.handshake_timeout),
-        write_timeout: section.duration("write_timeout", second..=HOUR).unwrap_or(shipped.write_timeout),
-        memory_timeout: section.duration("memory_timeout", second..=HOUR).unwrap_or(shipped.memory_timeout),
+        frame_timeout: wait("frame_timeout", HOUR, shipped.frame_timeout),
+        idle_timeout: wait("idle_timeout", Duration::from_secs(7 * 86_400), shipped.idle_timeout),
+        handshake_timeout: wait("handshake_timeout", Duration::from_secs(300), shipped.handshake_timeout),
+        write_timeout: wait("write_timeout", HOUR, shipped.write_timeout),
+        memory_timeout: wait("memory_timeout", HOUR, shipped.memory_timeout),
         max_connections,
-        max_connections_per_peer: connections("max_connections_per_peer", u64::from(max_connections))
-            .unwrap_or(shipped.max_connections_per_peer.min(max_connections)),
+        max_connections_per_peer: connections(
+            "max_connections_per_peer",
+            u64::from(max_connections),
+            per_peer,
+        ),
     }
 }

@@ -11,12 +11,22 @@ use super::section::{Findings, read_file};
 use super::site_file::{Site, read_site};
 use super::source::Source;
 use super::spelling::nearest;
+use super::spool::SystemMention;
 
 /// The most site files: a box stands in one hospital group, not in a country.
 pub const MAX_SITE_FILES: usize = 256;
 
 /// The folder of the site files, beside `isthmus.toml`.
 const SITES_FOLDER: &str = "sites.d";
+
+/// What `isthmus.toml` says of sites.
+#[derive(Default)]
+pub(super) struct Mentions {
+    /// Ids, and where they stand.
+    pub(super) sites: Vec<(String, Place)>,
+    /// Systems of patients, by site.
+    pub(super) systems: Vec<SystemMention>,
+}
 
 /// A configuration without a fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,11 +49,14 @@ pub struct Config {
 /// Every fault of every file at once. Names that begin with a dot are left to the editors that made them.
 pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, Faults> {
     let findings = Findings::default();
-    let mut mentions = Vec::new();
+    let mut mentions = Mentions::default();
     let main = open(main_path, &findings).and_then(|source| {
         read_file(&source, &findings, |root| read_main(root, credentials_dir, &mut mentions))
     });
-    let sites = read_sites(main_path, &findings, &mentions);
+    let sites = read_sites(main_path, &findings, &mentions.sites);
+    for said in &mentions.systems {
+        said.check(sites.get(&said.site), &findings);
+    }
     let (faults, _, contents) = findings.into_parts();
     match main {
         Some(main) if faults.is_empty() => {

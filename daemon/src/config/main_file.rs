@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::fault::Place;
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
+use super::load::Mentions;
 use super::material::STORE_KEY_DIGITS;
 use super::outbound::{Outbound, read_outbounds};
 use super::route::{Route, read_routes};
@@ -125,11 +126,11 @@ pub struct SenderCode {
     pub system: String,
 }
 
-/// Reads `isthmus.toml`. Every mention of a site goes to `mentions`, to be checked against the site files.
+/// Reads `isthmus.toml`. What it says of sites goes to `mentions`, to be checked against the site files.
 pub(super) fn read_main(
     root: &Section<'_>,
     credentials_dir: Option<&Path>,
-    mentions: &mut Vec<(String, Place)>,
+    mentions: &mut Mentions,
 ) -> Option<Main> {
     root.require("data_dir", "data_dir = \"/var/lib/isthmus\"");
     root.require("site", "site = \"main\", the id of the site that unrouted messages belong to");
@@ -139,20 +140,21 @@ pub(super) fn read_main(
         root.folder("data_dir", needed);
     }
     let site = root.name("site", "\"main\"");
-    mentions.extend(site.clone().map(|site| (site, root.place("site"))));
+    mentions.sites.extend(site.clone().map(|site| (site, root.place("site"))));
     let store = read_store(root, credentials_dir);
     let admin = read_admin(root, data_dir.as_deref());
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     taken.extend(admin.as_ref().map(|(admin, place)| (admin.listen, place.clone())));
-    let mllp = read_listeners(root, site.as_deref(), &mut taken, mentions);
+    let mllp = read_listeners(root, site.as_deref(), &mut taken, &mut mentions.sites);
     let dedupe = root.table("dedupe", |dedupe| {
-        dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON).map(|horizon| Dedupe { horizon })
+        let usual = Dedupe::default().horizon;
+        dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON, usual).map(|horizon| Dedupe { horizon })
     });
     let limits = DaemonLimits::read(root, &mllp);
     let spools = read_spools(root, site.as_deref(), data_dir.as_deref(), &mllp, mentions);
     let listeners = mllp.iter().map(|listener| listener.name.as_str());
     let sources: Vec<&str> = listeners.chain(spools.iter().map(|spool| spool.name.as_str())).collect();
-    let routes = read_routes(root, &sources, mentions);
+    let routes = read_routes(root, &sources, &mut mentions.sites);
     let upstream = read_upstream(root);
     let senders = read_senders(root);
     let outbounds = read_outbounds(root);
@@ -274,7 +276,7 @@ fn read_senders(root: &Section<'_>) -> Vec<Sender> {
         section.require("application", "application = \"DEXHUB\", as in MSH-3");
         let application = section.text("application", "\"DEXHUB\"").map(str::to_owned);
         let facility = section.text("facility", "\"NORTH\"").map(str::to_owned);
-        let codes = section.tables("codes", |code| {
+        let codes = section.entries("codes", "[{ code = \"CGM\", system = \"99LOCAL\" }]", |code| {
             code.require("code", "code = \"CGM\", as in OBX-3.1");
             code.require("system", "system = \"99LOCAL\", as in OBX-3.3");
             let (system, code) = (code.text("system", "\"99LOCAL\""), code.text("code", "\"CGM\""));

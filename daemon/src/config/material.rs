@@ -4,6 +4,7 @@
 //! with a line, not an outage later. The bytes of keys are wiped after the look and never quoted.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
@@ -22,6 +23,9 @@ const MAX_CRL_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The hex digits of a store key: 256 bits.
 pub(super) const STORE_KEY_DIGITS: usize = 64;
+
+/// The mode bits of users who are neither the owner nor of the group.
+const OTHERS: u32 = 0o007;
 
 /// The largest store key file: the digits and some white space.
 const MAX_STORE_KEY_BYTES: u64 = 1024;
@@ -96,12 +100,26 @@ impl Section<'_> {
         None
     }
 
-    /// Whether the file at `path` is a store key: 64 hex digits.
+    /// Whether the file at `path` is a store key: 64 hex digits, out of reach of other users. A group may read it:
+    /// that is how an administrator gives it to the daemon's user.
     pub(super) fn is_store_key(&self, key: &'static str, path: &Path) -> Option<()> {
         let bytes = self.file(key, path, MAX_STORE_KEY_BYTES)?;
         let digits = bytes.trim_ascii();
         if digits.len() == STORE_KEY_DIGITS && digits.iter().all(u8::is_ascii_hexdigit) {
-            return Some(());
+            // Looked at a moment ago; where it is gone since, the store says so.
+            let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o777);
+            if mode & OTHERS == 0 {
+                return Some(());
+            }
+            self.fault(
+                key,
+                &format!(
+                    "names {}, which every user of this machine may open (mode {mode:04o})",
+                    path.display()
+                ),
+                format!("take that right away: chmod 0600 {}", path.display()),
+            );
+            return None;
         }
         self.fault(
             key,

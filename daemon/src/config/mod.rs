@@ -22,6 +22,7 @@ mod main_file;
 mod material;
 mod outbound;
 mod patient;
+mod proof;
 mod route;
 mod section;
 mod site_file;

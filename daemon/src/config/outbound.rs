@@ -1,11 +1,13 @@
 //! `[[outbound]]`: MLLP receivers that messages are sent to, and the listeners that answer through one.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mllp::asked::Mode;
 use mllp::client::Await;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::section::Section;
 use super::spelling::nearest;
@@ -26,6 +28,8 @@ const ACK_TIMEOUT: Duration = mllp::client::DEFAULT_ANSWER_TIMEOUT;
 const IDLE_CLOSE: Duration = Duration::from_secs(300);
 /// The most messages a second that a limit may be set to.
 const MAX_RATE: u64 = 100_000;
+/// The messages a second that a fault suggests; there is no limit where none is written.
+const USUAL_RATE: u64 = 10;
 /// The part of a second that the default burst makes up for: timers are no finer than milliseconds.
 const BURST_PART: u32 = 10;
 
@@ -89,14 +93,15 @@ pub(super) fn read_outbounds(root: &Section<'_>) -> Vec<Outbound> {
         }
         let address = read_address(section);
         let tls = read_transport(section);
-        let rate = section.count("rate", 1..=MAX_RATE).and_then(|n| u32::try_from(n).ok());
-        let burst = section.count("burst", 1..=MAX_RATE).and_then(|n| u32::try_from(n).ok());
+        let rate = section.count("rate", 1..=MAX_RATE, USUAL_RATE).and_then(|n| u32::try_from(n).ok());
+        let burst = section.count("burst", 1..=MAX_RATE, USUAL_RATE).and_then(|n| u32::try_from(n).ok());
         let (retry_min, retry_max) = read_retry(section);
-        let wait = |key, least, most, shipped| section.duration(key, least..=most).unwrap_or(shipped);
+        let wait =
+            |key, least, most, shipped| section.duration(key, least..=most, shipped).unwrap_or(shipped);
         let shipped = Policy::default();
         let awaited =
             section.choice("await", &[("accept", Await::First), ("application", Await::Application)], &[]);
-        let connections = section.count("connections", 1..=MAX_CONNECTIONS);
+        let connections = section.count("connections", 1..=MAX_CONNECTIONS, CONNECTIONS as u64);
         Some(Outbound {
             connections: connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(CONNECTIONS),
             ack_timeout: wait("ack_timeout", TENTH, HOUR, ACK_TIMEOUT),
@@ -143,14 +148,16 @@ fn read_transport(section: &Section<'_>) -> Option<Option<OutboundTls>> {
             );
         }
         let shown = if with_cert || with_key { Some((cert?, key?)) } else { None };
-        Some(OutboundTls { ca: ca?, shown })
+        let ca = ca?;
+        tls.can_connect(&ca, shown.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))?;
+        Some(OutboundTls { ca, shown })
     });
     plain_or(section, tls, "tls = { ca = \"ca.pem\" }")
 }
 
 fn read_retry(section: &Section<'_>) -> (Duration, Duration) {
-    let retry_min = section.duration("retry_min", SHORTEST_RETRY..=HOUR).unwrap_or(RETRY_MIN);
-    let retry_max = section.duration("retry_max", SHORTEST_RETRY..=DAY).unwrap_or(RETRY_MAX);
+    let retry_min = section.duration("retry_min", SHORTEST_RETRY..=HOUR, RETRY_MIN).unwrap_or(RETRY_MIN);
+    let retry_max = section.duration("retry_max", SHORTEST_RETRY..=DAY, RETRY_MAX).unwrap_or(RETRY_MAX);
     if retry_max < retry_min {
         let key = if section.has("retry_max") { "retry_max" } else { "retry_min" };
         section.fault(
@@ -162,22 +169,75 @@ fn read_retry(section: &Section<'_>) -> (Duration, Duration) {
     (retry_min, retry_max)
 }
 
-/// The `application_acks` of a listener: the name of an outbound, with a fault where there is none of that name.
-pub(super) fn read_return(root: &Section<'_>, listener: &Section<'_>) -> Option<String> {
-    let wanted = listener.name("application_acks", "\"results\"")?;
-    let named: Vec<&str> = match root.get("outbound") {
-        Some(DeValue::Array(items)) => items
-            .iter()
-            .filter_map(|item| item.get_ref().as_table()?.get("name")?.get_ref().as_str())
-            .collect(),
-        _ => Vec::new(),
-    };
-    if !named.contains(&wanted.as_str()) {
-        let instead = match nearest(&wanted, named.iter().copied()) {
+/// The `application_acks` of a listener: the name of an outbound, with a fault where there is none of that name, or
+/// where it leads back to a listener of ours. `answers` is what the listener's own answer is.
+pub(super) fn read_return(root: &Section<'_>, listener: &Section<'_>, answers: Mode) -> Option<String> {
+    const KEY: &str = "application_acks";
+    let text = listener.text(KEY, "\"results\"")?;
+    if Address::parse(text).is_ok() {
+        let what = "is an address, and not the name of an [[outbound]]";
+        listener.fault(
+            KEY,
+            what,
+            format!("write [[outbound]], name = \"results\" and address = \"{text}\", and here {KEY} = \"results\""),
+        );
+        return None;
+    }
+    let wanted = listener.name(KEY, "\"results\"")?;
+    if answers == Mode::Original {
+        listener.fault(
+            KEY,
+            "stands beside acknowledge = \"original\", which tells every sender AA, AE or AR already",
+            format!("remove {KEY}, or write acknowledge = \"as-asked\" or \"enhanced\""),
+        );
+    }
+    let outbounds: Vec<(&str, Option<&str>)> = entries(root, "outbound")
+        .filter_map(|outbound| Some((text_at(outbound, "name")?, text_at(outbound, "address"))))
+        .collect();
+    let Some((_, address)) = outbounds.iter().find(|(name, _)| *name == wanted) else {
+        let instead = match nearest(&wanted, outbounds.iter().map(|(name, _)| *name)) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("write an [[outbound]] with name = \"{wanted}\""),
         };
-        listener.fault("application_acks", &format!("= \"{wanted}\" names no [[outbound]]"), instead);
+        listener.fault(KEY, &format!("= \"{wanted}\" names no [[outbound]]"), instead);
+        return Some(wanted);
+    };
+    let ours = entries(root, "mllp").filter_map(|listener| text_at(listener, "listen")?.parse().ok());
+    let addressed = address.and_then(|text| Address::parse(text).ok());
+    if let Some(ours) = addressed.and_then(|address| ours.into_iter().find(|ours| reaches(&address, *ours))) {
+        listener.fault(
+            KEY,
+            &format!(
+                "= \"{wanted}\" leads to {ours}, where this daemon listens: its answers would come back to it"
+            ),
+            format!("write the sender's own address in the [[outbound]] with name = \"{wanted}\""),
+        );
     }
     Some(wanted)
+}
+
+/// The tables of a list, where it is one.
+fn entries<'a>(root: &'a Section<'_>, key: &'static str) -> impl Iterator<Item = &'a DeTable<'a>> {
+    let items = root.get(key).and_then(DeValue::as_array);
+    items.into_iter().flat_map(|items| items.iter()).filter_map(|item| item.get_ref().as_table())
+}
+
+fn text_at<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a str> {
+    table.get(key)?.get_ref().as_str()
+}
+
+/// Whether this machine is reached at `listener` by who connects to `address`, as far as that can be told without
+/// asking the network: by the same address, or by a loopback one where all are listened on.
+fn reaches(address: &Address, listener: SocketAddr) -> bool {
+    let Some((host, port)) = address.text.rsplit_once(':') else { return false };
+    let host = host.trim_matches(['[', ']']);
+    let host: Option<IpAddr> = match host {
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        host => host.parse().ok(),
+    };
+    let same = |host: IpAddr| {
+        host == listener.ip()
+            || (listener.ip().is_unspecified() && (host.is_loopback() || host.is_unspecified()))
+    };
+    port.parse() == Ok(listener.port()) && host.is_some_and(same)
 }

@@ -42,6 +42,13 @@ pub struct Criteria {
     pub event: Option<String>,
 }
 
+impl Route {
+    /// Whether it takes every message and has none of them read: meant where a site is to be replayed later.
+    pub fn keeps_everything(&self) -> bool {
+        self.criteria == Criteria::default() && self.handler == Some(Handler::Keep)
+    }
+}
+
 impl Criteria {
     /// Whether everything that `other` takes is taken here too.
     fn covers(&self, other: &Self) -> bool {

@@ -157,13 +157,27 @@ impl Section<'_> {
     }
 
     /// Reads a list of tables with `read`, in the order of the file; a faulty one is left out.
-    pub(super) fn tables<T>(
+    pub(super) fn tables<T>(&self, key: &'static str, read: impl FnMut(&Section<'_>) -> Option<T>) -> Vec<T> {
+        let name = self.dotted(key);
+        self.list(key, &format!("write [[{name}]], once for each, and its keys below it"), read)
+    }
+
+    /// As [`tables`](Self::tables), of tables that people write on one line, as in `example`.
+    pub(super) fn entries<T>(
         &self,
         key: &'static str,
+        example: &str,
+        read: impl FnMut(&Section<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        self.list(key, &format!("write {key} = {example}"), read)
+    }
+
+    fn list<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
         mut read: impl FnMut(&Section<'_>) -> Option<T>,
     ) -> Vec<T> {
-        let name = self.dotted(key);
-        let expected = format!("write [[{name}]], once for each, and its keys below it");
         let items = match self.get(key) {
             None => return Vec::new(),
             Some(DeValue::Array(items)) => items,
@@ -182,11 +196,9 @@ impl Section<'_> {
                     let line = self.source.line(item.span().start);
                     values.extend(self.inside(key, line, table, &mut read));
                 }
-                other => self.fault(
-                    key,
-                    &format!("must be a list of tables, not of {}", kind_of(other)),
-                    expected.clone(),
-                ),
+                other => {
+                    self.fault(key, &format!("must be a list of tables, not of {}", kind_of(other)), expected)
+                }
             }
         }
         values

@@ -300,13 +300,15 @@ fn read_publish(root: &Section<'_>) -> Vec<PublishRule> {
     let mut seen: BTreeMap<u16, usize> = BTreeMap::new();
     let rules = root.tables("publish", |section| {
         let shipped = PublishRule::default();
-        let window = section.days("window", 1..=MAX_WINDOW_DAYS);
+        let window = section.days("window", 1..=MAX_WINDOW_DAYS, WINDOW_DAYS);
         let rule = PublishRule {
             window_days: window.unwrap_or(shipped.window_days),
-            every_days: section.days("every", 1..=MAX_WINDOW_DAYS).unwrap_or(shipped.every_days),
-            settle: section.duration("settle", Duration::ZERO..=MAX_SETTLE).unwrap_or(shipped.settle),
+            every_days: section.days("every", 1..=MAX_WINDOW_DAYS, WINDOW_DAYS).unwrap_or(shipped.every_days),
+            settle: section.duration("settle", Duration::ZERO..=MAX_SETTLE, SETTLE).unwrap_or(shipped.settle),
             publish_from: section.date("publish_from"),
-            amend_for_days: section.days("amend_for", 0..=MAX_AMEND_DAYS).unwrap_or(shipped.amend_for_days),
+            amend_for_days: section
+                .days("amend_for", 0..=MAX_AMEND_DAYS, AMEND_DAYS)
+                .unwrap_or(shipped.amend_for_days),
         };
         if section.has("window") && window.is_none() {
             return None;

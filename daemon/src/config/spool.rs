@@ -11,9 +11,11 @@ use clinical::normalize::file::MAX_FILE_BYTES as MAX_EXPORT_BYTES;
 use mllp::charset::Charset;
 
 use super::answer::{Answering, DEFAULT_CHARSET};
-use super::fault::Place;
+use super::fault::{Fault, Place};
 use super::listener::MllpListener;
-use super::section::Section;
+use super::load::Mentions;
+use super::section::{Findings, Section};
+use super::site_file::Site;
 
 /// The default charset of what does not name its own: what the known exports are written in.
 const CHARSET: &str = "UTF-8";
@@ -88,13 +90,37 @@ impl std::fmt::Debug for NamedPatient {
     }
 }
 
-/// Reads every `[[spool]]`; mentions of sites go to `mentions`.
+/// What a spool says of a site, to be checked against the site files.
+pub(super) struct SystemMention {
+    /// The id of the site.
+    pub(super) site: String,
+    /// The system of a patient there.
+    pub(super) system: String,
+    /// Where it stands.
+    pub(super) place: Place,
+}
+
+impl SystemMention {
+    /// Notes a fault where the site's patients have another system: no export would ever be taken for this patient.
+    pub(super) fn check(&self, site: Option<&Site>, findings: &Findings) {
+        let of_site = site.and_then(|site| site.patient.one_system());
+        if let Some(of_site) = of_site.filter(|of_site| *of_site != self.system) {
+            findings.note(Fault::at(
+                &self.place,
+                format!("`system` is not that of the patients of site \"{}\"", self.site),
+                format!("write system = \"{of_site}\", or another system in [patient] of the site's file"),
+            ));
+        }
+    }
+}
+
+/// Reads every `[[spool]]`; what it says of sites goes to `mentions`.
 pub(super) fn read_spools(
     root: &Section<'_>,
     main_site: Option<&str>,
     data_dir: Option<&Path>,
     listeners: &[MllpListener],
-    mentions: &mut Vec<(String, Place)>,
+    mentions: &mut Mentions,
 ) -> Vec<Spool> {
     let mut taken: Vec<(PathBuf, String)> = Vec::new();
     root.tables("spool", |section| {
@@ -106,7 +132,7 @@ pub(super) fn read_spools(
         let path = section.path("path", "\"/var/spool/isthmus\"");
         let name = section.name("name", "\"file-drop\"");
         let site = section.name("site", "\"main\"");
-        mentions.extend(site.clone().map(|site| (site, section.place("site"))));
+        mentions.sites.extend(site.clone().map(|site| (site, section.place("site"))));
         let others =
             listeners.iter().map(|listener| &listener.name).chain(taken.iter().map(|(_, name)| name));
         if name.as_ref().is_some_and(|name| others.into_iter().any(|other| other == name)) {
@@ -115,8 +141,13 @@ pub(super) fn read_spools(
         if let Some(path) = &path {
             check_path(section, path, data_dir, &taken);
         }
-        let spool =
-            read_spool(section, path.clone(), name.clone(), site.or_else(|| main_site.map(str::to_owned)));
+        let site = site.or_else(|| main_site.map(str::to_owned));
+        let mut systems = Vec::new();
+        let spool = read_spool(section, path.clone(), name.clone(), site.clone(), &mut systems);
+        if let Some(site) = &site {
+            let said = |(system, place)| SystemMention { site: site.clone(), system, place };
+            mentions.systems.extend(systems.into_iter().map(said));
+        }
         taken.extend(path.zip(name));
         spool
     })
@@ -127,15 +158,21 @@ fn read_spool(
     path: Option<PathBuf>,
     name: Option<String>,
     site: Option<String>,
+    systems: &mut Vec<(String, Place)>,
 ) -> Option<Spool> {
     let (ms, day) = (Duration::from_millis(100), Duration::from_secs(86_400));
     let processing_id = section.choice("processing_id", &PROCESSING_IDS.map(|id| (id, id)), &[]);
-    let poll = section.duration("poll", ms..=Duration::from_secs(3_600));
-    let stable = section.duration("stable", ms..=Duration::from_secs(600));
-    let sidecar_wait = section.duration("sidecar_wait", Duration::ZERO..=7 * day);
-    let keep_done = section.duration("keep_done", Duration::from_secs(60)..=366 * day);
-    let max_file_bytes = section.count("max_file_bytes", FILE_BYTES_RANGE);
-    let patient = section.table("patient", read_patient);
+    let poll = section.duration("poll", ms..=Duration::from_secs(3_600), POLL);
+    let stable = section.duration("stable", ms..=Duration::from_secs(600), STABLE);
+    let sidecar_wait = section.duration("sidecar_wait", Duration::ZERO..=7 * day, SIDECAR_WAIT);
+    let keep_done = section.duration("keep_done", Duration::from_secs(60)..=366 * day, KEEP_DONE);
+    let max_file_bytes = section.count("max_file_bytes", FILE_BYTES_RANGE, MAX_EXPORT_BYTES as u64);
+    let mut read = |section: &Section<'_>| {
+        let patient = read_patient(section)?;
+        systems.push((patient.system.clone(), section.place("system")));
+        Some(patient)
+    };
+    let patient = section.table("patient", &mut read);
     let mut named = BTreeSet::new();
     let patients = section.tables("patients", |entry| {
         entry.require("file", "file = \"cohort-17-*\"");
@@ -143,7 +180,7 @@ fn read_spool(
         if file.clone().is_some_and(|file| !named.insert(file)) {
             entry.fault("file", "stands in another entry too", "keep one of the two");
         }
-        let patient = read_patient(entry);
+        let patient = read(entry);
         Some(NamedPatient { file: file?, patient: patient? })
     });
     let charset = read_charset(section);

@@ -6,19 +6,37 @@ mod examples;
 mod faults;
 mod noise;
 mod outbound;
+mod refused;
 mod spools;
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
 
-/// A self-signed P-256 pair in form only: PEM is looked at, X.509 is not.
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
-const CRL: &str = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+/// The files of one authority, as text by name: made once for all tests.
+static MATERIAL: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = standin::Pki::create(dir.path()).unwrap();
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let ca = read(&pki.ca);
+    BTreeMap::from([
+        ("ca.pem", ca.clone()),
+        ("senders-ca.pem", ca.clone()),
+        ("ehr-ca.pem", ca.clone()),
+        ("upstream-ca.pem", ca),
+        ("client.pem", read(&pki.client.cert)),
+        ("client.key", read(&pki.client.key)),
+        ("server.pem", read(&pki.server.cert)),
+        ("server.key", read(&pki.server.key)),
+        ("revoked.pem", pki.revocation_list(&[], false).unwrap()),
+    ])
+});
 const STORE_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\n";
 
 const MAIN: &str = r#"data_dir = "./data"
@@ -84,6 +102,12 @@ system = "urn:oid:1.2.3"                       # default: urn:isthmus:authority:
 
 const SITE: &str = "id = \"main\"\ntimezone = \"America/New_York\"\n";
 
+/// A key file of this mode.
+fn write_key(path: &Path, text: &str, mode: u32) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// A folder with `isthmus.toml`, site files by name, and every file they may name.
 struct Folder(TempDir);
 
@@ -92,18 +116,12 @@ impl Folder {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("sites.d")).unwrap();
         for folder in ["", "sites.d"] {
-            for name in
-                ["ca.pem", "client.pem", "server.pem", "senders-ca.pem", "ehr-ca.pem", "upstream-ca.pem"]
-            {
-                std::fs::write(dir.path().join(folder).join(name), CERTIFICATE).unwrap();
-            }
-            std::fs::write(dir.path().join(folder).join("revoked.pem"), CRL).unwrap();
-            for name in ["client.key", "server.key"] {
-                std::fs::write(dir.path().join(folder).join(name), KEY).unwrap();
+            for (name, text) in MATERIAL.iter() {
+                std::fs::write(dir.path().join(folder).join(name), text).unwrap();
             }
         }
         for name in ["db.key", "store.key"] {
-            std::fs::write(dir.path().join(name), STORE_KEY).unwrap();
+            write_key(&dir.path().join(name), STORE_KEY, 0o600);
         }
         std::fs::write(dir.path().join("isthmus.toml"), main).unwrap();
         for (name, text) in sites {
@@ -221,7 +239,7 @@ fn a_store_key_is_named_or_a_credential_and_never_written_down() {
     let folder = Folder::new(&without, &[("main.toml", SITE)]);
     folder.assert_faults(&[("isthmus.toml", 1, "names no key_file")]);
 
-    std::fs::write(folder.path("store-key"), STORE_KEY).unwrap();
+    write_key(&folder.path("store-key"), STORE_KEY, 0o440);
     let config = load(&folder.path("isthmus.toml"), Some(folder.0.path())).unwrap();
     assert_eq!(config.main.store.key_file, folder.path("store-key"));
 
@@ -320,7 +338,8 @@ fn a_listener_with_tls_never_falls_back_to_plain() {
 fn what_is_shown_for_debugging_holds_no_key() {
     let config = Folder::new(MAIN, &[("main.toml", CONTRACT_SITE)]).load().unwrap();
     let shown = format!("{config:?}");
-    assert!(!shown.to_lowercase().contains(&STORE_KEY[..16].to_lowercase()) && !shown.contains("MAA="));
+    let key = MATERIAL["client.key"].lines().nth(1).unwrap();
+    assert!(!shown.to_lowercase().contains(&STORE_KEY[..16].to_lowercase()) && !shown.contains(key));
 }
 
 #[test]
@@ -335,10 +354,10 @@ fn the_fingerprint_follows_every_byte_of_configuration_and_no_key() {
     let folder = Folder::new(MAIN, &[("main.toml", CONTRACT_SITE)]);
     let first = folder.load().unwrap().fingerprint;
     assert_eq!(first.len(), 64);
-    std::fs::write(folder.path("sites.d/client.key"), format!("\n{KEY}")).unwrap();
+    std::fs::write(folder.path("sites.d/client.key"), format!("\n{}", MATERIAL["client.key"])).unwrap();
     assert_eq!(folder.load().unwrap().fingerprint, first, "keys stay out");
     for (name, text) in [
-        ("sites.d/ca.pem", format!("\n{CERTIFICATE}")),
+        ("sites.d/ca.pem", format!("\n{}", MATERIAL["ca.pem"])),
         ("sites.d/main.toml", format!("{CONTRACT_SITE}\n")),
         ("isthmus.toml", format!("{MAIN}\n")),
     ] {
@@ -347,7 +366,7 @@ fn the_fingerprint_follows_every_byte_of_configuration_and_no_key() {
         assert_ne!(folder.load().unwrap().fingerprint, before, "{name}");
     }
     let copy = Folder::new(&format!("{MAIN}\n"), &[("main.toml", &format!("{CONTRACT_SITE}\n"))]);
-    std::fs::write(copy.path("sites.d/ca.pem"), format!("\n{CERTIFICATE}")).unwrap();
+    std::fs::write(copy.path("sites.d/ca.pem"), format!("\n{}", MATERIAL["ca.pem"])).unwrap();
     assert_eq!(copy.load().unwrap().fingerprint, folder.load().unwrap().fingerprint, "a copy elsewhere");
 }
 

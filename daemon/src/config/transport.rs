@@ -124,7 +124,9 @@ impl ClientTls {
             let ca = tls.certificates("ca", "\"ca.pem\"");
             let cert = tls.certificates("cert", "\"client.pem\"");
             let key = tls.private_key("key", "\"client.key\"");
-            Some(Self { ca: ca?, cert: cert?, key: key? })
+            let files = Self { ca: ca?, cert: cert?, key: key? };
+            tls.can_connect(&files.ca, Some((&files.cert, &files.key)))?;
+            Some(files)
         })
     }
 }
@@ -138,7 +140,9 @@ impl ServerTls {
             let cert = tls.certificates("cert", "\"server.pem\"");
             let key = tls.private_key("key", "\"server.key\"");
             let client_auth = ClientAuth::read(tls);
-            Some(Self { cert: cert?, key: key?, client_auth: client_auth? })
+            let files = Self { cert: cert?, key: key?, client_auth: client_auth? };
+            tls.can_serve(&files)?;
+            Some(files)
         })
     }
 }
@@ -191,20 +195,17 @@ impl Delivery {
         let tenth = Duration::from_millis(100);
         let read = parent.table("delivery", |section| {
             let shipped = Self::default();
+            let wait = |key, least, most, usual| section.duration(key, least..=most, usual).unwrap_or(usual);
             let read = Self {
-                probe_interval: section
-                    .duration("probe_interval", tenth..=DAY)
-                    .unwrap_or(shipped.probe_interval),
-                timeout: section.duration("timeout", tenth..=HOUR).unwrap_or(shipped.timeout),
-                connect_timeout: section
-                    .duration("connect_timeout", tenth..=HOUR)
-                    .unwrap_or(shipped.connect_timeout),
+                probe_interval: wait("probe_interval", tenth, DAY, shipped.probe_interval),
+                timeout: wait("timeout", tenth, HOUR, shipped.timeout),
+                connect_timeout: wait("connect_timeout", tenth, HOUR, shipped.connect_timeout),
                 in_flight: section
-                    .count("in_flight", 1..=MAX_IN_FLIGHT)
+                    .count("in_flight", 1..=MAX_IN_FLIGHT, u64::from(IN_FLIGHT))
                     .and_then(|n| u16::try_from(n).ok())
                     .unwrap_or(shipped.in_flight),
-                retry_min: section.duration("retry_min", SHORTEST..=HOUR).unwrap_or(shipped.retry_min),
-                retry_max: section.duration("retry_max", SHORTEST..=DAY).unwrap_or(shipped.retry_max),
+                retry_min: wait("retry_min", SHORTEST, HOUR, shipped.retry_min),
+                retry_max: wait("retry_max", SHORTEST, DAY, shipped.retry_max),
             };
             if read.retry_max < read.retry_min {
                 let key = if section.has("retry_max") { "retry_max" } else { "retry_min" };

@@ -131,68 +131,82 @@ impl Section<'_> {
         if let DeValue::Boolean(flag) = value {
             return Some(*flag);
         }
-        self.wrong_kind(key, "true or false", value, "true");
+        self.wrong_kind(key, "true or false", value, "true or false");
         None
     }
 
-    /// A whole number within `range`.
-    pub(super) fn count(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+    /// A whole number within `range`. `usual` is what a fault suggests: the default, or what is common.
+    pub(super) fn count(&self, key: &'static str, range: RangeInclusive<u64>, usual: u64) -> Option<u64> {
         let value = self.get(key)?;
-        let DeValue::Integer(number) = value else {
-            self.wrong_kind(key, "a whole number", value, &range.start().to_string());
-            return None;
+        let (what, meant) = match value {
+            DeValue::Integer(number) => {
+                let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
+                if let Some(good) = parsed.and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n)) {
+                    return Some(good);
+                }
+                // A number that no integer holds is above the range, or far below it.
+                let below = number.as_str().starts_with('-');
+                ("is out of range".to_owned(), (!below).then(|| parsed.map_or(u64::MAX, clamped)))
+            }
+            DeValue::String(text) => (must_be("a whole number", value), plain_number(text)),
+            _ => (must_be("a whole number", value), None),
         };
-        let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-        let good = parsed.and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n));
-        if good.is_none() {
-            let (least, most) = (range.start(), range.end());
-            self.fault(key, "is out of range", format!("write a whole number from {least} to {most}"));
-        }
-        good
+        self.fault(key, &what, allowed(key, &range, suggestion(meant, &range, usual), u64::to_string));
+        None
     }
 
-    /// A duration such as `"250ms"`, `"2s"`, `"5m"`, `"12h"`, `"14d"`, within `range`. A day is 24 hours.
-    pub(super) fn duration(&self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let example = format!("\"{}\"", spoken(*range.start()));
+    /// A duration such as `"250ms"`, `"2s"`, `"5m"`, `"12h"`, `"14d"`, within `range`. A day is 24 hours. `usual` is
+    /// what a fault suggests where nothing nearer is.
+    pub(super) fn duration(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<Duration>,
+        usual: Duration,
+    ) -> Option<Duration> {
         let value = self.get(key)?;
-        let DeValue::String(text) = value else {
-            self.wrong_kind(key, "a duration in double quotes", value, &example);
-            return None;
+        // A number without a unit is mostly meant in seconds.
+        let seconds = |text: &str| plain_number(text).map(Duration::from_secs);
+        let mut how = ", a whole number and one of ms, s, m, h, d";
+        let (what, meant) = match value {
+            DeValue::String(text) => match duration_of(text) {
+                Some(duration) if range.contains(&duration) => return Some(duration),
+                Some(duration) => {
+                    how = "";
+                    ("is out of range".to_owned(), Some(duration))
+                }
+                None => (format!("is not a duration{}", quoted(text)), seconds(text)),
+            },
+            DeValue::Integer(number) => {
+                (must_be("a duration in double quotes", value), seconds(number.as_str()))
+            }
+            _ => (must_be("a duration in double quotes", value), None),
         };
-        let Some(duration) = duration_of(text) else {
-            self.fault(
-                key,
-                &format!("is not a duration{}", quoted(text)),
-                "write a whole number and one of ms, s, m, h, d, such as \"90s\"",
-            );
-            return None;
-        };
-        if !range.contains(&duration) {
-            let (least, most) = (spoken(*range.start()), spoken(*range.end()));
-            self.fault(key, "is out of range", format!("write from \"{least}\" to \"{most}\""));
-            return None;
-        }
-        Some(duration)
+        let shown = |duration: &Duration| format!("\"{}\"", spoken(*duration));
+        let instead = allowed(key, &range, suggestion(meant, &range, usual), shown);
+        self.fault(key, &what, format!("{instead}{how}"));
+        None
     }
 
-    /// A whole number of days such as `"14d"`, within `range`.
-    pub(super) fn days(&self, key: &'static str, range: RangeInclusive<u16>) -> Option<u16> {
-        let (least, most) = (*range.start(), *range.end());
+    /// A whole number of days such as `"14d"`, within `range`. `usual` is what a fault suggests where nothing nearer is.
+    pub(super) fn days(&self, key: &'static str, range: RangeInclusive<u16>, usual: u16) -> Option<u16> {
         let value = self.get(key)?;
-        let DeValue::String(text) = value else {
-            self.wrong_kind(key, "whole days in double quotes", value, "\"14d\"");
-            return None;
+        let (what, meant) = match value {
+            DeValue::String(text) => {
+                let days = plain_number(text.strip_suffix('d').unwrap_or(text));
+                let days = days.map(|days| u16::try_from(days).unwrap_or(u16::MAX));
+                match days.filter(|days| text.ends_with('d') && range.contains(days)) {
+                    Some(days) => return Some(days),
+                    None => (format!("must be whole days{}", quoted(text)), days),
+                }
+            }
+            DeValue::Integer(number) => {
+                (must_be("whole days in double quotes", value), number.as_str().parse().ok())
+            }
+            _ => (must_be("whole days in double quotes", value), None),
         };
-        let days = text.strip_suffix('d').and_then(plain_number).and_then(|n| u16::try_from(n).ok());
-        let Some(days) = days.filter(|days| range.contains(days)) else {
-            self.fault(
-                key,
-                &format!("must be whole days{}", quoted(text)),
-                format!("write from \"{least}d\" to \"{most}d\""),
-            );
-            return None;
-        };
-        Some(days)
+        let shown = |days: &u16| format!("\"{days}d\"");
+        self.fault(key, &what, allowed(key, &range, suggestion(meant, &range, usual), shown));
+        None
     }
 
     /// A calendar date, as `"2000-01-01"` or as TOML's own date, from the year 1900 on.
@@ -262,12 +276,33 @@ impl Section<'_> {
     }
 
     fn wrong_kind(&self, key: &'static str, expected: &str, value: &DeValue<'_>, example: &str) {
-        self.fault(
-            key,
-            &format!("must be {expected}, not {}", kind_of(value)),
-            format!("write {key} = {example}"),
-        );
+        self.fault(key, &must_be(expected, value), format!("write {key} = {example}"));
     }
+}
+
+fn must_be(expected: &str, value: &DeValue<'_>) -> String {
+    format!("must be {expected}, not {}", kind_of(value))
+}
+
+/// What to write instead of a value that is not allowed: what was meant where that is in the range, the most where it
+/// is above it, else the usual. Never the least: whoever writes 0 means "none" or "no limit", and not that.
+fn suggestion<T: PartialOrd + Copy>(meant: Option<T>, range: &RangeInclusive<T>, usual: T) -> T {
+    match meant {
+        Some(meant) if meant > *range.end() => *range.end(),
+        Some(meant) if meant >= *range.start() => meant,
+        _ => usual,
+    }
+}
+
+/// The words that suggest a value, and say which others there are.
+fn allowed<T>(key: &str, range: &RangeInclusive<T>, suggested: T, shown: impl Fn(&T) -> String) -> String {
+    let (least, most) = (shown(range.start()), shown(range.end()));
+    format!("write {key} = {}, or another value from {least} to {most}", shown(&suggested))
+}
+
+/// A number of any sign, as the nearest that is not negative.
+fn clamped(number: i128) -> u64 {
+    u64::try_from(number.max(0)).unwrap_or(u64::MAX)
 }
 
 /// Whether a text can be a label and a file name: letters, digits, `-`, `_`, `.`, 1 to 64 of them, the
@@ -336,6 +371,25 @@ mod tests {
         ] {
             assert_eq!(duration_of(text), ms.map(Duration::from_millis), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_suggested_is_what_was_meant_the_most_or_the_usual_and_never_the_least() {
+        for (meant, suggested) in [
+            (None, 8),
+            (Some(0), 8),
+            (Some(1), 8),
+            (Some(2), 2),
+            (Some(64), 64),
+            (Some(65), 64),
+            (Some(u64::MAX), 64),
+        ] {
+            assert_eq!(suggestion(meant, &(2..=64), 8), suggested, "{meant:?}");
+        }
+        assert_eq!(
+            allowed("in_flight", &(1..=64), 8, u64::to_string),
+            "write in_flight = 8, or another value from 1 to 64"
+        );
     }
 
     #[test]

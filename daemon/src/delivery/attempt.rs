@@ -4,7 +4,8 @@
 //! that found something is compared with what we meant to write; nothing is learned from a resource that
 //! does not carry our identifier; doubt ends with proof and not with a refusal to look; an update carries
 //! the ETag we know; what the configuration does not permit is left out, and the Bundle is checked against
-//! the destination's allow-list as the last thing before it leaves.
+//! the destination's allow-list as the last thing before it leaves; what was overtaken while in doubt is not sent again,
+//! whether or not the destination lets us look.
 
 mod fault;
 mod lookup;
@@ -136,10 +137,10 @@ impl Sending<'_> {
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
         if past.ambiguous {
             self.reconcile().await?;
-            // It is known not to have happened, and the store takes it out of its line. Where the destination does not
-            // let us look, sending it again is what ends the doubt, and people were told of what stands there.
-            if past.overtaken && !self.doubt && !self.open.is_empty() {
-                return Err(Verdict::Withheld);
+            // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
+            // over what took its place, or be written for somebody it is no longer about, so people are told.
+            if past.overtaken && !self.open.is_empty() {
+                return Err(if self.doubt { Verdict::Overtaken } else { Verdict::Withheld });
             }
         } else {
             self.leave_out_unchanged();

@@ -1,7 +1,8 @@
 //! Before the first write for a patient: does the EHR's Patient with that identifier have the birth date we know?
 //!
 //! Invariants: nothing is written for a patient whose birth dates contradict each other, here or there, or whose
-//! identifier the EHR gives to several Patients; what the EHR said once is remembered until something changes, so a
+//! identifier the EHR gives to several Patients, nor at any destination while identifiers with contradicting birth dates
+//! are merged into the patient; what the EHR said once is remembered until something changes, so a
 //! patient is searched for once; of the answer only the birth date is looked at, and nothing of it is kept or told.
 //!
 //! | | where-known | required |
@@ -29,6 +30,7 @@ use crate::{
 };
 
 const OURS_DIFFER: &str = "the birth date in the results contradicts the registered one";
+const MERGED_DIFFER: &str = "birth dates of merged identifiers contradict each other";
 const THEIRS_DIFFERS: &str = "the birth date at the EHR contradicts the one known here";
 const SEVERAL: &str = "the EHR has several Patients with the identifier";
 const NOT_FOUND: &str = "the EHR has no Patient with the identifier, and verify_patient requires one";
@@ -62,10 +64,14 @@ pub(super) async fn cleared(
     row: &LeasedRow,
 ) -> Result<(), Verdict> {
     let verify = destination.verify_patient;
+    let unread = |error: outbox::ReadError| Verdict::Unsent(format!("birth date: {error}"));
+    // Before anything that was found earlier: the merge may be younger.
+    if readers.with(|reader| reader.is_in_doubt(row.patient)).map_err(unread)? {
+        return Err(Verdict::Identity(MERGED_DIFFER.to_owned()));
+    }
     if verify == VerifyPatient::Off {
         return Ok(());
     }
-    let unread = |error: outbox::ReadError| Verdict::Unsent(format!("birth date: {error}"));
     let (finding, births, key) = readers
         .with(|reader| {
             Ok((
@@ -211,7 +217,7 @@ fn patients(bundle: &Value, key: &PatientKey) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
@@ -273,7 +279,7 @@ mod tests {
     }
 
     /// Patient 1 of a store, with a row that waits for `ehr`.
-    fn store_with_a_row(dir: &std::path::Path) -> outbox::Store {
+    pub(in crate::delivery) fn store_with_a_row(dir: &std::path::Path) -> outbox::Store {
         let key = outbox::Key::from_hex(&"a".repeat(64)).unwrap();
         let store = outbox::Store::open(dir, key, outbox::StoreOptions::default(), 0).unwrap();
         let patient = PatientKey { site: "main".into(), system: "urn:mr".into(), value: "1".into() };

@@ -41,17 +41,16 @@ fn current(dir: &std::path::Path) -> Current {
     Current::start(Generation::compile(1, config, 0).unwrap()).1
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_send_task_that_breaks_off_gives_its_place_back_and_its_row_is_in_doubt() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Key::from_hex(KEY).unwrap(), StoreOptions::default(), time::now_ms())
-        .unwrap();
-    let (_drain, draining) = Drain::new();
+/// A deliverer over a store with one row, which it has leased; the row's number.
+async fn with_a_leased_row(dir: &std::path::Path) -> (Store, Deliverer, i64, Drain) {
+    let store =
+        Store::open(dir, Key::from_hex(KEY).unwrap(), StoreOptions::default(), time::now_ms()).unwrap();
+    let (drain, draining) = Drain::new();
     let deliverer = Deliverer {
         id: ID.to_owned(),
         writer: store.writer(),
         readers: store.readers(),
-        current: current(dir.path()),
+        current: current(dir),
         observations: Observations::default(),
         conditions: Board::default(),
         queued: watch::channel(0).1,
@@ -67,22 +66,34 @@ async fn a_send_task_that_breaks_off_gives_its_place_back_and_its_row_is_in_doub
     };
     store.writer().enqueue(vec![row]).await.unwrap();
     let rows = deliverer.lease(1, Take::Any).await;
-    let (now, mut tasks) = (Instant::now(), JoinSet::new());
-    let mut pace = Pace {
-        out: HashMap::new(),
-        not_before: now,
-        probe_at: now,
-        silent: 0,
-        applied: 0,
-        held_at: now,
-        unaligned: false,
-    };
-    let task = tasks.spawn(async { panic!("a defect") });
-    pace.out.insert(task.id(), rows[0].id);
-    while let Some(done) = tasks.join_next_with_id().await {
-        deliverer.finished(&destination(), done, &mut pace, &mut tasks).await;
+    (store, deliverer, rows[0].id, drain)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_breaks_off_while_it_sends_or_settles_leaves_its_row_in_doubt_and_not_leased() {
+    for settling in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, deliverer, row, _drain) = with_a_leased_row(dir.path()).await;
+        let (now, mut tasks) = (Instant::now(), JoinSet::new());
+        let mut pace = Pace {
+            out: HashMap::new(),
+            settling: HashMap::new(),
+            not_before: now,
+            probe_at: now,
+            silent: 0,
+            applied: 0,
+            held_at: now,
+            unaligned: false,
+        };
+        let task = tasks.spawn(async { panic!("a defect") });
+        let under_way = if settling { &mut pace.settling } else { &mut pace.out };
+        under_way.insert(task.id(), row);
+        while let Some(done) = tasks.join_next_with_id().await {
+            deliverer.finished(&destination(), done, &mut pace, &mut tasks).await;
+        }
+        assert!(pace.out.is_empty() && pace.settling.is_empty());
+        let rows = store.readers().with(|reader| reader.rows(None, 9)).unwrap();
+        let states: Vec<_> = rows.iter().map(|row| row.state).collect();
+        assert_eq!(states, [State::Ambiguous], "settling: {settling}");
     }
-    assert!(pace.out.is_empty());
-    let rows = store.readers().with(|reader| reader.rows(None, 9)).unwrap();
-    assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Ambiguous]);
 }

@@ -28,6 +28,7 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         | Verdict::Identity(_)
         | Verdict::Throttled(_)
         | Verdict::Withheld
+        | Verdict::Overtaken
         | Verdict::Defect(_)
         | Verdict::Unsent(_)
         | Verdict::Ambiguous(_) => Event::Inconclusive,
@@ -41,7 +42,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
     let at = now + wait.as_millis() as i64;
     let read_only = || Settlement::Defer { reason: Reason::ObservedReadOnly.word().to_owned() };
     let ends = match outcome.verdict {
-        Verdict::Delivered | Verdict::ReadBack => true,
+        Verdict::Delivered | Verdict::ReadBack | Verdict::Overtaken => true,
         Verdict::Data(_) => !held,
         _ => false,
     };
@@ -52,6 +53,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
         Verdict::Configuration(_) => read_only(),
         Verdict::Withheld => Settlement::Defer { reason: Reason::KindNotPermitted.word().to_owned() },
+        Verdict::Overtaken => Settlement::Quarantine { reason: outbox::UNPROVEN.to_owned() },
         Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
         Verdict::Data(_)
         | Verdict::Patient(_)
@@ -88,7 +90,11 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Defect(cause)
         | Verdict::Unsent(cause)
         | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),
-        Verdict::Delivered | Verdict::ReadBack | Verdict::Throttled(_) | Verdict::Withheld => word.to_owned(),
+        Verdict::Delivered
+        | Verdict::ReadBack
+        | Verdict::Throttled(_)
+        | Verdict::Withheld
+        | Verdict::Overtaken => word.to_owned(),
     };
     Settlement::Ambiguous { at, cause }
 }

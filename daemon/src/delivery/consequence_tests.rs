@@ -31,6 +31,14 @@ fn a_row_in_doubt_stays_so_unless_it_arrived_or_its_data_were_refused() {
         }
         assert_eq!(settled(Verdict::Delivered, true, held), Settlement::Delivered { written: Vec::new() });
     }
+    for held in [false, true] {
+        let unproven = Settlement::Quarantine { reason: outbox::UNPROVEN.to_owned() };
+        assert_eq!(
+            settled(Verdict::Overtaken, true, held),
+            unproven,
+            "not sent again, and its line moves on"
+        );
+    }
     assert_eq!(settled(Verdict::Data(text()), true, false), Settlement::Quarantine { reason: text() });
     // It would be deferred and sent again.
     assert!(matches!(settled(Verdict::Data(text()), true, true), Settlement::Ambiguous { .. }));

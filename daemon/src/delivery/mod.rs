@@ -11,6 +11,7 @@ pub mod backoff;
 mod birth_date;
 mod consequence;
 pub mod http;
+mod withdrawal;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -79,6 +80,8 @@ enum Done {
 struct Pace {
     /// Rows out now, by the task that sends each.
     out: HashMap<task::Id, i64>,
+    /// Rows whose verdict is being committed, by the task that does it.
+    settling: HashMap<task::Id, i64>,
     /// Nothing is sent before (monotonic).
     not_before: Instant,
     /// The next probe (monotonic), while read-only.
@@ -101,6 +104,7 @@ impl Deliverer {
         let now = Instant::now();
         let mut pace = Pace {
             out: HashMap::new(),
+            settling: HashMap::new(),
             not_before: now,
             probe_at: now,
             silent: 0,
@@ -124,6 +128,7 @@ impl Deliverer {
             }
             if Instant::now() >= pace.held_at {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
+                withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
@@ -160,13 +165,16 @@ impl Deliverer {
         }
         // Their requests are cut before they may be sent again by a deliverer after this one.
         tasks.shutdown().await;
-        for (_, row_id) in std::mem::take(&mut pace.out) {
+        let left = std::mem::take(&mut pace.out)
+            .into_values()
+            .chain(std::mem::take(&mut pace.settling).into_values());
+        for row_id in left {
             commit(&self.writer, doubt(row_id, "the sender stopped before an answer came")).await;
         }
     }
 
     /// A task came to its end: an attempt is concluded; one that broke off gives its place back, and its row is in
-    /// doubt.
+    /// doubt, whether it broke off while it was sent or while its verdict was committed.
     async fn finished(
         &self,
         destination: &Destination,
@@ -179,23 +187,32 @@ impl Deliverer {
                 pace.out.remove(&id);
                 self.conclude(destination, row, outcome, pace, tasks).await;
             }
-            Ok((_, Done::Settled)) => {}
+            Ok((id, Done::Settled)) => {
+                pace.settling.remove(&id);
+            }
             Err(error) => {
                 tracing::error!(destination = %self.id, %error, "a delivery task failed");
                 if let Some(row_id) = pace.out.remove(&error.id()) {
-                    self.settle(doubt(row_id, "the sender failed before an answer came"), tasks);
+                    let broken = doubt(row_id, "the sender failed before an answer came");
+                    self.settle(broken, Duration::ZERO, pace, tasks);
+                } else if let Some(row_id) = pace.settling.remove(&error.id()) {
+                    // Not at once: it may break off again.
+                    let broken = doubt(row_id, "the verdict was lost before it was stored");
+                    self.settle(broken, SETTLE_PAUSE, pace, tasks);
                 }
             }
         }
     }
 
-    /// Commits beside the loop.
-    fn settle(&self, settle: Settle, tasks: &mut JoinSet<Done>) {
-        let writer = self.writer.clone();
-        tasks.spawn(async move {
+    /// Commits beside the loop, `after` a while.
+    fn settle(&self, settle: Settle, after: Duration, pace: &mut Pace, tasks: &mut JoinSet<Done>) {
+        let (writer, row_id) = (self.writer.clone(), settle.row_id);
+        let task = tasks.spawn(async move {
+            sleep(after).await;
             commit(&writer, settle).await;
             Done::Settled
         });
+        pace.settling.insert(task.id(), row_id);
     }
 
     /// Brings the queue in line with the configuration and the mode: no row may be left deferred at an open
@@ -324,7 +341,7 @@ impl Deliverer {
             commit(&self.writer, settle).await;
             self.show_mode(&effect);
         } else {
-            self.settle(settle, tasks);
+            self.settle(settle, Duration::ZERO, pace, tasks);
         }
     }
 

@@ -20,7 +20,7 @@ const LINES_PER_MINUTE: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
 macro_rules! limits {
-    ($($(#[doc = $doc:literal])+ $limit:ident = $word:literal),+ $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $limit:ident = $word:literal, $plainly:literal;)+) => {
         /// What refuses, or ends, a connection or a message.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Limit { $($(#[doc = $doc])+ $limit),+ }
@@ -33,37 +33,42 @@ macro_rules! limits {
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$limit => $word),+ }
             }
+
+            /// What happened, for people, after a count: "3 from an address that is not in allow_peers".
+            pub const fn plainly(self) -> &'static str {
+                match self { $(Self::$limit => $plainly),+ }
+            }
         }
     };
 }
 
 limits! {
     /// The peer's address is not in `allow_peers`.
-    PeerAddress = "peer-address",
+    PeerAddress = "peer-address", "from an address that is not in allow_peers";
     /// The peer has its share of the connections.
-    PerPeer = "per-peer",
+    PerPeer = "per-peer", "from a peer with max_connections_per_peer open";
     /// Something else than TLS came in on a TLS listener: plain MLLP, mostly.
-    NotTls = "not-tls",
+    NotTls = "not-tls", "without TLS, which this listener wants";
     /// The TLS handshake failed for another reason than the certificate.
-    Handshake = "handshake",
+    Handshake = "handshake", "whose TLS handshake failed";
     /// The TLS handshake was not over in time.
-    HandshakeTimeout = "handshake-timeout",
+    HandshakeTimeout = "handshake-timeout", "whose TLS handshake took longer than handshake_timeout";
     /// No certificate, or one that is not good: expired, revoked, of another authority.
-    Certificate = "certificate",
+    Certificate = "certificate", "without a good certificate (none, expired, revoked, or of another authority)";
     /// The certificate carries no name of `allow_subjects`.
-    Subject = "subject",
+    Subject = "subject", "with a certificate that carries no name of allow_subjects";
     /// MSH-3 and MSH-4 are not in `allow_senders`.
-    Sender = "sender",
+    Sender = "sender", "messages of a sender that is not in allow_senders";
     /// A frame over `max_frame_bytes`.
-    FrameBytes = "frame-bytes",
+    FrameBytes = "frame-bytes", "with a message over max_frame_bytes";
     /// A frame that was not over in time.
-    FrameTimeout = "frame-timeout",
+    FrameTimeout = "frame-timeout", "with a message that took longer than frame_timeout";
     /// No frame for too long.
-    IdleTimeout = "idle-timeout",
+    IdleTimeout = "idle-timeout", "ended without a message for idle_timeout";
     /// An acknowledgement was not taken in time.
-    WriteTimeout = "write-timeout",
+    WriteTimeout = "write-timeout", "that took no acknowledgement within write_timeout";
     /// A large frame did not get memory in time.
-    Memory = "memory",
+    Memory = "memory", "with a large message that got no memory within memory_timeout";
 }
 
 /// The refusals of one listener; cheap to clone.

@@ -339,8 +339,16 @@ async fn a_rejection_halts_the_destination_until_it_is_let_go() {
     assert_eq!((modes[0].mode.as_str(), modes[0].cause.as_str()), ("halted", "answered AR"));
     let heard = receiver.messages().len();
     receiver.play(accept);
-    // Longer than any back-off of it.
-    sleep(Duration::from_millis(600)).await;
+    // Its own time has come, and the deliverer was woken again and again since: only the halt keeps it.
+    let mut woken = 0;
+    sender
+        .until("woken while it is due", || {
+            let next = sender.store.readers().with(|reader| reader.next_attempt_at("mllp:x")).unwrap();
+            woken += u32::from(next.is_some_and(|at| at <= time::now_ms()));
+            sender._queued.send_modify(|turn| *turn += 1);
+            woken > 20
+        })
+        .await;
     assert_eq!(receiver.messages().len(), heard, "nothing is sent while it stands");
     sender.halts.end("mllp:x");
     sender.until_delivered(4).await;

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::PublishRule,
     generation::{Generation, Site},
+    identities,
     telemetry::Metric,
     time,
 };
@@ -95,6 +96,7 @@ impl Pipeline {
         // Only now is it known which messages wait for their patient or were refused by what is known of them.
         let replies = reply::all(&batch, now);
         let absorbed = Absorbed { messages: batch.messages, replies: replies.len(), backlog };
+        let of_births = !learned.facts.is_empty();
         let absorb = Absorb {
             upto: batch.upto,
             expected_from: batch.from,
@@ -110,6 +112,9 @@ impl Pipeline {
             replies,
         };
         self.writer.absorb(absorb).wait()?;
+        if of_births {
+            identities::show_doubts(&self.conditions, &self.readers)?;
+        }
         Ok(absorbed)
     }
 

@@ -164,7 +164,7 @@ pub fn foresee(message: &Message, generation: &Generation, reader: &Reader) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     use bytes::Bytes;
     use outbox::{Key, Store, StoreOptions};
@@ -185,6 +185,7 @@ mod tests {
     fn generation_with(dir: &Path, listener: &str) -> Generation {
         fs::create_dir(dir.join("sites.d")).unwrap();
         fs::write(dir.join("db.key"), "a".repeat(64)).unwrap();
+        fs::set_permissions(dir.join("db.key"), fs::Permissions::from_mode(0o600)).unwrap();
         let main = format!(
             "data_dir = \"./data\"\nsite = \"main\"\n[store]\nkey_file = \"./db.key\"\n\
             [[mllp]]\nname = \"ward\"\nlisten = \"127.0.0.1:2575\"\nplain = true\n{listener}"

@@ -7,7 +7,7 @@
 //! Numbers: at most [`REHOMED_MOST`] identifiers' readings are walked in one step, day by day, and at most [`MAX_WRITES`]
 //! windows are dirtied in one transaction, because no message is acknowledged meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use clinical::{
     birth_date::BirthDate,
@@ -19,9 +19,9 @@ use outbox::{QuarantineEntry, Rehomed, Saying, Statement};
 use super::{
     Pipeline, PipelineError,
     absorb::{MAX_WRITES, days_touched},
-    read::{Batch, Said},
+    read::{self, Batch, Said},
 };
-use crate::{conditions::Kind, generation::Generation, time};
+use crate::{conditions::Kind, generation::Generation, identities, time};
 
 /// Sayings committed together: other writers wait meanwhile. A batch that is cut off between two pieces is read again,
 /// and what was said before is not applied twice.
@@ -29,6 +29,9 @@ const SAYINGS_TOGETHER: usize = 64;
 
 /// Identifiers whose windows are dirtied in one step: reading ten years of one takes about 30 ms.
 const REHOMED_MOST: usize = 16;
+
+/// Where things are said, in words, by message and place in it.
+type Places = HashMap<(i64, i64), String>;
 
 impl Pipeline {
     /// Applies what the batch's messages say of who is who; what is refused is quarantined with its message.
@@ -40,21 +43,25 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let mut changed = false;
         let mut sayings = Vec::new();
+        let told = |said: &Said| ((said.statement.inbox_id, said.statement.ordinal), read::told(&said.place));
+        let places: Places = batch.sayings.iter().map(told).collect();
         for said in std::mem::take(&mut batch.sayings) {
             if said.expected.is_some() {
                 // The registration may stand in the same batch.
-                changed |= self.say(&mut sayings, batch, now)?;
+                changed |= self.say(&mut sayings, &places, batch, now)?;
                 if self.contradicts(&said)? {
                     let reason = "the order's birth date contradicts the registered one; it binds nothing";
-                    batch.quarantine.push(refusal(said.statement.inbox_id, reason, now));
+                    let place = read::told(&said.place);
+                    batch.quarantine.push(refusal(said.statement.inbox_id, place, reason, now));
                     continue;
                 }
             }
             sayings.push(said.statement);
         }
-        changed |= self.say(&mut sayings, batch, now)?;
+        changed |= self.say(&mut sayings, &places, batch, now)?;
         if changed {
             self.known.clear();
+            identities::show_doubts(&self.conditions, &self.readers)?;
             // Writes may have been held for what was known before.
             self.queued.send_modify(|turn| *turn += 1);
             while self.rehome(generation)? > 0 {}
@@ -63,12 +70,19 @@ impl Pipeline {
     }
 
     /// Hands sayings to the store; whether anything that was looked up before may mean something else now.
-    fn say(&self, sayings: &mut Vec<Statement>, batch: &mut Batch, now: i64) -> Result<bool, PipelineError> {
+    fn say(
+        &self,
+        sayings: &mut Vec<Statement>,
+        places: &Places,
+        batch: &mut Batch,
+        now: i64,
+    ) -> Result<bool, PipelineError> {
         let mut changed = false;
         for piece in sayings.chunks(SAYINGS_TOGETHER) {
             let told = self.writer.identify(piece.to_vec()).wait()?;
-            for (inbox_id, reason) in told.refused {
-                batch.quarantine.push(refusal(inbox_id, &reason.to_string(), now));
+            for (inbox_id, ordinal, reason) in told.refused {
+                let place = places.get(&(inbox_id, ordinal)).cloned().unwrap_or_default();
+                batch.quarantine.push(refusal(inbox_id, place, &reason.to_string(), now));
             }
             for withdrawal in told.withdrawals {
                 self.conditions.raise(Kind::WithdrawalNeeded, &withdrawal.scope, withdrawal.detail, now);
@@ -147,12 +161,6 @@ impl Pipeline {
     }
 }
 
-fn refusal(inbox_id: i64, reason: &str, at: i64) -> QuarantineEntry {
-    QuarantineEntry {
-        inbox_id,
-        stage: "identify".to_owned(),
-        place: "PID".to_owned(),
-        reason: reason.to_owned(),
-        at,
-    }
+fn refusal(inbox_id: i64, place: String, reason: &str, at: i64) -> QuarantineEntry {
+    QuarantineEntry { inbox_id, stage: "identify".to_owned(), place, reason: reason.to_owned(), at }
 }

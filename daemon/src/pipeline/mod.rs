@@ -11,6 +11,7 @@
 
 pub mod absorb;
 pub mod again;
+mod corrections;
 mod identify;
 pub mod manifest;
 pub(crate) mod pace;

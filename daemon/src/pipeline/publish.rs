@@ -10,12 +10,13 @@ use clinical::{
     outcome::Outcome,
     outcomes,
     policy::Policy,
-    reading::{Device, Instant, Reading, Standing},
+    reading::{Device, Instant, Reading},
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
 
 use super::{
     Pipeline, PipelineError,
+    corrections::Cited,
     manifest::Listing,
     resources::{self, Version},
     set_aside,
@@ -40,8 +41,8 @@ const RETRY_FAILED_MS: i64 = 3_600_000;
 struct Computed {
     outcome: Outcome,
     listing: Listing,
-    /// Messages by which a source corrected readings or took them back.
-    corrections: BTreeSet<u64>,
+    /// Its messages, and which of them are corrections by the source.
+    cited: Cited,
 }
 
 impl Pipeline {
@@ -170,7 +171,6 @@ impl Pipeline {
             Ok(stored)
         })?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
-        let (mut messages, mut corrections) = (Vec::new(), BTreeSet::new());
         for stored in stored {
             let chunk = Chunk::decode(&stored.body)
                 .map_err(|source| PipelineError::Chunk { day: stored.day, source })?;
@@ -183,29 +183,24 @@ impl Pipeline {
                     &mut streams[last].1
                 }
             };
-            for reading in chunk.iter().copied() {
-                if period.start <= reading.time && reading.time < period.end {
-                    messages.push(reading.message);
-                    if reading.standing != Standing::Final {
-                        corrections.insert(reading.message);
-                    }
-                }
-                stream.push(reading);
-            }
+            stream.extend(chunk.iter().copied());
         }
         let policy = Policy::named(&due.key.policy).unwrap_or_else(Policy::standard);
         let outcome = outcomes::compute(&period, &streams, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };
-        let listed: BTreeSet<u64> = messages.iter().copied().collect();
+        let stored = streams.iter().flat_map(|(_, readings)| readings);
+        let cited = Cited::of(period.start, period.end, stored);
+        let listed = &cited.messages;
         if let (Some(first), Some(last)) = (listed.first(), listed.last()) {
             let (first, last) = (*first as i64, *last as i64);
             for member in members {
                 let aside = self.readers.with(|reader| reader.set_aside(*member, first, last))?;
-                set_aside::tell(&mut outcome.excluded, &listed, &aside);
+                set_aside::tell(&mut outcome.excluded, listed, &aside);
             }
         }
-        Ok(Some(Computed { outcome, listing: Listing::of(messages), corrections }))
+        let listing = Listing::of(cited.messages.iter().copied());
+        Ok(Some(Computed { outcome, listing, cited }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.
@@ -229,7 +224,6 @@ impl Pipeline {
         }
         let version = due.version + 1;
         let sha256 = resources::cited(&computed.listing.sha256);
-        let made_for = self.reason(due, &computed)?;
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let (mut standing, mut timely) = (Vec::new(), false);
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
@@ -267,7 +261,7 @@ impl Pipeline {
                 box_id: &self.box_id,
                 version: version as u32,
                 supersedes: stands.map(|version| version as u32),
-                reason: made_for,
+                reason: self.reason(due, stands, &computed.cited)?,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),
@@ -296,22 +290,12 @@ impl Pipeline {
         Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing })
     }
 
-    /// Why there is a next version: the source corrected something since the one before, or data came late.
-    fn reason(&self, due: &Window, computed: &Computed) -> Result<Reason, PipelineError> {
-        if due.version == 0 {
-            return Ok(Reason::First);
-        }
-        let before = self.readers.with(|reader| {
-            let Some(before) = reader.published(due.id)? else { return Ok(None) };
-            reader.manifest(&before.manifest)
-        })?;
-        let known: BTreeSet<u64> = before
-            .and_then(|manifest| Listing::ids(&manifest.body))
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
-        let corrected = computed.corrections.difference(&known).next().is_some();
-        Ok(if corrected { Reason::SourceCorrection } else { Reason::LateData })
+    /// Why there is a next version at a destination where the version `stands`.
+    fn reason(&self, due: &Window, stands: Option<i64>, cited: &Cited) -> Result<Reason, PipelineError> {
+        let Some(stands) = stands else { return Ok(cited.reason(None)) };
+        let before = self.readers.with(|reader| reader.manifest_of(due.id, stands))?;
+        let before = before.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default();
+        Ok(cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>())))
     }
 
     fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {

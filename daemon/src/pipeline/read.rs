@@ -7,12 +7,15 @@ mod patients;
 pub(super) mod reply;
 mod results;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use clinical::{
     birth_date::BirthDate,
     identity::{Identifier, Name, PatientKey},
-    normalize::hl7v2::Fault,
+    normalize::hl7v2::{Fault, Place},
     outcome::Exclusion,
     reading::{Device, Reading},
 };
@@ -52,6 +55,8 @@ pub struct Owner {
 /// Something said of who is who.
 pub(super) struct Said {
     pub(super) statement: Statement,
+    /// Where in the message.
+    pub(super) place: Place,
     /// Of an order: the birth date that the registration must not contradict.
     pub(super) expected: Option<BirthDate>,
 }
@@ -74,6 +79,10 @@ pub(super) struct Batch {
     pub(super) readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
     pub(super) quarantine: Vec<QuarantineEntry>,
     pub(super) identity: Vec<IdentityEntry>,
+    /// Of messages that ask for an answer: the place of the PID of each owner's results.
+    pub(super) pids: HashMap<(Owner, i64), u32>,
+    /// Of those: what says whose the first results are that have no patient.
+    pub(super) unseated: HashMap<i64, Place>,
     /// Exports, with and without their patient.
     pub(super) files: Vec<FileSeen>,
     /// What messages held beside their readings.
@@ -108,14 +117,20 @@ impl Batch {
             || self.due.len() >= MAX_WRITES
     }
 
-    fn say(&mut self, case: &Case<'_>, ordinal: usize, said_at: i64, saying: Saying) {
+    fn say(&mut self, case: &Case<'_>, (ordinal, place): (usize, Place), said_at: i64, saying: Saying) {
         let statement = case.statement(ordinal, said_at, saying);
-        self.sayings.push(Said { statement, expected: None });
+        self.sayings.push(Said { statement, place, expected: None });
     }
 
-    fn order(&mut self, case: &Case<'_>, saying: Saying, expected: Option<BirthDate>) {
+    fn order(&mut self, case: &Case<'_>, pid: u32, saying: Saying, expected: Option<BirthDate>) {
         let statement = case.statement(0, case.message.received_at, saying);
-        self.sayings.push(Said { statement, expected });
+        let place = Place { segment: "PID", ordinal: pid, field: if expected.is_some() { 7 } else { 3 } };
+        self.sayings.push(Said { statement, place, expected });
+    }
+
+    /// Results of a message that asks for an answer have no patient, as this field of their PID says.
+    pub(super) fn unseat(&mut self, message: i64, pid: u32, field: u8) {
+        self.unseated.entry(message).or_insert(Place { segment: "PID", ordinal: pid, field });
     }
 }
 
@@ -164,6 +179,11 @@ impl Case<'_> {
         entry(self.message, self.now, place, reason)
     }
 
+    /// Whether its sender may want to know what became of it.
+    fn is_answered(&self) -> bool {
+        self.generation.return_of(&self.message.source).is_some()
+    }
+
     /// Its MSH.
     fn envelope(&self) -> Result<Envelope, QuarantineEntry> {
         Envelope::scan(&self.message.body).map_err(|_| self.quarantine("MSH", "the header cannot be read"))
@@ -208,9 +228,14 @@ impl Case<'_> {
 /// Where a fault is, as a person looks for it.
 fn place(fault: &Fault) -> String {
     match fault.field {
-        Some(field) => format!("{} (segment {}), field {field}", fault.segment, fault.ordinal),
+        Some(field) => told(&Place { segment: fault.segment, ordinal: fault.ordinal, field }),
         None => format!("{} (segment {})", fault.segment, fault.ordinal),
     }
+}
+
+/// A place in words: `OBX (segment 4), field 6`.
+pub(super) fn told(place: &Place) -> String {
+    format!("{} (segment {}), field {}", place.segment, place.ordinal, place.field)
 }
 
 fn entry(message: &Message, at: i64, place: impl Into<String>, reason: impl Into<String>) -> QuarantineEntry {

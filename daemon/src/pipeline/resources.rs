@@ -98,12 +98,14 @@ pub struct Version<'a> {
 pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
     let patient = version.patient.to_string();
     let scope = Scope::of(version.destination, &patient, version.outcome);
+    // What never got to this destination is new there, however often it was computed.
+    let reason = if version.supersedes.is_none() { Reason::First } else { version.reason };
     let observations = summary::observations(&Summary {
         outcome: version.outcome,
         scope,
         secret: version.secret,
         subject: version.subject,
-        status: if version.supersedes.is_none() { Status::Final } else { Status::Amended },
+        status: Status::of(reason),
         mean: MeanUnit::Mass,
         wording: version.projection.wording(),
     });
@@ -114,8 +116,7 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         secret: version.secret,
         version: version.version,
         supersedes: version.supersedes,
-        // What never got to this destination is new there, however often it was computed.
-        reason: if version.supersedes.is_none() { Reason::First } else { version.reason },
+        reason,
         manifest: Manifest { count, sha256 },
         maker: Maker { box_id: version.box_id, software: env!("CARGO_PKG_VERSION") },
         recorded: version.recorded,

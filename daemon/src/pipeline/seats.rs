@@ -81,6 +81,10 @@ impl Pipeline {
                 Err(reason) => {
                     for message in messages {
                         let inbox_id = message as i64;
+                        let pid = batch.pids.get(&(owner.clone(), inbox_id)).copied();
+                        if let Some(pid) = pid {
+                            batch.unseat(inbox_id, pid, if reason == CONTRADICTS { 7 } else { 3 });
+                        }
                         batch.identity.push(IdentityEntry { inbox_id, reason: reason.to_owned(), at: now });
                         let wait = |name: &outbox::Name| Wait { inbox_id, name: name.key.clone() };
                         learned.waits.extend(owner.names.iter().map(wait));

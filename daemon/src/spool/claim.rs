@@ -3,7 +3,7 @@
 //! Invariants
 //! - A file is in exactly one place at any time: each step is a rename within one file system, so of two who try to
 //!   take it one has it; and nothing is renamed over something else.
-//! - A file and its sidecar are taken together. The sidecar goes first and the file last, so that a folder of `work/`
+//! - A file and its sidecar are taken together; of a sidecar that only looks like a file's, a copy is. The sidecar goes first and the file last, so that a folder of `work/`
 //!   that holds a file holds all that was taken with it.
 //! - A file leaves `work/` last of all, after its letter and a copy of its sidecar: what is found in `work/` with a file
 //!   in it is not settled and is read again (the inbox knows its messages); what is found without one is litter.
@@ -89,11 +89,15 @@ impl Folder {
         // The first gets the spelling of its file, so that it is found again.
         let to = |n: usize| folder.join(if n == 0 { &sidecar } else { &whole.sidecars[n] });
         let mut sidecars = whole.sidecars.iter().enumerate();
-        let moved = sidecars.try_for_each(|(n, name)| fs::rename(self.root().join(name), to(n)));
+        let moved = match whole.unclear {
+            false => sidecars.try_for_each(|(n, name)| fs::rename(self.root().join(name), to(n))),
+            true => whole.sidecars.iter().try_for_each(|name| self.copy_sidecar(name, &folder)),
+        };
         let moved = moved.and_then(|()| fs::rename(&from, folder.join(&whole.name)));
         if let Err(error) = moved {
             self.give_back_sidecars(&folder);
-            let _empty_again = fs::remove_dir(&folder);
+            // Copies of what stands there are left in it.
+            let _litter = clear(&folder);
             return match error.kind() {
                 io::ErrorKind::NotFound => Ok(Taken::Later),
                 _ => Err(at("moving a file into work")(error)),
@@ -106,7 +110,7 @@ impl Folder {
         Ok(Taken::Later)
     }
 
-    /// Whether a sidecar of the file stands in the folder, in whatever case; one of another file's own spelling is not
+    /// Whether a sidecar stands in the folder that is the file's, or looks like it; one of another file's own spelling is not
     /// its. The folder is listed for what may be an export only: nothing else asks whose it is.
     fn has_sidecar(&self, whole: &Whole) -> Result<bool, FolderError> {
         let sidecar = name::sidecar(&whole.name);
@@ -117,10 +121,15 @@ impl Folder {
         }
         let fits = |name: &OsStr| {
             let others = name::of_sidecar(name).is_some_and(|of| of != whole.name && there(of));
-            name::fold(name) == name::fold(&sidecar) && !others && there(name)
+            name::alike(name) == name::alike(&sidecar) && !others && there(name)
         };
         let mut names = self.names()?;
         Ok(names.any(|name| fits(&name)))
+    }
+
+    /// Puts a copy of a sidecar beside a file that it may not be of: another file may be in doubt for its sake too.
+    fn copy_sidecar(&self, name: &OsStr, folder: &Path) -> io::Result<()> {
+        put_letter(folder, &read_sidecar(&self.root().join(name))?, &folder.join(name))
     }
 
     /// All names in the folder, whatever they are of.

@@ -26,7 +26,7 @@ impl Drop {
         let beside = name::sidecar(OsStr::new(name));
         let sidecars = if self.folder.root().join(&beside).exists() { vec![beside] } else { Vec::new() };
         let class = Class::of(OsStr::new(name)).unwrap();
-        Whole { name: name.into(), class, seen, sidecars, waited: false }
+        Whole { name: name.into(), class, seen, sidecars, unclear: false, waited: false }
     }
 
     fn claim(&self, name: &str, number: u64) -> Option<Claim> {

@@ -4,7 +4,8 @@
 //! from one look to another at least `stable` later; a clock that nobody sets decides, never the time in a file (a copy
 //! may carry that of its original). An empty file must stand still [`EMPTY_PATIENCE`] times as long: who creates a file
 //! and writes it a moment later is not done. A sidecar is never taken alone, and a file whose sidecar is not whole is
-//! not taken. A sidecar is a file's whatever case the names are written in.
+//! not taken. A sidecar is a file's whatever case the names are written in. One that is no file's, but whose name a person
+//! may take for that of an export's, puts that export in doubt: it is not read as if nothing stood beside it.
 //!
 //! Numbers: at most [`MOST_FILES`] files are followed, the oldest first; the others have their turn when these are gone.
 
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use super::name::{Class, fold, of_sidecar, sidecar};
+use super::name::{Class, alike, fold, of_sidecar, sidecar};
 
 /// Files followed at a time: about a megabyte of names.
 pub(super) const MOST_FILES: usize = 4_096;
@@ -44,6 +45,8 @@ pub(super) struct Whole {
     pub(super) seen: Seen,
     /// The whole sidecars that stand beside it, that of its own spelling first; more than one say nothing.
     pub(super) sidecars: Vec<OsString>,
+    /// Whether they fit it by their look only: nobody knows whose they are, and they stay where they are.
+    pub(super) unclear: bool,
     /// Whether the time that it may wait for a sidecar is over.
     pub(super) waited: bool,
 }
@@ -138,6 +141,18 @@ impl Tracker {
         of_files
     }
 
+    /// The sidecars that are no file's, by what their names look like.
+    fn stray<'a>(&'a self, of_files: &BTreeMap<&OsStr, Vec<&OsStr>>) -> BTreeMap<String, Vec<&'a OsStr>> {
+        let theirs: BTreeSet<&OsStr> = of_files.values().flatten().copied().collect();
+        let mut stray: BTreeMap<String, Vec<&OsStr>> = BTreeMap::new();
+        for (name, file) in &self.files {
+            if file.class == Class::Sidecar && !theirs.contains(name.as_os_str()) {
+                stray.entry(alike(name)).or_default().push(name);
+            }
+        }
+        stray
+    }
+
     /// A file was taken and put back, because it changed under our hands.
     pub(super) fn changed(&mut self, name: &OsStr, seen: Seen, class: Class, now_ms: i64) {
         self.put_back.insert(name.to_owned());
@@ -164,11 +179,17 @@ impl Tracker {
     ) -> Vec<Whole> {
         let mut whole: Vec<Whole> = Vec::new();
         let sidecars = self.sidecars();
+        let stray = self.stray(&sidecars);
         for (name, file) in &self.files {
             if file.class == Class::Sidecar || !file.is_whole(now_ms, stable) {
                 continue;
             }
             let beside = sidecars.get(name.as_os_str()).map_or(&[][..], Vec::as_slice);
+            let looks = match file.class {
+                Class::Csv | Class::Text if beside.is_empty() => stray.get(&alike(&sidecar(name))),
+                _ => None,
+            };
+            let (beside, unclear) = (looks.map_or(beside, Vec::as_slice), looks.is_some());
             let growing = |sidecar: &&OsStr| !self.files[*sidecar].is_whole(now_ms, stable);
             if beside.iter().any(growing) {
                 continue;
@@ -180,7 +201,7 @@ impl Tracker {
             }
             let (class, seen) = (file.class, file.seen);
             let sidecars = beside.iter().map(|sidecar| sidecar.to_os_string()).collect();
-            whole.push(Whole { name: name.clone(), class, seen, sidecars, waited });
+            whole.push(Whole { name: name.clone(), class, seen, sidecars, unclear, waited });
         }
         whole.sort_by(|a, b| (a.seen.mtime_ns, &a.name).cmp(&(b.seen.mtime_ns, &b.name)));
         whole

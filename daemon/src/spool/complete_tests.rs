@@ -160,7 +160,10 @@ fn a_sidecar_is_of_its_file_in_whatever_case_and_of_two_files_that_of_its_spelli
         let whole = whole(&tracker, 61_000);
         let found: Vec<(&OsStr, Vec<&OsStr>)> = whole
             .iter()
-            .map(|whole| (whole.name.as_os_str(), whole.sidecars.iter().map(OsString::as_os_str).collect()))
+            .map(|whole| {
+                let theirs = whole.sidecars.iter().filter(|_| !whole.unclear);
+                (whole.name.as_os_str(), theirs.map(OsString::as_os_str).collect())
+            })
             .collect();
         let expected: Vec<(&OsStr, Vec<&OsStr>)> = expected
             .iter()
@@ -169,4 +172,31 @@ fn a_sidecar_is_of_its_file_in_whatever_case_and_of_two_files_that_of_its_spelli
         assert_eq!(found, expected);
         assert_eq!(tracker.orphans(61_000, WAIT), orphans);
     }
+}
+
+#[test]
+fn a_sidecar_that_only_looks_like_a_files_puts_that_file_in_doubt() {
+    let whole_of = |files: &[&str]| -> Vec<(String, bool, usize)> {
+        let mut tracker = Tracker::default();
+        let files: Vec<_> = files.iter().map(|name| (*name, seen(9, 1))).collect();
+        tracker.look(scan(&files), 0);
+        let of = |it: Whole| (it.name.to_string_lossy().into_owned(), it.unclear, it.sidecars.len());
+        whole(&tracker, 2_000).into_iter().map(of).collect()
+    };
+    let of = |name: &str, unclear, sidecars| (name.to_owned(), unclear, sidecars);
+    // Composed and decomposed.
+    let (composed, decomposed) = ("M\u{fc}ller.csv", "Mu\u{308}ller.csv");
+    assert_eq!(whole_of(&[composed, &format!("{decomposed}.patient.json")]), [of(composed, true, 1)]);
+    assert_eq!(whole_of(&[composed, &format!("{composed}.patient.json")]), [of(composed, false, 1)]);
+    // One that spells neither of two.
+    let two = whole_of(&["A.csv", "a.csv", "A.CSV.patient.json"]);
+    assert_eq!(two, [of("A.csv", true, 1), of("a.csv", true, 1)]);
+    // Another person's file has its own; no message asks whose it is.
+    let (one, other) = ("M\u{f6}ller.csv", "M\u{fc}ller.csv");
+    let both = whole_of(&[one, other, &format!("{other}.patient.json")]);
+    assert_eq!(both, [of(one, false, 0), of(other, false, 1)]);
+    assert_eq!(
+        whole_of(&["A.hl7", "a.hl7", "A.HL7.patient.json"]),
+        [of("A.hl7", false, 0), of("a.hl7", false, 0)]
+    );
 }

@@ -254,7 +254,9 @@ impl Spool {
             Taken::Later => Ok(false),
             Taken::Claim(claim) => {
                 self.tracker.taken(&claim.name);
-                whole.sidecars.iter().for_each(|sidecar| self.tracker.taken(sidecar));
+                if !whole.unclear {
+                    whole.sidecars.iter().for_each(|sidecar| self.tracker.taken(sidecar));
+                }
                 let waited = !whole.sidecars.is_empty() || whole.waited;
                 self.read(claim, waited)
             }
@@ -292,8 +294,9 @@ impl Spool {
                 continue;
             }
             let hash: [u8; 32] = Sha256::digest(&bytes).into();
-            if !claim.rivals()?.is_empty() {
-                break (ambiguous(), Some(hash));
+            if let Some(rival) = claim.rivals()?.first() {
+                let alone = claim.sidecar().is_none();
+                break (if alone { misspelled(&claim.name, rival) } else { ambiguous() }, Some(hash));
             }
             let (sidecar, waited) = (claim.sidecar(), waited || looks > 0);
             let content = Content { name: &claim.name, class: claim.class, bytes, sidecar, waited };
@@ -338,6 +341,18 @@ fn ambiguous() -> Report {
         reason,
         "Take the wrong sidecar away, and move the right one and the file back.",
     )
+}
+
+fn misspelled(file: &OsStr, sidecar: &OsStr) -> Report {
+    let of = name::of_sidecar(sidecar).unwrap_or(sidecar);
+    let reason = format!(
+        "a sidecar stands beside it whose name is spelled otherwise: they differ from character {} on; nobody knows \
+         whether it is this file's, and its bytes are not in the store",
+        name::differ_at(file, of)
+    );
+    let advice = "Give the sidecar the file's name, letter by letter, with .patient.json behind it, and move both back; or take it \
+                  away, where it is of another file, and move this one back.";
+    Report::refusal("not read", &reason, advice)
 }
 
 fn unreadable(error: &std::io::Error) -> Report {

@@ -73,6 +73,31 @@ pub(super) fn fold(name: &OsStr) -> Vec<u8> {
     name.as_bytes().to_ascii_lowercase()
 }
 
+/// What names have in common that a person may take for one: also letters with marks in either of Unicode's forms, and
+/// upper and lower case beyond ASCII. Coarse on purpose, for it only raises a doubt: every letter that is not ASCII is
+/// the same one, and so is a letter with a mark behind it.
+pub(super) fn alike(name: &OsStr) -> String {
+    let is_mark = |c: char| matches!(c, '\u{300}'..='\u{36f}');
+    let mut alike = String::new();
+    for c in name.to_string_lossy().chars() {
+        match c {
+            c if is_mark(c) => {
+                alike.pop();
+                alike.push('?');
+            }
+            c if c.is_ascii() => alike.push(c.to_ascii_lowercase()),
+            _ => alike.push('?'),
+        }
+    }
+    alike
+}
+
+/// The character, from 1, at which two names begin to differ.
+pub(super) fn differ_at(one: &OsStr, other: &OsStr) -> usize {
+    let (one, other) = (one.to_string_lossy(), other.to_string_lossy());
+    1 + one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count()
+}
+
 /// The name with `ending` behind it. Of a name that would be too long the beginning is kept, and a hash of all of it.
 pub(super) fn with_ending(name: &OsStr, ending: &str) -> OsString {
     let name = name.as_bytes();
@@ -135,6 +160,21 @@ mod tests {
         assert_eq!(of_sidecar(&sidecar(name)), Some(name));
         assert_eq!(of_sidecar(OsStr::new("a.csv")), None);
         assert_eq!(of_sidecar(OsStr::new(".patient.json")), None);
+    }
+
+    #[test]
+    fn names_that_a_person_may_take_for_one_are_alike_and_where_they_differ_is_told() {
+        for (one, other, are, at) in [
+            ("a.csv", "A.csv", true, 1),
+            // Composed and decomposed, as systems differ in writing them.
+            ("M\u{fc}ller.csv", "Mu\u{308}ller.csv", true, 2),
+            ("\u{c4}.csv", "\u{e4}.csv", true, 1),
+            ("Muller.csv", "M\u{fc}ller.csv", false, 2),
+            ("a.csv", "ab.csv", false, 2),
+        ] {
+            let (one, other) = (OsStr::new(one), OsStr::new(other));
+            assert_eq!((alike(one) == alike(other), differ_at(one, other)), (are, at), "{one:?} {other:?}");
+        }
     }
 
     #[test]

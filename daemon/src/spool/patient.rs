@@ -8,7 +8,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use clinical::identity::PatientKey;
 
-use super::claim::SIDECAR_MAX_BYTES;
+use super::{claim::SIDECAR_MAX_BYTES, name::differ_at};
 use crate::config::Spool;
 
 /// Longest system and value; a FHIR identifier is far shorter.
@@ -28,14 +28,46 @@ pub(crate) enum Unknown {
     )]
     Unreadable,
     /// The sidecar and the configuration name different patients.
-    #[error("the sidecar names another patient than the configuration; mend one and drop both files again")]
-    Contradiction,
+    #[error(
+        "the sidecar names another patient than the configuration: they differ in {0}; mend one and drop both files again"
+    )]
+    Contradiction(Differ),
     /// The sidecar says which file it is of, and that is another.
     #[error("the sidecar's sha256 is not that of this file; mend it and drop both files again")]
     OtherFile,
     /// Not the site's system.
-    #[error("the system is not that of the site's patients; write the one of [patient] in the site's file")]
-    ForeignSystem,
+    #[error(
+        "the system is not that of the site's patients: they differ from character {0} on; write the one of [patient] in the \
+         site's file"
+    )]
+    ForeignSystem(usize),
+}
+
+/// In what two identifiers differ; nothing of a value is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Differ {
+    /// In the system, from this character on.
+    System(usize),
+    /// In the value.
+    Value,
+}
+
+impl std::fmt::Display for Differ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::System(at) => write!(f, "`system`, from character {at} on"),
+            Self::Value => f.write_str("`value`"),
+        }
+    }
+}
+
+/// In what two identifiers differ: the first of both that does.
+fn difference(one: &PatientKey, other: &PatientKey) -> Option<Differ> {
+    if one.system != other.system {
+        let at = differ_at(OsStr::new(&one.system), OsStr::new(&other.system));
+        return Some(Differ::System(at));
+    }
+    (one.value != other.value).then_some(Differ::Value)
 }
 
 /// A sidecar.
@@ -59,13 +91,18 @@ pub(super) fn of(
     let configured = configured(spool, name);
     let named = sidecar.map(|sidecar| read(sidecar, sha256)).transpose()?;
     let key = match (named, configured) {
-        (Some(named), Some(configured)) if named != *configured => return Err(Unknown::Contradiction),
-        (Some(named), _) => named,
+        (Some(named), Some(configured)) => match difference(&named, configured) {
+            Some(differ) => return Err(Unknown::Contradiction(differ)),
+            None => named,
+        },
+        (Some(named), None) => named,
         (None, Some(configured)) => configured.clone(),
         (None, None) => return Err(Unknown::Unnamed),
     };
     match site_system {
-        Some(system) if system != key.system => Err(Unknown::ForeignSystem),
+        Some(system) if system != key.system => {
+            Err(Unknown::ForeignSystem(differ_at(OsStr::new(system), OsStr::new(&key.system))))
+        }
         _ => Ok(key),
     }
 }
@@ -135,14 +172,17 @@ mod tests {
         let (nothing, folder) = (spool(None, &[]), spool(Some("7"), &[]));
         let seven = br#"{"system": "urn:oid:1", "value": "7"}"#.as_slice();
         let eight = br#"{"value": "8", "system": "urn:oid:1"}"#.as_slice();
+        let spelled = br#"{"system": "URN:OID:1", "value": "7"}"#.as_slice();
         let foreign = br#"{"system": "urn:oid:2", "value": "7"}"#.as_slice();
         for (spool, sidecar, wanted) in [
             (&nothing, None, Err(Unknown::Unnamed)),
             (&nothing, Some(seven), Ok(key("7"))),
             (&folder, None, Ok(key("7"))),
             (&folder, Some(seven), Ok(key("7"))),
-            (&folder, Some(eight), Err(Unknown::Contradiction)),
-            (&nothing, Some(foreign), Err(Unknown::ForeignSystem)),
+            (&folder, Some(eight), Err(Unknown::Contradiction(Differ::Value))),
+            (&folder, Some(foreign), Err(Unknown::Contradiction(Differ::System(9)))),
+            (&folder, Some(spelled), Err(Unknown::Contradiction(Differ::System(1)))),
+            (&nothing, Some(foreign), Err(Unknown::ForeignSystem(9))),
             (&folder, Some(b"{}".as_slice()), Err(Unknown::Unreadable)),
             (&nothing, Some(br#"{"system": "urn:oid:1", "value": "7", "sha256": "AB12"}"#), Ok(key("7"))),
             (

@@ -156,6 +156,27 @@ fn a_quarantined_row_with_a_later_version_is_superseded_instead_of_released() {
 }
 
 #[test]
+fn what_may_have_been_written_is_not_released_and_is_forgotten_only_when_a_person_drops_it() {
+    let folder = Folder::new();
+    let a = folder.patient("a");
+    let old = folder.publish(a, 20, vec![row(1)], 1_000)[0];
+    folder.lease(1_000);
+    // Stored by an earlier release too, so these words are a contract.
+    let reason = "it may have been written, the destination does not let us look, and a later version or another \
+                  patient took its place";
+    folder.settle(old, Verdict::Quarantine { reason: reason.into() }, 1_000);
+    folder.publish(a, 20, vec![row(2)], 2_000);
+    let window = folder.read(|r| r.rows(None, 10)).into_iter().find(|row| row.id == old).unwrap().window_id;
+    let release = Release { row_id: old, at: 3_000, audit: Vec::new() };
+    let refused = folder.writer().release(release).wait();
+    assert_eq!(refused, Err(WriteError::Conflict(Conflict::Unproven)));
+    assert!(folder.read(|r| r.stands(window)));
+    let dropped = DropRow { row_id: old, at: 4_000, audit: Vec::new() };
+    assert_eq!(folder.writer().drop_row(dropped).wait(), Ok(State::Dropped));
+    assert!(!folder.read(|r| r.stands(window)));
+}
+
+#[test]
 fn what_was_under_way_when_the_store_closed_is_ambiguous_and_goes_first() {
     let mut folder = Folder::new();
     let (a, b) = (folder.patient("a"), folder.patient("b"));

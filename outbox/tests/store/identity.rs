@@ -153,9 +153,9 @@ fn a_chain_of_merges_is_followed_and_a_circle_refused() {
     assert_eq!(folder.members("C").len(), 3);
     assert!(folder.members("B").is_empty());
     for (number, saying) in [(3, merge("A", "C")), (4, merge("B", "C"))] {
-        assert_eq!(folder.say(number, saying).refused, [(number, Refusal::Circle)]);
+        assert_eq!(folder.say(number, saying).refused, [(number, 0, Refusal::Circle)]);
     }
-    assert_eq!(folder.say(5, merge("D", "A")).refused, [(5, Refusal::MergedBefore)]);
+    assert_eq!(folder.say(5, merge("D", "A")).refused, [(5, 0, Refusal::MergedBefore)]);
     assert!(folder.say(6, merge("B", "A")).refused.is_empty(), "said again");
     assert_eq!(folder.members("C").len(), 3);
     assert!(folder.read(|r| r.audit_after(0, 99)).iter().all(|(_, entry)| !entry.detail.contains("urn")));
@@ -169,7 +169,7 @@ fn the_same_message_read_again_changes_nothing_also_after_it_was_undone() {
     assert_eq!(folder.members("B").len(), 1);
     assert!(!folder.say(1, merge("B", "A")).changed);
     assert_eq!(folder.members("B").len(), 1);
-    assert_eq!(folder.say(2, merge("B", "A")).refused, [(2, Refusal::Undone)], "sent again, said before");
+    assert_eq!(folder.say(2, merge("B", "A")).refused, [(2, 0, Refusal::Undone)], "sent again, said before");
     assert_eq!(folder.members("B").len(), 1);
     folder.say_at(3, 9_501, true, merge("B", "A"));
     assert_eq!(folder.members("B").len(), 2, "said anew it is another merge");
@@ -178,7 +178,7 @@ fn the_same_message_read_again_changes_nothing_also_after_it_was_undone() {
     folder.unlink(folder.read(|r| r.links(1))[0].id);
     assert_eq!(
         folder.say_at(5, 4, true, shift(name("M"), &[name("N")], &[])).refused,
-        [(5, Refusal::Undone)]
+        [(5, 0, Refusal::Undone)]
     );
     assert_eq!(folder.members("N").len(), 1);
 }
@@ -191,11 +191,11 @@ fn a_chain_of_merges_that_would_not_be_walked_to_its_end_is_refused() {
     for n in (1..=40).chain(42..=64) {
         assert!(folder.say(n, one(n)).refused.is_empty(), "{n}");
     }
-    assert_eq!(folder.say(41, one(41)).refused, [(41, Refusal::TooLong)]);
+    assert_eq!(folder.say(41, one(41)).refused, [(41, 0, Refusal::TooLong)]);
     assert!(folder.say(141, merge("P43", "P41")).refused.is_empty(), "one less");
     folder.say(142, bind("P1", &["V"]));
     assert_eq!(folder.seat(&[vendor("V")]).unwrap().1, folder.number("P65"));
-    assert_eq!(folder.say(143, merge("P66", "P65")).refused, [(143, Refusal::TooLong)]);
+    assert_eq!(folder.say(143, merge("P66", "P65")).refused, [(143, 0, Refusal::TooLong)]);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_change_of_identifier_that_is_undone_gives_the_record_its_former_one_or_is_r
     assert!(holder == owner && owner != before, "the other stands for itself");
     assert_eq!(folder.members("OLD"), BTreeSet::from([before]));
     let again = folder.say_at(9, 1, true, Saying::Renumber { former: key("OLD"), present: key("NEW") });
-    assert_eq!(again.refused, [(9, Refusal::Undone)], "sent again");
+    assert_eq!(again.refused, [(9, 0, Refusal::Undone)], "sent again");
 
     // Results that came under the former identifier since would come under the other.
     folder.say(2, Saying::Renumber { former: key("X"), present: key("Y") });
@@ -265,7 +265,7 @@ fn a_saying_that_the_store_cannot_hold_is_refused_alone() {
     let told =
         folder.writer().identify(vec![at(1, bind("A", &["W"])), at(2, unknown), at(3, merge("B", "A"))]);
     let told = told.wait().unwrap();
-    assert!(matches!(told.refused[..], [(2, Refusal::Failed { .. })]), "{:?}", told.refused);
+    assert!(matches!(told.refused[..], [(2, _, Refusal::Failed { .. })]), "{:?}", told.refused);
     assert_eq!(folder.read(|r| r.find_patient(&key("X"))), None, "nothing of it was kept");
     assert_eq!(folder.seat(&[vendor("W")]).unwrap().1, folder.number("B"), "its neighbours were");
 }
@@ -297,7 +297,7 @@ fn an_identifier_that_is_moved_takes_its_readings_along() {
     folder.say(7, bind("A", &["V"]));
     assert_eq!(folder.seat(&[vendor("V")]), None);
     let nobody = shift(vendor("V"), &[vendor("UNKNOWN")], &[]);
-    assert_eq!(folder.say(8, nobody).refused, [(8, Refusal::NoTarget)]);
+    assert_eq!(folder.say(8, nobody).refused, [(8, 0, Refusal::NoTarget)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Taking messages in: one effect each, whatever is sent again.
 
-use outbox::{IdentityEntry, QuarantineEntry, Receipt, Store, StoreOptions, WriteError};
+use outbox::{IdentityEntry, QuarantineEntry, Receipt, Store, StoreOptions};
 
 use crate::folder::{Folder, arrival, key, nothing};
 
@@ -171,29 +171,4 @@ fn beyond_the_horizon_a_resend_is_a_new_message() {
     drop(store);
     let store = Store::open(dir.path(), key(), options, 3_002).unwrap();
     assert!(!take(&store, 1).unwrap().duplicate);
-}
-
-#[test]
-fn a_full_queue_is_told_at_once_where_the_caller_will_not_wait() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = StoreOptions { intake_queue: 1, ..StoreOptions::default() };
-    let store = Store::open(dir.path(), key(), options, 0).unwrap();
-    let writer = store.writer();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    // All tasks hand in before the first answer can be awaited: this runtime has one thread, and while a commit
-    // syncs the queue has one place.
-    let results: Vec<_> = runtime.block_on(async {
-        let mut tasks = tokio::task::JoinSet::new();
-        for number in 0..2_000 {
-            let writer = writer.clone();
-            tasks.spawn(async move { writer.try_intake(arrival(number, number)).await });
-        }
-        tasks.join_all().await
-    });
-    let refused = results.iter().filter(|r| **r == Err(WriteError::Overloaded)).count();
-    let taken = results.iter().filter(|r| r.is_ok()).count();
-    assert!(refused > 0 && taken > 0);
-    assert_eq!(refused + taken, 2_000);
-    let counts = store.readers().with(|r| r.counts()).unwrap();
-    assert_eq!(counts.inbox_total, taken as u64);
 }

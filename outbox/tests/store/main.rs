@@ -5,6 +5,7 @@
 mod again;
 mod audit;
 mod delivery;
+mod doubt;
 mod folder;
 mod identity;
 mod intake;

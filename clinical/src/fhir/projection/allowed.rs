@@ -127,7 +127,7 @@ macro_rules! observation {
             ("Observation.meta.profile", Rule::Prefix(&[PROFILE_BASE])),
             ("Observation.identifier.system", Rule::OneOf(&[OUTCOME_SYSTEM])),
             ("Observation.identifier.value", Rule::Hex64),
-            ("Observation.status", Rule::OneOf(&["final", "amended"])),
+            ("Observation.status", Rule::OneOf(&["final", "amended", "corrected"])),
             ("Observation.category.coding.system", Rule::OneOf(&[CATEGORY_SYSTEM])),
             ("Observation.category.coding.code", Rule::OneOf(&["laboratory"])),
             ("Observation.code.coding.system", Rule::OneOf(&[LOINC])),

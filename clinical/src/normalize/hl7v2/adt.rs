@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Fault, FaultReason, pid,
+    Fault, FaultReason, Place, pid,
     segment::{Segment, segments},
     timestamp::Timestamp,
 };
@@ -38,6 +38,8 @@ pub struct Adt {
     pub said_at: Option<Instant>,
     /// In the order of the message.
     pub changes: Vec<Change>,
+    /// Where each of them is said.
+    pub places: Vec<Place>,
     /// What could not be read.
     pub faults: Vec<Fault>,
 }
@@ -117,7 +119,7 @@ impl Event {
 
 /// Reads an ADT. Never fails: what cannot be read is a fault.
 pub fn adt(message: &str, rule: &PatientRule, zone: &Zone) -> Adt {
-    let mut adt = Adt { said_at: None, changes: Vec::new(), faults: Vec::new() };
+    let mut adt = Adt { said_at: None, changes: Vec::new(), places: Vec::new(), faults: Vec::new() };
     let Some(segments) = segments(message) else {
         adt.faults.push(Fault { segment: "MSH", ordinal: 1, field: None, reason: FaultReason::NoHeader });
         return adt;
@@ -149,7 +151,7 @@ pub fn adt(message: &str, rule: &PatientRule, zone: &Zone) -> Adt {
         matches!(fault.reason, FaultReason::TooManyIdentifiers | FaultReason::TooManyChanges)
     };
     if let Some(fault) = adt.faults.iter().find(too_much).copied() {
-        (adt.changes, adt.faults) = (Vec::new(), vec![fault]);
+        (adt.changes, adt.places, adt.faults) = (Vec::new(), Vec::new(), vec![fault]);
     }
     adt
 }
@@ -171,6 +173,12 @@ impl<'m> Reading<'_, 'm> {
     fn fault(&mut self, segment: &Segment<'_>, name: &'static str, field: u8, reason: FaultReason) {
         let (ordinal, field) = (segment.ordinal, Some(field));
         self.adt.faults.push(Fault { segment: name, ordinal, field, reason });
+    }
+
+    /// A change, said by that field of a segment.
+    fn say(&mut self, segment: &Segment<'_>, name: &'static str, field: u8, change: Change) {
+        self.adt.changes.push(change);
+        self.adt.places.push(Place { segment: name, ordinal: segment.ordinal, field });
     }
 
     fn all(&self, name: &str) -> Vec<Segment<'m>> {
@@ -196,7 +204,7 @@ impl<'m> Reading<'_, 'm> {
             Ok(patient) => {
                 let others = pid::others(&identifiers, self.rule);
                 let details = pid::details(segment);
-                self.adt.changes.push(Change::Register(Person { patient, others, details }));
+                self.say(segment, "PID", 3, Change::Register(Person { patient, others, details }));
             }
             Err(IdentityFault::Ambiguous) => self.fault(segment, "PID", 3, FaultReason::SeveralPatients),
             Err(_) => {}
@@ -276,7 +284,7 @@ impl<'m> Reading<'_, 'm> {
         if let Some((survivor, retired)) = self.both(pid, mrg) {
             self.person(pid);
             if survivor != retired {
-                self.adt.changes.push(Change::Merge { survivor, retired });
+                self.say(mrg, "MRG", 1, Change::Merge { survivor, retired });
             }
         }
     }
@@ -284,7 +292,7 @@ impl<'m> Reading<'_, 'm> {
     fn renumber(&mut self, pid: &Segment<'m>, mrg: &Segment<'m>) {
         if let Some((present, former)) = self.both(pid, mrg) {
             if present != former {
-                self.adt.changes.push(Change::Renumber { former, present });
+                self.say(mrg, "MRG", 1, Change::Renumber { former, present });
             }
             self.person(pid);
         }
@@ -319,7 +327,7 @@ impl<'m> Reading<'_, 'm> {
             return self.fault(pid, "PID", 3, FaultReason::NoPatient);
         }
         for moved in moved {
-            self.adt.changes.push(Change::Move { moved, to: to.clone(), from: from.clone() });
+            self.say(mrg, "MRG", 1, Change::Move { moved, to: to.clone(), from: from.clone() });
         }
     }
 
@@ -333,7 +341,7 @@ impl<'m> Reading<'_, 'm> {
         };
         let key = |pid: &Segment<'_>| pid::patient(pid, self.rule);
         match (key(one), key(other)) {
-            (Ok(one), Ok(other)) if one != other => self.adt.changes.push(change(one, other)),
+            (Ok(a), Ok(b)) if a != b => self.say(other, "PID", 3, change(a, b)),
             (Ok(_), Ok(_)) | (Err(IdentityFault::NoMatch), Err(IdentityFault::NoMatch)) => {}
             (Err(_), _) => self.fault(one, "PID", 3, FaultReason::NoPatient),
             (_, Err(_)) => self.fault(other, "PID", 3, FaultReason::NoPatient),

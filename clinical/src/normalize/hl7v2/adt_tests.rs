@@ -102,6 +102,14 @@ fn a_merge_names_who_goes_on_and_whose_identifier_ends() {
         "MRG|4^^^NORTH^MR~X^^^EPI^PI",
     ];
     assert_eq!(changes("A40", &repeated), [bare("1"), merged("1", "2"), bare("3"), merged("3", "4")]);
+    let places = read("A40", &repeated).places.into_iter().map(|at| (at.segment, at.ordinal, at.field));
+    let line = |n: usize| 2 + n as u32;
+    let wanted = repeated.iter().enumerate().filter_map(|(n, text)| match &text[..3] {
+        "PID" => Some(("PID", line(n), 3)),
+        "MRG" => Some(("MRG", line(n), 1)),
+        _ => None,
+    });
+    assert_eq!(places.collect::<Vec<_>>(), wanted.collect::<Vec<_>>(), "each where it is said");
     assert_eq!(changes("A40", &["PID|1||1^^^NORTH^MR", "MRG|1^^^NORTH^MR"]), [bare("1")], "with itself");
     assert_eq!(changes("A40", &["PID|1||1^^^EPI^PI", "MRG|2^^^EPI^PI"]), [], "of another kind");
 }

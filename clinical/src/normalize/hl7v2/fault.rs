@@ -13,6 +13,17 @@ pub struct Fault {
     pub reason: FaultReason,
 }
 
+/// Where in a message something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The segment's name.
+    pub segment: &'static str,
+    /// Its place among the message's segments, from 1.
+    pub ordinal: u32,
+    /// Which field, from 1.
+    pub field: u8,
+}
+
 /// What is wrong with a segment: a closed set of fixed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 pub enum FaultReason {

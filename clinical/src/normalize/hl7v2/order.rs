@@ -12,6 +12,8 @@ use crate::{
 /// The patient of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ordered {
+    /// The place of its PID among the message's segments, from 1.
+    pub pid: u32,
     /// The identifier that names the patient at this site.
     pub patient: PatientKey,
     /// The identifiers beside it.
@@ -34,7 +36,8 @@ pub fn order(message: &str, rule: &PatientRule) -> Result<Ordered, IdentityFault
     }
     let identifiers = pid::identifiers([pid.field(3), pid.field(2), pid.field(4)])?;
     let patient = pid::select(&identifiers, rule)?;
-    Ok(Ordered { patient, others: pid::others(&identifiers, rule), birth_date: pid::birth_date(&pid) })
+    let (others, birth_date) = (pid::others(&identifiers, rule), pid::birth_date(&pid));
+    Ok(Ordered { pid: pid.ordinal, patient, others, birth_date })
 }
 
 #[cfg(test)]

@@ -134,6 +134,15 @@ fn person_name(field: Field<'_>) -> Option<String> {
     }
 }
 
+impl PatientRule {
+    /// The system of every patient that the rule selects, where the rule alone says it; `None` where that is made of
+    /// each message's authority.
+    pub fn one_system(&self) -> Option<String> {
+        let of_authority = || self.authority.as_deref().map(system_of);
+        self.system.clone().or_else(of_authority)
+    }
+}
+
 /// The system of an authority: its name, with what a URN may not hold as it stands (RFC 8141 section 2), `%` and `/`
 /// percent-encoded, so that two authorities never share a system.
 fn system_of(authority: &str) -> String {

@@ -3,11 +3,15 @@
 //! Rules: a message begins where a line begins with `MSH` and a delimiter, and ends where the next begins.
 //! Lines end in CR, LF or CRLF; a byte order mark at the start and the frame bytes of a captured stream
 //! (VT before a message, FS at the end of a line) are no content, and batch segments (FHS, BHS, BTS, FTS)
-//! are envelopes of a file that MLLP does not know. As they are, messages are slices of the file, whole and
-//! unchanged, batch segments included.
+//! are envelopes of a file that many receivers do not know. As they are, messages are slices of the file, whole and
+//! unchanged; a file that begins with FHS or BHS is one frame then, whole, because the receiver is to see the batch:
+//! it is answered once, to FHS-11, else BHS-11, else MSH-10 of its first message.
 
 use bytes::Bytes;
-use mllp::frame::{FS, VT};
+use mllp::{
+    batch,
+    frame::{FS, VT},
+};
 
 /// Segments around the messages of a batch file (HL7 v2.5.1, 2.10.3).
 const BATCH: [&[u8]; 4] = [b"FHS", b"BHS", b"BTS", b"FTS"];
@@ -96,11 +100,14 @@ pub(super) fn normalized(file: &[u8]) -> Result<Vec<Message>, NotMessages> {
     Ok(messages.into_iter().map(|(line, bytes)| Message { line, bytes: bytes.into() }).collect())
 }
 
-/// The messages of a file as slices of it; together they are the whole file.
+/// The messages of a file as slices of it, or the batch that it is; together they are the whole file.
 ///
 /// # Errors
 /// Where there is none.
 pub(super) fn as_they_are(file: &Bytes) -> Result<Vec<Message>, NotMessages> {
+    if batch::is_batch(file) {
+        return Ok(vec![Message { line: 1, bytes: file.clone() }]);
+    }
     let begins: Vec<_> = lines(file)
         .filter(|line| begins_message(line.content))
         .map(|line| (line.number, line.start))
@@ -138,6 +145,23 @@ mod tests {
             [(1, "MSH|1\rPID|1\r".to_owned()), (4, "MSH|2\r".to_owned())]
         );
         assert_eq!(read(b"\xEF\xBB\xBFFHS|\nBHS|\nMSH|1\nBTS|1\nFTS|1\n"), [(3, "MSH|1\r".to_owned())]);
+    }
+
+    #[test]
+    fn as_it_is_a_batch_is_one_frame_and_a_message_is_its_own() {
+        let lines = |file: &'static [u8]| -> Vec<(usize, Bytes)> {
+            let messages = as_they_are(&Bytes::from_static(file)).unwrap();
+            messages.into_iter().map(|message| (message.line, message.bytes)).collect()
+        };
+        for batch in [
+            &b"FHS|^~\\&\rBHS|^~\\&\rMSH|1\rMSH|2\rBTS|2\rFTS|1\r"[..],
+            b"BHS|^~\\&\nMSH|1\nMSH|2\n",
+            b"FHS|^~\\&\r\nFTS|0\r\n",
+        ] {
+            assert_eq!(lines(batch), [(1, Bytes::from_static(batch))]);
+        }
+        let messages = lines(b"MSH|1\rPID|1\rMSH|2\r");
+        assert_eq!(messages, [(1, Bytes::from("MSH|1\rPID|1\r")), (3, Bytes::from("MSH|2\r"))]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mllp::{AckCode, Envelope, client::Strays};
+use mllp::{AckCode, Envelope, batch, client::Strays};
 use serde_json::{Value, json};
 
 use super::{latency::Latency, resend::Fate, source::Item};
@@ -17,9 +17,12 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// MSH-10 as text; empty where it cannot be read.
+    /// What the answer names: MSH-10, or the id of a batch; as text, empty where it cannot be read.
     fn control_id(&self) -> String {
-        Envelope::scan(&self.item.bytes)
+        let bytes = &self.item.bytes;
+        Envelope::scan(bytes)
+            .ok()
+            .or_else(|| batch::addressee(bytes))
             .map(|envelope| printable(&String::from_utf8_lossy(envelope.control_id())))
             .unwrap_or_default()
     }

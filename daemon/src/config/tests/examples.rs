@@ -63,7 +63,7 @@ fn the_shipped_examples_mention_every_key_that_is_known() {
         let findings = Findings::default();
         read_file(&source, &findings, |root| {
             if name == "isthmus.toml" {
-                main_file::read_main(root, None, &mut Vec::new()).map(|_| ())
+                main_file::read_main(root, None, &mut load::Mentions::default()).map(|_| ())
             } else {
                 site_file::read_site(root, &mut None).map(|_| ())
             }

@@ -20,7 +20,9 @@ fn read_both(bytes: &[u8]) {
         }
     };
     let findings = Findings::default();
-    let main = read_file(&source, &findings, |root| main_file::read_main(root, None, &mut Vec::new()));
+    let main = read_file(&source, &findings, |root| {
+        main_file::read_main(root, None, &mut load::Mentions::default())
+    });
     check(findings, main.is_some());
     let findings = Findings::default();
     let site = read_file(&source, &findings, |root| site_file::read_site(root, &mut None));

@@ -43,5 +43,5 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     // Its birth date is compared, when the order is taken up, with what the registration says.
     let expected = ordered.birth_date;
     let saying = Saying::Bind { patient, others, by: Bound::Order, facts: Vec::new() };
-    batch.order(case, saying, expected);
+    batch.order(case, ordered.pid, saying, expected);
 }

@@ -25,10 +25,10 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     // Nothing was said later than it was heard: a clock ahead would stand against all that is said until then.
     let received_at = case.message.received_at;
     let said_at = told.said_at.map_or(received_at, |said_at| said_at.0.min(received_at));
-    for (ordinal, change) in told.changes.into_iter().enumerate() {
+    for (ordinal, (change, place)) in told.changes.into_iter().zip(told.places).enumerate() {
         let (word, saying) = saying(case, change);
         batch.changes.push(word);
-        batch.say(case, ordinal, said_at, saying);
+        batch.say(case, (ordinal, place), said_at, saying);
     }
 }
 

@@ -9,11 +9,13 @@
 //! - It is sent only where MSH-16 asks for it ([`Asked::application`]), and never in answer to an acknowledgement.
 //!
 //! AA: all of it was read, or is kept as the configuration says. AE: a part is in quarantine, or its patient could
-//! not be told; ERR says so, without a value of the message. AR: it was not looked at, for a reason that is not in
+//! not be told; ERR says so and where, without a value of the message. AR: it was not looked at, for a reason that is not in
 //! its content.
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
+use clinical::normalize::hl7v2::Place;
 use mllp::{
     ack::{self, Ack, AckFault, Location},
     asked::{Asked, Class},
@@ -41,6 +43,7 @@ pub(in crate::pipeline) struct Due {
     source: Arc<str>,
     destination: String,
     envelope: Envelope,
+    body: Bytes,
 }
 
 impl Due {
@@ -56,12 +59,13 @@ impl Due {
             source: Arc::clone(&message.source),
             destination: destination.to_owned(),
             envelope,
+            body: message.body.clone(),
         })
     }
 
     fn reply(&self, left: &Left<'_>, now: i64) -> Option<NewMessage> {
         let asked = Asked::application(&self.envelope);
-        let ack = match left.fault() {
+        let ack = match left.fault(self) {
             None => Ack::plain(asked.accepted()?),
             Some((class, fault)) => Ack::refusing(asked.refused(class)?, fault),
         };
@@ -76,6 +80,20 @@ impl Due {
         })
     }
 
+    /// A place in the message, as ERR-2 tells it: there the segments of one name are counted.
+    fn location(&self, segment: &str, ordinal: u32, field: Option<u16>) -> Location {
+        let separator = self.envelope.separators().field;
+        let lines = self.body.split(|byte| matches!(byte, b'\r' | b'\n'));
+        let lines = lines.map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).take(ordinal as usize);
+        let named = |line: &&[u8]| line.split(|byte| *byte == separator).next() == Some(segment.as_bytes());
+        // The line of the place itself is one of them; MSH may stand behind a framing byte.
+        let sequence = lines.filter(named).count().max(1) as u32;
+        match field {
+            Some(field) => Location::field(segment.to_owned(), sequence, field),
+            None => Location::segment(segment.to_owned(), sequence),
+        }
+    }
+
     /// MSH-10 of the answer, within the 20 characters of v2.5.1: the inbox id, and the second in which the message
     /// was taken in, so that a box set up anew repeats none of its predecessor's.
     fn control_id(&self) -> String {
@@ -88,30 +106,45 @@ impl Due {
 struct Left<'a> {
     quarantine: Vec<&'a QuarantineEntry>,
     identity: Option<&'a IdentityEntry>,
+    /// What says whose the first results without a patient are.
+    unseated: Option<Place>,
 }
 
 impl Left<'_> {
     /// What is wrong, first what stands in the way of everything; `None` where nothing is.
-    fn fault(&self) -> Option<(Class, AckFault)> {
+    fn fault(&self, due: &Due) -> Option<(Class, AckFault)> {
         let fault = |code, text: String, location| AckFault { code, text: text.into(), location };
         if let Some(entry) = self.quarantine.iter().find(|entry| entry.place == NO_SITE) {
             return Some((Class::Reject, fault(INTERNAL, entry.reason.clone(), None)));
         }
         let Some(first) = self.quarantine.first() else {
             let reason = self.identity?.reason.clone();
-            return Some((Class::Error, fault(UNKNOWN_KEY, reason, Some(Location::field("PID", 1, 3)))));
+            let location =
+                self.unseated.map(|at| due.location(at.segment, at.ordinal, Some(at.field.into())));
+            return Some((Class::Error, fault(UNKNOWN_KEY, reason, location)));
         };
         let more = match self.quarantine.len() - 1 {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
         let text = format!("{}: {}{more}", first.place, first.reason);
-        let (code, location) = match first.stage == IDENTIFY {
-            true => (UNKNOWN_KEY, Some(Location::field("PID", 1, 3))),
-            false => (UNREADABLE, None),
-        };
+        let code = if first.stage == IDENTIFY { UNKNOWN_KEY } else { UNREADABLE };
+        let location =
+            parsed(&first.place).map(|(segment, ordinal, field)| due.location(segment, ordinal, field));
         Some((Class::Error, fault(code, text, location)))
     }
+}
+
+/// Segment, place among the segments, and field of a quarantine entry's place ([`super::place`]); `None` where it names
+/// no segment.
+fn parsed(place: &str) -> Option<(&str, u32, Option<u16>)> {
+    let (segment, rest) = place.split_once(" (segment ")?;
+    let (ordinal, rest) = rest.split_once(')')?;
+    let field = match rest {
+        "" => None,
+        rest => Some(rest.strip_prefix(", field ")?.parse().ok()?),
+    };
+    Some((segment, ordinal.parse().ok()?, field))
 }
 
 /// The answers to the batch's messages, by what they left in it. To be asked when nothing is added to it any more.
@@ -125,6 +158,9 @@ pub(in crate::pipeline) fn all(batch: &Batch, now: i64) -> Vec<NewMessage> {
     }
     for entry in &batch.identity {
         left.entry(entry.inbox_id).or_default().identity.get_or_insert(entry);
+    }
+    for (inbox_id, place) in &batch.unseated {
+        left.entry(*inbox_id).or_default().unseated = Some(*place);
     }
     let nothing = Left::default();
     let reply = |due: &Due| due.reply(left.get(&due.inbox_id).unwrap_or(&nothing), now);

@@ -113,15 +113,31 @@ fn the_answer_is_a_message_of_its_own_that_names_the_one_it_answers() {
 }
 
 #[test]
-fn what_waits_for_its_patient_or_contradicts_what_is_known_is_told_with_the_place_of_its_identifiers() {
-    let refused = QuarantineEntry { stage: "identify".to_owned(), ..quarantined("PID") };
-    for (quarantine, identity) in [(Vec::new(), vec![unidentified()]), (vec![refused], Vec::new())] {
-        let (answer, text) = answered("AL", quarantine, identity).unwrap();
-        assert_eq!(answer.code, AckCode::AE);
-        assert!(text.contains("\rERR||PID^1^3|204^Unknown key identifier^HL70357|E|"), "{text}");
+fn a_fault_is_told_with_its_place_in_whichever_segment_and_group_it_is() {
+    let body = "MSH|^~\\&|LAB|N|ISTHMUS|S|20260301||ORU^R01|C7|P|2.5.1|||AL|AL\r\nPID|1||7^^^N^MR\rOBX|1\r\rPID|2||X\r\
+                OBX|1\rOBX|2\r";
+    let message = Message { body: body.into(), ..message(7, "AL") };
+    let refused = |place: &str| QuarantineEntry { stage: "identify".to_owned(), ..quarantined(place) };
+    let pid = |ordinal, field| Some(Place { segment: "PID", ordinal, field });
+    let unidentified = || vec![unidentified()];
+    for (quarantine, identity, unseated, place, code) in [
+        (vec![], unidentified(), pid(4, 3), "PID^2^3", "204"),
+        (vec![], unidentified(), pid(4, 7), "PID^2^7", "204"),
+        (vec![], unidentified(), pid(2, 3), "PID^1^3", "204"),
+        // Results before any PID.
+        (vec![], unidentified(), None, "", "204"),
+        (vec![refused("PID (segment 4), field 7")], vec![], None, "PID^2^7", "204"),
+        // The quarantine is told before the identity queue.
+        (vec![quarantined("OBX (segment 6), field 6")], unidentified(), pid(4, 3), "OBX^3^6", "102"),
+        (vec![quarantined("OBX (segment 3)")], vec![], None, "OBX^1", "102"),
+        (vec![quarantined("MSH, field 18")], vec![], None, "", "102"),
+    ] {
+        let due = Due::of(&message, "mllp:back").into_iter().collect();
+        let unseated = unseated.map(|place| (7, place)).into_iter().collect();
+        let batch = Batch { due, quarantine, identity, unseated, ..Batch::default() };
+        let text = String::from_utf8(all(&batch, NOW).remove(0).body).unwrap();
+        assert!(text.contains(&format!("\rERR||{place}|{code}^")), "{place}: {text}");
     }
-    let (_, text) = answered("AL", vec![quarantined("OBX 1")], Vec::new()).unwrap();
-    assert!(text.contains("|102^Data type error^HL70357|"), "{text}");
 }
 
 #[test]

@@ -50,6 +50,9 @@ fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch)
             group.others.into_iter().map(|other| case.other(other)).collect()
         }
         Err(fault) => {
+            if let Some(pid) = group.pid.filter(|_| case.is_answered()) {
+                batch.unseat(inbox_id, pid, 3);
+            }
             let (reason, at) = (fault.to_string(), case.now);
             return batch.identity.push(IdentityEntry { inbox_id, reason, at });
         }
@@ -63,6 +66,9 @@ fn add(case: &Case<'_>, group: hl7v2::Group, unreadable: u32, batch: &mut Batch)
         if count > 0 {
             batch.aside.push((owner.clone(), inbox_id, reason, count));
         }
+    }
+    if let Some(pid) = group.pid.filter(|_| case.is_answered()) {
+        batch.pids.entry((owner.clone(), inbox_id)).or_insert(pid);
     }
     let days = batch.readings.entry(owner).or_default();
     let before = days.len();

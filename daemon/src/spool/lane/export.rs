@@ -15,9 +15,9 @@ impl Lane {
     pub(super) fn export(&mut self, content: &Content<'_>) -> Option<Read> {
         let generation = self.current.get();
         let site = generation.site(&self.settings.site);
-        let system = site.and_then(|site| site.patient.system.as_deref());
+        let system = site.and_then(|site| site.patient.one_system());
         let (of, sidecar) = (sha256(&content.bytes), content.sidecar.as_deref());
-        let patient = patient::of(&self.settings, system, content.name, &of, sidecar);
+        let patient = patient::of(&self.settings, system.as_deref(), content.name, &of, sidecar);
         let charset = self.settings.charset.clone();
         let unknown = patient.as_ref().err().copied();
         let bytes = content.bytes.clone();
