@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use clinical::{
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
-    fhir::provenance::Reason,
+    fhir::provenance::{Reason, Session, sessions},
     identity::PatientKey,
     outcome::Outcome,
     outcomes,
     policy::Policy,
     reading::{Device, Instant, Reading, Standing},
+    select::select,
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
 
@@ -40,6 +41,8 @@ const RETRY_FAILED_MS: i64 = 3_600_000;
 struct Computed {
     outcome: Outcome,
     listing: Listing,
+    /// What each sensor contributed.
+    sessions: Vec<Session>,
     /// Messages by which a source corrected readings or took them back.
     corrections: BTreeSet<u64>,
 }
@@ -194,7 +197,8 @@ impl Pipeline {
             }
         }
         let policy = Policy::named(&due.key.policy).unwrap_or_else(Policy::standard);
-        let outcome = outcomes::compute(&period, &streams, policy);
+        let selection = select(&period, &streams, policy);
+        let outcome = outcomes::summarize(&period, &selection, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };
         let listed: BTreeSet<u64> = messages.iter().copied().collect();
@@ -205,7 +209,8 @@ impl Pipeline {
                 set_aside::tell(&mut outcome.excluded, &listed, &aside);
             }
         }
-        Ok(Some(Computed { outcome, listing: Listing::of(messages), corrections }))
+        let sessions = sessions(&streams, &selection);
+        Ok(Some(Computed { outcome, listing: Listing::of(messages), sessions, corrections }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.
@@ -260,6 +265,7 @@ impl Pipeline {
             let made = resources::rows(&Version {
                 destination: &destination.id,
                 projection: destination.projection,
+                wire: destination.wire,
                 outcome: &computed.outcome,
                 patient: due.origin,
                 subject: &subject,
@@ -268,6 +274,7 @@ impl Pipeline {
                 version: version as u32,
                 supersedes: stands.map(|version| version as u32),
                 reason: made_for,
+                sessions: &computed.sessions,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),

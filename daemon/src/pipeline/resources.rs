@@ -6,11 +6,13 @@
 
 use clinical::{
     fhir::{
+        figures::figures,
         identifier::{Scope, SiteSecret},
         projection::{Leak, Projection, minimize},
-        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Statement},
+        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Session, Statement},
+        release,
         subject::Subject,
-        summary::{self, MeanUnit, Status, Summary},
+        summary::{self, Status, Summary},
     },
     outcome::Outcome,
     reading::Instant,
@@ -21,6 +23,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::manifest::hex;
+use crate::destination::Wire;
 
 /// Kind of the row that holds the Observations.
 pub const SUMMARY: &str = "Observation";
@@ -65,6 +68,8 @@ pub struct Version<'a> {
     pub destination: &'a str,
     /// How it is shaped.
     pub projection: Projection,
+    /// What the site chooses within that shape.
+    pub wire: Wire,
     /// The metrics.
     pub outcome: &'a Outcome,
     /// Internal id of the patient for whom the window was made first: part of every identifier.
@@ -81,6 +86,8 @@ pub struct Version<'a> {
     pub supersedes: Option<u32>,
     /// Why this version was made.
     pub reason: Reason,
+    /// The sensors.
+    pub sessions: &'a [Session],
     /// Count and hash of the manifest.
     pub manifest: (u64, &'a str),
     /// When this version was made.
@@ -98,13 +105,15 @@ pub struct Version<'a> {
 pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
     let patient = version.patient.to_string();
     let scope = Scope::of(version.destination, &patient, version.outcome);
+    let figures = if version.wire.local_codes { figures(version.outcome) } else { Vec::new() };
     let observations = summary::observations(&Summary {
         outcome: version.outcome,
         scope,
         secret: version.secret,
         subject: version.subject,
         status: if version.supersedes.is_none() { Status::Final } else { Status::Amended },
-        mean: MeanUnit::Mass,
+        mean: version.wire.glucose,
+        figures: &figures,
         wording: version.projection.wording(),
     });
     let (count, sha256) = version.manifest;
@@ -116,6 +125,7 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         supersedes: version.supersedes,
         // What never got to this destination is new there, however often it was computed.
         reason: if version.supersedes.is_none() { Reason::First } else { version.reason },
+        sessions: version.sessions,
         manifest: Manifest { count, sha256 },
         maker: Maker { box_id: version.box_id, software: env!("CARGO_PKG_VERSION") },
         recorded: version.recorded,
@@ -129,13 +139,13 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         .map(|observation| Part {
             full_url: observation.full_url(),
             if_none_exist: observation.if_none_exist(),
-            resource: observation.json,
+            resource: release::write(version.wire.release, &observation.json),
         })
         .collect();
     let provenance = Part {
         full_url: provenance.full_url(),
         if_none_exist: provenance.if_none_exist(),
-        resource: provenance.json,
+        resource: release::write(version.wire.release, &provenance.json),
     };
     if version.provenance_in_bundle {
         parts.push(provenance);

@@ -57,6 +57,7 @@ pub fn bundle(
         subject: &Subject::Identifier(patient),
         status: Status::Final,
         mean: MeanUnit::Mass,
+        figures: &[],
         wording: Projection::CgmIg.wording(),
     });
     let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -67,6 +68,7 @@ pub fn bundle(
         version: 1,
         supersedes: None,
         reason: Reason::First,
+        sessions: &[],
         manifest: Manifest { count: 1, sha256: &sha256 },
         maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
         recorded,
