@@ -1,4 +1,4 @@
-//! ORU^R01 out (HL7 v2.5.1, chapters 2, 4 and 7): an outcome, or raw readings, for a receiver without FHIR.
+//! ORU^R01 out (HL7 v2.5.1 for a summary, v2.6 for raw readings, which first has OBX-21; chapters 2, 4 and 7): an outcome, or raw readings, for a receiver without FHIR.
 //!
 //! HL7 has published no mapping of the CGM guide to v2; this one is ours (reference: cgm, section 6):
 //!
@@ -28,12 +28,12 @@ mod raw;
 mod segment;
 mod summary;
 
+use self::segment::{Line, time};
 pub use self::{
     raw::readings,
     segment::{Separators, escape},
     summary::summary,
 };
-use self::segment::{Line, time};
 use crate::{fhir::report::ReportError, reading::Instant};
 
 /// Longest MSH-10 (v2.5.1, 2.15.9.10: ST of 20).
@@ -120,7 +120,12 @@ impl Order<'_> {
 }
 
 /// MSH and PID, in ER7 with carriage returns.
-fn head(envelope: &Envelope<'_>, person: &Person<'_>, ascii: bool) -> Result<String, OruError> {
+fn head(
+    envelope: &Envelope<'_>,
+    person: &Person<'_>,
+    version: &str,
+    ascii: bool,
+) -> Result<String, OruError> {
     if envelope.control_id.is_empty() || envelope.control_id.chars().count() > CONTROL_ID_MOST {
         return Err(OruError::ControlId);
     }
@@ -131,7 +136,7 @@ fn head(envelope: &Envelope<'_>, person: &Person<'_>, ascii: bool) -> Result<Str
     msh.text(envelope.from.0).text(envelope.from.1).text(envelope.to.0).text(envelope.to.1);
     msh.text(&time(envelope.sent, Some(0)).ok_or(OruError::TimeOutOfRange)?).empty(1);
     msh.parts(&["ORU", "R01", "ORU_R01"]).text(envelope.control_id);
-    msh.text(envelope.processing.encode_utf8(&mut [0; 4])).text("2.5.1");
+    msh.text(envelope.processing.encode_utf8(&mut [0; 4])).text(version);
     if !ascii {
         msh.empty(5).text("UNICODE UTF-8");
     }

@@ -119,7 +119,8 @@ fn bundle(days: i64, mean: MeanUnit, forms: &[Attachment<'_>]) -> Value {
     let scope = Scope::of("main", "7", &outcome);
     let mut targets = summary(&outcome, mean, &all_figures(&outcome));
     let subject = subject();
-    let page = Report { scope, secret: &SECRET, subject: &subject, status: Status::Final, attachments: forms };
+    let page =
+        Report { scope, secret: &SECRET, subject: &subject, status: Status::Final, attachments: forms };
     targets.push(report(&page).unwrap());
     let made = provenance(&Statement {
         outcome: &outcome,
@@ -150,7 +151,8 @@ fn singles() -> Value {
     list[2].1.standing = Standing::Corrected;
     list[3].1.standing = Standing::Retracted;
     let subject = subject();
-    let about = |unit| Readings { destination: "main", patient: "7", secret: &SECRET, subject: &subject, unit };
+    let about =
+        |unit| Readings { destination: "main", patient: "7", secret: &SECRET, subject: &subject, unit };
     let mut all = readings(&about(ReadingUnit::AsReceived), &list).unwrap();
     let molar = ReadingUnit::Only { unit: Unit::MmolL, factor_e4: 180_156 };
     list.iter_mut().for_each(|(_, reading)| reading.identity += 1_000);
@@ -189,7 +191,8 @@ fn messages() -> [(&'static str, String); 2] {
     let (outcome, _) = outcome(14);
     let all = summary(&outcome, MeanUnit::Mass, &all_figures(&outcome));
     let page = Attachment { form: Form::Pdf, bytes: PDF };
-    let summary = oru::summary(&envelope("ISTHMUS0000000000001"), &person, &order, &all, Some(&page)).unwrap();
+    let summary =
+        oru::summary(&envelope("ISTHMUS0000000000001"), &person, &order, &all, Some(&page)).unwrap();
     let mut list: Vec<(Device, Reading)> = made_up(1)
         .into_iter()
         .flat_map(|(device, stream)| stream.into_iter().map(move |reading| (device.clone(), reading)))

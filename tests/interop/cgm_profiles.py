@@ -115,17 +115,18 @@ def ranges():
     return observation("cgm-summary-times-in-ranges", "106793-3", elements)
 
 
-def panel():
-    members = slicing("value", "resolve().code")
+def panel(resolving):
+    """`resolving`: with the slices of hasMember, which are told apart by what the references lead to."""
+    members = slicing("value", "resolve().code") if resolving else {}
     elements = period("Observation") + [element("Observation.hasMember", 6, "*", **members)]
-    for name, target in MEMBERS:
+    for name, target in MEMBERS if resolving else []:
         reference = [{"code": "Reference", "targetProfile": [BASE + target]}]
         elements.append(element("Observation.hasMember", 1, "1", name, type=reference))
     return observation("cgm-summary", "107931-8", elements)
 
 
 def report():
-    forms = f"DiagnosticReport.presentedForm"
+    forms = "DiagnosticReport.presentedForm"
     return profile(
         "cgm-summary-pdf",
         "DiagnosticReport",
@@ -158,10 +159,55 @@ def reading(name, code, quantity):
     return made
 
 
-def profiles():
+COUNTS = ["version", "readings-counted", "readings-mg-dl", "readings-mmol-l", "readings-re-expressed",
+          "readings-censored-low", "readings-censored-high", "readings-low-level-unknown", "readings-time-ambiguous",
+          "gaps-long", "gaps-longest-minutes", "device-sessions"]
+# The parts of our extensions: name and type of value, or the parts within.
+ACCOUNT = {
+    **{name: "unsignedInt" for name in COUNTS},
+    "policy": "string",
+    "zone": "string",
+    "software": "string",
+    "conversion-factor": "decimal",
+    "insufficient": "code",
+    "supersedes": "Identifier",
+    "excluded": {"reason": "code", "count": "unsignedInt"},
+    "device-session": {"device": "Identifier", "interval-minutes": "unsignedInt", "count": "unsignedInt",
+                       "first": "instant", "last": "instant"},
+}
+MANIFEST = {"count": "unsignedInt", "sha256": "string"}
+
+
+def parts(of, at="Extension", path="Extension"):
+    elements = []
+    for name, kind in of.items():
+        inside, line = f"{at}.extension:{name}", f"{path}.extension"
+        elements.append({"id": inside, "path": line, "sliceName": name, "min": 0, "max": "*"})
+        if isinstance(kind, dict):
+            elements += parts(kind, inside, line)
+        elements.append({"id": f"{inside}.url", "path": f"{line}.url", "fixedUri": name})
+        value = {"id": f"{inside}.value[x]", "path": f"{line}.value[x]"}
+        elements.append({**value, **({"max": "0"} if isinstance(kind, dict) else {"type": [{"code": kind}]})})
+    return elements
+
+
+def extension(url, contexts, of):
+    """Ours: these parts, and no value of its own."""
+    ends = [element("Extension.url", fixedUri=url), element("Extension.value[x]", 0, "0")]
+    made = profile(url.rsplit(":", 1)[1], "Extension", parts(of) + ends)
+    made["url"], made["kind"] = url, "complex-type"
+    made["context"] = [{"type": "element", "expression": at} for at in contexts]
+    return made
+
+
+def profiles(resolving=True):
     """All of them, those that others refer to first."""
     summaries = [observation(n, c, period("Observation") + [value(least, u)]) for n, c, u, least in SUMMARIES]
-    return summaries + [ranges(), panel(), report()] + [reading(*row) for row in READINGS]
+    ours = [
+        extension("urn:isthmus:StructureDefinition:outcome-account", ["Provenance"], ACCOUNT),
+        extension("urn:isthmus:StructureDefinition:manifest", ["Provenance.entity"], MANIFEST),
+    ]
+    return ours + summaries + [ranges(), panel(resolving), report()] + [reading(*row) for row in READINGS]
 
 
 if __name__ == "__main__":

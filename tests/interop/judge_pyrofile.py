@@ -16,7 +16,8 @@ from pyrofile_validator import Validator
 from pyrofile_validator.config import ValidatorConfig
 
 folder = tempfile.mkdtemp()
-for profile in cgm_profiles.profiles():
+# It does not follow references to tell slices apart.
+for profile in cgm_profiles.profiles(resolving=False):
     with open(os.path.join(folder, profile["id"] + ".json"), "w", encoding="utf-8") as file:
         json.dump(profile, file)
 validator = Validator(

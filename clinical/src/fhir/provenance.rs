@@ -121,7 +121,8 @@ pub fn sessions(streams: &[(Device, Vec<Reading>)], selection: &Selection) -> Ve
     for counted in &selection.counted {
         let (identity, time) = (counted.reading.identity, counted.reading.time);
         let at = devices.partition_point(|&(id, ms, _)| (id, ms) < (identity, time.0));
-        let Some(&(.., device)) = devices.get(at).filter(|(id, ms, _)| (*id, *ms) == (identity, time.0)) else {
+        let Some(&(.., device)) = devices.get(at).filter(|(id, ms, _)| (*id, *ms) == (identity, time.0))
+        else {
             continue;
         };
         let session = found.entry((device, counted.minutes)).or_insert_with(|| Session {

@@ -47,7 +47,10 @@ fn a_reading_is_written_in_its_own_unit_with_its_offset() {
         let profile = format!("{PROFILE_BASE}cgm-sensor-reading-{profile}-per-volume");
         assert_eq!(json["meta"]["profile"][0], profile.as_str());
         assert_eq!(json["valueQuantity"]["value"].to_string(), value);
-        assert_eq!((&json["valueQuantity"]["code"], &json["valueQuantity"]["unit"]), (&json!(code), &json!(unit)));
+        assert_eq!(
+            (&json["valueQuantity"]["code"], &json["valueQuantity"]["unit"]),
+            (&json!(code), &json!(unit))
+        );
         assert_eq!(json["effectiveDateTime"], time);
         assert!(json.get("method").is_none());
         assert!(!json.to_string().contains("SN1"), "a serial number leaves under a pseudonym");

@@ -14,9 +14,9 @@ use super::{
     summary::{MeanUnit, Resource, Status, Summary, Wording, observations},
 };
 use crate::{
+    glucose::Glucose,
     identity::PatientKey,
     outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period, PolicyMark, RangeMinutes, UnitMix},
-    glucose::Glucose,
     reading::{Device, Instant, Reading, Route, Standing},
 };
 
@@ -74,10 +74,18 @@ pub(super) fn all_figures() -> Vec<Figure> {
         number(HBGI, 6.4),
     ];
     all.extend(figures(&outcome));
-    all.extend([(P5, 71.0), (P25, 110.0), (P50, 148.0), (P75, 190.0), (P95, 252.0)].map(|(c, v)| number(c, v)));
+    all.extend(
+        [(P5, 71.0), (P25, 110.0), (P50, 148.0), (P75, 190.0), (P95, 252.0)].map(|(c, v)| number(c, v)),
+    );
     let counts = [
-        HYPO_LEVEL_1, HYPO_LEVEL_1_ONLY, HYPO_LEVEL_2, HYPO_EXTENDED, HYPER_LEVEL_1, HYPER_LEVEL_1_ONLY,
-        HYPER_LEVEL_2, HYPER_EXTENDED,
+        HYPO_LEVEL_1,
+        HYPO_LEVEL_1_ONLY,
+        HYPO_LEVEL_2,
+        HYPO_EXTENDED,
+        HYPER_LEVEL_1,
+        HYPER_LEVEL_1_ONLY,
+        HYPER_LEVEL_2,
+        HYPER_EXTENDED,
     ];
     all.extend(counts.into_iter().zip([9, 7, 2, 0, 31, 22, 9, 1]).map(|(c, v)| whole(c, v)));
     all

@@ -139,7 +139,8 @@ pub fn observations(summary: &Summary<'_>) -> Vec<Resource> {
     ];
     let guides = members.map(|metric| observation(summary, metric, content(summary, metric)));
     let glucose = Glucose::of(summary.mean, summary.outcome.policy.factor_e4);
-    let own = groups(summary.figures, &glucose).into_iter().map(|(concept, body)| local(summary, &concept, body));
+    let own =
+        groups(summary.figures, &glucose).into_iter().map(|(concept, body)| local(summary, &concept, body));
     let named: Vec<Resource> = guides.into_iter().chain(own).collect();
     std::iter::once(panel(summary, &named)).chain(named).collect()
 }

@@ -29,8 +29,9 @@ pub fn readings(
     let [from, to] = [first, last].map(|reading| time(reading.time, reading.offset_minutes));
     let (from, to) = (from.ok_or(OruError::TimeOutOfRange)?, to.ok_or(OruError::TimeOutOfRange)?);
     let ascii = readings.iter().all(|(device, _)| device.0.is_ascii());
-    let names = [person.value, person.authority, envelope.from.0, envelope.from.1, envelope.to.0, envelope.to.1];
-    let mut message = head(envelope, person, ascii && names.iter().all(|name| name.is_ascii()))?;
+    let names =
+        [person.value, person.authority, envelope.from.0, envelope.from.1, envelope.to.0, envelope.to.1];
+    let mut message = head(envelope, person, "2.6", ascii && names.iter().all(|name| name.is_ascii()))?;
     message.push_str(&order(about, &SENSOR, (&from, &to))?);
     for (n, (device, reading)) in (1usize..).zip(readings) {
         message.push_str(&result(n, device, reading)?);

@@ -104,7 +104,8 @@ pub(super) fn time(at: Instant, offset_minutes: Option<i16>) -> Option<String> {
     let fraction = if milliseconds == 0 { String::new() } else { format!(".{milliseconds:03}") };
     let sign = if minutes < 0 { '-' } else { '+' };
     let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
-    (civil.year() >= 1).then(|| format!("{}{fraction}{sign}{hours:02}{rest:02}", civil.strftime("%Y%m%d%H%M%S")))
+    (civil.year() >= 1)
+        .then(|| format!("{}{fraction}{sign}{hours:02}{rest:02}", civil.strftime("%Y%m%d%H%M%S")))
 }
 
 #[cfg(test)]
@@ -119,7 +120,10 @@ mod tests {
 
     #[test]
     fn a_line_ends_with_its_last_value() {
-        assert_eq!(Line::new("NTE").text("1").empty(1).parts(&["a", "", "b", ""]).empty(3).end(), "NTE|1||a^^b\r");
+        assert_eq!(
+            Line::new("NTE").text("1").empty(1).parts(&["a", "", "b", ""]).empty(3).end(),
+            "NTE|1||a^^b\r"
+        );
         assert_eq!(Line::new("PID").parts(&["", ""]).text("x").end(), "PID||x\r");
     }
 

@@ -35,8 +35,9 @@ pub fn summary(
         count if count > OBX_MOST => return Err(OruError::TooMany { count }),
         _ => {}
     }
-    let names = [person.value, person.authority, envelope.from.0, envelope.from.1, envelope.to.0, envelope.to.1];
-    let mut message = head(envelope, person, names.iter().all(|name| name.is_ascii()))?;
+    let names =
+        [person.value, person.authority, envelope.from.0, envelope.from.1, envelope.to.0, envelope.to.1];
+    let mut message = head(envelope, person, "2.5.1", names.iter().all(|name| name.is_ascii()))?;
     let service = [Metric::Summary.loinc(), Metric::Summary.title(), "LN"];
     message.push_str(&order(about, &service, (&from, &to))?);
     for (n, result) in (1usize..).zip(&results) {
@@ -53,7 +54,9 @@ pub fn summary(
 fn collect<'a>(json: &'a Value, results: &mut Vec<&'a Value>) {
     let components = json["component"].as_array().into_iter().flatten();
     let speaks = |said: &&Value| {
-        ["valueQuantity", "valueCodeableConcept", "dataAbsentReason"].iter().any(|name| said.get(name).is_some())
+        ["valueQuantity", "valueCodeableConcept", "dataAbsentReason"]
+            .iter()
+            .any(|name| said.get(name).is_some())
     };
     results.extend(std::iter::once(json).chain(components).filter(speaks));
 }

@@ -172,7 +172,10 @@ fn raw_readings_are_written_as_the_reference_has_them() {
     let list = [
         (Device("SN1^DEXCOM".into()), base),
         (Device(String::new()), Reading { glucose: low, standing: Standing::Corrected, ..base }),
-        (Device(String::new()), Reading { glucose: Glucose::mmol_l_tenths(67), standing: Standing::Retracted, ..base }),
+        (
+            Device(String::new()),
+            Reading { glucose: Glucose::mmol_l_tenths(67), standing: Standing::Retracted, ..base },
+        ),
     ];
     let message = readings(&ENVELOPE, &PERSON, &ORDER, &list).unwrap();
     let expected = [

@@ -3,6 +3,8 @@
 //! Exit codes: 0 where every file gave an outcome, 1 where one did not (the others are printed all the
 //! same), 2 for wrong usage.
 
+mod fhir;
+
 use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
@@ -10,34 +12,27 @@ use std::{
     process::ExitCode,
 };
 
+use self::fhir::FhirArgs;
+use super::{Cli, FAILED};
+use crate::report::{
+    export::{Export, Question, export},
+    json::object,
+    paper::{Paper, printable},
+    table::table,
+};
 use clap::{CommandFactory, error::ErrorKind};
 use clinical::{
     calendar::{LocalDay, Zone},
-    identity::PatientKey,
     normalize::file::MAX_FILE_BYTES,
     policy::Policy,
-    reading::Instant,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
-
-use super::{Cli, FAILED};
-use crate::{
-    report::{
-        bundle::bundle,
-        export::{Export, Question, export},
-        json::object,
-        paper::{Paper, printable},
-        table::table,
-    },
-    time::now_ms,
-};
 
 /// Arguments of `isthmus outcomes`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Dexcom Clarity or LibreView exports; a file is a patient.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "codesystem", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Time zone of the clock times in the files (default: this machine's).
     #[arg(long, value_name = "ZONE", value_parser = zone)]
@@ -58,12 +53,8 @@ pub(super) struct Args {
     /// Print an array with one object per file, numbers unrounded.
     #[arg(long, conflicts_with = "fhir")]
     json: bool,
-    /// Print the transaction Bundle of the HL7 CGM guide.
-    #[arg(long, requires = "subject")]
-    fhir: bool,
-    /// Whom the Bundle is about, by an identifier.
-    #[arg(long, value_name = "SYSTEM|VALUE", requires = "fhir", value_parser = subject)]
-    subject: Option<PatientKey>,
+    #[command(flatten)]
+    fhir: FhirArgs,
 }
 
 /// Reads, computes, prints.
@@ -72,6 +63,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         // Prints to standard error; what cannot be printed changes nothing.
         let _printed = Cli::command().error(ErrorKind::ArgumentConflict, wrong).print();
         return ExitCode::from(2);
+    }
+    if let Some(codes) = args.fhir.code_system() {
+        let written = io::stdout().lock().write_all(codes.as_bytes());
+        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
     }
     let Some(policy) = Policy::named(&args.population) else { return ExitCode::from(2) };
     let (zone, zone_source) = args.tz.clone().map_or_else(machine_zone, |zone| (zone, "--tz"));
@@ -97,7 +92,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// What clap cannot see: both bounds together, and a Bundle that would be about several patients.
 fn wrong_usage(args: &Args) -> Option<&'static str> {
-    if args.fhir && args.files.len() > 1 {
+    if args.fhir.is_asked() && args.files.len() > 1 {
         return Some("--fhir takes one FILE: a Bundle is about one --subject");
     }
     (args.from.zip(args.to).is_some_and(|(from, to)| to < from)).then_some("--to is before --from")
@@ -161,8 +156,8 @@ impl<'a> Printer<'a> {
         let text = if self.args.json {
             let open = if self.printed == 0 { "[\n" } else { ",\n" };
             format!("{open}{:#}", object(export))
-        } else if let Some(subject) = self.args.subject.clone() {
-            format!("{:#}\n", self.bundle(bytes, export, subject)?)
+        } else if let Some(bundle) = self.args.fhir.bundle(bytes, export)? {
+            format!("{bundle:#}\n")
         } else {
             let gap = if self.printed == 0 { "" } else { "\n" };
             format!("{gap}{}", table(export, self.paper))
@@ -170,11 +165,6 @@ impl<'a> Printer<'a> {
         self.printed += 1;
         self.write(&text);
         Ok(())
-    }
-
-    fn bundle(&self, bytes: &[u8], export: &Export, subject: PatientKey) -> Result<Value, String> {
-        bundle(&export.outcome, subject, bytes, Instant(now_ms()))
-            .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))
     }
 
     fn write(&mut self, text: &str) {
@@ -214,27 +204,9 @@ fn zone(name: &str) -> Result<Zone, String> {
     Zone::named(name).map_err(|error| error.to_string())
 }
 
-fn subject(text: &str) -> Result<PatientKey, String> {
-    match text.split_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(PatientKey { system: system.to_owned(), value: value.to_owned() })
-        }
-        _ => Err("write it like \"urn:oid:1.2.3|4711\"".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_subject_has_a_system_and_a_value() {
-        let key = PatientKey { system: "urn:oid:1.2".to_owned(), value: "a|b".to_owned() };
-        assert_eq!(subject("urn:oid:1.2|a|b"), Ok(key));
-        for wrong in ["", "4711", "|4711", "urn:oid:1.2|"] {
-            assert!(subject(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn utc_is_in_the_bundled_data() {

@@ -15,6 +15,7 @@ use super::patient::{Identity, read_patient};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
+use crate::destination::Wire;
 
 /// The longest window and the longest rhythm, in days: the CGM consensus knows none beyond 90.
 const MAX_WINDOW_DAYS: u16 = 90;

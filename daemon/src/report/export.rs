@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
+    fhir::provenance::{Session, sessions},
     normalize::{
         clock,
         file::{self, FileContext, FileFault, FileReadings, Recognized},
@@ -12,6 +13,7 @@ use clinical::{
     outcomes,
     policy::Policy,
     reading::{Device, Reading},
+    select::select,
 };
 
 /// Most devices that an error names.
@@ -49,6 +51,8 @@ pub struct Export {
     pub read: FileReadings,
     /// The devices that have readings, by name, with how many.
     pub devices: BTreeMap<String, u64>,
+    /// What each device contributed to the outcome.
+    pub sessions: Vec<Session>,
     /// Readings of the file that lie outside of the period.
     pub outside: u64,
     /// Rows of the period that state what another row states, in the same words.
@@ -147,12 +151,14 @@ pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, E
     let period = question.zone.period(from, to)?;
     let rows = days.clone().count() as u64;
     let outside = days.filter(|time| !inside(&period, time.0)).count() as u64;
-    let outcome = outcomes::compute(&period, &streams, question.policy).ok_or_else(empty)?;
+    let selection = select(&period, &streams, question.policy);
+    let outcome = outcomes::summarize(&period, &selection, question.policy).ok_or_else(empty)?;
+    let sessions = sessions(&streams, &selection);
     let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
     let repeated = rows.saturating_sub(told);
     let zone_source = question.zone_source;
     let (file, policy) = (file.to_owned(), question.policy);
-    Ok(Export { file, recognized, zone_source, policy, read, devices, outside, repeated, outcome })
+    Ok(Export { file, recognized, zone_source, policy, read, devices, sessions, outside, repeated, outcome })
 }
 
 fn inside(period: &Period, ms: i64) -> bool {
