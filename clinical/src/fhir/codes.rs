@@ -96,7 +96,7 @@ concepts! {
     GRI_ZONE: "gri-zone", Zone, Some("gri"), "GRI zone",
         "The fifth of the scale of the GRI: A up to 20, B up to 40, C up to 60, D up to 80, E above.";
     TITR: "titr", Percent, None, "Time in tight range (TITR)",
-        "Share of the time with readings with glucose from 70 to 140 mg/dL or 3.9 to 7.8 mmol/L, both ends included.";
+        "Share of the time with readings in the tight target (70 to 140 mg/dL or 3.9 to 7.8 mmol/L by the standard policy), both ends included.";
     TITR_MINUTES: "titr-minutes", Minutes, Some("titr"), "Minutes in tight range",
         "Minutes with glucose in the tight range.";
     RANGE_MINUTES: "range-minutes", Group, None, "Minutes in ranges",
@@ -126,32 +126,36 @@ concepts! {
     PERCENTILES: "percentiles", Group, None, "Glucose percentiles",
         "Percentiles of the counted readings of the period, by linear interpolation (type 7 of Hyndman and Fan).";
     P5: "p5", Glucose, Some("percentiles"), "5th percentile", "Glucose below which 5 % of the readings lie.";
+    P10: "p10", Glucose, Some("percentiles"), "10th percentile", "Glucose below which 10 % of the readings lie.";
     P25: "p25", Glucose, Some("percentiles"), "25th percentile", "Glucose below which 25 % of the readings lie.";
     P50: "p50", Glucose, Some("percentiles"), "Median", "Glucose below which half of the readings lie.";
     P75: "p75", Glucose, Some("percentiles"), "75th percentile", "Glucose below which 75 % of the readings lie.";
+    P90: "p90", Glucose, Some("percentiles"), "90th percentile", "Glucose below which 90 % of the readings lie.";
     P95: "p95", Glucose, Some("percentiles"), "95th percentile", "Glucose below which 95 % of the readings lie.";
     EVENT_COUNTS: "event-counts", Group, None, "Glucose events",
         "How often glucose left its range for at least 15 minutes; an event ends after at least 15 minutes back. Low-confidence events are not counted.";
     HYPO_LEVEL_1: "hypo-level-1", Count, Some("event-counts"), "Hypoglycemia events, level 1",
-        "Events below 70 mg/dL or 3.9 mmol/L; those that reach level 2 are among them.";
+        "Events below the target (70 mg/dL or 3.9 mmol/L by the standard policy); those that reach level 2 are among them.";
     HYPO_LEVEL_1_ONLY: "hypo-level-1-only", Count, Some("event-counts"), "Hypoglycemia events, level 1 only",
         "Events of level 1 within which no event of level 2 lies.";
     HYPO_LEVEL_2: "hypo-level-2", Count, Some("event-counts"), "Hypoglycemia events, level 2",
-        "Events below 54 mg/dL or 3.0 mmol/L.";
+        "Events in the very low range (below 54 mg/dL or 3.0 mmol/L by the standard policy).";
     HYPO_EXTENDED: "hypo-extended", Count, Some("event-counts"), "Extended hypoglycemia events",
-        "Events below 70 mg/dL or 3.9 mmol/L for more than 120 minutes.";
+        "Events below the target (70 mg/dL or 3.9 mmol/L by the standard policy) for more than 120 minutes.";
     HYPER_LEVEL_1: "hyper-level-1", Count, Some("event-counts"), "Hyperglycemia events, level 1",
-        "Events above 180 mg/dL or 10.0 mmol/L; those that reach level 2 are among them.";
+        "Events above the target (180 mg/dL or 10.0 mmol/L by the standard policy); those that reach level 2 are among them.";
     HYPER_LEVEL_1_ONLY: "hyper-level-1-only", Count, Some("event-counts"), "Hyperglycemia events, level 1 only",
         "Events of level 1 within which no event of level 2 lies.";
     HYPER_LEVEL_2: "hyper-level-2", Count, Some("event-counts"), "Hyperglycemia events, level 2",
-        "Events above 250 mg/dL or 13.9 mmol/L.";
+        "Events in the very high range (above 250 mg/dL or 13.9 mmol/L by the standard policy).";
     HYPER_EXTENDED: "hyper-extended", Count, Some("event-counts"), "Extended hyperglycemia events",
-        "Events above 250 mg/dL or 13.9 mmol/L for at least 90 of 120 minutes.";
+        "Events in the very high range (above 250 mg/dL or 13.9 mmol/L by the standard policy) for at least 90 of 120 minutes.";
     EVENT: "event", Group, None, "Glucose event",
         "One event, from its first reading out of range to the end of its last; its kind is a code of event-counts.";
     EVENT_MINUTES: "event-minutes", Minutes, Some("event"), "Duration of the event",
         "Minutes from start to end.";
+    EVENT_MEASURED: "event-measured-minutes", Minutes, Some("event"), "Measured minutes of the event",
+        "Minutes with readings past the limit: what makes it an event.";
     EVENT_EXTREME: "event-extreme", Glucose, Some("event"), "Nadir or peak",
         "The lowest glucose of a hypoglycemia event, the highest of a hyperglycemia event.";
     EVENT_AREA: "event-area", Area, Some("event"), "Area beyond the limit",

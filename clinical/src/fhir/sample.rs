@@ -75,7 +75,8 @@ pub(super) fn all_figures() -> Vec<Figure> {
     ];
     all.extend(figures(&outcome));
     all.extend(
-        [(P5, 71.0), (P25, 110.0), (P50, 148.0), (P75, 190.0), (P95, 252.0)].map(|(c, v)| number(c, v)),
+        [(P5, 71.0), (P10, 83.0), (P25, 110.0), (P50, 148.0), (P75, 190.0), (P90, 230.0), (P95, 252.0)]
+            .map(|(c, v)| number(c, v)),
     );
     let counts = [
         HYPO_LEVEL_1,

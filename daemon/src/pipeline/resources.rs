@@ -183,3 +183,80 @@ fn row(
 pub fn cited(sha256: &[u8; 32]) -> String {
     hex(sha256)
 }
+
+#[cfg(test)]
+mod tests {
+    use clinical::{
+        calendar::{LocalDay, Zone},
+        fhir::{release::Release, summary::MeanUnit},
+        glucose::Glucose,
+        identity::PatientKey,
+        outcomes::compute,
+        policy::Policy,
+        reading::{Device, Reading, Route, Standing},
+    };
+
+    use super::*;
+
+    /// The resources of one day of 100 mg/dL, as they would be sent.
+    fn sent(wire: Wire) -> Vec<Value> {
+        let one = |n: i64| Reading {
+            time: Instant(n * 300_000),
+            offset_minutes: Some(0),
+            tz_ambiguous: false,
+            glucose: Glucose::mg_dl(100),
+            standing: Standing::Final,
+            route: Route::Hl7v2,
+            identity: n as u64,
+            made_at: Instant(0),
+            message: 1,
+        };
+        let period = Zone::named("UTC").unwrap().period(LocalDay(0), LocalDay(0)).unwrap();
+        let streams = [(Device("SN-4711".into()), (0..288).map(one).collect())];
+        let outcome = compute(&period, &streams, Policy::standard()).unwrap();
+        let subject = Subject::Identifier(PatientKey { system: "urn:oid:1".into(), value: "7".into() });
+        let first = Session {
+            device: Device("SN-4711".into()),
+            interval_minutes: 5,
+            first: Instant(0),
+            last: Instant(0),
+            readings: 288,
+        };
+        let rows = rows(&Version {
+            destination: "ehr:main",
+            projection: Projection::CgmIg,
+            wire,
+            outcome: &outcome,
+            patient: 7,
+            subject: &subject,
+            secret: &SiteSecret::new([1; 32]),
+            box_id: "box",
+            version: 1,
+            supersedes: None,
+            reason: Reason::First,
+            sessions: &[first],
+            manifest: (1, &"ab".repeat(32)),
+            recorded: Instant(0),
+            provenance_in_bundle: true,
+            deferred: None,
+            provenance_deferred: None,
+        });
+        let write: Write = serde_json::from_slice(&rows.unwrap()[0].body).unwrap();
+        write.resources.into_iter().map(|part| part.resource).collect()
+    }
+
+    #[test]
+    fn a_destinations_choice_is_in_the_bytes_and_passes_the_list_that_is_asked_again_before_sending() {
+        let plain = sent(Wire::default());
+        assert_eq!((plain.len(), &plain[1]["valueQuantity"]["code"]), (8, &"mg/dL".into()));
+        let chosen = sent(Wire { glucose: MeanUnit::Molar, local_codes: true, release: Release::R5 });
+        assert_eq!((chosen.len(), &chosen[1]["valueQuantity"]["code"]), (10, &"mmol/L".into()));
+        assert!(
+            chosen.iter().all(|resource| resource.get("meta").is_none() && resource.get("reason").is_none())
+        );
+        for resource in plain.iter().chain(&chosen) {
+            assert_eq!(minimize(Projection::CgmIg, resource), Ok(()));
+            assert!(!resource.to_string().contains("SN-4711"));
+        }
+    }
+}
