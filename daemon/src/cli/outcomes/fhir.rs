@@ -37,8 +37,8 @@ pub(super) struct FhirArgs {
     /// Whom the Bundle is about, by an identifier.
     #[arg(long, value_name = "SYSTEM|VALUE", requires = "fhir", value_parser = subject)]
     subject: Option<PatientKey>,
-    /// The unit of glucose in the Bundle.
-    #[arg(long, value_name = "UNIT", requires = "fhir", default_value_if("fhir", clap::builder::ArgPredicate::IsPresent, "mg/dl"),
+    /// The unit of glucose in the Bundle (default: mg/dl).
+    #[arg(long, value_name = "UNIT", requires = "fhir",
           value_parser = PossibleValuesParser::new(["mg/dl", "mmol"]))]
     unit: Option<String>,
     /// In the Bundle, also what LOINC has no code for, under codes of our own.
