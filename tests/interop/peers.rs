@@ -20,8 +20,8 @@ use serde_json::Value;
 const INSTALL_MAX: Duration = Duration::from_secs(120);
 /// How long a peer may take for all it does.
 const PEER_MAX: Duration = Duration::from_secs(60);
-/// And HAPI, where other tests run beside it.
-const HAPI_MAX: Duration = Duration::from_secs(300);
+/// And a judge of FHIR, which reads the definitions of all resources first, where other tests run beside it.
+const JUDGE_MAX: Duration = Duration::from_secs(300);
 /// Between two looks at a process.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -89,9 +89,12 @@ impl Kind {
         maven
     }
 
-    /// How long it may take for all it does: HAPI makes snapshots of all profiles first.
+    /// How long it may take for all it does.
     fn most(self) -> Duration {
-        if self == Self::Hapi { HAPI_MAX } else { PEER_MAX }
+        match self {
+            Self::Python | Self::Node => PEER_MAX,
+            Self::Medplum | Self::Pyrofile | Self::Hapi => JUDGE_MAX,
+        }
     }
 }
 
