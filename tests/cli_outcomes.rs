@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CLARITY_HEADER: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Source Device ID,\
     Glucose Value (mg/dL),Transmitter Time (Long Integer),Transmitter ID\n";
@@ -149,6 +149,12 @@ fn wrong_usage_ends_with_2() {
         &["--from", "2025-2-1", "a.csv"],
         &["--from", "2025-02-09", "--to", "2025-02-08", "a.csv"],
         &["--fhir", "a.csv"],
+        &["--fhir", "r3", "--subject", "urn:x|1", "a.csv"],
+        &["--unit", "mmol", "a.csv"],
+        &["--unit", "mmol", "--json", "a.csv"],
+        &["--fhir", "r4", "--subject", "urn:x|1", "--last-days", "7,14", "a.csv"],
+        &["--fhir", "r4", "--subject", "urn:x|1", "--html", "r.html", "a.csv"],
+        &["--codesystem", "a.csv"],
         &["--fhir", "--subject", "4711", "a.csv"],
         &["--fhir", "--subject", "urn:x|1", "a.csv", "bad.csv"],
         &["--fhir", "--json", "--subject", "urn:x|1", "a.csv"],
@@ -391,6 +397,42 @@ fn the_help_teaches_by_examples_and_names_the_exit_codes() {
     ] {
         assert!(text.contains(part), "{part}");
     }
+}
+
+#[test]
+fn fhir_has_a_release_a_unit_our_own_codes_and_a_report() {
+    let dir = folder();
+    fs::write(dir.path().join("report.html"), "<p>made up").unwrap();
+    let about =
+        ["--subject", "urn:oid:1.2.3|4711", "--unit", "mmol", "--local-codes", "--report", "report.html"];
+    let bundle = |release: &str| -> Value {
+        let args = [&["--fhir", release], about.as_slice(), &["a.csv"]].concat();
+        let output = outcomes(dir.path(), &args.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
+        serde_json::from_str(&out(&output)).unwrap()
+    };
+    let (r4, r5) = (bundle("r4"), bundle("r5"));
+    let of = |bundle: &Value, n: usize| bundle["entry"][n]["resource"].clone();
+    assert_eq!(of(&r4, 1)["code"]["coding"][0]["code"], "105273-7");
+    assert_eq!(of(&r4, 1)["valueQuantity"]["unit"], "mmol/l");
+    let members = of(&r4, 0)["hasMember"].as_array().unwrap().len();
+    assert!(members > 6, "{members} members");
+    let last = r4["entry"].as_array().unwrap().len() - 1;
+    let report = of(&r4, last - 1);
+    assert_eq!(
+        (&report["resourceType"], &report["presentedForm"][0]["size"]),
+        (&json!("DiagnosticReport"), &json!(10))
+    );
+    assert_eq!(of(&r5, last - 1)["presentedForm"][0]["size"], "10");
+    assert!(of(&r4, last).get("reason").is_some() && of(&r5, last).get("reason").is_none());
+    assert_eq!(of(&r5, last)["authorization"][0]["concept"], of(&r4, last)["reason"][0]);
+}
+
+#[test]
+fn the_codes_of_our_own_are_printed_without_a_file() {
+    let dir = folder();
+    let codes: Value = serde_json::from_str(&out(&outcomes(dir.path(), &["--codesystem"]))).unwrap();
+    assert_eq!((&codes["resourceType"], &codes["content"]), (&json!("CodeSystem"), &json!("complete")));
+    assert!(codes["concept"].as_array().unwrap().iter().any(|concept| concept["code"] == "gri"));
 }
 
 /// n, mean and TIR of the public samples, counted from the rows by nothing of ours: Clarity's EGV rows and

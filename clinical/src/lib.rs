@@ -13,6 +13,7 @@ pub mod glucose;
 pub mod identity;
 pub mod level;
 pub mod normalize;
+pub mod oru;
 pub mod outcome;
 pub mod outcomes;
 pub mod policy;

@@ -1,5 +1,6 @@
 //! Interoperation with MLLP software that we did not write, over loopback: as senders to the daemon, as receivers of
-//! `isthmus send`, and as judges of what we answer; and the public messages through both.
+//! `isthmus send`, and as judges of what we answer; and the public messages through both. Beside them judges of the FHIR
+//! and the ORU^R01 that leave.
 //!
 //! Packages are installed at the first run (`peers.rs`); where that is impossible, the tests say so and pass.
 
@@ -11,6 +12,8 @@
 )]
 
 mod answers;
+mod fhir;
+mod oru;
 mod peers;
 mod public;
 mod receivers;

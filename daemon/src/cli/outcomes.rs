@@ -5,6 +5,7 @@
 
 mod beside;
 mod document;
+mod fhir;
 
 use std::{
     fs::File,
@@ -17,30 +18,23 @@ use clap::{CommandFactory, error::ErrorKind};
 use clinical::{
     calendar::{LocalDay, Zone},
     glucose::Unit,
-    identity::PatientKey,
     normalize::file::MAX_FILE_BYTES,
     policy::Policy,
-    reading::Instant,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use self::document::Document;
+use self::{document::Document, fhir::FhirArgs};
 use super::{Cli, FAILED};
-use crate::{
-    report::{
-        bundle::bundle,
-        csv::Rows,
-        explain::{self, explain},
-        export::{Export, Question, exports},
-        json::object,
-        page::{self, Scale, sheet},
-        paper::{Paper, printable},
-        person::{MAX_SIDECAR_BYTES, Person, birth_date, heading},
-        table::{table, unit_shown},
-    },
-    time::now_ms,
+use crate::report::{
+    csv::Rows,
+    explain::{self, explain},
+    export::{Export, Question, exports},
+    json::object,
+    page::{self, Scale, sheet},
+    paper::{Paper, printable},
+    person::{MAX_SIDECAR_BYTES, Person, birth_date, heading},
+    table::{table, unit_shown},
 };
 
 /// What stands below the options in `--help`.
@@ -70,7 +64,7 @@ The sidecar FILE.patient.json is {\"system\": ..., \"value\": RECORD NUMBER}, wi
 #[command(after_long_help = EXAMPLES, after_help = "Examples and exit codes: isthmus outcomes --help")]
 pub(super) struct Args {
     /// Dexcom Clarity or LibreView exports; a file is a patient.
-    #[arg(required_unless_present = "compare", value_name = "FILE")]
+    #[arg(required_unless_present_any = ["compare", "codesystem"], value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Time zone of the clock times in the files (default: this machine's).
     #[arg(long, value_name = "ZONE", value_parser = zone)]
@@ -98,12 +92,8 @@ pub(super) struct Args {
     /// Print an array with one object per file, numbers unrounded.
     #[arg(long, conflicts_with = "fhir")]
     json: bool,
-    /// Print the transaction Bundle of the HL7 CGM guide.
-    #[arg(long, requires = "subject")]
-    fhir: bool,
-    /// Whom the Bundle is about, by an identifier.
-    #[arg(long, value_name = "SYSTEM|VALUE", requires = "fhir", value_parser = subject)]
-    subject: Option<PatientKey>,
+    #[command(flatten)]
+    fhir: FhirArgs,
     /// Print a table with a row for each file and window (RFC 4180), numbers unrounded.
     #[arg(long, conflicts_with_all = ["json", "fhir"])]
     csv: bool,
@@ -111,7 +101,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE.html", num_args = 0..=1, default_missing_value = "-",
           value_parser = document::target, conflicts_with_all = ["json", "fhir", "csv"])]
     html: Option<PathBuf>,
-    /// The unit of the report: mg/dL or mmol/L (default: that of most readings).
+    /// The unit of glucose, mg/dL or mmol/L, in the report (default: that of most readings) or the Bundle (mg/dL).
     #[arg(long, value_name = "UNIT", value_parser = unit)]
     unit: Option<Unit>,
     /// The patient's name in the report's heading.
@@ -137,6 +127,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         // Prints to standard error; what cannot be printed changes nothing.
         let _printed = Cli::command().error(ErrorKind::ArgumentConflict, wrong).print();
         return ExitCode::from(2);
+    }
+    if let Some(codes) = args.fhir.code_system() {
+        let written = io::stdout().lock().write_all(codes.as_bytes());
+        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
     }
     let Some(policy) = Policy::named(&args.population) else { return ExitCode::from(2) };
     let (zone, zone_source) = args.tz.clone().map_or_else(machine_zone, |zone| (zone, "--tz"));
@@ -176,10 +170,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// What clap cannot see: both bounds together, and what would be about several patients or windows.
 fn wrong_usage(args: &Args) -> Option<&'static str> {
-    if args.fhir && args.files.len() > 1 {
+    if args.fhir.is_asked() && args.files.len() > 1 {
         return Some("--fhir takes one FILE: a Bundle is about one --subject");
     }
-    if args.fhir && args.last_days.len() > 1 {
+    if args.unit.is_some() && args.html.is_none() && !args.fhir.is_asked() {
+        return Some("--unit is about --html and --fhir; text and tables have their unit in them");
+    }
+    if args.fhir.is_asked() && args.last_days.len() > 1 {
         return Some("--fhir takes one number of --last-days: a Bundle is about one period");
     }
     if args.html.is_some()
@@ -310,8 +307,8 @@ impl<'a> Printer<'a> {
             }
         } else if self.args.json {
             format!("{open}{:#}", object(export))
-        } else if let Some(subject) = self.args.subject.clone() {
-            format!("{:#}\n", self.bundle(bytes, export, subject)?)
+        } else if let Some(bundle) = self.args.fhir.bundle(bytes, export, self.args.unit)? {
+            format!("{bundle:#}\n")
         } else {
             format!("{gap}{}", table(export, self.paper))
         };
@@ -337,11 +334,6 @@ impl<'a> Printer<'a> {
             self.broken = document.add(&sheet).err();
         }
         Ok(())
-    }
-
-    fn bundle(&self, bytes: &[u8], export: &Export, subject: PatientKey) -> Result<Value, String> {
-        bundle(&export.outcome, subject, bytes, Instant(now_ms()))
-            .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))
     }
 
     fn write(&mut self, text: &str) {
@@ -392,7 +384,7 @@ fn failure() -> ExitCode {
 fn unit(name: &str) -> Result<Unit, String> {
     match name.to_ascii_lowercase().as_str() {
         "mg/dl" => Ok(Unit::MgDl),
-        "mmol/l" => Ok(Unit::MmolL),
+        "mmol/l" | "mmol" => Ok(Unit::MmolL),
         _ => Err("write mg/dL or mmol/L".to_owned()),
     }
 }
@@ -401,27 +393,9 @@ fn zone(name: &str) -> Result<Zone, String> {
     Zone::named(name).map_err(|error| error.to_string())
 }
 
-fn subject(text: &str) -> Result<PatientKey, String> {
-    match text.split_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(PatientKey { system: system.to_owned(), value: value.to_owned() })
-        }
-        _ => Err("write it like \"urn:oid:1.2.3|4711\"".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_subject_has_a_system_and_a_value() {
-        let key = PatientKey { system: "urn:oid:1.2".to_owned(), value: "a|b".to_owned() };
-        assert_eq!(subject("urn:oid:1.2|a|b"), Ok(key));
-        for wrong in ["", "4711", "|4711", "urn:oid:1.2|"] {
-            assert!(subject(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn utc_is_in_the_bundled_data() {

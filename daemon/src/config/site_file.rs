@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clinical::identity::PatientRule;
+use clinical::{
+    fhir::{release::Release, summary::MeanUnit},
+    identity::PatientRule,
+};
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -12,6 +15,7 @@ use super::patient::{Identity, read_patient};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
+use crate::destination::Wire;
 
 /// The longest window and the longest rhythm, in days: the CGM consensus knows none beyond 90.
 const MAX_WINDOW_DAYS: u16 = 90;
@@ -59,6 +63,8 @@ pub struct Ehr {
     pub base_url: String,
     /// The form outcomes take.
     pub projection: Projection,
+    /// What the site chooses within that form.
+    pub wire: Wire,
     /// How the patient is named.
     pub subject: SubjectForm,
     /// Mutual TLS.
@@ -260,10 +266,21 @@ fn read_ehr(section: &Section<'_>) -> Option<Ehr> {
     let subject =
         section.choice("subject", &[("identifier", SubjectForm::Identifier)], &["lookup", "pseudonym"]);
     let tls = ClientTls::read(section);
+    let units = [("mg/dL", MeanUnit::Mass), ("mmol/L", MeanUnit::Molar)];
+    let glucose = section.choice("glucose_unit", &units, &[]);
+    let local_codes = section.flag("local_codes");
+    let release = section.choice("fhir_release", &Release::ALL.map(|release| (release.name(), release)), &[]);
+    let guide = Wire::default();
+    let wire = Wire {
+        glucose: glucose.unwrap_or(guide.glucose),
+        local_codes: local_codes.unwrap_or(guide.local_codes),
+        release: release.unwrap_or(guide.release),
+    };
     Some(Ehr {
         kind: kind.unwrap_or(EhrKind::Fhir),
         base_url: base_url?,
         projection: projection.unwrap_or(Projection::CgmIg),
+        wire,
         subject: subject.unwrap_or(SubjectForm::Identifier),
         tls: tls?,
     })

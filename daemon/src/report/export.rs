@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
+    fhir::provenance::{Session, sessions},
     normalize::{
         clock,
         file::{self, FileContext, FileFault, FileReadings, Recognized},
@@ -54,6 +55,8 @@ pub struct Export {
     pub selection: Selection,
     /// The devices that have readings, by name, with how many.
     pub devices: BTreeMap<String, u64>,
+    /// What each device contributed to the outcome.
+    pub sessions: Vec<Session>,
     /// Readings of the file that lie outside of the period.
     pub outside: u64,
     /// Rows of the period that state what another row states, in the same words.
@@ -223,6 +226,7 @@ impl Source {
         let selection = select(&period, &self.streams, question.policy);
         let empty = || ExportError::Empty { from, to, first: self.first, last: self.last };
         let outcome = outcomes::summarize(&period, &selection, question.policy).ok_or_else(empty)?;
+        let sessions = sessions(&self.streams, &selection);
         let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
         Ok(Export {
             file: file.to_owned(),
@@ -232,6 +236,7 @@ impl Source {
             read: self.read.clone(),
             selection,
             devices: self.devices.clone(),
+            sessions,
             outside,
             repeated: rows.saturating_sub(told),
             outcome,
