@@ -293,7 +293,7 @@ async fn a_merge_of_contradicting_birth_dates_writes_nothing_for_the_survivor_un
     // One is put right by a message, of the other a person knows that they are one.
     send(&rig, &[adt("A5", "A08", 5, &[pid(&[mr(2)], BORN)])]).await;
     assert_eq!(
-        identity(&rig, &["agree", &links["links"][0]["link"].to_string()])["agreed"],
+        identity(&rig, &["agree", &links["links"][0]["link"].to_string(), "--reason", "a typing error"])["agreed"],
         links["links"][0]["link"]
     );
     let status = settled(&rig).await;

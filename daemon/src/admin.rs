@@ -61,6 +61,8 @@ pub enum Request {
     IdentityAgree {
         /// Its number.
         link: i64,
+        /// Why, for the audit log.
+        reason: String,
     },
     /// MLLP destinations: look, resume, leave a message out.
     Outbound {

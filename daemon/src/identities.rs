@@ -39,7 +39,7 @@ impl Identities {
             Request::IdentityList { limit, reveal } => self.list((*limit).min(MOST), *reveal, peer),
             Request::IdentityLinks { limit } => self.links((*limit).min(MOST)),
             Request::IdentityUnmerge { link } => self.unmerge(*link, peer),
-            Request::IdentityAgree { link } => self.agree(*link, peer),
+            Request::IdentityAgree { link, reason } => self.agree(*link, reason, peer),
             _ => Err("not a request about identities".to_owned()),
         };
         told.unwrap_or_else(|error| json!({ "error": error }))
@@ -98,12 +98,17 @@ impl Identities {
         Ok(json!({ "undone": link }))
     }
 
-    fn agree(&self, link: i64, peer: &Peer) -> Result<Value, String> {
-        self.writer.agree(link, &peer.actor(), time::now_ms()).wait().map_err(|error| match error {
-            WriteError::Conflict(Conflict::Missing) => format!("there is no link {link}"),
-            WriteError::Conflict(Conflict::Edge) => format!("link {link} holds nobody's writes up"),
-            other => other.to_string(),
-        })?;
+    fn agree(&self, link: i64, reason: &str, peer: &Peer) -> Result<Value, String> {
+        if reason.trim().is_empty() {
+            return Err("a reason is wanted: it goes into the audit log".to_owned());
+        }
+        self.writer.agree(link, &peer.actor(), reason, time::now_ms()).wait().map_err(
+            |error| match error {
+                WriteError::Conflict(Conflict::Missing) => format!("there is no link {link}"),
+                WriteError::Conflict(Conflict::Edge) => format!("link {link} holds nobody's writes up"),
+                other => other.to_string(),
+            },
+        )?;
         show_doubts(&self.conditions, &self.readers).map_err(|error| error.to_string())?;
         Ok(json!({ "agreed": link }))
     }

@@ -46,7 +46,7 @@ pub(crate) fn renew(conn: &Connection, patient: i64, at: i64) -> rusqlite::Resul
         let detail = format!(
             "link {}: the birth date of an identifier that was merged into patient {patient} contradicts that patient's; \
              nothing is written for the patient until a message puts it right, `isthmus identity unmerge LINK` undoes the \
-             merge, or `isthmus identity agree LINK` says that they are one",
+             merge, or `isthmus identity agree LINK --reason TEXT` says that they are one",
             named.join(", ")
         );
         return conditions::raise(conn, IN_DOUBT, &scope(patient), &detail, at);
@@ -107,6 +107,7 @@ fn known(conn: &Connection, patient: i64) -> rusqlite::Result<Option<String>> {
 pub(crate) struct Agree {
     pub link: i64,
     pub actor: String,
+    pub reason: String,
     pub at: i64,
 }
 
@@ -135,8 +136,8 @@ impl Command for Agree {
             action: "patient agreed".to_owned(),
             object: format!("patient {child}"),
             detail: format!(
-                "with patient {parent}, although their birth dates contradict; link {}",
-                self.link
+                "with patient {parent}, although their birth dates contradict; link {}: {}",
+                self.link, self.reason
             ),
             at: self.at,
         };

@@ -148,9 +148,10 @@ impl Writer {
         Pending::new(self, UndoLink { link, how, actor: actor.to_owned() })
     }
 
-    /// Lets a merge stand although the birth dates contradict: a person's word for it, which the audit log keeps.
-    pub fn agree(&self, link: i64, actor: &str, at: i64) -> Pending<()> {
-        Pending::new(self, Agree { link, actor: actor.to_owned(), at })
+    /// Lets a merge stand although the birth dates contradict: a person's word for it, which the audit log keeps
+    /// with the reason.
+    pub fn agree(&self, link: i64, actor: &str, reason: &str, at: i64) -> Pending<()> {
+        Pending::new(self, Agree { link, actor: actor.to_owned(), reason: reason.to_owned(), at })
     }
 
     /// Where results with these identifiers belong, for each in order.

@@ -46,6 +46,9 @@ enum What {
         json: bool,
         /// The number that `isthmus identity list` shows.
         link: i64,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
 }
 
@@ -68,7 +71,9 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         }
         What::Links { asked } => (asked.json, Request::IdentityLinks { limit: asked.limit }),
         What::Unmerge { json, link } => (*json, Request::IdentityUnmerge { link: *link }),
-        What::Agree { json, link } => (*json, Request::IdentityAgree { link: *link }),
+        What::Agree { json, link, reason } => {
+            (*json, Request::IdentityAgree { link: *link, reason: reason.clone() })
+        }
     };
     match Daemon::of(config).and_then(|daemon| daemon.ask(&request)) {
         Ok(told) => {

@@ -52,13 +52,15 @@ fn a_person_may_let_a_merge_stand_although_the_birth_dates_contradict() {
         folder.say(number, saying);
     }
     let survivor = folder.number("S");
-    let agree = |link| folder.writer().agree(link, "analyst", 5).wait();
+    let agree = |link| folder.writer().agree(link, "analyst", "one person, seen", 5).wait();
     assert_eq!(agree(9), Err(outbox::Conflict::Missing.into()));
     assert_eq!(agree(1), Ok(()));
     assert!(!folder.read(|r| r.is_in_doubt(survivor)));
     assert_eq!(agree(1), Err(outbox::Conflict::Edge.into()), "it holds nothing up");
     let audit = folder.read(|r| r.audit_after(0, 99));
-    assert!(audit.iter().any(|(_, entry)| entry.action == "patient agreed" && entry.actor == "analyst"));
+    assert!(audit.iter().any(|(_, entry)| entry.action == "patient agreed"
+        && entry.actor == "analyst"
+        && entry.detail.ends_with(": one person, seen")));
     // Another merge is another matter.
     folder.say(4, born("X", "1990"));
     folder.say(5, merge("S", "X"));
