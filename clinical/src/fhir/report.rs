@@ -185,6 +185,17 @@ mod tests {
     }
 
     #[test]
+    fn the_report_of_every_standing_may_leave() {
+        let (outcome, subject) = (outcome(), subject());
+        let (scope, attachments) =
+            (Scope::of("main", "7", &outcome), &[Attachment { form: Form::Pdf, bytes: b"%PDF" }]);
+        for status in [Status::Final, Status::Amended, Status::Corrected] {
+            let json = report(&Report { scope, secret: &SECRET, subject: &subject, status, attachments });
+            assert_eq!(minimize(Projection::CgmIg, &json.unwrap().json), Ok(()), "{status:?}");
+        }
+    }
+
+    #[test]
     fn it_goes_to_an_ehr_in_both_releases_and_never_upstream() {
         let json = made(&[Attachment { form: Form::Pdf, bytes: &[7; 100_000] }]).unwrap().json;
         for release in Release::ALL {
