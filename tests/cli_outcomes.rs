@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "what surprises a test fails it, in its own functions too")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CLARITY_HEADER: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Source Device ID,\
     Glucose Value (mg/dL),Transmitter Time (Long Integer),Transmitter ID\n";
@@ -148,9 +149,25 @@ fn wrong_usage_ends_with_2() {
         &["--from", "2025-2-1", "a.csv"],
         &["--from", "2025-02-09", "--to", "2025-02-08", "a.csv"],
         &["--fhir", "a.csv"],
+        &["--fhir", "r3", "--subject", "urn:x|1", "a.csv"],
+        &["--unit", "mmol", "a.csv"],
+        &["--unit", "mmol", "--json", "a.csv"],
+        &["--fhir", "r4", "--subject", "urn:x|1", "--last-days", "7,14", "a.csv"],
+        &["--fhir", "r4", "--subject", "urn:x|1", "--html", "r.html", "a.csv"],
+        &["--codesystem", "a.csv"],
         &["--fhir", "--subject", "4711", "a.csv"],
         &["--fhir", "--subject", "urn:x|1", "a.csv", "bad.csv"],
         &["--fhir", "--json", "--subject", "urn:x|1", "a.csv"],
+        &["--csv", "--json", "a.csv"],
+        &["--csv", "--last-days", "0", "a.csv"],
+        &["--html", "r.html", "--last-days", "15", "a.csv"],
+        &["--html", "r.html", "--name", "A", "a.csv", "bad.csv"],
+        &["--html", "r.html", "--unit", "g/L", "a.csv"],
+        &["--html", "r.html", "--birth-date", "1981-02-29", "a.csv"],
+        &["--name", "A", "a.csv"],
+        &["--compare", "a.csv"],
+        &["--compare", "standard", "pregnancy-t1"],
+        &["--compare", "a.csv", "bad.csv", "a.csv"],
     ] {
         let output = outcomes(dir.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?} {}", err(&output));
@@ -188,6 +205,237 @@ fn fhir_is_a_transaction_about_the_subject() {
     assert_eq!(panel["code"]["coding"][0]["code"], "107931-8");
     assert_eq!(panel["subject"]["identifier"]["value"], "4711");
     assert_eq!(panel["hasMember"].as_array().unwrap().len(), 6);
+}
+
+/// Another file of the same fortnight: one reading of each day is missing, one has another value.
+fn changed() -> String {
+    let lines = fortnight().lines().map(str::to_owned).collect::<Vec<_>>();
+    let kept = lines.into_iter().filter(|line| !line.contains("T10:00:00"));
+    kept.map(|line| line.replace("02-03T11:00:00,EGV,phone,121", "02-03T11:00:00,EGV,phone,111") + "\n")
+        .collect()
+}
+
+/// The rows of RFC 4180 text, by the names in its head.
+fn rows(text: &str) -> Vec<BTreeMap<String, String>> {
+    let mut lines = text.split_terminator("\r\n").map(cells);
+    let head = lines.next().unwrap();
+    let row = |cells: Vec<String>| {
+        assert_eq!(cells.len(), head.len());
+        head.iter().cloned().zip(cells).collect()
+    };
+    lines.map(row).collect()
+}
+
+/// The cells of a row without line ends in it; a quote in a quoted cell stands twice.
+fn cells(line: &str) -> Vec<String> {
+    let mut cells = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(String::new()),
+            c => cells.last_mut().unwrap().push(c),
+        }
+    }
+    cells
+}
+
+#[test]
+fn csv_has_a_row_for_each_file_and_window_and_a_bad_file_costs_its_own_row() {
+    let dir = folder();
+    fs::write(dir.path().join("b.csv"), changed()).unwrap();
+    let sidecar = r#"{"system": "urn:x", "value": "4711"}"#;
+    fs::write(dir.path().join("b.csv.patient.json"), sidecar).unwrap();
+    let args = ["--csv", "--tz", "UTC", "--last-days", "7,14", "a.csv", "bad.csv", "b.csv"];
+    let output = outcomes(dir.path(), &args);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(err(&output).starts_with("bad.csv: "), "{}", err(&output));
+    let rows = rows(&out(&output));
+    let cells = |name: &str| rows.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(cells("file"), ["a.csv", "a.csv", "b.csv", "b.csv"]);
+    assert_eq!(cells("patient"), ["", "", "4711", "4711"]);
+    assert_eq!(cells("days"), ["7", "14", "7", "14"]);
+    assert_eq!(cells("start"), ["2025-02-08", "2025-02-01", "2025-02-08", "2025-02-01"]);
+    assert_eq!(cells("n_readings"), ["2016", "4032", "2009", "4018"]);
+    assert_eq!(cells("tir_pct")[..2], ["75.0", "75.0"]);
+    assert_eq!((cells("gmi_pct")[0].as_str(), cells("insufficient")[0].as_str()), ("", "too-few-days"));
+    let gmi: f64 = cells("gmi_pct")[1].parse().unwrap();
+    assert!((gmi - (3.31 + 0.02392 * 127.0)).abs() < 1e-9);
+}
+
+#[test]
+fn the_report_is_a_document_of_one_page_a_file_that_names_its_patient() {
+    let dir = folder();
+    fs::write(dir.path().join("b.csv"), changed()).unwrap();
+    let sidecar =
+        r#"{"system": "urn:x", "value": "4711", "name": "Bo <Example>", "birth_date": "1980-12-31"}"#;
+    fs::write(dir.path().join("b.csv.patient.json"), sidecar).unwrap();
+    let output = outcomes(dir.path(), &["a.csv", "bad.csv", "b.csv", "--tz", "UTC", "--html", "report.html"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""), "{}", err(&output));
+    let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    assert_eq!((page.matches("<article").count(), page.matches("<svg role=\"img\"").count()), (2, 6));
+    assert!(page.contains("<dd>Bo &lt;Example&gt;</dd>") && page.contains("<dd>4711</dd>"));
+    assert!(page.contains("<dd>1980-12-31</dd>"));
+    for number in
+        ["75.00 %", "18 h 00 min", "127.0 <small>mg/dL</small>", "6.3 %", "sensor active 100.0&nbsp;%"]
+    {
+        assert!(page.contains(number), "{number}");
+    }
+    assert!(!page.contains("<script") && page.contains("default-src 'none'"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(dir.path().join("report.html")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it may name a patient");
+    }
+}
+
+#[test]
+fn a_report_without_a_good_file_is_not_written_and_an_export_is_never_written_over() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["bad.csv", "--html", "report.html"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!dir.path().join("report.html").exists());
+    let before = fs::read(dir.path().join("a.csv")).unwrap();
+    let output = outcomes(dir.path(), &["--html", "a.csv", "bad.csv"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("ends in .html"), "{}", err(&output));
+    assert_eq!(fs::read(dir.path().join("a.csv")).unwrap(), before);
+}
+
+#[test]
+fn the_report_is_printed_where_no_file_is_named_in_the_unit_asked_for() {
+    let dir = folder();
+    let args = ["a.csv", "--tz", "UTC", "--unit", "mmol/L", "--name", "A", "--html"];
+    let output = outcomes(dir.path(), &args);
+    assert!(output.status.success(), "{}", err(&output));
+    let page = out(&output);
+    assert!(page.starts_with("<!doctype html>") && page.contains("7.0 <small>mmol/L</small>"));
+    assert!(page.contains("3.9\u{2013}10.0"));
+    let sidecar = r#"{"system": "urn:x", "value": "1", "sha256": "00"}"#;
+    fs::write(dir.path().join("a.csv.patient.json"), sidecar).unwrap();
+    let output = outcomes(dir.path(), &args);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("sha256"), "another patient's sidecar is not taken: {}", err(&output));
+}
+
+#[test]
+fn a_number_is_explained_by_its_readings_rules_and_formula() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["a.csv", "--tz", "UTC", "--explain", "tir"]);
+    assert!(output.status.success(), "{}", err(&output));
+    let text = out(&output);
+    for part in [
+        "a.csv: tir_pct = 75.0 %",
+        "100 x 15120 min / 20160 min = 75",
+        "3024 of 5 min",
+        "from 70 mg/dL, or 3.9 mmol/L",
+        "from: Battelino 2019",
+        "left out  nothing",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let output = outcomes(dir.path(), &["a.csv", "--tz", "UTC", "--explain", "gmi", "--json"]);
+    let array: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!((&array[0]["metric"], &array[0]["readings_behind"]), (&"gmi_pct".into(), &4032.into()));
+    assert_eq!(array[0]["readings"].as_array().unwrap().len(), 4032);
+    let output = outcomes(dir.path(), &["a.csv", "--explain", "a1c"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("gmi_pct"), "{}", err(&output));
+}
+
+#[test]
+fn two_files_and_two_policies_are_compared() {
+    let dir = folder();
+    fs::write(dir.path().join("b.csv"), changed()).unwrap();
+    let output = outcomes(dir.path(), &["--tz", "UTC", "--compare", "a.csv", "b.csv", "--json"]);
+    assert!(output.status.success(), "{}", err(&output));
+    let array: Value = serde_json::from_str(&out(&output)).unwrap();
+    let readings = &array[0]["readings"];
+    let of = |name: &str| readings[name].as_u64().unwrap();
+    assert_eq!((of("only_in_a"), of("only_in_b"), of("other_value"), of("in_both")), (14, 0, 1, 4017));
+    let output = outcomes(dir.path(), &["--tz", "UTC", "--compare", "a.csv", "b.csv"]);
+    let text = out(&output);
+    assert!(text.contains("mean_mg_dl") && text.contains("readings only in A: 14"), "{text}");
+    let output = outcomes(dir.path(), &["a.csv", "--tz", "UTC", "--compare", "standard", "pregnancy-t1"]);
+    let text = out(&output);
+    // 121 is in both targets, and 300 above both: only what is very high differs.
+    assert!(
+        text.contains("tar250_pct") && text.contains("only in B: thresholds.high_above.mg_dl=140"),
+        "{text}"
+    );
+    assert!(!text.contains("mean_mg_dl") && !text.contains("tir_pct"), "{text}");
+    let output = outcomes(dir.path(), &["--compare", "a.csv", "bad.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_profile_by_hour_stands_in_the_object() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--json", "--tz", "UTC", "a.csv"]);
+    let array: Value = serde_json::from_str(&out(&output)).unwrap();
+    let hours = array[0]["profile_by_hour"].as_array().unwrap();
+    assert_eq!(hours.len(), 24);
+    // From 00:00 to 01:00 all are 50, from 03:00 all 121, from 23:00 all 300.
+    for (hour, value) in [(0, 50.0), (3, 121.0), (23, 300.0)] {
+        assert_eq!(
+            (hours[hour]["days"].as_u64(), hours[hour]["p50_mg_dl"].as_f64()),
+            (Some(14), Some(value))
+        );
+    }
+}
+
+#[test]
+fn the_help_teaches_by_examples_and_names_the_exit_codes() {
+    let dir = folder();
+    let output = outcomes(dir.path(), &["--help"]);
+    let text = out(&output);
+    for part in [
+        "Examples:",
+        "--html report.html",
+        "--explain tir",
+        "--compare before.csv after.csv",
+        "Exit codes: 0",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn fhir_has_a_release_a_unit_our_own_codes_and_a_report() {
+    let dir = folder();
+    fs::write(dir.path().join("report.html"), "<p>made up").unwrap();
+    let about =
+        ["--subject", "urn:oid:1.2.3|4711", "--unit", "mmol", "--local-codes", "--report", "report.html"];
+    let bundle = |release: &str| -> Value {
+        let args = [&["--fhir", release], about.as_slice(), &["a.csv"]].concat();
+        let output = outcomes(dir.path(), &args.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
+        serde_json::from_str(&out(&output)).unwrap()
+    };
+    let (r4, r5) = (bundle("r4"), bundle("r5"));
+    let of = |bundle: &Value, n: usize| bundle["entry"][n]["resource"].clone();
+    assert_eq!(of(&r4, 1)["code"]["coding"][0]["code"], "105273-7");
+    assert_eq!(of(&r4, 1)["valueQuantity"]["unit"], "mmol/l");
+    let members = of(&r4, 0)["hasMember"].as_array().unwrap().len();
+    assert!(members > 6, "{members} members");
+    let last = r4["entry"].as_array().unwrap().len() - 1;
+    let report = of(&r4, last - 1);
+    assert_eq!(
+        (&report["resourceType"], &report["presentedForm"][0]["size"]),
+        (&json!("DiagnosticReport"), &json!(10))
+    );
+    assert_eq!(of(&r5, last - 1)["presentedForm"][0]["size"], "10");
+    assert!(of(&r4, last).get("reason").is_some() && of(&r5, last).get("reason").is_none());
+    assert_eq!(of(&r5, last)["authorization"][0]["concept"], of(&r4, last)["reason"][0]);
+}
+
+#[test]
+fn the_codes_of_our_own_are_printed_without_a_file() {
+    let dir = folder();
+    let codes: Value = serde_json::from_str(&out(&outcomes(dir.path(), &["--codesystem"]))).unwrap();
+    assert_eq!((&codes["resourceType"], &codes["content"]), (&json!("CodeSystem"), &json!("complete")));
+    assert!(codes["concept"].as_array().unwrap().iter().any(|concept| concept["code"] == "gri"));
 }
 
 /// n, mean and TIR of the public samples, counted from the rows by nothing of ours: Clarity's EGV rows and

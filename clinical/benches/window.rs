@@ -11,7 +11,9 @@ use clinical::{
     glucose::Glucose,
     outcomes::compute,
     policy::Policy,
+    profile::profile,
     reading::{Device, Instant, Reading, Route, Standing},
+    select::select,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -70,6 +72,10 @@ fn window(criterion: &mut Criterion) {
         group.bench_function(format!("decode, {unit}"), |b| b.iter(|| decoded(black_box(&stored))));
         group.bench_function(format!("compute, {unit}"), |b| {
             b.iter(|| compute(black_box(&period), black_box(&streams), policy))
+        });
+        let selection = select(&period, &streams, policy);
+        group.bench_function(format!("profile, {unit}"), |b| {
+            b.iter(|| profile(black_box(&period), black_box(&selection), policy))
         });
         group.bench_function(format!("decode and compute, {unit}"), |b| {
             b.iter(|| compute(&period, &decoded(black_box(&stored)), policy))

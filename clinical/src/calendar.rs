@@ -126,6 +126,21 @@ impl Zone {
         minutes(self.rules.to_offset(timestamp(instant)))
     }
 
+    /// The UTC offsets in force from `start` to before `end`, in milliseconds, each with the moment
+    /// (milliseconds UTC) from which on it holds; ascending, never empty. The first holds at `start`.
+    #[must_use]
+    pub fn offsets(&self, start: Instant, end: Instant) -> Vec<(i64, i64)> {
+        let ms = |offset: Offset| i64::from(offset.seconds()) * 1000;
+        let first = timestamp(start);
+        let mut offsets = vec![(start.0, ms(self.rules.to_offset(first)))];
+        let changes =
+            self.rules.following(first).map(|next| (next.timestamp().as_millisecond(), next.offset()));
+        for (from, offset) in changes.take_while(|(from, _)| *from < end.0) {
+            offsets.push((from, ms(offset)));
+        }
+        offsets
+    }
+
     /// The local day that `instant` is in: the last one that starts at or before it.
     #[must_use]
     pub fn day_of(&self, instant: Instant) -> LocalDay {

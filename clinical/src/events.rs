@@ -33,24 +33,31 @@ use crate::{
     series::{Palette, Point},
 };
 
-/// What kind of event. Declared in the order in which events of one time are listed.
+/// What kind of event. Declared in the order in which events of one time are listed. Its names are the codes of
+/// [`crate::fhir::codes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// Below the target (<70 mg/dL) for 15 minutes.
+    #[serde(rename = "hypo-level-1")]
     HypoLevel1,
     /// A level 1 event without one of level 2: a count only.
+    #[serde(rename = "hypo-level-1-only")]
     HypoLevel1Only,
     /// Very low (<54 mg/dL) for 15 minutes. Each lies within one of level 1.
+    #[serde(rename = "hypo-level-2")]
     HypoLevel2,
     /// Below the target for more than 120 minutes: a level 1 event of that length (of level 2 where the policy says
     /// so).
     HypoExtended,
     /// Above the target (>180 mg/dL) for 15 minutes.
+    #[serde(rename = "hyper-level-1")]
     HyperLevel1,
     /// A level 1 event without one of level 2: a count only.
+    #[serde(rename = "hyper-level-1-only")]
     HyperLevel1Only,
     /// Very high (>250 mg/dL) for 15 minutes.
+    #[serde(rename = "hyper-level-2")]
     HyperLevel2,
     /// Very high for 90 minutes in sum within 120 (above the target where the policy says so).
     HyperExtended,

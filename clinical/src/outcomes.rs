@@ -131,7 +131,13 @@ pub(crate) fn share_pct(part: i128, whole: i128) -> f64 {
     100.0 * part.min(whole) as f64 / whole as f64
 }
 
-fn insufficiency(period: &Period, active_ms: i128, window_ms: i128, policy: &Policy) -> Vec<Insufficiency> {
+/// Why a window with `active_ms` of readings does not suffice; empty where it does.
+pub(crate) fn insufficiency(
+    period: &Period,
+    active_ms: i128,
+    window_ms: i128,
+    policy: &Policy,
+) -> Vec<Insufficiency> {
     let needed = policy.sufficiency.value;
     let mut reasons = Vec::new();
     if period.days < needed.days {

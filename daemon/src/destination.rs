@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clinical::{
-    fhir::{identifier::SiteSecret, projection::Projection, subject::Subject},
+    fhir::{
+        identifier::SiteSecret, projection::Projection, release::Release, subject::Subject, summary::MeanUnit,
+    },
     identity::PatientKey,
 };
 
@@ -17,6 +19,24 @@ use crate::{
 /// Id of the upstream platform among the destinations.
 pub const UPSTREAM: &str = "upstream";
 
+/// What a destination chooses within its projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// The unit of mean glucose, and of all glucose under our own codes.
+    pub glucose: MeanUnit,
+    /// Whether what has no code in LOINC goes too, under our own.
+    pub local_codes: bool,
+    /// The release of FHIR.
+    pub release: Release,
+}
+
+impl Default for Wire {
+    /// What the guide has: mg/dL, its own codes, R4.
+    fn default() -> Self {
+        Self { glucose: MeanUnit::Mass, local_codes: false, release: Release::R4 }
+    }
+}
+
 /// A destination, compiled from configuration.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -26,6 +46,8 @@ pub struct Destination {
     pub site: Option<String>,
     /// Shape of what is written.
     pub projection: Projection,
+    /// What it chooses within that.
+    pub wire: Wire,
     /// FHIR base URL, without a slash at its end.
     pub base_url: String,
     /// What the configuration permits.
@@ -51,6 +73,7 @@ impl Destination {
             id: format!("ehr:{}", site.id),
             site: Some(site.id.clone()),
             projection: projection(ehr.projection),
+            wire: ehr.wire,
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
             ceiling: ceiling(&site.capability),
             consented: true,
@@ -69,6 +92,7 @@ impl Destination {
             id: UPSTREAM.to_owned(),
             site: None,
             projection: projection(upstream.projection),
+            wire: Wire::default(),
             base_url: upstream.base_url.trim_end_matches('/').to_owned(),
             ceiling: Ceiling::Full,
             consented: upstream.consent_permit,

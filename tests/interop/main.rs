@@ -1,5 +1,6 @@
 //! Interoperation with MLLP software that we did not write, over loopback: as senders to the daemon, as receivers of
-//! `isthmus send`, and as judges of what we answer; and the public messages through both.
+//! `isthmus send`, and as judges of what we answer; and the public messages through both. Beside them judges of the FHIR
+//! and the ORU^R01 that leave.
 //!
 //! What `isthmus outcomes` computes is compared with other people's CGM software (`metrics.rs`).
 //!
@@ -13,7 +14,9 @@
 )]
 
 mod answers;
+mod fhir;
 mod metrics;
+mod oru;
 mod peers;
 mod public;
 mod receivers;

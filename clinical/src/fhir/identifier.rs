@@ -20,6 +20,11 @@ pub const PSEUDONYM_SYSTEM: &str = "urn:isthmus:pseudonym";
 /// Identifier system of the stored list of messages that an outcome version came from.
 pub const MANIFEST_SYSTEM: &str = "urn:isthmus:manifest";
 
+/// Identifier system of a single reading.
+pub const READING_SYSTEM: &str = "urn:isthmus:reading";
+/// Identifier system of a sensor under a name that only this box can lead back to its serial number.
+pub const DEVICE_SYSTEM: &str = "urn:isthmus:device";
+
 /// The box's secret for identifiers: 32 bytes that never leave it. Losing it changes every identifier.
 #[derive(Clone)]
 pub struct SiteSecret([u8; 32]);
@@ -124,8 +129,14 @@ impl<'a> Scope<'a> {
 
     /// The identifier of one metric of this scope, the same for every version of it.
     pub fn outcome(&self, secret: &SiteSecret, metric: Metric) -> Identifier {
+        self.named(secret, metric.slug())
+    }
+
+    /// The identifier of what a slug names within this scope, the same for every version of it. Our own codes
+    /// ([`super::codes`]) are no slug of a [`Metric`], so the two never meet.
+    pub fn named(&self, secret: &SiteSecret, slug: &str) -> Identifier {
         let [a, b, c, d, e, f] = self.fields();
-        let value = secret.mac("outcome", &[a, b, c, d, e, f, metric.slug()]);
+        let value = secret.mac("outcome", &[a, b, c, d, e, f, slug]);
         Identifier { system: OUTCOME_SYSTEM, value }
     }
 
@@ -141,6 +152,18 @@ impl<'a> Scope<'a> {
 /// The pseudonym of a patient for one destination.
 pub fn pseudonym(secret: &SiteSecret, destination: &str, patient: &str) -> Identifier {
     Identifier { system: PSEUDONYM_SYSTEM, value: secret.mac("pseudonym", &[destination, patient]) }
+}
+
+/// The identifier of one reading for one destination, the same for every version of it. `identity` is
+/// [`crate::reading::Reading::identity`].
+pub fn reading(secret: &SiteSecret, destination: &str, patient: &str, identity: u64) -> Identifier {
+    let value = secret.mac("reading", &[destination, patient, &format!("{identity:016x}")]);
+    Identifier { system: READING_SYSTEM, value }
+}
+
+/// The name of a sensor for one destination: a serial number names a person to who has the sales records.
+pub fn device(secret: &SiteSecret, destination: &str, device: &str) -> Identifier {
+    Identifier { system: DEVICE_SYSTEM, value: secret.mac("device", &[destination, device]) }
 }
 
 /// Lower-case hex.

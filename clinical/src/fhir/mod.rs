@@ -1,4 +1,5 @@
-//! The FHIR R4 form of an outcome, by the HL7 CGM implementation guide 1.0.0 (`hl7.fhir.uv.cgm`).
+//! The FHIR form of an outcome, by the HL7 CGM implementation guide 1.0.0 (`hl7.fhir.uv.cgm`): R4, and R5 written
+//! from it.
 //!
 //! Invariants:
 //! - The same outcome, scope and status give the same bytes: nothing here reads a clock, draws a random
@@ -9,13 +10,16 @@
 //! - Nothing leaves that [`projection::minimize`] does not list.
 //! - What a server answers is data of a stranger: it is read with bounds and never trusted to be whole.
 //!
-//! The story: [`summary`] makes the Observations, [`provenance`] the one statement about them,
-//! [`projection`] checks what may leave, [`bundle`] packs one request, [`answer`] reads the reply and
-//! [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
+//! The story: [`summary`] makes the Observations of a window, those under our own [`codes`] from [`figures`],
+//! [`reading`] those of single readings and events, [`report`] the DiagnosticReport with a page, [`provenance`] the one
+//! statement about them, [`projection`] checks what may leave, [`bundle`] packs one request, [`release`] writes it as R4
+//! or R5, [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
 //! retries, verdicts.
 
 pub mod answer;
 pub mod bundle;
+pub mod codes;
+pub mod figures;
 pub mod identifier;
 pub mod issue;
 pub mod location;
@@ -24,6 +28,9 @@ pub mod projection;
 pub mod provenance;
 mod quantity;
 pub mod readback;
+pub mod reading;
+pub mod release;
+pub mod report;
 pub mod subject;
 pub mod summary;
 

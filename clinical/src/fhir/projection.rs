@@ -25,17 +25,21 @@ pub enum Projection {
     CgmIg,
     /// The upstream platform: pseudonymous subject, summaries, no words.
     UpstreamSummary,
+    /// Single readings and single events, for a site that takes them beside the summaries. They have a list of their
+    /// own, so that none of them can pass as a summary.
+    CgmReadings,
 }
 
 impl Projection {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::CgmIg, Self::UpstreamSummary];
+    pub const ALL: [Self; 3] = [Self::CgmIg, Self::UpstreamSummary, Self::CgmReadings];
 
     /// The name in configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CgmIg => "cgm-ig",
             Self::UpstreamSummary => "upstream-summary",
+            Self::CgmReadings => "cgm-readings",
         }
     }
 
@@ -43,13 +47,15 @@ impl Projection {
     pub const fn metrics(self) -> &'static [Metric] {
         match self {
             Self::CgmIg | Self::UpstreamSummary => &Metric::ALL,
+            Self::CgmReadings => &[],
         }
     }
 
-    /// The write whose refusal makes the site read-only.
-    pub const fn primary(self) -> Metric {
+    /// The write whose refusal makes the site read-only; `None` where there is no panel to refuse.
+    pub const fn primary(self) -> Option<Metric> {
         match self {
-            Self::CgmIg | Self::UpstreamSummary => Metric::Summary,
+            Self::CgmIg | Self::UpstreamSummary => Some(Metric::Summary),
+            Self::CgmReadings => None,
         }
     }
 
@@ -58,14 +64,14 @@ impl Projection {
     pub const fn provenance_in_bundle(self) -> bool {
         match self {
             Self::CgmIg => true,
-            Self::UpstreamSummary => false,
+            Self::UpstreamSummary | Self::CgmReadings => false,
         }
     }
 
     /// How much free text the builders may add.
     pub const fn wording(self) -> Wording {
         match self {
-            Self::CgmIg => Wording::Full,
+            Self::CgmIg | Self::CgmReadings => Wording::Full,
             Self::UpstreamSummary => Wording::Terse,
         }
     }

@@ -6,15 +6,22 @@
 //! create searches by. For that search to be unambiguous the superseded version's manifest is named in
 //! an extension and not in a second entity.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    identifier::{Identifier, Scope, SiteSecret},
+    identifier::{self, Identifier, Scope, SiteSecret},
     quantity::number,
     summary::Resource,
 };
-use crate::{decimal::Decimal, outcome::Outcome, reading::Instant};
+use crate::{
+    decimal::Decimal,
+    outcome::Outcome,
+    reading::{Device, Instant, Reading},
+    select::Selection,
+};
 
 /// The extension that accounts for an outcome. Its parts are named by short URLs, as FHIR allows inside.
 pub const ACCOUNT_URL: &str = "urn:isthmus:StructureDefinition:outcome-account";
@@ -82,6 +89,57 @@ impl Reason {
     }
 }
 
+/// What one sensor contributed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its name as the source states it; it leaves as a pseudonym.
+    pub device: Device,
+    /// Minutes that each of its readings stands for.
+    pub interval_minutes: u8,
+    /// Its first counted reading.
+    pub first: Instant,
+    /// Its last counted reading.
+    pub last: Instant,
+    /// Counted readings.
+    pub readings: u64,
+}
+
+/// Most sessions that are written one by one: a new sensor every day of the longest window and as much again. Further
+/// ones are told by their number.
+pub const SESSIONS_MOST: usize = 180;
+
+/// What each device contributed to a selection, by first reading. A device whose readings stand for different minutes
+/// has a session for each length.
+#[must_use]
+pub fn sessions(streams: &[(Device, Vec<Reading>)], selection: &Selection) -> Vec<Session> {
+    let mut devices: Vec<(u64, i64, &Device)> = streams
+        .iter()
+        .flat_map(|(device, readings)| readings.iter().map(move |r| (r.identity, r.time.0, device)))
+        .collect();
+    devices.sort_unstable();
+    let mut found: BTreeMap<(&Device, u8), Session> = BTreeMap::new();
+    for counted in &selection.counted {
+        let (identity, time) = (counted.reading.identity, counted.reading.time);
+        let at = devices.partition_point(|&(id, ms, _)| (id, ms) < (identity, time.0));
+        let Some(&(.., device)) = devices.get(at).filter(|(id, ms, _)| (*id, *ms) == (identity, time.0))
+        else {
+            continue;
+        };
+        let session = found.entry((device, counted.minutes)).or_insert_with(|| Session {
+            device: device.clone(),
+            interval_minutes: counted.minutes,
+            first: time,
+            last: time,
+            readings: 0,
+        });
+        session.last = session.last.max(time);
+        session.readings += 1;
+    }
+    let mut sessions: Vec<Session> = found.into_values().collect();
+    sessions.sort_by(|a, b| (a.first, &a.device).cmp(&(b.first, &b.device)));
+    sessions
+}
+
 /// The box that computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Maker<'a> {
@@ -106,6 +164,8 @@ pub struct Statement<'a> {
     pub supersedes: Option<u32>,
     /// Why this version was made.
     pub reason: Reason,
+    /// The sensors, in order of their first reading; empty where they are not known.
+    pub sessions: &'a [Session],
     /// The messages.
     pub manifest: Manifest<'a>,
     /// The box.
@@ -157,7 +217,7 @@ pub fn provenance(statement: &Statement<'_>) -> Result<Provenance, ProvenanceErr
         "text": { "status": "generated", "div": narrative(statement) },
         "extension": [{ "url": ACCOUNT_URL, "extension": account(statement) }],
         "target": targets,
-        "recorded": instant(statement.recorded)?,
+        "recorded": instant(statement.recorded).ok_or(ProvenanceError::RecordedOutOfRange)?,
         "policy": [policy_uri(&statement.outcome.policy.id, &statement.outcome.policy.sha256)],
         "reason": [{ "text": statement.reason.words() }],
         "activity": { "coding": [{ "system": ACTIVITY_SYSTEM, "code": activity }] },
@@ -230,6 +290,23 @@ fn account(statement: &Statement<'_>) -> Vec<Value> {
             count("count", *excluded),
         ] }));
     }
+    for reason in &outcome.insufficient {
+        let reason = serde_json::to_value(reason).unwrap_or_default();
+        parts.push(json!({ "url": "insufficient", "valueCode": reason }));
+    }
+    parts.push(count("device-sessions", statement.sessions.len() as u64));
+    parts.extend(statement.sessions.iter().take(SESSIONS_MOST).map(|session| {
+        let device = identifier::device(statement.secret, statement.scope.destination, &session.device.0);
+        let mut inside = vec![
+            json!({ "url": "device", "valueIdentifier": device.to_json() }),
+            count("interval-minutes", u64::from(session.interval_minutes)),
+            count("count", session.readings),
+        ];
+        for (url, at) in [("first", session.first), ("last", session.last)] {
+            inside.extend(instant(at).map(|at| json!({ "url": url, "valueInstant": at })));
+        }
+        json!({ "url": "device-session", "extension": inside })
+    }));
     if let Some(previous) = statement.supersedes {
         let previous = statement.scope.manifest(statement.secret, previous);
         parts.push(json!({ "url": "supersedes", "valueIdentifier": previous.to_json() }));
@@ -268,8 +345,12 @@ fn narrative(statement: &Statement<'_>) -> String {
         text.push_str(&format!(" Not counted, {}: {excluded}.", reason.as_str().unwrap_or_default()));
     }
     text.push_str(&format!(
-        " Long gaps: {}; the longest: {} minutes. Source: {} messages, manifest SHA-256 {}.",
-        outcome.gaps.long, outcome.gaps.longest_minutes, statement.manifest.count, statement.manifest.sha256,
+        " Sensors: {}. Long gaps: {}; the longest: {} minutes. Source: {} messages, manifest SHA-256 {}.",
+        statement.sessions.len(),
+        outcome.gaps.long,
+        outcome.gaps.longest_minutes,
+        statement.manifest.count,
+        statement.manifest.sha256,
     ));
     if let Some(previous) = statement.supersedes {
         text.push_str(&format!(" It supersedes version {previous}."));
@@ -286,14 +367,10 @@ fn escape(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-/// A FHIR instant in UTC.
-fn instant(at: Instant) -> Result<String, ProvenanceError> {
-    let time = Timestamp::from_millisecond(at.0).map_err(|_| ProvenanceError::RecordedOutOfRange)?;
-    let text = time.to_string();
-    if text.starts_with('-') || text.starts_with("0000") {
-        return Err(ProvenanceError::RecordedOutOfRange);
-    }
-    Ok(text)
+/// A FHIR instant in UTC; `None` outside the years 1 to 9999.
+pub(super) fn instant(at: Instant) -> Option<String> {
+    let text = Timestamp::from_millisecond(at.0).ok()?.to_string();
+    (!text.starts_with('-') && !text.starts_with("0000")).then_some(text)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        sample::{SECRET, any_outcome, outcome, resources},
+        sample::{SECRET, any_outcome, outcome, resources, session},
         summary::{Status, Wording},
     },
     *,
@@ -16,6 +16,7 @@ fn statement<'a>(outcome: &'a Outcome, targets: &'a [Resource]) -> Statement<'a>
         version: 2,
         supersedes: Some(1),
         reason: Reason::LateData,
+        sessions: &[],
         manifest: Manifest { count: 118, sha256: "c0ffee" },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),
@@ -60,6 +61,44 @@ fn it_names_what_went_into_the_outcome() {
     assert_eq!(part(json, "supersedes")[0]["valueIdentifier"]["system"], "urn:isthmus:manifest");
     assert_eq!(json["activity"]["coding"][0]["code"], "UPDATE");
     assert_eq!(json["agent"][0]["who"]["identifier"]["value"], "box-9");
+}
+
+#[test]
+fn it_names_each_sensor_by_a_pseudonym_with_what_it_contributed_and_why_data_do_not_suffice() {
+    let outcome = Outcome { insufficient: vec![crate::outcome::Insufficiency::TooFewDays], ..outcome() };
+    let targets = resources(&outcome, Status::Amended, Wording::Full);
+    let many = vec![session(); SESSIONS_MOST + 3];
+    let made = provenance(&Statement { sessions: &many, ..statement(&outcome, &targets) }).unwrap();
+    assert_eq!(part(&made.json, "device-sessions")[0]["valueUnsignedInt"], SESSIONS_MOST + 3);
+    assert_eq!(part(&made.json, "device-session").len(), SESSIONS_MOST);
+    let inside = &part(&made.json, "device-session")[0]["extension"];
+    assert_eq!(inside[0]["valueIdentifier"]["system"], "urn:isthmus:device");
+    assert_eq!((&inside[1]["valueUnsignedInt"], &inside[2]["valueUnsignedInt"]), (&json!(5), &json!(4_000)));
+    assert_eq!(inside[3], json!({ "url": "first", "valueInstant": "2025-01-01T05:00:00Z" }));
+    assert!(!made.json.to_string().contains("SN-4711"));
+    assert_eq!(part(&made.json, "insufficient")[0]["valueCode"], "too-few-days");
+}
+
+#[test]
+fn a_session_is_what_counts_of_a_device() {
+    use super::super::sample::reading;
+    use crate::{glucose::Glucose, policy::Policy, select::select};
+    let zone = crate::calendar::Zone::named("UTC").unwrap();
+    let period = zone.period(crate::calendar::LocalDay(0), crate::calendar::LocalDay(0)).unwrap();
+    let stream = |name: &str, from: i64, count: i64, apart: i64| {
+        let one = |n: i64| Reading {
+            identity: (from + n) as u64,
+            ..reading(Instant((from + n * apart) * Instant::MINUTE_MS), Glucose::mg_dl(100 + n as i32))
+        };
+        (Device(name.into()), (0..count).map(one).collect::<Vec<_>>())
+    };
+    let streams = [stream("B", 600, 3, 15), stream("A", 0, 100, 5)];
+    let found = sessions(&streams, &select(&period, &streams, Policy::standard()));
+    let told: Vec<_> = found
+        .iter()
+        .map(|s| (s.device.0.as_str(), s.interval_minutes, s.first.0 / 60_000, s.last.0 / 60_000, s.readings))
+        .collect();
+    assert_eq!(told, [("A", 5, 0, 495, 100), ("B", 15, 600, 630, 3)]);
 }
 
 #[test]

@@ -7,13 +7,17 @@ use crate::{decimal::Decimal, shown::SHOWN_PLACES};
 /// UCUM's code system.
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
 
-/// The four units of the guide: UCUM code and the unit text that its patterns fix.
+/// The four units of the guide, with the unit text that its patterns fix, and those of our own codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QuantityUnit {
     MgDl,
     MmolL,
     Days,
     Percent,
+    Minutes,
+    Events,
+    Score,
+    MgDlMinutes,
 }
 
 impl QuantityUnit {
@@ -24,9 +28,25 @@ impl QuantityUnit {
             Self::MmolL => ("mmol/L", "mmol/l"),
             Self::Days => ("d", "days"),
             Self::Percent => ("%", "%"),
+            Self::Minutes => ("min", "min"),
+            Self::Events => ("{events}", "events"),
+            Self::Score => ("{score}", "score"),
+            Self::MgDlMinutes => ("mg/dL.min", "mg/dl min"),
         }
     }
 }
+
+/// Every unit that is written, for the allow-lists.
+pub(super) const UNITS: [QuantityUnit; 8] = [
+    QuantityUnit::MgDl,
+    QuantityUnit::MmolL,
+    QuantityUnit::Days,
+    QuantityUnit::Percent,
+    QuantityUnit::Minutes,
+    QuantityUnit::Events,
+    QuantityUnit::Score,
+    QuantityUnit::MgDlMinutes,
+];
 
 /// `value` rounded to [`SHOWN_PLACES`]; `None` where it is not finite or out of a decimal's range.
 pub(super) fn shown(value: f64) -> Option<Decimal> {

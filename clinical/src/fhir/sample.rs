@@ -6,17 +6,20 @@ use proptest::prelude::*;
 
 use super::{
     bundle::Entry,
+    codes::*,
+    figures::{Amount, Figure, figures},
     identifier::{Scope, SiteSecret},
-    provenance::{Maker, Manifest, Reason, Statement, provenance},
+    provenance::{Maker, Manifest, Reason, Session, Statement, provenance},
     subject::Subject,
     summary::{MeanUnit, Resource, Status, Summary, Wording, observations},
 };
 use crate::{
     events::Events,
+    glucose::Glucose,
     identity::PatientKey,
     metrics::{Gri, GriZone, Modd, Percentiles, Share},
     outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period, PolicyMark, RangeMinutes, UnitMix},
-    reading::Instant,
+    reading::{Device, Instant, Reading, Route, Standing},
 };
 
 pub(super) const SECRET: SiteSecret = SiteSecret::new([7; 32]);
@@ -73,6 +76,57 @@ pub(super) fn outcome() -> Outcome {
     }
 }
 
+/// A figure under every code but those of single events.
+pub(super) fn all_figures() -> Vec<Figure> {
+    let (outcome, whole) = (outcome(), Figure::whole);
+    let number = |concept, value: f64| Figure::number(concept, value);
+    let mut all = vec![
+        // Shares 0.3, 2.9, 26.5, 6: 3 x 0.3 + 2.4 x 2.9 + 1.6 x 6 + 0.8 x 26.5.
+        number(GRI, 38.66),
+        number(GRI_HYPO, 2.62),
+        number(GRI_HYPER, 19.25),
+        Figure { concept: GRI_ZONE, amount: Amount::Zone(1) },
+        number(TITR, 41.27),
+        whole(TITR_MINUTES, 8_254),
+        number(MODD, 38.2),
+        number(J_INDEX, 41.616),
+        number(LBGI, 0.8),
+        number(HBGI, 6.4),
+    ];
+    all.extend(figures(&outcome));
+    all.extend(
+        [(P5, 71.0), (P10, 83.0), (P25, 110.0), (P50, 148.0), (P75, 190.0), (P90, 230.0), (P95, 252.0)]
+            .map(|(c, v)| number(c, v)),
+    );
+    let counts = [
+        HYPO_LEVEL_1,
+        HYPO_LEVEL_1_ONLY,
+        HYPO_LEVEL_2,
+        HYPO_EXTENDED,
+        HYPER_LEVEL_1,
+        HYPER_LEVEL_1_ONLY,
+        HYPER_LEVEL_2,
+        HYPER_EXTENDED,
+    ];
+    all.extend(counts.into_iter().zip([9, 7, 2, 0, 31, 22, 9, 1]).map(|(c, v)| whole(c, v)));
+    all
+}
+
+/// A final reading that states itself by its value.
+pub(super) fn reading(time: Instant, glucose: Glucose) -> Reading {
+    Reading {
+        time,
+        offset_minutes: Some(0),
+        tz_ambiguous: false,
+        glucose,
+        standing: Standing::Final,
+        route: Route::Hl7v2,
+        identity: 17,
+        made_at: time,
+        message: 1,
+    }
+}
+
 pub(super) fn subject() -> Subject {
     Subject::Identifier(PatientKey { system: "urn:oid:1.2.3".into(), value: "MRN-4711".into() })
 }
@@ -90,6 +144,7 @@ pub(super) fn resources(outcome: &Outcome, status: Status, wording: Wording) -> 
         subject: &subject,
         status,
         mean: MeanUnit::Mass,
+        figures: &[],
         wording,
     })
 }
@@ -156,6 +211,17 @@ prop_compose! {
     }
 }
 
+/// What one sensor contributed.
+pub(super) fn session() -> Session {
+    Session {
+        device: Device("SN-4711".into()),
+        interval_minutes: 5,
+        first: Instant(1_735_707_600_000),
+        last: Instant(1_736_916_900_000),
+        readings: 4_000,
+    }
+}
+
 /// The entries of a first version: seven Observations and their Provenance.
 pub(super) fn packed(outcome: &Outcome, wording: Wording) -> Vec<Entry> {
     let observations = resources(outcome, Status::Final, wording);
@@ -166,6 +232,7 @@ pub(super) fn packed(outcome: &Outcome, wording: Wording) -> Vec<Entry> {
         version: 1,
         supersedes: None,
         reason: Reason::First,
+        sessions: &[session()],
         manifest: Manifest { count: 118, sha256: "c0ffee" },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),

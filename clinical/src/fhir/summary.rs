@@ -1,13 +1,17 @@
-//! The Observations of one outcome, by the HL7 CGM IG 1.0.0: a panel and its six members.
+//! The Observations of one outcome, by the HL7 CGM IG 1.0.0: a panel and its six members, and beside them what is
+//! written under our own codes.
 //!
 //! Invariants and numbers: six members always (the panel's `hasMember` is 6..*), so a withheld value
 //! stays a member with `dataAbsentReason`; every computed number has two decimals, and the five shares
-//! sum to 100.00; `effectivePeriod` holds dates, and its end is the last included one; `issued` is
+//! sum to 100.00; a resource claims a profile of the guide only where it keeps to it, so a withheld GMI claims none, and
+//! neither does a panel with a member that does not; `effectivePeriod` holds dates, and its end is the last included one; `issued` is
 //! absent, so that equal outcomes are equal bytes.
 
 use serde_json::{Value, json};
 
 use super::{
+    codes::Concept,
+    figures::{Body, Figure, Glucose, code, from_ranges, groups},
     identifier::{Identifier, Scope, SiteSecret},
     metric::{LOINC, Metric, PROFILE_BASE, RANGES},
     provenance::Reason,
@@ -96,8 +100,10 @@ pub struct Summary<'a> {
     pub subject: &'a Subject,
     /// First or later version.
     pub status: Status,
-    /// The unit of the mean.
+    /// The unit of the mean, and of all glucose under our own codes.
     pub mean: MeanUnit,
+    /// What is written under our own codes, as members of the panel beside the guide's six; empty for none.
+    pub figures: &'a [Figure],
     /// How much free text.
     pub wording: Wording,
 }
@@ -105,8 +111,8 @@ pub struct Summary<'a> {
 /// One Observation, ready to be checked and packed. No Debug: it may hold a patient's identifier.
 #[derive(Clone, PartialEq)]
 pub struct Resource {
-    /// Which one.
-    pub metric: Metric,
+    /// Which one of the guide's; `None` for one under our own codes and for a reading.
+    pub metric: Option<Metric>,
     /// The resource.
     pub json: Value,
     /// Its stable identifier, also in `json`.
@@ -133,7 +139,8 @@ enum Content {
     Members(Vec<Value>),
 }
 
-/// The panel, then its six members: mean, times in ranges, GMI, CV, days of wear, sensor active.
+/// The panel, then its six members: mean, times in ranges, GMI, CV, days of wear, sensor active; then what
+/// [`Summary::figures`] make, in the order of our codes.
 pub fn observations(summary: &Summary<'_>) -> Vec<Resource> {
     let members = [
         summary.mean.metric(),
@@ -143,24 +150,64 @@ pub fn observations(summary: &Summary<'_>) -> Vec<Resource> {
         Metric::DaysOfWear,
         Metric::SensorActive,
     ];
-    std::iter::once(Metric::Summary)
-        .chain(members)
-        .map(|metric| observation(summary, metric, content(summary, metric, &members)))
-        .collect()
+    let guides = members.map(|metric| observation(summary, metric, content(summary, metric)));
+    let glucose = Glucose::of(summary.mean, summary.outcome.policy.factor_e4);
+    let own =
+        groups(summary.figures, &glucose).into_iter().map(|(concept, body)| local(summary, &concept, body));
+    let named: Vec<Resource> = guides.into_iter().chain(own).collect();
+    std::iter::once(panel(summary, &named)).chain(named).collect()
 }
 
-fn observation(summary: &Summary<'_>, metric: Metric, content: Content) -> Resource {
-    let identifier = summary.scope.outcome(summary.secret, metric);
-    let mut json = json!({
+/// The panel over its members. It keeps to its profile where its members keep to theirs.
+fn panel(summary: &Summary<'_>, members: &[Resource]) -> Resource {
+    let references = members.iter().map(|member| json!({ "reference": member.full_url() })).collect();
+    let mut panel = observation(summary, Metric::Summary, Content::Members(references));
+    let guides = members.iter().filter(|member| member.metric.is_some());
+    if guides.clone().any(|member| member.json.get("meta").is_none()) {
+        panel.json.as_object_mut().map(|fields| fields.remove("meta"));
+    }
+    panel
+}
+
+/// An Observation under a code of ours.
+fn local(summary: &Summary<'_>, concept: &Concept, body: Body) -> Resource {
+    let identifier = summary.scope.named(summary.secret, concept.code);
+    let mut json = frame(summary, &identifier, code(concept));
+    json["method"] = json!({ "text": match summary.wording {
+        Wording::Full => format!("Isthmus policy {}: {}", summary.scope.policy, concept.definition),
+        Wording::Terse => format!("policy {}", summary.scope.policy),
+    } });
+    if let Some((name, value)) = body.value {
+        json[name] = value;
+    }
+    if !body.components.is_empty() {
+        json["component"] = Value::Array(body.components);
+    }
+    if from_ranges(concept) {
+        let shares = summary.scope.outcome(summary.secret, Metric::TimesInRanges);
+        json["derivedFrom"] = json!([{ "reference": shares.full_url() }]);
+    }
+    Resource { metric: None, json, identifier }
+}
+
+/// What all Observations of an outcome have.
+fn frame(summary: &Summary<'_>, identifier: &Identifier, code: Value) -> Value {
+    json!({
         "resourceType": "Observation",
         "identifier": [identifier.to_json()],
         "status": summary.status.code(),
         "category": [{ "coding": [{ "system": CATEGORY_SYSTEM, "code": "laboratory" }] }],
-        "code": { "coding": [{ "system": LOINC, "code": metric.loinc() }], "text": metric.title() },
+        "code": code,
         "subject": summary.subject.to_json(),
         "effectivePeriod": { "start": summary.scope.first_date, "end": summary.scope.last_date },
-        "method": { "text": method(summary, metric) },
-    });
+    })
+}
+
+fn observation(summary: &Summary<'_>, metric: Metric, content: Content) -> Resource {
+    let identifier = summary.scope.outcome(summary.secret, metric);
+    let code = json!({ "coding": [{ "system": LOINC, "code": metric.loinc() }], "text": metric.title() });
+    let mut json = frame(summary, &identifier, code);
+    json["method"] = json!({ "text": method(summary, metric) });
     let claims_profile = !(matches!(content, Content::Absent { .. }) && metric.profile_demands_value());
     if claims_profile {
         json["meta"] = json!({ "profile": [format!("{PROFILE_BASE}{}", metric.profile())] });
@@ -176,18 +223,13 @@ fn observation(summary: &Summary<'_>, metric: Metric, content: Content) -> Resou
             }
         }
     }
-    Resource { metric, json, identifier }
+    Resource { metric: Some(metric), json, identifier }
 }
 
-fn content(summary: &Summary<'_>, metric: Metric, members: &[Metric]) -> Content {
+fn content(summary: &Summary<'_>, metric: Metric) -> Content {
     let outcome = summary.outcome;
     match metric {
-        Metric::Summary => Content::Members(
-            members
-                .iter()
-                .map(|&member| json!({ "reference": summary.scope.outcome(summary.secret, member).full_url() }))
-                .collect(),
-        ),
+        Metric::Summary => Content::Members(Vec::new()),
         Metric::MeanMass => number(outcome.mean_mg_dl, QuantityUnit::MgDl),
         Metric::MeanMolar => {
             let factor = outcome.policy.factor_e4 as f64 / 10_000.0;

@@ -9,7 +9,7 @@ use super::{
 };
 
 fn of(resources: &[Resource], metric: Metric) -> &Value {
-    &resources.iter().find(|r| r.metric == metric).unwrap().json
+    &resources.iter().find(|r| r.metric == Some(metric)).unwrap().json
 }
 
 fn text(value: &Value) -> &str {
@@ -52,6 +52,7 @@ fn the_molar_mean_has_its_own_code_unit_and_identifier() {
         subject: &subject,
         status: Status::Final,
         mean: MeanUnit::Molar,
+        figures: &[],
         wording: Wording::Full,
     });
     let mean = of(&all, Metric::MeanMolar);

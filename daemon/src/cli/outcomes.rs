@@ -1,11 +1,15 @@
 //! `isthmus outcomes`: what CGM exports say, without a daemon.
 //!
 //! Exit codes: 0 where every file gave an outcome, 1 where one did not (the others are printed all the
-//! same), 2 for wrong usage.
+//! same), 2 for wrong usage. `--help` says so too ([`EXAMPLES`]).
+
+mod beside;
+mod document;
+mod fhir;
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -13,32 +17,54 @@ use std::{
 use clap::{CommandFactory, error::ErrorKind};
 use clinical::{
     calendar::{LocalDay, Zone},
-    identity::PatientKey,
+    glucose::Unit,
     normalize::file::Format,
     policy::Policy,
-    reading::Instant,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 
+use self::{document::Document, fhir::FhirArgs};
 use super::{Cli, FAILED};
-use crate::{
-    report::{
-        bundle::bundle,
-        export::{Export, Question},
-        json::object,
-        paper::{Paper, printable},
-        pieces::export_from,
-        table::table,
-    },
-    time::now_ms,
+use crate::report::{
+    csv::Rows,
+    explain::{self, explain},
+    export::{Export, Question},
+    json::object,
+    page::{self, Scale, sheet},
+    paper::{Paper, printable},
+    person::{MAX_SIDECAR_BYTES, Person, birth_date, heading},
+    pieces::exports_from,
+    table::{table, unit_shown},
 };
+
+/// What stands below the options in `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  isthmus outcomes export.csv
+      the outcome of the whole file, as text
+  isthmus outcomes export.csv --tz Europe/Berlin --html report.html --name 'A. Example' --birth-date 1980-12-31
+      the glucose profile report of the last 14 days, one page to print
+  isthmus outcomes *.csv --html clinic.html
+      a page for each file in one document; FILE.patient.json beside a file names its patient
+  isthmus outcomes *.csv --csv --last-days 14,30,90 > clinic.csv
+      a row for each file and window
+  isthmus outcomes export.csv --explain tir
+      the readings, exclusions, rules and sources behind a number
+  isthmus outcomes --compare before.csv after.csv
+  isthmus outcomes export.csv --compare standard pregnancy-t1
+      which numbers differ, and why
+
+Exit codes: 0 every file gave an outcome; 1 one did not, and the others are there all the same; 2 wrong usage.
+
+The sidecar FILE.patient.json is {\"system\": ..., \"value\": RECORD NUMBER}, with \"name\", \"birth_date\" and \"sha256\" \
+(of FILE) where wanted.";
 
 /// Arguments of `isthmus outcomes`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES, after_help = "Examples and exit codes: isthmus outcomes --help")]
 pub(super) struct Args {
     /// Exports of CGM data as they were downloaded; a file is a patient.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["compare", "codesystem"], value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The format that the files must have.
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = format_names())]
@@ -56,18 +82,46 @@ pub(super) struct Args {
     /// Last day that counts, included (default: that of the last reading).
     #[arg(long, value_name = "YYYY-MM-DD")]
     to: Option<LocalDay>,
+    /// The last so many days of the period, each number a window of its own: 7,14,30.
+    ///
+    /// The windows end with the last day of the period (--to, else the last reading's). --html takes 14 days
+    /// unless --from says otherwise.
+    #[arg(long, value_name = "DAYS", value_delimiter = ',', conflicts_with = "from",
+          value_parser = clap::value_parser!(u32).range(1..=366))]
+    last_days: Vec<u32>,
     /// Only the readings of this device, named as in the file.
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     /// Print an array with one object per file, numbers unrounded.
     #[arg(long, conflicts_with = "fhir")]
     json: bool,
-    /// Print the transaction Bundle of the HL7 CGM guide.
-    #[arg(long, requires = "subject")]
-    fhir: bool,
-    /// Whom the Bundle is about, by an identifier.
-    #[arg(long, value_name = "SYSTEM|VALUE", requires = "fhir", value_parser = subject)]
-    subject: Option<PatientKey>,
+    #[command(flatten)]
+    fhir: FhirArgs,
+    /// Print a table with a row for each file and window (RFC 4180), numbers unrounded.
+    #[arg(long, conflicts_with_all = ["json", "fhir"])]
+    csv: bool,
+    /// Write the glucose profile report, a page for each file, to FILE.html; without FILE print it.
+    #[arg(long, value_name = "FILE.html", num_args = 0..=1, default_missing_value = "-",
+          value_parser = document::target, conflicts_with_all = ["json", "fhir", "csv"])]
+    html: Option<PathBuf>,
+    /// The unit of glucose, mg/dL or mmol/L, in the report (default: that of most readings) or the Bundle (mg/dL).
+    #[arg(long, value_name = "UNIT", value_parser = unit)]
+    unit: Option<Unit>,
+    /// The patient's name in the report's heading.
+    #[arg(long, value_name = "NAME", value_parser = heading, requires = "html")]
+    name: Option<String>,
+    /// The patient's birth date in the report's heading.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = birth_date, requires = "html")]
+    birth_date: Option<String>,
+    /// The patient's record number, in the report's heading and the table's rows.
+    #[arg(long, value_name = "NUMBER", value_parser = heading)]
+    record_number: Option<String>,
+    /// Explain a number of --json: readings, exclusions, rules with sources, the formula with its numbers.
+    #[arg(long, value_name = "METRIC", conflicts_with_all = ["fhir", "csv", "html"])]
+    explain: Option<String>,
+    /// Tell which numbers of two files differ and why, or of two policies over each FILE.
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["fhir", "csv", "html", "explain"])]
+    compare: Vec<String>,
 }
 
 /// Reads, computes, prints.
@@ -77,20 +131,37 @@ pub(super) fn run(args: &Args) -> ExitCode {
         let _printed = Cli::command().error(ErrorKind::ArgumentConflict, wrong).print();
         return ExitCode::from(2);
     }
+    if let Some(codes) = args.fhir.code_system() {
+        let written = io::stdout().lock().write_all(codes.as_bytes());
+        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
+    }
     let Some(policy) = Policy::named(&args.population) else { return ExitCode::from(2) };
     let (zone, zone_source) = args.tz.clone().map_or_else(machine_zone, |zone| (zone, "--tz"));
     let (from, to, device) = (args.from, args.to, args.device.clone());
-    let question = Question { zone, zone_source, policy, from, to, device };
-    let mut printer = Printer::new(args);
+    let fortnight = args.html.is_some() && args.last_days.is_empty() && from.is_none();
+    let last_days = if fortnight { vec![page::MAX_DAYS] } else { args.last_days.clone() };
+    let question = Question { zone, zone_source, policy, from, to, device, last_days };
+    if let [a, b] = args.compare.as_slice() {
+        return beside::run(args, a, b, &question);
+    }
+    let mut printer = match Printer::new(args) {
+        Ok(printer) => printer,
+        Err(error) => return super::failed(&error, FAILED),
+    };
     let mut failed = false;
     for file in &args.files {
-        let done = answer(file, args.format.parse().ok(), &question);
-        let done = done.and_then(|(sha256, export)| printer.take(&sha256, &export));
+        let done = answer(file, args.format.parse().ok(), &question).and_then(|(sha256, exports)| {
+            let person = person(args, file, &sha256)?;
+            exports.iter().try_for_each(|export| printer.take(&sha256, export, &person))
+        });
         if let Err(error) = done {
             failed = true;
             printer.complain(&error);
         }
         printer.progress.inc(1);
+        if printer.wrong_metric {
+            return ExitCode::from(2);
+        }
     }
     match printer.finish() {
         Ok(()) if !failed => ExitCode::SUCCESS,
@@ -100,19 +171,39 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What clap cannot see: both bounds together, and a Bundle that would be about several patients.
+/// What clap cannot see: both bounds together, and what would be about several patients or windows.
 fn wrong_usage(args: &Args) -> Option<&'static str> {
-    if args.fhir && args.files.len() > 1 {
+    if args.fhir.is_asked() && args.files.len() > 1 {
         return Some("--fhir takes one FILE: a Bundle is about one --subject");
+    }
+    if args.unit.is_some() && args.html.is_none() && !args.fhir.is_asked() {
+        return Some("--unit is about --html and --fhir; text and tables have their unit in them");
+    }
+    if args.fhir.is_asked() && args.last_days.len() > 1 {
+        return Some("--fhir takes one number of --last-days: a Bundle is about one period");
+    }
+    if args.html.is_some()
+        && (args.last_days.len() > 1 || args.last_days.iter().any(|days| *days > page::MAX_DAYS))
+    {
+        return Some("--html takes one number of --last-days, up to 14: that is what a page has room for");
+    }
+    let named = args.name.is_some() || args.birth_date.is_some() || args.record_number.is_some();
+    if named && args.files.len() > 1 {
+        return Some(
+            "--name, --birth-date and --record-number are about one FILE; for several put FILE.patient.json beside each",
+        );
+    }
+    if let Some(wrong) = beside::wrong_usage(args) {
+        return Some(wrong);
     }
     (args.from.zip(args.to).is_some_and(|(from, to)| to < from)).then_some("--to is before --from")
 }
 
-/// A file's hash with what it says, or the line for people.
-fn answer(path: &Path, wanted: Option<Format>, question: &Question) -> Result<(String, Export), String> {
+/// A file's SHA-256 with what it says of each window, or the line for people.
+fn answer(path: &Path, wanted: Option<Format>, question: &Question) -> Result<(String, Vec<Export>), String> {
     let name = printable(&path.display().to_string());
     let file = File::open(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
-    export_from(&name, file, wanted, question).map_err(|error| match error.line() {
+    exports_from(&name, file, wanted, question).map_err(|error| match error.line() {
         Some(line) => format!("{name}:{line}: {error}"),
         None => format!("{name}: {error}"),
     })
@@ -121,6 +212,29 @@ fn answer(path: &Path, wanted: Option<Format>, question: &Question) -> Result<(S
 /// `auto` (any format that is recognized) and the name of every format.
 fn format_names() -> clap::builder::PossibleValuesParser {
     ["auto"].into_iter().chain(Format::ALL.iter().map(|format| format.name())).collect::<Vec<_>>().into()
+}
+
+/// Whom a file is about: the options, and else `FILE.patient.json` beside it. Nobody where neither is asked for.
+fn person(args: &Args, file: &Path, sha256: &str) -> Result<Person, String> {
+    if args.html.is_none() && !args.csv {
+        return Ok(Person::default());
+    }
+    let (name, birth_date, record) = (args.name.clone(), args.birth_date.clone(), args.record_number.clone());
+    let given = Person { name, birth_date, record };
+    let mut sidecar = file.as_os_str().to_owned();
+    sidecar.push(".patient.json");
+    let mut told = Vec::new();
+    let opened = File::open(&sidecar);
+    let read = opened.and_then(|file| file.take(MAX_SIDECAR_BYTES as u64 + 1).read_to_end(&mut told));
+    match read {
+        Ok(_) => {
+            let told = Person::of_sidecar(&told, sha256);
+            told.map(|told| given.or(told))
+                .map_err(|error| format!("{}: {error}", printable(&file.display().to_string())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(given),
+        Err(error) => Err(format!("{}: {error}", printable(&sidecar.to_string_lossy()))),
+    }
 }
 
 /// The zone of this machine where the bundled data know it by name, else UTC; and which it was.
@@ -142,29 +256,57 @@ fn progress(files: usize) -> ProgressBar {
     ProgressBar::new(files as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Prints each outcome as it comes; JSON as one array, its elements as they come.
+/// Prints each outcome as it comes; JSON as one array, its elements as they come; rows when all are there.
 struct Printer<'a> {
     args: &'a Args,
     paper: Paper,
     progress: ProgressBar,
     printed: u64,
+    rows: Rows,
+    document: Option<Document>,
+    /// There is no number of the name that is to be explained.
+    wrong_metric: bool,
     /// The first failure to write; nothing is written after it.
     broken: Option<io::Error>,
 }
 
 impl<'a> Printer<'a> {
-    fn new(args: &'a Args) -> Self {
-        Self { args, paper: paper(), progress: progress(args.files.len()), printed: 0, broken: None }
+    fn new(args: &'a Args) -> Result<Self, String> {
+        let begin = |target: &PathBuf| {
+            let name = printable(&target.display().to_string());
+            Document::begin(target)
+                .map_err(|error| format!("{name}: {error}; name a file in a folder that can be written"))
+        };
+        let document = args.html.as_ref().map(begin).transpose()?;
+        let (paper, progress, rows) = (paper(), progress(args.files.len()), Rows::default());
+        Ok(Self { args, paper, progress, printed: 0, rows, document, wrong_metric: false, broken: None })
     }
 
-    fn take(&mut self, sha256: &str, export: &Export) -> Result<(), String> {
-        let text = if self.args.json {
-            let open = if self.printed == 0 { "[\n" } else { ",\n" };
+    fn take(&mut self, sha256: &str, export: &Export, person: &Person) -> Result<(), String> {
+        if self.document.is_some() {
+            return self.page(export, person);
+        }
+        if self.args.csv {
+            self.rows.push(export, person);
+            return Ok(());
+        }
+        let open = if self.printed == 0 { "[\n" } else { ",\n" };
+        let gap = if self.printed == 0 { "" } else { "\n" };
+        let text = if let Some(metric) = &self.args.explain {
+            let explanation = explain(export, metric).map_err(|error| {
+                self.wrong_metric = true;
+                error.to_string()
+            })?;
+            if self.args.json {
+                format!("{open}{:#}", explanation.json())
+            } else {
+                format!("{gap}{}", explain::text(&explanation, self.paper))
+            }
+        } else if self.args.json {
             format!("{open}{:#}", object(export))
-        } else if let Some(subject) = self.args.subject.clone() {
-            format!("{:#}\n", self.bundle(sha256, export, subject)?)
+        } else if let Some(bundle) = self.args.fhir.bundle(sha256, export, self.args.unit)? {
+            format!("{bundle:#}\n")
         } else {
-            let gap = if self.printed == 0 { "" } else { "\n" };
             format!("{gap}{}", table(export, self.paper))
         };
         self.printed += 1;
@@ -172,9 +314,23 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn bundle(&self, sha256: &str, export: &Export, subject: PatientKey) -> Result<Value, String> {
-        bundle(&export.outcome, subject, sha256, Instant(now_ms()))
-            .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))
+    /// Adds a page to the document.
+    fn page(&mut self, export: &Export, person: &Person) -> Result<(), String> {
+        let days = export.outcome.period.days;
+        if days > page::MAX_DAYS {
+            let most = page::MAX_DAYS;
+            return Err(format!(
+                "{}: a page has room for {most} days, not {days}; give a later --from or none",
+                export.file
+            ));
+        }
+        let unit = self.args.unit.unwrap_or_else(|| unit_shown(&export.outcome));
+        let sheet = sheet(export, person, Scale::new(unit, export.policy), self.printed as usize + 1);
+        self.printed += 1;
+        if let (Some(document), None) = (&mut self.document, &self.broken) {
+            self.broken = document.add(&sheet).err();
+        }
+        Ok(())
     }
 
     fn write(&mut self, text: &str) {
@@ -194,6 +350,13 @@ impl<'a> Printer<'a> {
 
     fn finish(mut self) -> io::Result<()> {
         self.progress.finish_and_clear();
+        if let (Some(document), None) = (self.document.take(), &self.broken) {
+            return document.end(self.printed);
+        }
+        if self.args.csv {
+            let text = self.rows.text();
+            self.write(&text);
+        }
         if self.args.json {
             self.write(if self.printed == 0 { "[]\n" } else { "\n]\n" });
         }
@@ -210,31 +373,26 @@ fn paper() -> Paper {
     Paper::new(columns, terminal && !refused)
 }
 
-fn zone(name: &str) -> Result<Zone, String> {
-    Zone::named(name).map_err(|error| error.to_string())
+/// The code of a failure.
+fn failure() -> ExitCode {
+    ExitCode::from(FAILED)
 }
 
-fn subject(text: &str) -> Result<PatientKey, String> {
-    match text.split_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(PatientKey { system: system.to_owned(), value: value.to_owned() })
-        }
-        _ => Err("write it like \"urn:oid:1.2.3|4711\"".to_owned()),
+fn unit(name: &str) -> Result<Unit, String> {
+    match name.to_ascii_lowercase().as_str() {
+        "mg/dl" => Ok(Unit::MgDl),
+        "mmol/l" | "mmol" => Ok(Unit::MmolL),
+        _ => Err("write mg/dL or mmol/L".to_owned()),
     }
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    Zone::named(name).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_subject_has_a_system_and_a_value() {
-        let key = PatientKey { system: "urn:oid:1.2".to_owned(), value: "a|b".to_owned() };
-        assert_eq!(subject("urn:oid:1.2|a|b"), Ok(key));
-        for wrong in ["", "4711", "|4711", "urn:oid:1.2|"] {
-            assert!(subject(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn utc_is_in_the_bundled_data() {

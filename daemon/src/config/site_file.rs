@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clinical::identity::PatientRule;
+use clinical::{
+    fhir::{release::Release, summary::MeanUnit},
+    identity::PatientRule,
+};
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -13,6 +16,7 @@ use super::policies::{POLICIES_FOLDER, Policies};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
+use crate::destination::Wire;
 
 /// The policy of a site that names none: that of most people with diabetes.
 const STANDARD_POLICY: &str = "standard";
@@ -62,6 +66,8 @@ pub struct Ehr {
     pub base_url: String,
     /// The form outcomes take.
     pub projection: Projection,
+    /// What the site chooses within that form.
+    pub wire: Wire,
     /// How the patient is named.
     pub subject: SubjectForm,
     /// Mutual TLS.
@@ -265,10 +271,21 @@ fn read_ehr(section: &Section<'_>) -> Option<Ehr> {
     let subject =
         section.choice("subject", &[("identifier", SubjectForm::Identifier)], &["lookup", "pseudonym"]);
     let tls = ClientTls::read(section);
+    let units = [("mg/dL", MeanUnit::Mass), ("mmol/L", MeanUnit::Molar)];
+    let glucose = section.choice("glucose_unit", &units, &[]);
+    let local_codes = section.flag("local_codes");
+    let release = section.choice("fhir_release", &Release::ALL.map(|release| (release.name(), release)), &[]);
+    let guide = Wire::default();
+    let wire = Wire {
+        glucose: glucose.unwrap_or(guide.glucose),
+        local_codes: local_codes.unwrap_or(guide.local_codes),
+        release: release.unwrap_or(guide.release),
+    };
     Some(Ehr {
         kind: kind.unwrap_or(EhrKind::Fhir),
         base_url: base_url?,
         projection: projection.unwrap_or(Projection::CgmIg),
+        wire,
         subject: subject.unwrap_or(SubjectForm::Identifier),
         tls: tls?,
     })

@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use clinical::fhir::{release::Release, summary::MeanUnit};
+
 use super::*;
+use crate::destination::Wire;
 
 /// The files of one authority, as text by name: made once for all tests.
 static MATERIAL: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
@@ -201,6 +204,20 @@ fn relative_paths_start_at_the_folder_of_the_file_that_names_them() {
     assert_eq!(config.main.admin.socket, folder.path("isthmus.sock"));
     assert_eq!(config.main.upstream.unwrap().tls.ca, folder.path("ca.pem"));
     assert_eq!(config.sites["main"].ehr.as_ref().unwrap().tls.ca, folder.path("sites.d/ca.pem"));
+}
+
+#[test]
+fn the_unit_the_release_and_our_own_codes_are_a_sites_choice() {
+    let main = format!("{CONTRACT_MAIN}{CONTRACT_UPSTREAM}");
+    let of = |lines: &str| {
+        let site = CONTRACT_SITE.replace("kind = \"fhir\"\n", &format!("kind = \"fhir\"\n{lines}"));
+        Folder::new(&main, &[("main.toml", &site)]).load().map(|config| config.sites["main"].ehr.clone())
+    };
+    assert_eq!(of("").unwrap().unwrap().wire, Wire::default());
+    let lines = "glucose_unit = \"mmol/L\"\nlocal_codes = true\nfhir_release = \"r5\"\n";
+    let chosen = Wire { glucose: MeanUnit::Molar, local_codes: true, release: Release::R5 };
+    assert_eq!(of(lines).unwrap().unwrap().wire, chosen);
+    assert!(of("glucose_unit = \"mmol\"\n").is_err());
 }
 
 #[test]

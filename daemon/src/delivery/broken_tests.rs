@@ -20,6 +20,7 @@ fn destination() -> Destination {
         id: ID.to_owned(),
         site: Some("main".to_owned()),
         projection: clinical::fhir::projection::Projection::CgmIg,
+        wire: crate::destination::Wire::default(),
         base_url: "http://127.0.0.1:9".to_owned(),
         ceiling: Ceiling::Full,
         verify_patient: config::VerifyPatient::Off,

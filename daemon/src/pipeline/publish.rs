@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use clinical::{
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
-    fhir::provenance::Reason,
+    fhir::provenance::{Reason, Session, sessions},
     identity::PatientKey,
     outcome::Outcome,
     outcomes,
     reading::{Device, Instant, Reading},
+    select::select,
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
 
@@ -42,6 +43,8 @@ struct Computed {
     listing: Listing,
     /// Its messages, and which of them are corrections by the source.
     cited: Cited,
+    /// What each sensor contributed.
+    sessions: Vec<Session>,
 }
 
 impl Pipeline {
@@ -192,7 +195,8 @@ impl Pipeline {
         }
         let id = &due.key.policy;
         let policy = generation.policy(id).ok_or_else(|| PipelineError::Policy { id: id.clone() })?;
-        let outcome = outcomes::compute(&period, &streams, policy);
+        let selection = select(&period, &streams, policy);
+        let outcome = outcomes::summarize(&period, &selection, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };
         let stored = streams.iter().flat_map(|(_, readings)| readings);
@@ -206,7 +210,8 @@ impl Pipeline {
             }
         }
         let listing = Listing::of(cited.messages.iter().copied());
-        Ok(Some(Computed { outcome, listing, cited }))
+        let sessions = sessions(&streams, &selection);
+        Ok(Some(Computed { outcome, listing, cited, sessions }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.
@@ -260,6 +265,7 @@ impl Pipeline {
             let made = resources::rows(&Version {
                 destination: &destination.id,
                 projection: destination.projection,
+                wire: destination.wire,
                 outcome: &computed.outcome,
                 patient: due.origin,
                 subject: &subject,
@@ -268,6 +274,7 @@ impl Pipeline {
                 version: version as u32,
                 supersedes: stands.map(|version| version as u32),
                 reason: self.reason(due, stands, &computed.cited)?,
+                sessions: &computed.sessions,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),

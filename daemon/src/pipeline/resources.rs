@@ -6,11 +6,13 @@
 
 use clinical::{
     fhir::{
+        figures::figures,
         identifier::{Scope, SiteSecret},
         projection::{Leak, Projection, minimize},
-        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Statement},
+        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Session, Statement},
+        release,
         subject::Subject,
-        summary::{self, MeanUnit, Status, Summary},
+        summary::{self, Status, Summary},
     },
     outcome::Outcome,
     reading::Instant,
@@ -21,6 +23,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::manifest::hex;
+use crate::destination::Wire;
 
 /// Kind of the row that holds the Observations.
 pub const SUMMARY: &str = "Observation";
@@ -65,6 +68,8 @@ pub struct Version<'a> {
     pub destination: &'a str,
     /// How it is shaped.
     pub projection: Projection,
+    /// What the site chooses within that shape.
+    pub wire: Wire,
     /// The metrics.
     pub outcome: &'a Outcome,
     /// Internal id of the patient for whom the window was made first: part of every identifier.
@@ -81,6 +86,8 @@ pub struct Version<'a> {
     pub supersedes: Option<u32>,
     /// Why this version was made.
     pub reason: Reason,
+    /// The sensors.
+    pub sessions: &'a [Session],
     /// Count and hash of the manifest.
     pub manifest: (u64, &'a str),
     /// When this version was made.
@@ -100,13 +107,15 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
     let scope = Scope::of(version.destination, &patient, version.outcome);
     // What never got to this destination is new there, however often it was computed.
     let reason = if version.supersedes.is_none() { Reason::First } else { version.reason };
+    let figures = if version.wire.local_codes { figures(version.outcome) } else { Vec::new() };
     let observations = summary::observations(&Summary {
         outcome: version.outcome,
         scope,
         secret: version.secret,
         subject: version.subject,
         status: Status::of(reason),
-        mean: MeanUnit::Mass,
+        mean: version.wire.glucose,
+        figures: &figures,
         wording: version.projection.wording(),
     });
     let (count, sha256) = version.manifest;
@@ -117,6 +126,7 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         version: version.version,
         supersedes: version.supersedes,
         reason,
+        sessions: version.sessions,
         manifest: Manifest { count, sha256 },
         maker: Maker { box_id: version.box_id, software: env!("CARGO_PKG_VERSION") },
         recorded: version.recorded,
@@ -130,13 +140,13 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         .map(|observation| Part {
             full_url: observation.full_url(),
             if_none_exist: observation.if_none_exist(),
-            resource: observation.json,
+            resource: release::write(version.wire.release, &observation.json),
         })
         .collect();
     let provenance = Part {
         full_url: provenance.full_url(),
         if_none_exist: provenance.if_none_exist(),
-        resource: provenance.json,
+        resource: release::write(version.wire.release, &provenance.json),
     };
     if version.provenance_in_bundle {
         parts.push(provenance);
@@ -173,4 +183,81 @@ fn row(
 /// The hash by which a manifest is cited.
 pub fn cited(sha256: &[u8; 32]) -> String {
     hex(sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use clinical::{
+        calendar::{LocalDay, Zone},
+        fhir::{release::Release, summary::MeanUnit},
+        glucose::Glucose,
+        identity::PatientKey,
+        outcomes::compute,
+        policy::Policy,
+        reading::{Device, Reading, Route, Standing},
+    };
+
+    use super::*;
+
+    /// The resources of one day of 100 mg/dL, as they would be sent.
+    fn sent(wire: Wire) -> Vec<Value> {
+        let one = |n: i64| Reading {
+            time: Instant(n * 300_000),
+            offset_minutes: Some(0),
+            tz_ambiguous: false,
+            glucose: Glucose::mg_dl(100),
+            standing: Standing::Final,
+            route: Route::Hl7v2,
+            identity: n as u64,
+            made_at: Instant(0),
+            message: 1,
+        };
+        let period = Zone::named("UTC").unwrap().period(LocalDay(0), LocalDay(0)).unwrap();
+        let streams = [(Device("SN-4711".into()), (0..288).map(one).collect())];
+        let outcome = compute(&period, &streams, Policy::standard()).unwrap();
+        let subject = Subject::Identifier(PatientKey { system: "urn:oid:1".into(), value: "7".into() });
+        let first = Session {
+            device: Device("SN-4711".into()),
+            interval_minutes: 5,
+            first: Instant(0),
+            last: Instant(0),
+            readings: 288,
+        };
+        let rows = rows(&Version {
+            destination: "ehr:main",
+            projection: Projection::CgmIg,
+            wire,
+            outcome: &outcome,
+            patient: 7,
+            subject: &subject,
+            secret: &SiteSecret::new([1; 32]),
+            box_id: "box",
+            version: 1,
+            supersedes: None,
+            reason: Reason::First,
+            sessions: &[first],
+            manifest: (1, &"ab".repeat(32)),
+            recorded: Instant(0),
+            provenance_in_bundle: true,
+            deferred: None,
+            provenance_deferred: None,
+        });
+        let write: Write = serde_json::from_slice(&rows.unwrap()[0].body).unwrap();
+        write.resources.into_iter().map(|part| part.resource).collect()
+    }
+
+    #[test]
+    fn a_destinations_choice_is_in_the_bytes_and_passes_the_list_that_is_asked_again_before_sending() {
+        let plain = sent(Wire::default());
+        assert_eq!((plain.len(), &plain[1]["valueQuantity"]["code"]), (8, &"mg/dL".into()));
+        let chosen = sent(Wire { glucose: MeanUnit::Molar, local_codes: true, release: Release::R5 });
+        assert_eq!((chosen.len(), &chosen[1]["valueQuantity"]["code"]), (10, &"mmol/L".into()));
+        assert!(
+            chosen.iter().all(|resource| resource.get("meta").is_none() && resource.get("reason").is_none())
+        );
+        for resource in plain.iter().chain(&chosen) {
+            assert_eq!(minimize(Projection::CgmIg, resource), Ok(()));
+            assert!(!resource.to_string().contains("SN-4711"));
+        }
+    }
 }

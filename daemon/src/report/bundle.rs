@@ -6,10 +6,12 @@
 
 use clinical::{
     fhir::{
-        bundle::{Entry, transaction},
+        bundle::{Entry, submission},
+        figures::figures,
         identifier::{Scope, SiteSecret},
         projection::{Leak, Projection, minimize},
-        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Statement},
+        provenance::{self, Maker, Manifest, ProvenanceError, Reason, Session, Statement},
+        report::{Attachment, Report, ReportError, report},
         subject::Subject,
         summary::{MeanUnit, Status, Summary, observations},
     },
@@ -33,31 +35,56 @@ pub enum BundleError {
     /// The Provenance could not be made.
     #[error("{0}")]
     Provenance(#[from] ProvenanceError),
+    /// The report could not be attached.
+    #[error("{0}")]
+    Report(#[from] ReportError),
 }
 
-/// The transaction Bundle of the HL7 CGM guide: panel, members and one Provenance that names the file by
-/// its SHA-256 (lower-case hex). `recorded` is the time of the Provenance.
+/// What of the Bundle is chosen.
+#[derive(Clone, Copy)]
+pub struct Choice<'a> {
+    /// The unit of glucose.
+    pub glucose: MeanUnit,
+    /// Whether what LOINC has no code for goes too.
+    pub local_codes: bool,
+    /// A report to attach.
+    pub report: Option<Attachment<'a>>,
+}
+
+/// The transaction Bundle of the HL7 CGM guide in its canonical form: panel, members, the report where there is one, and
+/// one Provenance that names the file by its SHA-256 (lower-case hex). `recorded` is the time of the Provenance and of
+/// the Bundle.
 ///
 /// # Errors
 /// [`BundleError`].
 pub fn bundle(
     outcome: &Outcome,
+    sessions: &[Session],
     patient: PatientKey,
     sha256: &str,
     recorded: Instant,
+    choice: &Choice<'_>,
 ) -> Result<Value, BundleError> {
     let secret = SiteSecret::new(PREVIEW_SECRET);
     let internal = format!("{}|{}", patient.system, patient.value);
     let scope = Scope::of(PREVIEW, &internal, outcome);
-    let resources = observations(&Summary {
+    let subject = Subject::Identifier(patient);
+    let figures = if choice.local_codes { figures(outcome) } else { Vec::new() };
+    let mut resources = observations(&Summary {
         outcome,
         scope,
         secret: &secret,
-        subject: &Subject::Identifier(patient),
+        subject: &subject,
         status: Status::Final,
-        mean: MeanUnit::Mass,
+        mean: choice.glucose,
+        figures: &figures,
         wording: Projection::CgmIg.wording(),
     });
+    if let Some(attachment) = choice.report {
+        let attachments = &[attachment];
+        let about = Report { scope, secret: &secret, subject: &subject, status: Status::Final, attachments };
+        resources.push(report(&about)?);
+    }
     let provenance = provenance::provenance(&Statement {
         outcome,
         scope,
@@ -65,6 +92,7 @@ pub fn bundle(
         version: 1,
         supersedes: None,
         reason: Reason::First,
+        sessions,
         manifest: Manifest { count: 1, sha256 },
         maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
         recorded,
@@ -72,7 +100,7 @@ pub fn bundle(
     })?;
     let mut entries: Vec<Entry> = resources.iter().map(Entry::create).collect();
     entries.push(Entry::provenance(&provenance));
-    let bundle = transaction(&entries);
+    let bundle = submission(&entries, recorded).ok_or(ProvenanceError::RecordedOutOfRange)?;
     minimize(Projection::CgmIg, &bundle)?;
     Ok(bundle)
 }
@@ -82,10 +110,14 @@ mod tests {
     use super::*;
     use crate::report::sample::sample;
 
+    const PLAIN: Choice<'static> = Choice { glucose: MeanUnit::Mass, local_codes: false, report: None };
+
     #[test]
     fn the_bundle_is_a_transaction_of_the_guides_seven_observations_and_their_provenance() {
         let patient = PatientKey { system: "urn:oid:1.2.3".into(), value: "4711".into() };
-        let bundle = bundle(&sample().outcome, patient, &"ab".repeat(32), Instant(0)).unwrap();
+        let file = "ab".repeat(32);
+        let bundle =
+            bundle(&sample().outcome, &sample().sessions, patient, &file, Instant(0), &PLAIN).unwrap();
         assert_eq!(bundle["type"], "transaction");
         let kinds: Vec<_> = bundle["entry"]
             .as_array()

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io};
 
 use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
+    fhir::provenance::{Session, sessions},
     normalize::{
         clock,
         file::{FileContext, FileFault, FileReadings, Intake, Place, Recognized},
@@ -13,10 +14,10 @@ use clinical::{
     parts::{Parts, parts},
     policy::Policy,
     reading::{Device, Reading},
-    select::select,
+    select::{Selection, select},
 };
 
-use super::sessions;
+use super::sessions::told as told_sessions;
 
 /// Most devices that an error names.
 const MAX_DEVICES_NAMED: usize = 10;
@@ -36,6 +37,8 @@ pub struct Question {
     pub to: Option<LocalDay>,
     /// The one device that counts; `None` for all.
     pub device: Option<String>,
+    /// Windows that each take the last so many days of the period; empty for the one whole period.
+    pub last_days: Vec<u32>,
 }
 
 /// An export, read and computed.
@@ -49,16 +52,20 @@ pub struct Export {
     pub zone_source: &'static str,
     /// The rules.
     pub policy: &'static Policy,
-    /// What was read, without the readings: they are in the outcome now.
+    /// What was read, without the readings.
     pub read: FileReadings,
+    /// The readings that count.
+    pub selection: Selection,
     /// The devices that have readings, by name, with how many.
     pub devices: BTreeMap<String, u64>,
+    /// What each device contributed to the outcome.
+    pub sessions: Vec<Session>,
     /// Readings of the file that lie outside of the period.
     pub outside: u64,
     /// Rows of the period that state what another row states, in the same words.
     pub repeated: u64,
-    /// The sensor sessions and their warm-up, in words for people.
-    pub sessions: Vec<String>,
+    /// The sensor sessions that were found, and their warm-up, in words for people.
+    pub found: Vec<String>,
     /// The metrics.
     pub outcome: Outcome,
     /// Those of each day and night; `None` where the zone of the period is unknown.
@@ -149,56 +156,96 @@ pub fn export(file: &str, bytes: &[u8], question: &Question) -> Result<Export, E
     let clock = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
     let mut intake = Intake::new(&FileContext { zone: &clock, message_id: 0 }, None);
     let (recognized, read) = intake.feed(bytes).and_then(|()| intake.finish())?;
-    computed(file, recognized, read, question)
+    let source = Source::of(recognized, read, question)?;
+    let (from, to) = source.bounds(question);
+    source.over(file, from, to, question)
 }
 
-/// The outcome of what was read, over the period that is asked for.
+/// Every window that is asked for of what was read: the whole period, or those of [`Question::last_days`] in that
+/// order. Never empty.
 ///
 /// # Errors
-/// [`ExportError`] where there is nothing to show.
-pub fn computed(
+/// As [`export`], for the first window that has none.
+pub fn windows(
     file: &str,
     recognized: Recognized,
-    mut read: FileReadings,
+    read: FileReadings,
     question: &Question,
-) -> Result<Export, ExportError> {
-    let streams = streams(std::mem::take(&mut read.readings));
-    let devices =
-        streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
-    let streams = of_device(streams, question.device.as_deref(), &devices)?;
-    let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
-    let (Some(first), Some(last)) = (days.clone().min(), days.clone().max()) else {
-        return Err(ExportError::NoReading { read: Box::new(read) });
-    };
-    let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
-    // One bound beyond the data is no mistake in the other, which was not given.
-    let from = question.from.unwrap_or_else(|| question.to.map_or(first, |to| to.min(first)));
-    let to = question.to.unwrap_or(last.max(from));
-    let empty = || ExportError::Empty { from, to, first, last };
-    let period = question.zone.period(from, to)?;
-    let rows = days.clone().count() as u64;
-    let outside = days.filter(|time| !inside(&period, time.0)).count() as u64;
-    let selection = select(&period, &streams, question.policy);
-    let outcome = outcomes::summarize(&period, &selection, question.policy).ok_or_else(empty)?;
-    let sessions = sessions::told(&streams, &selection.warm_up, question.policy);
-    let parts = parts(&period, &selection, question.policy);
-    let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
-    let repeated = rows.saturating_sub(told);
-    let zone_source = question.zone_source;
-    let (file, policy) = (file.to_owned(), question.policy);
-    Ok(Export {
-        file,
-        recognized,
-        zone_source,
-        policy,
-        read,
-        devices,
-        outside,
-        repeated,
-        sessions,
-        outcome,
-        parts,
-    })
+) -> Result<Vec<Export>, ExportError> {
+    let source = Source::of(recognized, read, question)?;
+    let (from, to) = source.bounds(question);
+    if question.last_days.is_empty() {
+        return Ok(vec![source.over(file, from, to, question)?]);
+    }
+    let begin = |days: &u32| to.plus(1i32.saturating_sub_unsigned(*days));
+    question.last_days.iter().map(|days| source.over(file, begin(days), to, question)).collect()
+}
+
+/// A file as its readings by device.
+struct Source {
+    recognized: Recognized,
+    read: FileReadings,
+    devices: BTreeMap<String, u64>,
+    streams: Vec<(Device, Vec<Reading>)>,
+    /// Local days of the first and the last reading.
+    first: LocalDay,
+    last: LocalDay,
+}
+
+impl Source {
+    fn of(recognized: Recognized, mut read: FileReadings, question: &Question) -> Result<Self, ExportError> {
+        let streams = streams(std::mem::take(&mut read.readings));
+        let devices =
+            streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
+        let streams = of_device(streams, question.device.as_deref(), &devices)?;
+        let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
+        let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
+            return Err(ExportError::NoReading { read: Box::new(read) });
+        };
+        let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
+        Ok(Self { recognized, read, devices, streams, first, last })
+    }
+
+    /// First and last included day of the period that is asked for.
+    fn bounds(&self, question: &Question) -> (LocalDay, LocalDay) {
+        // One bound beyond the data is no mistake in the other, which was not given.
+        let first = self.first;
+        let from = question.from.unwrap_or_else(|| question.to.map_or(first, |to| to.min(first)));
+        (from, question.to.unwrap_or(self.last.max(from)))
+    }
+
+    /// The outcome of the days from `from` to `to`.
+    fn over(
+        &self,
+        file: &str,
+        from: LocalDay,
+        to: LocalDay,
+        question: &Question,
+    ) -> Result<Export, ExportError> {
+        let (period, policy) = (question.zone.period(from, to)?, question.policy);
+        let times = self.streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time.0);
+        let rows = times.clone().count() as u64;
+        let outside = times.filter(|ms| !inside(&period, *ms)).count() as u64;
+        let selection = select(&period, &self.streams, policy);
+        let empty = || ExportError::Empty { from, to, first: self.first, last: self.last };
+        let outcome = outcomes::summarize(&period, &selection, policy).ok_or_else(empty)?;
+        let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
+        Ok(Export {
+            file: file.to_owned(),
+            recognized: self.recognized,
+            zone_source: question.zone_source,
+            policy,
+            read: self.read.clone(),
+            devices: self.devices.clone(),
+            sessions: sessions(&self.streams, &selection),
+            found: told_sessions(&self.streams, &selection.warm_up, policy),
+            outside,
+            repeated: rows.saturating_sub(told),
+            parts: parts(&period, &selection, policy),
+            outcome,
+            selection,
+        })
+    }
 }
 
 fn inside(period: &Period, ms: i64) -> bool {

@@ -4,7 +4,10 @@
 //! policy they hold the shares beyond that policy's own edges, which `edges_mg_dl` states. `tar250_pct` is
 //! null where the policy has no very high range. `start` and `end` are the first and the last included date.
 
-use clinical::policy::{Policy, Threshold};
+use clinical::{
+    policy::{Policy, Threshold},
+    profile::{Bin, PERCENTILES, profile},
+};
 use serde_json::{Map, Value, json};
 
 use super::{export::Export, notes::kind_name, risk};
@@ -47,6 +50,7 @@ pub fn object(export: &Export) -> Value {
         "days_of_wear": outcome.days_of_wear,
         "active_window_pct": outcome.active_window_pct,
         "active_span_pct": outcome.active_span_pct,
+        "profile_by_hour": by_hour(export),
     });
     if let Value::Object(fields) = &mut object {
         fields.extend(account(export));
@@ -54,6 +58,19 @@ pub fn object(export: &Export) -> Value {
         fields.insert("parts".to_owned(), json!(export.parts));
     }
     object
+}
+
+/// Percentiles of the hours by the clock on the wall, mg/dL; null where there is too little to tell.
+fn by_hour(export: &Export) -> Vec<Value> {
+    let profile = profile(&export.outcome.period, &export.selection, export.policy);
+    let hour = |bin: &Bin| {
+        let mut hour = json!({ "hour": bin.minute / 60, "days": bin.days });
+        for (place, per_cent) in PERCENTILES.into_iter().enumerate() {
+            hour[format!("p{per_cent:02}_mg_dl")] = json!(bin.curve.map(|curve| curve[place]));
+        }
+        hour
+    };
+    profile.hours.iter().map(hour).collect()
 }
 
 /// What was counted how, and what was not.

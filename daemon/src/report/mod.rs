@@ -6,14 +6,22 @@
 //!
 //! [`export`] reads and computes, [`pieces`] does so from a source that is handed in, [`table`] lays out,
 //! [`bar`] draws, [`notes`] accounts for what was not counted, `risk` tells risk, spread and events,
-//! [`json`] writes the object for scripts, [`bundle`] the FHIR request.
+//! [`json`] writes the object for scripts, [`csv`] a row of the same numbers, [`bundle`] the FHIR request,
+//! [`page`] the glucose profile report. [`explain`] tells what a number is made of, [`compare`] why two
+//! outcomes differ.
 
 pub mod bar;
 pub mod bundle;
+pub mod compare;
+pub mod csv;
+pub mod day;
+pub mod explain;
 pub mod export;
 pub mod json;
 pub mod notes;
+pub mod page;
 pub mod paper;
+pub mod person;
 pub mod pieces;
 mod risk;
 pub mod rules;

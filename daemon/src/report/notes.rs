@@ -33,7 +33,7 @@ pub fn notes(export: &Export) -> Vec<String> {
     if export.devices.len() > 1 {
         notes.push(format!("{} devices in the file; --device takes one of them", export.devices.len()));
     }
-    notes.extend(export.sessions.iter().cloned());
+    notes.extend(export.found.iter().cloned());
     let gaps = export.outcome.gaps;
     if gaps.long > 0 {
         let (hours, minutes) = (gaps.longest_minutes / 60, gaps.longest_minutes % 60);

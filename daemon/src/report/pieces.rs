@@ -15,7 +15,7 @@ use clinical::normalize::{
 };
 use sha2::{Digest, Sha256};
 
-use super::export::{Export, ExportError, Question, computed};
+use super::export::{Export, ExportError, Question, windows};
 
 /// Bytes that tell whether a file is JSON or XML of a known format: a record of settings may stand before the first
 /// reading, and the document type of an Apple Health export has some 10 KB.
@@ -23,17 +23,17 @@ const HEAD_BYTES: u64 = 1 << 20;
 /// Bytes read at once: large enough that the calls do not count, small enough to stay in a processor's cache.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Reads an export, of the format `wanted` where one is given, and computes the outcome of the period that is asked
-/// for; beside it the SHA-256 of the file in hexadecimal.
+/// Reads an export, of the format `wanted` where one is given, and computes every window that is asked for; beside
+/// them the SHA-256 of the file in hexadecimal.
 ///
 /// # Errors
 /// [`ExportError`] where there is nothing to show; faulty rows beside good ones are no error.
-pub fn export_from(
+pub fn exports_from(
     file: &str,
     mut source: impl Read,
     wanted: Option<Format>,
     question: &Question,
-) -> Result<(String, Export), ExportError> {
+) -> Result<(String, Vec<Export>), ExportError> {
     let zone = clock::Zone::named(question.zone.name()).map_err(|_| ExportError::Zone)?;
     let context = FileContext { zone: &zone, message_id: 0 };
     let mut head = Vec::new();
@@ -45,7 +45,7 @@ pub fn export_from(
         None => rows(&mut source, wanted, &context)?,
     };
     let sha256 = source.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((sha256, computed(file, recognized, read, question)?))
+    Ok((sha256, windows(file, recognized, read, question)?))
 }
 
 /// Reads JSON or XML of a format that was recognized.
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_file_in_pieces_has_the_outcome_of_the_whole_and_its_hash() {
-        let (sha256, from) = export_from("a.csv", CLARITY.as_bytes(), None, &question()).unwrap();
+        let (sha256, from) = exports_from("a.csv", CLARITY.as_bytes(), None, &question()).unwrap();
         let whole = export("a.csv", CLARITY.as_bytes(), &question()).unwrap();
-        assert_eq!((from.outcome, from.read), (whole.outcome, whole.read));
+        assert_eq!((&from[0].outcome, &from[0].read), (&whole.outcome, &whole.read));
         let expected: String = Sha256::digest(CLARITY).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(sha256, expected);
     }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_format_that_the_file_has_not_is_refused_with_what_it_has() {
         let wrong =
-            export_from("a.csv", CLARITY.as_bytes(), Some(Format::CareLink), &question()).unwrap_err();
+            exports_from("a.csv", CLARITY.as_bytes(), Some(Format::CareLink), &question()).unwrap_err();
         let said = wrong.to_string();
         assert!(
             said.starts_with("not a Medtronic CareLink export: it is recognized as Dexcom Clarity"),
@@ -139,10 +139,10 @@ mod tests {
     #[test]
     fn a_document_is_hashed_whole_and_its_format_may_be_asked_for() {
         let json = r#"[{"type":"sgv","date":1740819600000,"sgv":100,"device":"a"}]"#;
-        let from = |wanted| export_from("a.json", json.as_bytes(), wanted, &question());
+        let from = |wanted| exports_from("a.json", json.as_bytes(), wanted, &question());
         let (sha256, export) = from(Some(Format::Nightscout)).unwrap();
         let expected: String = Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!((sha256, export.outcome.n), (expected, 1));
+        assert_eq!((sha256, export[0].outcome.n), (expected, 1));
         let said = from(Some(Format::Tidepool)).unwrap_err().to_string();
         assert!(said.starts_with("not a Tidepool export: it is recognized as Nightscout"), "{said}");
     }

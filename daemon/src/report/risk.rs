@@ -133,6 +133,6 @@ mod tests {
         let event = &fields["events"]["list"][0];
         assert_eq!(event["start"], "2025-03-02T00:10:00Z");
         assert_eq!(event["extreme"], json!({ "value": "<40", "unit": "mg/dL" }));
-        assert_eq!((&event["kind"], &event["measured_minutes"]), (&json!("hypo-level1"), &json!(15.0)));
+        assert_eq!((&event["kind"], &event["measured_minutes"]), (&json!("hypo-level-1"), &json!(15.0)));
     }
 }

@@ -28,10 +28,38 @@ pub(super) fn question() -> Question {
         from: None,
         to: None,
         device: None,
+        last_days: Vec::new(),
     }
 }
 
 /// The outcome of all of it.
 pub(super) fn sample() -> Export {
     export("a.csv", CLARITY.as_bytes(), &question()).unwrap()
+}
+
+/// Fourteen days of a 5-minute sensor, in mg/dL: up and down by the time of day and the date, with all five
+/// ranges, a hole of three hours each night of the second week, and `High` once.
+pub(super) fn fortnight() -> String {
+    use std::fmt::Write as _;
+
+    let header = CLARITY.lines().next().unwrap();
+    let mut text = format!("{header}\n");
+    for day in 0..14u32 {
+        for slot in (0..288u32).filter(|slot| day < 7 || !(24..60).contains(slot)) {
+            let wave = (f64::from(slot) / 288.0 * std::f64::consts::TAU * 2.0).sin();
+            let value =
+                130.0 + 66.0 * wave + 7.0 * f64::from(day % 5) - 45.0 * f64::from(u32::from(slot < 12));
+            let value = match (day, slot) {
+                (2, 200..215) => "300".to_owned(),
+                (3, 150) => "High".to_owned(),
+                (4, 30..36) => "50".to_owned(),
+                _ => format!("{value:.0}"),
+            };
+            let (hour, minute, ticks) = (slot / 12, slot % 12 * 5, (day * 288 + slot) * 300);
+            let date = day + 1;
+            let _ =
+                writeln!(text, "1,2025-02-{date:02}T{hour:02}:{minute:02}:00,EGV,phone,{value},{ticks},8X");
+        }
+    }
+    text
 }

@@ -145,7 +145,7 @@ impl Rows<'_> {
 }
 
 /// Whether `minutes` of `total` lie on the good side of the bound; the bound itself does not.
-fn met(bound: Bound, minutes: u64, total: u64) -> bool {
+pub(super) fn met(bound: Bound, minutes: u64, total: u64) -> bool {
     let (share, total) = (u128::from(minutes) * 100, u128::from(total));
     match bound {
         Bound::Above(pct) => share > u128::from(pct) * total,
@@ -154,7 +154,7 @@ fn met(bound: Bound, minutes: u64, total: u64) -> bool {
 }
 
 /// The unit that most readings came in.
-pub(super) fn unit_shown(outcome: &Outcome) -> Unit {
+pub(crate) fn unit_shown(outcome: &Outcome) -> Unit {
     if outcome.units.mmol_l > outcome.units.mg_dl { Unit::MmolL } else { Unit::MgDl }
 }
 
@@ -178,7 +178,7 @@ fn beside(edge: Decimal, by: i64) -> Decimal {
 }
 
 /// The bounds of the five ranges as sensors show values, ascending.
-fn labels(policy: &Policy, unit: Unit) -> [String; 5] {
+pub(super) fn labels(policy: &Policy, unit: Unit) -> [String; 5] {
     let t = &policy.thresholds;
     let (very_low, low) = (edge(&t.very_low_below.value, unit), edge(&t.low_below.value, unit));
     let high = edge(&t.high_above.value, unit);
@@ -192,7 +192,7 @@ fn labels(policy: &Policy, unit: Unit) -> [String; 5] {
     ]
 }
 
-fn edge_label(policy: &Policy, unit: Unit, above: bool) -> String {
+pub(super) fn edge_label(policy: &Policy, unit: Unit, above: bool) -> String {
     let t = &policy.thresholds;
     if above {
         format!(">{}", edge(&t.high_above.value, unit))
@@ -230,14 +230,17 @@ fn metrics(outcome: &Outcome, policy: &Policy, paper: Paper) -> String {
 }
 
 /// Why GMI is withheld, with the policy's numbers.
-fn withheld(outcome: &Outcome, policy: &Policy) -> String {
+pub(super) fn withheld(outcome: &Outcome, policy: &Policy) -> String {
     let needed = policy.sufficiency.value;
     let reasons = outcome.insufficient.iter().map(|reason| match reason {
         Insufficiency::TooFewDays => {
             format!("the period has {} of the {} days it takes", outcome.period.days, needed.days)
         }
         Insufficiency::TooLittleWear => {
-            format!("{:.1} % of it has readings, it takes {} %", outcome.active_window_pct, needed.share_pct)
+            format!(
+                "{:.1} % of the period has readings, it takes {} %",
+                outcome.active_window_pct, needed.share_pct
+            )
         }
     });
     reasons.collect::<Vec<_>>().join("; ")

@@ -63,6 +63,7 @@ async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) 
         id: "ehr:main".to_owned(),
         site: Some("main".to_owned()),
         projection: clinical::fhir::projection::Projection::CgmIg,
+        wire: crate::destination::Wire::default(),
         base_url,
         ceiling,
         verify_patient: crate::config::VerifyPatient::Off,

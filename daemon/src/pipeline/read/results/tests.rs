@@ -42,4 +42,12 @@ proptest! {
         let as_on_the_wire = mllp::escape::decode(&text, &separators).into_owned();
         prop_assert_eq!(read_as_a_patients_number(&text, msh2), Some(as_on_the_wire), "{}", text);
     }
+
+    /// And an encoder each.
+    #[test]
+    fn both_rooms_encode_the_same_text_to_the_same_escapes(text in "[ -~é日\\x00-\\x1f\\x7f]{0,24}") {
+        let separators = Separators::parse(b'|', b"^~\\&").unwrap();
+        let as_on_the_wire = mllp::escape::encode(&text, &separators);
+        prop_assert_eq!(clinical::oru::escape(&text), as_on_the_wire);
+    }
 }

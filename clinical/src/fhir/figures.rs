@@ -1,0 +1,161 @@
+//! What is computed beyond the guide, as Observations under our own codes ([`super::codes`]).
+//!
+//! The input is a list of [`Figure`]s: a code and its amount, whatever computed it. The Observations that they become
+//! hang on the panel: the guide's slicing of `hasMember` is open, so they are members beside its six; and what is
+//! computed from the times in ranges alone says so by `derivedFrom`.
+//!
+//! Invariants: a figure stands once, in the order of the table and not of the list; numbers have two decimals, counts
+//! and minutes none; a figure without a number is absent with a reason, and one that was not given is not written.
+
+use serde_json::{Value, json};
+
+use super::{
+    codes::{CONCEPTS, Concept, EVENT, GRI, GRI_ZONES, Measure, OUTCOME_CODES, RANGE_MINUTES},
+    quantity::{QuantityUnit, quantity, shown},
+    summary::{ABSENT_SYSTEM, MeanUnit},
+};
+use crate::{decimal::Decimal, outcome::Outcome};
+
+/// How much of something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// Per cent, a score, an area, or glucose in mg/dL, by the code's [`Measure`]; unrounded.
+    Number(f64),
+    /// Minutes or events.
+    Whole(u64),
+    /// Zone of the GRI, 0 for A to 4 for E.
+    Zone(u8),
+    /// True or false.
+    Flag(bool),
+    /// It was asked for and cannot be said: too few readings.
+    Absent,
+}
+
+/// One number under one of our codes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// A row of [`super::codes::CONCEPTS`].
+    pub concept: Concept,
+    /// How much.
+    pub amount: Amount,
+}
+
+impl Figure {
+    /// A number; `None` is absent.
+    pub fn number(concept: Concept, value: impl Into<Option<f64>>) -> Self {
+        Self { concept, amount: value.into().map_or(Amount::Absent, Amount::Number) }
+    }
+
+    /// Minutes or a count.
+    pub const fn whole(concept: Concept, value: u64) -> Self {
+        Self { concept, amount: Amount::Whole(value) }
+    }
+}
+
+/// The figures that an outcome holds by itself: the minutes behind the shares, and the standard deviation.
+pub fn figures(outcome: &Outcome) -> Vec<Figure> {
+    use super::codes::{MINUTES_HIGH, MINUTES_LOW, MINUTES_TARGET, MINUTES_VERY_HIGH, MINUTES_VERY_LOW, SD};
+    let ranges = [MINUTES_VERY_LOW, MINUTES_LOW, MINUTES_TARGET, MINUTES_HIGH, MINUTES_VERY_HIGH];
+    let minutes = ranges.into_iter().zip(outcome.minutes.as_array());
+    minutes
+        .map(|(concept, minutes)| Figure::whole(concept, minutes))
+        .chain([Figure::number(SD, outcome.sd_mg_dl)])
+        .collect()
+}
+
+/// The Observations that `figures` make: each code with the value and components that it has.
+pub(super) fn groups(figures: &[Figure], unit: &Glucose) -> Vec<(Concept, Body)> {
+    let wholes = CONCEPTS.iter().filter(|whole| whole.part_of.is_none() && whole.code != EVENT.code);
+    wholes.filter_map(|whole| Some((*whole, body(*whole, figures, unit)?))).collect()
+}
+
+/// The value and the components of one Observation; `None` where there is neither.
+pub(super) fn body(whole: Concept, figures: &[Figure], unit: &Glucose) -> Option<Body> {
+    let find = |concept: &Concept| figures.iter().find(|figure| figure.concept.code == concept.code);
+    let value = find(&whole).map(|figure| element(figure, unit));
+    let components: Vec<Value> = CONCEPTS
+        .iter()
+        .filter(|part| part.part_of == Some(whole.code))
+        .filter_map(|part| Some((part, find(part)?)))
+        .map(|(part, figure)| {
+            let (name, value) = element(figure, unit);
+            json!({ "code": code(part), name: value })
+        })
+        .collect();
+    (value.is_some() || !components.is_empty()).then_some(Body { value, components })
+}
+
+/// What an Observation of ours says.
+pub(super) struct Body {
+    /// The element's name and the element.
+    pub(super) value: Option<(&'static str, Value)>,
+    pub(super) components: Vec<Value>,
+}
+
+/// The unit of glucose, and how it is reached from mg/dL.
+pub(super) struct Glucose {
+    pub(super) unit: MeanUnit,
+    /// mg/dL per mmol/L.
+    pub(super) factor: f64,
+}
+
+impl Glucose {
+    /// By the factor that an outcome was computed with.
+    pub(super) fn of(unit: MeanUnit, factor_e4: i64) -> Self {
+        Self { unit, factor: factor_e4 as f64 / 10_000.0 }
+    }
+
+    /// A quantity of two decimals; `None` for what is no number.
+    pub(super) fn quantity(&self, mg_dl: f64) -> Option<Value> {
+        match self.unit {
+            MeanUnit::Mass => shown(mg_dl).map(|value| quantity(value, QuantityUnit::MgDl)),
+            MeanUnit::Molar => shown(mg_dl / self.factor).map(|value| quantity(value, QuantityUnit::MmolL)),
+        }
+    }
+}
+
+/// `CodeableConcept` of a code of ours.
+pub(super) fn code(concept: &Concept) -> Value {
+    json!({ "coding": [{ "system": OUTCOME_CODES, "code": concept.code }], "text": concept.display })
+}
+
+/// True where a figure comes from the five shares and nothing else.
+pub(super) fn from_ranges(concept: &Concept) -> bool {
+    [GRI.code, RANGE_MINUTES.code].contains(&concept.code)
+}
+
+fn element(figure: &Figure, glucose: &Glucose) -> (&'static str, Value) {
+    let (name, value) = match (figure.concept.measure, figure.amount) {
+        (Measure::Glucose, Amount::Number(mg_dl)) => ("valueQuantity", glucose.quantity(mg_dl)),
+        (measure, Amount::Number(number)) => {
+            let written = measure.unit().zip(shown(number)).map(|(unit, value)| quantity(value, unit));
+            ("valueQuantity", written)
+        }
+        (measure, Amount::Whole(count)) => {
+            let count = i64::try_from(count).ok().and_then(|count| Decimal::new(count, 0));
+            let written = measure.unit().zip(count).map(|(unit, value)| quantity(value, unit));
+            ("valueQuantity", written)
+        }
+        (_, Amount::Zone(zone)) => {
+            let coded = GRI_ZONES.get(usize::from(zone)).map(|(code, display)| {
+                json!({ "coding": [{ "system": OUTCOME_CODES, "code": code }], "text": display })
+            });
+            ("valueCodeableConcept", coded)
+        }
+        (_, Amount::Flag(flag)) => ("valueBoolean", Some(flag.into())),
+        (_, Amount::Absent) => ("dataAbsentReason", Some(absent("not-applicable"))),
+    };
+    match value {
+        Some(value) => (name, value),
+        None => ("dataAbsentReason", absent("not-a-number")),
+    }
+}
+
+/// `dataAbsentReason` of a code.
+pub(super) fn absent(code: &str) -> Value {
+    json!({ "coding": [{ "system": ABSENT_SYSTEM, "code": code }] })
+}
+
+#[cfg(test)]
+#[path = "figures_tests.rs"]
+mod tests;

@@ -1,0 +1,46 @@
+//! An explanation for people.
+
+use serde_json::Value;
+
+use super::Explanation;
+use crate::{
+    report::paper::{Paper, printable},
+    time::rfc3339,
+};
+
+/// The explanation as text, ending in a line end.
+#[must_use]
+pub fn text(explanation: &Explanation<'_>, paper: Paper) -> String {
+    let (formula, export) = (&explanation.formula, explanation.export);
+    let outcome = &export.outcome;
+    let value = match &explanation.value {
+        Value::Null => "none".to_owned(),
+        value => format!("{value} {}", formula.unit).trim_end().to_owned(),
+    };
+    let head = format!("{}: {} = {value}", printable(&export.file), explanation.metric);
+    let mut out = paper.bold(&head) + "\n";
+    let mut row = |name: &str, text: &str| out.push_str(&paper.wrapped(&format!("  {name:<9} "), text));
+    row("what", &formula.title);
+    row(
+        "period",
+        &format!("{} to {}, {}", outcome.period.first_date, outcome.period.last_date, outcome.period.zone),
+    );
+    row("formula", &formula.general);
+    row("", &formula.with_numbers);
+    row("source", formula.source);
+    let (first, last) = (rfc3339(outcome.first.0), rfc3339(outcome.last.0));
+    row("readings", &format!("{} count, from {first} to {last}", outcome.n));
+    let weights: Vec<String> =
+        explanation.weights().iter().map(|(minutes, n)| format!("{n} of {minutes} min")).collect();
+    row("behind it", &if weights.is_empty() { "none".to_owned() } else { weights.join(", ") });
+    let left_out: Vec<String> =
+        explanation.left_out().iter().map(|(reason, readings)| format!("{reason} {readings}")).collect();
+    row("left out", &if left_out.is_empty() { "nothing".to_owned() } else { left_out.join(", ") });
+    row("units", &format!("{} in mg/dL, {} in mmol/L", outcome.units.mg_dl, outcome.units.mmol_l));
+    for rule in &formula.rules {
+        row("rule", &rule.rule);
+        row("", &format!("from: {}", rule.source));
+    }
+    row("policy", &format!("{}, SHA-256 {}", outcome.policy.id, outcome.policy.sha256));
+    out
+}
