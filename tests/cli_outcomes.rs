@@ -481,3 +481,64 @@ fn data() -> Option<PathBuf> {
         .into_iter()
         .find(|p| p.is_dir())
 }
+
+#[test]
+fn single_readings_and_events_leave_as_fhir_and_single_readings_as_hl7_v2() {
+    let dir = folder();
+    let about = ["a.csv", "--tz", "UTC", "--subject", "NORTH|4711"];
+    let run = |more: &[&str]| outcomes(dir.path(), &[&about, more].concat());
+    let bundle: Value = serde_json::from_str(&out(&run(&["--fhir", "--readings", "--local-codes"]))).unwrap();
+    let codes: Vec<String> = bundle["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["resource"]["code"]["coding"][0]["code"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(codes.iter().filter(|code| *code == "99504-3").count(), 4032);
+    // Every night from 50 up, every evening at 300: fourteen of either, at both levels.
+    assert!(codes.iter().filter(|code| *code == "event").count() >= 4 * 13, "{}", codes.len());
+    let message = out(&run(&["--oru", "--local-codes"]));
+    assert!(message.starts_with("MSH|^~\\&|ISTHMUS|OUTCOMES|"), "{message}");
+    assert!(message.contains("\rPID|1||4711^^^NORTH^MR||") && message.contains("|107931-8^"), "{message}");
+    assert!(message.contains("|97510-2^") && message.contains("|gri^"), "{message}");
+    let messages = out(&run(&["--oru", "--readings"]));
+    assert_eq!((messages.matches("MSH|").count(), messages.matches("\rOBX|").count()), (3, 4032));
+    // No Bundle is larger than its bound: what to do is said.
+    let refused = run(&["--oru", "--fhir"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", err(&refused));
+}
+
+#[test]
+fn a_policy_of_the_hospitals_own_is_found_beside_the_configuration() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("policies.d")).unwrap();
+    let own = "id = \"north\"\nversion = 1\ntitle = \"North\"\nbase = \"standard\"\n\n\
+               [thresholds.high_above]\nmg_dl = \"160\"\nmmol_l = \"8.9\"\nsource = \"made up\"\n";
+    fs::write(dir.path().join("policies.d/north.toml"), own).unwrap();
+    let run = |more: &[&str]| {
+        let base = ["--config", "isthmus.toml", "a.csv", "--tz", "UTC"];
+        outcomes(dir.path(), &[&base, more].concat())
+    };
+    let output = run(&["--policy", "north", "--json"]);
+    let array: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(
+        (&array[0]["policy"], &array[0]["edges_mg_dl"]["high_above"]),
+        (&"north/1".into(), &160.0.into())
+    );
+    let text = out(&run(&["--compare", "standard", "north"]));
+    assert!(
+        text.contains("policies: standard/1 in A, north/1 in B") && text.contains("high_above.mg_dl=160"),
+        "{text}"
+    );
+    let output = run(&["--policy", "south"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err(&output).contains("there are standard, ") && err(&output).contains("north"),
+        "{}",
+        err(&output)
+    );
+    fs::write(dir.path().join("policies.d/north.toml"), own.replace("160", "two")).unwrap();
+    let output = run(&["--policy", "north"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(err(&output).contains("north.toml:6"), "{}", err(&output));
+}

@@ -13,12 +13,12 @@ use clinical::{
     decimal::Decimal,
     fhir::{
         bundle::{Entry, submission},
-        codes::{self, code_system},
-        figures::{Amount, Figure, figures},
+        codes::code_system,
+        figures::{Figure, figures},
         identifier::{Scope, SiteSecret},
         projection::{Projection, minimize},
         provenance::{Maker, Manifest, Reason, Session, Statement, provenance, sessions},
-        reading::{Event, Events, ReadingUnit, Readings, events, readings},
+        reading::{Events, ReadingUnit, Readings, events, readings},
         release::{Release, write},
         report::{Attachment, Form, Report, report},
         subject::Subject,
@@ -76,34 +76,6 @@ fn subject() -> Subject {
     Subject::Identifier(PatientKey { system: "urn:oid:2.16.840.1.113883.19.5".into(), value: "4711".into() })
 }
 
-/// What the outcome holds, and made-up values for the rest.
-fn all_figures(outcome: &Outcome) -> Vec<Figure> {
-    let mut all = figures(outcome);
-    all.extend([
-        Figure::number(codes::GRI, 38.664),
-        Figure::number(codes::GRI_HYPO, 2.62),
-        Figure::number(codes::GRI_HYPER, 19.25),
-        Figure { concept: codes::GRI_ZONE, amount: Amount::Zone(1) },
-        Figure::number(codes::TITR, 61.5),
-        Figure::whole(codes::TITR_MINUTES, 12_345),
-        Figure::number(codes::MODD, None),
-        Figure::number(codes::J_INDEX, 27.3),
-        Figure::number(codes::LBGI, 0.81),
-        Figure::number(codes::HBGI, 3.2),
-        Figure::number(codes::P5, 72.0),
-        Figure::number(codes::P10, 83.0),
-        Figure::number(codes::P25, 104.0),
-        Figure::number(codes::P50, 141.0),
-        Figure::number(codes::P75, 172.0),
-        Figure::number(codes::P90, 201.0),
-        Figure::number(codes::P95, 214.0),
-        Figure::whole(codes::HYPO_LEVEL_1, 3),
-        Figure::whole(codes::HYPO_LEVEL_2, 0),
-        Figure::whole(codes::HYPER_LEVEL_1, 14),
-    ]);
-    all
-}
-
 fn summary(outcome: &Outcome, mean: MeanUnit, figures: &[Figure]) -> Vec<Resource> {
     observations(&Summary {
         outcome,
@@ -121,7 +93,7 @@ fn summary(outcome: &Outcome, mean: MeanUnit, figures: &[Figure]) -> Vec<Resourc
 fn bundle(days: i64, mean: MeanUnit, forms: &[Attachment<'_>]) -> Value {
     let (outcome, sessions) = outcome(days);
     let scope = Scope::of("main", "7", &outcome);
-    let mut targets = summary(&outcome, mean, &all_figures(&outcome));
+    let mut targets = summary(&outcome, mean, &figures(&outcome));
     let subject = subject();
     let page =
         Report { scope, secret: &SECRET, subject: &subject, status: Status::Final, attachments: forms };
@@ -170,15 +142,7 @@ fn singles() -> Value {
         unit: MeanUnit::Mass,
         factor_e4: 180_156,
     };
-    let parts = [
-        Figure::whole(codes::EVENT_MINUTES, 25),
-        Figure::number(codes::EVENT_EXTREME, 51.0),
-        Figure::number(codes::EVENT_AREA, 180.0),
-        Figure { concept: codes::EVENT_TRUNCATED, amount: Amount::Flag(false) },
-    ];
-    let end = Instant(START_MS + 1_500_000);
-    let event = Event { kind: codes::HYPO_LEVEL_1, start: Instant(START_MS), end, figures: &parts };
-    all.extend(events(&about, &[event]).unwrap());
+    all.extend(events(&about, &outcome.events.list[..3]).unwrap());
     let entries: Vec<Entry> = all.iter().map(Entry::create).collect();
     let bundle = submission(&entries, MADE).unwrap();
     minimize(Projection::CgmReadings, &bundle).unwrap();
@@ -193,7 +157,7 @@ fn messages() -> [(&'static str, String); 2] {
     let person = oru::Person { value: "4711", authority: "NORTH", kind: "MR" };
     let order = oru::Order { placer: None, filler: "W14-20260315", reported: MADE, corrected: true };
     let (outcome, _) = outcome(14);
-    let all = summary(&outcome, MeanUnit::Mass, &all_figures(&outcome));
+    let all = summary(&outcome, MeanUnit::Mass, &figures(&outcome));
     let page = Attachment { form: Form::Pdf, bytes: PDF };
     let summary =
         oru::summary(&envelope("ISTHMUS0000000000001"), &person, &order, &all, Some(&page)).unwrap();

@@ -4,8 +4,8 @@
 //! [`CODES_VERSION`]. Every code is written as an Observation of its own (`part_of` is `None`) or as a
 //! component of one. A definition names its formula and its source, so that a reader in a chart needs nothing else.
 //!
-//! Sources: reference: cgm, section 1 (GRI Klonoff 2022, doi 10.1177/19322968221085273; LBGI, HBGI and their scale
-//! Kovatchev 2006; J-index Wojcicki 1995; MODD Molnar 1972; events Battelino 2023).
+//! Sources: reference: cgm, section 1 (GRI Klonoff 2023, doi 10.1177/19322968221085273; LBGI, HBGI and their scale
+//! Kovatchev 2006; J-index Wojcicki 1995; MODD Service 1980, unconfirmed; events Battelino 2023).
 
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ concepts! {
     SD: "sd", Glucose, Some("variability"), "Standard deviation of glucose",
         "Standard deviation with n-1 over all counted readings.";
     MODD: "modd", Glucose, Some("variability"), "Mean of daily differences (MODD)",
-        "Mean of the absolute difference of glucose to that 24 hours earlier, over matched pairs of readings only.";
+        "Mean of the absolute difference between a reading and the one 24 hours earlier, over matched pairs only; each pair weighs the minutes of its later reading.";
     J_INDEX: "j-index", Score, Some("variability"), "J-index",
         "0.001 x (mean + standard deviation) squared, both in mg/dL.";
     LBGI: "lbgi", Score, Some("variability"), "Low blood glucose index (LBGI)",
@@ -133,7 +133,7 @@ concepts! {
     P90: "p90", Glucose, Some("percentiles"), "90th percentile", "Glucose below which 90 % of the readings lie.";
     P95: "p95", Glucose, Some("percentiles"), "95th percentile", "Glucose below which 95 % of the readings lie.";
     EVENT_COUNTS: "event-counts", Group, None, "Glucose events",
-        "How often glucose left its range for at least 15 minutes; an event ends after at least 15 minutes back. Low-confidence events are not counted.";
+        "How often glucose left its range for at least 15 minutes; an event ends after at least 15 minutes back. A single reading, however long its interval, is not counted.";
     HYPO_LEVEL_1: "hypo-level-1", Count, Some("event-counts"), "Hypoglycemia events, level 1",
         "Events below the target (70 mg/dL or 3.9 mmol/L by the standard policy); those that reach level 2 are among them.";
     HYPO_LEVEL_1_ONLY: "hypo-level-1-only", Count, Some("event-counts"), "Hypoglycemia events, level 1 only",
@@ -161,9 +161,9 @@ concepts! {
     EVENT_AREA: "event-area", Area, Some("event"), "Area beyond the limit",
         "The distance of glucose from the limit, in mg/dL, times the minutes.";
     EVENT_TRUNCATED: "event-truncated", Flag, Some("event"), "Truncated by a gap",
-        "True where a long gap ended the event, which may have lasted longer.";
+        "True where a long gap or an edge of the period cut the event, which may have lasted longer.";
     EVENT_LOW_CONFIDENCE: "event-low-confidence", Flag, Some("event"), "Low confidence",
-        "True where a single reading is all there is; such an event is not counted.";
+        "True where a single reading is all there is, where a gap longer than a short one lies inside, or where clock times of a repeated hour could not be told apart.";
 }
 
 /// The five zones of the GRI, A to E: code and display.

@@ -10,17 +10,26 @@
 use serde_json::{Value, json};
 
 use super::{
-    codes::{CONCEPTS, Concept, EVENT, GRI, GRI_ZONES, Measure, OUTCOME_CODES, RANGE_MINUTES},
+    codes::*,
     quantity::{QuantityUnit, quantity, shown},
     summary::{ABSENT_SYSTEM, MeanUnit},
 };
-use crate::{decimal::Decimal, outcome::Outcome};
+use crate::{
+    decimal::Decimal,
+    events::{Event, EventKind},
+    glucose::{Measured, Unit},
+    outcome::Outcome,
+};
 
 /// How much of something.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
     /// Per cent, a score, an area, or glucose in mg/dL, by the code's [`Measure`]; unrounded.
     Number(f64),
+    /// Glucose in mg/dL that is at most known to lie below this: the device gave its limit.
+    Below(f64),
+    /// Or above it.
+    Above(f64),
     /// Minutes or events.
     Whole(u64),
     /// Zone of the GRI, 0 for A to 4 for E.
@@ -52,15 +61,65 @@ impl Figure {
     }
 }
 
-/// The figures that an outcome holds by itself: the minutes behind the shares, and the standard deviation.
+/// The figures of an outcome: all that has a code of ours but single events. What the policy has no range for is not
+/// given; what takes more readings is absent.
 pub fn figures(outcome: &Outcome) -> Vec<Figure> {
-    use super::codes::{MINUTES_HIGH, MINUTES_LOW, MINUTES_TARGET, MINUTES_VERY_HIGH, MINUTES_VERY_LOW, SD};
     let ranges = [MINUTES_VERY_LOW, MINUTES_LOW, MINUTES_TARGET, MINUTES_HIGH, MINUTES_VERY_HIGH];
     let minutes = ranges.into_iter().zip(outcome.minutes.as_array());
-    minutes
-        .map(|(concept, minutes)| Figure::whole(concept, minutes))
-        .chain([Figure::number(SD, outcome.sd_mg_dl)])
-        .collect()
+    let mut figures: Vec<Figure> =
+        minutes.map(|(concept, minutes)| Figure::whole(concept, minutes)).collect();
+    if let Some(gri) = outcome.gri {
+        figures.extend([
+            Figure::number(GRI, gri.value),
+            Figure::number(GRI_HYPO, gri.hypo_component),
+            Figure::number(GRI_HYPER, gri.hyper_component),
+            Figure { concept: GRI_ZONE, amount: Amount::Zone(gri.zone as u8) },
+        ]);
+    }
+    if let Some(titr) = outcome.titr {
+        figures.extend([Figure::number(TITR, titr.pct), Figure::whole(TITR_MINUTES, titr.minutes)]);
+    }
+    let p = &outcome.percentiles_mg_dl;
+    let percentiles =
+        [(P5, p.p5), (P10, p.p10), (P25, p.p25), (P50, p.p50), (P75, p.p75), (P90, p.p90), (P95, p.p95)];
+    figures.extend(percentiles.map(|(concept, value)| Figure::number(concept, value)));
+    figures.extend([
+        Figure::number(SD, outcome.sd_mg_dl),
+        Figure::number(MODD, outcome.modd.map(|modd| modd.mean_mg_dl)),
+        Figure::number(J_INDEX, outcome.j_index),
+        Figure::number(LBGI, outcome.lbgi),
+        Figure::number(HBGI, outcome.hbgi),
+    ]);
+    figures
+        .extend(outcome.events.counts.iter().map(|(kind, count)| Figure::whole(concept_of(*kind), *count)));
+    figures
+}
+
+/// The code under which events of a kind are counted, and which says the kind of a single one.
+pub(super) const fn concept_of(kind: EventKind) -> Concept {
+    match kind {
+        EventKind::HypoLevel1 => HYPO_LEVEL_1,
+        EventKind::HypoLevel1Only => HYPO_LEVEL_1_ONLY,
+        EventKind::HypoLevel2 => HYPO_LEVEL_2,
+        EventKind::HypoExtended => HYPO_EXTENDED,
+        EventKind::HyperLevel1 => HYPER_LEVEL_1,
+        EventKind::HyperLevel1Only => HYPER_LEVEL_1_ONLY,
+        EventKind::HyperLevel2 => HYPER_LEVEL_2,
+        EventKind::HyperExtended => HYPER_EXTENDED,
+    }
+}
+
+/// The figures of a single event, by the factor that its window was computed with.
+pub(super) fn figures_of(event: &Event, glucose: &Glucose) -> Vec<Figure> {
+    let flag = |concept, flag| Figure { concept, amount: Amount::Flag(flag) };
+    vec![
+        Figure::number(EVENT_MINUTES, event.duration_minutes),
+        Figure::number(EVENT_MEASURED, event.measured_minutes),
+        Figure { concept: EVENT_EXTREME, amount: glucose.amount(event.extreme) },
+        Figure::number(EVENT_AREA, event.area_mg_dl_min),
+        flag(EVENT_TRUNCATED, event.truncated),
+        flag(EVENT_LOW_CONFIDENCE, event.low_confidence),
+    ]
 }
 
 /// The Observations that `figures` make: each code with the value and components that it has.
@@ -105,12 +164,34 @@ impl Glucose {
         Self { unit, factor: factor_e4 as f64 / 10_000.0 }
     }
 
+    /// What a value states, in mg/dL.
+    fn amount(&self, value: crate::glucose::Glucose) -> Amount {
+        let in_mg_dl = |stated: Decimal| match value.unit {
+            Unit::MgDl => stated.to_f64(),
+            Unit::MmolL => stated.to_f64() * self.factor,
+        };
+        match value.measured {
+            Measured::Exact(stated) => Amount::Number(in_mg_dl(stated)),
+            Measured::Below(limit) => Amount::Below(in_mg_dl(limit)),
+            Measured::Above(limit) => Amount::Above(in_mg_dl(limit)),
+        }
+    }
+
     /// A quantity of two decimals; `None` for what is no number.
     pub(super) fn quantity(&self, mg_dl: f64) -> Option<Value> {
         match self.unit {
             MeanUnit::Mass => shown(mg_dl).map(|value| quantity(value, QuantityUnit::MgDl)),
             MeanUnit::Molar => shown(mg_dl / self.factor).map(|value| quantity(value, QuantityUnit::MmolL)),
         }
+    }
+}
+
+impl Glucose {
+    /// A quantity that the value is below or above.
+    fn limit(&self, comparator: &str, mg_dl: f64) -> Option<Value> {
+        let mut quantity = self.quantity(mg_dl)?;
+        quantity["comparator"] = comparator.into();
+        Some(quantity)
     }
 }
 
@@ -127,6 +208,10 @@ pub(super) fn from_ranges(concept: &Concept) -> bool {
 fn element(figure: &Figure, glucose: &Glucose) -> (&'static str, Value) {
     let (name, value) = match (figure.concept.measure, figure.amount) {
         (Measure::Glucose, Amount::Number(mg_dl)) => ("valueQuantity", glucose.quantity(mg_dl)),
+        (Measure::Glucose, Amount::Below(limit)) => ("valueQuantity", glucose.limit("<", limit)),
+        (Measure::Glucose, Amount::Above(limit)) => ("valueQuantity", glucose.limit(">", limit)),
+        // Limits are of glucose alone.
+        (_, Amount::Below(_) | Amount::Above(_)) => ("valueQuantity", None),
         (measure, Amount::Number(number)) => {
             let written = measure.unit().zip(shown(number)).map(|(unit, value)| quantity(value, unit));
             ("valueQuantity", written)

@@ -112,15 +112,64 @@ fn they_may_leave_by_every_summary_projection_and_pass_as_no_reading() {
 }
 
 #[test]
-fn the_outcome_itself_gives_its_minutes_and_standard_deviation() {
-    let outcome = outcome();
-    let whole: u64 = figures(&outcome)
-        .iter()
-        .filter_map(|figure| match figure.amount {
-            Amount::Whole(minutes) => Some(minutes),
-            _ => None,
-        })
-        .sum();
-    assert_eq!(whole, outcome.minutes.total());
-    assert!(figures(&outcome).contains(&Figure::number(SD, 50.0)));
+fn every_code_but_those_of_single_events_has_its_figure_once() {
+    let figures = figures(&outcome());
+    for concept in CONCEPTS {
+        let single = concept.code == EVENT.code || concept.part_of == Some(EVENT.code);
+        let wanted = usize::from(!single && concept.measure != Measure::Group);
+        let given = figures.iter().filter(|figure| figure.concept.code == concept.code).count();
+        assert_eq!(given, wanted, "{}", concept.code);
+    }
+    let minutes =
+        |concept: &Concept| match figures.iter().find(|f| f.concept.code == concept.code).unwrap().amount {
+            Amount::Whole(minutes) => minutes,
+            other => panic!("{other:?}"),
+        };
+    let ranges = [MINUTES_VERY_LOW, MINUTES_LOW, MINUTES_TARGET, MINUTES_HIGH, MINUTES_VERY_HIGH];
+    assert_eq!(ranges.iter().map(minutes).sum::<u64>(), outcome().minutes.total());
+    assert_eq!((minutes(&HYPO_LEVEL_1), minutes(&HYPER_EXTENDED)), (9, 1));
+}
+
+#[test]
+fn what_the_policy_has_no_range_for_is_not_given_and_what_takes_more_readings_is_absent() {
+    let outcome = Outcome { gri: None, titr: None, modd: None, sd_mg_dl: None, ..outcome() };
+    let figures = figures(&outcome);
+    for concept in [GRI, GRI_ZONE, TITR, TITR_MINUTES] {
+        assert!(figures.iter().all(|figure| figure.concept.code != concept.code), "{}", concept.code);
+    }
+    for concept in [MODD, SD] {
+        assert!(figures.contains(&Figure { concept, amount: Amount::Absent }), "{}", concept.code);
+    }
+}
+
+#[test]
+fn a_nadir_at_the_limit_of_the_sensor_has_its_comparator_in_the_unit_of_the_mean() {
+    use crate::{events::Event, glucose::Glucose as Value_, reading::Instant};
+    let event = |extreme| Event {
+        kind: EventKind::HypoLevel2,
+        start: Instant(0),
+        end: Instant(1_500_000),
+        duration_minutes: 25.0,
+        measured_minutes: 20.0,
+        extreme,
+        area_mg_dl_min: 180.5,
+        truncated: false,
+        holds_level_2: false,
+        low_confidence: true,
+    };
+    let low = Value_ { measured: Measured::Below(Decimal::whole(40)), unit: Unit::MgDl };
+    for (extreme, unit, expected) in [
+        (low, MeanUnit::Mass, ("40.00", "mg/dL", Some("<"))),
+        (low, MeanUnit::Molar, ("2.22", "mmol/L", Some("<"))),
+        (Value_::mmol_l_tenths(25), MeanUnit::Molar, ("2.50", "mmol/L", None)),
+    ] {
+        let glucose = Glucose::of(unit, 180_156);
+        let parts = body(EVENT, &figures_of(&event(extreme), &glucose), &glucose).unwrap().components;
+        let event = json!({ "component": parts });
+        let nadir = &part(&event, &EVENT_EXTREME)["valueQuantity"];
+        let said =
+            (nadir["value"].to_string(), nadir["code"].as_str().unwrap(), nadir["comparator"].as_str());
+        assert_eq!((said.0.as_str(), said.1, said.2), expected);
+        assert_eq!(parts.len(), 6);
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     decimal::Decimal,
     outcome::Outcome,
     reading::{Device, Instant, Reading},
-    select::Selection,
+    select::{Counted, Selection},
 };
 
 /// The extension that accounts for an outcome. Its parts are named by short URLs, as FHIR allows inside.
@@ -112,19 +112,9 @@ pub const SESSIONS_MOST: usize = 180;
 /// has a session for each length.
 #[must_use]
 pub fn sessions(streams: &[(Device, Vec<Reading>)], selection: &Selection) -> Vec<Session> {
-    let mut devices: Vec<(u64, i64, &Device)> = streams
-        .iter()
-        .flat_map(|(device, readings)| readings.iter().map(move |r| (r.identity, r.time.0, device)))
-        .collect();
-    devices.sort_unstable();
     let mut found: BTreeMap<(&Device, u8), Session> = BTreeMap::new();
-    for counted in &selection.counted {
-        let (identity, time) = (counted.reading.identity, counted.reading.time);
-        let at = devices.partition_point(|&(id, ms, _)| (id, ms) < (identity, time.0));
-        let Some(&(.., device)) = devices.get(at).filter(|(id, ms, _)| (*id, *ms) == (identity, time.0))
-        else {
-            continue;
-        };
+    for (device, counted) in by_device(streams, selection) {
+        let time = counted.reading.time;
         let session = found.entry((device, counted.minutes)).or_insert_with(|| Session {
             device: device.clone(),
             interval_minutes: counted.minutes,
@@ -138,6 +128,25 @@ pub fn sessions(streams: &[(Device, Vec<Reading>)], selection: &Selection) -> Ve
     let mut sessions: Vec<Session> = found.into_values().collect();
     sessions.sort_by(|a, b| (a.first, &a.device).cmp(&(b.first, &b.device)));
     sessions
+}
+
+/// The counted readings of a selection in order of time, each with its device among `streams`.
+#[must_use]
+pub fn by_device<'a>(
+    streams: &'a [(Device, Vec<Reading>)],
+    selection: &'a Selection,
+) -> Vec<(&'a Device, &'a Counted)> {
+    let mut devices: Vec<(u64, i64, &Device)> = streams
+        .iter()
+        .flat_map(|(device, readings)| readings.iter().map(move |r| (r.identity, r.time.0, device)))
+        .collect();
+    devices.sort_unstable();
+    let device = |counted: &Counted| {
+        let wanted = (counted.reading.identity, counted.reading.time.0);
+        let at = devices.partition_point(|&(id, ms, _)| (id, ms) < wanted);
+        devices.get(at).filter(|(id, ms, _)| (*id, *ms) == wanted).map(|(.., device)| *device)
+    };
+    selection.counted.iter().filter_map(|counted| Some((device(counted)?, counted))).collect()
 }
 
 /// The box that computed.

@@ -11,8 +11,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    codes::{Concept, EVENT},
-    figures::{Figure, Glucose, absent, body, code},
+    codes::EVENT,
+    figures::{Glucose, absent, body, code, concept_of, figures_of},
     identifier::{self, Scope, SiteSecret},
     metric::{LOINC, PROFILE_BASE},
     quantity::{QuantityUnit, quantity},
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     calendar::Zone,
     decimal::Decimal,
+    events::Event,
     glucose::{Measured, Unit},
     reading::{Device, Instant, Reading, Standing},
 };
@@ -188,19 +189,6 @@ fn date_time(at: Instant, offset_minutes: Option<i16>) -> Result<String, Reading
     Ok(format!("{}{sign}{hours:02}:{rest:02}", civil.strftime(fraction)))
 }
 
-/// One event.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Event<'a> {
-    /// Its kind: one of the codes of `event-counts`.
-    pub kind: Concept,
-    /// Its first instant.
-    pub start: Instant,
-    /// The first instant after it.
-    pub end: Instant,
-    /// Duration, nadir or peak, area and flags: parts of `event`.
-    pub figures: &'a [Figure],
-}
-
 /// What events are written for.
 #[derive(Clone, Copy)]
 pub struct Events<'a> {
@@ -222,21 +210,23 @@ pub struct Events<'a> {
 ///
 /// # Errors
 /// [`ReadingError`]; at most [`READINGS_MOST`] events.
-pub fn events(about: &Events<'_>, events: &[Event<'_>]) -> Result<Vec<Resource>, ReadingError> {
+pub fn events(about: &Events<'_>, events: &[Event]) -> Result<Vec<Resource>, ReadingError> {
     if events.len() > READINGS_MOST {
         return Err(ReadingError::TooMany { count: events.len() });
     }
     events.iter().map(|event| one_event(about, event)).collect()
 }
 
-fn one_event(about: &Events<'_>, event: &Event<'_>) -> Result<Resource, ReadingError> {
-    let slug = format!("event {} {}", event.kind.code, event.start.0);
+fn one_event(about: &Events<'_>, event: &Event) -> Result<Resource, ReadingError> {
+    let kind = concept_of(event.kind);
+    let slug = format!("event {} {}", kind.code, event.start.0);
     let identifier = about.scope.named(about.secret, &slug);
     let local = |at: Instant| {
         let offset = Zone::named(about.scope.zone).ok().map(|zone| zone.offset_minutes(at));
         date_time(at, offset)
     };
-    let parts = body(EVENT, event.figures, &Glucose::of(about.unit, about.factor_e4));
+    let glucose = Glucose::of(about.unit, about.factor_e4);
+    let parts = body(EVENT, &figures_of(event, &glucose), &glucose);
     let mut json = json!({
         "resourceType": "Observation",
         "identifier": [identifier.to_json()],
@@ -245,8 +235,8 @@ fn one_event(about: &Events<'_>, event: &Event<'_>) -> Result<Resource, ReadingE
         "code": code(&EVENT),
         "subject": about.subject.to_json(),
         "effectivePeriod": { "start": local(event.start)?, "end": local(event.end)? },
-        "valueCodeableConcept": code(&event.kind),
-        "method": { "text": format!("Isthmus policy {}: {}", about.scope.policy, event.kind.definition) },
+        "valueCodeableConcept": code(&kind),
+        "method": { "text": format!("Isthmus policy {}: {}", about.scope.policy, kind.definition) },
     });
     if let Some(parts) = parts.filter(|parts| !parts.components.is_empty()) {
         json["component"] = Value::Array(parts.components);

@@ -2,14 +2,12 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        codes::{EVENT_EXTREME, EVENT_MINUTES, EVENT_TRUNCATED, HYPO_LEVEL_1},
-        figures::Amount,
         projection::{Projection, minimize},
         sample::{SECRET, outcome, reading, subject},
     },
     *,
 };
-use crate::glucose::Glucose as Value_;
+use crate::{events::EventKind, glucose::Glucose as Value_};
 
 /// The Observations of readings of device `SN1`.
 fn made(unit: ReadingUnit, list: &[Reading]) -> Vec<Resource> {
@@ -98,13 +96,19 @@ fn an_event_is_a_period_of_its_kind_and_passes_as_no_summary() {
         unit: MeanUnit::Mass,
         factor_e4: 180_156,
     };
-    let figures = [
-        Figure::whole(EVENT_MINUTES, 25),
-        Figure::number(EVENT_EXTREME, 51.0),
-        Figure { concept: EVENT_TRUNCATED, amount: Amount::Flag(false) },
-    ];
     let start = Instant(1_735_707_600_000);
-    let event = Event { kind: HYPO_LEVEL_1, start, end: Instant(start.0 + 1_500_000), figures: &figures };
+    let event = Event {
+        kind: EventKind::HypoLevel1,
+        start,
+        end: Instant(start.0 + 1_500_000),
+        duration_minutes: 25.0,
+        measured_minutes: 25.0,
+        extreme: Value_ { measured: Measured::Below(Decimal::whole(40)), unit: Unit::MgDl },
+        area_mg_dl_min: 180.5,
+        truncated: false,
+        holds_level_2: false,
+        low_confidence: false,
+    };
     let later = Event { start: Instant(start.0 + 1), ..event };
     let made = events(&about, &[event, later]).unwrap();
     assert!(made[0].identifier != made[1].identifier);
@@ -112,7 +116,8 @@ fn an_event_is_a_period_of_its_kind_and_passes_as_no_summary() {
     assert_eq!(json["effectivePeriod"]["start"], "2025-01-01T00:00:00-05:00");
     assert_eq!(json["effectivePeriod"]["end"], "2025-01-01T00:25:00-05:00");
     assert_eq!(json["valueCodeableConcept"]["coding"][0]["code"], "hypo-level-1");
-    assert_eq!(json["component"][2]["valueBoolean"], false);
+    assert_eq!(json["component"][2]["valueQuantity"]["comparator"], "<");
+    assert_eq!(json["component"][4]["valueBoolean"], false);
     assert_eq!(minimize(Projection::CgmReadings, json), Ok(()));
     assert!(minimize(Projection::CgmIg, json).is_err());
 }

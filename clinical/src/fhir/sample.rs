@@ -6,15 +6,14 @@ use proptest::prelude::*;
 
 use super::{
     bundle::Entry,
-    codes::*,
-    figures::{Amount, Figure, figures},
+    figures::{Figure, figures},
     identifier::{Scope, SiteSecret},
     provenance::{Maker, Manifest, Reason, Session, Statement, provenance},
     subject::Subject,
     summary::{MeanUnit, Resource, Status, Summary, Wording, observations},
 };
 use crate::{
-    events::Events,
+    events::{EventKind, Events},
     glucose::Glucose,
     identity::PatientKey,
     metrics::{Gri, GriZone, Modd, Percentiles, Share},
@@ -64,7 +63,7 @@ pub(super) fn outcome() -> Outcome {
             p90: 221.0,
             p95: 248.0,
         },
-        events: Events::default(),
+        events: events(),
         insufficient: Vec::new(),
         censored_low: 3,
         censored_high: 4,
@@ -76,40 +75,24 @@ pub(super) fn outcome() -> Outcome {
     }
 }
 
+/// Counts of every kind; the list is not told here.
+fn events() -> Events {
+    let counts = [
+        (EventKind::HypoLevel1, 9),
+        (EventKind::HypoLevel1Only, 7),
+        (EventKind::HypoLevel2, 2),
+        (EventKind::HypoExtended, 0),
+        (EventKind::HyperLevel1, 31),
+        (EventKind::HyperLevel1Only, 22),
+        (EventKind::HyperLevel2, 9),
+        (EventKind::HyperExtended, 1),
+    ];
+    Events { counts: counts.into(), ..Events::default() }
+}
+
 /// A figure under every code but those of single events.
 pub(super) fn all_figures() -> Vec<Figure> {
-    let (outcome, whole) = (outcome(), Figure::whole);
-    let number = |concept, value: f64| Figure::number(concept, value);
-    let mut all = vec![
-        // Shares 0.3, 2.9, 26.5, 6: 3 x 0.3 + 2.4 x 2.9 + 1.6 x 6 + 0.8 x 26.5.
-        number(GRI, 38.66),
-        number(GRI_HYPO, 2.62),
-        number(GRI_HYPER, 19.25),
-        Figure { concept: GRI_ZONE, amount: Amount::Zone(1) },
-        number(TITR, 41.27),
-        whole(TITR_MINUTES, 8_254),
-        number(MODD, 38.2),
-        number(J_INDEX, 41.616),
-        number(LBGI, 0.8),
-        number(HBGI, 6.4),
-    ];
-    all.extend(figures(&outcome));
-    all.extend(
-        [(P5, 71.0), (P10, 83.0), (P25, 110.0), (P50, 148.0), (P75, 190.0), (P90, 230.0), (P95, 252.0)]
-            .map(|(c, v)| number(c, v)),
-    );
-    let counts = [
-        HYPO_LEVEL_1,
-        HYPO_LEVEL_1_ONLY,
-        HYPO_LEVEL_2,
-        HYPO_EXTENDED,
-        HYPER_LEVEL_1,
-        HYPER_LEVEL_1_ONLY,
-        HYPER_LEVEL_2,
-        HYPER_EXTENDED,
-    ];
-    all.extend(counts.into_iter().zip([9, 7, 2, 0, 31, 22, 9, 1]).map(|(c, v)| whole(c, v)));
-    all
+    figures(&outcome())
 }
 
 /// A final reading that states itself by its value.

@@ -105,12 +105,7 @@ impl Command {
     fn reads_configuration(&self) -> bool {
         !matches!(
             self,
-            Self::Demo(_)
-                | Self::Init(_)
-                | Self::Outcomes(_)
-                | Self::Send(_)
-                | Self::Bench(_)
-                | Self::BenchBareServer(_)
+            Self::Demo(_) | Self::Init(_) | Self::Send(_) | Self::Bench(_) | Self::BenchBareServer(_)
         )
     }
 }
@@ -151,9 +146,9 @@ pub fn main() -> ExitCode {
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
-        Command::Outcomes(args) => outcomes::run(&args),
-        Command::Policy(args) => policy::run(&args),
-        Command::Device(args) => policy::run_device(&args),
+        Command::Outcomes(args) => outcomes::run(&args, config),
+        Command::Policy(args) => policy::run(&args, config),
+        Command::Device(args) => policy::run_device(&args, config),
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),
         Command::BenchBareServer(args) => bench::bare_server(&args),
@@ -234,7 +229,6 @@ mod tests {
     fn a_command_that_reads_no_configuration_says_so_where_one_is_named() {
         for line in [
             &["isthmus", "--config", "here.toml", "send", "--to", "h:1", "x.hl7"][..],
-            &["isthmus", "outcomes", "x.csv", "--config", "here.toml"],
             &["isthmus", "demo", "--config", "here.toml"],
         ] {
             let error = Cli::read(line).unwrap_err().to_string();

@@ -5,7 +5,8 @@
 
 mod beside;
 mod document;
-mod fhir;
+mod policies;
+mod wire;
 
 use std::{
     fs::File,
@@ -19,11 +20,10 @@ use clinical::{
     calendar::{LocalDay, Zone},
     glucose::Unit,
     normalize::file::Format,
-    policy::Policy,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::{document::Document, fhir::FhirArgs};
+use self::{document::Document, policies::Policies, wire::WireArgs};
 use super::{Cli, FAILED};
 use crate::report::{
     csv::Rows,
@@ -72,9 +72,8 @@ pub(super) struct Args {
     /// Time zone of the clock times in the files (default: this machine's).
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     tz: Option<Zone>,
-    /// Whose thresholds and goals apply.
-    #[arg(long, visible_alias = "policy", value_name = "NAME", default_value = "standard",
-          value_parser = clap::builder::PossibleValuesParser::new(Policy::built_in().iter().map(|p| p.id.as_str())))]
+    /// Whose thresholds and goals apply: a policy of `isthmus policy list`.
+    #[arg(long, visible_alias = "policy", value_name = "NAME", default_value = "standard")]
     population: String,
     /// First day that counts (default: that of the first reading).
     #[arg(long, value_name = "YYYY-MM-DD")]
@@ -93,18 +92,19 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     /// Print an array with one object per file, numbers unrounded.
-    #[arg(long, conflicts_with = "fhir")]
+    #[arg(long, conflicts_with = "form")]
     json: bool,
     #[command(flatten)]
-    fhir: FhirArgs,
+    wire: WireArgs,
     /// Print a table with a row for each file and window (RFC 4180), numbers unrounded.
-    #[arg(long, conflicts_with_all = ["json", "fhir"])]
+    #[arg(long, conflicts_with_all = ["json", "form"])]
     csv: bool,
     /// Write the glucose profile report, a page for each file, to FILE.html; without FILE print it.
     #[arg(long, value_name = "FILE.html", num_args = 0..=1, default_missing_value = "-",
-          value_parser = document::target, conflicts_with_all = ["json", "fhir", "csv"])]
+          value_parser = document::target, conflicts_with_all = ["json", "form", "csv"])]
     html: Option<PathBuf>,
-    /// The unit of glucose, mg/dL or mmol/L, in the report (default: that of most readings) or the Bundle (mg/dL).
+    /// The unit of glucose, mg/dL or mmol/L, in the report (default: that of most readings), or what --fhir and --oru
+    /// print (mg/dL; readings as received).
     #[arg(long, value_name = "UNIT", value_parser = unit)]
     unit: Option<Unit>,
     /// The patient's name in the report's heading.
@@ -117,40 +117,46 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER", value_parser = heading)]
     record_number: Option<String>,
     /// Explain a number of --json: readings, exclusions, rules with sources, the formula with its numbers.
-    #[arg(long, value_name = "METRIC", conflicts_with_all = ["fhir", "csv", "html"])]
+    #[arg(long, value_name = "METRIC", conflicts_with_all = ["form", "csv", "html"])]
     explain: Option<String>,
     /// Tell which numbers of two files differ and why, or of two policies over each FILE.
-    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["fhir", "csv", "html", "explain"])]
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["form", "csv", "html", "explain"])]
     compare: Vec<String>,
 }
 
 /// Reads, computes, prints.
-pub(super) fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     if let Some(wrong) = wrong_usage(args) {
         // Prints to standard error; what cannot be printed changes nothing.
         let _printed = Cli::command().error(ErrorKind::ArgumentConflict, wrong).print();
         return ExitCode::from(2);
     }
-    if let Some(codes) = args.fhir.code_system() {
+    if let Some(codes) = args.wire.code_system() {
         let written = io::stdout().lock().write_all(codes.as_bytes());
         return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
     }
-    let Some(policy) = Policy::named(&args.population) else { return ExitCode::from(2) };
+    let policies = Policies(config);
+    let policy = match policies.named(&args.population) {
+        Ok(policy) => policy,
+        Err((error, code)) => return super::failed(&error, code),
+    };
     let (zone, zone_source) = args.tz.clone().map_or_else(machine_zone, |zone| (zone, "--tz"));
     let (from, to, device) = (args.from, args.to, args.device.clone());
     let fortnight = args.html.is_some() && args.last_days.is_empty() && from.is_none();
     let last_days = if fortnight { vec![page::MAX_DAYS] } else { args.last_days.clone() };
     let question = Question { zone, zone_source, policy, from, to, device, last_days };
     if let [a, b] = args.compare.as_slice() {
-        return beside::run(args, a, b, &question);
+        return beside::run(args, [a, b], &policies, &question);
     }
     let mut printer = match Printer::new(args) {
         Ok(printer) => printer,
         Err(error) => return super::failed(&error, FAILED),
     };
     let mut failed = false;
-    for file in &args.files {
-        let done = answer(file, args.format.parse().ok(), &question).and_then(|(sha256, exports)| {
+    for (n, file) in args.files.iter().enumerate() {
+        printer.progress.set_message(format!("{} of {}", n + 1, args.files.len()));
+        let wanted = args.format.parse().ok();
+        let done = answer(file, wanted, &question, &printer.progress).and_then(|(sha256, exports)| {
             let person = person(args, file, &sha256)?;
             exports.iter().try_for_each(|export| printer.take(&sha256, export, &person))
         });
@@ -158,7 +164,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             failed = true;
             printer.complain(&error);
         }
-        printer.progress.inc(1);
+
         if printer.wrong_metric {
             return ExitCode::from(2);
         }
@@ -173,14 +179,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 /// What clap cannot see: both bounds together, and what would be about several patients or windows.
 fn wrong_usage(args: &Args) -> Option<&'static str> {
-    if args.fhir.is_asked() && args.files.len() > 1 {
-        return Some("--fhir takes one FILE: a Bundle is about one --subject");
+    if args.wire.is_asked() && args.files.len() > 1 {
+        return Some("--fhir and --oru take one FILE: they are about one --subject");
     }
-    if args.unit.is_some() && args.html.is_none() && !args.fhir.is_asked() {
-        return Some("--unit is about --html and --fhir; text and tables have their unit in them");
+    if args.unit.is_some() && args.html.is_none() && !args.wire.is_asked() {
+        return Some("--unit is about --html, --fhir and --oru; text and tables have their unit in them");
     }
-    if args.fhir.is_asked() && args.last_days.len() > 1 {
-        return Some("--fhir takes one number of --last-days: a Bundle is about one period");
+    if args.wire.is_asked() && args.last_days.len() > 1 {
+        return Some("--fhir and --oru take one number of --last-days: they are about one period");
     }
     if args.html.is_some()
         && (args.last_days.len() > 1 || args.last_days.iter().any(|days| *days > page::MAX_DAYS))
@@ -200,10 +206,15 @@ fn wrong_usage(args: &Args) -> Option<&'static str> {
 }
 
 /// A file's SHA-256 with what it says of each window, or the line for people.
-fn answer(path: &Path, wanted: Option<Format>, question: &Question) -> Result<(String, Vec<Export>), String> {
+fn answer(
+    path: &Path,
+    wanted: Option<Format>,
+    question: &Question,
+    progress: &ProgressBar,
+) -> Result<(String, Vec<Export>), String> {
     let name = printable(&path.display().to_string());
     let file = File::open(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
-    exports_from(&name, file, wanted, question).map_err(|error| match error.line() {
+    exports_from(&name, progress.wrap_read(file), wanted, question).map_err(|error| match error.line() {
         Some(line) => format!("{name}:{line}: {error}"),
         None => format!("{name}: {error}"),
     })
@@ -247,13 +258,19 @@ fn machine_zone() -> (Zone, &'static str) {
     (utc, "this machine's zone has no name; --tz names another")
 }
 
-/// A bar on standard error where there are several files and somebody looks.
-fn progress(files: usize) -> ProgressBar {
-    if files < 2 || !io::stderr().is_terminal() {
+/// Bytes of exports above which reading them takes long enough to say how far it is.
+const LONG_WORK_BYTES: u64 = 8 << 20;
+
+/// A bar on standard error where there are several files, or much to read, and somebody looks.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    let bytes = files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    if (files.len() < 2 && bytes < LONG_WORK_BYTES) || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files {elapsed}");
-    ProgressBar::new(files as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = ProgressStyle::with_template(
+        "{bar:30} {binary_bytes} of {binary_total_bytes}, file {msg}, {elapsed}",
+    );
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Prints each outcome as it comes; JSON as one array, its elements as they come; rows when all are there.
@@ -278,7 +295,7 @@ impl<'a> Printer<'a> {
                 .map_err(|error| format!("{name}: {error}; name a file in a folder that can be written"))
         };
         let document = args.html.as_ref().map(begin).transpose()?;
-        let (paper, progress, rows) = (paper(), progress(args.files.len()), Rows::default());
+        let (paper, progress, rows) = (paper(), progress(&args.files), Rows::default());
         Ok(Self { args, paper, progress, printed: 0, rows, document, wrong_metric: false, broken: None })
     }
 
@@ -304,8 +321,8 @@ impl<'a> Printer<'a> {
             }
         } else if self.args.json {
             format!("{open}{:#}", object(export))
-        } else if let Some(bundle) = self.args.fhir.bundle(sha256, export, self.args.unit)? {
-            format!("{bundle:#}\n")
+        } else if let Some(text) = self.args.wire.text(sha256, export, self.args.unit)? {
+            text
         } else {
             format!("{gap}{}", table(export, self.paper))
         };

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, ConfigArg, FAILED, credentials, failed};
+use super::{BAD_CONFIGURATION, FAILED, credentials, failed};
 use crate::{
     config::{self, Policies},
     report::rules::{Rules, list, object, sensors, show},
@@ -74,8 +74,6 @@ EXAMPLES
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = format!("{POLICY_EXAMPLES}\n{OWN_FILES}"))]
 pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -106,8 +104,6 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = OWN_FILES)]
 pub(super) struct DeviceArgs {
-    #[command(flatten)]
-    config: ConfigArg,
     #[command(subcommand)]
     verb: DeviceVerb,
 }
@@ -123,8 +119,8 @@ enum DeviceVerb {
 }
 
 /// Prints what is asked for.
-pub(super) fn run(args: &Args) -> ExitCode {
-    let (policies, users) = match in_force(&args.config.config) {
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let (policies, users) = match in_force(config) {
         Ok(found) => found,
         Err(code) => return code,
     };
@@ -176,9 +172,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 /// Prints the tables of sensors.
-pub(super) fn run_device(args: &DeviceArgs) -> ExitCode {
+pub(super) fn run_device(args: &DeviceArgs, config: &Path) -> ExitCode {
     let DeviceVerb::List { json } = args.verb;
-    let (policies, _) = match in_force(&args.config.config) {
+    let (policies, _) = match in_force(config) {
         Ok(found) => found,
         Err(code) => return code,
     };

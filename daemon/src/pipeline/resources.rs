@@ -251,7 +251,8 @@ mod tests {
         let plain = sent(Wire::default());
         assert_eq!((plain.len(), &plain[1]["valueQuantity"]["code"]), (8, &"mg/dL".into()));
         let chosen = sent(Wire { glucose: MeanUnit::Molar, local_codes: true, release: Release::R5 });
-        assert_eq!((chosen.len(), &chosen[1]["valueQuantity"]["code"]), (10, &"mmol/L".into()));
+        // Beside them six under codes of our own.
+        assert_eq!((chosen.len(), &chosen[1]["valueQuantity"]["code"]), (14, &"mmol/L".into()));
         assert!(
             chosen.iter().all(|resource| resource.get("meta").is_none() && resource.get("reason").is_none())
         );

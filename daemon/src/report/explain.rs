@@ -10,12 +10,17 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use clinical::{glucose::Measured, outcome::Exclusion, select::Counted};
+use clinical::{
+    events::{Event, EventKind},
+    glucose::{Glucose, Measured},
+    outcome::Exclusion,
+    select::Counted,
+};
 use serde_json::{Value, json};
 
 use self::formula::{Formula, formula};
 pub use self::text::text;
-use super::{csv::flat, export::Export, json::object};
+use super::{csv::flat, export::Export, json::object, risk};
 use crate::time::rfc3339;
 
 /// Endings that may be left out of a name.
@@ -62,6 +67,8 @@ pub struct Explanation<'a> {
     pub formula: Formula,
     /// The readings that the number is about, of those that count.
     pub members: Vec<&'a Counted>,
+    /// The events that the number counts, where it counts events.
+    pub events: Vec<&'a Event>,
     export: &'a Export,
 }
 
@@ -78,7 +85,31 @@ pub fn explain<'a>(export: &'a Export, metric: &str) -> Result<Explanation<'a>, 
     let value = numbers.get(&name).cloned().unwrap_or_default();
     let formula = formula(export, &name);
     let members = export.selection.counted.iter().filter(|counted| formula.counts(export, counted)).collect();
-    Ok(Explanation { metric: name, value, formula, members, export })
+    let events = events(export, &name);
+    Ok(Explanation { metric: name, value, formula, members, events, export })
+}
+
+/// The events behind the number `name`.
+fn events<'a>(export: &'a Export, name: &str) -> Vec<&'a Event> {
+    let events = &export.outcome.events;
+    let of = |kind: EventKind, alone: bool| {
+        events
+            .list
+            .iter()
+            .filter(move |event| event.kind == kind && !(alone && event.holds_level_2))
+            .collect()
+    };
+    match name.strip_prefix("events_").map(|name| name.strip_prefix("counts_").unwrap_or(name)) {
+        Some("list_n") => events.list.iter().collect(),
+        Some("candidates_n") => events.candidates.iter().collect(),
+        Some("hypo_level_1_only") => of(EventKind::HypoLevel1, true),
+        Some("hyper_level_1_only") => of(EventKind::HyperLevel1, true),
+        Some(name) => {
+            let named = |event: &&Event| kind_name(event.kind).replace('-', "_") == name;
+            events.list.iter().filter(named).collect()
+        }
+        None => Vec::new(),
+    }
 }
 
 /// The numbers of the object, those that are withheld too.
@@ -149,23 +180,33 @@ impl Explanation<'_> {
             "readings_behind": self.members.len(),
             "left_out": left_out,
             "readings": readings,
+            "events": self.events.iter().map(|event| risk::event(event)).collect::<Vec<_>>(),
         })
     }
 }
 
 fn reading(counted: &Counted) -> Value {
     let glucose = counted.reading.glucose;
-    let (sign, value) = match glucose.measured {
-        Measured::Exact(value) => ("", value),
-        Measured::Below(limit) => ("<", limit),
-        Measured::Above(limit) => (">", limit),
-    };
     json!({
         "time": rfc3339(counted.reading.time.0),
-        "value": format!("{sign}{value}"),
+        "value": as_received(glucose),
         "unit": glucose.unit,
         "minutes": counted.minutes,
     })
+}
+
+/// A value as its source stated it, `<40` for a limit.
+fn as_received(glucose: Glucose) -> String {
+    match glucose.measured {
+        Measured::Exact(value) => value.to_string(),
+        Measured::Below(limit) => format!("<{limit}"),
+        Measured::Above(limit) => format!(">{limit}"),
+    }
+}
+
+/// The name of a kind of event, as JSON has it.
+fn kind_name(kind: EventKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The name of a reason, as JSON has it.

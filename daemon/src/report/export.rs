@@ -1,6 +1,6 @@
 //! One export with the outcome of one period: what every face of the report is made from.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use clinical::{
     calendar::{CalendarError, LocalDay, Zone},
@@ -54,6 +54,8 @@ pub struct Export {
     pub policy: &'static Policy,
     /// What was read, without the readings.
     pub read: FileReadings,
+    /// The readings of every device, shared by the windows of a file.
+    pub streams: Arc<[(Device, Vec<Reading>)]>,
     /// The readings that count.
     pub selection: Selection,
     /// The devices that have readings, by name, with how many.
@@ -186,7 +188,7 @@ struct Source {
     recognized: Recognized,
     read: FileReadings,
     devices: BTreeMap<String, u64>,
-    streams: Vec<(Device, Vec<Reading>)>,
+    streams: Arc<[(Device, Vec<Reading>)]>,
     /// Local days of the first and the last reading.
     first: LocalDay,
     last: LocalDay,
@@ -203,7 +205,7 @@ impl Source {
             return Err(ExportError::NoReading { read: Box::new(read) });
         };
         let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
-        Ok(Self { recognized, read, devices, streams, first, last })
+        Ok(Self { recognized, read, devices, streams: streams.into(), first, last })
     }
 
     /// First and last included day of the period that is asked for.
@@ -243,6 +245,7 @@ impl Source {
             repeated: rows.saturating_sub(told),
             parts: parts(&period, &selection, policy),
             outcome,
+            streams: Arc::clone(&self.streams),
             selection,
         })
     }

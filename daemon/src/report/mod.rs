@@ -6,7 +6,8 @@
 //!
 //! [`export`] reads and computes, [`pieces`] does so from a source that is handed in, [`table`] lays out,
 //! [`bar`] draws, [`notes`] accounts for what was not counted, `risk` tells risk, spread and events,
-//! [`json`] writes the object for scripts, [`csv`] a row of the same numbers, [`bundle`] the FHIR request,
+//! [`json`] writes the object for scripts, [`csv`] a row of the same numbers, [`bundle`] the FHIR
+//! request, [`oru`] HL7 v2 messages,
 //! [`page`] the glucose profile report. [`explain`] tells what a number is made of, [`compare`] why two
 //! outcomes differ.
 
@@ -19,6 +20,7 @@ pub mod explain;
 pub mod export;
 pub mod json;
 pub mod notes;
+pub mod oru;
 pub mod page;
 pub mod paper;
 pub mod person;

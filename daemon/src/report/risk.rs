@@ -93,7 +93,7 @@ pub(super) fn fields(outcome: &Outcome) -> Map<String, Value> {
 }
 
 /// An event with its times as text.
-fn event(event: &Event) -> Value {
+pub(super) fn event(event: &Event) -> Value {
     let mut value = json!(event);
     value["start"] = json!(rfc3339(event.start.0));
     value["end"] = json!(rfc3339(event.end.0));

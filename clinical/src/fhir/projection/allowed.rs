@@ -238,6 +238,7 @@ const OBSERVATION_READINGS: &[(&str, Rule)] = observation![
     ("Observation.subject.identifier.system", Rule::Text),
     ("Observation.subject.identifier.value", Rule::Text),
     ("Observation.valueQuantity.comparator", Rule::OneOf(&["<", ">"])),
+    ("Observation.component.valueQuantity.comparator", Rule::OneOf(&["<", ">"])),
     ("Observation.valueCodeableConcept.coding.system", Rule::OneOf(&[OUTCOME_CODES])),
     ("Observation.valueCodeableConcept.coding.code", Rule::OneOf(VALUE_CODES)),
     ("Observation.valueCodeableConcept.text", Rule::OneOf(VALUE_TITLES)),

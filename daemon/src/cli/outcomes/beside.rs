@@ -8,20 +8,30 @@ use std::{
 
 use clinical::{normalize::file::Format, policy::Policy};
 
-use super::{Args, answer, failure, paper};
-use crate::report::{
-    compare::compare,
-    export::{Export, Question},
+use indicatif::ProgressBar;
+
+use super::{Args, answer, failure, paper, policies::Policies};
+use crate::{
+    cli::failed,
+    report::{
+        compare::compare,
+        export::{Export, Question},
+    },
 };
 
 /// Compares, prints. Every pair that could be compared is printed; the exit code says whether all could.
-pub(super) fn run(args: &Args, a: &str, b: &str, question: &Question) -> ExitCode {
+pub(super) fn run(args: &Args, [a, b]: [&str; 2], policies: &Policies<'_>, question: &Question) -> ExitCode {
     let wanted = args.format.parse().ok();
-    let pairs: Vec<Result<[Export; 2], String>> = match (Policy::named(a), Policy::named(b)) {
-        (Some(first), Some(second)) => {
+    let named = if args.files.is_empty() { None } else { Some([policies.named(a), policies.named(b)]) };
+    let pairs: Vec<Result<[Export; 2], String>> = match named {
+        Some([Err((error, code)), _] | [_, Err((error, code))]) => {
+            let error = format!("{error}; --compare takes two files alone, or two policies and a FILE");
+            return failed(&error, code);
+        }
+        Some([Ok(first), Ok(second)]) => {
             args.files.iter().map(|file| both([file, file], [first, second], wanted, question)).collect()
         }
-        _ => {
+        None => {
             let (a, b) = (PathBuf::from(a), PathBuf::from(b));
             vec![both([&a, &b], [question.policy; 2], wanted, question)]
         }
@@ -50,9 +60,9 @@ pub(super) fn run(args: &Args, a: &str, b: &str, question: &Question) -> ExitCod
 /// What clap cannot see of the two.
 pub(super) fn wrong_usage(args: &Args) -> Option<&'static str> {
     let [a, b] = args.compare.as_slice() else { return None };
-    match (Policy::named(a).is_some() && Policy::named(b).is_some(), args.files.is_empty()) {
+    let policies = Policy::named(a).is_some() && Policy::named(b).is_some();
+    match (policies, args.files.is_empty()) {
         (true, true) => Some("to compare two policies give a FILE to compare them over"),
-        (false, false) => Some("--compare takes two files, or two policies and a FILE"),
         _ if args.last_days.len() > 1 => Some("--compare takes one number of --last-days"),
         _ => None,
     }
@@ -66,7 +76,7 @@ fn both(
 ) -> Result<[Export; 2], String> {
     let of = |file: &Path, policy| {
         let question = Question { policy, ..question.clone() };
-        let (_, mut exports) = answer(file, wanted, &question)?;
+        let (_, mut exports) = answer(file, wanted, &question, &ProgressBar::hidden())?;
         // Never empty, and one window alone is asked for.
         exports.pop().ok_or_else(|| format!("{}: no outcome", file.display()))
     };

@@ -1,14 +1,22 @@
 //! What each number is called, how it is made, and by which rules of the policy.
 
+mod risk;
+
+use std::ops::Range;
+
 use clinical::{
     level::Classifier,
     outcome::Outcome,
     policy::{Policy, Sourced, Threshold},
     select::Counted,
+    wall_clock::WallClock,
 };
 
 use super::Rule;
 use crate::report::{day::place, export::Export, table::withheld};
+
+/// Beginning of the names of the numbers of the nights alone.
+const NIGHT: &str = "parts_night_";
 
 /// How a number is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,33 +33,71 @@ pub struct Formula {
     pub source: &'static str,
     /// The rules of the policy that decide it.
     pub rules: Vec<Rule>,
-    /// The ranges (of five, ascending) whose readings it is about.
-    ranges: std::ops::Range<usize>,
+    /// Whose readings it is about.
+    about: About,
+}
+
+/// The readings behind a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum About {
+    /// All that count.
+    All,
+    /// Those of some of the five ranges, ascending.
+    Ranges(Range<usize>),
+    /// Those of the tight range.
+    Tight,
+    /// Of those, the ones of the policy's night hours.
+    Night(Box<Self>),
+}
+
+impl About {
+    fn holds(&self, export: &Export, counted: &Counted) -> bool {
+        let class = || Classifier::new(export.policy).class(counted.reading.glucose);
+        match self {
+            Self::All => true,
+            Self::Ranges(ranges) => ranges.contains(&place(class().level)),
+            Self::Tight => class().tight,
+            Self::Night(inner) => {
+                let night = export.policy.night.value;
+                let shown = WallClock::of(&export.outcome.period).shown(counted.reading.time);
+                (night.from_hour * 60..night.to_hour * 60).contains(&shown.minute())
+                    && inner.holds(export, counted)
+            }
+        }
+    }
 }
 
 impl Formula {
     /// Whether a counted reading is one that the number is about.
     pub(super) fn counts(&self, export: &Export, counted: &Counted) -> bool {
-        self.ranges == (0..5) || {
-            let level = Classifier::new(export.policy).class(counted.reading.glucose).level;
-            self.ranges.contains(&place(level))
-        }
+        self.about.holds(export, counted)
     }
 }
 
-/// All readings.
-const ALL: std::ops::Range<usize> = 0..5;
 const CONSENSUS: &str = "Battelino 2019 (Diabetes Care 42:1593)";
-const KLONOFF: &str = "Klonoff 2023 (J Diabetes Sci Technol 17:1226)";
 const ARITHMETIC: &str = "arithmetic; each reading weighs the minutes it covers, values beyond the sensor's limits enter one step beyond the limit";
 
 /// The formula of the number that the object calls `name`.
 pub(super) fn formula(export: &Export, name: &str) -> Formula {
+    if let Some(name) = name.strip_prefix(NIGHT) {
+        return night(export, name.strip_prefix("metrics_").unwrap_or(name));
+    }
     let (outcome, policy) = (&export.outcome, export.policy);
     shares(outcome, policy, name)
         .or_else(|| moments(outcome, policy, name))
         .or_else(|| coverage(outcome, policy, name))
-        .unwrap_or_else(|| other(outcome, policy, name))
+        .or_else(|| risk::formula(export, name))
+        .unwrap_or_else(|| other(policy))
+}
+
+/// The formula of a number of the nights alone: that of the whole, over fewer readings.
+fn night(export: &Export, name: &str) -> Formula {
+    let mut formula = formula(export, name);
+    formula.title.push_str(", nights alone");
+    formula.with_numbers = "as for the whole period, over the readings of the night hours".to_owned();
+    formula.rules.push(rule(export.policy, "night"));
+    formula.about = About::Night(Box::new(formula.about));
+    formula
 }
 
 /// A share of time, and the minutes of a range.
@@ -100,7 +146,7 @@ fn shares(outcome: &Outcome, policy: &Policy, name: &str) -> Option<Formula> {
         with_numbers,
         source: CONSENSUS,
         rules: edges.into_iter().map(|(side, edge)| edge_rule(side, edge)).collect(),
-        ranges,
+        about: About::Ranges(ranges),
     })
 }
 
@@ -169,7 +215,7 @@ fn moments(outcome: &Outcome, policy: &Policy, name: &str) -> Option<Formula> {
         rules.push(sufficiency(policy));
     }
     let (title, general) = (title.to_owned(), general.to_owned());
-    Some(Formula { title, unit, general, with_numbers, source, rules, ranges: ALL })
+    Some(Formula { title, unit, general, with_numbers, source, rules, about: About::All })
 }
 
 fn sufficiency(policy: &Policy) -> Rule {
@@ -217,96 +263,28 @@ fn coverage(outcome: &Outcome, policy: &Policy, name: &str) -> Option<Formula> {
     };
     let (title, general) = (title.to_owned(), general.to_owned());
     let rules = vec![sufficiency(policy)];
-    Some(Formula { title, unit, general, with_numbers, source: CONSENSUS, rules, ranges: ALL })
+    Some(Formula { title, unit, general, with_numbers, source: CONSENSUS, rules, about: About::All })
 }
 
-/// Numbers with a formula that is only told, and counts.
-fn other(outcome: &Outcome, policy: &Policy, name: &str) -> Formula {
-    let starts = |with: &str| name.starts_with(with);
-    let [very_low, low, _, high, very_high] = outcome.shares_pct();
-    let (title, unit, general, with_numbers, source) = match name {
-        "gri_hypo_component" => (
-            "part of the glycemia risk index below the target",
-            "",
-            "very low + 0.8 x low, each in % of the time",
-            format!("{very_low} + 0.8 x {low} = {}", very_low + 0.8 * low),
-            KLONOFF,
-        ),
-        "gri_hyper_component" => (
-            "part of the glycemia risk index above the target",
-            "",
-            "very high + 0.5 x high, each in % of the time",
-            format!("{very_high} + 0.5 x {high} = {}", very_high + 0.5 * high),
-            KLONOFF,
-        ),
-        _ if starts("gri") => (
-            "glycemia risk index",
-            "",
-            "the lesser of 100 and 3.0 x very low + 2.4 x low + 1.6 x very high + 0.8 x high, each in % of the time",
-            format!(
-                "3.0 x {very_low} + 2.4 x {low} + 1.6 x {very_high} + 0.8 x {high} = {}",
-                3.0 * very_low + 2.4 * low + 1.6 * very_high + 0.8 * high
-            ),
-            KLONOFF,
-        ),
-        _ if starts("lbgi") || starts("hbgi") => (
-            "risk index of low (LBGI) or high (HBGI) glucose",
-            "",
-            "f = 1.509 x (ln(value)^1.084 - 5.381), r = 10 f^2; the mean over all readings of r where f is below (LBGI) or above (HBGI) 0",
-            format!("a mean over {} readings", outcome.n),
-            "Kovatchev 2006 (Diabetes Care 29:2433)",
-        ),
-        _ if starts("j_index") => {
-            let sd = outcome.sd_mg_dl.unwrap_or_default();
-            let mean = outcome.mean_mg_dl;
-            (
-                "J-index",
-                "",
-                "0.001 x (mean + SD)^2",
-                format!("0.001 x ({mean} + {sd})^2 = {}", 0.001 * (mean + sd) * (mean + sd)),
-                "unconfirmed: Wojcicki 1995",
-            )
-        }
-        _ if starts("modd") => (
-            "mean of daily differences",
-            "mg/dL",
-            "mean distance of readings 24 hours apart, matched pairs only",
-            "see the JSON object for the pairs".to_owned(),
-            "unconfirmed: Molnar 1972",
-        ),
-        _ if starts("titr") => (
-            "time in tight range",
-            if name.ends_with("_minutes") { "min" } else { "%" },
-            "100 x minutes of readings in the tight range / minutes of all readings that count",
-            format!("of {} min", outcome.minutes.total()),
-            "unconfirmed: 70 to 140 mg/dL, both ends included",
-        ),
-        _ if starts("events") => (
-            "number of events",
-            "",
-            "counted by the policy's rules of an event: its threshold, its least duration, its end and its gaps",
-            "see the list of events in the JSON object".to_owned(),
-            "the policy",
-        ),
-        _ if starts("percentiles") => (
-            "percentile of glucose",
-            "mg/dL",
-            "type 7: the value at the place (n - 1) x p of the ascending values",
-            format!("over {} readings", outcome.n),
-            "Hyndman and Fan 1996",
-        ),
-        _ => (
-            "a count or bound of the JSON object",
-            "",
-            "as its name says",
-            "counted".to_owned(),
-            "this program",
-        ),
+/// What has no formula but a name: counts and bounds.
+fn other(policy: &Policy) -> Formula {
+    Formula {
+        title: "a count or bound of the JSON object".to_owned(),
+        unit: "",
+        general: "as its name says".to_owned(),
+        with_numbers: "counted".to_owned(),
+        source: "this program",
+        rules: vec![rule(policy, "gaps.long")],
+        about: About::All,
+    }
+}
+
+/// A value of the policy under its name there.
+fn rule(policy: &Policy, name: &str) -> Rule {
+    let Some(entry) = policy.sheet().get(name) else {
+        return Rule { rule: format!("{name}: none"), source: policy.mark().id };
     };
-    let rules = vec![Rule {
-        rule: format!("a gap is long above {} min without a reading", policy.long_gap_minutes.value),
-        source: policy.long_gap_minutes.source.clone(),
-    }];
-    let (title, general) = (title.to_owned(), general.to_owned());
-    Formula { title, unit, general, with_numbers, source, rules, ranges: ALL }
+    let fields: Vec<String> =
+        entry.fields.iter().map(|(field, value)| format!("{field} = {value}")).collect();
+    Rule { rule: format!("{name}: {}", fields.join(", ")), source: entry.source.clone() }
 }

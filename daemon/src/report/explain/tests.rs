@@ -1,5 +1,9 @@
 use super::*;
-use crate::report::{paper::Paper, sample::sample};
+use crate::report::{
+    export::export,
+    paper::Paper,
+    sample::{fortnight, question, sample},
+};
 
 #[test]
 fn every_number_of_the_object_can_be_asked_for() {
@@ -18,9 +22,23 @@ fn every_number_of_the_object_can_be_asked_for() {
 #[test]
 fn the_formula_with_its_numbers_gives_the_value() {
     let export = sample();
-    for name in
-        ["tir_pct", "tbr54_pct", "tbr70_pct", "tar180_pct", "tar250_pct", "mean_mg_dl", "sd_mg_dl", "cv_pct"]
-    {
+    for name in [
+        "tir_pct",
+        "tbr54_pct",
+        "tbr70_pct",
+        "tar180_pct",
+        "tar250_pct",
+        "mean_mg_dl",
+        "sd_mg_dl",
+        "cv_pct",
+        "titr_pct",
+        "gri_value",
+        "gri_hypo_component",
+        "gri_hyper_component",
+        "lbgi",
+        "hbgi",
+        "j_index",
+    ] {
         let explanation = explain(&export, name).unwrap();
         let said = explanation.formula.with_numbers;
         let result: f64 = said.rsplit("= ").next().unwrap().parse().unwrap();
@@ -78,4 +96,56 @@ fn an_unknown_name_is_answered_with_all() {
     let export = sample();
     let error = explain(&export, "hba1c").unwrap_err().to_string();
     assert!(error.contains("tir_pct") && error.contains("mean_mg_dl"), "{error}");
+}
+
+/// What no function but the last knows is a count that needs no formula: every other number has one.
+#[test]
+fn no_metric_is_left_without_a_formula_of_its_own() {
+    let export = export("a.csv", fortnight().as_bytes(), &question()).unwrap();
+    let bare: Vec<String> = numbers(&export)
+        .into_keys()
+        .filter(|name| explain(&export, name).unwrap().formula.source == "this program")
+        .collect();
+    for metric in [
+        "titr",
+        "gri",
+        "lbgi",
+        "hbgi",
+        "j_index",
+        "modd",
+        "percentiles",
+        "events",
+        "minutes",
+        "parts_night_metrics_gri",
+    ] {
+        assert!(bare.iter().all(|name| !name.starts_with(metric)), "{metric} in {bare:?}");
+    }
+}
+
+#[test]
+fn a_number_of_events_names_them_and_the_rules_that_made_them() {
+    let export = export("a.csv", fortnight().as_bytes(), &question()).unwrap();
+    let names = numbers(&export);
+    let mut told = 0;
+    for name in names.keys().filter(|name| name.starts_with("events_counts_")) {
+        let explanation = explain(&export, name).unwrap();
+        assert_eq!(explanation.value.as_u64(), Some(explanation.events.len() as u64), "{name}");
+        assert!(explanation.formula.rules.iter().any(|rule| rule.rule.starts_with("events.h")), "{name}");
+        told += explanation.events.len();
+    }
+    assert!(told > 10, "{told}");
+    let said = text(&explain(&export, "events_counts_hypo-level-2").unwrap(), Paper::new(Some(80), false));
+    assert!(said.contains("nadir ") && said.contains("rule      thresholds.very_low_below"), "{said}");
+}
+
+#[test]
+fn a_number_of_the_nights_is_about_the_readings_of_the_night() {
+    let export = export("a.csv", fortnight().as_bytes(), &question()).unwrap();
+    let night = explain(&export, "parts_night_metrics_mean_mg_dl").unwrap();
+    let metrics = export.parts.as_ref().unwrap().night.metrics.as_ref().unwrap();
+    assert_eq!((night.members.len() as u64, night.value.as_f64()), (metrics.n, Some(metrics.mean_mg_dl)));
+    assert!(metrics.n < export.outcome.n / 3);
+    let tight = explain(&export, "titr_pct").unwrap();
+    let minutes: u64 = tight.members.iter().map(|counted| u64::from(counted.minutes)).sum();
+    assert_eq!(Some(minutes), export.outcome.titr.map(|titr| titr.minutes));
 }

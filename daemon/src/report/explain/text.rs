@@ -1,10 +1,14 @@
 //! An explanation for people.
 
+use clinical::events::Event;
 use serde_json::Value;
 
-use super::Explanation;
+use super::{Explanation, as_received};
 use crate::{
-    report::paper::{Paper, printable},
+    report::{
+        paper::{Paper, printable},
+        table::unit_name,
+    },
     time::rfc3339,
 };
 
@@ -41,6 +45,32 @@ pub fn text(explanation: &Explanation<'_>, paper: Paper) -> String {
         row("rule", &rule.rule);
         row("", &format!("from: {}", rule.source));
     }
+    for event in &explanation.events {
+        row("event", &told(event));
+    }
     row("policy", &format!("{}, SHA-256 {}", outcome.policy.id, outcome.policy.sha256));
     out
+}
+
+/// An event in a line.
+fn told(event: &Event) -> String {
+    let (start, end) = (rfc3339(event.start.0), rfc3339(event.end.0));
+    let mut said = format!(
+        "{start} to {end}, {:.0} min measured of {:.0}, {} {} {}",
+        event.measured_minutes,
+        event.duration_minutes,
+        if event.kind.is_hypo() { "nadir" } else { "peak" },
+        as_received(event.extreme),
+        unit_name(event.extreme.unit),
+    );
+    for (flag, name) in [
+        (event.holds_level_2, "reaches level 2"),
+        (event.truncated, "cut by a gap or the period's edge"),
+        (event.low_confidence, "low confidence"),
+    ] {
+        if flag {
+            said = format!("{said}, {name}");
+        }
+    }
+    said
 }

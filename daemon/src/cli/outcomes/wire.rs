@@ -1,8 +1,8 @@
-//! What of `isthmus outcomes` is about FHIR: its arguments, and the Bundle that they ask for.
+//! What of `isthmus outcomes` is about FHIR and HL7 v2: its arguments, and the Bundle or messages that they ask for.
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
 };
 
@@ -18,41 +18,47 @@ use clinical::{
     identity::PatientKey,
     reading::Instant,
 };
-use serde_json::Value;
 
 use crate::{
     report::{
-        bundle::{Choice, bundle},
+        bundle::{About, BundleError, Choice, bundle, singles},
         export::Export,
+        oru,
     },
     time::now_ms,
 };
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-pub(super) struct FhirArgs {
+pub(super) struct WireArgs {
     /// Print the transaction Bundle of the HL7 CGM guide, in this release of FHIR (default: r4).
-    #[arg(long, value_name = "RELEASE", requires = "subject", num_args = 0..=1, default_missing_value = "r4",
-          value_parser = PossibleValuesParser::new(["r4", "r5"]))]
+    #[arg(long, value_name = "RELEASE", requires = "subject", group = "form", num_args = 0..=1,
+          default_missing_value = "r4", value_parser = PossibleValuesParser::new(["r4", "r5"]))]
     fhir: Option<String>,
-    /// Whom the Bundle is about, by an identifier.
-    #[arg(long, value_name = "SYSTEM|VALUE", requires = "fhir", value_parser = subject)]
+    /// Print the HL7 v2 message ORU^R01; segments end in a carriage return, on a terminal in a line end.
+    #[arg(long, requires = "subject", group = "form")]
+    oru: bool,
+    /// Whom it is about, by an identifier.
+    #[arg(long, value_name = "SYSTEM|VALUE", requires = "form", value_parser = subject)]
     subject: Option<PatientKey>,
-    /// In the Bundle, also what LOINC has no code for, under codes of our own.
-    #[arg(long, requires = "fhir")]
+    /// The single readings that count instead of the summary; with --local-codes --fhir also the events.
+    #[arg(long, requires = "form", conflicts_with = "report")]
+    readings: bool,
+    /// Also what LOINC has no code for, under codes of our own.
+    #[arg(long, requires = "form")]
     local_codes: bool,
-    /// In the Bundle, also a DiagnosticReport with this PDF or HTML file.
-    #[arg(long, value_name = "FILE", requires = "fhir")]
+    /// Also a report: this PDF or HTML file.
+    #[arg(long, value_name = "FILE", requires = "form")]
     report: Option<PathBuf>,
     /// Print the CodeSystem of our own codes, and read no file.
     #[arg(long, exclusive = true)]
     codesystem: bool,
 }
 
-impl FhirArgs {
-    /// Whether a Bundle is asked for.
+impl WireArgs {
+    /// Whether a Bundle or a message is asked for.
     pub(super) fn is_asked(&self) -> bool {
-        self.fhir.is_some()
+        self.fhir.is_some() || self.oru
     }
 
     /// The CodeSystem, where that is asked for.
@@ -60,15 +66,14 @@ impl FhirArgs {
         self.codesystem.then(|| format!("{:#}\n", code_system()))
     }
 
-    /// The Bundle of an export, where one is asked for; its glucose in mg/dL unless `unit` says otherwise. Errs with a
-    /// line for people.
-    pub(super) fn bundle(
+    /// The Bundle or messages of an export, where they are asked for. Errs with a line for people.
+    pub(super) fn text(
         &self,
         sha256: &str,
         export: &Export,
         unit: Option<Unit>,
-    ) -> Result<Option<Value>, String> {
-        let (Some(release), Some(subject)) = (&self.fhir, &self.subject) else { return Ok(None) };
+    ) -> Result<Option<String>, String> {
+        let Some(patient) = &self.subject else { return Ok(None) };
         let report = self.report.as_deref().map(attached).transpose()?;
         let attachment = report.as_ref().map(|(form, bytes)| Attachment { form: *form, bytes });
         let choice = Choice {
@@ -76,10 +81,30 @@ impl FhirArgs {
             local_codes: self.local_codes,
             report: attachment,
         };
-        let canonical =
-            bundle(&export.outcome, &export.sessions, subject.clone(), sha256, Instant(now_ms()), &choice)
-                .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))?;
-        Ok(Some(write(Release::from_name(release).unwrap_or_default(), &canonical)))
+        let about = About { patient, sha256, recorded: Instant(now_ms()) };
+        if self.oru {
+            let made = if self.readings {
+                oru::readings(export, &about)
+            } else {
+                oru::summary(export, &about, &choice)
+            };
+            let made = made.map_err(|error| format!("{}: {error}", export.file))?;
+            return Ok(Some(if io::stdout().is_terminal() { made.replace('\r', "\n") } else { made }));
+        }
+        let Some(release) = &self.fhir else { return Ok(None) };
+        let made = if self.readings {
+            singles(export, &about, unit, &choice)
+        } else {
+            bundle(export, &about, &choice)
+        };
+        let canonical = made.map_err(|error| match error {
+            BundleError::Reading(error) => {
+                format!("{}: {error}; choose fewer days with --from, --to or --last-days", export.file)
+            }
+            error => format!("{}: {error}; this is a defect of isthmus", export.file),
+        })?;
+        let written = write(Release::from_name(release).unwrap_or_default(), &canonical);
+        Ok(Some(format!("{written:#}\n")))
     }
 }
 
