@@ -38,6 +38,16 @@ impl Release {
         }
     }
 
+    /// The media type of its JSON (FHIR, http.html, "MIME-types"). R4 goes without its version: it is what servers take
+    /// a request for that names none, and some refuse a parameter.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::R4 => "application/fhir+json",
+            Self::R5 => "application/fhir+json; fhirVersion=5.0",
+        }
+    }
+
     /// The release of a name; `None` for any other text.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|release| release.name() == name)

@@ -256,8 +256,8 @@ impl Sending<'_> {
         let bundle = bundle::transaction(entries);
         minimize(self.destination.projection, &bundle).map_err(|leak| Verdict::Defect(leak.to_string()))?;
         let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
-        let client = &self.destination.client;
-        let told = match http::send(client, Method::POST, &self.destination.base_url, Some(body)).await {
+        let Destination { client, wire, base_url, .. } = self.destination;
+        let told = match http::send(client, wire.release, Method::POST, base_url, Some(body)).await {
             Ok(told) => told,
             Err(attempt) => return Err(judge(&attempt)),
         };

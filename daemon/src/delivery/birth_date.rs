@@ -152,7 +152,15 @@ async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Ve
     let Ok(url) = reqwest::Url::parse_with_params(&url, [("identifier", token)]) else {
         return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
     };
-    let told = match http::send(&destination.client, Method::GET, url.as_str(), None).await {
+    let told = match http::send(
+        &destination.client,
+        destination.wire.release,
+        Method::GET,
+        url.as_str(),
+        None,
+    )
+    .await
+    {
         Ok(told) => told,
         Err(attempt) => return Err(unsent(judge(&attempt))),
     };

@@ -4,6 +4,7 @@
 //! text names the phase that failed and a cause from a closed set, and never a URL, a header or a body, for
 //! those hold patient data.
 
+use clinical::fhir::release::Release;
 use reqwest::{
     Client, Method, Response,
     header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
@@ -17,8 +18,6 @@ pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How the standard library begins a failure of name resolution; the resolver's word for it follows, and
 /// not the name.
 const LOOKUP_FAILED: &str = "failed to lookup address information";
-
-const FHIR_JSON: &str = "application/fhir+json";
 
 /// A whole answer.
 #[derive(Clone)]
@@ -40,17 +39,18 @@ impl Told {
     }
 }
 
-/// Sends one request. An `Err` is an [`Attempt`] that no answer came to.
+/// Sends one request in a release of FHIR. An `Err` is an [`Attempt`] that no answer came to.
 pub async fn send(
     client: &Client,
+    release: Release,
     method: Method,
     url: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Told, Attempt> {
     let reads_only = body.is_none();
-    let mut request = client.request(method, url).header(ACCEPT, FHIR_JSON);
+    let mut request = client.request(method, url).header(ACCEPT, release.media_type());
     if let Some(body) = body {
-        request = request.header(CONTENT_TYPE, FHIR_JSON).body(body);
+        request = request.header(CONTENT_TYPE, release.media_type()).body(body);
     }
     let response = request.send().await.map_err(|error| classify(&error, reads_only))?;
     read(response).await.map_err(|error| classify(&error, reads_only))
@@ -167,7 +167,7 @@ mod tests {
     async fn told(client: &Client, base: &str, body: Option<&str>) -> Attempt {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let body = body.map(|body| body.as_bytes().to_vec());
-        match send(client, method, &format!("{base}/{QUERY}"), body).await {
+        match send(client, Release::R4, method, &format!("{base}/{QUERY}"), body).await {
             Ok(told) => panic!("HTTP {}", told.status),
             Err(attempt) => attempt,
         }
@@ -213,6 +213,39 @@ mod tests {
         let attempt = told(&client, &format!("https://smith.example:{port}"), None).await;
         let wanted = "could not connect: invalid peer certificate: it is for another name";
         assert_eq!(attempt, Attempt::Unsent(wanted.to_owned()));
+    }
+
+    /// The first request that comes to a listener, and an empty answer to it.
+    async fn first_request(listener: TcpListener) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        let mut piece = [0; 1024];
+        while !request.ends_with(b"\r\n\r\n{}") {
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "the request ended early: {}", String::from_utf8_lossy(&request));
+            request.extend_from_slice(&piece[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(request).unwrap().to_lowercase()
+    }
+
+    #[tokio::test]
+    async fn a_request_names_the_release_that_its_body_is_in() {
+        let (_dir, pki) = pki();
+        for (release, wanted) in [
+            (Release::R4, "application/fhir+json\r\n"),
+            (Release::R5, "application/fhir+json; fhirversion=5.0\r\n"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let seen = tokio::spawn(first_request(listener));
+            let told = send(&client(&pki), release, Method::POST, &url, Some(b"{}".to_vec())).await;
+            assert!(told.is_ok_and(|told| told.status == 200));
+            let seen = seen.await.unwrap();
+            for header in ["accept: ", "content-type: "] {
+                assert!(seen.contains(&format!("{header}{wanted}")), "{seen}");
+            }
+        }
     }
 
     #[tokio::test]

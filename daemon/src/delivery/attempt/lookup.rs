@@ -99,7 +99,7 @@ pub(super) fn kind(part: &Part) -> &str {
 
 /// A GET. While it cannot be asked, what is unknown stays unknown.
 async fn get(destination: &Destination, url: &str) -> Result<Got, Verdict> {
-    match http::send(&destination.client, Method::GET, url, None).await {
+    match http::send(&destination.client, destination.wire.release, Method::GET, url, None).await {
         Ok(told) => match told.status {
             200 => Ok(Got::Body(told)),
             404 | 410 => Ok(Got::Gone),
