@@ -221,3 +221,37 @@ async fn the_shipped_rules_write_nothing_of_what_was_before_the_site_went_live()
     assert!(states.iter().all(|state| status["outbox"][*state] == 0), "{status:#}");
     assert!(rig.ehr.log().records().is_empty());
 }
+
+/// An hour of patient 1 from midnight, and the same readings told again with other values.
+fn hour_of(control_id: &str, values: [u32; 12]) -> Vec<u8> {
+    people::message(control_id, &people::person(1), &people::readings(people::day(DAY), 0, &values))
+}
+
+/// Shares, mean, CV and percentiles do not look at the order of readings; events do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_that_moves_events_alone_is_written_where_a_site_takes_our_own_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), daily()).await;
+    edit_site(&rig, "base_url =", "local_codes = true\nbase_url =");
+    rig.start().await.unwrap();
+    let low_events = || {
+        let resources = rig.ehr.resources();
+        let counts: Vec<&Value> =
+            resources.iter().filter(|it| it["code"]["coding"][0]["code"] == "event-counts").collect();
+        assert!(counts.len() < 2, "the events of one window stand twice");
+        let parts = counts.first()?["component"].as_array().cloned()?;
+        let part = parts.into_iter().find(|part| part["code"]["coding"][0]["code"] == "hypo-level-1")?;
+        part["valueQuantity"]["value"].as_u64()
+    };
+    let apart = [60, 100, 60, 100, 60, 100, 60, 100, 60, 100, 60, 100];
+    let together = [60, 60, 60, 60, 60, 60, 100, 100, 100, 100, 100, 100];
+    send(&rig, &[hour_of("FIRST", apart)]).await;
+    settled(&rig).await;
+    assert_eq!(low_events(), Some(0));
+    let first = mean(&rig);
+    let told_again = people::altered(&hour_of("SECOND", together), "SECOND^CGMHUB", "FIRST^CGMHUB");
+    send(&rig, &[people::altered(&told_again, "|||||F|", "|||||C|")]).await;
+    settled(&rig).await;
+    assert_eq!(low_events(), Some(1), "half an hour below 70 mg/dL is an event");
+    assert_eq!(mean(&rig).value, first.value, "the mean is the same");
+}

@@ -161,8 +161,8 @@ async fn a_sites_own_policy_decides_its_numbers_and_its_provenance_cites_the_has
     let detail = condition(&status, "config-rejected").unwrap()["detail"].as_str().unwrap();
     assert!(detail.contains("policies.d/north.toml:7: "), "{detail}");
     let before = status["configuration"]["sha256"].clone();
-    let (good, narrow) = ("mg_dl = \"200\"\nmmol_l = \"11,1\"", "mg_dl = \"185\"\nmmol_l = \"10.3\"");
-    edit(&rig, "policies.d/north.toml", good, narrow);
+    let narrow = OURS.replace("\"200\"", "\"185\"").replace("\"11.1\"", "\"10.3\"");
+    with_policy(&rig, &narrow.replace("version = 1", "version = 2"));
     until(&rig, "in force", |s| s["configuration"]["sha256"] != before).await;
     hour(&rig, "B", 2).await;
     assert_eq!(
@@ -170,5 +170,23 @@ async fn a_sites_own_policy_decides_its_numbers_and_its_provenance_cites_the_has
         Some(75.0),
         "190 mg/dL is above it now"
     );
-    assert_ne!(shown(&rig.config(), "north-adults")["sha256"], hash.as_str());
+    let raised = shown(&rig.config(), "north-adults")["sha256"].as_str().unwrap().to_owned();
+    assert_ne!(raised, hash);
+
+    // What was published before is amended by the new rules when its data change, and stands once.
+    let told = |words: &str| {
+        let resources = rig.ehr.resources();
+        resources
+            .iter()
+            .filter(|it| it["resourceType"] == "Provenance" && it.to_string().contains(words))
+            .count()
+    };
+    assert_eq!(told("change of policy"), 0);
+    let later = people::readings(people::day(DAY), 12, &[190; 12]);
+    send(&rig, &[people::message("D", &people::person(1), &later)]).await;
+    settled(&rig).await;
+    let mean = chart::mean(&rig.ehr, &mrn, DAY).unwrap();
+    assert_eq!((mean.status.as_str(), chart::in_target(&rig.ehr, &mrn, DAY)), ("amended", Some(37.5)));
+    assert_eq!(told("change of policy"), 1);
+    assert_eq!(told(&format!("urn:isthmus:policy:north-adults:2:{raised}")), 2);
 }

@@ -349,6 +349,16 @@ pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, 
     Ok(statement.query_row([id], manifest_from).optional()?)
 }
 
+/// The outcome of a published version of a window, as its maker wrote it.
+pub(crate) fn outcome_of(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+) -> Result<Option<String>, ReadError> {
+    let sql = "SELECT outcome FROM published_version WHERE window_id = ?1 AND version = ?2";
+    Ok(conn.prepare_cached(sql)?.query_row([window_id, version], |row| row.get(0)).optional()?)
+}
+
 /// The manifest of a published version of a window.
 pub(crate) fn manifest_of(
     conn: &Connection,

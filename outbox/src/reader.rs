@@ -341,6 +341,11 @@ impl Reader {
         crate::publish::manifest(self.conn()?, id)
     }
 
+    /// The outcome of a published version of a window, as its maker wrote it.
+    pub fn outcome_of(&self, window_id: i64, version: i64) -> Result<Option<String>, ReadError> {
+        crate::publish::outcome_of(self.conn()?, window_id, version)
+    }
+
     /// The list of messages that a published version of a window came from.
     pub fn manifest_of(
         &self,

@@ -95,6 +95,21 @@ pub fn figures(outcome: &Outcome) -> Vec<Figure> {
     figures
 }
 
+/// The figures as text, rounded as they are shown: equal where they look the same.
+#[must_use]
+pub fn shown_text(figures: &[Figure]) -> String {
+    let said = |amount| match amount {
+        Amount::Number(value) => format!("{value:.2}"),
+        Amount::Below(limit) => format!("<{limit:.2}"),
+        Amount::Above(limit) => format!(">{limit:.2}"),
+        Amount::Whole(count) => count.to_string(),
+        Amount::Zone(zone) => zone.to_string(),
+        Amount::Flag(flag) => flag.to_string(),
+        Amount::Absent => "-".to_owned(),
+    };
+    figures.iter().map(|figure| format!("{}={}\n", figure.concept.code, said(figure.amount))).collect()
+}
+
 /// The code under which events of a kind are counted, and which says the kind of a single one.
 pub(super) const fn concept_of(kind: EventKind) -> Concept {
     match kind {

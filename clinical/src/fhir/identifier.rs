@@ -123,8 +123,11 @@ impl<'a> Scope<'a> {
         }
     }
 
-    const fn fields(&self) -> [&'a str; 6] {
-        [self.destination, self.patient, self.first_date, self.last_date, self.zone, self.policy]
+    /// A policy enters by its name alone: the window is the same one under a later version of its rules, so what stands
+    /// at a destination is amended and no second outcome put beside it.
+    fn fields(&self) -> [&'a str; 6] {
+        let policy = self.policy.split('/').next().unwrap_or(self.policy);
+        [self.destination, self.patient, self.first_date, self.last_date, self.zone, policy]
     }
 
     /// The identifier of one metric of this scope, the same for every version of it.
@@ -226,11 +229,13 @@ mod tests {
             Scope { first_date: "2025-01-02", ..scope() },
             Scope { last_date: "2025-01-15", ..scope() },
             Scope { zone: "UTC", ..scope() },
-            Scope { policy: "standard/2", ..scope() },
+            Scope { policy: "paediatric/1", ..scope() },
         ];
         for other in others {
             assert_ne!(base, other.outcome(&secret, Metric::Gmi));
         }
+        let raised = Scope { policy: "standard/2", ..scope() };
+        assert_eq!(base, raised.outcome(&secret, Metric::Gmi), "a later version amends what stands");
         assert_ne!(base, scope().outcome(&secret, Metric::Cv));
         assert_ne!(base, scope().outcome(&SiteSecret::new([2; 32]), Metric::Gmi));
         assert_eq!(base, scope().outcome(&SiteSecret::new([1; 32]), Metric::Gmi));

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use clinical::{
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
-    fhir::provenance::{Reason, Session, sessions},
+    fhir::{
+        figures::{figures, shown_text},
+        provenance::{Reason, Session, sessions},
+    },
     identity::PatientKey,
     outcome::Outcome,
     outcomes,
@@ -13,6 +16,8 @@ use clinical::{
     select::select,
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
+
+use sha2::{Digest, Sha256};
 
 use super::{
     Pipeline, PipelineError,
@@ -227,7 +232,7 @@ impl Pipeline {
         if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
             self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
         }
-        let display_hash = computed.outcome.display_hash();
+        let display_hash = shown_hash(&computed.outcome, generation, &site.id);
         let outcome_json =
             serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         if due.display_hash == Some(display_hash) {
@@ -273,7 +278,7 @@ impl Pipeline {
                 box_id: &self.box_id,
                 version: version as u32,
                 supersedes: stands.map(|version| version as u32),
-                reason: self.reason(due, stands, &computed.cited)?,
+                reason: self.reason(due, stands, &computed)?,
                 sessions: &computed.sessions,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
@@ -304,11 +309,23 @@ impl Pipeline {
     }
 
     /// Why there is a next version at a destination where the version `stands`.
-    fn reason(&self, due: &Window, stands: Option<i64>, cited: &Cited) -> Result<Reason, PipelineError> {
+    fn reason(
+        &self,
+        due: &Window,
+        stands: Option<i64>,
+        computed: &Computed,
+    ) -> Result<Reason, PipelineError> {
+        let cited = &computed.cited;
         let Some(stands) = stands else { return Ok(cited.reason(None)) };
-        let before = self.readers.with(|reader| reader.manifest_of(due.id, stands))?;
+        let (before, outcome) = self
+            .readers
+            .with(|reader| Ok((reader.manifest_of(due.id, stands)?, reader.outcome_of(due.id, stands)?)))?;
         let before = before.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default();
-        Ok(cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>())))
+        let reason = cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>()));
+        // A source that corrected itself outranks rules that changed meanwhile.
+        let ruled_by = outcome.and_then(|outcome| policy_sha256(&outcome));
+        let same_rules = ruled_by.is_none_or(|sha256| sha256 == computed.outcome.policy.sha256);
+        Ok(if reason == Reason::LateData && !same_rules { Reason::PolicyChange } else { reason })
     }
 
     fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {
@@ -340,4 +357,19 @@ impl Pipeline {
 
 fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
     site.publish.iter().find(|rule| rule.window_days == days)
+}
+/// The hash by which a version is told from one that looks the same: that of what is shown, and where a destination of
+/// the site takes our own codes, of those too.
+fn shown_hash(outcome: &Outcome, generation: &Generation, site: &str) -> [u8; 32] {
+    let shown = outcome.display_hash();
+    if !generation.destinations_of(site).any(|destination| destination.wire.local_codes) {
+        return shown;
+    }
+    Sha256::new().chain_update(shown).chain_update(shown_text(&figures(outcome))).finalize().into()
+}
+
+/// The hash of the policy that a published outcome names.
+fn policy_sha256(outcome_json: &str) -> Option<String> {
+    let outcome: serde_json::Value = serde_json::from_str(outcome_json).ok()?;
+    outcome["policy"]["sha256"].as_str().map(str::to_owned)
 }
