@@ -405,7 +405,7 @@ fn the_help_teaches_by_examples_and_names_the_exit_codes() {
 #[test]
 fn fhir_has_a_release_a_unit_our_own_codes_and_a_report() {
     let dir = folder();
-    fs::write(dir.path().join("report.html"), "<p>made up").unwrap();
+    fs::write(dir.path().join("report.html"), "<!doctype html><p>made up").unwrap();
     let about =
         ["--subject", "urn:oid:1.2.3|4711", "--unit", "mmol", "--local-codes", "--report", "report.html"];
     let bundle = |release: &str| -> Value {
@@ -423,9 +423,9 @@ fn fhir_has_a_release_a_unit_our_own_codes_and_a_report() {
     let report = of(&r4, last - 1);
     assert_eq!(
         (&report["resourceType"], &report["presentedForm"][0]["size"]),
-        (&json!("DiagnosticReport"), &json!(10))
+        (&json!("DiagnosticReport"), &json!(25))
     );
-    assert_eq!(of(&r5, last - 1)["presentedForm"][0]["size"], "10");
+    assert_eq!(of(&r5, last - 1)["presentedForm"][0]["size"], "25");
     assert!(of(&r4, last).get("reason").is_some() && of(&r5, last).get("reason").is_none());
     assert_eq!(of(&r5, last)["authorization"][0]["concept"], of(&r4, last)["reason"][0]);
 }

@@ -64,6 +64,18 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind, in the order in which they are declared.
+    pub const ALL: [Self; 8] = [
+        Self::HypoLevel1,
+        Self::HypoLevel1Only,
+        Self::HypoLevel2,
+        Self::HypoExtended,
+        Self::HyperLevel1,
+        Self::HyperLevel1Only,
+        Self::HyperLevel2,
+        Self::HyperExtended,
+    ];
+
     /// True below the target.
     #[must_use]
     pub const fn is_hypo(self) -> bool {

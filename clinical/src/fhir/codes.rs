@@ -154,7 +154,7 @@ concepts! {
         "One event, from its first reading out of range to the end of its last; its kind is a code of event-counts.";
     EVENT_MINUTES: "event-minutes", Minutes, Some("event"), "Duration of the event",
         "Minutes from start to end.";
-    EVENT_MEASURED: "event-measured-minutes", Minutes, Some("event"), "Measured minutes of the event",
+    EVENT_MEASURED: "event-measured-minutes", Minutes, Some("event"), "Minutes past the limit",
         "Minutes with readings past the limit: what makes it an event.";
     EVENT_EXTREME: "event-extreme", Glucose, Some("event"), "Nadir or peak",
         "The lowest glucose of a hypoglycemia event, the highest of a hyperglycemia event.";

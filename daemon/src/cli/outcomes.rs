@@ -158,6 +158,9 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         let wanted = args.format.parse().ok();
         let done = answer(file, wanted, &question, &printer.progress).and_then(|(sha256, exports)| {
             let person = person(args, file, &sha256)?;
+            if let (true, Some(said)) = (args.wire.is_asked(), exports.first().and_then(unread)) {
+                printer.complain(&said);
+            }
             exports.iter().try_for_each(|export| printer.take(&sha256, export, &person))
         });
         if let Err(error) = done {
@@ -218,6 +221,18 @@ fn answer(
         Some(line) => format!("{name}:{line}: {error}"),
         None => format!("{name}: {error}"),
     })
+}
+
+/// The line that says how much of a file could not be read, for what is printed without notes.
+fn unread(export: &Export) -> Option<String> {
+    let (faults, place) = (&export.read.faults, export.read.place);
+    let first = faults.first()?;
+    let n = super::amount(faults.len() as u64, "row");
+    let (file, word, at) = (&export.file, place.name(), first.line);
+    Some(format!(
+        "{file}: note: {n} could not be read and do not count; the first, {word} {at}: {}",
+        first.reason
+    ))
 }
 
 /// `auto` (any format that is recognized) and the name of every format.

@@ -28,7 +28,7 @@ mod route;
 mod section;
 mod site_file;
 mod source;
-mod spelling;
+pub(crate) mod spelling;
 mod spool;
 mod transport;
 mod value;

@@ -7,7 +7,7 @@ const MAX_WORD_BYTES: usize = 64;
 ///
 /// One slip is a letter too many, too few, another, or two neighbours exchanged. Words of up to four
 /// letters allow one slip, longer ones two. Of equally near candidates the first is taken.
-pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > MAX_WORD_BYTES {
         return None;
     }

@@ -18,6 +18,7 @@ use clinical::{
     },
     glucose::Unit,
     identity::PatientKey,
+    outcome::Exclusion,
     reading::{Device, Instant, Reading},
 };
 use serde_json::Value;
@@ -148,8 +149,13 @@ fn submitted(
     scope: Scope<'_>,
     resources: &[Resource],
 ) -> Result<Value, BundleError> {
+    // Rows that could not be read are left out like any other; which period they were of is not known.
+    let mut outcome = export.outcome.clone();
+    if let unread @ 1.. = export.read.faults.len() as u64 {
+        outcome.excluded.insert(Exclusion::Unreadable, unread);
+    }
     let provenance = provenance::provenance(&Statement {
-        outcome: &export.outcome,
+        outcome: &outcome,
         scope,
         secret: &SECRET,
         version: 1,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clinical::outcome::Exclusion;
+use clinical::{events::EventKind, outcome::Exclusion};
 use serde_json::Value;
 
 use super::{export::Export, json::object, person::Person};
@@ -33,6 +33,13 @@ const FIRST: [&str; 20] = [
     "tir_pct",
     "tar180_pct",
     "tar250_pct",
+];
+/// What a policy may have no range for, or a file no pair of readings for, with what it is made of: each has its columns
+/// in every row.
+const OPTIONAL: [(&str, &[&str]); 3] = [
+    ("gri", &["hyper_component", "hypo_component", "value", "zone"]),
+    ("titr", &["minutes", "pct"]),
+    ("modd", &["mean_mg_dl", "pairs"]),
 ];
 /// Names of the object that would be read wrongly alone in a row.
 const RENAMED: [(&str, &str); 3] = [("n", "n_readings"), ("first", "first_utc"), ("last", "last_utc")];
@@ -62,7 +69,8 @@ impl Rows {
                 row.insert(to.to_owned(), value);
             }
         }
-        row.insert("patient".to_owned(), person.record.clone().unwrap_or_default());
+        let record = person.record.clone().unwrap_or_default();
+        row.insert("patient".to_owned(), text(&record.into()));
         self.rows.push(row);
     }
 
@@ -115,10 +123,21 @@ fn descend(name: &str, value: &Value, out: &mut BTreeMap<String, Value>) {
                 out.insert(format!("excluded_{}", reason.replace('-', "_")), readings);
             }
         }
+        ("events_counts" | "parts_night_events", Value::Object(fields)) => {
+            for kind in EventKind::ALL {
+                let kind = serde_json::to_value(kind).unwrap_or_default();
+                let kind = kind.as_str().unwrap_or_default();
+                let count = fields.get(kind).cloned().unwrap_or_default();
+                out.insert(format!("{name}_{}", kind.replace('-', "_")), count);
+            }
+        }
         (_, Value::Object(fields)) => {
             for (inner, value) in fields {
                 descend(&format!("{name}_{}", inner.replace('-', "_")), value, out);
             }
+        }
+        ("faults" | "events_list" | "events_candidates", Value::Array(items)) => {
+            out.insert(format!("{name}_n"), items.len().into());
         }
         (_, Value::Array(items)) if items.iter().any(|item| item.is_object() || item.is_array()) => {
             out.insert(format!("{name}_n"), items.len().into());
@@ -128,7 +147,17 @@ fn descend(name: &str, value: &Value, out: &mut BTreeMap<String, Value>) {
             out.insert(name.to_owned(), items.join(";").into());
         }
         (_, scalar) => {
-            out.insert(name.to_owned(), scalar.clone());
+            let parts = |(optional, parts): &(&str, &'static [&str])| {
+                (name == *optional || name.ends_with(&format!("_metrics_{optional}"))).then_some(*parts)
+            };
+            match OPTIONAL.iter().find_map(parts).filter(|_| scalar.is_null()) {
+                Some(parts) => {
+                    out.extend(parts.iter().map(|part| (format!("{name}_{part}"), Value::Null)));
+                }
+                None => {
+                    out.insert(name.to_owned(), scalar.clone());
+                }
+            }
         }
     }
 }
@@ -136,6 +165,8 @@ fn descend(name: &str, value: &Value, out: &mut BTreeMap<String, Value>) {
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
+        // A spreadsheet takes what begins so for a formula and runs it.
+        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -155,8 +186,13 @@ fn quoted(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clinical::policy::Policy;
+
     use super::*;
-    use crate::report::sample::sample;
+    use crate::report::{
+        export::{Question, export},
+        sample::{CLARITY, question, sample},
+    };
 
     #[test]
     fn a_cell_is_quoted_where_it_must_be() {
@@ -194,5 +230,30 @@ mod tests {
     fn without_a_row_there_is_still_a_head() {
         assert_eq!(Rows::default().text().matches("\r\n").count(), 1);
         assert!(Rows::default().is_empty());
+    }
+
+    /// A policy without a very high range, and a file without faults, have the columns of the others.
+    #[test]
+    fn every_policy_and_file_has_the_same_columns() {
+        let head = |policy: &str, text: &str| {
+            let asked = Question { policy: Policy::named(policy).unwrap(), ..question() };
+            let mut rows = Rows::default();
+            rows.push(&export("a.csv", text.as_bytes(), &asked).unwrap(), &Person::default());
+            rows.text().lines().next().unwrap().to_owned()
+        };
+        let clean: String =
+            CLARITY.lines().filter(|line| !line.contains(",x,")).map(|l| format!("{l}\n")).collect();
+        let standard = head("standard", CLARITY);
+        assert_eq!(standard, head("pregnancy-t1", CLARITY));
+        assert_eq!(standard, head("standard", &clean));
+    }
+
+    #[test]
+    fn no_cell_of_words_is_a_formula() {
+        let mut rows = Rows::default();
+        let asked = Person { record: Some("=1+2".to_owned()), ..Person::default() };
+        rows.push(&export("@a.csv", CLARITY.as_bytes(), &question()).unwrap(), &asked);
+        let text = rows.text();
+        assert!(text.lines().nth(1).unwrap().starts_with("'@a.csv,'=1+2,"), "{text}");
     }
 }

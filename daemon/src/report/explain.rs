@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use self::formula::{Formula, formula};
 pub use self::text::text;
 use super::{csv::flat, export::Export, json::object, risk};
-use crate::time::rfc3339;
+use crate::{config::spelling::nearest, time::rfc3339};
 
 /// Endings that may be left out of a name.
 const ENDINGS: [&str; 5] = ["_pct", "_mg_dl", "_n", "_value", "_mean_mg_dl"];
@@ -39,11 +39,11 @@ const ALSO: [(&str, &str); 8] = [
 
 /// There is no number of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no number is called {metric:?}; --explain takes one of: {known}")]
+#[error("no number is called {metric:?}; {known}")]
 pub struct UnknownMetric {
     /// As asked.
     pub metric: String,
-    /// All names.
+    /// The names that are like it, else all of them.
     pub known: String,
 }
 
@@ -79,7 +79,7 @@ pub struct Explanation<'a> {
 pub fn explain<'a>(export: &'a Export, metric: &str) -> Result<Explanation<'a>, UnknownMetric> {
     let numbers = numbers(export);
     let Some(name) = named(&numbers, metric) else {
-        let known = numbers.keys().cloned().collect::<Vec<_>>().join(", ");
+        let known = near(&numbers, metric);
         return Err(UnknownMetric { metric: metric.to_owned(), known });
     };
     let value = numbers.get(&name).cloned().unwrap_or_default();
@@ -87,6 +87,27 @@ pub fn explain<'a>(export: &'a Export, metric: &str) -> Result<Explanation<'a>, 
     let members = export.selection.counted.iter().filter(|counted| formula.counts(export, counted)).collect();
     let events = events(export, &name);
     Ok(Explanation { metric: name, value, formula, members, events, export })
+}
+
+/// What to ask for instead: the names that hold the word or are a slip away from it, else all.
+fn near(numbers: &BTreeMap<String, Value>, metric: &str) -> String {
+    let asked = spelled(metric);
+    let like: Vec<&str> =
+        numbers.keys().map(String::as_str).filter(|name| asked.len() > 2 && name.contains(&asked)).collect();
+    let slip = nearest(&asked, numbers.keys().map(String::as_str));
+    match (like.as_slice(), slip) {
+        ([], Some(slip)) => format!("did you mean {slip}?"),
+        ([], None) => {
+            let all: Vec<&str> = numbers.keys().map(String::as_str).collect();
+            format!("--explain takes one of: {}", all.join(", "))
+        }
+        (like, _) => format!("did you mean one of: {}?", like.join(", ")),
+    }
+}
+
+/// A name as the object spells its own.
+fn spelled(metric: &str) -> String {
+    metric.trim().to_lowercase().replace(['-', '.', ' '], "_")
 }
 
 /// The events behind the number `name`.
@@ -118,7 +139,7 @@ fn numbers(export: &Export) -> BTreeMap<String, Value> {
 }
 
 fn named(numbers: &BTreeMap<String, Value>, metric: &str) -> Option<String> {
-    let asked = metric.trim().to_lowercase().replace(['-', '.', ' '], "_");
+    let asked = spelled(metric);
     let also = ALSO.iter().find(|(name, _)| *name == asked).map(|(_, name)| (*name).to_owned());
     let also = also.or_else(|| Some(format!("percentiles_mg_dl_{asked}")));
     let written =

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt::Display};
 use clinical::{
     normalize::file::{Apart, Place, RowFault, RowReason},
     outcome::{Exclusion, Outcome},
+    policy::{Policy, Thresholds},
+    reading::Route,
 };
 
 use super::export::Export;
@@ -32,7 +34,22 @@ pub fn notes(export: &Export) -> Vec<String> {
     }
     if export.devices.len() > 1 {
         notes.push(format!("{} devices in the file; --device takes one of them", export.devices.len()));
+        let counted = |device: &String| {
+            let of = export.sessions.iter().filter(|session| session.device.0 == *device);
+            of.map(|session| session.readings).sum::<u64>()
+        };
+        let named = export.devices.keys().take(MAX_LINES_NAMED);
+        let named: Vec<String> = named.map(|name| format!("{name:?} {}", counted(name))).collect();
+        notes.push(format!("readings that count, by device: {}", named.join(", ")));
     }
+    let scans = export.selection.counted.iter().filter(|counted| counted.reading.route == Route::Scan);
+    if let n @ 1.. = scans.count() as u64 {
+        notes.push(format!(
+            "{} by a person, for want of historic readings: they may miss lows",
+            count(n, "scan")
+        ));
+    }
+    notes.extend(own_edges(export.policy));
     notes.extend(export.found.iter().cloned());
     let gaps = export.outcome.gaps;
     if gaps.long > 0 {
@@ -42,6 +59,18 @@ pub fn notes(export: &Export) -> Vec<String> {
     notes.extend(kept_apart(&export.read.kept_apart));
     notes.push(format!("resolution of the file: {}", export.read.resolution));
     notes
+}
+
+/// Said where the glycemia risk index is computed over ranges that are not those it was published for.
+fn own_edges(policy: &Policy) -> Option<String> {
+    let (own, published) = (&policy.thresholds, &Policy::standard().thresholds);
+    let edges = |of: &Thresholds| {
+        let [low, mid, high] = [&of.very_low_below, &of.low_below, &of.high_above].map(|edge| edge.value);
+        of.very_high_above.as_ref().map(|top| [low, mid, high, top.value])
+    };
+    edges(own)
+        .filter(|edges_own| Some(edges_own) != edges(published).as_ref())
+        .map(|_| "GRI over the ranges of this policy: not comparable with the published index".to_owned())
 }
 
 /// Faulty rows by reason, each with its first lines or records.

@@ -119,8 +119,22 @@ fn attached(path: &Path) -> Result<(Form, Vec<u8>), String> {
     if bytes.is_empty() || bytes.len() > ATTACHMENT_BYTES_MOST {
         return Err(format!("--report: the file has no byte, or more than {ATTACHMENT_BYTES_MOST}"));
     }
-    let form = if bytes.starts_with(b"%PDF-") { Form::Pdf } else { Form::Html };
-    Ok((form, bytes))
+    match form(&bytes) {
+        Some(form) => Ok((form, bytes)),
+        None => {
+            Err("--report: the file is neither PDF (%PDF-) nor HTML (<!doctype html> or <html>)".to_owned())
+        }
+    }
+}
+
+/// What a report's first bytes say that it is.
+fn form(bytes: &[u8]) -> Option<Form> {
+    if bytes.starts_with(b"%PDF-") {
+        return Some(Form::Pdf);
+    }
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    let begins = |with: &[u8]| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    (begins(b"<!doctype html") || begins(b"<html")).then_some(Form::Html)
 }
 
 fn subject(text: &str) -> Result<PatientKey, String> {
@@ -137,9 +151,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_has_a_system_and_a_value() {
+    fn a_subject_has_a_system_and_a_value_and_a_report_is_pdf_or_html() {
         let key = PatientKey { system: "urn:oid:1.2".to_owned(), value: "a|b".to_owned() };
         assert_eq!(subject("urn:oid:1.2|a|b"), Ok(key));
+        assert_eq!(form(b"%PDF-1.7"), Some(Form::Pdf));
+        assert_eq!(form(b"\xEF\xBB\xBF\n<!DOCTYPE HTML><p>"), Some(Form::Html));
+        for wrong in [&b"Index,Timestamp"[..], b"<p>made up", b""] {
+            assert_eq!(form(wrong), None);
+        }
         for wrong in ["", "4711", "|4711", "urn:oid:1.2|"] {
             assert!(subject(wrong).is_err(), "{wrong}");
         }

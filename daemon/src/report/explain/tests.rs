@@ -92,10 +92,14 @@ fn exclusions_rules_and_sources_are_told() {
 }
 
 #[test]
-fn an_unknown_name_is_answered_with_all() {
+fn an_unknown_name_is_answered_with_what_is_like_it_else_with_all() {
     let export = sample();
-    let error = explain(&export, "hba1c").unwrap_err().to_string();
-    assert!(error.contains("tir_pct") && error.contains("mean_mg_dl"), "{error}");
+    let error = |name| explain(&export, name).unwrap_err().to_string();
+    let all = error("hba1c");
+    assert!(all.contains("tir_pct") && all.contains("mean_mg_dl"), "{all}");
+    assert_eq!(error("meann_mg_dl"), "no number is called \"meann_mg_dl\"; did you mean mean_mg_dl?");
+    let like = error("hypo");
+    assert!(like.contains("events_counts_hypo_level_1, ") && !like.contains("tir_pct"), "{like}");
 }
 
 /// What no function but the last knows is a count that needs no formula: every other number has one.
@@ -148,4 +152,20 @@ fn a_number_of_the_nights_is_about_the_readings_of_the_night() {
     let tight = explain(&export, "titr_pct").unwrap();
     let minutes: u64 = tight.members.iter().map(|counted| u64::from(counted.minutes)).sum();
     assert_eq!(Some(minutes), export.outcome.titr.map(|titr| titr.minutes));
+}
+
+/// Three readings of 15 minutes at 60 and one of 5 minutes at 120 are nine steps and one: the median is 60.
+#[test]
+fn a_percentile_of_mixed_sensors_is_explained_in_steps_of_their_common_interval() {
+    let header = crate::report::sample::CLARITY.lines().next().unwrap();
+    let mut text = format!("{header}\n");
+    for n in 0..8 {
+        text += &format!("1,2025-03-01T{:02}:{:02}:00,EGV,slow,60,{},A\n", n / 4, n % 4 * 15, n * 900);
+        text += &format!("1,2025-03-01T08:{:02}:00,EGV,quick,120,{},B\n", n * 5, n * 300);
+    }
+    let export = export("a.csv", text.as_bytes(), &question()).unwrap();
+    // 8 x 15 / 5 = 24 steps and 8.
+    let median = explain(&export, "p50").unwrap();
+    assert_eq!(median.value.as_f64(), Some(60.0));
+    assert_eq!(median.formula.with_numbers, "32 steps of 5 min; place 31 x 50 / 100 = 15.5");
 }

@@ -1,6 +1,6 @@
 //! An explanation for people.
 
-use clinical::events::Event;
+use clinical::{calendar::Zone, events::Event, reading::Instant};
 use serde_json::Value;
 
 use super::{Explanation, as_received};
@@ -32,7 +32,9 @@ pub fn text(explanation: &Explanation<'_>, paper: Paper) -> String {
     row("formula", &formula.general);
     row("", &formula.with_numbers);
     row("source", formula.source);
-    let (first, last) = (rfc3339(outcome.first.0), rfc3339(outcome.last.0));
+    let zone = Zone::named(&outcome.period.zone).ok();
+    let clock = |at: Instant| local(at, zone.as_ref());
+    let (first, last) = (clock(outcome.first), clock(outcome.last));
     row("readings", &format!("{} count, from {first} to {last}", outcome.n));
     let weights: Vec<String> =
         explanation.weights().iter().map(|(minutes, n)| format!("{n} of {minutes} min")).collect();
@@ -46,19 +48,28 @@ pub fn text(explanation: &Explanation<'_>, paper: Paper) -> String {
         row("", &format!("from: {}", rule.source));
     }
     for event in &explanation.events {
-        row("event", &told(event));
+        row("event", &told(event, clock));
     }
     row("policy", &format!("{}, SHA-256 {}", outcome.policy.id, outcome.policy.sha256));
     out
 }
 
+/// A time as the clock of the period showed it, with its offset; in UTC where the zone is unknown.
+fn local(at: Instant, zone: Option<&Zone>) -> String {
+    let offset = zone.map_or(0, |zone| zone.offset_minutes(at));
+    let shown = rfc3339(at.0 + i64::from(offset) * Instant::MINUTE_MS);
+    let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
+    format!("{}{sign}{:02}:{:02}", shown.trim_end_matches('Z').replace('T', " "), minutes / 60, minutes % 60)
+}
+
 /// An event in a line.
-fn told(event: &Event) -> String {
-    let (start, end) = (rfc3339(event.start.0), rfc3339(event.end.0));
+fn told(event: &Event, clock: impl Fn(Instant) -> String) -> String {
     let mut said = format!(
-        "{start} to {end}, {:.0} min measured of {:.0}, {} {} {}",
-        event.measured_minutes,
+        "{} to {}, {:.0} min, {:.0} of them past the edge, {} {} {}",
+        clock(event.start),
+        clock(event.end),
         event.duration_minutes,
+        event.measured_minutes,
         if event.kind.is_hypo() { "nadir" } else { "peak" },
         as_received(event.extreme),
         unit_name(event.extreme.unit),

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::report::{day::days, export::Export, notes::notes, person::Person, table::withheld};
 
+/// Said in the heading, where nobody reads past it.
+const INSUFFICIENT: &str =
+    "<p><b>Too little data to judge by: shares and goals are those of these readings alone.</b></p>";
 /// Notes that have room on paper; all of them are on the screen.
 const NOTES_PRINTED: usize = 3;
 
@@ -50,13 +53,13 @@ fn heading(export: &Export, person: &Person) -> String {
     let outcome = &export.outcome;
     let period = &outcome.period;
     let field = |name: &str, value: &Option<String>| match value {
-        Some(value) => format!("<dt>{name}</dt><dd>{}</dd>", Text(value)),
+        Some(value) => format!("<dt>{name}</dt><dd{}>{}</dd>", fitting(value), Text(value)),
         None => format!("<dt>{name}</dt><dd class=\"blank\" aria-label=\"not given\">&nbsp;</dd>"),
     };
     let days = if period.days == 1 { "1 day".to_owned() } else { format!("{} days", period.days) };
     format!(
         "<header>\n<div><h1>Glucose profile report</h1>\n<p><b>{} to {}</b>, {days}, {} \u{b7} \
-         <b>sensor active {:.1}&nbsp;%</b> of them, readings on {} \u{b7} {}</p></div>\n\
+         <b>sensor active {:.1}&nbsp;%</b> of them, readings on {} \u{b7} {}</p>{}</div>\n\
          <dl class=\"person\">{}{}{}</dl>\n</header>\n",
         period.first_date,
         period.last_date,
@@ -64,10 +67,20 @@ fn heading(export: &Export, person: &Person) -> String {
         outcome.active_window_pct,
         outcome.days_of_wear,
         Text(&policy_name(export)),
+        if outcome.suffices() { "" } else { INSUFFICIENT },
         field("Name", &person.name),
         field("Born", &person.birth_date),
         field("Record number", &person.record),
     )
+}
+
+/// Smaller letters for what is long: the heading keeps its height, so that the footing stays on the page.
+fn fitting(value: &str) -> &'static str {
+    match value.chars().count() {
+        0..=40 => "",
+        41..=80 => " class=\"long\"",
+        _ => " class=\"longer\"",
+    }
 }
 
 fn policy_name(export: &Export) -> String {

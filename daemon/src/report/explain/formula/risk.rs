@@ -2,23 +2,12 @@
 
 use clinical::{events::EventKind, metrics::PER_CENT, outcome::Outcome};
 
-use super::{About, CONSENSUS, Formula, Rule, rule};
+use super::{About, Formula, Rule, rule};
 use crate::report::{explain::kind_name, export::Export};
 
+const TIGHT: &str = "unconfirmed: 70 to 140 mg/dL, from memory of the publications";
 const KLONOFF: &str = "Klonoff 2023 (J Diabetes Sci Technol 17:1226)";
 const KOVATCHEV: &str = "Kovatchev 1997 and 2006 (Diabetes Care 20:1655, 29:2433)";
-/// Every kind with a count.
-const KINDS: [EventKind; 8] = [
-    EventKind::HypoLevel1,
-    EventKind::HypoLevel1Only,
-    EventKind::HypoLevel2,
-    EventKind::HypoExtended,
-    EventKind::HyperLevel1,
-    EventKind::HyperLevel1Only,
-    EventKind::HyperLevel2,
-    EventKind::HyperExtended,
-];
-
 /// A formula before its rules: title, unit, in words, with numbers, source.
 type Told = (&'static str, &'static str, &'static str, String, &'static str);
 
@@ -36,7 +25,7 @@ pub(super) fn formula(export: &Export, name: &str) -> Option<Formula> {
             rules(&edges.map(|edge| format!("thresholds.{edge}")).each_ref().map(String::as_str)),
             About::All,
         )
-    } else if let Some(told) = spread(outcome, name) {
+    } else if let Some(told) = spread(outcome, name).or_else(|| percentile(export, name)) {
         (told, rules(&["factor"]), About::All)
     } else {
         let (told, names) = events(outcome, name)?;
@@ -66,7 +55,7 @@ fn tight_range(outcome: &Outcome, name: &str) -> Option<Told> {
             "min",
             "the sum of the minutes that the readings of the range cover",
             of(|minutes, _| format!("{minutes} min")),
-            CONSENSUS,
+            TIGHT,
         )),
         "titr_pct" => Some((
             "time in tight range, both ends included",
@@ -75,7 +64,7 @@ fn tight_range(outcome: &Outcome, name: &str) -> Option<Told> {
             of(|minutes, total| {
                 format!("100 x {minutes} min / {total} min = {}", 100.0 * minutes as f64 / total as f64)
             }),
-            CONSENSUS,
+            TIGHT,
         )),
         _ => None,
     }
@@ -116,19 +105,21 @@ fn gri(outcome: &Outcome, name: &str) -> Option<Told> {
 }
 
 fn spread(outcome: &Outcome, name: &str) -> Option<Told> {
-    let (n, mean) = (outcome.n, outcome.mean_mg_dl);
+    let mean = outcome.mean_mg_dl;
+    let total = outcome.minutes.total();
     let risk = |title, general, value: f64| {
-        Some((title, "", general, format!("{} / {n} readings = {value}", value * n as f64), KOVATCHEV))
+        let sum = value * total as f64;
+        Some((title, "", general, format!("{sum} x min / {total} min = {value}"), KOVATCHEV))
     };
     match name {
         "lbgi" => risk(
             "low blood glucose index",
-            "f = 1.509 x (ln(mg/dL)^1.084 - 5.381); the sum of 10 f^2 where f is below 0, over all readings",
+            "f = 1.509 x (ln(mg/dL)^1.084 - 5.381); the sum of 10 f^2 x minutes where f is below 0 / the minutes of all readings",
             outcome.lbgi,
         ),
         "hbgi" => risk(
             "high blood glucose index",
-            "f = 1.509 x (ln(mg/dL)^1.084 - 5.381); the sum of 10 f^2 where f is above 0, over all readings",
+            "f = 1.509 x (ln(mg/dL)^1.084 - 5.381); the sum of 10 f^2 x minutes where f is above 0 / the minutes of all readings",
             outcome.hbgi,
         ),
         "j_index" => Some((
@@ -154,28 +145,39 @@ fn spread(outcome: &Outcome, name: &str) -> Option<Told> {
             ),
             "Service 1980 (Diabetes 29:1; unconfirmed)",
         )),
-        _ => percentile(outcome, name),
+        _ => None,
     }
 }
 
-fn percentile(outcome: &Outcome, name: &str) -> Option<Told> {
+fn percentile(export: &Export, name: &str) -> Option<Told> {
     let asked = name.strip_prefix("percentiles_mg_dl_p")?;
     let per_cent = PER_CENT.iter().find(|per_cent| per_cent.to_string() == asked)?;
-    let place = (outcome.n - 1) as f64 * f64::from(*per_cent) / 100.0;
+    let counted = &export.selection.counted;
+    let step = counted.iter().fold(0, |step, counted| common(step, counted.minutes)).max(1);
+    let places = export.outcome.minutes.total() / u64::from(step);
+    let place = places.saturating_sub(1) as f64 * f64::from(*per_cent) / 100.0;
     Some((
         "percentile of glucose",
         "mg/dL",
-        "of the ascending values, counted from 0, the one at the place (readings - 1) x per cent / 100; between two places by proportion (type 7)",
-        format!("place {} x {per_cent} / 100 = {place}", outcome.n - 1),
+        "of the ascending values, each once for every common step of the sensors' intervals that it covers, counted from 0, the one at the place (steps - 1) x per cent / 100; between two places by proportion (type 7)",
+        format!(
+            "{places} steps of {step} min; place {} x {per_cent} / 100 = {place}",
+            places.saturating_sub(1)
+        ),
         "Hyndman and Fan 1996 (Am Stat 50:361)",
     ))
+}
+
+/// The greatest common divisor of two intervals in minutes; with 0 it is the other.
+const fn common(a: u8, b: u8) -> u8 {
+    if b == 0 { a } else { common(b, a % b) }
 }
 
 /// The number of events of one kind or of all, and the names of the rules that make them.
 fn events(outcome: &Outcome, name: &str) -> Option<(Told, Vec<&'static str>)> {
     let short = name.strip_prefix("events_")?;
     let asked = short.strip_prefix("counts_").unwrap_or(short);
-    let kind = KINDS.into_iter().find(|kind| kind_name(*kind).replace('-', "_") == asked);
+    let kind = EventKind::ALL.into_iter().find(|kind| kind_name(*kind).replace('-', "_") == asked);
     let mut names = vec!["gaps.short", "gaps.long"];
     names.extend(match kind {
         Some(EventKind::HypoExtended) => &["events.hypo", "events.extended_hypo"][..],
