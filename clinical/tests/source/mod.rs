@@ -190,7 +190,11 @@ fn message(n: usize, points: &[Point], unit: &str) -> String {
          PID|1||77^^^NORTH^MR\rOBR|1||F{n}|{code}\r"
     );
     for (at, point) in points.iter().enumerate() {
-        let kind = if point.value.bytes().all(|b| b.is_ascii_digit() || b == b'.') { "NM" } else { "ST" };
+        let kind = match &point.value {
+            value if value.contains('^') => "SN",
+            value if value.bytes().all(|b| b.is_ascii_digit() || b == b'.') => "NM",
+            _ => "ST",
+        };
         let (value, time) = (&point.value, point.local("%Y%m%d%H%M%S%z"));
         text.push_str(&format!("OBX|{}|{kind}|{code}||{value}|{unit}^^UCUM|||||F|||{time}||||S1\r", at + 1));
     }
@@ -224,7 +228,7 @@ fn tidepool(point: &Point, unit: Unit) -> String {
 fn dexcom(point: &Point, unit: Unit) -> String {
     format!(
         "{{\"recordId\":\"r{}\",\"systemTime\":\"{}Z\",\"displayTime\":\"{}\",\"transmitterId\":\"S1\",\
-         \"transmitterTicks\":{},\"value\":{},\"status\":null,\"unit\":\"{}\"}}",
+         \"transmitterTicks\":{},\"value\":{},\"unit\":\"{}\"}}",
         point.at.0,
         point.utc(),
         point.local("%Y-%m-%dT%H:%M:%S%:z"),
