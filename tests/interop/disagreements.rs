@@ -70,7 +70,10 @@ fn theirs(peer: &str) -> Option<&'static Value> {
         });
         Some(Peers::of(Kind::Others)?.run("judge_others.py", &[], &all.to_string()).remove(0))
     });
-    let found = &found.as_ref()?[peer];
+    let Some(found) = found.as_ref().map(|found| &found[peer]) else {
+        println!("skipped: {peer} is not there");
+        return None;
+    };
     if let Some(reason) = found["absent"].as_str() {
         println!("skipped: {peer}: {reason}");
         return None;
