@@ -55,7 +55,7 @@ def glucose360(given):
 def glucostats(given):
     from glucostats.stats import risks_stats, time_stats
 
-    # It cannot be asked of one patient alone.
+    # With pandas 3 it cannot be asked of one patient alone.
     one = frame(given, "time", "glucose")
     data = pd.concat([one, one])
     data.index = ["one"] * len(one) + ["two"] * len(one)
