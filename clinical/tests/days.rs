@@ -52,35 +52,40 @@ fn of(period: &Period, readings: Vec<Reading>) -> (Outcome, Parts) {
 }
 
 #[test]
-fn days_of_23_and_25_hours_have_their_own_length_in_five_zones() {
-    // Zone, day, its hours, the hours of its night. In Santiago and Cairo clocks change at midnight: the short day
-    // begins at one, the long one has its last hour twice.
-    for (zone, date, hours, night) in [
-        ("America/New_York", "2025-03-09", 23, 5),
-        ("America/New_York", "2025-11-02", 25, 7),
-        ("Europe/Berlin", "2025-03-30", 23, 5),
-        ("Europe/Berlin", "2025-10-26", 25, 7),
-        ("Australia/Sydney", "2025-10-05", 23, 5),
-        ("Australia/Sydney", "2025-04-06", 25, 7),
-        ("America/Santiago", "2025-09-07", 23, 5),
-        ("America/Santiago", "2025-04-05", 25, 6),
-        ("Africa/Cairo", "2025-04-25", 23, 5),
-        ("Africa/Cairo", "2025-10-30", 25, 6),
+fn days_on_which_clocks_change_have_their_own_length_in_seven_zones() {
+    // Zone, day, its minutes, the minutes of its night. In Santiago, Cairo and Havana clocks change at midnight: the
+    // short day begins at one; the long one has its last hour twice, in Havana its first. Lord Howe moves by half an
+    // hour.
+    for (zone, date, minutes, night) in [
+        ("America/New_York", "2025-03-09", 1380, 300),
+        ("America/New_York", "2025-11-02", 1500, 420),
+        ("Europe/Berlin", "2025-03-30", 1380, 300),
+        ("Europe/Berlin", "2025-10-26", 1500, 420),
+        ("Australia/Sydney", "2025-10-05", 1380, 300),
+        ("Australia/Sydney", "2025-04-06", 1500, 420),
+        ("Australia/Lord_Howe", "2025-10-05", 1410, 330),
+        ("Australia/Lord_Howe", "2025-04-06", 1470, 390),
+        ("America/Santiago", "2025-09-07", 1380, 300),
+        ("America/Santiago", "2025-04-05", 1500, 360),
+        ("Africa/Cairo", "2025-04-25", 1380, 300),
+        ("Africa/Cairo", "2025-10-30", 1500, 360),
+        ("America/Havana", "2025-03-09", 1380, 300),
+        ("America/Havana", "2025-11-02", 1500, 420),
     ] {
         let zone = Zone::named(zone).unwrap();
         let day: LocalDay = date.parse().unwrap();
         let period = zone.period(day.plus(-1), day.plus(1)).unwrap();
         let (outcome, parts) = of(&period, every(5, period.start, period.end, |_| 100));
         let case = format!("{} {date}", zone.name());
-        assert_eq!(outcome.window_minutes, (48 + hours) * 60, "{case}");
+        assert_eq!(outcome.window_minutes, 2 * 1440 + minutes, "{case}");
         assert_eq!(
             (outcome.minutes.total(), outcome.active_window_pct),
-            ((48 + hours) * 60, 100.0),
+            (2 * 1440 + minutes, 100.0),
             "{case}"
         );
         let lengths: Vec<_> = parts.days.iter().map(|d| (d.day.part_minutes, d.night.part_minutes)).collect();
-        assert_eq!(lengths, [(1440, 360), (hours * 60, night * 60), (1440, 360)], "{case}");
-        assert_eq!(parts.night.part_minutes, (12 + night) * 60, "{case}");
+        assert_eq!(lengths, [(1440, 360), (minutes, night), (1440, 360)], "{case}");
+        assert_eq!(parts.night.part_minutes, 720 + night, "{case}");
         for part in parts.days.iter().flat_map(|d| [&d.day, &d.night]).chain([&parts.whole, &parts.night]) {
             assert_eq!(part.active_pct, 100.0, "{case}");
             assert_eq!(part.metrics.as_ref().unwrap().active_minutes, part.part_minutes, "{case}");

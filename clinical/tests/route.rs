@@ -2,6 +2,9 @@
 //! and order, with duplicates, and as a Dexcom Clarity export, give the same metrics.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(unreachable_pub, reason = "a module of one test binary")]
+
+mod source;
 
 use clinical::{
     calendar::{LocalDay, Zone},
@@ -15,6 +18,7 @@ use clinical::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 use proptest::prelude::*;
+use source::Source;
 
 const ZONE: &str = "America/New_York";
 const DEVICE: &str = "SM1/T1";
@@ -146,5 +150,43 @@ proptest! {
         let whole = whole.unwrap();
         prop_assert_eq!(both.n, whole.n);
         prop_assert_eq!(both.display_hash(), whole.display_hash());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// By all ten, over the spring change: from what states an instant, and from what states a clock alone.
+    #[test]
+    fn every_source_of_the_same_readings_gives_the_same_outcome(
+        // Runs of a 5-minute sensor: from which step on, how many readings, from which value on by how much.
+        runs in prop::collection::vec((0i64..13 * 288, 3i64..40, 60i64..330, -2i64..=2), 1..8),
+    ) {
+        let zone = Zone::named(ZONE).unwrap();
+        let first: LocalDay = "2025-03-01".parse().unwrap();
+        let period = zone.period(first, first.plus(13)).unwrap();
+        // The last day is a fourteenth, which proves the order of dates.
+        let last_day = (13 * 288 + 12, 12, 100, 1);
+        let values: std::collections::BTreeMap<i64, i64> = runs
+            .into_iter()
+            .chain([last_day])
+            .flat_map(|(from, n, value, by)| (0..n).map(move |k| (from + k, (value + k * by).clamp(41, 399))))
+            .collect();
+        let points: Vec<_> = values
+            .into_iter()
+            .map(|(step, value)| {
+                let at = Instant(period.start.0 + step * 5 * Instant::MINUTE_MS);
+                source::Point { at, offset_minutes: source::offset_in(ZONE, at), value: value.to_string() }
+            })
+            .collect();
+        let of = |source: Source| {
+            let readings = source.read(&source.write(&points, source::Unit::MgDl), ZONE);
+            compute(&period, &source::streams(readings), Policy::standard()).unwrap()
+        };
+        let expected = of(Source::Hl7v2);
+        prop_assert_eq!(expected.n, points.len() as u64);
+        for source in Source::OF_INSTANTS.into_iter().chain(Source::OF_CLOCKS) {
+            prop_assert_eq!(&of(source), &expected, "{:?}", source);
+        }
     }
 }

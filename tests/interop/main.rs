@@ -2,7 +2,8 @@
 //! `isthmus send`, and as judges of what we answer; and the public messages through both. Beside them judges of the FHIR
 //! and the ORU^R01 that leave.
 //!
-//! What `isthmus outcomes` computes is compared with other people's CGM software (`metrics.rs`).
+//! What `isthmus outcomes` computes is compared with other people's CGM software (`metrics.rs`), with the known numbers of
+//! a public series (`example.rs`), and with the known errors of others (`disagreements.rs`).
 //!
 //! Packages are installed at the first run (`peers.rs`); where that is impossible, the tests say so and pass.
 
@@ -14,6 +15,9 @@
 )]
 
 mod answers;
+mod disagreements;
+mod example;
+mod export;
 mod fhir;
 mod metrics;
 mod oru;

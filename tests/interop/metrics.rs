@@ -1,21 +1,16 @@
 //! What `isthmus outcomes --json` computes, judged by iglu-python: the same readings to both, equal to 1e-9 relative
 //! where it is right, and each known disagreement asserted as one.
 
-use std::{fmt::Write as _, fs, process::Command};
-
 use serde_json::{Value, json};
 
-use super::peers::{Kind, Peers};
+use super::{
+    export::{clock, outcome},
+    peers::{Kind, Peers},
+};
 
 /// Largest relative difference between two computations of one metric.
 const RELATIVE: f64 = 1e-9;
 const DAYS: i64 = 14;
-
-/// So many minutes after 2025-02-01T00:00:00, whose month has more days than the window.
-fn clock(minute: i64, between: char) -> String {
-    let (day, hour, minute) = (1 + minute / 1440, minute / 60 % 24, minute % 60);
-    format!("2025-02-{day:02}{between}{hour:02}:{minute:02}:00")
-}
 
 /// A curve with events on both sides, without a gap: minute and mg/dL.
 fn curve() -> Vec<(i64, i32)> {
@@ -28,27 +23,6 @@ fn curve() -> Vec<(i64, i32)> {
             (5 * n, value)
         })
         .collect()
-}
-
-/// What the binary says of readings, as a person would ask it.
-fn ours(readings: &[(i64, i32)]) -> Value {
-    let dir = tempfile::tempdir().unwrap();
-    let mut text = String::from(
-        "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Source Device ID,Glucose Value (mg/dL),\
-         Transmitter Time (Long Integer),Transmitter ID\n",
-    );
-    for (minute, value) in readings {
-        writeln!(text, "1,{},EGV,phone,{value},{},8X", clock(*minute, 'T'), minute * 60).unwrap();
-    }
-    fs::write(dir.path().join("curve.csv"), text).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_isthmus"))
-        .current_dir(dir.path())
-        .args(["outcomes", "--json", "--tz", "UTC", "curve.csv"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
-    value.as_array().map_or(value.clone(), |all| all[0].clone())
 }
 
 fn theirs(peers: &Peers, readings: &[(i64, i32)]) -> Value {
@@ -66,7 +40,7 @@ fn near(what: &str, ours: &Value, theirs: &Value) {
 fn iglu_python_computes_the_same_from_the_same_readings() {
     let Some(peers) = Peers::of(Kind::Cgm) else { return };
     let readings = curve();
-    let (ours, theirs) = (ours(&readings), theirs(&peers, &readings));
+    let (ours, theirs) = (outcome(&readings), theirs(&peers, &readings));
     for (name, theirs_name) in [
         ("mean_mg_dl", "mean"),
         ("sd_mg_dl", "sd"),
@@ -116,7 +90,7 @@ fn iglu_python_makes_an_event_of_one_low_reading_beside_a_gap_and_we_do_not() {
             *value = 52;
         }
     }
-    let (ours, theirs) = (ours(&readings), theirs(&peers, &readings));
+    let (ours, theirs) = (outcome(&readings), theirs(&peers, &readings));
     assert_eq!(ours["events"]["counts"]["hypo-level-1"], 0);
     assert_eq!(theirs["episodes"]["hypo lv1"], 1, "iglu-python does not interpolate any more: {theirs}");
     // What does not look at the clock is the same.

