@@ -223,7 +223,7 @@ impl CareLink<'_> {
             // A calculator that was asked and took no carbohydrate says 0.
             let nothing = kind == EventKind::Carbohydrate && value.is_some_and(|v: Decimal| v.digits() == 0);
             if !nothing {
-                self.harvest.event(row.line, Some(wall), kind, value);
+                self.harvest.event(&self.device, Some(wall), kind, value);
             }
         }
     }

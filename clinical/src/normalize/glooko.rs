@@ -163,7 +163,7 @@ impl Glooko<'_> {
             let value = value::number_with(row.optional(at), self.decimal_comma).ok();
             let nothing = event != EventKind::BasalRate && value.is_some_and(|v| v.digits() == 0);
             if !row.optional(at).is_empty() && !nothing {
-                self.harvest.event(row.line, wall, event, value);
+                self.harvest.event(row.optional(columns.serial), wall, event, value);
             }
         }
         self.harvest.apart(kind);

@@ -298,7 +298,7 @@ impl LibreView<'_> {
             // A dose with a number and a word beside it is one dose.
             if !row.cell(at).is_empty() && last != Some(kind) {
                 let value = value::number_with(row.cell(at), self.decimal_comma).ok();
-                self.harvest.event(row.line, wall, kind, value);
+                self.harvest.event(self.columns.device(row), wall, kind, value);
                 last = Some(kind);
             }
         }

@@ -107,7 +107,7 @@ impl XDrip<'_> {
         let (carbs, bolus) = (row.optional(self.carbs), row.optional(self.bolus));
         for (kind, text) in [(EventKind::Carbohydrate, carbs), (EventKind::OtherInsulin, bolus)] {
             if !text.is_empty() {
-                self.harvest.event(row.line, wall, kind, value::number_with(text, true).ok());
+                self.harvest.event("", wall, kind, value::number_with(text, true).ok());
             }
         }
         self.harvest.apart(match (row.optional(self.finger_stick), bolus, carbs) {

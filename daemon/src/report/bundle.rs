@@ -4,7 +4,10 @@
 //! are never those that a box of its own would write. Do not send what this makes to a chart that a box
 //! writes to.
 
+use std::collections::BTreeMap;
+
 use clinical::{
+    app_event::EventKind,
     fhir::{
         bundle::{Entry, submission},
         figures::figures,
@@ -59,7 +62,7 @@ pub struct Choice<'a> {
 /// [`BundleError`].
 pub fn bundle(
     outcome: &Outcome,
-    sessions: &[Session],
+    (sessions, app_events): (&[Session], &BTreeMap<EventKind, u64>),
     patient: PatientKey,
     sha256: &str,
     recorded: Instant,
@@ -93,6 +96,7 @@ pub fn bundle(
         supersedes: None,
         reason: Reason::First,
         sessions,
+        app_events,
         manifest: Manifest { count: 1, sha256 },
         maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
         recorded,
@@ -116,8 +120,15 @@ mod tests {
     fn the_bundle_is_a_transaction_of_the_guides_seven_observations_and_their_provenance() {
         let patient = PatientKey { system: "urn:oid:1.2.3".into(), value: "4711".into() };
         let file = "ab".repeat(32);
-        let bundle =
-            bundle(&sample().outcome, &sample().sessions, patient, &file, Instant(0), &PLAIN).unwrap();
+        let bundle = bundle(
+            &sample().outcome,
+            (&sample().sessions, &BTreeMap::new()),
+            patient,
+            &file,
+            Instant(0),
+            &PLAIN,
+        )
+        .unwrap();
         assert_eq!(bundle["type"], "transaction");
         let kinds: Vec<_> = bundle["entry"]
             .as_array()

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::{
     report::{
+        app_events,
         bundle::{Choice, bundle},
         export::Export,
     },
@@ -76,9 +77,10 @@ impl FhirArgs {
             local_codes: self.local_codes,
             report: attachment,
         };
-        let canonical =
-            bundle(&export.outcome, &export.sessions, subject.clone(), sha256, Instant(now_ms()), &choice)
-                .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))?;
+        let app_events = app_events::counts(&export.app_events);
+        let held = (&export.sessions[..], &app_events);
+        let canonical = bundle(&export.outcome, held, subject.clone(), sha256, Instant(now_ms()), &choice)
+            .map_err(|error| format!("{}: {error}; this is a defect of isthmus", export.file))?;
         Ok(Some(write(Release::from_name(release).unwrap_or_default(), &canonical)))
     }
 }
