@@ -1,7 +1,9 @@
 //! The count of a transmitter beside a device's readings, thinned to what tells sessions, drift and changes of the clock.
 //!
 //! Invariant: between two marks that follow each other the count neither began anew nor left the clock by a step, and no
-//! gap was longer than `GAP_MS`; so drift, and where a count begins anew, are those of all rows.
+//! gap was longer than `GAP_MS`; so drift, and where a count begins anew, are those of all rows. A count that leaves the
+//! clock in most of its steps is none of seconds (an export that was made anonymous has the same number in every row), and
+//! has no marks.
 
 use crate::{
     normalize::harvest::UNMARKED,
@@ -11,6 +13,8 @@ use crate::{
 
 /// A longer gap has a mark on either side: below every gap that parts sessions.
 const GAP_MS: i64 = 15 * Instant::MINUTE_MS;
+/// Fewer steps than these do not show that a count is none.
+const FEWEST_STEPS: usize = 4;
 
 /// The marks of readings with the count beside each, [`UNMARKED`] where there is none; by time.
 pub(super) fn marks(readings: &[Reading], ticks: &[i64]) -> Vec<TickMark> {
@@ -19,6 +23,11 @@ pub(super) fn marks(readings: &[Reading], ticks: &[i64]) -> Vec<TickMark> {
         ticked.map(|(reading, ticks)| TickMark { time: reading.time, ticks: *ticks }).collect();
     if !rows.is_sorted_by_key(|row| row.time) {
         rows.sort_by_key(|row| (row.time, row.ticks));
+    }
+    let leaves = |pair: &&[TickMark]| pair[0].ticks <= pair[1].ticks && steps(pair[0], pair[1]);
+    let (all, leaving) = (rows.len().saturating_sub(1), rows.windows(2).filter(leaves).count());
+    if all >= FEWEST_STEPS && leaving > all / 2 {
+        return Vec::new();
     }
     let mut kept: Vec<TickMark> = Vec::new();
     let mut before: Option<TickMark> = None;
@@ -43,9 +52,12 @@ pub(super) fn marks(readings: &[Reading], ticks: &[i64]) -> Vec<TickMark> {
 
 /// Whether something happened between two rows.
 fn breaks(last: TickMark, row: TickMark) -> bool {
-    row.ticks < last.ticks
-        || row.time.0.saturating_sub(last.time.0) > GAP_MS
-        || last.step_ms(row).abs() >= CLOCK_CHANGE_MS
+    row.ticks < last.ticks || row.time.0.saturating_sub(last.time.0) > GAP_MS || steps(last, row)
+}
+
+/// Whether the clock left the count between two rows.
+fn steps(last: TickMark, row: TickMark) -> bool {
+    last.step_ms(row).saturating_abs() >= CLOCK_CHANGE_MS
 }
 
 #[cfg(test)]
@@ -89,5 +101,15 @@ mod tests {
         assert_eq!(told(&newest_first), [(0, 0), (600, 600)]);
         assert_eq!(told(&[(0, UNMARKED)]), []);
         assert_eq!(told(&[(0, i64::MIN + 1), (300, i64::MAX)]).len(), 2);
+    }
+
+    #[test]
+    fn a_number_that_stands_still_or_runs_in_another_unit_is_no_count() {
+        let rows = |count: fn(i64) -> i64| (0..5).map(|n| (n * 300, count(n))).collect::<Vec<_>>();
+        assert_eq!(told(&rows(|_| 1_234_567)), []);
+        assert_eq!(told(&rows(|n| n * 300_000)), []);
+        assert_eq!(told(&rows(|n| n * 300)).len(), 2);
+        // Of four steps two leave the clock: it was changed twice.
+        assert_eq!(told(&[(0, 0), (300, 300), (4_200, 600), (4_500, 900), (8_400, 1_200)]).len(), 5);
     }
 }

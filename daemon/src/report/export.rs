@@ -212,9 +212,10 @@ impl Source {
         let streams = streams(std::mem::take(&mut read.readings));
         let devices =
             streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
-        let mut streams = of_device(streams, question.device.as_deref(), &devices)?;
         let events = std::mem::take(&mut read.events);
+        // Of all devices: that one is asked for says nothing of which one was started.
         let starts = attributed(&events, &streams);
+        let mut streams = of_device(streams, question.device.as_deref(), &devices)?;
         let error_codes = sentinel::heed(&mut streams, &question.policy.devices);
         let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
         let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
