@@ -15,7 +15,7 @@ use super::{
     date_order::Dates,
     faults::Faults,
     file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_READINGS, Place, RowReason},
-    logged::{Logged, Said},
+    logged::{Kept, Logged, Said},
     repeated_hour::{Order, settle},
     source_id::Source,
     tally::Tally,
@@ -310,7 +310,7 @@ impl<'z> Harvest<'z> {
             let Block { device, readings: of_block, .. } = block;
             readings.extend(of_block.into_iter().map(|reading| (device.clone(), reading)));
         }
-        let (events, more_events, notes) = self.logged.finish(only.as_ref());
+        let Kept { events, beyond: more_events, notes } = self.logged.finish(only.as_ref());
         self.notes.extend(notes);
         self.notes.extend(self.tally.notes());
         let Faults { listed: mut faults, more: more_faults } = self.faults;
@@ -441,3 +441,6 @@ fn resolution(finest: Option<(Unit, u8)>, times: &str) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,16 @@ pub(super) struct Said {
     pub(super) value: Option<Decimal>,
 }
 
+/// What is kept of a file's events.
+pub(super) struct Kept {
+    /// In the order of the file.
+    pub(super) events: Vec<(Device, AppEvent)>,
+    /// How many more there were of a kind.
+    pub(super) beyond: BTreeMap<EventKind, u64>,
+    /// What is to be said of those that are not kept.
+    pub(super) notes: Vec<String>,
+}
+
 /// The events of a file.
 pub(super) struct Logged {
     source: Format,
@@ -114,12 +124,9 @@ impl Logged {
         self.vague += vague;
     }
 
-    /// The events in the order of the file, and what is to be said of those that are not among them. The start of a
-    /// sensor that its row does not name belongs to `only`, the one device of the file, where there is one.
-    pub(super) fn finish(
-        self,
-        only: Option<&Device>,
-    ) -> (Vec<(Device, AppEvent)>, BTreeMap<EventKind, u64>, Vec<String>) {
+    /// The events, and what is to be said of those that are not among them. The start of a sensor that its row does not
+    /// name belongs to `only`, the one device of the file, where there is one.
+    pub(super) fn finish(self, only: Option<&Device>) -> Kept {
         let mut notes = Vec::new();
         if self.vague > 0 {
             notes.push(format!("{} events without a time that can be read: counted only", self.vague));
@@ -138,7 +145,8 @@ impl Logged {
             };
             (device, event)
         };
-        (self.events.into_iter().map(named).collect(), self.beyond, notes)
+        let events = self.events.into_iter().map(named).collect();
+        Kept { events, beyond: self.beyond, notes }
     }
 }
 
@@ -157,7 +165,7 @@ mod tests {
         logged.at("pen", at(7), said(EventKind::RapidInsulin));
         logged.at("", at(9), Said { kind: EventKind::SensorStart, value: None });
         let only = Device("G6".into());
-        let (events, beyond, notes) = logged.finish(Some(&only));
+        let Kept { events, beyond, notes } = logged.finish(Some(&only));
         assert_eq!(events.len() as u64, MAX_EVENTS_OF_KIND + 2);
         assert_eq!(beyond, BTreeMap::from([(EventKind::Steps, 2)]));
         assert_eq!(notes, ["2 more events of steps after the first 120000: counted only"]);

@@ -21,7 +21,10 @@ use super::{
     Pipeline, PipelineError,
     read::{Batch, NORMALIZE},
 };
-use crate::generation::{Generation, Site};
+use crate::{
+    generation::{Generation, Site},
+    telemetry::Metric,
+};
 
 /// For so many days after its start a sensor may be in what is left out.
 pub(super) const START_REACH_DAYS: i32 = 2;
@@ -57,6 +60,7 @@ impl Pipeline {
                 if merged.new.is_empty() {
                     continue;
                 }
+                Metric::AppEvents.add(merged.new.len() as u64, &[]);
                 touched.extend(merged.new.iter().flat_map(|event| days_touched(site, event)));
                 writes.push(EventsWrite {
                     patient: place.holder,
