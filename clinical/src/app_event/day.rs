@@ -279,6 +279,42 @@ mod tests {
     }
 
     #[test]
+    fn the_places_of_kinds_and_sources_are_stored_and_stay() {
+        let kinds = EventKind::ALL.map(EventKind::name);
+        assert_eq!(
+            kinds,
+            [
+                "rapid-insulin",
+                "long-insulin",
+                "insulin",
+                "basal-rate",
+                "daily-insulin",
+                "carbohydrate",
+                "carbohydrate-servings",
+                "exercise",
+                "heart-rate",
+                "steps",
+                "sensor-start",
+            ]
+        );
+        let sources: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
+        assert_eq!(
+            sources,
+            [
+                "clarity",
+                "libreview",
+                "carelink",
+                "glooko",
+                "xdrip",
+                "nightscout",
+                "tidepool",
+                "dexcom-api",
+                "apple-health",
+            ]
+        );
+    }
+
+    #[test]
     fn a_day_has_room_for_so_many_and_says_how_many_it_left_out() {
         let one = |n: i64| AppEvent {
             time: Instant(n),

@@ -8,12 +8,17 @@
 //! Numbers: a start bears on readings for two days at most: the longest warm-up and the longest early wear that a table or
 //! a policy may state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clinical::{
-    app_event::{AppEvent, EventDay, EventKind},
+    app_event::{AppEvent, EventDay, EventKind, distinct, tally},
     calendar::LocalDay,
-    reading::{Device, Instant},
+    outcome::{Exclusion, Period},
+    policy::Policy,
+    reading::{Device, Instant, Reading},
+    select::{Selection, select_after},
+    sentinel,
+    session::attributed,
 };
 use outbox::{DirtyWindow, EventsWrite, QuarantineEntry, ReadError, Reader, StoredEvents};
 
@@ -108,6 +113,27 @@ pub(super) fn events(stored: Vec<StoredEvents>) -> Result<Vec<(Device, AppEvent)
         all.extend(day.events().iter().map(|event| (device.clone(), *event)));
     }
     Ok(all)
+}
+
+/// What of a window's readings counts: limits in the place of what known sensors write for them, their error codes left
+/// out, and the warm-up after the starts that sources state.
+pub(super) fn selected(
+    period: &Period,
+    streams: &mut [(Device, Vec<Reading>)],
+    logged: &[(Device, AppEvent)],
+    policy: &Policy,
+) -> Selection {
+    let starts = attributed(logged, streams);
+    let codes = sentinel::heed(streams, &policy.devices);
+    let mut selection = select_after(period, streams, &starts.of, policy);
+    let inside = |time: &&Instant| period.start <= **time && **time < period.end;
+    selection.leave_out(Exclusion::ErrorCode, codes.iter().filter(inside).count() as u64);
+    selection
+}
+
+/// How many events of each kind lie in a period.
+pub(super) fn counts(logged: &[(Device, AppEvent)], period: &Period) -> BTreeMap<EventKind, u64> {
+    tally(&distinct(logged, period)).into_iter().map(|(kind, sum)| (kind, sum.count)).collect()
 }
 
 /// The messages that state a start which bears on the time from `start` up to, not including, `end`.

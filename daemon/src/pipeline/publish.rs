@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clinical::{
-    app_event::{EventKind, distinct, tally},
+    app_event::EventKind,
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
     fhir::provenance::{Reason, Session, sessions},
     identity::PatientKey,
-    outcome::{Exclusion, Outcome},
+    outcome::Outcome,
     outcomes,
     reading::{Device, Instant, Reading},
-    select::select_after,
-    sentinel,
-    session::attributed,
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
 
@@ -205,11 +202,7 @@ impl Pipeline {
         let stored = streams.iter().flat_map(|(_, readings)| readings);
         let mut cited = Cited::of(period.start, period.end, stored);
         cited.messages.extend(app_events::messages_of_starts(&logged, period.start, period.end));
-        let starts = attributed(&logged, &streams);
-        let codes = sentinel::heed(&mut streams, &policy.devices);
-        let mut selection = select_after(&period, &streams, &starts.of, policy);
-        let inside = |time: &&Instant| period.start <= **time && **time < period.end;
-        selection.leave_out(Exclusion::ErrorCode, codes.iter().filter(inside).count() as u64);
+        let selection = app_events::selected(&period, &mut streams, &logged, policy);
         let outcome = outcomes::summarize(&period, &selection, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };
@@ -223,8 +216,7 @@ impl Pipeline {
         }
         let listing = Listing::of(cited.messages.iter().copied());
         let sessions = sessions(&streams, &selection);
-        let counted = tally(&distinct(&logged, &period));
-        let app_events = counted.into_iter().map(|(kind, sum)| (kind, sum.count)).collect();
+        let app_events = app_events::counts(&logged, &period);
         Ok(Some(Computed { outcome, listing, cited, sessions, app_events }))
     }
 

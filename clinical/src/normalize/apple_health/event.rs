@@ -10,7 +10,6 @@ use super::{
     super::{
         iso::IsoTime,
         logged::Said,
-        member,
         stream::{Log, Taken},
     },
     Apart, FileContext, device, number,
@@ -79,8 +78,7 @@ impl Happening {
             _ => Apart::Event,
         };
         let moment = IsoTime::parse(&found.start).and_then(|at| at.moment(context.zone).ok());
-        let device = member::device_named(&device(&found.source).0);
-        Log { device, moment, said: vec![Said { kind, value }] }.taken(apart)
+        Log { device: device(&found.source), moment, said: vec![Said { kind, value }] }.taken(apart)
     }
 }
 
