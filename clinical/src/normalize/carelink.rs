@@ -141,6 +141,10 @@ impl Body for CareLink<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         if self.clock_changes > 0 {
             let note = "the clock of a device was changed, times are as it showed them; changes";

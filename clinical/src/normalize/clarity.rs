@@ -118,6 +118,10 @@ impl Body for Clarity<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         let told = self.harvest.tell(transmitter::tell);
         if told > 0 {

@@ -107,6 +107,10 @@ impl Body for Glooko<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         if self.limits > 0 {
             let note = "values of 1 or 2001 mg/dL, read as below and above what the sensor reports";

@@ -266,6 +266,10 @@ impl Body for LibreView<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         if self.historic_under_scan > 0 {
             let note = "historic values under record type 1 (scan): read as historic, by their column";

@@ -77,6 +77,10 @@ impl Body for XDrip<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(self: Box<Self>) -> Result<FileReadings, FileFault> {
         self.harvest.finish(Order::EitherWay, "minute")
     }
