@@ -164,3 +164,111 @@ fn the_bundle_of_a_file_that_is_streamed_names_it_by_the_hash_of_all_its_bytes()
     };
     assert!(out.contains(&hash), "{hash}");
 }
+
+/// The one object of a file, in UTC.
+fn object(dir: &Path, name: &str, more: &[&str]) -> Value {
+    let (out, err, good) = outcomes(dir, &[&[name, "--json", "--tz", "UTC"], more].concat());
+    assert!(good, "{err}");
+    let mut objects: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert_eq!(objects.len(), 1);
+    objects.remove(0)
+}
+
+#[test]
+fn a_stated_start_its_warm_up_and_what_was_logged_are_told_and_another_device_is_no_guess() {
+    const G6: &str = "xDrip-DexcomG5 G6 Native";
+    let dir = tempfile::tempdir().unwrap();
+    let sgv = |minute: u64, value: u32, device: &str| {
+        let ms = 1_735_689_600_000 + minute * 60_000;
+        format!(r#"{{"type":"sgv","date":{ms},"sgv":{value},"device":"{device}"}}"#)
+    };
+    // A minute before the warm-up of two hours ends, and at its end.
+    let readings = [sgv(119, 300, G6), sgv(120, 100, G6), sgv(125, 110, G6)];
+    let treatments = [
+        r#"{"eventType":"Sensor Start","created_at":"2025-01-01T00:00:00Z","enteredBy":"Anna"}"#.to_owned(),
+        r#"{"eventType":"Snack Bolus","created_at":"2025-01-01T02:00:00Z","insulin":1.5,"carbs":12}"#
+            .to_owned(),
+        r#"{"eventType":"Snack Bolus","created_at":"2025-01-01T02:00:00Z","insulin":1.50,"carbs":20}"#
+            .to_owned(),
+        r#"{"eventType":"Snack Bolus","created_at":"2025-01-03T02:00:00Z","insulin":9}"#.to_owned(),
+    ];
+    let write = |name: &str, records: &[String]| {
+        fs::write(dir.path().join(name), format!("[{}]", records.join(","))).unwrap();
+    };
+    write("one.json", &[&readings[..], &treatments].concat());
+    let told = object(dir.path(), "one.json", &[]);
+    assert_eq!((&told["n"], &told["excluded"]), (&2.into(), &serde_json::json!({ "warm-up": 1 })));
+    assert_eq!(
+        told["sessions"],
+        serde_json::json!([{
+            "device": G6, "began": "stated", "start": "2025-01-01T00:00:00Z", "last": "2025-01-01T02:05:00Z",
+            "readings": 3, "warm_up_left_out_minutes": 120, "warm_up_not_left_out": null, "drift_s": null,
+            "clock_changes": [], "beyond_wear": false,
+        }])
+    );
+    // The same dose twice is one; the other carbohydrate is another; what is of another day is not told.
+    assert_eq!(
+        told["app_events"],
+        serde_json::json!({
+            "rapid_insulin": { "count": 1, "without_amount": 0, "total": 1.5, "unit": "[iU]" },
+            "carbohydrate": { "count": 2, "without_amount": 0, "total": 32.0, "unit": "g" },
+            "sensor_start": { "count": 1, "without_amount": 1 },
+        })
+    );
+    let (out, _, _) = outcomes(dir.path(), &["one.json", "--tz", "UTC"]);
+    let said = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "1 reading not counted: within the warm-up of a sensor",
+        "sensor sessions: 1 (1 by a stated start)",
+        "rapid-insulin 1 (1.5 U), carbohydrate 2 (32 g), sensor-start 1",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {out}");
+    }
+    assert!(!out.contains("Anna"));
+
+    // With another sensor in the file nothing says which was started, whichever of them is asked for.
+    write("two.json", &[&readings[..], &[sgv(200, 100, "Libre 3")], &treatments[..1]].concat());
+    for more in [&[][..], &["--device", G6]] {
+        let told = object(dir.path(), "two.json", more);
+        assert_eq!(told["excluded"], serde_json::json!({}), "{told:#}");
+        assert_eq!(told["sessions"][0]["warm_up_not_left_out"], "no-stated-start");
+        let (out, _, _) = outcomes(dir.path(), &[&["two.json", "--tz", "UTC"], more].concat());
+        let said = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            said.contains("nothing says which sensor of the file it was, nothing left out after them: 1"),
+            "{out}"
+        );
+    }
+}
+
+#[test]
+fn a_transmitters_count_tells_sessions_drift_and_changes_of_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Source Device ID,Glucose Value (mg/dL),\
+                    Transmitter Time (Long Integer),Transmitter ID\n"
+        .to_owned();
+    // An hour of one sensor whose clock gains a second in each step and is then put forward an hour; then another sensor.
+    for n in 0..12_i64 {
+        let seconds = n * 301 + if n >= 6 { 3_600 } else { 0 };
+        let (h, m, s) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        text += &format!("{n},2025-01-01T{h:02}:{m:02}:{s:02},EGV,phone,100,{},8X\n", 1_000 + n * 300);
+    }
+    for n in 0..6 {
+        text += &format!("{n},2025-01-01T03:{:02}:00,EGV,phone,110,{},8X\n", n * 5, 60 + n * 300);
+    }
+    fs::write(dir.path().join("clarity.csv"), text).unwrap();
+    let told = object(dir.path(), "clarity.csv", &[]);
+    let sessions: Vec<_> = told["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| {
+            (s["began"].as_str().unwrap(), s["readings"].as_u64().unwrap(), s["drift_s"].as_f64().unwrap())
+        })
+        .collect();
+    assert_eq!(sessions, [("serial", 12, 10.0), ("ticks-restarted", 6, 0.0)]);
+    assert_eq!(
+        told["sessions"][0]["clock_changes"],
+        serde_json::json!([{ "at": "2025-01-01T01:30:06Z", "by_s": 3601.0 }])
+    );
+}

@@ -1,9 +1,20 @@
-//! What a patient's apps and devices recorded beside glucose: insulin, carbohydrate, exercise, heart rate, steps.
+//! What a patient's apps and devices recorded beside glucose: insulin, carbohydrate, exercise, heart rate, steps, and
+//! when a sensor was started.
 //!
-//! Invariants: an event is never a glucose value and never enters an outcome; its number is the one that the
-//! source wrote, as digits and places, in the one unit that its kind has; no text of the source is kept, because
-//! a note may name anybody.
+//! Invariants: an event is never a glucose value; of its kinds only the start of a sensor bears on an outcome, by the
+//! warm-up that a policy leaves out; its number is the one that the source wrote, as digits and places, in the one unit
+//! that its kind has; no text of the source is kept, because a note may name anybody. Of one device, events of one kind,
+//! time and amount are one event, whatever brought them.
 
+mod day;
+mod tally;
+
+use std::cmp::Ordering;
+
+pub use self::{
+    day::{EventDay, EventDayError, EventsMerged},
+    tally::{Sum, distinct, tally},
+};
 use crate::{decimal::Decimal, normalize::file::Format, reading::Instant};
 
 /// One event.
@@ -21,6 +32,26 @@ pub struct AppEvent {
     pub value: Option<Decimal>,
     /// The format of the source.
     pub source: Format,
+    /// The stored message (inbox id) that it came from; 0 outside the store.
+    pub message: u64,
+}
+
+impl AppEvent {
+    /// Whether `other`, of the same device, is this event: its kind, time and amount; `2` and `2.0` are one amount.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.compare(other).is_eq()
+    }
+
+    /// The order of events of one device: time, kind, amount. Equal are those that are one event.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        let amount = match (self.value, other.value) {
+            (Some(ours), Some(theirs)) => ours.cmp_value(theirs),
+            (ours, theirs) => ours.is_some().cmp(&theirs.is_some()),
+        };
+        (self.time, self.kind).cmp(&(other.time, other.kind)).then(amount)
+    }
 }
 
 /// What an event was: a closed set.
@@ -46,9 +77,32 @@ pub enum EventKind {
     HeartRate,
     /// Steps.
     Steps,
+    /// A sensor was started, as its source states; it has no number.
+    SensorStart,
 }
 
 impl EventKind {
+    /// All of them. A new one goes to the end: places in this list are stored.
+    pub const ALL: [Self; 11] = [
+        Self::RapidInsulin,
+        Self::LongInsulin,
+        Self::OtherInsulin,
+        Self::BasalRate,
+        Self::DailyInsulin,
+        Self::Carbohydrate,
+        Self::CarbohydrateServings,
+        Self::Exercise,
+        Self::HeartRate,
+        Self::Steps,
+        Self::SensorStart,
+    ];
+
+    /// Whether the sum of its numbers says anything: that of rates does not.
+    #[must_use]
+    pub const fn adds_up(self) -> bool {
+        !matches!(self, Self::BasalRate | Self::HeartRate | Self::SensorStart)
+    }
+
     /// The unit of its numbers.
     #[must_use]
     pub const fn unit(self) -> EventUnit {
@@ -61,7 +115,7 @@ impl EventKind {
             Self::CarbohydrateServings => EventUnit::Servings,
             Self::Exercise => EventUnit::Seconds,
             Self::HeartRate => EventUnit::PerMinute,
-            Self::Steps => EventUnit::Count,
+            Self::Steps | Self::SensorStart => EventUnit::Count,
         }
     }
 
@@ -79,6 +133,7 @@ impl EventKind {
             Self::Exercise => "exercise",
             Self::HeartRate => "heart-rate",
             Self::Steps => "steps",
+            Self::SensorStart => "sensor-start",
         }
     }
 }

@@ -8,7 +8,7 @@
 //! Numbers: 288 readings of a 5-minute sensor take about 3.3 KB, of which 8 bytes a reading are its
 //! identity; see `benches/window.rs` for the time to decode.
 
-mod encoding;
+pub(crate) mod encoding;
 
 use std::{
     cmp::{Ordering, Reverse},

@@ -65,8 +65,27 @@ pub struct Sensor {
     pub sentinels: Sourced<Sentinels>,
 }
 
+/// What a plain number of a sensor means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Itself, or a limit that it stands for.
+    Value(Measured),
+    /// No measurement: an error code.
+    ErrorCode,
+}
+
 impl Sensor {
-    /// What a plain number of this sensor means: itself, or a limit that it stands for.
+    /// What a plain number of this sensor means. What lies below the code for "below" is an error code, because the
+    /// sensor writes no value there.
+    #[must_use]
+    pub fn meaning(&self, number: Decimal, unit: Unit) -> Meaning {
+        match self.sentinels.value.codes_mg_dl {
+            Some((below, _)) if unit == Unit::MgDl && number.cmp_value(below).is_lt() => Meaning::ErrorCode,
+            _ => Meaning::Value(self.measured(number, unit)),
+        }
+    }
+
+    /// What a plain number of this sensor means that is no error code: itself, or a limit that it stands for.
     #[must_use]
     pub fn measured(&self, number: Decimal, unit: Unit) -> Measured {
         let (low, high) = match unit {

@@ -33,6 +33,7 @@ pub mod quantity;
 pub mod reading;
 mod scale;
 pub mod select;
+pub mod sentinel;
 mod series;
 pub mod session;
 pub mod shown;

@@ -12,7 +12,7 @@ use crate::{
     scale::shown_shares,
 };
 
-/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first seven
+/// Why a result that came in did not count. A closed set, because it is written into Provenance. The first eight
 /// are decided about stored readings; the others never became readings, and are counted by the messages that
 /// the counted ones came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -32,6 +32,8 @@ pub enum Exclusion {
     WarmUp,
     /// Within the early wear that the policy leaves out, after a session start that the source stated.
     EarlyWear,
+    /// The error code of a known sensor, in the place of a value.
+    ErrorCode,
     /// Its status never counts: preliminary and the like.
     Preliminary,
     /// Glucose in blood, serum or plasma, which is kept apart.

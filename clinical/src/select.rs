@@ -108,6 +108,15 @@ pub struct Selection {
     pub warm_up: Vec<(Device, WarmUp)>,
 }
 
+impl Selection {
+    /// Adds readings of the period that were left out beforehand.
+    pub fn leave_out(&mut self, reason: Exclusion, readings: u64) {
+        if readings > 0 {
+            *self.excluded.entry(reason).or_default() += readings;
+        }
+    }
+}
+
 /// Selects from `streams` what counts in `period`. Several streams may name the same device, and
 /// streams may reach beyond the period.
 #[must_use]

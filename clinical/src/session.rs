@@ -9,8 +9,11 @@
 //! (nearly every sensor has warmed up by then), and never below the policy's long gap. A step of the clock by a
 //! minute or more against the transmitter's count is a change, a smaller one is drift.
 
+mod starts;
+
 use std::fmt;
 
+pub use self::starts::{Starts, attributed};
 use crate::{
     device::Sensor,
     policy::Policy,
@@ -20,7 +23,7 @@ use crate::{
 /// The gap that divides where the sensor is unknown, in minutes.
 const UNKNOWN_WARM_UP_MINUTES: u32 = 120;
 /// A step of the clock that is no jitter of rounding to minutes.
-const CLOCK_CHANGE_MS: i64 = Instant::MINUTE_MS;
+pub(crate) const CLOCK_CHANGE_MS: i64 = Instant::MINUTE_MS;
 /// Most changes of the clock that a session lists; the others are counted into them no more.
 const MAX_CLOCK_CHANGES: usize = 64;
 
@@ -31,6 +34,43 @@ pub struct Row {
     pub time: Instant,
     /// The transmitter's own count of seconds, where the source gives it.
     pub ticks: Option<i64>,
+}
+
+/// What a transmitter's count of seconds was at a reading. A source's counts are thinned to the marks between which
+/// nothing happened: see `clinical/src/normalize/ticks.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TickMark {
+    /// When the sensor measured.
+    pub time: Instant,
+    /// The count.
+    pub ticks: i64,
+}
+
+impl TickMark {
+    /// By how much the clock went ahead of the count up to `later`, in milliseconds.
+    pub(crate) const fn step_ms(self, later: Self) -> i64 {
+        let by_clock = later.time.0.saturating_sub(self.time.0);
+        by_clock.saturating_sub(later.ticks.saturating_sub(self.ticks).saturating_mul(1000))
+    }
+}
+
+impl Row {
+    fn mark(self) -> Option<TickMark> {
+        self.ticks.map(|ticks| TickMark { time: self.time, ticks })
+    }
+
+    /// The rows of a device: its readings' times, in any order, with the counts of its marks.
+    #[must_use]
+    pub fn with_marks(times: impl Iterator<Item = Instant>, marks: &[TickMark]) -> Vec<Self> {
+        let mut rows: Vec<Self> = times.map(|time| Self { time, ticks: None }).collect();
+        rows.sort_unstable_by_key(|row| row.time);
+        let mut marks = marks.iter().peekable();
+        for row in &mut rows {
+            while marks.next_if(|mark| mark.time < row.time).is_some() {}
+            row.ticks = marks.next_if(|mark| mark.time == row.time).map(|mark| mark.ticks);
+        }
+        rows
+    }
 }
 
 /// How the beginning of a session was found.
@@ -138,14 +178,16 @@ pub fn sessions(device: &Device, rows: &[Row], stated: &[Instant], policy: &Poli
     let mut starts = starts.into_iter().peekable();
     let mut found: Vec<Session> = Vec::new();
     let mut before: Option<Row> = None;
+    // The last count that was read, in this session or the one before.
+    let mut mark: Option<TickMark> = None;
     for row in rows {
         let mut start = None;
         while let Some(stated) = starts.next_if(|start| *start <= row.time) {
             start = Some(stated);
         }
-        let began = start.map(|_| Began::Stated).or_else(|| division(device, before, *row, gap_ms));
+        let began = start.map(|_| Began::Stated).or_else(|| division(device, before, mark, *row, gap_ms));
         match (began, found.last_mut()) {
-            (None, Some(session)) => session.take(before, *row),
+            (None, Some(session)) => session.take(mark, *row),
             (began, _) => found.push(Session {
                 began: began.unwrap_or(Began::FirstReading),
                 start: start.unwrap_or(row.time),
@@ -156,6 +198,8 @@ pub fn sessions(device: &Device, rows: &[Row], stated: &[Instant], policy: &Poli
                 beyond_wear: false,
             }),
         }
+        // Drift is told within a session: a count of the one before says nothing of this one's clock.
+        mark = row.mark().or(mark.filter(|_| began.is_none()));
         before = Some(*row);
     }
     if let Some(sensor) = sensor {
@@ -167,28 +211,34 @@ pub fn sessions(device: &Device, rows: &[Row], stated: &[Instant], policy: &Poli
     found
 }
 
-/// Why a new session begins with `row`; `None` where it goes on.
-fn division(device: &Device, before: Option<Row>, row: Row, gap_ms: i64) -> Option<Began> {
+/// Why a new session begins with `row`; `None` where it goes on. `mark` is the last count that was read.
+fn division(
+    device: &Device,
+    before: Option<Row>,
+    mark: Option<TickMark>,
+    row: Row,
+    gap_ms: i64,
+) -> Option<Began> {
     let Some(before) = before else {
         return Some(if device.0.is_empty() { Began::FirstReading } else { Began::Serial });
     };
-    match (before.ticks, row.ticks) {
-        (Some(last), Some(now)) if now < last => Some(Began::TicksRestarted),
+    match (mark, row.ticks) {
+        (Some(mark), Some(now)) if now < mark.ticks => Some(Began::TicksRestarted),
         // The count ran on through the gap: the same transmitter and session.
-        (Some(_), Some(_)) => None,
+        (_, Some(_)) if before.ticks.is_some() => None,
         _ => (row.time.0.saturating_sub(before.time.0) > gap_ms).then_some(Began::Gap),
     }
 }
 
 impl Session {
-    /// Adds a reading and compares the two clocks.
-    fn take(&mut self, before: Option<Row>, row: Row) {
+    /// Adds a reading and compares the two clocks. `mark` is the last count of this session, where there is one.
+    fn take(&mut self, mark: Option<TickMark>, row: Row) {
         self.last = row.time;
         self.readings += 1;
-        let Some(before) = before else { return };
-        let (Some(last), Some(now)) = (before.ticks, row.ticks) else { return };
-        let by_clock = row.time.0.saturating_sub(before.time.0);
-        let step = by_clock.saturating_sub(now.saturating_sub(last).saturating_mul(1000));
+        let Some(now) = row.mark() else { return };
+        self.drift_ms = self.drift_ms.or(Some(0));
+        let Some(mark) = mark else { return };
+        let step = mark.step_ms(now);
         if step.abs() < CLOCK_CHANGE_MS {
             self.drift_ms = Some(self.drift_ms.unwrap_or_default().saturating_add(step));
         } else if self.clock_changes.len() < MAX_CLOCK_CHANGES {

@@ -88,6 +88,21 @@ fn drift_and_changes_of_the_clock_are_told_apart_and_change_no_time() {
 }
 
 #[test]
+fn counts_between_which_nothing_happened_tell_what_all_of_them_tell() {
+    // Every five minutes, the clock a second fast in each; a gap of three hours, and then another sensor.
+    let reading = |n: i64| n * (300_000 + 1_000) + if n >= 20 { 3 * 60 * MINUTE } else { 0 };
+    let count = |n: i64| if n >= 40 { (n - 40) * 300 } else { n * 300 + if n >= 20 { 3 * 3_600 } else { 0 } };
+    let rows: Vec<Row> = (0..60).map(|n| Row { time: Instant(reading(n)), ticks: Some(count(n)) }).collect();
+    let mark = |n: i64| TickMark { time: Instant(reading(n)), ticks: count(n) };
+    let marks = [0, 19, 20, 39, 40, 59].map(mark);
+    let thinned = Row::with_marks(rows.iter().rev().map(|row| row.time), &marks);
+    let all = found("S", &rows, &[]);
+    assert_eq!(found("S", &thinned, &[]), all);
+    assert_eq!(began(&all)[1], (Began::TicksRestarted, reading(40) / MINUTE, 20));
+    assert_eq!(all.iter().map(|s| s.drift_ms).collect::<Vec<_>>(), [Some(39_000), Some(19_000)]);
+}
+
+#[test]
 fn wear_beyond_the_label_and_its_grace_is_told() {
     let wear = 10 * 1_440 + 12 * 60;
     for (last, beyond) in [(wear, false), (wear + 1, true)] {

@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path};
 
 use clinical::{
     calendar::{LocalDay, Zone},
@@ -106,6 +106,7 @@ fn bundle(days: i64, mean: MeanUnit, forms: &[Attachment<'_>]) -> Value {
         supersedes: Some(1),
         reason: Reason::LateData,
         sessions: &sessions,
+        app_events: &BTreeMap::new(),
         manifest: Manifest { count: 118, sha256: &"c0ffee00".repeat(8) },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: MADE,

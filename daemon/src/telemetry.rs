@@ -100,6 +100,8 @@ metrics_table! {
     ReadAgain = counter "isthmus_messages_read_again_total" Count,
     /// Readings added or replaced.
     Readings = counter "isthmus_readings_total" Count,
+    /// App events added: insulin, food, starts of sensors and the like.
+    AppEvents = counter "isthmus_app_events_total" Count,
     /// Messages or parts of them put into quarantine, by stage.
     Quarantined = counter "isthmus_quarantined_total" Count,
     /// Messages whose patient could not be told.

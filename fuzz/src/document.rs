@@ -44,7 +44,11 @@ pub fn judge(data: &[u8], format: Format) {
 fn records(document: &[u8], read: &FileReadings) {
     let Ok(serde_json::Value::Array(list)) = serde_json::from_slice(document) else { return };
     let apart: u64 = read.kept_apart.values().sum();
-    assert_eq!(read.readings.len() + read.faults.len() + apart as usize, list.len(), "a record was lost");
+    assert_eq!(
+        read.readings.len() + read.unread() as usize + apart as usize,
+        list.len(),
+        "a record was lost"
+    );
 }
 
 /// `None` for what is refused.

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use crate::{
     again::{self, ReadAgain},
+    app_events::{self, EventsWrite},
     chunks::{self, ChunkWrite},
     command::{Command, Hot},
     dedupe::First,
@@ -213,6 +214,8 @@ pub struct Absorb {
     pub upto: i64,
     /// Chunks of readings, each replacing the version it was computed from.
     pub chunks: Vec<ChunkWrite>,
+    /// What was logged beside glucose, each day replacing the version it was computed from.
+    pub app_events: Vec<EventsWrite>,
     /// Windows to compute again.
     pub dirty: Vec<DirtyWindow>,
     /// Messages that could not be read, or not wholly.
@@ -238,7 +241,8 @@ impl Command for Absorb {
 
     fn bytes(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
-        chunks + messages::size(&self.replies)
+        let events: usize = self.app_events.iter().map(|events| events.body.len()).sum();
+        chunks + events + messages::size(&self.replies)
     }
 
     fn apply(mut self, conn: &Connection, hot: &mut Hot) -> Result<(), WriteError> {
@@ -251,6 +255,9 @@ impl Command for Absorb {
         conn.prepare_cached("UPDATE watermark SET inbox_id = ?1")?.execute([self.upto])?;
         for chunk in &self.chunks {
             chunks::write(conn, chunk)?;
+        }
+        for events in &self.app_events {
+            app_events::write(conn, events)?;
         }
         for window in &self.dirty {
             windows::dirty(conn, window)?;

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | opening, refusing, closing | [`Store`], [`OpenError`], [`Key`] |
 //! | taking a message in, or those of one frame | [`Writer::intake`], [`Writer::intake_together`] |
-//! | readings and windows from messages | [`Writer::absorb`] |
+//! | readings, app events and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
 //! | a message for a destination | [`Writer::enqueue`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
 mod again;
+mod app_events;
 mod audit;
 pub mod bare;
 mod chunks;
@@ -63,6 +64,7 @@ mod windows;
 mod writer;
 
 pub use again::{Act, Acted, AskAgain, Asked, ReadAgain};
+pub use app_events::{EventsWrite, StoredEvents};
 pub use audit::{AuditEntry, AuditHead};
 pub use chunks::{Chunk, ChunkWrite};
 pub use command::Pending;

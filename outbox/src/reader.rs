@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use crate::{
     again::{self, Asked},
+    app_events::{self, StoredEvents},
     audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
@@ -204,6 +205,27 @@ impl Reader {
     /// One chunk.
     pub fn chunk(&self, patient: i64, device: &str, day: i32) -> Result<Option<Chunk>, ReadError> {
         chunks::one(self.conn()?, patient, device, day)
+    }
+
+    /// What was logged beside glucose and is kept under a number, of the UTC days from `day_from` up to, not including,
+    /// `day_to`.
+    pub fn app_events(
+        &self,
+        patient: i64,
+        day_from: i32,
+        day_to: i32,
+    ) -> Result<Vec<StoredEvents>, ReadError> {
+        app_events::range(self.conn()?, patient, day_from, day_to)
+    }
+
+    /// The same of one day and device.
+    pub fn app_events_of(
+        &self,
+        patient: i64,
+        device: &str,
+        day: i32,
+    ) -> Result<Option<StoredEvents>, ReadError> {
+        app_events::one(self.conn()?, patient, device, day)
     }
 
     /// Windows due at `now`, the longest due first.

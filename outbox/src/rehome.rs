@@ -1,6 +1,6 @@
 //! What follows when readings come to count for another patient.
 //!
-//! Invariants: chunks stay where they were written; windows that lost or gained readings are named in `rehomed` in the
+//! Invariants: chunks, and app events, stay where they were written; windows that lost or gained readings are named in `rehomed` in the
 //! transaction that changed the links, and are dirtied from there; a patient who was merged away has no window that is
 //! due and no row that waits; a window that moves with its readings keeps its rows, its version and, by `origin`, its
 //! identifiers, and one that cannot move stays, so that two windows never share a place.
@@ -91,7 +91,11 @@ pub(crate) fn relink(
 
 /// Whether anything came under this number itself.
 pub(crate) fn has_readings(conn: &Connection, member: i64) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM chunk WHERE patient = ?1")?.exists([member])
+    conn.prepare_cached(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM chunk WHERE patient = ?1)
+             OR EXISTS (SELECT 1 FROM app_event WHERE patient = ?1)",
+    )?
+    .exists([member])
 }
 
 fn one(root: Root) -> Option<i64> {

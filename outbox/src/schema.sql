@@ -156,6 +156,19 @@ CREATE TABLE chunk (
   UNIQUE (patient, day, device)
 ) STRICT;
 
+-- What apps and devices logged beside glucose, and when sensors were started. Kept as readings are, under the identifier
+-- that it came under; each event in the body names the message that brought it first.
+CREATE TABLE app_event (
+  id      INTEGER PRIMARY KEY,
+  patient INTEGER NOT NULL,
+  day     INTEGER NOT NULL,                    -- UTC, days since 1970
+  device  TEXT    NOT NULL,                    -- empty where the source names none
+  version INTEGER NOT NULL,
+  count   INTEGER NOT NULL CHECK (count > 0),
+  body    BLOB    NOT NULL,
+  UNIQUE (patient, day, device)
+) STRICT;
+
 CREATE TABLE outcome_window (
   id                 INTEGER PRIMARY KEY,
   patient            INTEGER NOT NULL REFERENCES patient (id),

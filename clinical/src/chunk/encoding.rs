@@ -315,15 +315,15 @@ fn read(bytes: &mut &[u8], before: &mut Before) -> Result<Reading, ChunkError> {
     })
 }
 
-const fn zigzag(value: i64) -> u64 {
+pub(crate) const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-const fn unzigzag(value: u64) -> i64 {
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -331,7 +331,7 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn get(bytes: &mut &[u8]) -> Result<u64, ChunkError> {
+pub(crate) fn get(bytes: &mut &[u8]) -> Result<u64, ChunkError> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let [byte] = take(bytes)?;
@@ -347,7 +347,7 @@ fn get(bytes: &mut &[u8]) -> Result<u64, ChunkError> {
     Err(ChunkError::Field)
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], ChunkError> {
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], ChunkError> {
     let (head, tail) = bytes.split_first_chunk::<N>().ok_or(ChunkError::Truncated)?;
     *bytes = tail;
     Ok(*head)

@@ -17,6 +17,7 @@ use super::{
     summary::Resource,
 };
 use crate::{
+    app_event::EventKind,
     decimal::Decimal,
     outcome::Outcome,
     reading::{Device, Instant, Reading},
@@ -175,6 +176,8 @@ pub struct Statement<'a> {
     pub reason: Reason,
     /// The sensors, in order of their first reading; empty where they are not known.
     pub sessions: &'a [Session],
+    /// How many app events of each kind lie in the period; none of them is in a number of the outcome.
+    pub app_events: &'a BTreeMap<EventKind, u64>,
     /// The messages.
     pub manifest: Manifest<'a>,
     /// The box.
@@ -303,6 +306,12 @@ fn account(statement: &Statement<'_>) -> Vec<Value> {
         let reason = serde_json::to_value(reason).unwrap_or_default();
         parts.push(json!({ "url": "insufficient", "valueCode": reason }));
     }
+    parts.extend(statement.app_events.iter().map(|(kind, events)| {
+        json!({ "url": "app-events", "extension": [
+            { "url": "kind", "valueCode": kind.name() },
+            count("count", *events),
+        ] })
+    }));
     parts.push(count("device-sessions", statement.sessions.len() as u64));
     parts.extend(statement.sessions.iter().take(SESSIONS_MOST).map(|session| {
         let device = identifier::device(statement.secret, statement.scope.destination, &session.device.0);

@@ -8,6 +8,8 @@ use super::{
     *,
 };
 
+const NONE: &BTreeMap<EventKind, u64> = &BTreeMap::new();
+
 fn statement<'a>(outcome: &'a Outcome, targets: &'a [Resource]) -> Statement<'a> {
     Statement {
         outcome,
@@ -17,6 +19,7 @@ fn statement<'a>(outcome: &'a Outcome, targets: &'a [Resource]) -> Statement<'a>
         supersedes: Some(1),
         reason: Reason::LateData,
         sessions: &[],
+        app_events: NONE,
         manifest: Manifest { count: 118, sha256: "c0ffee" },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),
@@ -77,6 +80,24 @@ fn it_names_each_sensor_by_a_pseudonym_with_what_it_contributed_and_why_data_do_
     assert_eq!(inside[3], json!({ "url": "first", "valueInstant": "2025-01-01T05:00:00Z" }));
     assert!(!made.json.to_string().contains("SN-4711"));
     assert_eq!(part(&made.json, "insufficient")[0]["valueCode"], "too-few-days");
+}
+
+#[test]
+fn app_events_are_told_by_their_number_alone_and_pass_the_list() {
+    use super::super::projection::{Projection, minimize};
+    let outcome = outcome();
+    let targets = resources(&outcome, Status::Amended, Wording::Full);
+    let app_events = EventKind::ALL.into_iter().zip(1..).collect();
+    let made = provenance(&Statement { app_events: &app_events, ..statement(&outcome, &targets) }).unwrap();
+    let parts = part(&made.json, "app-events");
+    assert_eq!(parts.len(), EventKind::ALL.len());
+    assert_eq!(
+        parts[0]["extension"],
+        json!([{ "url": "kind", "valueCode": "rapid-insulin" }, { "url": "count", "valueUnsignedInt": 1 }])
+    );
+    for projection in [Projection::CgmIg, Projection::UpstreamSummary] {
+        assert_eq!(minimize(projection, &made.json), Ok(()));
+    }
 }
 
 #[test]

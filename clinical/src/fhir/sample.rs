@@ -216,6 +216,7 @@ pub(super) fn packed(outcome: &Outcome, wording: Wording) -> Vec<Entry> {
         supersedes: None,
         reason: Reason::First,
         sessions: &[session()],
+        app_events: &BTreeMap::new(),
         manifest: Manifest { count: 118, sha256: "c0ffee" },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),

@@ -9,9 +9,12 @@
 //! Invariants: read by events, with one element in memory (`source.rs` beside this); no entity but the five of XML and
 //! characters by number is expanded, and a document type is stepped over; at most 64 levels.
 //!
+//! Insulin, carbohydrate, heart rates, steps and workouts are app events (`event.rs` beside this).
+//!
 //! A device is the name of the source. That of a phone or watch is its owner's choice and often the owner's name
 //! (`Anna's iPhone`): only the kind of thing is kept of it.
 
+mod event;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -24,7 +27,7 @@ use quick_xml::{
     reader::Reader,
 };
 
-use self::source::Rationed;
+use self::{event::Happening, source::Rationed};
 use super::{
     file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
     harvest::Harvest,
@@ -145,8 +148,8 @@ fn fault(error: quick_xml::Error) -> StreamFault {
 struct Walk<'a> {
     harvest: Harvest<'a>,
     context: &'a FileContext<'a>,
-    /// The glucose record that is open.
-    open: Option<Sample>,
+    /// The record that is open, where it is one of those that are read.
+    open: Option<Open>,
     depth: u32,
     /// The root was seen.
     rooted: bool,
@@ -158,10 +161,15 @@ impl Walk<'_> {
             (0, _) if self.rooted || element.name().0 != ROOT => return Err(FileFault::Damaged),
             (0, _) => self.rooted = true,
             (1, _) => match kind(element) {
-                Some(kind) => self.harvest.apart(kind),
-                None => self.open = Some(Sample { line, found: Attributes::of(element), entered: false }),
+                Kind::Apart(kind) => self.harvest.apart(kind),
+                Kind::Event(event) => self.open = Some(Open::Event(line, event)),
+                Kind::Glucose => {
+                    let found = Attributes::of(element);
+                    self.open = Some(Open::Glucose(Sample { line, found, entered: false }));
+                }
             },
-            (2, Some(sample)) => sample.entered |= says_user_entered(element),
+            (2, Some(Open::Glucose(sample))) => sample.entered |= says(element, USER_ENTERED, "1"),
+            (2, Some(Open::Event(_, event))) => event.note(element),
             _ => {}
         }
         self.depth += 1;
@@ -172,10 +180,30 @@ impl Walk<'_> {
     fn closes(&mut self) -> Result<(), FileFault> {
         self.depth = self.depth.saturating_sub(1);
         let closed = if self.depth == 1 { self.open.take() } else { None };
-        let Some(Sample { line, found, entered }) = closed else { return Ok(()) };
+        let Sample { line, found, entered } = match closed {
+            None => return Ok(()),
+            Some(Open::Event(line, event)) => {
+                return self.harvest.take(line, Ok(event.take(self.context)));
+            }
+            Some(Open::Glucose(sample)) => sample,
+        };
         let taken = found.and_then(|found| found.take(entered, self.context, &mut self.harvest.tally));
         self.harvest.take(line, taken)
     }
+}
+
+/// A record that is open.
+enum Open {
+    Glucose(Sample),
+    /// On this line.
+    Event(u32, Happening),
+}
+
+/// What an element directly under the root is.
+enum Kind {
+    Glucose,
+    Event(Happening),
+    Apart(Apart),
 }
 
 /// A glucose record with what was found of it so far.
@@ -196,12 +224,13 @@ struct Attributes {
     device: String,
 }
 
-/// The kind of an element directly under the root; `None` for glucose.
-fn kind(element: &BytesStart<'_>) -> Option<Apart> {
+/// What an element directly under the root is.
+fn kind(element: &BytesStart<'_>) -> Kind {
     match element.name().0 {
         "Record" => {}
-        "ExportDate" | "Me" => return Some(Apart::Preamble),
-        _ => return Some(Apart::Event),
+        "ExportDate" | "Me" => return Kind::Apart(Apart::Preamble),
+        "Workout" => return Kind::Event(Happening::of_workout(element)),
+        _ => return Kind::Apart(Apart::Event),
     }
     let named = |name: &str| {
         let mut attributes = element.attributes();
@@ -209,27 +238,22 @@ fn kind(element: &BytesStart<'_>) -> Option<Apart> {
     };
     let kind = named("type");
     match kind.as_ref().map_or("", |kind| &kind.value) {
-        GLUCOSE => None,
-        other => Some(app_event(other)),
+        GLUCOSE => Kind::Glucose,
+        other => match Happening::of_record(element, other) {
+            Some(event) => Kind::Event(event),
+            None if other.starts_with("HKQuantityTypeIdentifierDietary") => Kind::Apart(Apart::Food),
+            None => Kind::Apart(Apart::Event),
+        },
     }
 }
 
-/// The kind of a record that has nothing to do with glucose.
-fn app_event(kind: &str) -> Apart {
-    match kind {
-        "HKQuantityTypeIdentifierInsulinDelivery" => Apart::Insulin,
-        kind if kind.starts_with("HKQuantityTypeIdentifierDietary") => Apart::Food,
-        _ => Apart::Event,
-    }
-}
-
-/// True for the metadata of a value that a person typed in.
-fn says_user_entered(element: &BytesStart<'_>) -> bool {
+/// True for metadata of this key and value.
+fn says(element: &BytesStart<'_>, key: &str, value: &str) -> bool {
     let has = |key: &str, wanted: &str| {
         let mut attributes = element.attributes().flatten();
         attributes.any(|attribute| attribute.key.0 == key && *attribute.value == *wanted)
     };
-    element.name().0 == "MetadataEntry" && has("key", USER_ENTERED) && has("value", "1")
+    element.name().0 == "MetadataEntry" && has("key", key) && has("value", value)
 }
 
 impl Attributes {
@@ -271,7 +295,7 @@ impl Attributes {
         tally.count(ROUNDED, fixed.rounded);
         tally.count(NO_SENSOR_NAMED, !names(SENSORS));
         let device = device(&self.source);
-        Ok(Taken::Reading(Draft { device, moment, glucose }))
+        Ok(Taken::Reading(Draft { device, moment, glucose, ticks: None }))
     }
 }
 

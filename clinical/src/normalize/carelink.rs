@@ -141,6 +141,10 @@ impl Body for CareLink<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         if self.clock_changes > 0 {
             let note = "the clock of a device was changed, times are as it showed them; changes";
@@ -223,7 +227,7 @@ impl CareLink<'_> {
             // A calculator that was asked and took no carbohydrate says 0.
             let nothing = kind == EventKind::Carbohydrate && value.is_some_and(|v: Decimal| v.digits() == 0);
             if !nothing {
-                self.harvest.event(row.line, Some(wall), kind, value);
+                self.harvest.event(&self.device, Some(wall), kind, value);
             }
         }
     }

@@ -12,7 +12,7 @@ mod transmitter;
 use super::{
     columns::{beginning, glucose},
     file::{Apart, FileContext, FileFault, FileReadings, Format, RowReason, Table, has_header},
-    harvest::{Harvest, UNMARKED, Written},
+    harvest::{Harvest, UNMARKED, Written, named},
     intake::{Body, Preamble},
     repeated_hour::Order,
     table::Row,
@@ -118,6 +118,10 @@ impl Body for Clarity<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         let told = self.harvest.tell(transmitter::tell);
         if told > 0 {
@@ -153,7 +157,8 @@ impl Clarity<'_> {
             ("Exercise", _) => (EventKind::Exercise, seconds(row.optional(columns.duration))),
             _ => return,
         };
-        self.harvest.event(row.line, local_time(row.cell(columns.timestamp)).ok(), kind, value);
+        let device = named([row.optional(columns.device), row.optional(columns.transmitter)]);
+        self.harvest.event(&device.0, local_time(row.cell(columns.timestamp)).ok(), kind, value);
     }
 }
 

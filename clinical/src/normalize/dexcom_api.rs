@@ -7,8 +7,12 @@
 //! sensor's range the number counts. `systemTime` is UTC; the clock's offset is that of `displayTime`, else the
 //! distance of the two (a receiver states none), else the zone's.
 //!
+//! Events (`eventType` insulin, carbs, exercise) are app events where they were not deleted; the API states no start of a
+//! session. `transmitterTicks` is taken as the transmitter's count of seconds.
+//!
 //! A device is `transmitterId`, because phone and receiver repeat what one sensor measured; else `displayDevice`.
 
+mod event;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +22,8 @@ use serde_json::Value;
 
 use super::{
     clock::{Moment, Zone},
-    file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
+    faults::Faults,
+    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_READINGS, Place, RowReason},
     harvest::Harvest,
     iso::{self, IsoTime},
     member,
@@ -55,8 +60,11 @@ struct Record {
     trend_rate: Option<Value>,
     rate_unit: Option<Value>,
     transmitter_id: Option<Value>,
+    transmitter_ticks: Option<Value>,
     display_device: Option<Value>,
     event_type: Option<Value>,
+    event_sub_type: Option<Value>,
+    event_status: Option<Value>,
     alert_name: Option<Value>,
 }
 
@@ -68,6 +76,7 @@ struct Pending {
     number: Option<Decimal>,
     status: Status,
     unit: Option<Result<Unit, RowReason>>,
+    ticks: Option<i64>,
     /// The record itself shows that it is a sensor's.
     certain: bool,
 }
@@ -103,19 +112,19 @@ pub(super) fn read_from(
     let mut harvest = Harvest::of_document(Format::DexcomApi, Place::Record, context);
     let mut pending = Vec::new();
     // What is wrong with a record counts only where the document turns out to hold sensor values.
-    let mut faults = Vec::new();
+    let mut faults = Faults::default();
     while let Some(found) = records.next()? {
         let record: Option<Record> = found.parsed();
         let (at, listed) = (records.number(), records.list() == Some("egvs"));
-        match record.map(|record| (record.app_event(), record)) {
+        match record.map(|record| (record.logged(context.zone), record)) {
             None => harvest.take(at, Err(RowReason::Damaged))?,
-            Some((Some(kind), _)) => harvest.apart(kind),
+            Some((Some(logged), _)) => harvest.take(at, Ok(logged))?,
             Some((None, record)) => match record.pending(at, listed, context.zone, &mut harvest.tally) {
                 Ok(reading) => pending.push(reading),
-                Err(reason) => faults.push((at, reason)),
+                Err(reason) => faults.push(at, reason),
             },
         }
-        if pending.len() + faults.len() > super::file::MAX_ROWS {
+        if pending.len() > MAX_READINGS {
             return Err(FileFault::TooManyRows.into());
         }
     }
@@ -149,17 +158,15 @@ impl Document {
 /// Makes readings of what was read, now that the whole document is known.
 fn settle(
     pending: Vec<Pending>,
-    faults: Vec<(u32, RowReason)>,
+    faults: Faults,
     document: &Document,
     harvest: &mut Harvest<'_>,
 ) -> Result<(), FileFault> {
     if let Some(kind) = document.apart {
-        harvest.aparts(kind, (pending.len() + faults.len()) as u64);
+        harvest.aparts(kind, pending.len() as u64 + faults.total());
         return Ok(());
     }
-    for (at, reason) in faults {
-        harvest.fault(at, reason);
-    }
+    harvest.faults(faults);
     for reading in pending {
         let at = reading.at;
         let taken = if reading.certain || document.egvs {
@@ -173,18 +180,6 @@ fn settle(
 }
 
 impl Record {
-    /// The kind of a record that has nothing to do with glucose.
-    fn app_event(&self) -> Option<Apart> {
-        if self.alert_name.is_some() {
-            return Some(Apart::Alert);
-        }
-        match self.event_type.as_ref()?.as_str().unwrap_or_default() {
-            "insulin" => Some(Apart::Insulin),
-            "carbs" => Some(Apart::Food),
-            _ => Some(Apart::Event),
-        }
-    }
-
     fn pending(&self, at: u32, listed: bool, zone: &Zone, tally: &mut Tally) -> Result<Pending, RowReason> {
         let status = match member::text(&self.status).to_ascii_lowercase().as_str() {
             "low" => Status::Low,
@@ -205,7 +200,8 @@ impl Record {
             .map(|_| member::unit_named(member::text(&self.unit)).ok_or(RowReason::UnitUnknown));
         let certain = listed || self.trend.is_some() || self.trend_rate.is_some() || self.rate_unit.is_some();
         let device = member::device([&self.transmitter_id, &self.display_device]);
-        Ok(Pending { at, device, moment: self.moment(zone)?, number, status, unit, certain })
+        let ticks = member::whole(&self.transmitter_ticks);
+        Ok(Pending { at, device, moment: self.moment(zone)?, number, status, unit, ticks, certain })
     }
 
     fn moment(&self, zone: &Zone) -> Result<Moment, RowReason> {
@@ -252,7 +248,7 @@ impl Pending {
             }
         };
         let glucose = value::glucose(measured, unit)?;
-        let Self { device, moment, .. } = self;
-        Ok(Taken::Reading(Draft { device, moment, glucose }))
+        let Self { device, moment, ticks, .. } = self;
+        Ok(Taken::Reading(Draft { device, moment, glucose, ticks }))
     }
 }

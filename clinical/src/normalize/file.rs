@@ -17,12 +17,14 @@ use super::{
     xdrip,
 };
 use crate::{
-    app_event::AppEvent,
+    app_event::{AppEvent, EventKind},
     glucose::Unit,
     reading::{Device, Reading},
+    session::TickMark,
 };
 
 pub use super::{
+    faults::MAX_FAULTS_LISTED,
     format::Format,
     intake::Intake,
     stream::{Place, StreamFault, read_from, recognize_stream},
@@ -31,8 +33,9 @@ pub use super::{
 /// Most bytes of a file that is taken as a whole: a patient's year of 1-minute rows is about 50 MB. An [`Intake`] has
 /// no such bound where the format is a table, nor has [`read_from`].
 pub const MAX_FILE_BYTES: usize = 64 << 20;
-/// Most readings and faults together that are held of a file of JSON or XML: twenty years of 5-minute readings.
-pub(super) const MAX_ROWS: usize = 2_100_000;
+/// Most readings of a file, of any format and however it is read: twenty years of a 5-minute sensor, four of a 1-minute
+/// one, some 240 MB. A file with more is refused.
+pub const MAX_READINGS: usize = 2_100_000;
 /// Rows before the header: CareLink's old exports have eleven.
 pub(super) const MAX_PREAMBLE_ROWS: usize = 16;
 
@@ -62,19 +65,33 @@ pub struct FileReadings {
     /// What was read: of each device and route by itself, in the order of the file. Scans have [`Route::Scan`](crate::reading::Route::Scan), all
     /// else [`Route::File`](crate::reading::Route::File).
     pub readings: Vec<(Device, Reading)>,
-    /// Insulin, carbohydrate, exercise, heart rate and steps, in the order of the file. Their rows are counted
-    /// in `kept_apart` too.
-    pub events: Vec<AppEvent>,
+    /// Insulin, carbohydrate, exercise, heart rate, steps and starts of sensors, in the order of the file, with the device
+    /// that each names (empty where it names none). Their rows are counted in `kept_apart` too.
+    pub events: Vec<(Device, AppEvent)>,
+    /// Events beyond those that are kept of their kind.
+    pub more_events: BTreeMap<EventKind, u64>,
+    /// The counts of transmitters, where the format has them, thinned to what tells sessions and clocks.
+    pub marks: Vec<(Device, Vec<TickMark>)>,
     /// Rows that are no sensor reading, by kind.
     pub kept_apart: BTreeMap<Apart, u64>,
-    /// Rows that could not be read.
+    /// Rows that could not be read: the first [`MAX_FAULTS_LISTED`] of them.
     pub faults: Vec<RowFault>,
+    /// How many more there are, by reason.
+    pub more_faults: BTreeMap<RowReason, u64>,
     /// What the numbers of the faults count.
     pub place: Place,
     /// What was inferred of the file as a whole, in words for people.
     pub notes: Vec<String>,
     /// Unit, decimals and time resolution of the file, in words for people.
     pub resolution: String,
+}
+
+impl FileReadings {
+    /// How many rows could not be read.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.faults.len() as u64 + self.more_faults.values().sum::<u64>()
+    }
 }
 
 /// A kind of row that is no sensor reading.
@@ -199,7 +216,7 @@ pub enum FileFault {
     /// JSON or XML that ends early, is not well-formed around its records, or is nested too deep.
     #[error("the file is not whole: it ends early, or is damaged")]
     Damaged,
-    /// More rows than a document may hold (`MAX_ROWS`).
+    /// More readings than [`MAX_READINGS`].
     #[error("the file has more readings than twenty years of a 5-minute sensor")]
     TooManyRows,
 }

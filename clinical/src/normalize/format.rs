@@ -31,7 +31,8 @@ pub enum Format {
 pub struct UnknownFormat;
 
 impl Format {
-    /// Every format, in the order in which they are tried.
+    /// Every format, in the order in which they are tried. A new one goes to the end: places in this list are stored (with
+    /// app events).
     pub const ALL: &'static [Self] = &[
         Self::Clarity,
         Self::LibreView,

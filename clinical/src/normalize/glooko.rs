@@ -107,6 +107,10 @@ impl Body for Glooko<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         if self.limits > 0 {
             let note = "values of 1 or 2001 mg/dL, read as below and above what the sensor reports";
@@ -163,7 +167,7 @@ impl Glooko<'_> {
             let value = value::number_with(row.optional(at), self.decimal_comma).ok();
             let nothing = event != EventKind::BasalRate && value.is_some_and(|v| v.digits() == 0);
             if !row.optional(at).is_empty() && !nothing {
-                self.harvest.event(row.line, wall, event, value);
+                self.harvest.event(row.optional(columns.serial), wall, event, value);
             }
         }
         self.harvest.apart(kind);

@@ -2,7 +2,9 @@
 //!
 //! Invariants: every reading is of one block (a device and a route) and the rows of a block keep their order; what
 //! can only be told at the end (the order of dates, the repeated hour) is told then, for all rows alike; a row that
-//! turns out to have no time is a fault of its line. A name of a device is kept once, not for each row.
+//! turns out to have no time is a fault of its line. A name of a device is kept once, not for each row. What is held is
+//! bounded, whatever the file: [`MAX_READINGS`] readings, beyond which it is refused as a whole, and what `faults.rs` and
+//! `logged.rs` beside this list.
 //!
 //! Numbers: a row takes the 96 bytes of a [`Reading`] and its mark, whatever its text.
 
@@ -11,17 +13,21 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     clock::{Moment, Stamp, Steady},
     date_order::Dates,
-    file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowFault, RowReason},
+    faults::Faults,
+    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_READINGS, Place, RowReason},
+    logged::{Kept, Logged, Said},
     repeated_hour::{Order, settle},
     source_id::Source,
     tally::Tally,
+    ticks,
     wall_clock::{DateOrder, WallTime},
 };
 use crate::{
-    app_event::{AppEvent, EventKind},
+    app_event::EventKind,
     decimal::Decimal,
     glucose::{Glucose, Measured, Unit},
     reading::{Device, Instant, Reading, Route, Standing},
+    session::TickMark,
 };
 
 /// No mark.
@@ -62,15 +68,13 @@ pub(super) struct Harvest<'z> {
     last: usize,
     /// Blocks of rows that are no readings, whose dates count in the proof of their order.
     others: HashMap<(String, Apart), usize>,
-    events: Vec<AppEvent>,
-    /// The line of each event, while the order of dates is not known.
-    event_lines: Vec<u32>,
-    /// Events whose time or number could not be read.
-    vague_events: u64,
+    logged: Logged,
     kept_apart: BTreeMap<Apart, u64>,
-    faults: Vec<RowFault>,
+    faults: Faults,
     /// What the numbers of the faults count.
     place: Place,
+    /// Its rows are records, which are not told apart by a count.
+    is_document: bool,
     pub(super) tally: Tally,
     pub(super) notes: Vec<String>,
     finest: Option<(Unit, u8)>,
@@ -88,12 +92,11 @@ impl<'z> Harvest<'z> {
             places: HashMap::new(),
             last: 0,
             others: HashMap::new(),
-            events: Vec::new(),
-            event_lines: Vec::new(),
-            vague_events: 0,
+            logged: Logged::new(format, context.message_id),
             kept_apart: BTreeMap::new(),
-            faults: Vec::new(),
+            faults: Faults::default(),
             place: Place::Line,
+            is_document: false,
             tally: Tally::default(),
             notes: Vec::new(),
             finest: None,
@@ -103,12 +106,12 @@ impl<'z> Harvest<'z> {
     /// For a document whose times have a date in the order of ISO 8601, and whose faults are at a line or a record.
     pub(super) fn of_document(format: Format, place: Place, context: &FileContext<'z>) -> Self {
         let written = Written::Always(DateOrder::YearMonthDay);
-        Self { place, ..Self::new(format, written, context) }
+        Self { place, is_document: true, ..Self::new(format, written, context) }
     }
 
-    /// Readings and faults so far.
-    pub(super) fn held(&self) -> usize {
-        self.readings + self.faults.len()
+    /// There are more readings than are held: the file is refused, whatever follows.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.readings > MAX_READINGS
     }
 
     /// Counts a row that is no sensor reading.
@@ -125,7 +128,12 @@ impl<'z> Harvest<'z> {
 
     /// A row that cannot be read.
     pub(super) fn fault(&mut self, line: u32, reason: RowReason) {
-        self.faults.push(RowFault { line, reason });
+        self.faults.push(line, reason);
+    }
+
+    /// Rows that cannot be read, of a document that turned out to hold sensor values.
+    pub(super) fn faults(&mut self, faults: Faults) {
+        self.faults.append(faults);
     }
 
     /// The number of the block of a device, which two names make up, and a route.
@@ -137,10 +145,7 @@ impl<'z> Harvest<'z> {
         self.last = match self.places.get(&key) {
             Some(at) => *at,
             None => {
-                let device = match names {
-                    ["", one] | [one, ""] => Device(one.to_owned()),
-                    [first, second] => Device(format!("{first}/{second}")),
-                };
+                let device = named(names);
                 let (readings, marks, open) = (Vec::new(), Vec::new(), Vec::new());
                 self.blocks.push(Block { names: key.0.clone(), device, route, readings, marks, open });
                 self.places.insert(key, self.blocks.len() - 1);
@@ -179,10 +184,11 @@ impl<'z> Harvest<'z> {
         Ok(())
     }
 
-    /// A sensor reading of a block whose instant is known, but for a repeated hour.
-    pub(super) fn resolved(&mut self, block: usize, moment: Moment, glucose: Glucose) {
+    /// A sensor reading of a block whose instant is known, but for a repeated hour; with the count of its transmitter.
+    pub(super) fn resolved(&mut self, block: usize, moment: Moment, glucose: Glucose, ticks: Option<i64>) {
         let (stamp, later) = earliest(moment);
-        self.push(block, (stamp.time, Some(stamp.offset_minutes), later), glucose, UNMARKED);
+        let mark = ticks.unwrap_or(UNMARKED);
+        self.push(block, (stamp.time, Some(stamp.offset_minutes), later), glucose, mark);
     }
 
     fn push(
@@ -196,6 +202,9 @@ impl<'z> Harvest<'z> {
             self.finest = self.finest.max(Some((glucose.unit, value.places())));
         }
         self.readings += 1;
+        if self.is_too_much() {
+            return;
+        }
         let block = &mut self.blocks[block];
         if let Some(later) = later {
             block.open.push((block.readings.len(), later));
@@ -223,37 +232,32 @@ impl<'z> Harvest<'z> {
         }
     }
 
-    /// An event that is no glucose. One whose time cannot be read is counted; its row is counted apart by its
-    /// reader.
+    /// An event that is no glucose, of the device that its row names, if any. One whose time cannot be read is counted;
+    /// its row is counted apart by its reader.
     pub(super) fn event(
         &mut self,
-        line: u32,
+        device: &str,
         wall: Option<WallTime>,
         kind: EventKind,
         value: Option<Decimal>,
     ) {
-        let source = self.format;
-        let event = |time, offset_minutes, tz_ambiguous| AppEvent {
-            time,
-            offset_minutes,
-            tz_ambiguous,
-            kind,
-            value,
-            source,
-        };
-        let Some(wall) = wall.filter(|wall| wall.timed) else { return self.vague_events += 1 };
-        let event = match &self.written {
+        let said = Said { kind, value };
+        let Some(wall) = wall.filter(|wall| wall.timed) else { return self.logged.vague() };
+        match &self.written {
             Written::Always(order) => {
                 let moment = wall.under(*order).and_then(|local| self.clock.resolve(local));
-                let Some((stamp, later)) = moment.map(earliest) else { return self.vague_events += 1 };
-                event(stamp.time, Some(stamp.offset_minutes), later.is_some())
+                self.event_at(device, moment, said);
             }
-            Written::Proved(_) => {
-                self.event_lines.push(line);
-                event(Instant(wall.pack()), None, false)
-            }
-        };
-        self.events.push(event);
+            Written::Proved(_) => self.logged.undated(device, wall, said),
+        }
+    }
+
+    /// As [`Self::event`], at a moment that is known; `None` where its time cannot be read.
+    pub(super) fn event_at(&mut self, device: &str, moment: Option<Moment>, said: Said) {
+        match moment {
+            Some(moment) => self.logged.at(device, moment, said),
+            None => self.logged.vague(),
+        }
     }
 
     /// The time after which no row can lie.
@@ -286,37 +290,57 @@ impl<'z> Harvest<'z> {
     /// Proves the order of dates, settles the repeated hour by the order of rows, and names every reading. `times`
     /// is the resolution of times in words. Errs where no order of dates is proved.
     pub(super) fn finish(mut self, order: Order, times: &str) -> Result<FileReadings, FileFault> {
+        if self.is_too_much() {
+            return Err(FileFault::TooManyRows);
+        }
         self.date()?;
+        let only = self.only_device();
         let mut readings = Vec::with_capacity(self.blocks.iter().map(|block| block.readings.len()).sum());
+        let mut marks: BTreeMap<Device, Vec<TickMark>> = BTreeMap::new();
         let dated = matches!(self.written, Written::Proved(_));
         for mut block in self.blocks {
             block.settle(order);
-            block.name(self.format, dated);
+            if !dated {
+                let found = ticks::marks(&block.readings, &block.marks);
+                if !found.is_empty() {
+                    marks.entry(block.device.clone()).or_default().extend(found);
+                }
+            }
+            block.name(self.format, dated || self.is_document);
             let Block { device, readings: of_block, .. } = block;
             readings.extend(of_block.into_iter().map(|reading| (device.clone(), reading)));
         }
-        if self.vague_events > 0 {
-            self.notes
-                .push(format!("{} events without a time that can be read: counted only", self.vague_events));
-        }
+        let Kept { events, beyond: more_events, notes } = self.logged.finish(only.as_ref());
+        self.notes.extend(notes);
         self.notes.extend(self.tally.notes());
-        self.faults.sort_by_key(|fault| fault.line);
+        let Faults { listed: mut faults, more: more_faults } = self.faults;
+        faults.sort_by_key(|fault| fault.line);
         Ok(FileReadings {
             format: self.format,
             readings,
-            events: self.events,
+            events,
+            more_events,
+            marks: marks.into_iter().collect(),
             kept_apart: self.kept_apart,
-            faults: self.faults,
+            faults,
+            more_faults,
             place: self.place,
             notes: self.notes,
             resolution: resolution(self.finest, times),
         })
     }
 
+    /// The one device that has readings; `None` where there is none, or where there are several.
+    fn only_device(&self) -> Option<Device> {
+        let mut with_readings = self.blocks.iter().filter(|block| !block.readings.is_empty());
+        let first = with_readings.next()?;
+        with_readings.all(|other| other.device == first.device).then(|| first.device.clone())
+    }
+
     /// Gives every row its time, where that had to wait for the order of dates.
     fn date(&mut self) -> Result<(), FileFault> {
         let Written::Proved(dates) = &self.written else { return Ok(()) };
-        if self.blocks.iter().all(|block| block.readings.is_empty()) && self.events.is_empty() {
+        if self.blocks.iter().all(|block| block.readings.is_empty()) && self.logged.is_empty() {
             return Ok(());
         }
         let (order, proof) = dates.prove()?;
@@ -324,19 +348,7 @@ impl<'z> Harvest<'z> {
         for block in &mut self.blocks {
             block.date(order, &mut self.clock, &mut self.faults);
         }
-        let mut kept = Vec::with_capacity(self.events.len());
-        for mut event in std::mem::take(&mut self.events) {
-            let local = WallTime::unpack(event.time.0).under(order);
-            match local.and_then(|local| self.clock.resolve(local)).map(earliest) {
-                Some((stamp, later)) => {
-                    (event.time, event.offset_minutes) = (stamp.time, Some(stamp.offset_minutes));
-                    event.tz_ambiguous = later.is_some();
-                    kept.push(event);
-                }
-                None => self.vague_events += 1,
-            }
-        }
-        self.events = kept;
+        self.logged.date(order, &mut self.clock);
         Ok(())
     }
 }
@@ -355,7 +367,7 @@ impl Block {
         moments
     }
 
-    fn date(&mut self, order: DateOrder, clock: &mut Steady<'_>, faults: &mut Vec<RowFault>) {
+    fn date(&mut self, order: DateOrder, clock: &mut Steady<'_>, faults: &mut Faults) {
         let mut kept = 0;
         for at in 0..self.readings.len() {
             let mut reading = self.readings[at];
@@ -363,7 +375,7 @@ impl Block {
             let Some((stamp, later)) = local.and_then(|local| clock.resolve(local)).map(earliest) else {
                 let reason =
                     if local.is_some() { RowReason::TimeNonexistent } else { RowReason::TimeUnreadable };
-                faults.push(RowFault { line: u32::try_from(self.marks[at]).unwrap_or(u32::MAX), reason });
+                faults.push(u32::try_from(self.marks[at]).unwrap_or(u32::MAX), reason);
                 continue;
             };
             (reading.time, reading.offset_minutes) = (stamp.time, Some(stamp.offset_minutes));
@@ -389,13 +401,22 @@ impl Block {
     }
 
     /// Gives each reading its identity. An export has no numbers of its own for its rows, and two rows that state
-    /// different values for one time are a conflict to be shown, not versions of one reading.
-    fn name(&mut self, format: Format, dated: bool) {
+    /// different values for one time are a conflict to be shown, not versions of one reading. `unmarked` leaves the marks
+    /// out of it.
+    fn name(&mut self, format: Format, unmarked: bool) {
         let source = Source::of(format.name(), &self.device.0, self.route);
         for (reading, mark) in self.readings.iter_mut().zip(&self.marks) {
-            reading.identity = source.id(reading, if dated { UNMARKED } else { *mark });
+            reading.identity = source.id(reading, if unmarked { UNMARKED } else { *mark });
         }
         (self.marks, self.open) = (Vec::new(), Vec::new());
+    }
+}
+
+/// The device that two names make up.
+pub(super) fn named(names: [&str; 2]) -> Device {
+    match names {
+        ["", one] | [one, ""] => Device(one.to_owned()),
+        [first, second] => Device(format!("{first}/{second}")),
     }
 }
 
@@ -420,3 +441,6 @@ fn resolution(finest: Option<(Unit, u8)>, times: &str) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,9 @@ pub(super) trait Body {
     /// Takes a row.
     fn row(&mut self, row: &Row<'_>);
 
+    /// There are more readings than a file may have: it is refused, whatever follows.
+    fn is_too_much(&self) -> bool;
+
     /// What was read. Errs where the file as a whole cannot be trusted.
     fn finish(self: Box<Self>) -> Result<FileReadings, FileFault>;
 }
@@ -141,6 +144,9 @@ impl<'z> Intake<'z> {
             Err(error) => return Err(not_text(&held, &error, self.line)),
         };
         let left = self.rows(text, last)?;
+        if matches!(&self.stage, Stage::Rows(_, body) if body.is_too_much()) {
+            return Err(FileFault::TooManyRows);
+        }
         if left > MAX_ROW_BYTES && matches!(self.stage, Stage::Preamble(..) | Stage::Rows(..)) {
             return Err(FileFault::RowTooLong { line: self.line });
         }

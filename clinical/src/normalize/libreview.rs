@@ -266,6 +266,10 @@ impl Body for LibreView<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
         if self.historic_under_scan > 0 {
             let note = "historic values under record type 1 (scan): read as historic, by their column";
@@ -298,7 +302,7 @@ impl LibreView<'_> {
             // A dose with a number and a word beside it is one dose.
             if !row.cell(at).is_empty() && last != Some(kind) {
                 let value = value::number_with(row.cell(at), self.decimal_comma).ok();
-                self.harvest.event(row.line, wall, kind, value);
+                self.harvest.event(self.columns.device(row), wall, kind, value);
                 last = Some(kind);
             }
         }

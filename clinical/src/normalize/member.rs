@@ -6,7 +6,7 @@ use super::{
     file::RowReason,
     number::{self, Fixed},
 };
-use crate::{glucose::Unit, reading::Device};
+use crate::{decimal::Decimal, glucose::Unit, reading::Device};
 
 /// Most bytes of a device's name that are kept.
 const MAX_DEVICE_BYTES: usize = 256;
@@ -27,6 +27,17 @@ pub(super) fn fixed(value: &Option<Value>) -> Result<Fixed, RowReason> {
         (Some(Value::String(text)), _) if text.trim().is_empty() => Err(RowReason::ValueMissing),
         (_, text) => text.and_then(number::fixed).ok_or(RowReason::ValueNotANumber),
     }
+}
+
+/// The amount of an event; `None` where there is none that can be read.
+pub(super) fn amount(value: &Option<Value>) -> Option<Decimal> {
+    fixed(value).ok().map(|fixed| fixed.value)
+}
+
+/// A duration in minutes, as seconds.
+pub(super) fn minutes_as_seconds(value: &Option<Value>) -> Option<Decimal> {
+    let minutes = amount(value)?;
+    Decimal::new(minutes.digits().checked_mul(60)?, minutes.places())
 }
 
 /// A whole number; a fraction is cut. `None` where there is none.

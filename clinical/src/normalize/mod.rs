@@ -11,7 +11,9 @@
 //!
 //! Numbers: a glucose value is plausible above 0 and up to 1000 mg/dL or 55.5 mmol/L; years run from
 //! 1900 to 2200; a file that is held in memory has at most 64 MiB. Tables are read row by row, in rows of at most
-//! 1 MiB, and JSON and XML a record at a time, from a source of any size.
+//! 1 MiB, and JSON and XML a record at a time, from a source of any size. Whatever the format, a file has at most
+//! [`file::MAX_READINGS`] readings, [`file::MAX_FAULTS_LISTED`] faults that are listed (the others are counted by their
+//! reason), and of each kind 120,000 app events that are kept (the others are counted).
 //!
 //! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
@@ -23,6 +25,7 @@ pub mod clock;
 mod columns;
 mod date_order;
 mod dexcom_api;
+mod faults;
 pub mod file;
 mod format;
 mod glooko;
@@ -31,6 +34,7 @@ pub mod hl7v2;
 mod intake;
 mod iso;
 mod libreview;
+mod logged;
 mod member;
 mod nightscout;
 mod number;
@@ -42,6 +46,7 @@ mod table;
 mod tally;
 #[cfg(test)]
 mod testdata;
+mod ticks;
 mod tidepool;
 mod value;
 mod wall_clock;

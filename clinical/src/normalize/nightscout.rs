@@ -7,18 +7,23 @@
 //! nothing of a clock: then the zone has it. What several uploaders sent of one sensor stays: selection counts no
 //! minute twice.
 //!
-//! A device is `device`, the name of the uploader.
+//! Treatments (`eventType` and `created_at`; in the same list or in one of their own) are app events: insulin and
+//! carbohydrate by their members, `Temp Basal` and `Exercise` (minutes) by their type. `Sensor Start` and `Sensor
+//! Change` state that a session began, and not of which sensor.
+//!
+//! A device is `device`, the name of the uploader. Who entered a treatment is not read: it may be a person's name.
 
 mod csv;
 #[cfg(test)]
 mod tests;
+mod treatment;
 
 use std::io::BufRead;
 
 use serde_json::Value;
 
 use super::{
-    clock::Zone,
+    clock::{Moment, Zone},
     file::{Apart, FileContext, FileFault, FileReadings, Format, Place, RowReason},
     harvest::Harvest,
     iso::{self, IsoTime},
@@ -49,12 +54,18 @@ struct Entry {
     device: Option<Value>,
     insulin: Option<Value>,
     carbs: Option<Value>,
+    #[serde(rename = "eventType")]
+    event_type: Option<Value>,
+    created_at: Option<Value>,
+    duration: Option<Value>,
+    absolute: Option<Value>,
+    rate: Option<Value>,
 }
 
 /// What gives the format away.
 pub(super) fn recognize(text: &str) -> Option<&'static str> {
     if Records::new(text.as_bytes(), &[]).any(Entry::is_telling) {
-        return Some("records with date and sgv, mbg or a type of entry");
+        return Some("records with date and sgv, mbg or a type of entry, or with created_at and eventType");
     }
     csv::recognize(text)
 }
@@ -82,7 +93,8 @@ impl Entry {
     fn is_telling(&self) -> bool {
         let timed = self.date.is_some() || self.mills.is_some() || self.date_string.is_some();
         let entry = matches!(member::text(&self.kind), "sgv" | "mbg" | "cal");
-        timed && (entry || self.sgv.is_some() || self.mbg.is_some())
+        let treatment = !member::text(&self.event_type).is_empty() && self.created_at.is_some();
+        treatment || timed && (entry || self.sgv.is_some() || self.mbg.is_some())
     }
 
     fn take(&self, zone: &Zone, tally: &mut Tally) -> Result<Taken, RowReason> {
@@ -90,24 +102,22 @@ impl Entry {
             ("sgv", ..) | ("", Some(_), _) => self.reading(zone, tally),
             ("mbg", ..) | ("", None, Some(_)) => Ok(Taken::Apart(Apart::Strip)),
             ("cal", ..) => Ok(Taken::Apart(Apart::Calibration)),
-            _ => Ok(Taken::Apart(self.app_event())),
-        }
-    }
-
-    /// The kind of an entry that has nothing to do with glucose.
-    fn app_event(&self) -> Apart {
-        match (&self.insulin, &self.carbs) {
-            (Some(_), _) => Apart::Insulin,
-            (None, Some(_)) => Apart::Food,
-            (None, None) => Apart::Event,
+            _ => Ok(self.treatment(zone)),
         }
     }
 
     fn reading(&self, zone: &Zone, tally: &mut Tally) -> Result<Taken, RowReason> {
         let fixed = member::fixed(&self.sgv)?;
         let Some(glucose) = glucose(fixed, self.unit()?)? else { return Ok(Taken::Apart(Apart::ErrorCode)) };
+        let moment = self.moment(zone)?;
+        tally.count(ROUNDED, fixed.rounded);
+        let device = member::device([&self.device]);
+        Ok(Taken::Reading(Draft { device, moment, glucose, ticks: None }))
+    }
+
+    fn moment(&self, zone: &Zone) -> Result<Moment, RowReason> {
         let written = IsoTime::parse(member::text(&self.date_string));
-        let moment = match self.date.as_ref().or(self.mills.as_ref()) {
+        Ok(match self.date.as_ref().or(self.mills.as_ref()) {
             Some(_) => {
                 let ms = member::whole(&self.date).or_else(|| member::whole(&self.mills));
                 let time = ms.and_then(iso::instant).ok_or(RowReason::TimeUnreadable)?;
@@ -118,10 +128,7 @@ impl Entry {
             }
             None if member::text(&self.date_string).is_empty() => return Err(RowReason::TimeMissing),
             None => written.ok_or(RowReason::TimeUnreadable)?.moment(zone)?,
-        };
-        tally.count(ROUNDED, fixed.rounded);
-        let device = member::device([&self.device]);
-        Ok(Taken::Reading(Draft { device, moment, glucose }))
+        })
     }
 
     /// mg/dL, as Nightscout stores, unless the entry names a unit.

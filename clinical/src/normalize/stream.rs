@@ -1,7 +1,7 @@
 //! Files that are read as they come, a record at a time: JSON and XML, of any size.
 //!
-//! Invariant: a source that fails is told apart from a file that cannot be trusted. What is held is the readings, and
-//! of those a bounded number ([`MAX_ROWS`](super::file::MAX_ROWS)).
+//! Invariant: a source that fails is told apart from a file that cannot be trusted. What is held is what every format
+//! holds (`harvest.rs` beside this): of readings, faults and app events a bounded number.
 
 use std::io::{self, BufRead};
 
@@ -11,9 +11,11 @@ use super::{
     apple_health,
     clock::Moment,
     dexcom_api,
-    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_ROWS, Recognized, RowReason, recognize},
+    file::{Apart, FileContext, FileFault, FileReadings, Format, Recognized, RowReason, recognize},
     harvest::Harvest,
-    intake, nightscout,
+    intake,
+    logged::Said,
+    nightscout,
     records::Records,
     tally::Tally,
     tidepool,
@@ -94,6 +96,8 @@ pub(super) struct Draft {
     pub(super) device: Device,
     pub(super) moment: Moment,
     pub(super) glucose: Glucose,
+    /// The transmitter's count of seconds.
+    pub(super) ticks: Option<i64>,
 }
 
 /// What a record was.
@@ -102,6 +106,23 @@ pub(super) enum Taken {
     Reading(Draft),
     /// Something else, of this kind.
     Apart(Apart),
+    /// Something else, of this kind, with what it says of events.
+    Logged(Apart, Log),
+}
+
+/// What a record says of events: one or two.
+pub(super) struct Log {
+    pub(super) device: Device,
+    /// `None` where its time cannot be read.
+    pub(super) moment: Option<Moment>,
+    pub(super) said: Vec<Said>,
+}
+
+impl Log {
+    /// The record as one of this kind.
+    pub(super) fn taken(self, kind: Apart) -> Taken {
+        if self.said.is_empty() { Taken::Apart(kind) } else { Taken::Logged(kind, self) }
+    }
 }
 
 impl Harvest<'_> {
@@ -122,13 +143,19 @@ impl Harvest<'_> {
     /// Takes what was made of the record at this place; errs where there is no room for more.
     pub(super) fn take(&mut self, at: u32, taken: Result<Taken, RowReason>) -> Result<(), FileFault> {
         match taken {
-            Ok(Taken::Reading(Draft { device, moment, glucose })) => {
+            Ok(Taken::Reading(Draft { device, moment, glucose, ticks })) => {
                 let block = self.block([&device.0, ""], Route::File);
-                self.resolved(block, moment, glucose);
+                self.resolved(block, moment, glucose, ticks);
             }
             Ok(Taken::Apart(kind)) => self.apart(kind),
+            Ok(Taken::Logged(kind, Log { device, moment, said })) => {
+                self.apart(kind);
+                for said in said {
+                    self.event_at(&device.0, moment, said);
+                }
+            }
             Err(reason) => self.fault(at, reason),
         }
-        if self.held() > MAX_ROWS { Err(FileFault::TooManyRows) } else { Ok(()) }
+        if self.is_too_much() { Err(FileFault::TooManyRows) } else { Ok(()) }
     }
 }

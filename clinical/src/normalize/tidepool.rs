@@ -6,8 +6,12 @@
 //! state in mg/dL, else the limits that sensors have in common. `time` is UTC or has an offset; the clock's offset is
 //! `timezoneOffset`.
 //!
+//! `bolus`, `insulin`, `basal`, `food`, `wizard` and `physicalActivity` are app events (`event.rs` beside this). No record
+//! states when a sensor session began: `cgmSettings` names the transmitter, and that is all.
+//!
 //! A device is `deviceId`, else `uploadId`.
 
+mod event;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +55,14 @@ struct Datum {
     device_id: Option<Value>,
     upload_id: Option<Value>,
     annotations: Option<Value>,
+    normal: Option<Value>,
+    extended: Option<Value>,
+    rate: Option<Value>,
+    dose: Option<Value>,
+    formulation: Option<Value>,
+    nutrition: Option<Value>,
+    carb_input: Option<Value>,
+    duration: Option<Value>,
 }
 
 /// What gives the format away.
@@ -90,7 +102,7 @@ impl Datum {
             ("deviceEvent", "alarm") | ("alert", _) => Ok(Taken::Apart(Apart::Alert)),
             ("upload", _) => Ok(Taken::Apart(Apart::Preamble)),
             ("", _) => Err(RowReason::KindMissing),
-            (kind, _) => Ok(Taken::Apart(app_event(kind))),
+            (kind, _) => Ok(self.log(kind, zone)),
         }
     }
 
@@ -99,7 +111,7 @@ impl Datum {
         let glucose = self.glucose(unit, tally)?;
         let moment = self.moment(zone)?;
         let device = member::device([&self.device_id, &self.upload_id]);
-        Ok(Draft { device, moment, glucose })
+        Ok(Draft { device, moment, glucose, ticks: None })
     }
 
     fn glucose(&self, unit: Unit, tally: &mut Tally) -> Result<Glucose, RowReason> {
@@ -141,14 +153,5 @@ impl Datum {
         let time = written.stamp().ok_or(RowReason::TimeUnreadable)?.time;
         let stated = member::offset(&self.timezone_offset).or(written.stated_offset());
         Ok(iso::moment_of(time, stated, zone))
-    }
-}
-
-/// The kind of a record that has nothing to do with glucose.
-fn app_event(kind: &str) -> Apart {
-    match kind {
-        "basal" | "bolus" | "insulin" => Apart::Insulin,
-        "food" => Apart::Food,
-        _ => Apart::Event,
     }
 }

@@ -77,6 +77,10 @@ impl Body for XDrip<'_> {
         }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.harvest.is_too_much()
+    }
+
     fn finish(self: Box<Self>) -> Result<FileReadings, FileFault> {
         self.harvest.finish(Order::EitherWay, "minute")
     }
@@ -107,7 +111,7 @@ impl XDrip<'_> {
         let (carbs, bolus) = (row.optional(self.carbs), row.optional(self.bolus));
         for (kind, text) in [(EventKind::Carbohydrate, carbs), (EventKind::OtherInsulin, bolus)] {
             if !text.is_empty() {
-                self.harvest.event(row.line, wall, kind, value::number_with(text, true).ok());
+                self.harvest.event("", wall, kind, value::number_with(text, true).ok());
             }
         }
         self.harvest.apart(match (row.optional(self.finger_stick), bolus, carbs) {

@@ -227,7 +227,7 @@ fn answer(
 fn unread(export: &Export) -> Option<String> {
     let (faults, place) = (&export.read.faults, export.read.place);
     let first = faults.first()?;
-    let n = super::amount(faults.len() as u64, "row");
+    let n = super::amount(export.read.unread(), "row");
     let (file, word, at) = (&export.file, place.name(), first.line);
     Some(format!(
         "{file}: note: {n} could not be read and do not count; the first, {word} {at}: {}",

@@ -90,7 +90,8 @@ impl Pipeline {
             // What it held beside readings is known anew only where these have a place.
             read.has_readings &= !batch.identity.iter().any(|entry| entry.inbox_id == read.inbox_id);
         }
-        let (chunks, dirty, changed) = self.merge_all(&seated, &batch, generation, now)?;
+        let (chunks, mut dirty, changed) = self.merge_all(&seated, &batch, generation, now)?;
+        let app_events = self.merge_events(&mut batch, generation, now, &mut dirty)?;
         tell(&batch, changed);
         let set_aside = self.set_aside(&batch);
         // Only now is it known which messages wait for their patient or were refused by what is known of them.
@@ -101,6 +102,7 @@ impl Pipeline {
             upto: batch.upto,
             expected_from: batch.from,
             chunks,
+            app_events,
             dirty,
             quarantine: batch.quarantine,
             identity: batch.identity,

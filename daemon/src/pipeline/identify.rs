@@ -19,6 +19,7 @@ use outbox::{QuarantineEntry, Rehomed, Saying, Statement};
 use super::{
     Pipeline, PipelineError,
     absorb::{MAX_WRITES, days_touched},
+    app_events,
     read::{self, Batch, Said},
 };
 use crate::{conditions::Kind, generation::Generation, identities, time};
@@ -138,8 +139,12 @@ impl Pipeline {
         dirty: &mut Vec<outbox::DirtyWindow>,
     ) -> Result<(), PipelineError> {
         let now = time::now_ms();
-        let (key, chunks) = self.readers.with(|reader| {
-            Ok((reader.patient(entry.owner)?, reader.chunks(entry.member, i32::MIN, i32::MAX)?))
+        let (key, chunks, logged) = self.readers.with(|reader| {
+            Ok((
+                reader.patient(entry.owner)?,
+                reader.chunks(entry.member, i32::MIN, i32::MAX)?,
+                reader.app_events(entry.member, i32::MIN, i32::MAX)?,
+            ))
         })?;
         let Some(site) = key.and_then(|key| generation.site(&key.site)) else { return Ok(()) };
         let mut touched = BTreeSet::new();
@@ -156,6 +161,12 @@ impl Pipeline {
                     touched.insert(site.zone.day_of(noon));
                 }
             }
+        }
+        // A start of a sensor may bear on readings of another identifier. What cannot be read, whoever computes says.
+        for (_, event) in
+            logged.into_iter().filter_map(|stored| app_events::events(vec![stored]).ok()).flatten()
+        {
+            touched.extend(app_events::days_touched(site, &event));
         }
         self.mark(entry.owner, site, &touched, now, dirty)
     }

@@ -11,6 +11,7 @@
 
 pub mod absorb;
 pub mod again;
+mod app_events;
 mod corrections;
 mod identify;
 pub mod manifest;
@@ -67,6 +68,14 @@ pub enum PipelineError {
         day: i32,
         /// Why.
         source: clinical::chunk::ChunkError,
+    },
+    /// Stored app events could not be decoded.
+    #[error("stored app events of UTC day {day} could not be decoded: {source}")]
+    Events {
+        /// The day, days since 1970.
+        day: i32,
+        /// Why.
+        source: clinical::app_event::EventDayError,
     },
     /// A window's zone or dates are not usable.
     #[error("window: {0}")]

@@ -1,8 +1,9 @@
 //! Publish: a due window becomes an outcome, a version and rows in the queue, in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clinical::{
+    app_event::EventKind,
     calendar::{Cadence, LocalDay, Zone},
     chunk::Chunk,
     fhir::{
@@ -13,14 +14,13 @@ use clinical::{
     outcome::Outcome,
     outcomes,
     reading::{Device, Instant, Reading},
-    select::select,
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    Pipeline, PipelineError,
+    Pipeline, PipelineError, app_events,
     corrections::Cited,
     manifest::Listing,
     resources::{self, Version},
@@ -50,6 +50,8 @@ struct Computed {
     cited: Cited,
     /// What each sensor contributed.
     sessions: Vec<Session>,
+    /// How many app events of each kind lie in the period.
+    app_events: BTreeMap<EventKind, u64>,
 }
 
 impl Pipeline {
@@ -89,6 +91,7 @@ impl Pipeline {
             Err(
                 error @ (PipelineError::Resources(_)
                 | PipelineError::Chunk { .. }
+                | PipelineError::Events { .. }
                 | PipelineError::Calendar(_)
                 | PipelineError::Policy { .. }),
             ) => error,
@@ -176,13 +179,14 @@ impl Pipeline {
         // One day more on each side: which version of a reading stands is decided before the period is cut
         // out, and a correction may have moved a reading over its edge. `chunks` leaves `to` out.
         let (from, to) = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
-        let stored = self.readers.with(|reader| {
+        let (stored, logged) = self.readers.with(|reader| {
             let mut stored = Vec::new();
             for member in members {
                 stored.extend(reader.chunks(*member, from, to)?);
             }
-            Ok(stored)
+            Ok((stored, app_events::load(reader, members, from, to)?))
         })?;
+        let logged = app_events::events(logged)?;
         let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
         for stored in stored {
             let chunk = Chunk::decode(&stored.body)
@@ -200,12 +204,13 @@ impl Pipeline {
         }
         let id = &due.key.policy;
         let policy = generation.policy(id).ok_or_else(|| PipelineError::Policy { id: id.clone() })?;
-        let selection = select(&period, &streams, policy);
+        let stored = streams.iter().flat_map(|(_, readings)| readings);
+        let mut cited = Cited::of(period.start, period.end, stored);
+        cited.messages.extend(app_events::messages_of_starts(&logged, period.start, period.end));
+        let selection = app_events::selected(&period, &mut streams, &logged, policy);
         let outcome = outcomes::summarize(&period, &selection, policy);
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };
-        let stored = streams.iter().flat_map(|(_, readings)| readings);
-        let cited = Cited::of(period.start, period.end, stored);
         let listed = &cited.messages;
         if let (Some(first), Some(last)) = (listed.first(), listed.last()) {
             let (first, last) = (*first as i64, *last as i64);
@@ -216,7 +221,8 @@ impl Pipeline {
         }
         let listing = Listing::of(cited.messages.iter().copied());
         let sessions = sessions(&streams, &selection);
-        Ok(Some(Computed { outcome, listing, cited, sessions }))
+        let app_events = app_events::counts(&logged, &period);
+        Ok(Some(Computed { outcome, listing, cited, sessions, app_events }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.
@@ -280,6 +286,7 @@ impl Pipeline {
                 supersedes: stands.map(|version| version as u32),
                 reason: self.reason(due, stands, &computed)?,
                 sessions: &computed.sessions,
+                app_events: &computed.app_events,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),

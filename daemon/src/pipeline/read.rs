@@ -13,6 +13,7 @@ use std::{
 };
 
 use clinical::{
+    app_event::AppEvent,
     birth_date::BirthDate,
     identity::{Identifier, Name, PatientKey},
     normalize::hl7v2::{Fault, Place},
@@ -34,7 +35,7 @@ use crate::{
 const NO_SITE: &str = "site";
 
 /// The stage of what could not be read from a stored message.
-const NORMALIZE: &str = "normalize";
+pub(super) const NORMALIZE: &str = "normalize";
 
 /// Most quarantine entries of one message or file; one with more faults is one broken message.
 const MOST_FAULTS: usize = 50;
@@ -77,6 +78,8 @@ pub(super) struct Batch {
     /// Readings in `readings`, all owners together.
     pub(super) readings_found: usize,
     pub(super) readings: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<Reading>>>,
+    /// What was logged beside glucose, by owner, UTC day and device. Every owner here is one of `readings`, if with none.
+    pub(super) events: BTreeMap<Owner, BTreeMap<(i32, Device), Vec<AppEvent>>>,
     pub(super) quarantine: Vec<QuarantineEntry>,
     pub(super) identity: Vec<IdentityEntry>,
     /// Of messages that ask for an answer: the place of the PID of each owner's results.

@@ -4,7 +4,10 @@
 //! or update, with which location) is put together when it is sent, from the same bytes and the ledger,
 //! because only then is it known what stands at the destination.
 
+use std::collections::BTreeMap;
+
 use clinical::{
+    app_event::EventKind,
     fhir::{
         figures::figures,
         identifier::{Scope, SiteSecret},
@@ -88,6 +91,8 @@ pub struct Version<'a> {
     pub reason: Reason,
     /// The sensors.
     pub sessions: &'a [Session],
+    /// How many app events of each kind lie in the period.
+    pub app_events: &'a BTreeMap<EventKind, u64>,
     /// Count and hash of the manifest.
     pub manifest: (u64, &'a str),
     /// When this version was made.
@@ -127,6 +132,7 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         supersedes: version.supersedes,
         reason,
         sessions: version.sessions,
+        app_events: version.app_events,
         manifest: Manifest { count, sha256 },
         maker: Maker { box_id: version.box_id, software: env!("CARGO_PKG_VERSION") },
         recorded: version.recorded,
@@ -236,6 +242,7 @@ mod tests {
             supersedes: None,
             reason: Reason::First,
             sessions: &[first],
+            app_events: &BTreeMap::new(),
             manifest: (1, &"ab".repeat(32)),
             recorded: Instant(0),
             provenance_in_bundle: true,

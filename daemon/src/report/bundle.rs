@@ -23,7 +23,7 @@ use clinical::{
 };
 use serde_json::Value;
 
-use super::export::Export;
+use super::{app_events, export::Export};
 
 /// The key of identifiers outside of any box.
 const SECRET: SiteSecret = SiteSecret::new(*b"isthmus outcomes: a public value");
@@ -151,7 +151,7 @@ fn submitted(
 ) -> Result<Value, BundleError> {
     // Rows that could not be read are left out like any other; which period they were of is not known.
     let mut outcome = export.outcome.clone();
-    if let unread @ 1.. = export.read.faults.len() as u64 {
+    if let unread @ 1.. = export.read.unread() {
         outcome.excluded.insert(Exclusion::Unreadable, unread);
     }
     let provenance = provenance::provenance(&Statement {
@@ -162,6 +162,7 @@ fn submitted(
         supersedes: None,
         reason: Reason::First,
         sessions: &export.sessions,
+        app_events: &app_events::counts(&export.app_events),
         manifest: Manifest { count: 1, sha256: about.sha256 },
         maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
         recorded: about.recorded,

@@ -171,7 +171,7 @@ impl Explanation<'_> {
             .collect();
         out.push(("outside-period".to_owned(), export.outside));
         out.push(("repeated-row".to_owned(), export.repeated));
-        out.push(("unreadable-row".to_owned(), export.read.faults.len() as u64));
+        out.push(("unreadable-row".to_owned(), export.read.unread()));
         out.retain(|(_, readings)| *readings > 0);
         out
     }

@@ -3,21 +3,27 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use clinical::{
+    app_event::{AppEvent, distinct, tally},
     calendar::{CalendarError, LocalDay, Zone},
     fhir::provenance::{Session, sessions},
     normalize::{
         clock,
         file::{FileContext, FileFault, FileReadings, Intake, Place, Recognized},
     },
-    outcome::{Outcome, Period},
+    outcome::{Exclusion, Outcome, Period},
     outcomes,
     parts::{Parts, parts},
     policy::Policy,
-    reading::{Device, Reading},
-    select::{Selection, select},
+    reading::{Device, Instant, Reading},
+    select::{Selection, select_after},
+    sentinel,
+    session::{Starts, attributed},
 };
 
-use super::sessions::told as told_sessions;
+use super::{
+    app_events::Sums,
+    sessions::{self as sensor_sessions, Found},
+};
 
 /// Most devices that an error names.
 const MAX_DEVICES_NAMED: usize = 10;
@@ -52,7 +58,7 @@ pub struct Export {
     pub zone_source: &'static str,
     /// The rules.
     pub policy: &'static Policy,
-    /// What was read, without the readings.
+    /// What was read, without the readings and the app events.
     pub read: FileReadings,
     /// The readings of every device, shared by the windows of a file.
     pub streams: Arc<[(Device, Vec<Reading>)]>,
@@ -66,8 +72,12 @@ pub struct Export {
     pub outside: u64,
     /// Rows of the period that state what another row states, in the same words.
     pub repeated: u64,
-    /// The sensor sessions that were found, and their warm-up, in words for people.
+    /// The sensor sessions that reach into the period.
+    pub sensor_sessions: Vec<Found>,
+    /// What is told of them, and of their warm-up, in words for people.
     pub found: Vec<String>,
+    /// What was logged in the period beside glucose.
+    pub app_events: Sums,
     /// The metrics.
     pub outcome: Outcome,
     /// Those of each day and night; `None` where the zone of the period is unknown.
@@ -189,6 +199,11 @@ struct Source {
     read: FileReadings,
     devices: BTreeMap<String, u64>,
     streams: Arc<[(Device, Vec<Reading>)]>,
+    events: Vec<(Device, AppEvent)>,
+    /// Session starts that the file states.
+    starts: Starts,
+    /// When a known sensor wrote an error code in the place of a value.
+    error_codes: Vec<Instant>,
     /// Local days of the first and the last reading.
     first: LocalDay,
     last: LocalDay,
@@ -199,13 +214,18 @@ impl Source {
         let streams = streams(std::mem::take(&mut read.readings));
         let devices =
             streams.iter().map(|(device, readings)| (device.0.clone(), readings.len() as u64)).collect();
-        let streams = of_device(streams, question.device.as_deref(), &devices)?;
+        let events = std::mem::take(&mut read.events);
+        // Of all devices: that one is asked for says nothing of which one was started.
+        let starts = attributed(&events, &streams);
+        let mut streams = of_device(streams, question.device.as_deref(), &devices)?;
+        let error_codes = sentinel::heed(&mut streams, &question.policy.devices);
         let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
         let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
             return Err(ExportError::NoReading { read: Box::new(read) });
         };
         let (first, last) = (question.zone.day_of(first), question.zone.day_of(last));
-        Ok(Self { recognized, read, devices, streams: streams.into(), first, last })
+        let streams = streams.into();
+        Ok(Self { recognized, read, devices, streams, events, starts, error_codes, first, last })
     }
 
     /// First and last included day of the period that is asked for.
@@ -226,12 +246,16 @@ impl Source {
     ) -> Result<Export, ExportError> {
         let (period, policy) = (question.zone.period(from, to)?, question.policy);
         let times = self.streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time.0);
-        let rows = times.clone().count() as u64;
-        let outside = times.filter(|ms| !inside(&period, *ms)).count() as u64;
-        let selection = select(&period, &self.streams, policy);
+        let codes = self.error_codes.iter().map(|time| time.0);
+        let rows = times.clone().count() as u64 + codes.len() as u64;
+        let outside = times.chain(codes.clone()).filter(|ms| !inside(&period, *ms)).count() as u64;
+        let mut selection = select_after(&period, &self.streams, &self.starts.of, policy);
+        let codes = codes.filter(|ms| inside(&period, *ms)).count() as u64;
+        selection.leave_out(Exclusion::ErrorCode, codes);
         let empty = || ExportError::Empty { from, to, first: self.first, last: self.last };
         let outcome = outcomes::summarize(&period, &selection, policy).ok_or_else(empty)?;
         let told = outside + outcome.n + outcome.excluded.values().sum::<u64>();
+        let found = sensor_sessions::find(&self.streams, &self.read.marks, &self.starts, &period, policy);
         Ok(Export {
             file: file.to_owned(),
             recognized: self.recognized,
@@ -240,7 +264,9 @@ impl Source {
             read: self.read.clone(),
             devices: self.devices.clone(),
             sessions: sessions(&self.streams, &selection),
-            found: told_sessions(&self.streams, &selection.warm_up, policy),
+            found: sensor_sessions::told(&found, self.starts.unattributed),
+            sensor_sessions: found,
+            app_events: tally(&distinct(&self.events, &period)),
             outside,
             repeated: rows.saturating_sub(told),
             parts: parts(&period, &selection, policy),
@@ -297,7 +323,7 @@ pub(crate) fn advice(fault: &FileFault) -> &'static str {
 fn first_fault(read: &FileReadings) -> String {
     match read.faults.first() {
         Some(fault) => {
-            format!("{} rows could not be read, the first because of: {}", read.faults.len(), fault.reason)
+            format!("{} rows could not be read, the first because of: {}", read.unread(), fault.reason)
         }
         None => "export a period in which a sensor was worn".to_owned(),
     }

@@ -2,7 +2,8 @@
 //!
 //! The names `tbr54`, `tbr70`, `tar180` and `tar250` are those of the standard policy's edges; under another
 //! policy they hold the shares beyond that policy's own edges, which `edges_mg_dl` states. `tar250_pct` is
-//! null where the policy has no very high range. `start` and `end` are the first and the last included date.
+//! null where the policy has no very high range. `start` and `end` are the first and the last included date. `faults` lists
+//! a bounded number of the rows that `unreadable_rows` counts.
 
 use clinical::{
     policy::{Policy, Threshold},
@@ -10,7 +11,7 @@ use clinical::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{export::Export, notes::kind_name, risk};
+use super::{app_events, export::Export, notes::kind_name, risk, sessions};
 use crate::time::rfc3339;
 
 /// The object of one export.
@@ -55,6 +56,8 @@ pub fn object(export: &Export) -> Value {
     if let Value::Object(fields) = &mut object {
         fields.extend(account(export));
         fields.extend(risk::fields(outcome));
+        fields.insert("sessions".to_owned(), sessions::json(&export.sensor_sessions).into());
+        fields.insert("app_events".to_owned(), app_events::json(&export.app_events).into());
         fields.insert("parts".to_owned(), json!(export.parts));
     }
     object
@@ -95,6 +98,7 @@ fn account(export: &Export) -> Map<String, Value> {
         "repeated_rows": export.repeated,
         "devices": export.devices,
         "faults": faults,
+        "unreadable_rows": read.unread(),
         "kept_apart": apart,
         "notes": read.notes,
         "resolution": read.resolution,

@@ -5,12 +5,14 @@
 //! alone. Shares that are shown sum to 100.00, and their hours to 24:00; JSON carries them unrounded.
 //!
 //! [`export`] reads and computes, [`pieces`] does so from a source that is handed in, [`table`] lays out,
-//! [`bar`] draws, [`notes`] accounts for what was not counted, `risk` tells risk, spread and events,
+//! [`bar`] draws, [`notes`] accounts for what was not counted, `risk` tells risk, spread and events, [`sessions`] the
+//! sensor sessions and [`app_events`] what was logged beside glucose,
 //! [`json`] writes the object for scripts, [`csv`] a row of the same numbers, [`bundle`] the FHIR
 //! request, [`oru`] HL7 v2 messages,
 //! [`page`] the glucose profile report. [`explain`] tells what a number is made of, [`compare`] why two
 //! outcomes differ.
 
+pub mod app_events;
 pub mod bar;
 pub mod bundle;
 pub mod compare;

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use clinical::{
-    normalize::file::{Apart, Place, RowFault, RowReason},
+    normalize::file::{Apart, FileReadings, MAX_FAULTS_LISTED, Place, RowReason},
     outcome::{Exclusion, Outcome},
     policy::{Policy, Thresholds},
     reading::Route,
 };
 
-use super::export::Export;
+use super::{app_events, export::Export};
 
 /// Line numbers named for one reason; the rest is counted.
 pub const MAX_LINES_NAMED: usize = 8;
@@ -22,7 +22,7 @@ pub fn notes(export: &Export) -> Vec<String> {
     if !export.outcome.suffices() {
         notes.push("too little data to judge by: take shares and goals as those of these days".to_owned());
     }
-    notes.extend(faults(&export.read.faults, export.read.place));
+    notes.extend(faults(&export.read));
     notes.extend(exclusions(&export.outcome));
     notes.extend(values(&export.outcome));
     notes.extend(export.read.notes.iter().cloned());
@@ -56,6 +56,7 @@ pub fn notes(export: &Export) -> Vec<String> {
         let (hours, minutes) = (gaps.longest_minutes / 60, gaps.longest_minutes % 60);
         notes.push(format!("{}; the longest has {hours} h {minutes:02} min", count(gaps.long, "long gap")));
     }
+    notes.extend(app_events::told(&export.app_events));
     notes.extend(kept_apart(&export.read.kept_apart));
     notes.push(format!("resolution of the file: {}", export.read.resolution));
     notes
@@ -73,24 +74,31 @@ fn own_edges(policy: &Policy) -> Option<String> {
         .map(|_| "GRI over the ranges of this policy: not comparable with the published index".to_owned())
 }
 
-/// Faulty rows by reason, each with its first lines or records.
-fn faults(faults: &[RowFault], place: Place) -> Vec<String> {
-    let mut by_reason: BTreeMap<RowReason, Vec<u32>> = BTreeMap::new();
-    for fault in faults {
-        by_reason.entry(fault.reason).or_default().push(fault.line);
+/// Faulty rows by reason, each with its first lines or records, and how many there are.
+fn faults(read: &FileReadings) -> Vec<String> {
+    let mut by_reason: BTreeMap<RowReason, (Vec<u32>, u64)> = BTreeMap::new();
+    for fault in &read.faults {
+        let (lines, rows) = by_reason.entry(fault.reason).or_default();
+        lines.push(fault.line);
+        *rows += 1;
     }
-    let said = by_reason.into_iter().map(|(reason, lines)| {
-        let (word, s) = (place.name(), if lines.len() == 1 { "" } else { "s" });
-        format!("{} not read, {reason}: {word}{s} {}", count(lines.len() as u64, "row"), named(&lines))
+    for (reason, rows) in &read.more_faults {
+        by_reason.entry(*reason).or_default().1 += rows;
+    }
+    let said = by_reason.into_iter().map(|(reason, (lines, rows))| {
+        format!("{} not read, {reason}: {}", count(rows, "row"), named(&lines, rows, read.place))
     });
     said.collect()
 }
 
-fn named(lines: &[u32]) -> String {
-    let first = lines.iter().take(MAX_LINES_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match lines.len().saturating_sub(MAX_LINES_NAMED) {
-        0 => first,
-        rest => format!("{first} and {rest} more"),
+/// The first of `rows` places, of which some or none are listed.
+fn named(lines: &[u32], rows: u64, place: Place) -> String {
+    let (word, s) = (place.name(), if rows == 1 { "" } else { "s" });
+    let first: Vec<String> = lines.iter().take(MAX_LINES_NAMED).map(ToString::to_string).collect();
+    match (first.len(), rows.saturating_sub(first.len() as u64)) {
+        (0, _) => format!("after the first {MAX_FAULTS_LISTED} faults, of which the {word}s are kept"),
+        (_, 0) => format!("{word}{s} {}", first.join(", ")),
+        (_, rest) => format!("{word}{s} {} and {rest} more", first.join(", ")),
     }
 }
 
@@ -104,6 +112,7 @@ fn exclusions(outcome: &Outcome) -> Vec<String> {
             Exclusion::Scan => "not counted: scans, where the file has historic readings",
             Exclusion::WarmUp => "not counted: within the warm-up of a sensor",
             Exclusion::EarlyWear => "not counted: within the early wear that the policy leaves out",
+            Exclusion::ErrorCode => "not counted: an error code of the sensor, in the place of a value",
             Exclusion::Preliminary => "not counted: preliminary",
             Exclusion::OtherSpecimen => "not counted: glucose in blood, serum or plasma",
             Exclusion::Unreadable => "not counted: could not be read",
@@ -165,6 +174,8 @@ fn count(n: u64, one: impl Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clinical::normalize::file::RowFault;
+
     use super::*;
     use crate::report::sample::sample;
 
@@ -182,11 +193,17 @@ mod tests {
 
     #[test]
     fn many_lines_are_counted_after_the_first_few() {
-        let all: Vec<RowFault> =
-            (1..=10).map(|line| RowFault { line, reason: RowReason::TimeMissing }).collect();
+        let fault = |line| RowFault { line, reason: RowReason::TimeMissing };
+        let mut read = sample().read;
+        read.faults = (1..=10).map(fault).collect();
+        assert_eq!(faults(&read), ["10 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"]);
+        read.more_faults = [(RowReason::TimeMissing, 90), (RowReason::Damaged, 1)].into();
         assert_eq!(
-            faults(&all, Place::Line),
-            ["10 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"]
+            faults(&read),
+            [
+                "1 row not read, the record is damaged, or is too long: after the first 1000 faults, of which the lines are kept",
+                "100 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 92 more",
+            ]
         );
     }
 

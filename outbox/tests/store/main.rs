@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where what it set up is missing")]
 
 mod again;
+mod app_events;
 mod audit;
 mod delivery;
 mod doubt;

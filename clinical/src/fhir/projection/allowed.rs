@@ -321,8 +321,8 @@ const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.entity.what.display", Rule::OneOf(&[MANIFEST_DISPLAY])),
 ];
 
-/// What an exclusion and a session are told by.
-const ACCOUNT_PARTS: &[&str] = &["reason", "count", "device", "interval-minutes", "first", "last"];
+/// What an exclusion, a kind of app events and a session are told by.
+const ACCOUNT_PARTS: &[&str] = &["reason", "kind", "count", "device", "interval-minutes", "first", "last"];
 
 const BUNDLE: &[(&str, Rule)] = &[
     ("Bundle.resourceType", Rule::OneOf(&["Bundle"])),

@@ -255,3 +255,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn insulin_food_hearts_steps_and_workouts_become_events_in_the_unit_of_their_type() {
+    let record = |kind: &str, unit: &str, value: &str, inside: &str| {
+        format!(
+            "<Record type=\"HKQuantityTypeIdentifier{kind}\" sourceName=\"Anna's iPhone\" unit=\"{unit}\" \
+             startDate=\"2025-01-01 07:00:00 -0500\" value=\"{value}\">{inside}</Record>"
+        )
+    };
+    let reason = |value: u8| format!("<MetadataEntry key=\"HKInsulinDeliveryReason\" value=\"{value}\"/>");
+    let workout = "<Workout workoutActivityType=\"x\" duration=\"30.5\" durationUnit=\"min\" sourceName=\"Watch\" \
+                   startDate=\"2025-01-01 07:00:00 -0500\"><WorkoutEvent/></Workout>";
+    let text = document(
+        &[
+            record("InsulinDelivery", "IU", "4.5", &reason(2)),
+            record("InsulinDelivery", "IU", "0.8", &reason(1)),
+            record("InsulinDelivery", "mL", "1", ""),
+            record("DietaryCarbohydrates", "g", "45", ""),
+            record("HeartRate", "count/min", "62", ""),
+            record("StepCount", "count", "120", ""),
+            record("BodyMass", "kg", "70", ""),
+            workout.to_owned(),
+        ]
+        .concat(),
+    );
+    let read = read_text(&text);
+    let told: Vec<_> =
+        read.events.iter().map(|(d, e)| (&*d.0, e.kind.name(), e.value.map(|v| v.to_string()))).collect();
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        told,
+        [
+            ("iPhone", "rapid-insulin", said("4.5")),
+            ("iPhone", "insulin", said("0.8")),
+            ("iPhone", "insulin", None),
+            ("iPhone", "carbohydrate", said("45")),
+            ("iPhone", "heart-rate", said("62")),
+            ("iPhone", "steps", said("120")),
+            ("Apple Watch", "exercise", said("1830.0")),
+        ]
+    );
+    assert!(read.events.iter().all(|(_, e)| e.time.0 == 1_735_732_800_000 && e.offset_minutes == Some(-300)));
+    assert_eq!((read.readings.len(), read.kept_apart.values().sum::<u64>()), (0, 8));
+}

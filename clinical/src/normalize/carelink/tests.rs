@@ -9,7 +9,7 @@ use crate::{
         clock::Zone,
         file::{self, FileReadings},
     },
-    reading::Instant,
+    reading::{Device, Instant},
 };
 
 /// 2024-01-15T12:00:00Z.
@@ -39,8 +39,8 @@ fn sensor(time: &str, value: &str) -> String {
     format!("1.00000,2024/01/15,{time},,,,,,,,{value},")
 }
 
-fn facts(events: &[AppEvent]) -> Vec<(i64, EventKind, Option<String>)> {
-    events.iter().map(|e| ((e.time.0 - NOON) / 60_000, e.kind, e.value.map(|v| v.to_string()))).collect()
+fn facts(events: &[(Device, AppEvent)]) -> Vec<(i64, EventKind, Option<String>)> {
+    events.iter().map(|(_, e)| ((e.time.0 - NOON) / 60_000, e.kind, e.value.map(|v| v.to_string()))).collect()
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn semicolons_mean_decimal_commas_and_a_byte_order_mark_changes_nothing() {
     };
     let read = try_file(&text("mmol/L", "5,4", "11,548")).unwrap();
     assert_eq!(read.readings[0].1.glucose, Glucose::mmol_l_tenths(54));
-    assert_eq!(read.events[0].value, Some("11.548".parse().unwrap()));
+    assert_eq!(read.events[0].1.value, Some("11.548".parse().unwrap()));
     let read = try_file(&text("mg/dL", "94,00000", "")).unwrap();
     assert_eq!(read.readings[0].1.glucose.measured, Measured::Exact("94.00000".parse().unwrap()));
 }

@@ -128,7 +128,8 @@ fn doses_food_and_exercise_become_events() {
     let events: Vec<_> = read
         .events
         .iter()
-        .map(|e| (e.kind, e.value.unwrap().to_string(), (e.time.0 - NOON) / 60_000))
+        .inspect(|(device, _)| assert_eq!(device.0, "iPhone G6"))
+        .map(|(_, e)| (e.kind, e.value.unwrap().to_string(), (e.time.0 - NOON) / 60_000))
         .collect();
     let expected = [
         (EventKind::RapidInsulin, "5.5".to_owned(), -3),
@@ -139,6 +140,31 @@ fn doses_food_and_exercise_become_events() {
     assert_eq!(events, expected);
     assert_eq!(read.notes, ["1 events without a time that can be read: counted only"]);
     assert!(read.readings.is_empty());
+}
+
+#[test]
+fn the_count_of_a_transmitter_is_kept_where_it_begins_anew_and_at_its_ends() {
+    let row =
+        |n: i64, ticks: i64| format!("{n},2024-01-15T07:{:02}:00,EGV,,,,phone,100,,,,,{ticks},8X", n * 5);
+    let rows: Vec<String> = (0..6).map(|n| row(n, if n < 3 { 9_000 + n * 300 } else { n * 300 })).collect();
+    let read = rows_of(&rows);
+    let [(device, marks)] = &read.marks[..] else { panic!("one device") };
+    let counts: Vec<_> = marks.iter().map(|mark| ((mark.time.0 - NOON) / 60_000, mark.ticks)).collect();
+    assert_eq!(
+        (device.0.as_str(), counts),
+        ("phone/8X", vec![(0, 9_000), (10, 9_600), (15, 900), (25, 1_500)])
+    );
+    assert_eq!(read.readings.len(), 6);
+}
+
+#[test]
+fn of_faulty_rows_a_bounded_number_is_listed_and_the_rest_is_counted_by_its_reason() {
+    let most = crate::normalize::file::MAX_FAULTS_LISTED;
+    let rows: Vec<String> =
+        (0..most + 5).map(|n| format!("{n},2024-01-15T07:00:00,EGV,,,,phone,x,,,,,,")).collect();
+    let read = rows_of(&rows);
+    assert_eq!((read.faults.len(), read.unread()), (most, most as u64 + 5));
+    assert_eq!(read.more_faults, [(RowReason::ValueNotANumber, 5)].into());
 }
 
 #[test]

@@ -180,3 +180,38 @@ proptest! {
         prop_assert_eq!(read_text(&text).readings, read_value(&document(&[egv(value)])).readings);
     }
 }
+
+#[test]
+fn events_that_were_not_deleted_are_kept_and_counts_of_the_transmitter_are_thinned() {
+    let event = |kind: &str, sub: &str, value: Value, status: &str| {
+        json!({
+            "systemTime": "2025-01-01T12:00:00Z", "displayTime": "2025-01-01T07:00:00-05:00", "eventType": kind,
+            "eventSubType": sub, "value": value, "unit": "", "eventStatus": status, "transmitterId": "8X",
+        })
+    };
+    let read = read_value(&json!({ "recordType": "event", "records": [
+        event("insulin", "fastActing", json!(4.5), "created"),
+        event("insulin", "longActing", json!("18"), "updated"),
+        event("insulin", "fastActing", json!(9), "deleted"),
+        event("carbs", "", json!(45), "created"),
+        event("exercise", "light", json!(30), "created"),
+        event("health", "stress", json!(null), "created"),
+    ] }));
+    let told: Vec<_> =
+        read.events.iter().map(|(d, e)| (&*d.0, e.kind.name(), e.value.unwrap().to_string())).collect();
+    let wanted =
+        [("rapid-insulin", "4.5"), ("long-insulin", "18"), ("carbohydrate", "45"), ("exercise", "1800")];
+    assert_eq!(told, wanted.map(|(kind, value)| ("8X", kind, value.to_owned())));
+    assert_eq!(read.kept_apart.values().sum::<u64>(), 6);
+
+    let at = |minute: i64, ticks: i64| {
+        with(
+            egv(100),
+            json!({ "systemTime": format!("2025-01-01T12:{minute:02}:00Z"), "transmitterTicks": ticks }),
+        )
+    };
+    let newest_first = [at(10, 900), at(5, 600), at(0, 300)];
+    let marks = read_value(&document(&newest_first)).marks;
+    let counts: Vec<_> = marks[0].1.iter().map(|mark| mark.ticks).collect();
+    assert_eq!((marks.len(), marks[0].0.0.as_str(), counts), (1, "8X", vec![300, 900]));
+}

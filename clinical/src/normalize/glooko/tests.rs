@@ -56,7 +56,8 @@ fn boluses_and_basal_rates_become_events_and_finger_sticks_are_counted() {
     let bolus = "Name:X\nTimestamp,Insulin Type,Blood Glucose Input (mg/dl),Carbs Input (g),Carbs Ratio,Insulin Delivered (U),\
         Initial Delivery (U),Extended Delivery (U),Serial Number\n2024-01-15 07:00,Normal,120,30.0,15,2.05,,,S\n2024-01-15 08:00,Normal,201,0.0,15,0.5,,,S\n";
     let read = try_file(bolus).unwrap();
-    let events: Vec<_> = read.events.iter().map(|e| (e.time, e.kind, e.value.unwrap().to_string())).collect();
+    let events: Vec<_> =
+        read.events.iter().map(|(_, e)| (e.time, e.kind, e.value.unwrap().to_string())).collect();
     assert_eq!(
         events,
         [
@@ -68,7 +69,7 @@ fn boluses_and_basal_rates_become_events_and_finger_sticks_are_counted() {
     assert!(read.readings.is_empty());
     assert_eq!(read.kept_apart.get(&Apart::Insulin), Some(&2));
     let basal = "Name:X\nTimestamp,Insulin type,Duration (minutes),Percentage (%),Rate,Insulin delivered (U)\n2024-01-15 07:00,Scheduled,30,,0.6,0.3\n";
-    let kinds: Vec<_> = try_file(basal).unwrap().events.iter().map(|e| e.kind).collect();
+    let kinds: Vec<_> = try_file(basal).unwrap().events.iter().map(|(_, e)| e.kind).collect();
     assert_eq!(kinds, [EventKind::BasalRate]);
     let sticks = "Name:X\nTimestamp,Glucose Value (mg/dl),Manual Reading\n2024-01-15 07:00,130,M\n";
     let read = try_file(sticks).unwrap();

@@ -140,7 +140,7 @@ fn doses_and_food_become_events_and_a_dose_in_words_has_no_number() {
         L,S,15-01-2024 07:00,4,,,,4.5,,,,,4.5\nL,S,15-01-2024 07:00,4,,,Logged,,,,,,\n\
         L,S,15-01-2024 07:00,4,,,,,,,,18,\nL,S,15-01-2024 07:00,5,,,,,45,3,,,\n";
     let read = try_file(text).unwrap();
-    let events: Vec<_> = read.events.iter().map(|e| (e.kind, e.value.map(|v| v.to_string()))).collect();
+    let events: Vec<_> = read.events.iter().map(|(_, e)| (e.kind, e.value.map(|v| v.to_string()))).collect();
     let said = |text: &str| Some(text.to_owned());
     let expected = [
         (EventKind::RapidInsulin, said("4.5")),
@@ -150,7 +150,7 @@ fn doses_and_food_become_events_and_a_dose_in_words_has_no_number() {
         (EventKind::CarbohydrateServings, said("3")),
     ];
     assert_eq!(events, expected);
-    assert!(read.events.iter().all(|event| event.time == Instant(NOON)));
+    assert!(read.events.iter().all(|(device, e)| device.0 == "S" && e.time == Instant(NOON)));
     assert_eq!(read.kept_apart.get(&Apart::Insulin), Some(&3));
 }
 

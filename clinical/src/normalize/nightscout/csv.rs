@@ -109,6 +109,6 @@ impl Columns {
         harvest.tally.count(ROUNDED, fixed.rounded);
         let device = member::device_named(row.optional(self.device));
         let moment = iso::moment_of(time, stated, context.zone);
-        Ok(Taken::Reading(Draft { device, moment, glucose }))
+        Ok(Taken::Reading(Draft { device, moment, glucose, ticks: None }))
     }
 }

@@ -227,3 +227,79 @@ proptest! {
         prop_assert_eq!(read.readings.len() + read.faults.len() + apart as usize, entries.len());
     }
 }
+
+/// What is made of treatments alone, or beside entries: device, kind, amount, minutes from noon.
+fn events(document: &Value) -> Vec<(String, &'static str, Option<String>, i64)> {
+    let read = read_text(&document.to_string());
+    let told = |(device, e): &(crate::reading::Device, crate::app_event::AppEvent)| {
+        let amount = e.value.map(|value| value.to_string());
+        (device.0.clone(), e.kind.name(), amount, (e.time.0 - NOON_MS) / 60_000)
+    };
+    read.events.iter().map(told).collect()
+}
+
+#[test]
+fn treatments_become_events_and_nobody_who_entered_one_is_kept() {
+    let treated = |members: Value| {
+        let mut record =
+            json!({ "created_at": "2025-01-01T12:10:00.000Z", "enteredBy": "Anna", "device": "loop" });
+        record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        record
+    };
+    for (members, wanted) in [
+        (
+            json!({ "eventType": "Meal Bolus", "insulin": 4.5, "carbs": 45 }),
+            vec![("rapid-insulin", Some("4.5")), ("carbohydrate", Some("45"))],
+        ),
+        (json!({ "eventType": "Note", "insulin": "18" }), vec![("insulin", Some("18"))]),
+        (
+            json!({ "eventType": "Correction Bolus", "insulin": 1, "carbs": 0 }),
+            vec![("rapid-insulin", Some("1"))],
+        ),
+        (
+            json!({ "eventType": "Carb Correction", "carbs": "x", "insulin": null }),
+            vec![("carbohydrate", None)],
+        ),
+        (
+            json!({ "eventType": "Temp Basal", "absolute": 0.85, "rate": 0.9, "duration": 30 }),
+            vec![("basal-rate", Some("0.85"))],
+        ),
+        (json!({ "eventType": "Temp Basal", "percent": 50 }), vec![("basal-rate", None)]),
+        (json!({ "eventType": "Exercise", "duration": 45.5 }), vec![("exercise", Some("2730.0"))]),
+        (json!({ "eventType": "Site Change" }), vec![]),
+    ] {
+        let wanted: Vec<_> = wanted
+            .into_iter()
+            .map(|(kind, amount)| ("loop".to_owned(), kind, amount.map(str::to_owned), 10))
+            .collect();
+        assert_eq!(events(&json!([treated(members.clone())])), wanted, "{members}");
+    }
+    let text = json!([treated(json!({ "eventType": "Sensor Start", "notes": "Anna" }))]).to_string();
+    assert!(!format!("{:?}", read_text(&text)).contains("Anna"));
+}
+
+#[test]
+fn a_stated_start_names_no_sensor_and_is_that_of_the_only_one() {
+    let start = |kind: &str, at: &str| json!({ "eventType": kind, "created_at": at, "enteredBy": "xDrip" });
+    let (first, change) =
+        (start("Sensor Start", "2025-01-01T12:00:00Z"), start("Sensor Change", "2025-01-01T13:01:00+01:00"));
+    let sgv = |device: &str| json!({ "type": "sgv", "date": NOON_MS, "sgv": 100, "device": device });
+    let told = |device: &str| {
+        vec![(device.to_owned(), "sensor-start", None, 0), (device.to_owned(), "sensor-start", None, 1)]
+    };
+    assert_eq!(events(&json!([first, change])), told(""), "a list of treatments alone is recognized");
+    assert_eq!(events(&json!([sgv("xDrip G6"), first, change])), told("xDrip G6"));
+    assert_eq!(
+        events(&json!([sgv("xDrip G6"), sgv("Libre 3"), first, change])),
+        told(""),
+        "which of two is not said"
+    );
+    let stop = start("Sensor Stop", "2025-01-01T12:00:00Z");
+    assert!(events(&json!([sgv("a"), stop])).is_empty());
+    let untimed = json!([sgv("a"), { "eventType": "Sensor Start", "created_at": "soon" }]);
+    let read = read_text(&untimed.to_string());
+    assert_eq!(
+        (read.events.len(), read.notes),
+        (0, vec!["1 events without a time that can be read: counted only".to_owned()])
+    );
+}

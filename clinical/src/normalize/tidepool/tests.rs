@@ -164,3 +164,63 @@ proptest! {
         prop_assert_eq!(class.level, classify(Glucose::mg_dl(mg_dl as i32), Policy::standard()).level);
     }
 }
+
+#[test]
+fn doses_food_and_exercise_become_events_of_their_device() {
+    let record = |members: Value| {
+        let mut record =
+            json!({ "time": "2025-01-01T12:00:00.000Z", "timezoneOffset": -300, "deviceId": "Pump 1" });
+        record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        record
+    };
+    for (members, wanted) in [
+        (
+            json!({ "type": "bolus", "subType": "normal", "normal": 4.5 }),
+            Some(("rapid-insulin", Some("4.5"))),
+        ),
+        (
+            json!({ "type": "bolus", "subType": "dual/square", "normal": 1.25, "extended": 0.5 }),
+            Some(("rapid-insulin", Some("1.75"))),
+        ),
+        (json!({ "type": "bolus", "normal": 0 }), None),
+        (
+            json!({ "type": "insulin", "dose": { "total": 20, "units": "Units" }, "formulation": { "simple": { "actingType": "long" } } }),
+            Some(("long-insulin", Some("20"))),
+        ),
+        (json!({ "type": "insulin", "dose": { "total": 6 } }), Some(("insulin", Some("6")))),
+        (
+            json!({ "type": "basal", "deliveryType": "automated", "rate": 0.85, "duration": 300000 }),
+            Some(("basal-rate", Some("0.85"))),
+        ),
+        (
+            json!({ "type": "food", "nutrition": { "carbohydrate": { "net": 45, "units": "grams" } } }),
+            Some(("carbohydrate", Some("45"))),
+        ),
+        (json!({ "type": "wizard", "carbInput": 30 }), Some(("carbohydrate", Some("30")))),
+        (json!({ "type": "wizard", "carbInput": 0 }), None),
+        (json!({ "type": "wizard" }), None),
+        (
+            json!({ "type": "physicalActivity", "duration": { "value": 45, "units": "minutes" } }),
+            Some(("exercise", Some("2700"))),
+        ),
+        (
+            json!({ "type": "physicalActivity", "duration": { "value": 45, "units": "naps" } }),
+            Some(("exercise", None)),
+        ),
+        (json!({ "type": "cgmSettings", "transmitterId": "8X" }), None),
+    ] {
+        let read = read_value(&json!([record(members.clone())]));
+        let told: Vec<_> =
+            read.events.iter().map(|(_, e)| (e.kind.name(), e.value.map(|v| v.to_string()))).collect();
+        let wanted: Vec<_> =
+            wanted.into_iter().map(|(kind, value)| (kind, value.map(str::to_owned))).collect();
+        assert_eq!(told, wanted, "{members}");
+        for (device, event) in &read.events {
+            assert_eq!(
+                (device.0.as_str(), event.time.0, event.offset_minutes),
+                ("Pump 1", 1_735_732_800_000, Some(-300))
+            );
+        }
+        assert_eq!(read.kept_apart.values().sum::<u64>(), 1, "{members}");
+    }
+}

@@ -29,7 +29,7 @@ fn sensor_values_calibrations_and_treatments_are_told_apart() {
     assert_eq!(readings[1].0 - NOON, 81 * Instant::DAY_MS, "day first, and noon by summer time");
     let counts: Vec<_> = read.kept_apart.iter().map(|(kind, rows)| (*kind, *rows)).collect();
     assert_eq!(counts, [(Apart::Calibration, 1), (Apart::Insulin, 1), (Apart::Event, 1)]);
-    let events: Vec<_> = read.events.iter().map(|e| (e.kind, e.value.unwrap().to_string())).collect();
+    let events: Vec<_> = read.events.iter().map(|(_, e)| (e.kind, e.value.unwrap().to_string())).collect();
     assert_eq!(
         events,
         [(EventKind::Carbohydrate, "30".to_owned()), (EventKind::OtherInsulin, "2.5".to_owned())]

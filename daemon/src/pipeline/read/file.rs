@@ -2,15 +2,21 @@
 //! the file was taken.
 
 use clinical::{
+    app_event::AppEvent,
     identity::Name,
     normalize::file::{self, Apart, FileContext, FileReadings},
     outcome::Exclusion,
+    reading::Device,
 };
 use outbox::{FileSeen, IdentityEntry};
 use sha2::{Digest, Sha256};
 
 use super::{Batch, Case, MOST_FAULTS, Owner};
 use crate::spool::parcel::Parcel;
+
+/// Most days of app events, each device for itself, that are kept of a file: eleven years of one device. Each is a row
+/// that is written while no message is acknowledged.
+const EVENT_DAYS_MOST: usize = 4_096;
 
 /// Reads an export into the batch.
 pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
@@ -39,9 +45,15 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         Ok(read) => read,
         Err(reason) => return batch.quarantine.push(case.quarantine("the whole file", reason)),
     };
-    for fault in read.faults.iter().take(MOST_FAULTS) {
+    let listed = read.faults.iter().take(MOST_FAULTS);
+    for fault in listed.clone() {
         let place = format!("{} {}", read.place.name(), fault.line);
         batch.quarantine.push(case.quarantine(place, fault.reason.to_string()));
+    }
+    let more = read.unread() - listed.len() as u64;
+    if more > 0 {
+        let reason = format!("{more} more rows cannot be read; the first {MOST_FAULTS} have an entry each");
+        batch.quarantine.push(case.quarantine("further rows", reason));
     }
     let names = vec![case.name(Name::Patient(key))];
     let owner = Owner { site: case.site.id.clone(), names, birth_date: None };
@@ -50,9 +62,10 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
             batch.aside.push((owner.clone(), case.message.id, reason, count));
         }
     }
-    if read.readings.is_empty() {
+    if read.readings.is_empty() && read.events.is_empty() {
         return;
     }
+    log(case, &owner, read.events, batch);
     let days = batch.readings.entry(owner).or_default();
     let before = days.len();
     for (device, reading) in read.readings {
@@ -61,9 +74,39 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     batch.chunks += days.len() - before;
 }
 
+/// Takes in what the file holds beside glucose. Its bounds are those of a file and of the days that one writes at once.
+fn log(case: &Case<'_>, owner: &Owner, events: Vec<(Device, AppEvent)>, batch: &mut Batch) {
+    if events.is_empty() {
+        return;
+    }
+    let mut left_out = 0u64;
+    let days = batch.events.entry(owner.clone()).or_default();
+    let before = days.len();
+    for (device, event) in events {
+        let (key, room) = ((event.time.utc_day(), device), days.len() - before < EVENT_DAYS_MOST);
+        match days.get_mut(&key) {
+            Some(day) => day.push(event),
+            None if room => {
+                days.insert(key, vec![event]);
+            }
+            None => left_out += 1,
+        }
+    }
+    batch.chunks += days.len() - before;
+    if left_out > 0 {
+        let reason = format!(
+            "{left_out} were not kept: a file may have them on {EVENT_DAYS_MOST} days and devices; its readings are not concerned"
+        );
+        batch.quarantine.push(case.quarantine("app events", reason));
+    }
+}
+
 /// What stood beside the readings and is told in their outcome: blood glucose of finger-sticks, and unreadable rows.
 fn aside(read: &FileReadings) -> [(Exclusion, u32); 2] {
     let apart = |kind| read.kept_apart.get(&kind).copied().unwrap_or(0);
     let finger = u32::try_from(apart(Apart::Strip) + apart(Apart::Calibration)).unwrap_or(u32::MAX);
-    [(Exclusion::OtherSpecimen, finger), (Exclusion::Unreadable, read.faults.len() as u32)]
+    [
+        (Exclusion::OtherSpecimen, finger),
+        (Exclusion::Unreadable, u32::try_from(read.unread()).unwrap_or(u32::MAX)),
+    ]
 }

@@ -1,7 +1,10 @@
 //! An export: checked as a whole before it is stored, and stored as one message with its patient.
 
 use bytes::Bytes;
-use clinical::normalize::file::{self, Apart, FileContext, FileReadings};
+use clinical::{
+    app_event::tally,
+    normalize::file::{self, Apart, FileContext, FileReadings},
+};
 
 use super::{Content, EXPORT, Lane, Read, sha256};
 use crate::{
@@ -73,7 +76,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
         "{format} export, {} readings ({}), {} rows not read",
         read.readings.len(),
         read.resolution,
-        read.faults.len()
+        read.unread()
     );
     for note in &read.notes {
         report.say(note.clone());
@@ -92,9 +95,17 @@ fn describe(read: &FileReadings, report: &mut Report) {
         };
         report.say(format!("kept apart: {count} {what}"));
     }
+    for (kind, sum) in tally(read.events.iter().map(|(_, event)| event)) {
+        report.say(format!(
+            "kept beside glucose, and in no number of it: {} events of {}",
+            sum.count,
+            kind.name()
+        ));
+    }
     for fault in &read.faults {
         report.say(format!("{} {}: {}", read.place.name(), fault.line, fault.reason));
     }
+    report.unsaid += read.more_faults.values().sum::<u64>();
     if !read.faults.is_empty() {
         "The rows named above are in the store's quarantine with their lines; all others count."
             .clone_into(&mut report.advice);

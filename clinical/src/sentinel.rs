@@ -1,0 +1,108 @@
+//! Numbers that are no measurement: what a known sensor writes in place of a value.
+//!
+//! Rule: of a sensor that its device's name states, a number that stands for "below" or "above" is that limit, and one
+//! below the lower code is an error code and no reading at all (reference: cgm.md sections 3 and 7; `sgv < 39`). Of an
+//! unknown sensor every number is taken as it stands: nothing is guessed. Readings stay in the store as they were received;
+//! this is decided where they are selected, by the table of sensors of the policy, whose hash Provenance cites.
+
+use crate::{
+    device::{Devices, Meaning},
+    glucose::{Glucose, Measured},
+    reading::{Device, Instant, Reading},
+};
+
+/// Puts limits in the place of numbers that stand for them, and leaves error codes out; returns when these were.
+pub fn heed(streams: &mut [(Device, Vec<Reading>)], devices: &Devices) -> Vec<Instant> {
+    let mut codes = Vec::new();
+    for (device, readings) in streams {
+        let Some(sensor) = devices.sensor(device) else { continue };
+        readings.retain_mut(|reading| {
+            let Measured::Exact(number) = reading.glucose.measured else { return true };
+            match sensor.meaning(number, reading.glucose.unit) {
+                Meaning::Value(measured) => {
+                    reading.glucose = Glucose { measured, ..reading.glucose };
+                    true
+                }
+                Meaning::ErrorCode => {
+                    codes.push(reading.time);
+                    false
+                }
+            }
+        });
+    }
+    codes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        calendar::{LocalDay, Zone},
+        glucose::Unit,
+        outcome::{Exclusion, Period},
+        outcomes::summarize,
+        policy::Policy,
+        reading::{Route, Standing},
+        select::select,
+    };
+
+    fn stream(device: &str, unit: Unit, values: &[&str]) -> (Device, Vec<Reading>) {
+        let one = |(n, value): (usize, &&str)| Reading {
+            time: Instant(n as i64 * 300_000),
+            offset_minutes: None,
+            tz_ambiguous: false,
+            glucose: Glucose { measured: Measured::Exact(value.parse().unwrap()), unit },
+            standing: Standing::Final,
+            route: Route::Hl7v2,
+            identity: n as u64,
+            made_at: Instant(0),
+            message: 0,
+        };
+        (Device(device.into()), values.iter().enumerate().map(one).collect())
+    }
+
+    fn day() -> Period {
+        Zone::named("UTC").unwrap().period(LocalDay(0), LocalDay(0)).unwrap()
+    }
+
+    fn told(device: &str, unit: Unit, values: &[&str]) -> (Vec<String>, u64) {
+        let mut streams = [stream(device, unit, values)];
+        let codes = heed(&mut streams, &Policy::standard().devices).len() as u64;
+        let text = |reading: &Reading| match reading.glucose.measured {
+            Measured::Exact(value) => value.to_string(),
+            Measured::Below(limit) => format!("<{limit}"),
+            Measured::Above(limit) => format!(">{limit}"),
+        };
+        (streams[0].1.iter().map(text).collect(), codes)
+    }
+
+    #[test]
+    fn what_a_known_sensor_writes_in_place_of_a_value_is_no_value_and_an_unknown_ones_numbers_stand() {
+        let values = ["5", "38", "39", "40", "400", "401", "402"];
+        let (g6, codes) = told("Dexcom G6/8ABC", Unit::MgDl, &values);
+        assert_eq!((g6, codes), (["<40", "40", "400", ">400", "402"].map(str::to_owned).to_vec(), 2));
+        let (unknown, codes) = told("8ABC", Unit::MgDl, &values);
+        assert_eq!((unknown, codes), (values.map(str::to_owned).to_vec(), 0));
+        // Written as its ends: a value at an end may lie anywhere beyond it.
+        let (libre, codes) = told("FreeStyle Libre 3", Unit::MgDl, &["39", "40", "41", "499", "500"]);
+        assert_eq!((libre, codes), (["<40", "<40", "41", "499", ">500"].map(str::to_owned).to_vec(), 0));
+        // No code is stated in mmol/L.
+        let (molar, codes) = told("Dexcom G6", Unit::MmolL, &["2.1", "3.9", "22.3"]);
+        assert_eq!((molar, codes), (["2.1", "3.9", "22.3"].map(str::to_owned).to_vec(), 0));
+    }
+
+    #[test]
+    fn an_error_code_moves_no_number_of_an_outcome() {
+        let policy = Policy::standard();
+        let outcome = |values: &[&str]| {
+            let mut streams = [stream("Dexcom G6", Unit::MgDl, values)];
+            let codes = heed(&mut streams, &policy.devices);
+            let mut selection = select(&day(), &streams, policy);
+            selection.leave_out(Exclusion::ErrorCode, codes.len() as u64);
+            summarize(&day(), &selection, policy).unwrap()
+        };
+        let (clean, with) = (outcome(&["100", "120"]), outcome(&["100", "120", "10", "12"]));
+        assert_eq!((with.mean_mg_dl, with.minutes, with.n), (clean.mean_mg_dl, clean.minutes, 2));
+        assert_eq!(with.excluded[&Exclusion::ErrorCode], 2);
+    }
+}
