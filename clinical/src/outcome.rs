@@ -42,6 +42,23 @@ pub enum Exclusion {
     Unreadable,
 }
 
+impl Exclusion {
+    /// Every reason; those about stored readings first.
+    pub const ALL: [Self; 11] = [
+        Self::Retracted,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Overlap,
+        Self::Scan,
+        Self::WarmUp,
+        Self::EarlyWear,
+        Self::ErrorCode,
+        Self::Preliminary,
+        Self::OtherSpecimen,
+        Self::Unreadable,
+    ];
+}
+
 /// Why a window does not suffice for GMI and the profile curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        sample::{SECRET, any_outcome, outcome, resources, session},
+        sample::{MANIFEST_SHA256, SECRET, any_outcome, outcome, resources, session},
         summary::{Status, Wording},
     },
     *,
@@ -20,7 +20,7 @@ fn statement<'a>(outcome: &'a Outcome, targets: &'a [Resource]) -> Statement<'a>
         reason: Reason::LateData,
         sessions: &[],
         app_events: NONE,
-        manifest: Manifest { count: 118, sha256: "c0ffee" },
+        manifest: Manifest { count: 118, sha256: MANIFEST_SHA256 },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),
         targets,

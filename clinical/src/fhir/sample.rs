@@ -21,6 +21,8 @@ use crate::{
     reading::{Device, Instant, Reading, Route, Standing},
 };
 
+/// Of the manifest of every statement here.
+pub(super) const MANIFEST_SHA256: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
 pub(super) const SECRET: SiteSecret = SiteSecret::new([7; 32]);
 
 /// Fourteen days of a 5-minute sensor; mean 154, SD 50, 64.30 % in target.
@@ -217,7 +219,7 @@ pub(super) fn packed(outcome: &Outcome, wording: Wording) -> Vec<Entry> {
         reason: Reason::First,
         sessions: &[session()],
         app_events: &BTreeMap::new(),
-        manifest: Manifest { count: 118, sha256: "c0ffee" },
+        manifest: Manifest { count: 118, sha256: MANIFEST_SHA256 },
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),
         targets: &observations,

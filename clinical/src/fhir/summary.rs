@@ -134,7 +134,7 @@ impl Resource {
 /// What an Observation holds besides its frame.
 enum Content {
     Value(Value),
-    Absent { code: &'static str, text: String },
+    Absent { code: &'static str, text: &'static str },
     Components(Vec<Value>),
     Members(Vec<Value>),
 }
@@ -242,10 +242,7 @@ fn content(summary: &Summary<'_>, metric: Metric) -> Content {
         },
         Metric::Cv => match outcome.cv_pct {
             Some(cv) => number(cv, QuantityUnit::Percent),
-            None => Content::Absent {
-                code: "not-applicable",
-                text: "One reading has no standard deviation".to_owned(),
-            },
+            None => Content::Absent { code: "not-applicable", text: ONE_READING },
         },
         Metric::DaysOfWear => {
             let days = Decimal::new(i64::from(outcome.days_of_wear), 0).unwrap_or(Decimal::whole(0));
@@ -259,7 +256,7 @@ fn content(summary: &Summary<'_>, metric: Metric) -> Content {
 fn number(value: f64, unit: QuantityUnit) -> Content {
     match shown(value) {
         Some(value) => Content::Value(quantity(value, unit)),
-        None => Content::Absent { code: "not-a-number", text: "The computation gave no number".to_owned() },
+        None => Content::Absent { code: "not-a-number", text: NO_NUMBER },
     }
 }
 
@@ -279,23 +276,19 @@ fn components(outcome: &Outcome) -> Vec<Value> {
 }
 
 /// Why GMI is withheld, in words.
-fn withheld(reasons: &[Insufficiency]) -> String {
-    let words: Vec<&str> = reasons
-        .iter()
-        .map(|reason| match reason {
-            Insufficiency::TooFewDays => "the period has too few days",
-            Insufficiency::TooLittleWear => "too little of the period has readings",
-        })
-        .collect();
-    if words.is_empty() { "Withheld".to_owned() } else { format!("Withheld: {}", words.join(" and ")) }
+fn withheld(reasons: &[Insufficiency]) -> &'static str {
+    let holds = |reason| reasons.contains(&reason);
+    match (holds(Insufficiency::TooFewDays), holds(Insufficiency::TooLittleWear)) {
+        (true, true) => BOTH,
+        (true, false) => TOO_FEW_DAYS,
+        (false, true) => TOO_LITTLE_WEAR,
+        (false, false) => WITHHELD,
+    }
 }
 
-fn method(summary: &Summary<'_>, metric: Metric) -> String {
-    let policy = summary.scope.policy;
-    if summary.wording == Wording::Terse {
-        return format!("policy {policy}");
-    }
-    let computed = match metric {
+/// How a number is computed, in words.
+const fn computed(metric: Metric) -> &'static str {
+    match metric {
         Metric::Summary => "CGM metrics of whole local days, without interpolation",
         Metric::MeanMass => "arithmetic mean, each reading weighing its sensor interval",
         Metric::MeanMolar => "arithmetic mean in mg/dL, converted once by the policy's factor",
@@ -307,7 +300,36 @@ fn method(summary: &Summary<'_>, metric: Metric) -> String {
         Metric::Cv => "100 x standard deviation (n-1) / mean",
         Metric::DaysOfWear => "local days with at least one counted reading",
         Metric::SensorActive => "minutes with readings as a share of the whole period",
-    };
+    }
+}
+
+/// Every sentence that says how a number is computed.
+pub(super) const METHODS: [&str; Metric::ALL.len()] = {
+    let mut methods = [""; Metric::ALL.len()];
+    let mut i = 0;
+    while i < methods.len() {
+        methods[i] = computed(Metric::ALL[i]);
+        i += 1;
+    }
+    methods
+};
+
+/// Every sentence that says why a number is absent.
+pub(super) const ABSENT_TEXTS: &[&str] =
+    &[TOO_FEW_DAYS, TOO_LITTLE_WEAR, BOTH, WITHHELD, ONE_READING, NO_NUMBER];
+const TOO_FEW_DAYS: &str = "Withheld: the period has too few days";
+const TOO_LITTLE_WEAR: &str = "Withheld: too little of the period has readings";
+const BOTH: &str = "Withheld: the period has too few days and too little of the period has readings";
+const WITHHELD: &str = "Withheld";
+const ONE_READING: &str = "One reading has no standard deviation";
+const NO_NUMBER: &str = "The computation gave no number";
+
+fn method(summary: &Summary<'_>, metric: Metric) -> String {
+    let policy = summary.scope.policy;
+    if summary.wording == Wording::Terse {
+        return format!("policy {policy}");
+    }
+    let computed = computed(metric);
     format!("Isthmus policy {policy}: {computed}")
 }
 

@@ -44,16 +44,7 @@ const OPTIONAL: [(&str, &[&str]); 3] = [
 /// Names of the object that would be read wrongly alone in a row.
 const RENAMED: [(&str, &str); 3] = [("n", "n_readings"), ("first", "first_utc"), ("last", "last_utc")];
 /// Reasons that a stored reading does not count for, each with its column in every row.
-const REASONS: [Exclusion; 8] = [
-    Exclusion::Retracted,
-    Exclusion::Duplicate,
-    Exclusion::Conflict,
-    Exclusion::Overlap,
-    Exclusion::Scan,
-    Exclusion::WarmUp,
-    Exclusion::EarlyWear,
-    Exclusion::ErrorCode,
-];
+const REASONS: &[Exclusion] = Exclusion::ALL.split_at(8).0;
 
 /// Rows as they come; the text is made when all are there, so that all have the same columns.
 #[derive(Debug, Default)]

@@ -14,8 +14,10 @@ use crate::fhir::{
     quantity::{UCUM, UNITS},
     reading::{READING_CODES, READING_TITLE},
     report::{ATTACHMENT_BYTES_MOST, Form, PDF_PROFILE, REPORT_TITLE, SECTION_SYSTEM},
-    summary::{ABSENT_SYSTEM, CATEGORY_SYSTEM},
+    summary::{ABSENT_SYSTEM, ABSENT_TEXTS, CATEGORY_SYSTEM},
 };
+
+mod words;
 
 /// Longest text value, in bytes. The longest of ours is a Provenance's narrative, about 1 100.
 const MAX_TEXT_BYTES: usize = 4_096;
@@ -39,8 +41,20 @@ pub(super) enum Rule {
     Instant,
     /// A time of day with an offset after a date.
     DateTime,
-    /// `policy <id>`, with no further word.
+    /// `policy <id>/<version>`, with no further word.
     PolicyOnly,
+    /// `Isthmus policy <id>/<version>: ` and one of our sentences.
+    Method,
+    /// How a reading was re-expressed, or [`Rule::Method`].
+    ReadingMethod,
+    /// What `Resource.id` may be (FHIR, datatypes.html: 1 to 64 letters, digits, `-` and `.`).
+    Id,
+    /// A policy, a zone, a version of software or a hash.
+    Statement,
+    /// A name of one of our closed sets: small letters, digits and `-`.
+    Code,
+    /// The paragraph of a Provenance: words of ours, numbers, a zone and a policy.
+    Narrative,
     /// True or false.
     Flag,
     /// Base64 of at most [`ATTACHMENT_BYTES_MOST`].
@@ -77,9 +91,19 @@ impl Rule {
             }
             Self::DateTime => text.len() <= 35 && text.parse::<jiff::Timestamp>().is_ok(),
             Self::Instant => text.len() <= 30 && text.parse::<jiff::Timestamp>().is_ok(),
-            Self::PolicyOnly => text
-                .strip_prefix("policy ")
-                .is_some_and(|id| !id.is_empty() && !id.contains(char::is_whitespace)),
+            Self::PolicyOnly => text.strip_prefix("policy ").is_some_and(words::is_policy),
+            Self::Method => words::is_method(text),
+            Self::ReadingMethod => words::is_method(text) || words::is_re_expression(text),
+            Self::Id => {
+                (1..=64).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+            }
+            Self::Statement => words::is_statement(text),
+            Self::Code => {
+                text.len() <= 40
+                    && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            }
+            Self::Narrative => words::is_narrative(text),
         }
     }
 }
@@ -152,6 +176,8 @@ const REASONS: &[&str] = &[
     Reason::SourceCorrection.words(),
     Reason::PolicyChange.words(),
 ];
+/// Why something is absent (FHIR, data-absent-reason).
+const ABSENT_CODES: &[&str] = &["not-performed", "not-applicable", "not-a-number", "unknown"];
 /// References to resources of ours, never to a person.
 const OWN: &[&str] = &["urn:uuid:", "Observation/"];
 
@@ -160,7 +186,7 @@ macro_rules! observation {
     ($($own:expr),* $(,)?) => {
         &[
             ("Observation.resourceType", Rule::OneOf(&["Observation"])),
-            ("Observation.id", Rule::Text),
+            ("Observation.id", Rule::Id),
             ("Observation.meta.profile", Rule::Prefix(&[PROFILE_BASE])),
             ("Observation.identifier.value", Rule::Hex64),
             ("Observation.category.coding.system", Rule::OneOf(&[CATEGORY_SYSTEM])),
@@ -183,9 +209,9 @@ macro_rules! observation {
             ("Observation.component.valueCodeableConcept.text", Rule::OneOf(VALUE_TITLES)),
             ("Observation.component.valueBoolean", Rule::Flag),
             ("Observation.component.dataAbsentReason.coding.system", Rule::OneOf(&[ABSENT_SYSTEM])),
-            ("Observation.component.dataAbsentReason.coding.code", Rule::Text),
+            ("Observation.component.dataAbsentReason.coding.code", Rule::OneOf(ABSENT_CODES)),
             ("Observation.dataAbsentReason.coding.system", Rule::OneOf(&[ABSENT_SYSTEM])),
-            ("Observation.dataAbsentReason.coding.code", Rule::Text),
+            ("Observation.dataAbsentReason.coding.code", Rule::OneOf(ABSENT_CODES)),
             $($own),*
         ]
     };
@@ -212,8 +238,8 @@ const OBSERVATION_CGM_IG: &[(&str, Rule)] = summary![
     ("Observation.subject.reference", Rule::Prefix(&["Patient/"])),
     ("Observation.subject.identifier.system", Rule::Text),
     ("Observation.subject.identifier.value", Rule::Text),
-    ("Observation.dataAbsentReason.text", Rule::Text),
-    ("Observation.method.text", Rule::Prefix(&["Isthmus policy "])),
+    ("Observation.dataAbsentReason.text", Rule::OneOf(ABSENT_TEXTS)),
+    ("Observation.method.text", Rule::Method),
 ];
 
 const OBSERVATION_UPSTREAM: &[(&str, Rule)] = summary![
@@ -245,12 +271,12 @@ const OBSERVATION_READINGS: &[(&str, Rule)] = observation![
     ("Observation.device.type", Rule::OneOf(&["Device"])),
     ("Observation.device.identifier.system", Rule::OneOf(&[DEVICE_SYSTEM])),
     ("Observation.device.identifier.value", Rule::Hex64),
-    ("Observation.method.text", Rule::Prefix(&["Isthmus policy ", "Isthmus: received in "])),
+    ("Observation.method.text", Rule::ReadingMethod),
 ];
 
 const DIAGNOSTIC_REPORT: &[(&str, Rule)] = &[
     ("DiagnosticReport.resourceType", Rule::OneOf(&["DiagnosticReport"])),
-    ("DiagnosticReport.id", Rule::Text),
+    ("DiagnosticReport.id", Rule::Id),
     ("DiagnosticReport.meta.profile", Rule::OneOf(&[PDF_PROFILE])),
     ("DiagnosticReport.identifier.system", Rule::OneOf(&[OUTCOME_SYSTEM])),
     ("DiagnosticReport.identifier.value", Rule::Hex64),
@@ -279,20 +305,17 @@ const FORMS: &[&str] = &[Form::Pdf.content_type(), Form::Html.content_type()];
 const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.resourceType", Rule::OneOf(&["Provenance"])),
     ("Provenance.text.status", Rule::OneOf(&["generated"])),
-    (
-        "Provenance.text.div",
-        Rule::Prefix(&["<div xmlns=\"http://www.w3.org/1999/xhtml\"><p>CGM outcome of "]),
-    ),
+    ("Provenance.text.div", Rule::Narrative),
     ("Provenance.extension.url", Rule::OneOf(&[ACCOUNT_URL])),
     ("Provenance.extension.extension.url", Rule::Text),
-    ("Provenance.extension.extension.valueString", Rule::Text),
+    ("Provenance.extension.extension.valueString", Rule::Statement),
     ("Provenance.extension.extension.valueUnsignedInt", Rule::Number),
     ("Provenance.extension.extension.valueDecimal", Rule::Number),
     ("Provenance.extension.extension.valueIdentifier.system", Rule::OneOf(&[MANIFEST_SYSTEM])),
     ("Provenance.extension.extension.valueIdentifier.value", Rule::Hex64),
-    ("Provenance.extension.extension.valueCode", Rule::Text),
+    ("Provenance.extension.extension.valueCode", Rule::Code),
     ("Provenance.extension.extension.extension.url", Rule::OneOf(ACCOUNT_PARTS)),
-    ("Provenance.extension.extension.extension.valueCode", Rule::Text),
+    ("Provenance.extension.extension.extension.valueCode", Rule::Code),
     ("Provenance.extension.extension.extension.valueInstant", Rule::Instant),
     ("Provenance.extension.extension.extension.valueIdentifier.system", Rule::OneOf(&[DEVICE_SYSTEM])),
     ("Provenance.extension.extension.extension.valueIdentifier.value", Rule::Hex64),
@@ -314,7 +337,7 @@ const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.entity.extension.url", Rule::OneOf(&[MANIFEST_URL])),
     ("Provenance.entity.extension.extension.url", Rule::OneOf(&["count", "sha256"])),
     ("Provenance.entity.extension.extension.valueUnsignedInt", Rule::Number),
-    ("Provenance.entity.extension.extension.valueString", Rule::Text),
+    ("Provenance.entity.extension.extension.valueString", Rule::Hex64),
     ("Provenance.entity.role", Rule::OneOf(&["source"])),
     ("Provenance.entity.what.identifier.system", Rule::OneOf(&[MANIFEST_SYSTEM])),
     ("Provenance.entity.what.identifier.value", Rule::Hex64),
