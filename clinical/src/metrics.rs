@@ -154,7 +154,8 @@ fn gri(minutes: &RangeMinutes) -> Gri {
 
 /// Kovatchev's risk of a value in mg/dL: on the low side or not, and how large. Below 1 mg/dL, where the
 /// logarithm turns, a value counts as 1: no sensor gives it.
-fn risk(mg_dl: f64) -> (bool, f64) {
+#[must_use]
+pub fn risk(mg_dl: f64) -> (bool, f64) {
     let f = 1.509 * (mg_dl.max(1.0).ln().powf(1.084) - 5.381);
     (f < 0.0, 10.0 * f * f)
 }

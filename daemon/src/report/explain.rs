@@ -26,7 +26,7 @@ use crate::{config::spelling::nearest, time::rfc3339};
 /// Endings that may be left out of a name.
 const ENDINGS: [&str; 5] = ["_pct", "_mg_dl", "_n", "_value", "_mean_mg_dl"];
 /// Names in use for what the object names otherwise.
-const ALSO: [(&str, &str); 8] = [
+const ALSO: [(&str, &str); 7] = [
     ("tbr", "tbr70_pct"),
     ("tbr_2", "tbr54_pct"),
     ("tar", "tar180_pct"),
@@ -34,7 +34,6 @@ const ALSO: [(&str, &str); 8] = [
     ("active", "active_window_pct"),
     ("readings", "n"),
     ("wear", "days_of_wear"),
-    ("ea1c", "gmi_pct"),
 ];
 
 /// There is no number of that name.
@@ -113,6 +112,11 @@ fn spelled(metric: &str) -> String {
 /// The events behind the number `name`.
 fn events<'a>(export: &'a Export, name: &str) -> Vec<&'a Event> {
     let events = &export.outcome.events;
+    if let Some(kind) = name.strip_prefix("parts_night_events_") {
+        let mut of_nights = self::events(export, &format!("events_counts_{kind}"));
+        of_nights.retain(|event| formula::is_night(export, event.start));
+        return of_nights;
+    }
     let of = |kind: EventKind, alone: bool| {
         events
             .list

@@ -5,9 +5,11 @@ mod risk;
 use std::ops::Range;
 
 use clinical::{
+    glucose::Glucose,
     level::Classifier,
     outcome::Outcome,
     policy::{Policy, Sourced, Threshold},
+    reading::Instant,
     select::Counted,
     wall_clock::WallClock,
 };
@@ -57,14 +59,16 @@ impl About {
             Self::All => true,
             Self::Ranges(ranges) => ranges.contains(&place(class().level)),
             Self::Tight => class().tight,
-            Self::Night(inner) => {
-                let night = export.policy.night.value;
-                let shown = WallClock::of(&export.outcome.period).shown(counted.reading.time);
-                (night.from_hour * 60..night.to_hour * 60).contains(&shown.minute())
-                    && inner.holds(export, counted)
-            }
+            Self::Night(inner) => is_night(export, counted.reading.time) && inner.holds(export, counted),
         }
     }
+}
+
+/// Whether a time lies in the night hours of the policy, by the clock on the wall.
+pub(super) fn is_night(export: &Export, at: Instant) -> bool {
+    let night = export.policy.night.value;
+    let minute = WallClock::of(&export.outcome.period).shown(at).minute();
+    (night.from_hour * 60..night.to_hour * 60).contains(&minute)
 }
 
 impl Formula {
@@ -84,7 +88,7 @@ pub(super) fn formula(export: &Export, name: &str) -> Formula {
     }
     let (outcome, policy) = (&export.outcome, export.policy);
     shares(outcome, policy, name)
-        .or_else(|| moments(outcome, policy, name))
+        .or_else(|| moments(export, name))
         .or_else(|| coverage(outcome, policy, name))
         .or_else(|| risk::formula(export, name))
         .unwrap_or_else(|| other(policy))
@@ -161,27 +165,25 @@ fn edge_rule(side: &str, edge: &Sourced<Threshold>) -> Rule {
 }
 
 /// Mean and what follows from it.
-fn moments(outcome: &Outcome, policy: &Policy, name: &str) -> Option<Formula> {
-    let (n, mean) = (outcome.n, outcome.mean_mg_dl);
+fn moments(export: &Export, name: &str) -> Option<Formula> {
+    let (outcome, policy) = (&export.outcome, export.policy);
+    let (n, mean, total) = (outcome.n, outcome.mean_mg_dl, outcome.minutes.total());
     let none = || "none: it takes two readings".to_owned();
     let (title, unit, general, with_numbers, source) = match name {
         "mean_mg_dl" => (
             "mean glucose",
             "mg/dL",
             "sum of value x minutes / sum of minutes",
-            {
-                let total = outcome.minutes.total();
-                format!("{} mg/dL x min / {total} min = {mean}", mean * total as f64)
-            },
+            format!("{} mg/dL x min / {total} min = {mean}", over_minutes(export, |value| value)),
             ARITHMETIC,
         ),
         "sd_mg_dl" => (
             "standard deviation",
             "mg/dL",
-            "square root of: mean squared distance from the mean x n / (n - 1)",
+            "square root of: sum of squared distance from the mean x minutes / sum of minutes x n / (n - 1)",
             outcome.sd_mg_dl.map_or_else(none, |sd| {
-                let squares = sd * sd * (n as f64 - 1.0) / n as f64;
-                format!("square root of: {squares} x {n} / {} = {sd}", n - 1)
+                let squares = over_minutes(export, |value| (value - mean) * (value - mean));
+                format!("square root of: {squares} / {total} min x {n} / {} = {sd}", n - 1)
             }),
             ARITHMETIC,
         ),
@@ -218,6 +220,18 @@ fn moments(outcome: &Outcome, policy: &Policy, name: &str) -> Option<Formula> {
     Some(Formula { title, unit, general, with_numbers, source, rules, about: About::All })
 }
 
+/// The sum of what is made of each reading's value in mg/dL times the minutes that it covers: from the readings that
+/// count, and not from what was computed of them.
+fn over_minutes(export: &Export, made: impl Fn(f64) -> f64) -> f64 {
+    let factor_e4 = export.outcome.policy.factor_e4;
+    let scale = 10f64.powi(i32::from(Glucose::SUM_PLACES));
+    let counted = export.selection.counted.iter();
+    let of = |counted: &Counted| {
+        made(counted.reading.glucose.mg_dl_scaled(factor_e4) as f64 / scale) * f64::from(counted.minutes)
+    };
+    counted.map(of).sum()
+}
+
 fn sufficiency(policy: &Policy) -> Rule {
     let needed = policy.sufficiency.value;
     Rule {
@@ -250,8 +264,7 @@ fn coverage(outcome: &Outcome, policy: &Policy, name: &str) -> Option<Formula> {
             format!("100 x {total} min / {window} min = {}", outcome.active_window_pct),
         ),
         "active_span_pct" => {
-            // What stands over 100 per cent was cut, so the length is that of the share that is told.
-            let span = (total as f64 * 100.0 / outcome.active_span_pct).round();
+            let span = outcome.span_minutes;
             (
                 "time with readings, from the first to the end of the last",
                 "%",

@@ -18,38 +18,75 @@ fn every_number_of_the_object_can_be_asked_for() {
     }
 }
 
-/// What stands behind the last `=` of a formula is the value.
+/// The value of what stands before the last `=`: sums of products and quotients, units left out.
+fn evaluated(said: &str) -> f64 {
+    let left = said.rsplit_once(" = ").unwrap().0;
+    let left = [" mg/dL", " min", " of the time"]
+        .iter()
+        .fold(left.replace("mg/dL x min", "mg/dL"), |t, unit| t.replace(unit, ""));
+    let (left, least) = match left.strip_prefix("the lesser of 100 and ") {
+        Some(rest) => (rest.to_owned(), true),
+        None => (left, false),
+    };
+    let (left, root) = match left.strip_prefix("square root of: ") {
+        Some(rest) => (rest.to_owned(), true),
+        None => (left, false),
+    };
+    let product = |term: &str| {
+        let mut words = term.split(' ');
+        let first: f64 = words.next().unwrap().parse().unwrap();
+        let rest: Vec<&str> = words.collect();
+        rest.chunks(2).fold(first, |value, pair| {
+            let other: f64 = pair[1].parse().unwrap();
+            if pair[0] == "x" { value * other } else { value / other }
+        })
+    };
+    let sum: f64 =
+        left.trim_end_matches(" x").split(" + ").map(|term| product(&term.replace(" x / ", " / "))).sum();
+    let sum = if root { sum.sqrt() } else { sum };
+    if least { sum.min(100.0) } else { sum }
+}
+
+/// The numbers of a formula, put together, are the value: they come from the readings and not from the value.
 #[test]
 fn the_formula_with_its_numbers_gives_the_value() {
-    let export = sample();
-    for name in [
-        "tir_pct",
-        "tbr54_pct",
-        "tbr70_pct",
-        "tar180_pct",
-        "tar250_pct",
-        "mean_mg_dl",
-        "sd_mg_dl",
-        "cv_pct",
-        "titr_pct",
-        "gri_value",
-        "gri_hypo_component",
-        "gri_hyper_component",
-        "lbgi",
-        "hbgi",
-        "j_index",
-    ] {
-        let explanation = explain(&export, name).unwrap();
-        let said = explanation.formula.with_numbers;
-        let result: f64 = said.rsplit("= ").next().unwrap().parse().unwrap();
-        assert_eq!(Some(result), explanation.value.as_f64(), "{said}");
+    let fortnight = export("a.csv", fortnight().as_bytes(), &question()).unwrap();
+    for (export, name) in [sample(), fortnight].iter().flat_map(|export| NAMES.map(|name| (export, name))) {
+        let explanation = explain(export, name).unwrap();
+        let (said, value) = (explanation.formula.with_numbers, explanation.value.as_f64().unwrap());
+        let stated: f64 = said.rsplit("= ").next().unwrap().parse().unwrap();
+        assert_eq!(stated, value, "{said}");
+        let evaluated = evaluated(&said);
+        assert!((evaluated - value).abs() <= 1e-9 * value.abs().max(1e-9), "{name}: {said} is {evaluated}");
     }
     // 39, 60, 100, 200, 300 and 101: ten of thirty minutes in the target.
+    let export = sample();
     let tir = explain(&export, "TIR").unwrap();
     assert!(tir.formula.with_numbers.starts_with("100 x 10 min / 30 min = 33.33"), "{:?}", tir.formula);
     let active = explain(&export, "active_span").unwrap();
     assert!(active.formula.with_numbers.starts_with("100 x 30 min / 965 min = "), "{:?}", active.formula);
+    let mean = explain(&export, "mean").unwrap().formula.with_numbers;
+    assert!(mean.starts_with("4000 mg/dL x min / 30 min = "), "{mean}");
 }
+
+/// Numbers that are explained by sums of numbers.
+const NAMES: [&str; 15] = [
+    "tir_pct",
+    "tbr54_pct",
+    "tbr70_pct",
+    "tar180_pct",
+    "tar250_pct",
+    "mean_mg_dl",
+    "sd_mg_dl",
+    "cv_pct",
+    "titr_pct",
+    "gri_value",
+    "gri_hypo_component",
+    "gri_hyper_component",
+    "lbgi",
+    "hbgi",
+    "active_span_pct",
+];
 
 #[test]
 fn the_readings_behind_a_number_are_those_of_its_range() {
@@ -149,6 +186,9 @@ fn a_number_of_the_nights_is_about_the_readings_of_the_night() {
     let metrics = export.parts.as_ref().unwrap().night.metrics.as_ref().unwrap();
     assert_eq!((night.members.len() as u64, night.value.as_f64()), (metrics.n, Some(metrics.mean_mg_dl)));
     assert!(metrics.n < export.outcome.n / 3);
+    for (name, count) in &names(&export, "parts_night_events_") {
+        assert_eq!(explain(&export, name).unwrap().events.len() as u64, *count, "{name}");
+    }
     let tight = explain(&export, "titr_pct").unwrap();
     let minutes: u64 = tight.members.iter().map(|counted| u64::from(counted.minutes)).sum();
     assert_eq!(Some(minutes), export.outcome.titr.map(|titr| titr.minutes));
@@ -168,4 +208,12 @@ fn a_percentile_of_mixed_sensors_is_explained_in_steps_of_their_common_interval(
     let median = explain(&export, "p50").unwrap();
     assert_eq!(median.value.as_f64(), Some(60.0));
     assert_eq!(median.formula.with_numbers, "32 steps of 5 min; place 31 x 50 / 100 = 15.5");
+}
+
+/// The counts whose names begin so.
+fn names(export: &Export, with: &str) -> Vec<(String, u64)> {
+    let all = numbers(export).into_iter().filter(|(name, _)| name.starts_with(with));
+    let counts: Vec<(String, u64)> = all.filter_map(|(name, value)| Some((name, value.as_u64()?))).collect();
+    assert!(counts.iter().any(|(_, count)| *count > 0), "{counts:?}");
+    counts
 }

@@ -1,8 +1,12 @@
 //! The formulas of what goes beyond mean and ranges: tight range, risk, spread by other measures, percentiles, events.
 
-use clinical::{events::EventKind, metrics::PER_CENT, outcome::Outcome};
+use clinical::{
+    events::EventKind,
+    metrics::{PER_CENT, risk as kovatchev},
+    outcome::Outcome,
+};
 
-use super::{About, Formula, Rule, rule};
+use super::{About, Formula, Rule, over_minutes, rule};
 use crate::report::{explain::kind_name, export::Export};
 
 const TIGHT: &str = "unconfirmed: 70 to 140 mg/dL, from memory of the publications";
@@ -25,7 +29,7 @@ pub(super) fn formula(export: &Export, name: &str) -> Option<Formula> {
             rules(&edges.map(|edge| format!("thresholds.{edge}")).each_ref().map(String::as_str)),
             About::All,
         )
-    } else if let Some(told) = spread(outcome, name).or_else(|| percentile(export, name)) {
+    } else if let Some(told) = spread(export, name).or_else(|| percentile(export, name)) {
         (told, rules(&["factor"]), About::All)
     } else {
         let (told, names) = events(outcome, name)?;
@@ -104,22 +108,27 @@ fn gri(outcome: &Outcome, name: &str) -> Option<Told> {
     Some((title, "", general, with_numbers, KLONOFF))
 }
 
-fn spread(outcome: &Outcome, name: &str) -> Option<Told> {
+fn spread(export: &Export, name: &str) -> Option<Told> {
+    let outcome = &export.outcome;
     let mean = outcome.mean_mg_dl;
     let total = outcome.minutes.total();
-    let risk = |title, general, value: f64| {
-        let sum = value * total as f64;
+    let risk = |title, general, low: bool, value: f64| {
+        let of =
+            |mg_dl| Some(kovatchev(mg_dl)).filter(|(is_low, _)| *is_low == low).map_or(0.0, |(_, risk)| risk);
+        let sum = over_minutes(export, of);
         Some((title, "", general, format!("{sum} x min / {total} min = {value}"), KOVATCHEV))
     };
     match name {
         "lbgi" => risk(
             "low blood glucose index",
             "f = 1.509 x (ln(mg/dL)^1.084 - 5.381); the sum of 10 f^2 x minutes where f is below 0 / the minutes of all readings",
+            true,
             outcome.lbgi,
         ),
         "hbgi" => risk(
             "high blood glucose index",
             "f = 1.509 x (ln(mg/dL)^1.084 - 5.381); the sum of 10 f^2 x minutes where f is above 0 / the minutes of all readings",
+            false,
             outcome.hbgi,
         ),
         "j_index" => Some((
