@@ -18,7 +18,7 @@ use crate::{
     policy::Policy,
     reading::Instant,
     select::{Counted, Selection},
-    series::Palette,
+    series::Series,
 };
 
 /// The metrics of one part.
@@ -65,8 +65,7 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
     let zone = Zone::named(&period.zone).ok()?;
     let (first, last): (LocalDay, LocalDay) =
         (period.first_date.parse().ok()?, period.last_date.parse().ok()?);
-    let mut palette = Palette::new(policy);
-    let points = palette.points(selection.counted.iter().map(Counted::picked));
+    let Series { points, palette, .. } = Series::of(selection.counted.iter().map(Counted::picked), policy);
     let events = Events::of(&points, &palette, policy);
     let place = |day: LocalDay| points.partition_point(|point| point.time < zone.start_of(day));
     let mut whole = DaySummary::default();

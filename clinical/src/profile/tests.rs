@@ -41,11 +41,13 @@ fn of(period: &Period, readings: Vec<Reading>) -> Profile {
 /// Type 7 of 1 to 5 (numpy.percentile([1,2,3,4,5], [5,25,50,75,95]) by hand: 1 + 4·p).
 #[test]
 fn percentiles_are_those_of_type_7() {
-    let values: Vec<i64> = (1..=5).map(|mg_dl| mg_dl * 1_000_000_000).collect();
-    let all = PERCENTILES.map(|per_cent| percentile(&values, per_cent).unwrap());
+    let counted: Vec<_> = (1..=5).map(|mg_dl| Counted::sample(mg_dl, 5)).collect();
+    let Series { palette, .. } = Series::of(counted.iter().map(Counted::picked), Policy::standard());
+    let values = palette.ascending();
+    let all = PERCENTILES.map(|per_cent| percentile(values, per_cent, &palette).unwrap());
     assert_eq!(all, [1.2, 2.0, 3.0, 4.0, 4.8]);
-    assert_eq!(percentile(&values[..1], 95), Some(1.0));
-    assert_eq!(percentile(&[], 50), None);
+    assert_eq!(percentile(&values[..1], 95, &palette), Some(1.0));
+    assert_eq!(percentile(&[], 50, &palette), None);
 }
 
 /// On day d every value is 100 + d, so a bin has 14 values of three each with its neighbours'; at midnight
@@ -159,7 +161,7 @@ proptest! {
         for bin in straight.bins.iter().chain(&straight.hours) {
             if let Some(curve) = bin.curve {
                 prop_assert!(curve.is_sorted(), "{:?}", curve);
-                prop_assert!(bin.days >= MIN_DAYS);
+                prop_assert!(bin.days >= straight.min_dates);
             }
         }
     }
