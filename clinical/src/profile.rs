@@ -33,6 +33,8 @@ pub const PERCENTILES: [u8; 5] = [5, 25, 50, 75, 95];
 
 const DAY_MINUTES: u32 = 1440;
 const HOUR_MINUTES: u32 = 60;
+const MINUTE_MS: u32 = Instant::MINUTE_MS as u32;
+const HOUR_MS: u32 = HOUR_MINUTES * MINUTE_MS;
 /// A hundredth of a unit of the sums, so that a percentile between two values stays whole.
 const HUNDREDFOLD: f64 = 1e11;
 
@@ -121,13 +123,33 @@ impl Dates {
     }
 }
 
+/// What the clock on the wall shows from an instant on, until the date or the offset changes.
+struct Day {
+    date: LocalDay,
+    /// When it would have shown 00:00 of the date, ms UTC.
+    midnight: i64,
+    until: i64,
+}
+
+impl Day {
+    /// No day at all: it has ended before any instant.
+    const NONE: Self = Self { date: LocalDay(0), midnight: 0, until: i64::MIN };
+
+    fn of(instant: Instant, clock: &WallClock) -> Self {
+        let (shown, steady_until) = clock.shown_until(instant);
+        let midnight = instant.0.saturating_sub(shown.ms.into());
+        let until = steady_until.0.min(midnight.saturating_add(Instant::DAY_MS));
+        Self { date: shown.day, midnight, until }
+    }
+}
+
 /// The times of day of readings, in ascending order of their values.
 struct Sorted {
     /// The bin of each, those of one place in the palette after those of the place before it.
     bin_of: Vec<u16>,
     /// How often a reading of each place stands in a pool: once for each `unit` of its minutes.
     weights: Vec<u32>,
-    /// The weights of each bin.
+    /// How many readings of each bin stand in a pool, by their weights.
     of_bin: Vec<usize>,
     bins: Dates,
     hours: Dates,
@@ -137,34 +159,39 @@ impl Sorted {
     fn of(period: &Period, counted: &Series, bin_minutes: u32) -> Self {
         let Series { points, counts, palette } = counted;
         let unit = counted.common_minutes();
-        let minutes = (0..counts.len() as u32).map(|place| palette.value(place).minutes);
-        let weights: Vec<u32> = minutes.map(|minutes| u32::from(minutes / unit)).collect();
+        let weight = |place| u32::from(palette.value(place).minutes / unit);
+        let weights: Vec<u32> = (0..counts.len() as u32).map(weight).collect();
         let mut next = vec![0; counts.len()];
         let mut before = 0;
         for &place in palette.ascending() {
             next[place as usize] = before;
             before += counts[place as usize] as usize;
         }
-        let clock = WallClock::of(period);
+        let (clock, bin_ms) = (WallClock::of(period), bin_minutes * MINUTE_MS);
         let (mut bins, mut hours) = (Dates::every(bin_minutes), Dates::every(HOUR_MINUTES));
         let mut of_bin = vec![0; bins.days.len()];
         let mut bin_of = vec![0; points.len()];
-        let (mut bin, mut until) = (0, i64::MIN);
+        let (mut day, mut bin, mut minutes) = (Day::NONE, 0, 0);
+        let mut until = i64::MIN;
         for point in points {
-            // The clock is asked once for all readings in a row of one bin.
+            // The clock is asked once a day, and the bin found once for all readings in a row.
             if point.time.0 >= until {
-                let (shown, steady_until) = clock.shown_until(point.time);
-                bin = (shown.minute() / bin_minutes) as usize;
-                bins.see(bin, shown.day);
-                hours.see((shown.minute() / HOUR_MINUTES) as usize, shown.day);
-                let end_ms = (bin as i64 + 1) * i64::from(bin_minutes) * Instant::MINUTE_MS;
-                until = steady_until.0.min(point.time.0.saturating_add(end_ms - i64::from(shown.ms)));
+                of_bin[bin] += std::mem::take(&mut minutes) / usize::from(unit);
+                if point.time.0 >= day.until {
+                    day = Day::of(point.time, &clock);
+                }
+                let ms = (point.time.0 - day.midnight) as u32;
+                bin = (ms / bin_ms) as usize;
+                bins.see(bin, day.date);
+                hours.see((ms / HOUR_MS) as usize, day.date);
+                until = day.until.min(day.midnight + (bin as i64 + 1) * i64::from(bin_ms));
             }
-            let place = point.value as usize;
-            of_bin[bin] += weights[place] as usize;
-            bin_of[next[place]] = bin as u16;
-            next[place] += 1;
+            minutes += usize::from(point.minutes);
+            let next = &mut next[point.value as usize];
+            bin_of[*next] = bin as u16;
+            *next += 1;
         }
+        of_bin[bin] += minutes / usize::from(unit);
         Self { bin_of, weights, of_bin, bins, hours }
     }
 }

@@ -252,19 +252,20 @@ impl<'a> Standings<'a> {
 
 /// One version of each identity, then what of them is in the period and was not taken back.
 fn standing<'a>(parts: &[&'a [Reading]], period: &Period, excluded: &mut Excluded) -> Standings<'a> {
-    let all = parts.iter().copied().flatten();
     let count = parts.iter().map(|part| part.len()).sum();
     let mut identities = Identities::of_up_to(count);
     let mut standings = Standings::of_up_to(count);
-    for reading in all.clone() {
-        if !identities.is_new(reading.identity) {
-            break;
+    'all: for part in parts {
+        for reading in *part {
+            if !identities.is_new(reading.identity) {
+                break 'all;
+            }
+            standings.take(reading, period);
         }
-        standings.take(reading, period);
     }
     if !identities.are_distinct() {
         standings = Standings::of_up_to(count);
-        let mut versions = all.collect();
+        let mut versions = parts.iter().copied().flatten().collect();
         resolve_versions(&mut versions);
         versions.into_iter().for_each(|reading| standings.take(reading, period));
     }

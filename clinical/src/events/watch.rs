@@ -49,11 +49,16 @@ impl Watch {
         matches!(self.state, State::Event(..))
     }
 
+    #[inline]
     pub(super) fn step(&mut self, span: &Span, palette: &Palette, found: &mut Vec<Found>) {
+        // Of the watches that are told of a reading most are idle.
         let past = self.edge.is_past(span.level);
-        if self.is_idle() && !past {
-            return;
+        if past || !self.is_idle() {
+            self.take(span, past, palette, found);
         }
+    }
+
+    fn take(&mut self, span: &Span, past: bool, palette: &Palette, found: &mut Vec<Found>) {
         match span.gap {
             Gap::Short => {}
             Gap::Long => self.cut(palette, found),
