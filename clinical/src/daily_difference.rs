@@ -69,6 +69,8 @@ impl Differences {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{policy::Policy, select::Counted};
 
@@ -109,6 +111,22 @@ mod tests {
         for (at, difference) in [(90, 30.0), (110, 20.0), (100, 30.0)] {
             let found = of(&[(0, 100), (200, 110), (second_day + at, 130)]);
             assert_eq!(found.modd(), Some(Modd { mean_mg_dl: difference, pairs: 1 }), "{at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_match_is_the_nearest_of_all(steps in prop::collection::vec((1i64..2_000, 40i32..400), 1..600)) {
+            let mut seconds = 0;
+            let readings: Vec<_> = steps.iter().map(|(step, value)| { seconds += step; (seconds, *value) }).collect();
+            let (mut pairs, mut sum) = (0, 0);
+            for (seconds, value) in &readings {
+                let away = |other: &&(i64, i32)| (other.0 - (seconds - 86_400)).abs();
+                // Of two as near the first.
+                let Some(nearest) = readings.iter().min_by_key(away).filter(|other| away(other) <= 150) else { continue };
+                (pairs, sum) = (pairs + 1, sum + i128::from((value - nearest.1).abs()) * 5_000_000_000);
+            }
+            prop_assert_eq!(of(&readings), Differences { pairs, minutes: 5 * pairs, sum });
         }
     }
 }

@@ -136,14 +136,17 @@ impl Events {
             EdgeName::VeryLowBelow => EventKind::HypoLevel2,
             _ => EventKind::HypoLevel1,
         };
-        let level_2: Vec<_> = found.iter().filter(|found| found.counts).map(|found| found.event).collect();
+        let counted = found.iter().filter(|found| found.counts);
+        let mut starts: Vec<_> = counted.map(|found| (found.event.kind, found.event.start)).collect();
+        starts.sort_unstable();
         for Found { mut event, counts, measured_ms } in found {
             if !counts {
                 events.candidates.push(event);
                 continue;
             }
             event.holds_level_2 = event.kind.level_2_inside().is_some_and(|inner| {
-                level_2.iter().any(|it| it.kind == inner && event.start <= it.start && it.start < event.end)
+                let first = starts.partition_point(|start| *start < (inner, event.start));
+                starts.get(first).is_some_and(|(kind, start)| *kind == inner && *start < event.end)
             });
             events.list.push(event);
             if event.kind == extended_kind && measured_ms > over_ms {

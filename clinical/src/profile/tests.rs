@@ -85,6 +85,31 @@ fn a_bin_with_four_dates_is_left_out_and_one_with_five_is_not() {
     }
 }
 
+/// Half-hour bins that need three dates: 8 o'clock has readings of three, half past of two.
+#[test]
+fn the_policy_says_how_long_a_bin_is_and_how_many_dates_it_needs() {
+    let mut policy = Policy::standard().clone();
+    policy.profile.value = ProfileRule { bin_minutes: 30, min_dates: 3 };
+    let period = period("UTC", "2025-02-01", 14);
+    let few = |r: &Reading| {
+        let minute = r.time.0.rem_euclid(Instant::DAY_MS) / 60_000;
+        let day = (r.time.0 - period.start.0) / Instant::DAY_MS;
+        day < match minute {
+            480..510 => 3,
+            510..540 => 2,
+            _ => 14,
+        }
+    };
+    let readings = filled(&period, 5, |_| 100).into_iter().filter(few).collect();
+    let selection = select(&period, &[(Device("x".to_owned()), readings)], &policy);
+    let profile = profile(&period, &selection, &policy);
+    assert_eq!((profile.bins.len(), profile.hours.len(), profile.bin_minutes), (48, 24, 30));
+    let told =
+        |place: usize| (profile.bins[place].minute, profile.bins[place].days, profile.bins[place].curve);
+    assert_eq!([told(16), told(17)], [(480, 3, Some([100.0; 5])), (510, 2, None)]);
+    assert_eq!((profile.hours[8].days, profile.hours[8].curve), (3, Some([100.0; 5])));
+}
+
 #[test]
 fn without_enough_days_or_wear_there_is_no_curve_and_the_reason_is_told() {
     let short = period("UTC", "2025-02-01", 13);
