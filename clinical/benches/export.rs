@@ -2,6 +2,8 @@
 //!
 //! The bound that matters: 150 MB/s on one core.
 
+mod cpu;
+
 use std::{fmt::Write as _, hint::black_box};
 
 use clinical::normalize::{
@@ -9,6 +11,8 @@ use clinical::normalize::{
     file::{FileContext, read},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+use self::cpu::{CpuTime, on_one_core};
 
 const CLARITY: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,\
     Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),\
@@ -51,7 +55,7 @@ fn libreview() -> String {
     text
 }
 
-fn export(criterion: &mut Criterion) {
+fn export(criterion: &mut Criterion<CpuTime>) {
     let zone = Zone::named("Europe/Berlin").expect("bundled");
     let context = FileContext { zone: &zone, message_id: 0 };
     let mut group = criterion.benchmark_group("reading an export of a year");
@@ -65,5 +69,9 @@ fn export(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, export);
+criterion_group! {
+    name = benches;
+    config = on_one_core();
+    targets = export
+}
 criterion_main!(benches);

@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stderr, reason = "a benchmark speaks to the person who runs it")]
 
+mod cpu;
+
 use std::hint::black_box;
 
 use clinical::{
@@ -16,6 +18,8 @@ use clinical::{
     select::select,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+use self::cpu::{CpuTime, on_one_core};
 
 const READINGS: i64 = 14 * 288;
 
@@ -58,7 +62,7 @@ fn decoded(chunks: &[Vec<u8>]) -> Vec<(Device, Vec<Reading>)> {
     vec![(Device("G6".to_owned()), chunks.iter().flat_map(read).collect())]
 }
 
-fn window(criterion: &mut Criterion) {
+fn window(criterion: &mut Criterion<CpuTime>) {
     let zone = Zone::named("UTC").expect("bundled");
     let period = zone.period(LocalDay(0), LocalDay(13)).expect("in order");
     let policy = Policy::standard();
@@ -94,5 +98,9 @@ fn window(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, window);
+criterion_group! {
+    name = benches;
+    config = on_one_core();
+    targets = window
+}
 criterion_main!(benches);

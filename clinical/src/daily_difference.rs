@@ -15,6 +15,8 @@ use crate::{
 /// How far back the match of a day's first reading can lie, and whose readings a day's sum depends on.
 pub(crate) const DAYS_BEFORE: i32 = 2;
 
+const HALF_MINUTE_MS: u64 = Instant::MINUTE_MS.unsigned_abs() / 2;
+
 /// Weighted sums of matched pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Differences {
@@ -25,33 +27,30 @@ pub(crate) struct Differences {
 }
 
 impl Differences {
-    /// The pairs whose later reading is one of `later`; `all` are by time and hold the earlier ones.
+    /// The pairs whose later reading is one of `later`; `all` are by time, no two at one, and hold the earlier ones.
     pub(crate) fn of(later: &[Point], all: &[Point], palette: &Palette) -> Self {
-        let mut found = Self::default();
-        let mut at = 0;
+        let Some((mut nearest, mut rest)) = all.split_first() else { return Self::default() };
+        let (mut pairs, mut minutes, mut sum) = (0, 0, 0);
         for point in later {
-            let value = palette.value(point.value);
             let wanted = point.time.0.saturating_sub(Instant::DAY_MS);
-            // The first after the wanted time; before it the last at or before.
-            while all.get(at).is_some_and(|next| next.time.0 <= wanted) {
-                at += 1;
+            let mut distance_ms = nearest.time.0.abs_diff(wanted);
+            // What is nearest never comes before what was nearest to an earlier time, and on the way there each is
+            // nearer than the one before.
+            while let Some((next, after)) = rest.split_first()
+                && next.time.0.abs_diff(wanted) < distance_ms
+            {
+                distance_ms = next.time.0.abs_diff(wanted);
+                (nearest, rest) = (next, after);
             }
-            let before = at.checked_sub(1).map(|place| (wanted.saturating_sub(all[place].time.0), place));
-            let after = all.get(at).map(|next| (next.time.0.saturating_sub(wanted), at));
-            let nearest = match (before, after) {
-                (Some(a), Some(b)) if b.0 < a.0 => Some(b),
-                (before, after) => before.or(after),
-            };
-            let Some((distance_ms, place)) = nearest else { continue };
-            if distance_ms.saturating_mul(2) <= i64::from(value.minutes) * Instant::MINUTE_MS {
-                let difference = (value.e9 - palette.value(all[place].value).e9).abs();
-                found.pairs += 1;
-                found.minutes += u64::from(value.minutes);
+            if distance_ms <= u64::from(point.minutes) * HALF_MINUTE_MS {
+                let difference = (palette.value(point.value).e9 - palette.value(nearest.value).e9).abs();
+                pairs += 1;
+                minutes += u64::from(point.minutes);
                 // At most 2 × 10¹⁵ times 255.
-                found.sum += i128::from(difference * i64::from(value.minutes));
+                sum += i128::from(difference * i64::from(point.minutes));
             }
         }
-        found
+        Self { pairs, minutes, sum }
     }
 
     /// Adds pairs of other days.
@@ -70,6 +69,8 @@ impl Differences {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{policy::Policy, select::Counted};
 
@@ -110,6 +111,22 @@ mod tests {
         for (at, difference) in [(90, 30.0), (110, 20.0), (100, 30.0)] {
             let found = of(&[(0, 100), (200, 110), (second_day + at, 130)]);
             assert_eq!(found.modd(), Some(Modd { mean_mg_dl: difference, pairs: 1 }), "{at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_match_is_the_nearest_of_all(steps in prop::collection::vec((1i64..2_000, 40i32..400), 1..600)) {
+            let mut seconds = 0;
+            let readings: Vec<_> = steps.iter().map(|(step, value)| { seconds += step; (seconds, *value) }).collect();
+            let (mut pairs, mut sum) = (0, 0);
+            for (seconds, value) in &readings {
+                let away = |other: &&(i64, i32)| (other.0 - (seconds - 86_400)).abs();
+                // Of two as near the first.
+                let Some(nearest) = readings.iter().min_by_key(away).filter(|other| away(other) <= 150) else { continue };
+                (pairs, sum) = (pairs + 1, sum + i128::from((value - nearest.1).abs()) * 5_000_000_000);
+            }
+            prop_assert_eq!(of(&readings), Differences { pairs, minutes: 5 * pairs, sum });
         }
     }
 }

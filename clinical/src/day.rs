@@ -46,11 +46,8 @@ impl DaySummary {
     ) -> Self {
         let place = |at: Instant| points.partition_point(|point| point.time < at);
         let night = &points[place(night_from)..place(night_to)];
-        let end = |point: &Point| {
-            let minutes = i64::from(palette.value(point.value).minutes);
-            Instant(point.time.0.saturating_add(minutes * Instant::MINUTE_MS))
-        };
-        let span = points.first().zip(points.last()).zip(points.iter().map(end).max());
+        let end = points.iter().map(Point::end).max();
+        let span = points.first().zip(points.last()).zip(end);
         Self {
             whole: Distribution::of(points, palette),
             night: Distribution::of(night, palette),

@@ -18,6 +18,17 @@ pub struct Decimal {
     places: u8,
 }
 
+/// The powers of ten that an `i128` holds: looked up, because every value that is classified asks for one.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut place = 1;
+    while place < powers.len() {
+        powers[place] = powers[place - 1] * 10;
+        place += 1;
+    }
+    powers
+};
+
 /// Why a text is not a [`Decimal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
@@ -72,9 +83,9 @@ impl Decimal {
     /// The value × 10^`places`, exact where `places` ≥ the value's own; extra digits are cut.
     pub const fn scaled(self, places: u8) -> i128 {
         if places >= self.places {
-            self.digits as i128 * 10i128.pow((places - self.places) as u32)
+            self.digits as i128 * POWERS[(places - self.places) as usize]
         } else {
-            self.digits as i128 / 10i128.pow((self.places - places) as u32)
+            self.digits as i128 / POWERS[(self.places - places) as usize]
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     level::Level,
     moments::Moments,
     outcome::{RangeMinutes, UnitMix},
-    series::{Limit, Palette, Point, Value},
+    series::{Limit, Palette, Point, Value, common},
 };
 
 /// One mg/dL in the unit of the sums.
@@ -51,24 +51,22 @@ pub(crate) struct Account {
 
 impl Distribution {
     pub(crate) fn of(points: &[Point], palette: &Palette) -> Self {
-        let mut counts = vec![0u64; palette.len()];
-        for point in points {
-            counts[point.value as usize] += 1;
-        }
-        let mut cells: Vec<_> = (0..)
-            .zip(counts)
-            .filter(|(_, n)| *n > 0)
-            .map(|(place, n)| Cell { value: *palette.value(place), n })
-            .collect();
-        cells.sort_unstable_by_key(|cell| cell.value);
-        // Two spellings of one value are two places and one value.
-        cells.dedup_by(|next, kept| {
-            let same = next.value == kept.value;
-            if same {
-                kept.n += next.n;
+        Self::of_counts(&palette.counts(points), palette)
+    }
+
+    /// Of how many readings have the value at each place of the palette.
+    pub(crate) fn of_counts(counts: &[u32], palette: &Palette) -> Self {
+        let mut cells: Vec<Cell> = Vec::with_capacity(counts.len());
+        for &place in palette.ascending() {
+            let n = u64::from(counts[place as usize]);
+            let value = *palette.value(place);
+            match cells.last_mut() {
+                _ if n == 0 => {}
+                // Two spellings of one value are two places and one value.
+                Some(last) if last.value == value => last.n += n,
+                _ => cells.push(Cell { value, n }),
             }
-            same
-        });
+        }
         Self { cells }
     }
 
@@ -161,29 +159,24 @@ impl Distribution {
     /// Quantiles of type 7 in mg/dL for each of `per_cent`, ascending; 0.0 without a reading. Each reading counts
     /// once; readings of unequal intervals count in units of the longest time that divides all of them.
     pub(crate) fn quantiles<const N: usize>(&self, per_cent: [u8; N]) -> [f64; N] {
-        let unit = self.cells.iter().fold(0, |unit, cell| divisor(unit, cell.value.minutes)).max(1);
+        let unit = common(self.cells.iter().map(|cell| cell.value.minutes));
         let steps = |cell: &Cell| cell.minutes() / u64::from(unit);
         let all: u64 = self.cells.iter().map(steps).sum();
         let mut at = self.cells.iter().map(|cell| (cell.value.e9, steps(cell)));
         let (mut value, mut reached) = at.next().unwrap_or((0, 0));
         per_cent.map(|per_cent| {
             let place = u128::from(all.saturating_sub(1)) * u128::from(per_cent);
-            let (lower, part) = ((place / 100) as u64, (place % 100) as i128);
+            let (lower, part) = ((place / 100) as u64, (place % 100) as i64);
             while lower >= reached {
                 let Some((next, n)) = at.next() else { break };
                 (value, reached) = (next, reached + n);
             }
             let following =
                 if lower + 1 >= reached { at.clone().next().map_or(value, |next| next.0) } else { value };
-            let (value, following) = (i128::from(value), i128::from(following));
+            // Within ±10¹⁷.
             (value * 100 + (following - value) * part) as f64 / (100.0 * SCALE)
         })
     }
-}
-
-/// The greatest common divisor; with 0 it is the other.
-const fn divisor(a: u8, b: u8) -> u8 {
-    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 #[cfg(test)]

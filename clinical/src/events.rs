@@ -20,15 +20,17 @@
 //! tolerance of sensors' clocks in `[gaps.short]` is granted to the measured minutes that make or end an event, too.
 
 mod prolonged;
+mod scan;
 mod watch;
 
 use std::collections::BTreeMap;
 
-use self::{prolonged::Prolonged, watch::Watch};
+use self::scan::{Gap, Span};
+pub(crate) use self::scan::{Scan, Trace};
 use crate::{
     glucose::Glucose,
     level::Level,
-    policy::{EdgeName, LastingRule, LevelTwoEnd, Policy},
+    policy::{EdgeName, LastingRule, Policy},
     reading::Instant,
     series::{Palette, Point},
 };
@@ -130,11 +132,11 @@ pub struct Events {
 impl Events {
     /// The events of points in order of time.
     pub(crate) fn of(points: &[Point], palette: &Palette, policy: &Policy) -> Self {
+        let mut trace = Trace::default();
         let mut scan = Scan::new(policy);
-        let mut found = Vec::new();
-        scan.pass(points, palette, &mut found);
-        scan.finish(palette, &mut found);
-        Self::from_found(found, policy)
+        scan.pass(points, palette, &mut trace);
+        scan.finish(palette, &mut trace);
+        Self::from_found(trace.found, policy)
     }
 
     /// Puts what scans found in order and counts it.
@@ -146,14 +148,17 @@ impl Events {
             EdgeName::VeryLowBelow => EventKind::HypoLevel2,
             _ => EventKind::HypoLevel1,
         };
-        let level_2: Vec<_> = found.iter().filter(|found| found.counts).map(|found| found.event).collect();
+        let counted = found.iter().filter(|found| found.counts);
+        let mut starts: Vec<_> = counted.map(|found| (found.event.kind, found.event.start)).collect();
+        starts.sort_unstable();
         for Found { mut event, counts, measured_ms } in found {
             if !counts {
                 events.candidates.push(event);
                 continue;
             }
             event.holds_level_2 = event.kind.level_2_inside().is_some_and(|inner| {
-                level_2.iter().any(|it| it.kind == inner && event.start <= it.start && it.start < event.end)
+                let first = starts.partition_point(|start| *start < (inner, event.start));
+                starts.get(first).is_some_and(|(kind, start)| *kind == inner && *start < event.end)
             });
             events.list.push(event);
             if event.kind == extended_kind && measured_ms > over_ms {
@@ -292,32 +297,6 @@ impl Lasting {
     }
 }
 
-/// How far the time between two readings is from none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gap {
-    Short,
-    Between,
-    Long,
-}
-
-/// A reading with what it covers and the gap before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    start: Instant,
-    end: Instant,
-    gap: Gap,
-    level: Level,
-    e9: i64,
-    value: u32,
-    tz_ambiguous: bool,
-}
-
-impl Span {
-    const fn cover_ms(&self) -> i64 {
-        self.end.0 - self.start.0
-    }
-}
-
 /// A threshold, as far as events look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edge {
@@ -331,127 +310,6 @@ struct Edge {
 impl Edge {
     fn is_past(&self, level: Level) -> bool {
         if self.below { level <= self.level } else { level >= self.level }
-    }
-}
-
-/// All watches of a window, between two readings. Two equal scans that pass the same points find the same and are
-/// equal afterwards: so what a day gives can be kept for as long as the day and what came before are the same.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Scan {
-    long_gap_ms: i64,
-    short_gap_intervals: i64,
-    tolerance_ms: i64,
-    /// The last point: its cover is known when the next comes.
-    last: Option<(Point, Gap)>,
-    watches: Vec<Watch>,
-    prolonged: Option<Prolonged>,
-    idle: bool,
-}
-
-impl Scan {
-    pub(crate) fn new(policy: &Policy) -> Self {
-        let t = &policy.thresholds;
-        let edge = |below, threshold: &crate::policy::Threshold, level| Edge {
-            below,
-            e9: threshold.mg_dl.scaled(Glucose::SUM_PLACES) as i64,
-            level,
-        };
-        let low = edge(true, &t.low_below.value, Level::Low);
-        let very_low = edge(true, &t.very_low_below.value, Level::VeryLow);
-        let high = edge(false, &t.high_above.value, Level::High);
-        let very_high = t.very_high_above.as_ref().map(|top| edge(false, &top.value, Level::VeryHigh));
-        let level_2_end = match policy.events.level_two_end.value {
-            LevelTwoEnd::LowBelow => low,
-            LevelTwoEnd::VeryLowBelow => very_low,
-        };
-        let short_gap = policy.short_gap.value;
-        let tolerance_ms = i64::from(short_gap.tolerance_seconds) * 1000;
-        let (hypo, hyper) = (&policy.events.hypo.value, &policy.events.hyper.value);
-        let (hypo, hyper) = (Lasting::of(hypo, tolerance_ms), Lasting::of(hyper, tolerance_ms));
-        let mut watches = vec![
-            Watch::new(EventKind::HypoLevel1, low, low, hypo),
-            Watch::new(EventKind::HypoLevel2, very_low, level_2_end, hypo),
-            Watch::new(EventKind::HyperLevel1, high, high, hyper),
-        ];
-        watches.extend(very_high.map(|top| Watch::new(EventKind::HyperLevel2, top, top, hyper)));
-        let prolonged = policy.events.extended_hyper.as_ref().and_then(|rule| {
-            let edge = match rule.value.edge {
-                EdgeName::VeryHighAbove => very_high?,
-                _ => high,
-            };
-            Some(Prolonged::new(edge, rule.value, hyper))
-        });
-        Self {
-            long_gap_ms: i64::from(policy.long_gap_minutes.value) * Instant::MINUTE_MS,
-            short_gap_intervals: i64::from(short_gap.intervals),
-            tolerance_ms,
-            last: None,
-            watches,
-            prolonged,
-            idle: true,
-        }
-    }
-
-    /// Takes in points, each later than those before.
-    pub(crate) fn pass(&mut self, points: &[Point], palette: &Palette, found: &mut Vec<Found>) {
-        for point in points {
-            let gap = match self.last {
-                None => Gap::Long,
-                Some((last, gap)) => {
-                    let value = palette.value(last.value);
-                    let interval_ms = i64::from(value.minutes) * Instant::MINUTE_MS;
-                    let nominal = last.time.0.saturating_add(interval_ms);
-                    self.settle(last, gap, Instant(nominal.min(point.time.0)), palette, found);
-                    let missing_ms = point.time.0.saturating_sub(nominal);
-                    match missing_ms {
-                        ms if ms <= interval_ms * self.short_gap_intervals + self.tolerance_ms => Gap::Short,
-                        ms if ms <= self.long_gap_ms => Gap::Between,
-                        _ => Gap::Long,
-                    }
-                }
-            };
-            self.last = Some((*point, gap));
-        }
-    }
-
-    /// Ends the window: what is open is cut.
-    pub(crate) fn finish(mut self, palette: &Palette, found: &mut Vec<Found>) {
-        if let Some((last, gap)) = self.last {
-            let interval_ms = i64::from(palette.value(last.value).minutes) * Instant::MINUTE_MS;
-            self.settle(last, gap, Instant(last.time.0.saturating_add(interval_ms)), palette, found);
-        }
-        for watch in &mut self.watches {
-            watch.cut(palette, found);
-        }
-        if let Some(prolonged) = &mut self.prolonged {
-            prolonged.cut(palette, found);
-        }
-    }
-
-    fn settle(&mut self, point: Point, gap: Gap, end: Instant, palette: &Palette, found: &mut Vec<Found>) {
-        let value = palette.value(point.value);
-        // Most readings are in the target while nothing is open.
-        if self.idle && value.level == Level::Target {
-            return;
-        }
-        let span = Span {
-            start: point.time,
-            end,
-            gap,
-            level: value.level,
-            e9: value.e9,
-            value: point.value,
-            tz_ambiguous: point.tz_ambiguous,
-        };
-        self.idle = true;
-        for watch in &mut self.watches {
-            watch.step(&span, palette, found);
-            self.idle &= watch.is_idle();
-        }
-        if let Some(prolonged) = &mut self.prolonged {
-            prolonged.step(&span, palette, found);
-            self.idle &= prolonged.is_idle();
-        }
     }
 }
 

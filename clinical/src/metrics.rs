@@ -7,6 +7,8 @@
 //! from Kovatchev 1997 and 2006 (Diabetes Care 20:1655, 29:2433), over **all** readings; J-index from Wojcicki 1995
 //! (Horm Metab Res 27:41; unconfirmed); percentiles of type 7 (Hyndman and Fan 1996).
 
+use std::sync::LazyLock;
+
 use crate::{distribution::Distribution, outcome::RangeMinutes, policy::Policy};
 
 /// The percentiles that are told, ascending.
@@ -152,12 +154,25 @@ fn gri(minutes: &RangeMinutes) -> Gri {
     }
 }
 
-/// Kovatchev's risk of a value in mg/dL: on the low side or not, and how large. Below 1 mg/dL, where the
-/// logarithm turns, a value counts as 1: no sensor gives it.
+/// Values whose risk is kept: the whole mg/dL of any sensor.
+const KEPT: usize = 1024;
+static SCALED: LazyLock<Vec<f64>> = LazyLock::new(|| (0..KEPT).map(|mg_dl| scaled(mg_dl as f64)).collect());
+
+/// Kovatchev's risk of a value in mg/dL: on the low side or not, and how large.
 #[must_use]
 pub fn risk(mg_dl: f64) -> (bool, f64) {
-    let f = 1.509 * (mg_dl.max(1.0).ln().powf(1.084) - 5.381);
+    let whole = mg_dl as usize;
+    let f = match SCALED.get(whole) {
+        Some(kept) if whole as f64 == mg_dl => *kept,
+        _ => scaled(mg_dl),
+    };
     (f < 0.0, 10.0 * f * f)
+}
+
+/// Kovatchev's scale, on which 112.5 mg/dL is about 0. Below 1 mg/dL, where the logarithm turns, a value counts as 1:
+/// no sensor gives it.
+fn scaled(mg_dl: f64) -> f64 {
+    1.509 * (mg_dl.max(1.0).ln().powf(1.084) - 5.381)
 }
 
 #[cfg(test)]

@@ -5,19 +5,18 @@
 //! point begins at the last division. Values are classified as received and converted, with the
 //! policy's one factor, only for mean, SD and what follows from them.
 
-use std::collections::BTreeMap;
-
 use crate::{
     calendar::Zone,
     daily_difference::Differences,
     distribution::Distribution,
-    events::Events,
+    events::{Events, Scan, Trace},
     metrics::Metrics,
-    outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period},
+    outcome::{Insufficiency, Outcome, Period},
     policy::Policy,
+    profile::Profile,
     reading::{Device, Instant, Reading},
-    select::{Counted, Picked, Selection, pick},
-    series::Palette,
+    select::{Counted, Excluded, Selection, pick},
+    series::{Point, Series},
 };
 
 /// GMI = 3.31 + 0.02392 × mean in mg/dL (Bergenstal 2018, Diabetes Care 41:2275).
@@ -29,37 +28,54 @@ const GMI_PER_MG_DL: f64 = 0.02392;
 /// counts. Several streams may name the same device, and streams may reach beyond the period.
 #[must_use]
 pub fn compute(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> Option<Outcome> {
-    let mut excluded = BTreeMap::new();
-    let picked = pick(period, streams, (&[], policy), &mut excluded, &mut Vec::new());
-    sums(period, &picked, excluded, policy)?.outcome(period, policy)
+    let (counted, excluded) = counted(period, streams, policy);
+    counted.sums(period, excluded, policy)?.outcome(period, policy)
+}
+
+/// As [`compute`], with the profile of the same readings.
+#[must_use]
+pub fn compute_with_profile(
+    period: &Period,
+    streams: &[(Device, Vec<Reading>)],
+    policy: &Policy,
+) -> Option<(Outcome, Profile)> {
+    let (counted, excluded) = counted(period, streams, policy);
+    let outcome = counted.sums(period, excluded, policy)?.outcome(period, policy)?;
+    Some((outcome, Profile::of(period, &counted, policy)))
 }
 
 /// The outcome of readings selected before: for who also needs to know which they are.
 #[must_use]
 pub fn summarize(period: &Period, selection: &Selection, policy: &Policy) -> Option<Outcome> {
-    let picked: Vec<_> = selection.counted.iter().map(Counted::picked).collect();
-    sums(period, &picked, selection.excluded.clone(), policy)?.outcome(period, policy)
+    let counted = Series::of(selection.counted.iter().map(Counted::picked), policy);
+    counted.sums(period, selection.excluded.clone(), policy)?.outcome(period, policy)
 }
 
-fn sums(
-    period: &Period,
-    counted: &[Picked<'_>],
-    excluded: BTreeMap<Exclusion, u64>,
-    policy: &Policy,
-) -> Option<Sums> {
-    let (first, last) = (counted.first()?, counted.last()?);
-    let mut palette = Palette::new(policy);
-    let points = palette.points(counted.iter().copied());
-    Some(Sums {
-        distribution: Distribution::of(&points, &palette),
-        differences: Differences::of(&points, &points, &palette),
-        tz_ambiguous: points.iter().filter(|point| point.tz_ambiguous).count() as u64,
-        days_of_wear: days_of_wear(period, counted),
-        span: (first.reading.time, last.reading.time, counted.iter().map(Picked::end).max()?),
-        gaps: gaps(counted, policy),
-        events: Events::of(&points, &palette, policy),
-        excluded,
-    })
+fn counted(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> (Series, Excluded) {
+    let mut excluded = Excluded::new();
+    let picked = pick(period, streams, (&[], policy), &mut excluded, &mut Vec::new());
+    (Series::of(picked, policy), excluded)
+}
+
+impl Series {
+    /// `None` where no reading counts.
+    fn sums(&self, period: &Period, excluded: Excluded, policy: &Policy) -> Option<Sums> {
+        let Self { points, counts, palette } = self;
+        let (first, last) = (points.first()?, points.last()?);
+        let mut trace = Trace::default();
+        let mut scan = Scan::new(policy);
+        scan.pass(points, palette, &mut trace);
+        scan.finish(palette, &mut trace);
+        Some(Sums {
+            distribution: Distribution::of_counts(counts, palette),
+            differences: Differences::of(points, points, palette),
+            tz_ambiguous: points.iter().filter(|point| point.tz_ambiguous).count() as u64,
+            days_of_wear: days_of_wear(period, points),
+            span: (first.time, last.time, last.end()),
+            trace,
+            excluded,
+        })
+    }
 }
 
 /// All that an outcome is made from, whichever way it was summed.
@@ -70,9 +86,8 @@ pub(crate) struct Sums {
     pub(crate) days_of_wear: u32,
     /// First reading, last reading, end of what is covered.
     pub(crate) span: (Instant, Instant, Instant),
-    pub(crate) gaps: Gaps,
-    pub(crate) events: Events,
-    pub(crate) excluded: BTreeMap<Exclusion, u64>,
+    pub(crate) trace: Trace,
+    pub(crate) excluded: Excluded,
 }
 
 impl Sums {
@@ -109,14 +124,14 @@ impl Sums {
             j_index: metrics.j_index,
             modd: self.differences.modd(),
             percentiles_mg_dl: metrics.percentiles_mg_dl,
-            events: self.events,
+            gaps: self.trace.gaps(),
+            events: Events::from_found(self.trace.found, policy),
             insufficient,
             censored_low: account.censored_low,
             censored_high: account.censored_high,
             low_level_unknown: account.low_level_unknown,
             tz_ambiguous: self.tz_ambiguous,
             units: account.units,
-            gaps: self.gaps,
             excluded: self.excluded,
         })
     }
@@ -150,69 +165,22 @@ pub(crate) fn insufficiency(
     reasons
 }
 
-/// Local days with a reading. `counted` is by time.
-fn days_of_wear(period: &Period, counted: &[Picked<'_>]) -> u32 {
+/// Local days with a reading. `points` are by time.
+fn days_of_wear(period: &Period, points: &[Point]) -> u32 {
     let zone = Zone::named(&period.zone).ok();
     // A period made elsewhere may name a zone that we lack: then days are those of UTC.
     let next_day = |time: Instant| match &zone {
         Some(zone) => zone.start_of(zone.day_of(time).plus(1)),
         None => Instant((i64::from(time.utc_day()) + 1).saturating_mul(Instant::DAY_MS)),
     };
-    let mut days = 0;
-    let mut day_ends = None;
-    for time in counted.iter().map(|counted| counted.reading.time) {
-        if day_ends.is_none_or(|end| time >= end) {
-            days += 1;
-            day_ends = Some(next_day(time));
-        }
+    let (mut days, mut rest) = (0, points);
+    while let Some(first) = rest.first() {
+        let end = next_day(first.time);
+        days += 1;
+        // At least the first, also where a zone's days are not what they should be.
+        rest = &rest[rest.partition_point(|point| point.time < end).max(1)..];
     }
     days
-}
-
-/// The time between the end of what is covered and the next reading. `counted` is by time.
-fn gaps(counted: &[Picked<'_>], policy: &Policy) -> Gaps {
-    let mut cover = Cover::default();
-    let mut found = GapSums::default();
-    for next in counted {
-        cover.pass(next.reading.time, next.end(), policy, &mut found);
-    }
-    found.gaps()
-}
-
-/// Until when readings cover the time, reading by reading.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cover {
-    until: Option<Instant>,
-}
-
-/// Gaps that readings end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GapSums {
-    long: u64,
-    longest_ms: i64,
-}
-
-impl Cover {
-    pub(crate) fn pass(&mut self, start: Instant, end: Instant, policy: &Policy, found: &mut GapSums) {
-        if let Some(until) = self.until {
-            let gap_ms = start.0.saturating_sub(until.0);
-            let long_ms = i64::from(policy.long_gap_minutes.value) * Instant::MINUTE_MS;
-            found.long += u64::from(gap_ms > long_ms);
-            found.longest_ms = found.longest_ms.max(gap_ms);
-        }
-        self.until = self.until.max(Some(end));
-    }
-}
-
-impl GapSums {
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.long += other.long;
-        self.longest_ms = self.longest_ms.max(other.longest_ms);
-    }
-
-    pub(crate) fn gaps(self) -> Gaps {
-        Gaps { long: self.long, longest_minutes: (self.longest_ms / Instant::MINUTE_MS) as u64 }
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
     policy::Policy,
     reading::Instant,
     select::{Counted, Selection},
-    series::Palette,
+    series::Series,
 };
 
 /// The metrics of one part.
@@ -65,10 +65,12 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
     let zone = Zone::named(&period.zone).ok()?;
     let (first, last): (LocalDay, LocalDay) =
         (period.first_date.parse().ok()?, period.last_date.parse().ok()?);
-    let mut palette = Palette::new(policy);
-    let points = palette.points(selection.counted.iter().map(Counted::picked));
+    let Series { points, palette, .. } = Series::of(selection.counted.iter().map(Counted::picked), policy);
     let events = Events::of(&points, &palette, policy);
-    let place = |day: LocalDay| points.partition_point(|point| point.time < zone.start_of(day));
+    let place = |day: LocalDay| {
+        let start = zone.start_of(day);
+        points.partition_point(|point| point.time < start)
+    };
     let mut whole = DaySummary::default();
     let mut days = Vec::new();
     let (mut night_minutes, mut nightly) = (0, Vec::new());
@@ -78,11 +80,8 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
         let to = place(day.plus(1));
         let before = place(LocalDay(day.0.saturating_sub(DAYS_BEFORE)));
         let summary = DaySummary::of(&points[place(day)..to], &points[before..to], night, &palette);
-        let within = |[from, to]: [Instant; 2]| -> Vec<Event> {
-            events.list.iter().filter(|event| from <= event.start && event.start < to).copied().collect()
-        };
         let part = |of: &Distribution, differences: &Differences, span: [Instant; 2]| {
-            Part::of(of, differences, minutes(span), &within(span), policy)
+            Part::of(of, differences, minutes(span), begun(&events.list, span), policy)
         };
         days.push(DayParts {
             date: day.to_string(),
@@ -90,7 +89,7 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
             night: part(&summary.night, &summary.night_differences, night),
         });
         night_minutes += minutes(night);
-        nightly.extend(within(night));
+        nightly.extend_from_slice(begun(&events.list, night));
         whole.merge(&summary);
     }
     let all = minutes([period.start, period.end]);
@@ -99,6 +98,12 @@ pub fn parts(period: &Period, selection: &Selection, policy: &Policy) -> Option<
         night: Part::of(&whole.night, &whole.night_differences, night_minutes, &nightly, policy),
         days,
     })
+}
+
+/// The events that begin within a span. `list` is by start.
+fn begun(list: &[Event], span: [Instant; 2]) -> &[Event] {
+    let [from, to] = span.map(|at| list.partition_point(|event| event.start < at));
+    &list[from..to.max(from)]
 }
 
 fn minutes([start, end]: [Instant; 2]) -> u64 {

@@ -18,8 +18,8 @@ pub(crate) use self::values::Values;
 pub use self::{
     built_in::{quantities, sheet_named, sheets},
     rules::{
-        EdgeName, EventRules, ExtendedHyper, ExtendedHypo, LastingRule, LevelTwoEnd, Night, ShortGap,
-        WarmUpRule,
+        EdgeName, EventRules, ExtendedHyper, ExtendedHypo, LastingRule, LevelTwoEnd, Night, ProfileRule,
+        ShortGap, WarmUpRule,
     },
     sheet::{Entry, Scalar, Sheet, SheetFault},
 };
@@ -152,10 +152,12 @@ pub struct Policy {
     pub early_wear_hours: Sourced<u32>,
     /// When an event begins and ends.
     pub events: EventRules,
-    /// Lengths of windows in days that reports offer, ascending.
+    /// Lengths in days, ascending, of the windows that are published where a site says nothing of them.
     pub windows_days: Sourced<Vec<u32>>,
     /// The local hours of the night.
     pub night: Sourced<Night>,
+    /// The bins of the profile.
+    pub profile: Sourced<ProfileRule>,
     /// Per cent of CV up to which glucose counts as stable.
     pub stable_cv_pct: Sourced<u32>,
     /// What to aim for.

@@ -22,6 +22,7 @@ pub(crate) mod device;
 
 use std::collections::BTreeMap;
 
+use self::device::Distances;
 use crate::{
     chunk::stands_before,
     outcome::{Exclusion, Period},
@@ -147,24 +148,27 @@ pub(crate) fn pick<'a>(
     excluded: &mut Excluded,
     warm_up: &mut Vec<(Device, WarmUp)>,
 ) -> Vec<Picked<'a>> {
-    let mut devices: BTreeMap<&Device, Vec<&Reading>> = join(streams)
+    let mut devices: BTreeMap<&Device, Standings<'_>> = join(streams)
         .into_iter()
         .map(|(device, parts)| (device, standing(&parts, period, excluded)))
         .collect();
-    for (name, readings) in &mut devices {
-        leave_out_wear_in(name, readings, (starts, policy), excluded, warm_up);
+    for (name, of_device) in &mut devices {
+        leave_out_wear_in(name, &mut of_device.readings, (starts, policy), excluded, warm_up);
     }
-    if devices.values().flatten().any(|reading| reading.route != Route::Scan) {
-        for readings in devices.values_mut() {
-            drop_scans(readings, excluded);
+    if devices.values().any(|of_device| of_device.readings.iter().any(|r| r.route != Route::Scan)) {
+        for of_device in devices.values_mut().filter(|of_device| of_device.has_scans) {
+            drop_scans(&mut of_device.readings, excluded);
         }
     }
     let mut tracks: Vec<_> = devices
         .into_iter()
-        .filter(|(_, readings)| !readings.is_empty())
-        .map(|(name, readings)| device::track(name, readings, policy, excluded))
+        .filter(|(_, of_device)| !of_device.readings.is_empty())
+        .map(|(name, of_device)| {
+            let distances = of_device.distances();
+            device::track(name, of_device.readings, distances, policy, excluded)
+        })
         .collect();
-    tracks.sort_by(|a, b| a.priority().cmp(&b.priority()));
+    tracks.sort_by_cached_key(device::Track::priority);
     let mut counted = Vec::new();
     for track in tracks {
         admit(track.picked, &mut counted, excluded);
@@ -214,21 +218,68 @@ fn join(streams: &[(Device, Vec<Reading>)]) -> BTreeMap<&Device, Vec<&[Reading]>
     devices
 }
 
-/// One version of each identity, then what of them is in the period and was not taken back.
-fn standing<'a>(parts: &[&'a [Reading]], period: &Period, excluded: &mut Excluded) -> Vec<&'a Reading> {
-    let all = parts.iter().copied().flatten();
-    let stands = |reading: &&Reading| period.start <= reading.time && reading.time < period.end;
-    let count = parts.iter().map(|part| part.len()).sum();
-    let mut readings = Vec::with_capacity(count);
-    if are_distinct(all.clone().map(|reading| reading.identity), count) {
-        readings.extend(all.filter(stands));
-    } else {
-        readings.extend(all);
-        resolve_versions(&mut readings);
-        readings.retain(stands);
+/// The readings of one device that stand.
+struct Standings<'a> {
+    readings: Vec<&'a Reading>,
+    /// A scan is among them, or was.
+    has_scans: bool,
+    /// How many of the period their source took back.
+    retracted: usize,
+    /// Of as many readings as were taken.
+    taken: (usize, Distances),
+}
+
+impl<'a> Standings<'a> {
+    fn of_up_to(count: usize) -> Self {
+        let taken = (0, Distances::default());
+        Self { readings: Vec::with_capacity(count), has_scans: false, retracted: 0, taken }
     }
-    drop_retracted(&mut readings, excluded);
-    readings
+
+    /// The distances between the readings, also after some of those that were taken are gone.
+    fn distances(&self) -> Distances {
+        let (taken, distances) = self.taken;
+        if taken == self.readings.len() { distances } else { Distances::of(&self.readings) }
+    }
+
+    /// Takes the one version of a reading.
+    fn take(&mut self, reading: &'a Reading, period: &Period) {
+        if reading.time < period.start || period.end <= reading.time {
+            return;
+        }
+        if reading.standing == Standing::Retracted {
+            self.retracted += 1;
+            return;
+        }
+        self.has_scans |= reading.route == Route::Scan;
+        if let Some(last) = self.readings.last() {
+            self.taken.1.add(last.time, reading.time);
+        }
+        self.taken.0 += 1;
+        self.readings.push(reading);
+    }
+}
+
+/// One version of each identity, then what of them is in the period and was not taken back.
+fn standing<'a>(parts: &[&'a [Reading]], period: &Period, excluded: &mut Excluded) -> Standings<'a> {
+    let count = parts.iter().map(|part| part.len()).sum();
+    let mut identities = Identities::of_up_to(count);
+    let mut standings = Standings::of_up_to(count);
+    'all: for part in parts {
+        for reading in *part {
+            if !identities.is_new(reading.identity) {
+                break 'all;
+            }
+            standings.take(reading, period);
+        }
+    }
+    if !identities.are_distinct() {
+        standings = Standings::of_up_to(count);
+        let mut versions = parts.iter().copied().flatten().collect();
+        resolve_versions(&mut versions);
+        versions.into_iter().for_each(|reading| standings.take(reading, period));
+    }
+    exclude(excluded, Exclusion::Retracted, standings.retracted);
+    standings
 }
 
 /// Leaves out what its source took back.
@@ -245,31 +296,45 @@ pub(crate) fn drop_scans(readings: &mut Vec<&Reading>, excluded: &mut Excluded) 
     exclude(excluded, Exclusion::Scan, stored - readings.len());
 }
 
-/// True where no identity of `count` comes twice. May say no where there are many in one place of its table, which
-/// costs its caller time and nothing else.
-fn are_distinct(identities: impl Iterator<Item = u64>, count: usize) -> bool {
+/// Identities that came so far, by 32 bits of each beside its place: what takes one for another now and then costs its
+/// caller time and nothing else.
+struct Identities {
+    table: Vec<u32>,
+    distinct: bool,
+}
+
+impl Identities {
     /// Longest row of taken places that is walked: of random numbers in a table half full, none is as long.
     const MOST_STEPS: usize = 64;
-    let places = (2 * count).next_power_of_two();
-    let mut table = vec![0u64; places];
-    let mut seen_zero = false;
-    for identity in identities {
-        if identity == 0 {
-            if std::mem::replace(&mut seen_zero, true) {
-                return false;
-            }
-            continue;
-        }
-        let start = (identity.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) as usize;
-        let place = (start..start + MOST_STEPS)
-            .map(|at| at & (places - 1))
-            .find(|&at| table[at] == 0 || table[at] == identity);
-        match place {
-            Some(at) if table[at] == 0 => table[at] = identity,
-            _ => return false,
-        }
+
+    fn of_up_to(count: usize) -> Self {
+        Self { table: vec![0; (2 * count).next_power_of_two()], distinct: true }
     }
-    true
+
+    /// True where `identity` is certain not to have come before.
+    fn is_new(&mut self, identity: u64) -> bool {
+        let mixed = identity.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // The upper half is the mark, and what mixed best of the lower one the place. No mark is 0.
+        let (mark, start) = ((mixed >> 32) as u32 | 1, (mixed >> 12) as usize);
+        let last = self.table.len() - 1;
+        for at in start..start + Self::MOST_STEPS {
+            match &mut self.table[at & last] {
+                free @ 0 => {
+                    *free = mark;
+                    return true;
+                }
+                taken if *taken == mark => break,
+                _ => {}
+            }
+        }
+        self.distinct = false;
+        false
+    }
+
+    /// False where any was not new.
+    const fn are_distinct(&self) -> bool {
+        self.distinct
+    }
 }
 
 /// Leaves one version of each identity.

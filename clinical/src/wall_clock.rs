@@ -47,11 +47,18 @@ impl WallClock {
     /// What it showed at `instant`. Right within the period; beyond it the nearest offset is taken.
     #[must_use]
     pub fn shown(&self, instant: Instant) -> Shown {
+        self.shown_until(instant).0
+    }
+
+    /// What it showed at `instant`, and the first instant after it at which it is set anew.
+    pub(crate) fn shown_until(&self, instant: Instant) -> (Shown, Instant) {
         let behind = self.offsets.partition_point(|(from, _)| *from <= instant.0);
         let offset = self.offsets[behind.saturating_sub(1)].1;
+        let until = self.offsets.get(behind.max(1)).map_or(i64::MAX, |(from, _)| *from);
         let local = instant.0.saturating_add(offset);
         let day = local.div_euclid(Instant::DAY_MS).clamp(i32::MIN.into(), i32::MAX.into());
-        Shown { day: LocalDay(day as i32), ms: local.rem_euclid(Instant::DAY_MS) as u32 }
+        let shown = Shown { day: LocalDay(day as i32), ms: local.rem_euclid(Instant::DAY_MS) as u32 };
+        (shown, Instant(until))
     }
 }
 

@@ -41,7 +41,14 @@ impl Prolonged {
         self.event.is_none() && self.recent.is_empty()
     }
 
+    #[inline]
     pub(super) fn step(&mut self, span: &Span, palette: &Palette, found: &mut Vec<Found>) {
+        if !self.is_idle() || self.edge.is_past(span.level) {
+            self.take(span, palette, found);
+        }
+    }
+
+    fn take(&mut self, span: &Span, palette: &Palette, found: &mut Vec<Found>) {
         if let Some(event) = &mut self.event {
             event.step(span, palette, found);
             if event.is_event() {

@@ -176,7 +176,7 @@ fn level_2_ends_in_the_target_and_lies_within_level_1() {
     );
 
     let mut policy = Policy::standard().clone();
-    policy.events.level_two_end.value = LevelTwoEnd::VeryLowBelow;
+    policy.events.level_two_end.value = crate::policy::LevelTwoEnd::VeryLowBelow;
     let pieces =
         [(0, 3, 50), (15, 4, 60), (35, 3, 50), (50, 3, 80)].map(|(at, n, v)| (at, n, Glucose::mg_dl(v), 5));
     let (points, palette) = points(&pieces, &policy);
@@ -285,12 +285,13 @@ fn a_scan_that_is_interrupted_anywhere_finds_the_same() {
     let whole = Events::of(&points, &palette, policy);
     assert!(whole.list.len() > 4);
     for cut in 0..=points.len() {
-        let mut found = Vec::new();
+        let (mut before, mut after) = (Trace::default(), Trace::default());
         let mut scan = Scan::new(policy);
-        scan.pass(&points[..cut], &palette, &mut found);
-        scan.pass(&points[cut..], &palette, &mut found);
-        scan.finish(&palette, &mut found);
-        assert_eq!(Events::from_found(found, policy), whole, "{cut}");
+        scan.pass(&points[..cut], &palette, &mut before);
+        scan.pass(&points[cut..], &palette, &mut after);
+        scan.finish(&palette, &mut after);
+        before.extend(&after);
+        assert_eq!(Events::from_found(before.found, policy), whole, "{cut}");
     }
 }
 

@@ -49,35 +49,54 @@ impl Watch {
         matches!(self.state, State::Event(..))
     }
 
+    #[inline]
     pub(super) fn step(&mut self, span: &Span, palette: &Palette, found: &mut Vec<Found>) {
+        // Of the watches that are told of a reading most are idle.
+        let past = self.edge.is_past(span.level);
+        if past || !self.is_idle() {
+            self.take(span, past, palette, found);
+        }
+    }
+
+    fn take(&mut self, span: &Span, past: bool, palette: &Palette, found: &mut Vec<Found>) {
         match span.gap {
             Gap::Short => {}
             Gap::Long => self.cut(palette, found),
             Gap::Between => self.bridge(self.end.is_past(span.level), palette, found),
         }
-        let past = self.edge.is_past(span.level);
-        self.state = match self.state {
-            State::Nothing if past => self.grown(Run::begin(span, &self.edge)),
-            State::Nothing => return,
-            State::Run(mut run) if past => {
+        match &mut self.state {
+            State::Nothing if past => self.state = State::Run(Run::begin(span, &self.edge)),
+            State::Nothing => {}
+            State::Run(run) if past => {
                 run.add(span, &self.edge);
-                self.grown(run)
+                if run.measured_ms >= self.lasting.least_ms {
+                    self.state = State::Event(*run, None);
+                }
             }
             State::Run(run) => {
+                let run = *run;
                 self.candidate(&run, false, palette, found);
-                State::Nothing
+                self.state = State::Nothing;
             }
-            State::Event(mut run, _) if past => {
+            State::Event(run, back) if past => {
                 run.add(span, &self.edge);
-                State::Event(run, None)
+                *back = None;
             }
             // Neither past nor back: below the target, where the event is of level 2 and ends in it.
-            State::Event(mut run, _) if self.end.is_past(span.level) => {
+            State::Event(run, back) if self.end.is_past(span.level) => {
                 run.past_until = span.end;
-                State::Event(run, None)
+                *back = None;
             }
-            State::Event(run, back) => self.back(run, back, span, palette, found),
-        };
+            State::Event(run, back) => {
+                let so_far = Back { since: span.start.min(run.past_until), measured_ms: 0 };
+                let back = back.get_or_insert(so_far);
+                back.measured_ms += span.cover_ms();
+                if back.measured_ms >= self.lasting.back_ms {
+                    found.push(Found::new(self.kind, run, (back.since, true), false, palette));
+                    self.state = State::Nothing;
+                }
+            }
+        }
     }
 
     /// Ends what is open without having seen its end.
@@ -99,31 +118,6 @@ impl Watch {
             State::Event(run, None) if inside => run.doubtful = true,
             _ => self.cut(palette, found),
         }
-    }
-
-    fn grown(&self, run: Run) -> State {
-        if run.readings >= 2 && run.measured_ms >= self.lasting.least_ms {
-            State::Event(run, None)
-        } else {
-            State::Run(run)
-        }
-    }
-
-    fn back(
-        &self,
-        run: Run,
-        back: Option<Back>,
-        span: &Span,
-        palette: &Palette,
-        found: &mut Vec<Found>,
-    ) -> State {
-        let mut back = back.unwrap_or(Back { since: span.start.min(run.past_until), measured_ms: 0 });
-        back.measured_ms += span.cover_ms();
-        if back.measured_ms < self.lasting.back_ms {
-            return State::Event(run, Some(back));
-        }
-        found.push(Found::new(self.kind, &run, (back.since, true), false, palette));
-        State::Nothing
     }
 
     /// A run that did not become an event is listed where one reading alone covers the time.

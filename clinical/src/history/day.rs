@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     calendar::{LocalDay, Zone},
     day::{DaySummary, night},
-    events::{Found, Scan},
-    outcomes::{Cover, GapSums},
+    events::{Scan, Trace},
     policy::Policy,
     reading::{Device, Instant, Reading, Route, Standing},
     select::{Counted, Excluded, device::Distances},
@@ -63,19 +62,11 @@ pub(super) struct CountedDay {
     pub(super) excluded: Excluded,
 }
 
-/// What is open between two readings.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Chain {
-    pub(super) scan: Scan,
-    pub(super) cover: Cover,
-}
-
 /// What a day adds to events and gaps, and what it leaves open.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Link {
-    pub(super) found: Vec<Found>,
-    pub(super) gaps: GapSums,
-    pub(super) after: Option<Chain>,
+    pub(super) trace: Trace,
+    pub(super) after: Option<Scan>,
 }
 
 /// Neighbours by their distance in days, with the stamps of their results.
@@ -101,7 +92,7 @@ pub(super) struct Day {
     pub(super) kept: Memo<(Stamps, Vec<(Device, u8)>), Kept>,
     pub(super) counted: Memo<(Stamps, Vec<Device>), CountedDay>,
     pub(super) summary: Memo<Stamps, DaySummary>,
-    pub(super) link: Memo<(u64, Chain), Link>,
+    pub(super) link: Memo<(u64, Scan), Link>,
 }
 
 impl Day {

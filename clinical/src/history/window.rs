@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{
     History,
-    day::{Bounds, Chain, CountedDay, Day, Kept, Link, Stamps, Standings},
+    day::{Bounds, CountedDay, Day, Kept, Link, Stamps, Standings},
 };
 use crate::{
     calendar::LocalDay,
     daily_difference::DAYS_BEFORE,
     day::DaySummary,
-    events::{Events, Scan},
+    events::{Scan, Trace},
     outcome::Exclusion,
-    outcomes::{Cover, GapSums, Sums},
+    outcomes::Sums,
     policy::Policy,
     reading::{Device, Instant, Reading, Route},
     select::{
@@ -50,35 +50,28 @@ impl History {
         let order = order(held);
         count(held, &order, palette, stamps);
         summarize(held, palette, stamps);
-        let start = Chain { scan: Scan::new(policy), cover: Cover::default() };
-        link(held, start.clone(), (palette, policy), stamps);
+        link(held, Scan::new(policy), palette, stamps);
 
-        let (mut summary, mut gaps, mut excluded) =
-            (DaySummary::default(), GapSums::default(), Excluded::new());
-        let (mut found, mut open) = (Vec::new(), start.scan);
-        for Held { day, .. } in held {
+        let (mut summary, mut trace, mut excluded) =
+            (DaySummary::default(), Trace::default(), Excluded::new());
+        for Held { day, .. } in &*held {
             summary.merge(&day.summary.value);
-            gaps.merge(&day.link.value.gaps);
-            found.extend_from_slice(&day.link.value.found);
+            trace.extend(&day.link.value.trace);
             for part in [&day.standing.value.excluded, &day.kept.value.excluded, &day.counted.value.excluded]
             {
                 for (reason, readings) in part {
                     *excluded.entry(*reason).or_default() += readings;
                 }
             }
-            if let Some(after) = &day.link.value.after {
-                open = after.scan.clone();
-            }
         }
-        open.finish(palette, &mut found);
+        held.last()?.day.link.value.after.clone()?.finish(palette, &mut trace);
         Some(Sums {
             distribution: summary.whole,
             differences: summary.differences,
             tz_ambiguous: summary.tz_ambiguous,
             days_of_wear: summary.days_of_wear,
             span: summary.span?,
-            gaps: gaps.gaps(),
-            events: Events::from_found(found, policy),
+            trace,
             excluded,
         })
     }
@@ -185,7 +178,8 @@ fn kept(block: &[Held<'_>], intervals: &[(Device, u8)], policy: &Policy) -> Vec<
             (of_day, rest) = rest.split_at(rest.partition_point(|reading| reading.time < held.bounds.end));
             if !of_day.is_empty() {
                 let counted = of_day.iter().map(|reading| Counted { reading: **reading, minutes: *minutes });
-                kept.by_device.insert(device.clone(), (best_route(of_day), counted.collect()));
+                kept.by_device
+                    .insert(device.clone(), (best_route(of_day.iter().copied()), counted.collect()));
             }
         }
     }
@@ -270,19 +264,14 @@ fn summarize(held: &mut [Held<'_>], palette: &Palette, stamps: &mut u64) {
 }
 
 /// Hands what is open from day to day.
-fn link(held: &mut [Held<'_>], start: Chain, (palette, policy): (&Palette, &Policy), stamps: &mut u64) {
+fn link(held: &mut [Held<'_>], start: Scan, palette: &Palette, stamps: &mut u64) {
     let mut open = start;
     for Held { day, .. } in held {
         let key = (day.counted.stamp, open);
         if !day.link.is_of(&key) {
-            let (mut after, mut found, mut gaps) = (key.1.clone(), Vec::new(), GapSums::default());
-            after.scan.pass(&day.counted.value.points, palette, &mut found);
-            for point in &day.counted.value.points {
-                let minutes = i64::from(palette.value(point.value).minutes);
-                let end = Instant(point.time.0.saturating_add(minutes * Instant::MINUTE_MS));
-                after.cover.pass(point.time, end, policy, &mut gaps);
-            }
-            day.link.set(key, Link { found, gaps, after: Some(after) }, stamps);
+            let (mut after, mut trace) = (key.1.clone(), Trace::default());
+            after.pass(&day.counted.value.points, palette, &mut trace);
+            day.link.set(key, Link { trace, after: Some(after) }, stamps);
         }
         let Some(after) = &day.link.value.after else { return };
         open = after.clone();

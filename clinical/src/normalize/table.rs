@@ -9,10 +9,12 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr_iter, memchr2, memchr3};
+use memchr::{memchr_iter, memchr2, memchr3};
 
 /// Most bytes of a quoted cell: a patient's note is shorter, a swallowed file longer.
 pub(super) const MAX_QUOTED_BYTES: usize = 4096;
+/// Bytes within which the end of a quoted cell is looked for one by one: a number and a date are shorter.
+const NEAR_BYTES: usize = 20;
 /// Most cells of a row: the widest known export has under sixty.
 const MAX_CELLS: usize = 256;
 /// Characters of a cell looked at as the name of a column: four times the longest.
@@ -197,12 +199,17 @@ impl<'a> Rows<'a> {
         let Some(quoted) = self.rest.strip_prefix('"') else { return self.plain().map(Cow::Borrowed) };
         match closing_quote(quoted.as_bytes()) {
             // At the end of a piece a quote may be the first of two.
-            Some((end, _)) if end + 1 == quoted.len() && !self.last => None,
-            Some((end, doubled)) => {
-                let text = &quoted[..end];
-                self.line = self.line.saturating_add(line_ends(text));
-                self.rest = &quoted[end + 1..];
+            Some(close) if close.at + 1 == quoted.len() && !self.last => None,
+            Some(Close { at, doubled, ends_lines }) => {
+                let text = &quoted[..at];
+                if ends_lines {
+                    self.line = self.line.saturating_add(line_ends(text));
+                }
+                self.rest = &quoted[at + 1..];
                 let text = if doubled { text.replace("\"\"", "\"").into() } else { Cow::Borrowed(text) };
+                if self.rest.as_bytes().first() == Some(&self.delimiter) {
+                    return Some(text);
+                }
                 match self.plain()? {
                     "" => Some(text),
                     tail => Some(Cow::Owned(text.into_owned() + tail)),
@@ -238,26 +245,39 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Where the quote that closes a cell stands, and whether a doubled one stands before it; `None` where none
-/// does within the limit.
-fn closing_quote(quoted: &[u8]) -> Option<(usize, bool)> {
+/// How a quoted cell closes.
+struct Close {
+    /// Where the quote stands.
+    at: usize,
+    /// A doubled one stands before it.
+    doubled: bool,
+    /// A line ends before it.
+    ends_lines: bool,
+}
+
+/// `None` where no quote closes the cell within the limit.
+fn closing_quote(quoted: &[u8]) -> Option<Close> {
     let within = &quoted[..quoted.len().min(MAX_QUOTED_BYTES)];
-    let (mut from, mut doubled) = (0, false);
+    let (mut from, mut doubled, mut ends_lines) = (0, false, false);
     loop {
-        let at = from + memchr(b'"', within.get(from..)?)?;
-        if quoted.get(at + 1) != Some(&b'"') {
-            return Some((at, doubled));
+        // Most cells are short: what is near is looked at byte by byte.
+        let rest = within.get(from..)?;
+        let is_one = |byte: &u8| matches!(byte, b'"' | b'\n' | b'\r');
+        let near = rest.iter().take(NEAR_BYTES).position(is_one);
+        let at = from + near.or_else(|| memchr3(b'"', b'\n', b'\r', rest))?;
+        if quoted[at] != b'"' {
+            (from, ends_lines) = (at + 1, true);
+        } else if quoted.get(at + 1) == Some(&b'"') {
+            (from, doubled) = (at + 2, true);
+        } else {
+            return Some(Close { at, doubled, ends_lines });
         }
-        (from, doubled) = (at + 2, true);
     }
 }
 
 /// Line ends in a text: LF, CR or CRLF.
 fn line_ends(text: &str) -> u32 {
     let bytes = text.as_bytes();
-    if memchr2(b'\r', b'\n', bytes).is_none() {
-        return 0;
-    }
     let ends = bytes.iter().enumerate().filter(|&(at, &b)| b == b'\n' && (at == 0 || bytes[at - 1] != b'\r'));
     let returns = bytes.iter().filter(|&&b| b == b'\r');
     (ends.count() + returns.count()) as u32

@@ -8,7 +8,7 @@ use crate::{
     chunk::Chunk,
     decimal::Decimal,
     glucose::{Glucose, Measured, Unit},
-    outcome::UnitMix,
+    outcome::{Exclusion, Gaps, UnitMix},
     reading::{Route, Standing},
 };
 

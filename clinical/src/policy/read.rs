@@ -7,8 +7,8 @@ use super::{
     Bound, Goal, Policy, ReExpression, Share, Sheet, SheetFault, Sourced, Sufficiency, Threshold, Thresholds,
     Values,
     rules::{
-        EdgeName, read_early_wear, read_events, read_long_gap, read_night, read_short_gap, read_warm_up,
-        read_windows,
+        EdgeName, read_early_wear, read_events, read_long_gap, read_night, read_profile, read_short_gap,
+        read_warm_up, read_windows,
     },
     sheet::sha256_hex,
 };
@@ -42,6 +42,7 @@ fn read(values: &Values<'_>, devices: Arc<Devices>) -> Option<Policy> {
     let (short_gap, long_gap_minutes) = (read_short_gap(values), read_long_gap(values));
     let (warm_up, early_wear_hours) = (read_warm_up(values), read_early_wear(values));
     let (events, windows_days, night) = (read_events(values), read_windows(values), read_night(values));
+    let profile = read_profile(values);
     let stable_cv_pct = values
         .required("stability")
         .and_then(|value| Some(value.sourced(value.whole("cv_at_most_pct", 1..=100)?)));
@@ -69,6 +70,7 @@ fn read(values: &Values<'_>, devices: Arc<Devices>) -> Option<Policy> {
         events,
         windows_days: windows_days?,
         night: night?,
+        profile: profile?,
         stable_cv_pct: stable_cv_pct?,
         goals: goals?,
         devices,

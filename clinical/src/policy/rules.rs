@@ -3,7 +3,14 @@
 //! What they mean is the engine's; here they are values with ranges. Times are minutes unless the name says
 //! otherwise.
 
+use std::ops::RangeInclusive;
+
 use super::{Sourced, Values};
+
+/// Minutes of a bin of the profile: a 5-minute sensor has one reading in the shortest, and the hours are the longest.
+const BIN_MINUTES: RangeInclusive<u32> = 5..=60;
+/// Most dates that a bin may need: the longest window has no more.
+const MAX_DATES: u32 = 90;
 
 /// Longest time that a rule of events may name: a day.
 const MAX_EVENT_MINUTES: u32 = 1_440;
@@ -99,6 +106,15 @@ pub struct EventRules {
     pub extended_hyper: Option<Sourced<ExtendedHyper>>,
 }
 
+/// How the profile divides the day, and when it tells anything of a time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProfileRule {
+    /// Minutes of a bin of the curve; whole bins make an hour.
+    pub bin_minutes: u32,
+    /// Different dates with a reading in a bin, below which it has no curve.
+    pub min_dates: u32,
+}
+
 /// The local hours of the night, from `from_hour` up to but without `to_hour`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Night {
@@ -180,6 +196,17 @@ pub(super) fn read_windows(values: &Values<'_>) -> Option<Sourced<Vec<u32>>> {
     let mut days = value.wholes("days", 1..=90)?;
     days.sort_unstable();
     Some(value.sourced(days))
+}
+
+pub(super) fn read_profile(values: &Values<'_>) -> Option<Sourced<ProfileRule>> {
+    let value = values.required("profile")?;
+    let bin_minutes = value.whole("bin_minutes", BIN_MINUTES);
+    let min_dates = value.whole("min_dates", 1..=MAX_DATES);
+    let rule = ProfileRule { bin_minutes: bin_minutes?, min_dates: min_dates? };
+    if !60u32.is_multiple_of(rule.bin_minutes) {
+        return value.contradicts("has bins that do not make up an hour", "write bin_minutes = 15");
+    }
+    Some(value.sourced(rule))
 }
 
 pub(super) fn read_night(values: &Values<'_>) -> Option<Sourced<Night>> {

@@ -46,7 +46,8 @@ fn the_standard_thresholds_and_goals_are_those_of_the_consensus() {
     assert_eq!(standard.events.hypo.value, LastingRule { begin_minutes: 15, end_minutes: 15 });
     assert_eq!(standard.events.level_two_end.value, LevelTwoEnd::LowBelow);
     assert_eq!((standard.long_gap_minutes.value, standard.early_wear_hours.value), (45, 0));
-    assert_eq!(standard.windows_days.value, [1, 7, 14, 30, 90]);
+    assert_eq!(standard.windows_days.value, [14]);
+    assert_eq!(standard.profile.value, ProfileRule { bin_minutes: 15, min_dates: 5 });
 }
 
 #[test]
@@ -184,6 +185,8 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
         ("[gaps.long]\nminutez = 45\nsource = \"a\"\n", 5, "has no field `minutez`"),
         ("[gaps]\nlong = 45\n", 5, "does not say where"),
         ("\n[night]\nfrom_hour = 6\nto_hour = 6\nsource = \"a\"\n", 6, "ends before it begins"),
+        ("[profile]\nbin_minutes = 25\nmin_dates = 5\nsource = \"a\"\n", 5, "do not make up an hour"),
+        ("[profile]\nbin_minutes = 4\nmin_dates = 5\nsource = \"a\"\n", 5, "not a whole number in its range"),
         ("[windows]\ndays = [14, 14]\nsource = \"a\"\n", 5, "each once"),
         ("[windows]\ndays = 1.5\nsource = \"a\"\n", 6, "neither a text"),
         ("[events.level_two_end]\nat = \"high\"\nsource = \"a\"\n", 5, "none of the known words"),

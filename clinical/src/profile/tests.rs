@@ -41,11 +41,13 @@ fn of(period: &Period, readings: Vec<Reading>) -> Profile {
 /// Type 7 of 1 to 5 (numpy.percentile([1,2,3,4,5], [5,25,50,75,95]) by hand: 1 + 4·p).
 #[test]
 fn percentiles_are_those_of_type_7() {
-    let values: Vec<i64> = (1..=5).map(|mg_dl| mg_dl * 1_000_000_000).collect();
-    let all = PERCENTILES.map(|per_cent| percentile(&values, per_cent).unwrap());
+    let counted: Vec<_> = (1..=5).map(|mg_dl| Counted::sample(mg_dl, 5)).collect();
+    let Series { palette, .. } = Series::of(counted.iter().map(Counted::picked), Policy::standard());
+    let values = palette.ascending();
+    let all = PERCENTILES.map(|per_cent| percentile(values, per_cent, &palette).unwrap());
     assert_eq!(all, [1.2, 2.0, 3.0, 4.0, 4.8]);
-    assert_eq!(percentile(&values[..1], 95), Some(1.0));
-    assert_eq!(percentile(&[], 50), None);
+    assert_eq!(percentile(&values[..1], 95, &palette), Some(1.0));
+    assert_eq!(percentile(&[], 50, &palette), None);
 }
 
 /// On day d every value is 100 + d, so a bin has 14 values of three each with its neighbours'; at midnight
@@ -81,6 +83,31 @@ fn a_bin_with_four_dates_is_left_out_and_one_with_five_is_not() {
         assert_eq!((profile.bins[40].days, profile.bins[40].curve.is_some()), (dates as u32, shown));
         assert!(profile.bins[39].curve.is_some() && profile.bins[41].curve.is_some());
     }
+}
+
+/// Half-hour bins that need three dates: 8 o'clock has readings of three, half past of two.
+#[test]
+fn the_policy_says_how_long_a_bin_is_and_how_many_dates_it_needs() {
+    let mut policy = Policy::standard().clone();
+    policy.profile.value = ProfileRule { bin_minutes: 30, min_dates: 3 };
+    let period = period("UTC", "2025-02-01", 14);
+    let few = |r: &Reading| {
+        let minute = r.time.0.rem_euclid(Instant::DAY_MS) / 60_000;
+        let day = (r.time.0 - period.start.0) / Instant::DAY_MS;
+        day < match minute {
+            480..510 => 3,
+            510..540 => 2,
+            _ => 14,
+        }
+    };
+    let readings = filled(&period, 5, |_| 100).into_iter().filter(few).collect();
+    let selection = select(&period, &[(Device("x".to_owned()), readings)], &policy);
+    let profile = profile(&period, &selection, &policy);
+    assert_eq!((profile.bins.len(), profile.hours.len(), profile.bin_minutes), (48, 24, 30));
+    let told =
+        |place: usize| (profile.bins[place].minute, profile.bins[place].days, profile.bins[place].curve);
+    assert_eq!([told(16), told(17)], [(480, 3, Some([100.0; 5])), (510, 2, None)]);
+    assert_eq!((profile.hours[8].days, profile.hours[8].curve), (3, Some([100.0; 5])));
 }
 
 #[test]
@@ -159,7 +186,7 @@ proptest! {
         for bin in straight.bins.iter().chain(&straight.hours) {
             if let Some(curve) = bin.curve {
                 prop_assert!(curve.is_sorted(), "{:?}", curve);
-                prop_assert!(bin.days >= MIN_DAYS);
+                prop_assert!(bin.days >= straight.min_dates);
             }
         }
     }

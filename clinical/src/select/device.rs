@@ -25,39 +25,43 @@ const HALF_TENTH_E2: i128 = 5;
 /// What a device contributes, in order of time.
 pub(super) struct Track<'a> {
     name: &'a Device,
-    route: Route,
     pub(super) picked: Vec<Picked<'a>>,
 }
 
-impl Track<'_> {
+impl<'a> Track<'a> {
     /// The least comes first.
-    pub(super) fn priority(&self) -> impl Ord {
-        priority(self.route, self.picked.len(), self.name)
+    pub(super) fn priority(&self) -> impl Ord + use<'a> {
+        priority(best_route(self.picked.iter().map(|picked| picked.reading)), self.picked.len(), self.name)
     }
 }
 
 /// The order of devices, the least first: best route, most readings, name.
-pub(crate) fn priority(route: Route, readings: usize, name: &Device) -> impl Ord {
+pub(crate) fn priority(route: Route, readings: usize, name: &Device) -> impl Ord + use<'_> {
     (route, Reverse(readings), name)
 }
 
-/// What counts of one device, given its standing readings of the period (at least one).
+/// What counts of one device, given its standing readings of the period (at least one) and their distances.
 pub(super) fn track<'a>(
     name: &'a Device,
     mut readings: Vec<&'a Reading>,
+    mut distances: Distances,
     policy: &Policy,
     excluded: &mut Excluded,
 ) -> Track<'a> {
-    one_at_a_time(&mut readings, policy, excluded);
-    let minutes = Distances::of(&readings).interval(name, policy);
-    drop_copies(&mut readings, minutes, policy, excluded);
-    let route = best_route(&readings);
-    Track { name, route, picked: readings.into_iter().map(|reading| Picked { reading, minutes }).collect() }
+    if !distances.are_all_over(0) {
+        one_at_a_time(&mut readings, policy, excluded);
+        distances = Distances::of(&readings);
+    }
+    let minutes = distances.interval(name, policy);
+    if !distances.are_all_over(half_ms(minutes)) {
+        drop_copies(&mut readings, minutes, policy, excluded);
+    }
+    Track { name, picked: readings.into_iter().map(|reading| Picked { reading, minutes }).collect() }
 }
 
 /// The best route of some readings.
-pub(crate) fn best_route(readings: &[&Reading]) -> Route {
-    readings.iter().map(|reading| reading.route).min().unwrap_or(Route::Scan)
+pub(crate) fn best_route<'a>(readings: impl Iterator<Item = &'a Reading>) -> Route {
+    readings.map(|reading| reading.route).min().unwrap_or(Route::Scan)
 }
 
 /// Puts a device's readings in order and leaves one at a time.
@@ -145,13 +149,22 @@ pub(crate) fn are_apart(earlier: &[Reading], later: &[Reading], minutes: u8, pol
     pairs.all(|(a, b)| !same_value(a.glucose, b.glucose, policy))
 }
 
-/// How many distances between neighbours point to each interval. Counts add up, so those of days and of the nights
-/// between them give the interval of a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Distances([u64; 4]);
+/// How many distances between neighbours point to each interval, and the shortest distance. Counts add up, so those of
+/// days and of the nights between them give the interval of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Distances {
+    counts: [u64; 4],
+    shortest_ms: i64,
+}
+
+impl Default for Distances {
+    fn default() -> Self {
+        Self { counts: [0; 4], shortest_ms: i64::MAX }
+    }
+}
 
 impl Distances {
-    /// Of readings by time.
+    /// Of readings by time. Of others all that is told is that they are not all over 0.
     pub(crate) fn of(readings: &[&Reading]) -> Self {
         let mut found = Self::default();
         for pair in readings.windows(2) {
@@ -162,20 +175,28 @@ impl Distances {
 
     /// Two neighbours in time.
     pub(crate) fn add(&mut self, earlier: Instant, later: Instant) {
-        let place = match later.0.saturating_sub(earlier.0) {
+        let distance_ms = later.0.saturating_sub(earlier.0);
+        self.shortest_ms = self.shortest_ms.min(distance_ms);
+        let place = match distance_ms {
             d if d < SHORTEST_DISTANCE_MS => return,
             d if d < 3 * Instant::MINUTE_MS => 0,
             d if d <= 10 * Instant::MINUTE_MS => 1,
             d if d <= LONGEST_DISTANCE_MS => 2,
             _ => 3,
         };
-        self.0[place] += 1;
+        self.counts[place] += 1;
+    }
+
+    /// True where every distance is longer than `ms`.
+    pub(crate) const fn are_all_over(&self, ms: i64) -> bool {
+        self.shortest_ms > ms
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (ours, theirs) in self.0.iter_mut().zip(other.0) {
+        for (ours, theirs) in self.counts.iter_mut().zip(other.counts) {
             *ours += theirs;
         }
+        self.shortest_ms = self.shortest_ms.min(other.shortest_ms);
     }
 
     /// The interval of the device of that name: the one that the distances suggest, by what the policy's table knows
@@ -190,9 +211,9 @@ impl Distances {
 
     /// The interval of the median distance, where that is one. Of two middles the lower: the shorter claims less.
     fn suggested(&self) -> Option<u8> {
-        let middle = self.0.iter().sum::<u64>().checked_sub(1)? / 2;
+        let middle = self.counts.iter().sum::<u64>().checked_sub(1)? / 2;
         let mut reached = 0;
-        for (count, minutes) in self.0.iter().zip([Some(1), Some(5), Some(15), None]) {
+        for (count, minutes) in self.counts.iter().zip([Some(1), Some(5), Some(15), None]) {
             reached += count;
             if reached > middle {
                 return minutes;

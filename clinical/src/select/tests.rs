@@ -260,3 +260,21 @@ fn a_named_sensor_keeps_its_interval_where_readings_are_missing() {
         assert!(selection.counted.iter().all(|c| c.minutes == minutes), "{name}");
     }
 }
+
+#[test]
+fn an_identity_is_new_once_also_where_it_is_zero() {
+    let new = |identities: &[u64]| {
+        let mut seen = Identities::of_up_to(identities.len());
+        identities.iter().all(|identity| seen.is_new(*identity)) && seen.are_distinct()
+    };
+    // One place in the table for all, or one mark.
+    let alike: Vec<u64> = (0..60).map(|n| n << 44).collect();
+    let spread: Vec<u64> = (0..5_000u64).map(|n| n.wrapping_mul(0xD6E8_FEB8_6659_FD93)).collect();
+    assert!(new(&[]) && new(&[0]) && new(&alike) && new(&spread));
+    for twice in [0, 1, u64::MAX] {
+        assert!(!new(&[twice, 7, twice]), "{twice}");
+        let mut late = spread.clone();
+        late[4_999] = spread[twice as usize % 4_999];
+        assert!(!new(&late), "{twice}");
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clinical::{
     fhir::{release::Release, summary::MeanUnit},
     identity::PatientRule,
+    policy::Policy,
 };
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -198,9 +199,9 @@ pub(super) fn read_site(
     let ehr = root.table("ehr", read_ehr);
     let capability = root.table("capability", read_capability);
     let delivery = Delivery::read(root);
-    let publish = read_publish(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
+    let publish = read_publish(root, policies.policy(policy.as_deref().unwrap_or(STANDARD_POLICY)));
     Some(Site {
         id: id?,
         timezone: timezone?,
@@ -318,9 +319,17 @@ fn read_capability(section: &Section<'_>) -> Option<Capability> {
     Some(Capability { mode, allow })
 }
 
-fn read_publish(root: &Section<'_>) -> Vec<PublishRule> {
+/// The rules as written; without any, one for each window of the policy, which ends as often as it is long.
+fn read_publish(root: &Section<'_>, policy: Option<&Policy>) -> Vec<PublishRule> {
+    if !root.has("publish") {
+        let days = policy.map(|policy| policy.windows_days.value.as_slice()).unwrap_or_default();
+        let days = days.iter().filter_map(|days| u16::try_from(*days).ok());
+        return days
+            .map(|days| PublishRule { window_days: days, every_days: days, ..PublishRule::default() })
+            .collect();
+    }
     let mut seen: BTreeMap<u16, usize> = BTreeMap::new();
-    let rules = root.tables("publish", |section| {
+    root.tables("publish", |section| {
         let shipped = PublishRule::default();
         let window = section.days("window", 1..=MAX_WINDOW_DAYS, WINDOW_DAYS);
         let rule = PublishRule {
@@ -344,6 +353,5 @@ fn read_publish(root: &Section<'_>) -> Vec<PublishRule> {
             );
         }
         Some(rule)
-    });
-    if root.has("publish") { rules } else { vec![PublishRule::default()] }
+    })
 }

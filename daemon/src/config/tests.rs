@@ -233,6 +233,24 @@ fn what_is_made_of_identities_is_as_the_site_file_says() {
 }
 
 #[test]
+fn a_site_without_rules_publishes_the_windows_of_its_policy() {
+    let lengths = |site: &str| {
+        let folder = Folder::new(MAIN, &[("main.toml", site)]);
+        std::fs::create_dir(folder.path("policies.d")).unwrap();
+        let policy = "id = \"ours\"\nversion = 1\ntitle = \"Ours\"\nbase = \"standard\"\n\
+                      [windows]\ndays = [30, 7]\nsource = \"our board\"\n";
+        std::fs::write(folder.path("policies.d/ours.toml"), policy).unwrap();
+        let config = folder.load().unwrap();
+        let rules = config.sites["main"].publish.iter();
+        rules.map(|rule| (rule.window_days, rule.every_days)).collect::<Vec<_>>()
+    };
+    let ours = format!("policy = \"ours\"\n{SITE}");
+    assert_eq!(lengths(&ours), [(7, 7), (30, 30)]);
+    assert_eq!(lengths(&format!("{ours}[[publish]]\nwindow = \"90d\"\n")), [(90, 14)]);
+    assert_eq!(lengths(SITE), [(14, 14)]);
+}
+
+#[test]
 fn shipped_defaults_do_not_flood_a_chart() {
     let config = Folder::new(MAIN, &[("main.toml", SITE)]).load().unwrap();
     let site = &config.sites["main"];

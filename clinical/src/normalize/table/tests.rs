@@ -28,6 +28,23 @@ fn quotes_hold_delimiters_quotes_and_line_ends() {
 }
 
 #[test]
+fn a_quoted_cell_ends_at_its_quote_however_long_it_is() {
+    for length in (0..2 * NEAR_BYTES).chain([MAX_QUOTED_BYTES - 1]) {
+        let cell = "x".repeat(length);
+        for (written, read) in
+            [(cell.clone(), cell.clone()), (format!("\n{cell}\"\""), format!("\n{cell}\""))]
+        {
+            if written.len() < MAX_QUOTED_BYTES {
+                let text = format!("a,b\n\"{written}\",c\n\"{written}\"\nlast");
+                let found: Vec<_> = rows(&text).collect();
+                assert_eq!([found[1].cells[0].as_ref(), &found[2].cells[0]], [read.as_str(); 2], "{length}");
+                assert_eq!(found[3].line, if read == cell { 4 } else { 6 });
+            }
+        }
+    }
+}
+
+#[test]
 fn lines_are_counted_through_quotes_and_blank_lines() {
     let lines: Vec<_> = rows("a,b\n\n\"1\n\r\n2\",x\r\nlast").map(|row| row.line).collect();
     assert_eq!(lines, [1, 3, 6]);

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use clinical::profile::{Bin, MIN_DAYS, PERCENTILES, Profile};
+use clinical::profile::{Bin, PERCENTILES, Profile};
 
 use super::{
     WIDTH,
@@ -259,7 +259,7 @@ fn wanting(export: &Export, profile: &Profile) -> Option<String> {
         return Some(withheld(&export.outcome, export.policy));
     }
     let none = profile.bins.iter().all(|bin| bin.curve.is_none());
-    none.then(|| format!("no time of day has readings of {MIN_DAYS} days"))
+    none.then(|| format!("no time of day has readings of {} days", profile.min_dates))
 }
 
 fn told_instead(reason: &str) -> String {
@@ -281,13 +281,14 @@ pub(super) fn legend(profile: &Profile) -> String {
         return String::new();
     }
     let left_out = if holes > 0 {
-        format!(" Left out: times of day with readings of fewer than {MIN_DAYS} days.")
+        format!(" Left out: times of day with readings of fewer than {} days.", profile.min_dates)
     } else {
         String::new()
     };
+    let minutes = profile.bin_minutes;
     format!(
         "Thick line: median. Hatched: the middle half of the values (25 to 75 %). Within the dashed lines: nine of ten \
-         values (5 to 95 %). Each 15 minutes are taken with the 15 before and after.{left_out}"
+         values (5 to 95 %). Each {minutes} minutes are taken with the {minutes} before and after.{left_out}"
     )
 }
 
