@@ -169,11 +169,11 @@ pub(crate) fn pick<'a>(
         })
         .collect();
     tracks.sort_by_cached_key(device::Track::priority);
-    let mut counted = Vec::new();
+    let mut admitted = Admitted::default();
     for track in tracks {
-        admit(track.picked, &mut counted, excluded);
+        admitted.admit(track.picked, excluded);
     }
-    counted
+    admitted.in_order()
 }
 
 /// Leaves out the warm-up, and what early wear the policy names, after each stated session start.
@@ -348,40 +348,62 @@ fn resolve_versions(readings: &mut Vec<&Reading>) {
     *readings = standing.flatten().collect();
 }
 
-/// Adds the readings of one device where no device before it covers their minutes.
-pub(crate) fn admit<'a>(track: Vec<Picked<'a>>, counted: &mut Vec<Picked<'a>>, excluded: &mut Excluded) {
-    if counted.is_empty() {
-        *counted = track;
-        return;
-    }
-    let covered = spans(counted);
-    let mut rest = covered.as_slice();
-    let offered = track.len();
-    let mut admitted: Vec<_> = track
-        .into_iter()
-        .filter(|candidate| {
-            let begins = candidate.reading.time;
-            let passed = rest.iter().take_while(|span| span.1 <= begins).count();
-            rest = &rest[passed..];
-            rest.first().is_none_or(|span| candidate.end() <= span.0)
-        })
-        .collect();
-    exclude(excluded, Exclusion::Overlap, offered - admitted.len());
-    counted.append(&mut admitted);
-    // Stable, and no two devices have a minute in common: nothing is left to chance.
-    counted.sort_by_key(|counted| counted.reading.time);
+/// What was admitted of the devices so far, in order of priority.
+#[derive(Debug, Default)]
+pub(crate) struct Admitted<'a> {
+    picked: Vec<Picked<'a>>,
+    /// The minutes of the first `known` of them: start and end, joined where they touch, so that a device which covers a
+    /// day is one entry, and many devices cost no more than their readings.
+    covered: BTreeMap<Instant, Instant>,
+    known: usize,
+    devices: usize,
 }
 
-/// The intervals of readings in order of time, joined where they touch.
-fn spans(counted: &[Picked<'_>]) -> Vec<(Instant, Instant)> {
-    let mut spans: Vec<(Instant, Instant)> = Vec::new();
-    for next in counted {
-        match spans.last_mut() {
-            Some(last) if next.reading.time <= last.1 => last.1 = last.1.max(next.end()),
-            _ => spans.push((next.reading.time, next.end())),
+impl<'a> Admitted<'a> {
+    /// Adds the readings of one device where no device before it covers their minutes.
+    pub(crate) fn admit(&mut self, mut track: Vec<Picked<'a>>, excluded: &mut Excluded) {
+        self.devices += 1;
+        if self.picked.is_empty() {
+            self.picked = track;
+            return;
         }
+        for at in self.known..self.picked.len() {
+            self.cover(self.picked[at].reading.time, self.picked[at].end());
+        }
+        self.known = self.picked.len();
+        let offered = track.len();
+        track.retain(|candidate| self.is_free(candidate.reading.time, candidate.end()));
+        exclude(excluded, Exclusion::Overlap, offered - track.len());
+        self.picked.append(&mut track);
     }
-    spans
+
+    /// All of it in order of time.
+    pub(crate) fn in_order(mut self) -> Vec<Picked<'a>> {
+        if self.devices > 1 {
+            // Stable, and no two devices have a minute in common: nothing is left to chance.
+            self.picked.sort_by_key(|picked| picked.reading.time);
+        }
+        self.picked
+    }
+
+    /// True where no covered minute lies between `begins` and `ends`. Spans are apart, so that the last of those that
+    /// begin before `ends` decides.
+    fn is_free(&self, begins: Instant, ends: Instant) -> bool {
+        self.covered.range(..ends).next_back().is_none_or(|(_, until)| *until <= begins)
+    }
+
+    fn cover(&mut self, begins: Instant, ends: Instant) {
+        let touching = self.covered.range(..=ends).next_back().map(|(from, until)| (*from, *until));
+        let (mut begins, mut ends) = (begins, ends);
+        let mut next = touching.filter(|(_, until)| begins <= *until);
+        while let Some((from, until)) = next {
+            self.covered.remove(&from);
+            (begins, ends) = (begins.min(from), ends.max(until));
+            let before = self.covered.range(..=ends).next_back().map(|(from, until)| (*from, *until));
+            next = before.filter(|(_, until)| begins <= *until);
+        }
+        self.covered.insert(begins, ends);
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
     policy::Policy,
     reading::{Device, Instant, Reading, Route},
     select::{
-        Counted, Excluded, Picked, admit,
+        Admitted, Counted, Excluded, Picked,
         device::{Distances, are_apart, best_route, drop_copies, one_at_a_time, priority},
         drop_retracted, drop_scans, exclude,
     },
@@ -227,7 +227,7 @@ fn counted(
     // What covers a reading begins less than an interval away; whether that counts is decided within another.
     let reach_ms = LONGEST_MS * devices.len() as i64;
     let (from, to) = (start.0.saturating_sub(reach_ms), end.0.saturating_add(reach_ms));
-    let (mut picked, mut excluded) = (Vec::new(), Excluded::new());
+    let (mut admitted, mut excluded) = (Admitted::default(), Excluded::new());
     let is_of_day = |counted: &Picked<'_>| start <= counted.reading.time && counted.reading.time < end;
     let mut offered = 0;
     for device in devices {
@@ -237,8 +237,9 @@ fn counted(
             .filter(|counted| from <= counted.reading.time.0 && counted.reading.time.0 < to)
             .collect();
         offered += track.iter().filter(|counted| is_of_day(counted)).count();
-        admit(track, &mut picked, &mut excluded);
+        admitted.admit(track, &mut excluded);
     }
+    let mut picked = admitted.in_order();
     picked.retain(is_of_day);
     // What was left out of the neighbouring days is theirs to tell.
     excluded.clear();

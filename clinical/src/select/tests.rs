@@ -278,3 +278,41 @@ fn an_identity_is_new_once_also_where_it_is_zero() {
         assert!(!new(&late), "{twice}");
     }
 }
+
+/// Devices that each cover a minute here and there: joined, split and touched spans, against the definition.
+#[test]
+fn no_minute_of_many_devices_counts_twice_and_none_is_lost_that_was_free() {
+    let mut state = 9u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let readings: Vec<Vec<Reading>> = (0..60)
+        .map(|_| {
+            let mut at: Vec<i64> = (0..=random(12)).map(|_| random(200) as i64 * 150_000).collect();
+            at.sort_unstable();
+            at.dedup();
+            at.into_iter().map(|at| super::tests::at(at, Glucose::mg_dl(100 + random(9) as i32))).collect()
+        })
+        .collect();
+    let picked =
+        |of: &'static [Reading]| of.iter().map(|reading| Picked { reading, minutes: 5 }).collect::<Vec<_>>();
+    let readings: &'static [Vec<Reading>] = Vec::leak(readings);
+    let (mut admitted, mut excluded) = (Admitted::default(), Excluded::new());
+    let mut plain: Vec<Picked<'_>> = Vec::new();
+    for of_device in readings {
+        admitted.admit(picked(of_device), &mut excluded);
+        let free: Vec<_> = picked(of_device)
+            .into_iter()
+            .filter(|it| {
+                plain.iter().all(|other| it.end() <= other.reading.time || other.end() <= it.reading.time)
+            })
+            .collect();
+        plain.extend(free);
+    }
+    plain.sort_by_key(|it| it.reading.time);
+    let times =
+        |of: &[Picked<'_>]| of.iter().map(|it| (it.reading.time, it.reading.glucose)).collect::<Vec<_>>();
+    assert_eq!(times(&admitted.in_order()), times(&plain));
+    assert!(plain.len() > 30 && excluded[&Exclusion::Overlap] > 30);
+}
