@@ -178,7 +178,7 @@ CREATE TABLE outcome_window (
 ) STRICT;
 CREATE INDEX outcome_window_origin ON outcome_window (origin) WHERE origin <> patient;
 CREATE INDEX outcome_window_due ON outcome_window (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX outcome_window_order ON outcome_window (end_day, id) WHERE due_at IS NOT NULL;
+CREATE INDEX outcome_window_order ON outcome_window (end_day, id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outcome_window_dirty ON outcome_window (patient, days, end_day, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE published_version (

@@ -6,7 +6,7 @@
 //! create searches by. For that search to be unambiguous the superseded version's manifest is named in
 //! an extension and not in a second entity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -112,19 +112,26 @@ pub const SESSIONS_MOST: usize = 180;
 /// has a session for each length.
 #[must_use]
 pub fn sessions(streams: &[(Device, Vec<Reading>)], selection: &Selection) -> Vec<Session> {
-    let mut devices: Vec<(u64, i64, &Device)> = streams
-        .iter()
-        .flat_map(|(device, readings)| readings.iter().map(move |r| (r.identity, r.time.0, device)))
-        .collect();
-    devices.sort_unstable();
+    let names: BTreeSet<&Device> = streams.iter().map(|(device, _)| device).collect();
+    // Of one device, as nearly always, there is nothing to look up.
+    let only = names.first().filter(|_| names.len() == 1);
+    let mut places: Vec<(u64, i64, &Device)> = Vec::new();
+    if only.is_none() {
+        places = streams
+            .iter()
+            .flat_map(|(device, readings)| readings.iter().map(move |r| (r.identity, r.time.0, device)))
+            .collect();
+        places.sort_unstable();
+    }
+    let device_of = |reading: &Reading| {
+        let key = (reading.identity, reading.time.0);
+        let at = places.partition_point(|&(id, ms, _)| (id, ms) < key);
+        places.get(at).filter(|(id, ms, _)| (*id, *ms) == key).map(|(.., device)| *device)
+    };
     let mut found: BTreeMap<(&Device, u8), Session> = BTreeMap::new();
     for counted in &selection.counted {
-        let (identity, time) = (counted.reading.identity, counted.reading.time);
-        let at = devices.partition_point(|&(id, ms, _)| (id, ms) < (identity, time.0));
-        let Some(&(.., device)) = devices.get(at).filter(|(id, ms, _)| (*id, *ms) == (identity, time.0))
-        else {
-            continue;
-        };
+        let time = counted.reading.time;
+        let Some(device) = only.copied().or_else(|| device_of(&counted.reading)) else { continue };
         let session = found.entry((device, counted.minutes)).or_insert_with(|| Session {
             device: device.clone(),
             interval_minutes: counted.minutes,
