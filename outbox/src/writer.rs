@@ -111,7 +111,17 @@ impl Writer {
     ///
     /// If the future is dropped while waiting for the commit, the message may still be stored.
     pub async fn intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
-        let (job, answer) = task(TakeIn::new(arrival));
+        self.take_in(TakeIn::new(arrival)).await
+    }
+
+    /// As [`Self::intake`], for what stands in a file: its body is packed whatever its length, which takes about 3 ms
+    /// for 1 MB on the thread that polls.
+    pub async fn intake_file(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
+        self.take_in(TakeIn::of_file(arrival)).await
+    }
+
+    async fn take_in(&self, message: TakeIn) -> Result<Receipt, WriteError> {
+        let (job, answer) = task(message);
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))
