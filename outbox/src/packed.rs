@@ -1,4 +1,5 @@
-//! Bodies as the table `inbox` holds them: as an LZ4 block where that is shorter, else as received.
+//! Bodies as the tables `inbox` and `published_version` hold them: as an LZ4 block where that is shorter, else as they
+//! are.
 //!
 //! Invariant: what was packed comes back byte for byte. A body is packed where it is stored shorter than it is
 //! (`length(body) < body_bytes`), so there is no third state and no flag to be wrong.
@@ -22,7 +23,7 @@ const LEAST_BYTES: usize = 128;
 
 /// A packed body that cannot be unpacked: the row is not as it was written.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored message cannot be unpacked")]
+#[error("a stored body cannot be unpacked")]
 pub(crate) struct Broken;
 
 /// The block to store for a body; `None` where the body itself is to be stored.

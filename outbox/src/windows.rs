@@ -4,9 +4,9 @@
 //! and publishing loses nothing; `generation` rises with each dirtying, so an outcome computed from older
 //! readings cannot be recorded over newer ones; steady arrivals cannot put a window off for ever.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 
-use crate::error::ReadError;
+use crate::{error::ReadError, packed};
 
 /// What identifies a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -219,14 +219,22 @@ pub(crate) fn by_key(conn: &Connection, key: &WindowKey) -> Result<Option<Window
     Ok(conn.prepare_cached(&sql)?.query_row(fields, window_of).optional()?)
 }
 
+/// What was last computed stands on the window, or with its version.
+const OUTCOME: &str = "coalesce(w.outcome_bytes, v.outcome_bytes), coalesce(w.outcome, v.outcome), w.manifest";
+const VERSION: &str = "LEFT JOIN published_version v ON v.window_id = w.id AND v.version = w.version";
+
 fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {
-    Ok(Computed { window: window_of(row)?, outcome_json: row.get(14)?, manifest: row.get(15)? })
+    let (bytes, stored): (i64, Vec<u8>) = (row.get(14)?, row.get(15)?);
+    let broken = |error| rusqlite::Error::FromSqlConversionFailure(15, Type::Blob, error);
+    let outcome = packed::unpack(stored, bytes as usize).map_err(|error| broken(error.into()))?;
+    let outcome_json = String::from_utf8(outcome).map_err(|error| broken(error.utf8_error().into()))?;
+    Ok(Computed { window: window_of(row)?, outcome_json, manifest: row.get(16)? })
 }
 
 /// The outcome last computed for a window.
 pub(crate) fn computed(conn: &Connection, id: i64) -> Result<Option<Computed>, ReadError> {
     let sql = format!(
-        "SELECT {COLUMNS}, w.outcome, w.manifest FROM {TABLES} WHERE w.id = ?1 AND w.outcome IS NOT NULL"
+        "SELECT {COLUMNS}, {OUTCOME} FROM {TABLES} {VERSION} WHERE w.id = ?1 AND w.manifest IS NOT NULL"
     );
     Ok(conn.prepare_cached(&sql)?.query_row([id], computed_of).optional()?)
 }
@@ -238,8 +246,8 @@ pub(crate) fn computed_for(
     limit: usize,
 ) -> Result<Vec<Computed>, ReadError> {
     let sql = format!(
-        "SELECT {COLUMNS}, w.outcome, w.manifest FROM {TABLES}
-         WHERE w.patient = ?1 AND w.outcome IS NOT NULL ORDER BY w.end_day DESC, w.days, w.id LIMIT ?2"
+        "SELECT {COLUMNS}, {OUTCOME} FROM {TABLES} {VERSION}
+         WHERE w.patient = ?1 AND w.manifest IS NOT NULL ORDER BY w.end_day DESC, w.days, w.id LIMIT ?2"
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map(params![patient, limit as i64], computed_of)?;

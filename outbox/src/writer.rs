@@ -29,7 +29,7 @@ use crate::{
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
     patients::{GetPatients, Name, PatientKey},
-    publish::{Publish, PublishAll},
+    publish::{Prepared, Publish, PublishAll},
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::{DropRow, Release},
@@ -182,12 +182,12 @@ impl Writer {
 
     /// Records what became of a due window. Returns the ids of the new rows, in order.
     pub fn publish(&self, publish: Publish) -> Pending<Vec<i64>> {
-        Pending::new(self, publish)
+        Pending::new(self, Prepared::new(publish))
     }
 
     /// Records what became of several due windows, all of them or none.
     pub fn publish_all(&self, publishes: Vec<Publish>) -> Pending<()> {
-        Pending::new(self, PublishAll(publishes))
+        Pending::new(self, PublishAll(publishes.into_iter().map(Prepared::new).collect()))
     }
 
     /// Appends messages to their lines, all of them or none. Returns their rows; `None` for one whose key had been
