@@ -223,12 +223,12 @@ async fn the_shipped_rules_write_nothing_of_what_was_before_the_site_went_live()
     assert!(rig.ehr.log().records().is_empty());
 }
 
-/// Windows of nine days, one ending every day: a day lies in nine of them, and what is read of a patient for one serves
-/// the others.
+/// Windows of thirty days, one ending every day: a day lies in thirty of them, and what is read and summed of a patient for
+/// one serves the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_day_amends_the_windows_that_hold_it_and_no_other_however_many_overlap() {
     const DAYS: i64 = 14;
-    const WINDOW: i64 = 9;
+    const WINDOW: i64 = 30;
     let dir = tempfile::tempdir().unwrap();
     let mut rig = prepare(dir.path(), RigSettings { window_days: WINDOW as u32, ..daily() }).await;
     rig.start().await.unwrap();

@@ -116,7 +116,7 @@ struct HistoryArgs {
     /// Days from one window's end to the next: 1 makes a window end on every day.
     #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=90))]
     every: u32,
-    /// Where exports and database are made, about 20 MiB a patient [default: the temporary folder].
+    /// Where exports and database are made, about 15 MiB a patient [default: the temporary folder].
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// Print the result as JSON.

@@ -26,8 +26,11 @@ use outbox::{Chunk, Window};
 
 use super::PipelineError;
 
-/// Windows that look at the same day, on the average, from which on day summaries cost less than they save.
-const SHARED: usize = 6;
+/// Windows that look at the same day, on the average, from which on day summaries cost less than they save. Measured with
+/// 5-minute readings and windows that end every day: of 14 days (11 look at a day, in a turn) a window costs 0.3 ms either
+/// way; of 90 days (37) it costs 0.5 ms by summaries and 1.9 ms at once. Summaries that outlived their turn would save
+/// another tenth, and would have to be told of every change.
+const SHARED: usize = 12;
 /// Readings from which on a record is begun anew, so that memory has a bound whatever the sensor: two years of one that
 /// measures every 5 minutes, or 138 days of one that measures every minute. They take 20 MB, and 60 MB where they are
 /// summed by days.

@@ -162,12 +162,13 @@ fn days_are_summed_where_enough_windows_look_at_them() {
     for (windows, shared) in [
         (vec![], false),
         (ends(14, 1..2), false),
-        // 14 windows over 27 days: 196 days are asked for.
-        (ends(14, 0..14), true),
-        (ends(14, 0..10), true),
-        (ends(14, 0..9), false),
-        (ends(90, 0..64), true),
-        (ends(6, 0..64), false),
+        // 64 windows over 77 days: 896 days are asked for.
+        (ends(14, 0..64), false),
+        (ends(30, 0..64), true),
+        // 1,260 days of 103, and 1,170 of 102.
+        (ends(90, 0..14), true),
+        (ends(90, 0..13), false),
+        (ends(12, 0..64), false),
         ([ends(14, 89..90), ends(30, 89..90), ends(90, 89..90)].concat(), false),
     ] {
         assert_eq!(are_shared(&windows), shared, "{} windows", windows.len());
