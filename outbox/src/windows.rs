@@ -220,7 +220,8 @@ pub(crate) fn by_key(conn: &Connection, key: &WindowKey) -> Result<Option<Window
 }
 
 /// What was last computed stands on the window, or with its version.
-const OUTCOME: &str = "coalesce(w.outcome_bytes, v.outcome_bytes), coalesce(w.outcome, v.outcome), w.manifest";
+const OUTCOME: &str =
+    "coalesce(w.outcome_bytes, v.outcome_bytes), coalesce(w.outcome, v.outcome), w.manifest";
 const VERSION: &str = "LEFT JOIN published_version v ON v.window_id = w.id AND v.version = w.version";
 
 fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {

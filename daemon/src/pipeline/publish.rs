@@ -70,7 +70,8 @@ impl Pipeline {
             return Ok(0);
         }
         let mut commands = Vec::with_capacity(due.len());
-        let alike = |window: &Window| (window.key.patient, window.key.zone.clone(), window.key.policy.clone());
+        let alike =
+            |window: &Window| (window.key.patient, window.key.zone.clone(), window.key.policy.clone());
         for windows in due.chunk_by(|a, b| alike(a) == alike(b)) {
             let mut record = Record::of(windows);
             for window in windows {

@@ -72,8 +72,12 @@ fn told(record: &mut Record, window: &Window, stored: &[Chunk]) -> String {
     let days = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
     record.cover(&[1], days, |from, to| Ok(of_days(stored, from, to))).unwrap();
     let outcome = record.outcome(window, (&period, days), (&zone, Policy::standard())).unwrap();
-    let messages: BTreeSet<u64> =
-        record.chunks(days).iter().flat_map(|(_, readings)| readings).map(|reading| reading.message).collect();
+    let messages: BTreeSet<u64> = record
+        .chunks(days)
+        .iter()
+        .flat_map(|(_, readings)| readings)
+        .map(|reading| reading.message)
+        .collect();
     format!("{outcome:?} {messages:?}")
 }
 
@@ -116,7 +120,8 @@ proptest! {
 
 #[test]
 fn a_day_is_read_once_for_all_windows_of_a_turn_in_whatever_order_they_ask() {
-    let of_day = |day: i64| (0..288).map(move |n| (false, reading(day * 1440 + n * 5, 100, (day * 288 + n) as u64)));
+    let of_day =
+        |day: i64| (0..288).map(move |n| (false, reading(day * 1440 + n * 5, 100, (day * 288 + n) as u64)));
     let stored = stored(&(0..30).flat_map(of_day).collect::<Vec<_>>());
     let windows = [window(3, 10), window(3, 12), window(9, 12), window(1, 4), window(2, 25)];
     let mut record = Record::of(&windows);

@@ -50,13 +50,14 @@ fn a_patients_windows_are_due_in_the_order_of_their_ends_and_only_at_sites_that_
 fn a_patients_due_windows_stand_together_and_the_patient_whose_window_ends_first_goes_first() {
     let folder = Folder::new();
     let [first, second] = ["1", "2"].map(|value| folder.patient(value));
-    let dirty = [(second, 22), (first, 21), (second, 20), (first, 23)].map(|(patient, end_day)| DirtyWindow {
-        window: window_key(patient, end_day),
-        now: 0,
-        due_at: 1_000,
-        closes_at: 0,
-        max_wait_ms: 10_000,
-    });
+    let dirty =
+        [(second, 22), (first, 21), (second, 20), (first, 23)].map(|(patient, end_day)| DirtyWindow {
+            window: window_key(patient, end_day),
+            now: 0,
+            due_at: 1_000,
+            closes_at: 0,
+            max_wait_ms: 10_000,
+        });
     folder.intake(arrival(1, 1)).unwrap();
     folder.writer().absorb(outbox::Absorb { dirty: dirty.to_vec(), ..nothing(0, 1) }).wait().unwrap();
     let all = [(second, 20), (second, 22), (first, 21), (first, 23)];
