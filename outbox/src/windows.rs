@@ -225,11 +225,15 @@ const OUTCOME: &str =
 const VERSION: &str = "LEFT JOIN published_version v ON v.window_id = w.id AND v.version = w.version";
 
 fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {
-    let (bytes, stored): (i64, Vec<u8>) = (row.get(14)?, row.get(15)?);
-    let broken = |error| rusqlite::Error::FromSqlConversionFailure(15, Type::Blob, error);
+    Ok(Computed { window: window_of(row)?, outcome_json: outcome_text(row, 14)?, manifest: row.get(16)? })
+}
+
+/// An outcome as its maker wrote it, from the columns of its length and of what is stored, beside each other.
+pub(crate) fn outcome_text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    let (bytes, stored): (i64, Vec<u8>) = (row.get(column)?, row.get(column + 1)?);
+    let broken = |error| rusqlite::Error::FromSqlConversionFailure(column + 1, Type::Blob, error);
     let outcome = packed::unpack(stored, bytes as usize).map_err(|error| broken(error.into()))?;
-    let outcome_json = String::from_utf8(outcome).map_err(|error| broken(error.utf8_error().into()))?;
-    Ok(Computed { window: window_of(row)?, outcome_json, manifest: row.get(16)? })
+    String::from_utf8(outcome).map_err(|error| broken(error.utf8_error().into()))
 }
 
 /// The outcome last computed for a window.
