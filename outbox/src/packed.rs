@@ -6,7 +6,7 @@
 //!
 //! Numbers: HL7 v2 shrinks to 40 %, and a page of the database, which is to be encrypted, authenticated, written twice
 //! and synced, holds four or five messages of 1.4 KB instead of two. Packing costs about 2 µs, on the thread of the
-//! connection; the writer saves more than that. An export of a year shrinks from 8 MB to a third, in 20 ms on the thread
+//! connection; the writer saves more than that. An export of a year shrinks from 8 MB to a fifth, in 20 ms on the thread
 //! of its spool.
 
 use lz4_flex::block;
