@@ -87,8 +87,10 @@ impl Record {
         mut read: impl FnMut(i32, i32) -> Result<Vec<Chunk>, PipelineError>,
     ) -> Result<(), PipelineError> {
         let apart = to < self.from || self.to < from;
-        if self.members != members || apart || self.readings > READINGS_MOST {
-            *self = Self::empty(self.shared, members.to_vec());
+        let is_full = self.readings > READINGS_MOST;
+        if self.members != members || apart || is_full {
+            // Of one that has to be begun anew again and again nothing is shared.
+            *self = Self::empty(self.shared && !is_full, members.to_vec());
         }
         if self.from == self.to {
             (self.from, self.to) = (from, from);

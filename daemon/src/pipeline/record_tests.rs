@@ -179,3 +179,11 @@ fn days_are_summed_where_enough_windows_look_at_them() {
         assert_eq!(are_shared(&windows), shared, "{} windows", windows.len());
     }
 }
+
+#[test]
+fn a_record_that_is_full_is_begun_anew_and_sums_no_days_from_then_on() {
+    let windows = [window(1, 1), window(1, 2)];
+    let mut record = Record { shared: true, readings: READINGS_MOST + 1, ..Record::of(&windows) };
+    record.cover(&[], (FIRST, FIRST + 1), |_, _| Ok(Vec::new())).unwrap();
+    assert_eq!((record.readings, record.shared), (0, false));
+}
