@@ -5,11 +5,12 @@
 
 mod site;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use site::{
     RESOURCES_PER_OUTCOME, chart, condition, daily, edit_site, people, prepare, send, settled, until,
 };
-use standin::rig::Rig;
+use standin::rig::{Rig, RigSettings};
 
 const DAY: &str = "2026-03-02";
 
@@ -220,6 +221,45 @@ async fn the_shipped_rules_write_nothing_of_what_was_before_the_site_went_live()
     let states = ["pending", "leased", "ambiguous", "deferred", "delivered", "quarantined", "superseded"];
     assert!(states.iter().all(|state| status["outbox"][*state] == 0), "{status:#}");
     assert!(rig.ehr.log().records().is_empty());
+}
+
+/// Windows of thirty days, one ending every day: a day lies in thirty of them, and what is read and summed of a patient for
+/// one serves the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_day_amends_the_windows_that_hold_it_and_no_other_however_many_overlap() {
+    const DAYS: i64 = 14;
+    const WINDOW: i64 = 30;
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), RigSettings { window_days: WINDOW as u32, ..daily() }).await;
+    rig.start().await.unwrap();
+    let date = |n: i64| people::day(DAY).checked_add(SignedDuration::from_hours(24 * n)).unwrap();
+    let value = |n: i64| 80 + 10 * n as u32;
+    let hour = |n: i64| {
+        let readings = people::readings(date(n), 0, &[value(n); 12]);
+        people::message(&format!("DAY{n}"), &people::person(1), &readings)
+    };
+    // The mean of the days in a window is counted by hand: each has twelve readings of one value.
+    let check = |there: &dyn Fn(i64) -> bool, version: &dyn Fn(i64) -> u64| {
+        for last in 0..DAYS + WINDOW - 1 {
+            let held: Vec<f64> =
+                (last - WINDOW + 1..=last).filter(|n| there(*n)).map(|n| f64::from(value(n))).collect();
+            let standing = chart::mean(&rig.ehr, &people::person(1).mrn, &date(last).to_string()).unwrap();
+            let wanted = held.iter().sum::<f64>() / held.len() as f64;
+            assert!((standing.value - wanted).abs() < 0.06, "{last}: {} is not {wanted}", standing.value);
+            assert_eq!(standing.version, version(last), "the window that ends with day {last}");
+        }
+    };
+    let late = 6;
+    let there = |n: i64| (0..DAYS).contains(&n) && n != late;
+    send(&rig, &(0..DAYS).filter(|n| there(*n)).map(hour).collect::<Vec<_>>()).await;
+    settled(&rig).await;
+    check(&there, &|_| 1);
+
+    send(&rig, &[hour(late)]).await;
+    settled(&rig).await;
+    let holds = |last: i64| (last - WINDOW + 1..=last).contains(&late);
+    check(&|n| (0..DAYS).contains(&n), &|last| if holds(last) { 2 } else { 1 });
+    assert_eq!(rig.ehr.judge().doubled, 0);
 }
 
 /// An hour of patient 1 from midnight, and the same readings told again with other values.

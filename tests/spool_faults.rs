@@ -245,7 +245,12 @@ async fn a_file_waits_for_a_store_that_is_full() {
     fs::write(data.join("ballast"), vec![1; 9 << 20]).unwrap();
     let mut message = hour("BULKY", 1, 100);
     message.extend_from_slice(b"NTE|1||");
-    message.resize(3 << 20, b'.');
+    // Letters in no order: what repeats is packed, and would find room.
+    let mut state = 1_u64;
+    message.extend((0..3 << 20).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b'A' + ((state >> 33) % 26) as u8
+    }));
     folder.drop("a.hl7", [hour("FIRST", 2, 100), message, b"\r".to_vec()].concat());
     until(&rig, "told", |status| condition(status, "store-refuses").is_some()).await;
     assert!(folder.names("done").is_empty() && folder.names("").is_empty(), "it waits in work");

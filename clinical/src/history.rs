@@ -130,6 +130,12 @@ impl History {
         Ok(self.sums(first, last).and_then(|sums| sums.outcome(&period, &self.policy)))
     }
 
+    /// How many identities there are: as many as readings were put in, where no identity came twice.
+    #[must_use]
+    pub fn identities(&self) -> usize {
+        self.places.values().map(HashMap::len).sum()
+    }
+
     /// How many days' readings were selected anew for the last outcome.
     #[must_use]
     pub const fn days_made(&self) -> usize {

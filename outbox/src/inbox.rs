@@ -83,6 +83,12 @@ impl TakeIn {
         Self { arrival, block }
     }
 
+    /// As [`Self::new`], of a body of any length; for a thread that nobody waits for.
+    pub(crate) fn of_file(arrival: Arrival) -> Self {
+        let block = packed::pack_file(&arrival.body);
+        Self { arrival, block }
+    }
+
     fn stored(&self) -> &[u8] {
         self.block.as_deref().unwrap_or(&self.arrival.body)
     }

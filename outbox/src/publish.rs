@@ -2,7 +2,8 @@
 //! no change.
 //!
 //! Invariants: nothing is recorded unless the window stands where the outcome was computed from; a version is
-//! never overwritten, only followed; unsent rows of earlier versions are superseded in the same transaction.
+//! never overwritten, only followed; unsent rows of earlier versions are superseded in the same transaction; an outcome
+//! is stored once, with its version, or on its window where it is none.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,6 +11,7 @@ use crate::{
     command::{Command, Hot},
     conditions,
     error::{Conflict, ReadError, WriteError},
+    packed,
     queue::{self, Note, State, Step},
     windows::{self, Window},
 };
@@ -111,8 +113,27 @@ pub struct Publish {
     pub at: i64,
 }
 
+/// A [`Publish`] with the block to store for its outcome, where there is one.
+pub(crate) struct Prepared {
+    publish: Publish,
+    block: Option<Vec<u8>>,
+}
+
+impl Prepared {
+    /// Packs the outcome, so that the writer need not.
+    pub(crate) fn new(publish: Publish) -> Self {
+        let block = match &publish.result {
+            Outcome::Computed { outcome_json, .. } | Outcome::Version { outcome_json, .. } => {
+                packed::pack_file(outcome_json.as_bytes())
+            }
+            Outcome::Unchanged | Outcome::Withdrawn { .. } | Outcome::Postponed { .. } => None,
+        };
+        Self { publish, block }
+    }
+}
+
 /// Several at once, so that they share a turn of the writer.
-pub(crate) struct PublishAll(pub Vec<Publish>);
+pub(crate) struct PublishAll(pub Vec<Prepared>);
 
 impl Command for PublishAll {
     type Out = ();
@@ -126,21 +147,41 @@ impl Command for PublishAll {
     }
 }
 
-impl Command for Publish {
+/// The bytes of an outcome to store, and how many it has unpacked.
+struct Body<'a> {
+    stored: &'a [u8],
+    bytes: i64,
+}
+
+impl<'a> Body<'a> {
+    fn of(outcome: &'a str, block: Option<&'a [u8]>) -> Self {
+        Self { stored: block.unwrap_or(outcome.as_bytes()), bytes: outcome.len() as i64 }
+    }
+}
+
+impl Command for Prepared {
     type Out = Vec<i64>;
 
     fn bytes(&self) -> usize {
-        match &self.result {
+        let stored = |outcome: &String| self.block.as_ref().map_or(outcome.len(), Vec::len);
+        match &self.publish.result {
             Outcome::Unchanged | Outcome::Withdrawn { .. } | Outcome::Postponed { .. } => 0,
-            Outcome::Computed { outcome_json, manifest } => outcome_json.len() + manifest.body.len(),
+            Outcome::Computed { outcome_json, manifest } => stored(outcome_json) + manifest.body.len(),
             Outcome::Version { outcome_json, manifest, rows, .. } => {
                 let rows: usize = rows.iter().map(|row| row.body.len()).sum();
-                outcome_json.len() + manifest.body.len() + rows
+                stored(outcome_json) + manifest.body.len() + rows
             }
         }
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Vec<i64>, WriteError> {
+        let Self { publish, block } = self;
+        publish.apply(block.as_deref(), conn)
+    }
+}
+
+impl Publish {
+    fn apply(self, block: Option<&[u8]>, conn: &Connection) -> Result<Vec<i64>, WriteError> {
         let window = windows::by_id(conn, self.window_id)?.ok_or(Conflict::Missing)?;
         if window.version != self.expected_version || window.generation != self.expected_generation {
             return Err(Conflict::Window.into());
@@ -152,7 +193,7 @@ impl Command for Publish {
         match self.result {
             Outcome::Unchanged => Ok(Vec::new()),
             Outcome::Computed { outcome_json, manifest } => {
-                keep(conn, window.id, &outcome_json, &manifest, self.at)?;
+                keep(conn, window.id, Some(&Body::of(&outcome_json, block)), &manifest, self.at)?;
                 Ok(Vec::new())
             }
             Outcome::Postponed { until } => {
@@ -179,8 +220,9 @@ impl Command for Publish {
                         return Err(Conflict::Window.into());
                     }
                 }
-                keep(conn, window.id, &outcome_json, &manifest, self.at)?;
-                let kept = Kept { version, display_hash, outcome: &outcome_json, manifest: &manifest.id };
+                keep(conn, window.id, None, &manifest, self.at)?;
+                let outcome = Body::of(&outcome_json, block);
+                let kept = Kept { version, display_hash, outcome, manifest: &manifest.id };
                 record(conn, window.id, &kept, self.at)?;
                 decide(conn, window.id, version, &decisions, self.at)?;
                 supersede(conn, window.id, version, "a later version was published", self.at)?;
@@ -190,11 +232,11 @@ impl Command for Publish {
     }
 }
 
-/// Keeps the outcome and its manifest on the window.
+/// Keeps the manifest on the window, and the outcome that is no version.
 fn keep(
     conn: &Connection,
     window_id: i64,
-    outcome: &str,
+    outcome: Option<&Body<'_>>,
     manifest: &Manifest,
     at: i64,
 ) -> Result<(), WriteError> {
@@ -218,15 +260,22 @@ fn keep(
             ])?;
         }
     }
-    conn.prepare_cached("UPDATE outcome_window SET outcome = ?2, manifest = ?3 WHERE id = ?1")?
-        .execute(params![window_id, outcome, manifest.id])?;
+    conn.prepare_cached(
+        "UPDATE outcome_window SET outcome = ?2, outcome_bytes = ?3, manifest = ?4 WHERE id = ?1",
+    )?
+    .execute(params![
+        window_id,
+        outcome.map(|outcome| outcome.stored),
+        outcome.map(|outcome| outcome.bytes),
+        manifest.id
+    ])?;
     Ok(())
 }
 
 struct Kept<'a> {
     version: i64,
     display_hash: [u8; 32],
-    outcome: &'a str,
+    outcome: Body<'a>,
     manifest: &'a str,
 }
 
@@ -238,10 +287,18 @@ fn record(conn: &Connection, window_id: i64, kept: &Kept<'_>, at: i64) -> rusqli
     )?
     .execute(params![window_id, kept.version, kept.display_hash, at])?;
     conn.prepare_cached(
-        "INSERT INTO published_version (window_id, version, display_hash, outcome, manifest, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO published_version (window_id, version, display_hash, outcome_bytes, outcome, manifest, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![window_id, kept.version, kept.display_hash, kept.outcome, kept.manifest, at])?;
+    .execute(params![
+        window_id,
+        kept.version,
+        kept.display_hash,
+        kept.outcome.bytes,
+        kept.outcome.stored,
+        kept.manifest,
+        at
+    ])?;
     Ok(())
 }
 
@@ -355,8 +412,9 @@ pub(crate) fn outcome_of(
     window_id: i64,
     version: i64,
 ) -> Result<Option<String>, ReadError> {
-    let sql = "SELECT outcome FROM published_version WHERE window_id = ?1 AND version = ?2";
-    Ok(conn.prepare_cached(sql)?.query_row([window_id, version], |row| row.get(0)).optional()?)
+    let sql = "SELECT outcome_bytes, outcome FROM published_version WHERE window_id = ?1 AND version = ?2";
+    let text = |row: &rusqlite::Row<'_>| windows::outcome_text(row, 0);
+    Ok(conn.prepare_cached(sql)?.query_row([window_id, version], text).optional()?)
 }
 
 /// The manifest of a published version of a window.

@@ -228,7 +228,7 @@ impl Reader {
         app_events::one(self.conn()?, patient, device, day)
     }
 
-    /// Windows due at `now`, the longest due first.
+    /// Windows due at `now`, a patient's together, those that end first before the others.
     pub fn due_windows(&self, now: i64, limit: usize, sites: &[&str]) -> Result<Vec<Window>, ReadError> {
         windows::due(self.conn()?, now, limit, sites)
     }

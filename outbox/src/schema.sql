@@ -184,23 +184,26 @@ CREATE TABLE outcome_window (
   version            INTEGER NOT NULL DEFAULT 0,
   display_hash       BLOB,
   first_published_at INTEGER,
-  outcome            TEXT,
+  -- What was last computed, where it is not that of the version: packed where that is shorter, see packed.rs.
+  outcome            BLOB,
+  outcome_bytes      INTEGER,
   manifest           TEXT,
   computed_at        INTEGER,
   UNIQUE (patient, days, end_day, zone, policy)
 ) STRICT;
 CREATE INDEX outcome_window_origin ON outcome_window (origin) WHERE origin <> patient;
 CREATE INDEX outcome_window_due ON outcome_window (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX outcome_window_order ON outcome_window (end_day, id) WHERE due_at IS NOT NULL;
+CREATE INDEX outcome_window_order ON outcome_window (end_day, id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outcome_window_dirty ON outcome_window (patient, days, end_day, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE published_version (
-  window_id    INTEGER NOT NULL,
-  version      INTEGER NOT NULL,
-  display_hash BLOB    NOT NULL,
-  outcome      TEXT    NOT NULL,
-  manifest     TEXT    NOT NULL,
-  at           INTEGER NOT NULL,
+  window_id     INTEGER NOT NULL,
+  version       INTEGER NOT NULL,
+  display_hash  BLOB    NOT NULL,
+  outcome_bytes INTEGER NOT NULL,              -- as its maker wrote it
+  outcome       BLOB    NOT NULL CHECK (length(outcome) <= outcome_bytes), -- packed where shorter: see packed.rs
+  manifest      TEXT    NOT NULL,
+  at            INTEGER NOT NULL,
   PRIMARY KEY (window_id, version)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,9 +4,9 @@
 //! and publishing loses nothing; `generation` rises with each dirtying, so an outcome computed from older
 //! readings cannot be recorded over newer ones; steady arrivals cannot put a window off for ever.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 
-use crate::error::ReadError;
+use crate::{error::ReadError, packed};
 
 /// What identifies a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -124,19 +124,56 @@ fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
     })
 }
 
-/// Windows due at `now`, those that end first before the others. A window waits for every earlier one of
-/// its patient and length that is dirty too, so that a patient's windows are published in order. Windows of
-/// other sites than those named wait until their site is back.
+/// Windows due at `now`, at most `limit`: the patient whose window ends first goes before the others, and all of a
+/// patient's that are due stand together, those that end first before the others, because what is read for one serves
+/// its neighbours. A window waits for every earlier one of its patient and length that is dirty too, so that a patient's
+/// windows are published in order. Windows of other sites than those named wait until their site is back.
 pub(crate) fn due(
     conn: &Connection,
     now: i64,
     limit: usize,
     sites: &[&str],
 ) -> Result<Vec<Window>, ReadError> {
+    if next_due_at(conn)?.is_none_or(|next| next > now) {
+        return Ok(Vec::new());
+    }
+    let first = due_of(conn, now, limit, sites, None)?;
+    let all = first.len() < limit;
+    let mut patients: Vec<i64> = Vec::new();
+    for window in &first {
+        if !patients.contains(&window.key.patient) {
+            patients.push(window.key.patient);
+        }
+    }
+    let mut due: Vec<Window> = Vec::with_capacity(first.len());
+    for patient in patients {
+        match (all, limit - due.len()) {
+            (_, 0) => break,
+            (true, _) => due.extend(first.iter().filter(|window| window.key.patient == patient).cloned()),
+            (false, room) => due.extend(due_of(conn, now, room, sites, Some(patient))?),
+        }
+    }
+    Ok(due)
+}
+
+/// Windows due, by their ends: of all patients, or of one.
+fn due_of(
+    conn: &Connection,
+    now: i64,
+    limit: usize,
+    sites: &[&str],
+    patient: Option<i64>,
+) -> Result<Vec<Window>, ReadError> {
     let places: Vec<String> = (3..sites.len() + 3).map(|place| format!("?{place}")).collect();
     let places = places.join(", ");
+    // In the order of the index, so that what a turn costs does not grow with what is dirty.
+    let (index, of_patient) = match patient {
+        None => ("outcome_window_order", String::new()),
+        Some(_) => ("outcome_window_dirty", format!("AND w.patient = ?{}", sites.len() + 3)),
+    };
     let sql = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE w.due_at <= ?1 AND p.site IN ({places})
+        "SELECT {COLUMNS} FROM outcome_window w INDEXED BY {index} JOIN patient p ON p.id = w.patient
+         WHERE w.due_at <= ?1 AND p.site IN ({places}) {of_patient}
            AND NOT EXISTS (SELECT 1 FROM outcome_window e INDEXED BY outcome_window_dirty
                            WHERE e.patient = w.patient AND e.days = w.days AND e.end_day < w.end_day
                              AND e.due_at > ?1)
@@ -146,7 +183,8 @@ pub(crate) fn due(
     let limit = limit as i64;
     let fixed: [&dyn ToSql; 2] = [&now, &limit];
     let sites = sites.iter().map(|site| site as &dyn ToSql);
-    let parameters: Vec<&dyn ToSql> = fixed.into_iter().chain(sites).collect();
+    let patient = patient.iter().map(|patient| patient as &dyn ToSql);
+    let parameters: Vec<&dyn ToSql> = fixed.into_iter().chain(sites).chain(patient).collect();
     let rows = statement.query_map(parameters.as_slice(), window_of)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -158,7 +196,6 @@ pub(crate) fn next_due_at(conn: &Connection) -> Result<Option<i64>, ReadError> {
         .query_row([], |row| row.get(0))?)
 }
 
-/// The window with this number.
 /// Whether there is such a window and it is to be computed.
 pub(crate) fn is_due(conn: &Connection, id: i64) -> Result<bool, ReadError> {
     Ok(conn
@@ -166,6 +203,7 @@ pub(crate) fn is_due(conn: &Connection, id: i64) -> Result<bool, ReadError> {
         .exists([id])?)
 }
 
+/// The window with this number.
 pub(crate) fn by_id(conn: &Connection, id: i64) -> rusqlite::Result<Option<Window>> {
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE w.id = ?1");
     conn.prepare_cached(&sql)?.query_row([id], window_of).optional()
@@ -181,14 +219,27 @@ pub(crate) fn by_key(conn: &Connection, key: &WindowKey) -> Result<Option<Window
     Ok(conn.prepare_cached(&sql)?.query_row(fields, window_of).optional()?)
 }
 
+/// What was last computed stands on the window, or with its version.
+const OUTCOME: &str =
+    "coalesce(w.outcome_bytes, v.outcome_bytes), coalesce(w.outcome, v.outcome), w.manifest";
+const VERSION: &str = "LEFT JOIN published_version v ON v.window_id = w.id AND v.version = w.version";
+
 fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {
-    Ok(Computed { window: window_of(row)?, outcome_json: row.get(14)?, manifest: row.get(15)? })
+    Ok(Computed { window: window_of(row)?, outcome_json: outcome_text(row, 14)?, manifest: row.get(16)? })
+}
+
+/// An outcome as its maker wrote it, from the columns of its length and of what is stored, beside each other.
+pub(crate) fn outcome_text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    let (bytes, stored): (i64, Vec<u8>) = (row.get(column)?, row.get(column + 1)?);
+    let broken = |error| rusqlite::Error::FromSqlConversionFailure(column + 1, Type::Blob, error);
+    let outcome = packed::unpack(stored, bytes as usize).map_err(|error| broken(error.into()))?;
+    String::from_utf8(outcome).map_err(|error| broken(error.utf8_error().into()))
 }
 
 /// The outcome last computed for a window.
 pub(crate) fn computed(conn: &Connection, id: i64) -> Result<Option<Computed>, ReadError> {
     let sql = format!(
-        "SELECT {COLUMNS}, w.outcome, w.manifest FROM {TABLES} WHERE w.id = ?1 AND w.outcome IS NOT NULL"
+        "SELECT {COLUMNS}, {OUTCOME} FROM {TABLES} {VERSION} WHERE w.id = ?1 AND w.manifest IS NOT NULL"
     );
     Ok(conn.prepare_cached(&sql)?.query_row([id], computed_of).optional()?)
 }
@@ -200,8 +251,8 @@ pub(crate) fn computed_for(
     limit: usize,
 ) -> Result<Vec<Computed>, ReadError> {
     let sql = format!(
-        "SELECT {COLUMNS}, w.outcome, w.manifest FROM {TABLES}
-         WHERE w.patient = ?1 AND w.outcome IS NOT NULL ORDER BY w.end_day DESC, w.days, w.id LIMIT ?2"
+        "SELECT {COLUMNS}, {OUTCOME} FROM {TABLES} {VERSION}
+         WHERE w.patient = ?1 AND w.manifest IS NOT NULL ORDER BY w.end_day DESC, w.days, w.id LIMIT ?2"
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map(params![patient, limit as i64], computed_of)?;

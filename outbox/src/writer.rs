@@ -29,7 +29,7 @@ use crate::{
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
     patients::{GetPatients, Name, PatientKey},
-    publish::{Publish, PublishAll},
+    publish::{Prepared, Publish, PublishAll},
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::{DropRow, Release},
@@ -111,7 +111,17 @@ impl Writer {
     ///
     /// If the future is dropped while waiting for the commit, the message may still be stored.
     pub async fn intake(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
-        let (job, answer) = task(TakeIn::new(arrival));
+        self.take_in(TakeIn::new(arrival)).await
+    }
+
+    /// As [`Self::intake`], for what stands in a file: its body is packed whatever its length, which takes about 3 ms
+    /// for 1 MB on the thread that polls.
+    pub async fn intake_file(&self, arrival: Arrival) -> Result<Receipt, WriteError> {
+        self.take_in(TakeIn::of_file(arrival)).await
+    }
+
+    async fn take_in(&self, message: TakeIn) -> Result<Receipt, WriteError> {
+        let (job, answer) = task(message);
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))
@@ -172,12 +182,12 @@ impl Writer {
 
     /// Records what became of a due window. Returns the ids of the new rows, in order.
     pub fn publish(&self, publish: Publish) -> Pending<Vec<i64>> {
-        Pending::new(self, publish)
+        Pending::new(self, Prepared::new(publish))
     }
 
     /// Records what became of several due windows, all of them or none.
     pub fn publish_all(&self, publishes: Vec<Publish>) -> Pending<()> {
-        Pending::new(self, PublishAll(publishes))
+        Pending::new(self, PublishAll(publishes.into_iter().map(Prepared::new).collect()))
     }
 
     /// Appends messages to their lines, all of them or none. Returns their rows; `None` for one whose key had been

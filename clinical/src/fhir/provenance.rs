@@ -6,7 +6,7 @@
 //! create searches by. For that search to be unambiguous the superseded version's manifest is named in
 //! an extension and not in a second entity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -137,6 +137,11 @@ pub fn by_device<'a>(
     streams: &'a [(Device, Vec<Reading>)],
     selection: &'a Selection,
 ) -> Vec<(&'a Device, &'a Counted)> {
+    let names: BTreeSet<&Device> = streams.iter().map(|(device, _)| device).collect();
+    // Of one device, as nearly always, there is nothing to look up.
+    if let Some(only) = names.first().filter(|_| names.len() == 1) {
+        return selection.counted.iter().map(|counted| (*only, counted)).collect();
+    }
     let mut devices: Vec<(u64, i64, &Device)> = streams
         .iter()
         .flat_map(|(device, readings)| readings.iter().map(move |r| (r.identity, r.time.0, device)))

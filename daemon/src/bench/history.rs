@@ -37,6 +37,10 @@ pub struct Plan {
     pub patients: u16,
     /// Days of each.
     pub days: u16,
+    /// Days of the windows that are computed.
+    pub window_days: u32,
+    /// Days from one window's end to the next.
+    pub every_days: u32,
     /// Where exports and database are made.
     pub dir: PathBuf,
 }
@@ -77,7 +81,8 @@ pub async fn run(plan: &Plan, binary: &Path, progress: &dyn Fn(u64)) -> Result<R
     let root = dir.path().to_owned();
     let settings = RigSettings {
         timezone: "UTC".to_owned(),
-        every_days: 14,
+        window_days: plan.window_days,
+        every_days: plan.every_days,
         upstream: false,
         ehr: false,
         main_extra: SPOOL.to_owned(),

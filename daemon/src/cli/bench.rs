@@ -110,7 +110,13 @@ struct HistoryArgs {
     /// Days of 5-minute readings in each export.
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=400))]
     days: u16,
-    /// Where exports and database are made, about 20 MiB a patient [default: the temporary folder].
+    /// Days of the windows that are computed.
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=90))]
+    window: u32,
+    /// Days from one window's end to the next: 1 makes a window end on every day.
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=90))]
+    every: u32,
+    /// Where exports and database are made, about 15 MiB a patient [default: the temporary folder].
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// Print the result as JSON.
@@ -154,7 +160,8 @@ fn whole_way(args: FlowArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
 
 fn past(args: HistoryArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
     let dir = args.dir.unwrap_or_else(std::env::temp_dir);
-    let plan = history::Plan { patients: args.patients, days: args.days, dir };
+    let HistoryArgs { patients, days, window, every, .. } = args;
+    let plan = history::Plan { patients, days, window_days: window, every_days: every, dir };
     let bar = bar(args.patients.into(), "{bar:30} {pos} of {len} exports ({elapsed})");
     let done = runtime.block_on(history::run(&plan, binary, &|stored| bar.set_position(stored)));
     bar.finish_and_clear();

@@ -81,6 +81,7 @@ async fn a_task_that_breaks_off_while_it_sends_or_settles_leaves_its_row_in_doub
             settling: HashMap::new(),
             not_before: now,
             probe_at: now,
+            probe: None,
             silent: 0,
             applied: 0,
             held_at: now,

@@ -86,6 +86,8 @@ struct Pace {
     not_before: Instant,
     /// The next probe (monotonic), while read-only.
     probe_at: Instant,
+    /// The row last sent as a probe; there is one at a time.
+    probe: Option<i64>,
     /// Attempts in a row that the destination did not answer.
     silent: u32,
     /// Generation whose permissions were applied to the queue.
@@ -107,6 +109,7 @@ impl Deliverer {
             settling: HashMap::new(),
             not_before: now,
             probe_at: now,
+            probe: None,
             silent: 0,
             applied: 0,
             held_at: now,
@@ -273,10 +276,13 @@ impl Deliverer {
         let closed = destination.kinds().iter().copied().find(|kind| {
             destination.permits(kind) && self.observations.of(&self.id, kind) == Observed::ReadOnly
         });
+        let is_probing = pace.out.values().any(|row| pace.probe == Some(*row));
         if let Some(kind) = closed
+            && !is_probing
             && now >= pace.probe_at
         {
             let probe = self.lease(1, Take::Probe { kind: kind.to_owned() }).await;
+            pace.probe = probe.first().map(|row| row.id);
             if !probe.is_empty() {
                 self.observations.apply(&self.id, kind, Event::ProbeSent, time::now_ms());
             }
@@ -290,8 +296,8 @@ impl Deliverer {
             pace.out.insert(task.id(), row_id);
         }
         match closed {
-            Some(_) => self.until_next().min(pace.probe_at.saturating_duration_since(now)),
-            None => self.until_next(),
+            Some(_) if !is_probing => self.until_next().min(pace.probe_at.saturating_duration_since(now)),
+            _ => self.until_next(),
         }
     }
 
@@ -336,8 +342,11 @@ impl Deliverer {
         let verdict = consequence::settlement(outcome, held, now, wait);
         let (modes, audit) = self.change(destination, &row, &effect, now);
         let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
-        if effect != Effect::None {
+        if effect != Effect::None || pace.probe == Some(row.id) {
+            // From the answer on: behind a probe that was long under way the next does not follow at once.
             pace.probe_at = Instant::now() + backoff::jittered(destination.delivery.probe_interval, chance());
+        }
+        if effect != Effect::None {
             commit(&self.writer, settle).await;
             self.show_mode(&effect);
         } else {

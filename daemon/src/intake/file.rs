@@ -67,7 +67,7 @@ impl Intake {
 
     async fn commit(&self, feed: &Feed, arrival: Arrival) -> Option<Receipt> {
         let started = Instant::now();
-        let committed: Result<Receipt, WriteError> = self.writer.intake(arrival).await;
+        let committed: Result<Receipt, WriteError> = self.writer.intake_file(arrival).await;
         match committed {
             Ok(receipt) => {
                 feed.count_commit(started.elapsed());

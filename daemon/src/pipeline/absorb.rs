@@ -1,11 +1,14 @@
 //! Absorb: messages behind the watermark become readings and dirty windows, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+};
 
 use clinical::{
     calendar::{Cadence, LocalDay},
     chunk::Chunk,
-    reading::{Device, Reading, Standing},
+    reading::{Device, Instant, Reading, Standing},
 };
 use outbox::{Absorb, ChunkWrite, DirtyWindow, QuarantineEntry, Reader, SetAside, WindowKey};
 
@@ -138,9 +141,7 @@ impl Pipeline {
             let mut touched = BTreeSet::new();
             for ((day, device), readings) in days {
                 if let Some((write, count)) = merge(&reader, *holder, *day, device, readings, anew)? {
-                    touched.extend(
-                        readings.iter().flat_map(|reading| days_touched(site, reading, moved(reading))),
-                    );
+                    days_touched(site, readings, moved, &mut touched);
                     chunks.push(write);
                     changed += count;
                 }
@@ -240,16 +241,26 @@ impl Pipeline {
     }
 }
 
-/// The local days whose windows a reading changes: its own; also the days beside it where it may have `moved`
-/// here from there, as by a correction.
-pub(super) fn days_touched(
+/// Adds the local days whose windows readings change: their own; also the days beside them where a reading may have
+/// `moved` here from there, as by a correction.
+pub(super) fn days_touched<'a>(
     site: &Site,
-    reading: &Reading,
-    moved: bool,
-) -> impl Iterator<Item = LocalDay> + use<> {
-    let day = site.zone.day_of(reading.time);
-    let beside = i32::from(moved);
-    (-beside..=beside).map(move |days| day.plus(days))
+    readings: impl IntoIterator<Item = &'a Reading>,
+    moved: impl Fn(&Reading) -> bool,
+    touched: &mut BTreeSet<LocalDay>,
+) {
+    // Readings come in runs of one day: the calendar is asked once a run.
+    let mut run: Option<(LocalDay, Range<Instant>)> = None;
+    for reading in readings {
+        let known = run.as_ref().filter(|(_, time)| time.contains(&reading.time)).map(|(day, _)| *day);
+        let day = known.unwrap_or_else(|| site.zone.day_of(reading.time));
+        let beside = i32::from(moved(reading));
+        if known.is_some() && beside == 0 {
+            continue;
+        }
+        touched.extend((-beside..=beside).map(|days| day.plus(days)));
+        run = Some((day, site.zone.start_of(day)..site.zone.start_of(day.plus(1))));
+    }
 }
 
 /// Merges readings into the stored chunk, those that were read `anew` in the place of what their message gave

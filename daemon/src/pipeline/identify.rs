@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use clinical::{
     birth_date::BirthDate,
     chunk::Chunk,
-    reading::{Instant, Standing},
+    reading::{Instant, Reading, Standing},
 };
 use outbox::{QuarantineEntry, Rehomed, Saying, Statement};
 
@@ -148,13 +148,10 @@ impl Pipeline {
         })?;
         let Some(site) = key.and_then(|key| generation.site(&key.site)) else { return Ok(()) };
         let mut touched = BTreeSet::new();
+        let moved = |reading: &Reading| reading.standing != Standing::Final;
         for stored in chunks {
             match Chunk::decode(&stored.body) {
-                Ok(chunk) => touched.extend(
-                    chunk
-                        .iter()
-                        .flat_map(|reading| days_touched(site, reading, reading.standing != Standing::Final)),
-                ),
+                Ok(chunk) => days_touched(site, &chunk, moved, &mut touched),
                 // Whoever computes the window says what is wrong with the chunk.
                 Err(_) => {
                     let noon = Instant(i64::from(stored.day) * Instant::DAY_MS + Instant::DAY_MS / 2);

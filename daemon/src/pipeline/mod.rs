@@ -18,6 +18,7 @@ pub mod manifest;
 pub(crate) mod pace;
 pub mod publish;
 mod read;
+mod record;
 pub mod resources;
 mod seats;
 mod set_aside;

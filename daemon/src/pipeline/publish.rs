@@ -1,18 +1,18 @@
 //! Publish: a due window becomes an outcome, a version and rows in the queue, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use clinical::{
-    app_event::EventKind,
+    app_event::{AppEvent, EventKind},
     calendar::{Cadence, LocalDay, Zone},
-    chunk::Chunk,
     fhir::{
         figures::{figures, shown_text},
         provenance::{Reason, Session, sessions},
     },
     identity::PatientKey,
-    outcome::Outcome,
+    outcome::{Outcome, Period},
     outcomes,
+    policy::Policy,
     reading::{Device, Instant, Reading},
 };
 use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
@@ -23,6 +23,7 @@ use super::{
     Pipeline, PipelineError, app_events,
     corrections::Cited,
     manifest::Listing,
+    record::Record,
     resources::{self, Version},
     set_aside,
 };
@@ -43,15 +44,25 @@ pub const MAX_WINDOWS: usize = 64;
 const RETRY_FAILED_MS: i64 = 3_600_000;
 
 /// A computed window.
-struct Computed {
+struct Computed<'a> {
     outcome: Outcome,
     listing: Listing,
     /// Its messages, and which of them are corrections by the source.
     cited: Cited,
+    period: Period,
+    policy: &'a Policy,
+    chunks: &'a [(Device, Vec<Reading>)],
+    /// What was logged beside them.
+    logged: Vec<(Device, AppEvent)>,
+}
+
+impl Computed<'_> {
     /// What each sensor contributed.
-    sessions: Vec<Session>,
-    /// How many app events of each kind lie in the period.
-    app_events: BTreeMap<EventKind, u64>,
+    fn sessions(&self) -> Vec<Session> {
+        let mut streams = self.chunks.to_vec();
+        let selection = app_events::selected(&self.period, &mut streams, &self.logged, self.policy);
+        sessions(&streams, &selection)
+    }
 }
 
 impl Pipeline {
@@ -69,9 +80,14 @@ impl Pipeline {
             return Ok(0);
         }
         let mut commands = Vec::with_capacity(due.len());
-        for window in &due {
-            self.marks.remove(&window.key);
-            commands.push(self.settle_or_tell(window, generation)?);
+        let alike =
+            |window: &Window| (window.key.patient, window.key.zone.clone(), window.key.policy.clone());
+        for windows in due.chunk_by(|a, b| alike(a) == alike(b)) {
+            let mut record = Record::of(windows);
+            for window in windows {
+                self.marks.remove(&window.key);
+                commands.push(self.settle_or_tell(window, generation, &mut record)?);
+            }
         }
         match self.writer.publish_all(commands).wait() {
             Ok(()) => Ok(due.len()),
@@ -86,8 +102,13 @@ impl Pipeline {
 
     /// What becomes of one due window. A window that cannot be computed or written leaves its neighbours
     /// alone: people are told, and it is taken up again when its data change.
-    fn settle_or_tell(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
-        let error = match self.settle(due, generation) {
+    fn settle_or_tell(
+        &self,
+        due: &Window,
+        generation: &Generation,
+        record: &mut Record,
+    ) -> Result<Publish, PipelineError> {
+        let error = match self.settle(due, generation, record) {
             Err(
                 error @ (PipelineError::Resources(_)
                 | PipelineError::Chunk { .. }
@@ -125,10 +146,15 @@ impl Pipeline {
     }
 
     /// What becomes of one due window.
-    fn settle(&self, due: &Window, generation: &Generation) -> Result<Publish, PipelineError> {
+    fn settle(
+        &self,
+        due: &Window,
+        generation: &Generation,
+        record: &mut Record,
+    ) -> Result<Publish, PipelineError> {
         let now = time::now_ms();
         let members = self.readers.with(|reader| reader.members(due.key.patient))?;
-        let computed = self.compute(due, &members, generation)?;
+        let computed = self.compute(due, &members, generation, record)?;
         let result = match (generation.site(&due.site), computed) {
             // The patient was merged into another: the other's windows have the readings.
             _ if members.is_empty() => Published::Unchanged,
@@ -167,50 +193,44 @@ impl Pipeline {
     }
 
     /// The outcome of a window from what is stored under any of the patient's identifiers; `None` for an empty one.
-    fn compute(
+    fn compute<'a>(
         &self,
         due: &Window,
         members: &[i64],
-        generation: &Generation,
-    ) -> Result<Option<Computed>, PipelineError> {
+        generation: &'a Generation,
+        record: &'a mut Record,
+    ) -> Result<Option<Computed<'a>>, PipelineError> {
         let zone = Zone::named(&due.key.zone)?;
         let cadence = Cadence::new(u32::from(due.key.days), 1)?;
         let period = zone.window(cadence, LocalDay(due.key.end_day))?;
         // One day more on each side: which version of a reading stands is decided before the period is cut
-        // out, and a correction may have moved a reading over its edge. `chunks` leaves `to` out.
-        let (from, to) = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
-        let (stored, logged) = self.readers.with(|reader| {
-            let mut stored = Vec::new();
-            for member in members {
-                stored.extend(reader.chunks(*member, from, to)?);
-            }
-            Ok((stored, app_events::load(reader, members, from, to)?))
-        })?;
-        let logged = app_events::events(logged)?;
-        let mut streams: Vec<(Device, Vec<Reading>)> = Vec::new();
-        for stored in stored {
-            let chunk = Chunk::decode(&stored.body)
-                .map_err(|source| PipelineError::Chunk { day: stored.day, source })?;
-            let device = Device(stored.device);
-            let stream = match streams.iter_mut().position(|(known, _)| *known == device) {
-                Some(at) => &mut streams[at].1,
-                None => {
-                    streams.push((device, Vec::new()));
-                    let last = streams.len() - 1;
-                    &mut streams[last].1
-                }
-            };
-            stream.extend(chunk.iter().copied());
-        }
+        // out, and a correction may have moved a reading over its edge. `chunks` leaves the last out.
+        let days = (period.start.utc_day() - 1, Instant(period.end.0 - 1).utc_day() + 2);
         let id = &due.key.policy;
         let policy = generation.policy(id).ok_or_else(|| PipelineError::Policy { id: id.clone() })?;
-        let stored = streams.iter().flat_map(|(_, readings)| readings);
-        let mut cited = Cited::of(period.start, period.end, stored);
-        cited.messages.extend(app_events::messages_of_starts(&logged, period.start, period.end));
-        let selection = app_events::selected(&period, &mut streams, &logged, policy);
-        let outcome = outcomes::summarize(&period, &selection, policy);
+        record.cover(members, days, policy, |from, to| {
+            let of = |member: &i64| self.readers.with(|reader| reader.chunks(*member, from, to));
+            Ok(members.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat())
+        })?;
+        let (from, to) = days;
+        let logged = self.readers.with(|reader| app_events::load(reader, members, from, to))?;
+        let logged = app_events::events(logged)?;
+        let at_once = |chunks: &[(Device, Vec<Reading>)]| {
+            let mut streams = chunks.to_vec();
+            let selection = app_events::selected(&period, &mut streams, &logged, policy);
+            outcomes::summarize(&period, &selection, policy)
+        };
+        // Day summaries know no starts of sensors.
+        let outcome = match logged.iter().any(|(_, event)| event.kind == EventKind::SensorStart) {
+            true => at_once(record.chunks(days)),
+            false => record.outcome(due, days, (&zone, policy), at_once)?,
+        };
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
         let Some(mut outcome) = outcome else { return Ok(None) };
+        let chunks = record.chunks(days);
+        let stored = chunks.iter().flat_map(|(_, readings)| readings);
+        let mut cited = Cited::of(period.start, period.end, stored);
+        cited.messages.extend(app_events::messages_of_starts(&logged, period.start, period.end));
         let listed = &cited.messages;
         if let (Some(first), Some(last)) = (listed.first(), listed.last()) {
             let (first, last) = (*first as i64, *last as i64);
@@ -220,9 +240,7 @@ impl Pipeline {
             }
         }
         let listing = Listing::of(cited.messages.iter().copied());
-        let sessions = sessions(&streams, &selection);
-        let app_events = app_events::counts(&logged, &period);
-        Ok(Some(Computed { outcome, listing, cited, sessions, app_events }))
+        Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged }))
     }
 
     /// The next version of a window, with a row and a decision for every destination.
@@ -231,7 +249,7 @@ impl Pipeline {
         due: &Window,
         site: &Site,
         generation: &Generation,
-        computed: Computed,
+        computed: Computed<'_>,
         now: i64,
     ) -> Result<Published, PipelineError> {
         let scope = format!("window {}", due.id);
@@ -239,11 +257,13 @@ impl Pipeline {
             self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
         }
         let display_hash = shown_hash(&computed.outcome, generation, &site.id);
-        let outcome_json =
-            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         if due.display_hash == Some(display_hash) {
             return Ok(Published::Unchanged);
         }
+        let outcome_json =
+            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
+        let mut sessions = None;
+        let app_events = app_events::counts(&computed.logged, &computed.period);
         let version = due.version + 1;
         let sha256 = resources::cited(&computed.listing.sha256);
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
@@ -285,8 +305,8 @@ impl Pipeline {
                 version: version as u32,
                 supersedes: stands.map(|version| version as u32),
                 reason: self.reason(due, stands, &computed)?,
-                sessions: &computed.sessions,
-                app_events: &computed.app_events,
+                sessions: sessions.get_or_insert_with(|| computed.sessions()),
+                app_events: &app_events,
                 manifest: (computed.listing.count, &sha256),
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),
@@ -320,7 +340,7 @@ impl Pipeline {
         &self,
         due: &Window,
         stands: Option<i64>,
-        computed: &Computed,
+        computed: &Computed<'_>,
     ) -> Result<Reason, PipelineError> {
         let cited = &computed.cited;
         let Some(stands) = stands else { return Ok(cited.reason(None)) };

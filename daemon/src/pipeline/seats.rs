@@ -5,7 +5,7 @@
 //! came first decide what a later one is compared with, also within a batch; what is looked up is remembered until who
 //! is who changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
 use clinical::{
     birth_date::BirthDate,
@@ -74,7 +74,10 @@ impl Pipeline {
                     }
                     let there = seated.entry((owner.site.clone(), place)).or_default();
                     for (day, readings) in days {
-                        there.entry(day).or_default().extend(readings);
+                        match there.entry(day) {
+                            Entry::Vacant(entry) => drop(entry.insert(readings)),
+                            Entry::Occupied(mut entry) => entry.get_mut().extend(readings),
+                        }
                     }
                     self.known.insert(owner, place);
                 }

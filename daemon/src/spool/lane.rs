@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use outbox::{Receipt, Writer};
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::{
@@ -25,7 +24,7 @@ use crate::{
     feed::Feed,
     generation::Current,
     intake::{Deposit, Intake},
-    pipeline::pace::Pace,
+    pipeline::{manifest::hex, pace::Pace},
     route::Handler,
     telemetry::Metric,
     time,
@@ -57,6 +56,8 @@ pub(super) struct Content<'a> {
     pub(super) name: &'a std::ffi::OsStr,
     pub(super) class: Class,
     pub(super) bytes: Bytes,
+    /// SHA-256 of the bytes, taken once.
+    pub(super) hash: [u8; 32],
     pub(super) sidecar: Option<Vec<u8>>,
     /// It need not wait for a sidecar, or not any longer.
     pub(super) waited: bool,
@@ -174,8 +175,8 @@ impl Lane {
             return self.refuse(content, "unknown", &reason, "Write the file again, and drop it.");
         }
         let mut report = Report { content: "JSON, kept and not read yet".to_owned(), ..Report::default() };
-        let bytes = &content.bytes;
-        match self.keep(word(content.class), bytes, bytes.clone(), Handler::Keep, None, &mut report) {
+        let bytes = content.bytes.clone();
+        match self.keep(word(content.class), content, bytes, Handler::Keep, None, &mut report) {
             Some(_) => Read::Settle(report),
             None => Read::Stopped,
         }
@@ -183,25 +184,25 @@ impl Lane {
 
     /// A file that is refused as a whole: its bytes go to the inbox's quarantine.
     fn refuse(&mut self, content: &Content<'_>, what: &str, reason: &str, advice: &str) -> Read {
-        let (bytes, mut counted) = (&content.bytes, Report::default());
+        let (bytes, mut counted) = (content.bytes.clone(), Report::default());
         let refusal = Some(reason.to_owned());
-        match self.keep(word(content.class), bytes, bytes.clone(), Handler::Keep, refusal, &mut counted) {
+        match self.keep(word(content.class), content, bytes, Handler::Keep, refusal, &mut counted) {
             Some(_) => Read::Settle(Report::refusal(what, reason, advice)),
             None => Read::Stopped,
         }
     }
 
-    /// Stores `body`, which is or holds `file`, waiting for the store; counts it. `None` where the daemon stops.
+    /// Stores `body`, which is or holds the file, waiting for the store; counts it. `None` where the daemon stops.
     fn keep(
         &mut self,
         kind: &'static str,
-        file: &Bytes,
+        content: &Content<'_>,
         body: Bytes,
         handler: Handler,
         refusal: Option<String>,
         report: &mut Report,
     ) -> Option<Receipt> {
-        let hash = sha256(file);
+        let hash = hex(&content.hash);
         let refused = refusal.is_some();
         let deposit = Deposit {
             kind,
@@ -282,9 +283,4 @@ fn word(class: Class) -> &'static str {
         Class::Csv => EXPORT,
         Class::Json | Class::Sidecar => "json",
     }
-}
-
-/// The hash of a file, in lower-case hex.
-fn sha256(file: &[u8]) -> String {
-    Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -299,7 +299,7 @@ impl Spool {
                 break (if alone { misspelled(&claim.name, rival) } else { ambiguous() }, Some(hash));
             }
             let (sidecar, waited) = (claim.sidecar(), waited || looks > 0);
-            let content = Content { name: &claim.name, class: claim.class, bytes, sidecar, waited };
+            let content = Content { name: &claim.name, class: claim.class, bytes, hash, sidecar, waited };
             match self.lane.read(content) {
                 Read::Settle(report) => break (report, Some(hash)),
                 Read::Stopped => return Ok(false),

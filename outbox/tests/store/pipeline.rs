@@ -47,6 +47,28 @@ fn a_patients_windows_are_due_in_the_order_of_their_ends_and_only_at_sites_that_
 }
 
 #[test]
+fn a_patients_due_windows_stand_together_and_the_patient_whose_window_ends_first_goes_first() {
+    let folder = Folder::new();
+    let [first, second] = ["1", "2"].map(|value| folder.patient(value));
+    let dirty =
+        [(second, 22), (first, 21), (second, 20), (first, 23)].map(|(patient, end_day)| DirtyWindow {
+            window: window_key(patient, end_day),
+            now: 0,
+            due_at: 1_000,
+            closes_at: 0,
+            max_wait_ms: 10_000,
+        });
+    folder.intake(arrival(1, 1)).unwrap();
+    folder.writer().absorb(outbox::Absorb { dirty: dirty.to_vec(), ..nothing(0, 1) }).wait().unwrap();
+    let all = [(second, 20), (second, 22), (first, 21), (first, 23)];
+    for limit in 1..=5 {
+        let due = folder.read(|r| r.due_windows(1_000, limit, &SITES));
+        let due: Vec<_> = due.iter().map(|window| (window.key.patient, window.key.end_day)).collect();
+        assert_eq!(due, all[..limit.min(all.len())], "{limit}");
+    }
+}
+
+#[test]
 fn a_step_that_expects_another_watermark_changes_nothing() {
     let folder = Folder::new();
     folder.intake(arrival(1, 1)).unwrap();
@@ -193,21 +215,28 @@ fn a_version_is_kept_with_its_outcome_and_manifest() {
     let folder = Folder::new();
     let patient = folder.patient("a");
     let window = folder.dirty(patient, 20, 1_000);
-    let computed = Publish {
-        window_id: window.id,
-        expected_version: 0,
-        expected_generation: 1,
-        result: Outcome::Computed { outcome_json: "{}".into(), manifest: manifest("m0") },
-        at: 1_000,
+    let computed = |outcome: &str, of: &str, expected_version, expected_generation| {
+        let result = Outcome::Computed { outcome_json: outcome.into(), manifest: manifest(of) };
+        let publish =
+            Publish { window_id: window.id, expected_version, expected_generation, result, at: 1_000 };
+        folder.writer().publish(publish).wait().unwrap();
     };
-    folder.writer().publish(computed).wait().unwrap();
-    let kept = folder.read(|r| r.published(window.id)).unwrap();
-    assert_eq!(
-        (kept.outcome_json.as_str(), kept.window.version, kept.window.first_published_at),
-        ("{}", 0, None)
-    );
+    let kept = || {
+        let kept = folder.read(|r| r.published(window.id)).unwrap();
+        (kept.outcome_json, kept.window.version, kept.window.first_published_at)
+    };
+    // Long enough to be packed.
+    let long = format!("{{\"events\":[{}]}}", "{\"kind\":\"low\"},".repeat(9_000));
+    computed(&long, "m0", 0, 1);
+    assert_eq!(kept(), (long.clone(), 0, None));
     folder.publish(patient, 20, vec![row(1)], 2_000);
+    assert_eq!(kept(), ("{\"version\":1}".to_owned(), 1, Some(2_000)));
+    // Computed later, and no version: it is the last, and the version is what it was.
+    let generation = folder.dirty(patient, 20, 2_500).generation;
+    computed(&long, "m1", 1, generation);
+    assert_eq!(kept(), (long, 1, Some(2_000)));
     folder.publish(patient, 20, vec![row(2)], 3_000);
+    assert_eq!(kept(), ("{\"version\":2}".to_owned(), 2, Some(2_000)));
     let kept = folder.read(|r| r.published(window.id)).unwrap();
     assert_eq!((kept.window.version, kept.window.first_published_at), (2, Some(2_000)));
     assert_eq!((kept.window.display_hash, kept.window.computed_at), (Some([2; 32]), Some(3_000)));

@@ -6,7 +6,7 @@ use clinical::{
     identity::Name,
     normalize::file::{self, Apart, FileContext, FileReadings},
     outcome::Exclusion,
-    reading::Device,
+    reading::{Device, Reading},
 };
 use outbox::{FileSeen, IdentityEntry};
 use sha2::{Digest, Sha256};
@@ -68,8 +68,11 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     log(case, &owner, read.events, batch);
     let days = batch.readings.entry(owner).or_default();
     let before = days.len();
-    for (device, reading) in read.readings {
-        days.entry((reading.time.utc_day(), device)).or_default().push(reading);
+    // An export goes through a device's days one after the other: a place is looked up once a day, not once a reading.
+    let day = |(_, reading): &(Device, Reading)| reading.time.utc_day();
+    for run in read.readings.chunk_by(|a, b| day(a) == day(b) && a.0 == b.0) {
+        let key = (day(&run[0]), run[0].0.clone());
+        days.entry(key).or_default().extend(run.iter().map(|(_, reading)| *reading));
     }
     batch.chunks += days.len() - before;
 }

@@ -6,8 +6,9 @@ use clinical::{
     normalize::file::{self, Apart, FileContext, FileReadings},
 };
 
-use super::{Content, EXPORT, Lane, Read, sha256};
+use super::{Content, EXPORT, Lane, Read};
 use crate::{
+    pipeline::manifest::hex,
     report::export::advice,
     route::Handler,
     spool::{letter::Report, parcel::Parcel, patient},
@@ -19,7 +20,7 @@ impl Lane {
         let generation = self.current.get();
         let site = generation.site(&self.settings.site);
         let system = site.and_then(|site| site.patient.one_system());
-        let (of, sidecar) = (sha256(&content.bytes), content.sidecar.as_deref());
+        let (of, sidecar) = (hex(&content.hash), content.sidecar.as_deref());
         let patient = patient::of(&self.settings, system.as_deref(), content.name, &of, sidecar);
         let charset = self.settings.charset.clone();
         let unknown = patient.as_ref().err().copied();
@@ -57,7 +58,7 @@ impl Lane {
         }
         let body = parcel.pack();
         drop(parcel);
-        let kept = self.keep(EXPORT, &content.bytes, body, Handler::File, None, &mut report);
+        let kept = self.keep(EXPORT, content, body, Handler::File, None, &mut report);
         self.rest();
         Some(if kept.is_some() { Read::Settle(report) } else { Read::Stopped })
     }
