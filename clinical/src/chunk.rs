@@ -173,10 +173,11 @@ impl<'a> IntoIterator for &'a Chunk {
 }
 
 /// True where `a` stands and `b`, another version of the same identity, yields: by
-/// [`Reading::precedence`], then by what that leaves open, so that the order is total.
+/// [`Reading::precedence`], then by what that leaves open, so that the order is total: the spelling of the value last.
 #[must_use]
 pub fn stands_before(a: &Reading, b: &Reading) -> bool {
-    let rest = |r: &Reading| (!r.tz_ambiguous, r.offset_minutes, Reverse(r.time), Reverse(r.message));
+    let rest =
+        |r: &Reading| (!r.tz_ambiguous, r.offset_minutes, Reverse(r.time), Reverse(r.message), r.glucose);
     a.precedence().cmp(&b.precedence()).then_with(|| rest(a).cmp(&rest(b))) == Ordering::Greater
 }
 

@@ -79,8 +79,8 @@ pub struct Reading {
 
 impl Reading {
     /// The order that decides which version of one identity stands: a correction first, then the later
-    /// making, then the content. It does not depend on arrival.
+    /// making, then the content. It depends neither on arrival nor on how the value is spelled (5.0 is 5.00).
     pub fn precedence(&self) -> (bool, Instant, Standing, Glucose, Route) {
-        (self.standing != Standing::Final, self.made_at, self.standing, self.glucose, self.route)
+        (self.standing != Standing::Final, self.made_at, self.standing, self.glucose.trimmed(), self.route)
     }
 }

@@ -87,6 +87,30 @@ fn a_retraction_stays_so_that_a_late_copy_does_not_bring_the_reading_back() {
     assert_eq!(chunk.readings(), [retracted]);
 }
 
+/// 100, 100.0 and 100.00 are one value: which version stands is decided by what else differs, however each is spelled.
+#[test]
+fn how_a_value_is_spelled_decides_only_where_nothing_else_does() {
+    let spelled = |reading: Reading, places: u8| {
+        let value = Decimal::new(100 * 10i64.pow(u32::from(places)), places).unwrap();
+        Reading { glucose: Glucose { measured: Measured::Exact(value), unit: Unit::MgDl }, ..reading }
+    };
+    let one = reading(5, 100);
+    for other in [
+        Reading { route: Route::Fhir, ..one },
+        Reading { time: Instant(one.time.0 + 1), ..one },
+        Reading { message: 2, ..one },
+    ] {
+        let first = stands_before(&one, &other);
+        for (a, b) in [(0, 1), (1, 0), (2, 0), (0, 2)] {
+            assert_eq!(stands_before(&spelled(one, a), &spelled(other, b)), first, "{a} {b} {other:?}");
+        }
+    }
+    assert!(
+        stands_before(&spelled(one, 1), &one) != stands_before(&one, &spelled(one, 1)),
+        "the order is total"
+    );
+}
+
 #[test]
 fn of_two_equal_copies_the_earlier_message_stands_whatever_came_first() {
     let (early, late) = (reading(0, 100), Reading { message: 2, ..reading(0, 100) });

@@ -77,8 +77,8 @@ pub(crate) fn one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, exclu
 /// outranks any route; then the better route, the later making, the content.
 fn rank(a: &Reading, b: &Reading) -> Ordering {
     let key = |r: &Reading| (r.standing == Standing::Final, r.route, Reverse(r.made_at));
-    let rest =
-        |r: &Reading| (r.tz_ambiguous, Reverse(r.glucose), Reverse(r.offset_minutes), r.identity, r.message);
+    let value = |r: &Reading| (r.tz_ambiguous, Reverse(r.glucose.trimmed()), Reverse(r.offset_minutes));
+    let rest = |r: &Reading| (value(r), r.identity, r.message, Reverse(r.glucose));
     key(a).cmp(&key(b)).then_with(|| rest(a).cmp(&rest(b)))
 }
 
