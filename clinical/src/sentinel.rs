@@ -5,8 +5,10 @@
 //! unknown sensor every number is taken as it stands: nothing is guessed. Readings stay in the store as they were received;
 //! this is decided where they are selected, by the table of sensors of the policy, whose hash Provenance cites.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    device::{Devices, Meaning},
+    device::{Devices, Meaning, Sensor},
     glucose::{Glucose, Measured},
     reading::{Device, Instant, Reading},
 };
@@ -31,6 +33,27 @@ pub fn heed(streams: &mut [(Device, Vec<Reading>)], devices: &Devices) -> Vec<In
         });
     }
     codes
+}
+
+/// What is told of numbers that lie beyond the ends of what their sensors report, and stand for nothing: a sentence for each
+/// sensor, of streams that were heeded. They count as they stand.
+pub fn beyond(streams: &[(Device, Vec<Reading>)], devices: &Devices) -> Vec<String> {
+    let mut found: BTreeMap<&str, (u64, &Sensor)> = BTreeMap::new();
+    for (device, readings) in streams {
+        let Some(sensor) = devices.sensor(device) else { continue };
+        let count = readings.iter().filter(|reading| sensor.is_beyond(reading.glucose)).count() as u64;
+        if count > 0 {
+            found.entry(&sensor.id).or_insert((0, sensor)).0 += count;
+        }
+    }
+    let say = |(count, sensor): (u64, &Sensor)| {
+        let (low, high) = sensor.reportable.value.mg_dl;
+        let (title, s) = (&sensor.title, if count == 1 { "" } else { "s" });
+        format!(
+            "{count} reading{s} beyond what {title} reports ({low} to {high} mg/dL), counted as they stand"
+        )
+    };
+    found.into_values().map(say).collect()
 }
 
 #[cfg(test)]
@@ -89,6 +112,23 @@ mod tests {
         // No code is stated in mmol/L.
         let (molar, codes) = told("Dexcom G6", Unit::MmolL, &["2.1", "3.9", "22.3"]);
         assert_eq!((molar, codes), (["2.1", "3.9", "22.3"].map(str::to_owned).to_vec(), 0));
+    }
+
+    #[test]
+    fn numbers_beyond_what_their_sensor_reports_are_told_and_stand() {
+        let mut streams = [
+            stream("Dexcom G6/8ABC", Unit::MgDl, &["12", "39", "40", "400", "401", "402", "450"]),
+            stream("Dexcom G6/8DEF", Unit::MmolL, &["2.1", "2.2", "22.2", "22.3"]),
+            stream("FreeStyle Libre 3", Unit::MgDl, &["39", "450", "500", "501"]),
+            stream("8ABC", Unit::MgDl, &["5", "900"]),
+        ];
+        let devices = &Policy::standard().devices;
+        heed(&mut streams, devices);
+        assert_eq!(
+            beyond(&streams, devices),
+            ["4 readings beyond what Dexcom G6 reports (40 to 400 mg/dL), counted as they stand"]
+        );
+        assert_eq!(beyond(&streams[3..], devices), Vec::<String>::new());
     }
 
     #[test]

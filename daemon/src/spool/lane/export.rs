@@ -40,7 +40,8 @@ impl Lane {
                     match file::read(&text, &FileContext { zone: &site.clock, message_id: 0 }) {
                         Ok(read) => describe(&read, &mut report),
                         Err(fault) => {
-                            let (reason, advice) = (fault.to_string(), advice(&fault));
+                            let at = fault.line().map_or_else(String::new, |line| format!("line {line}: "));
+                            let (reason, advice) = (format!("{at}{fault}"), advice(&fault));
                             return Some(self.refuse(content, "an export", &reason, advice));
                         }
                     }
@@ -91,6 +92,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
             Apart::Insulin => "insulin doses",
             Apart::Food => "meals",
             Apart::Event => "other events",
+            Apart::Unknown => "rows of unknown types",
             Apart::Preamble => "lines before the data",
         };
         report.say(format!("kept apart: {count} {what}"));
@@ -103,7 +105,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
         ));
     }
     for fault in &read.faults {
-        report.say(format!("{} {}: {}", read.place.name(), fault.line, fault.reason));
+        report.say(format!("{}: {}", fault.place(read.place), read.in_words(fault.reason)));
     }
     report.unsaid += read.more_faults.values().sum::<u64>();
     if !read.faults.is_empty() {
