@@ -36,14 +36,21 @@ pub fn heed(streams: &mut [(Device, Vec<Reading>)], devices: &Devices) -> Vec<In
 }
 
 /// What is told of numbers that lie beyond the ends of what their sensors report, and stand for nothing: a sentence for each
-/// sensor, of streams that were heeded. They count as they stand.
-pub fn beyond(streams: &[(Device, Vec<Reading>)], devices: &Devices) -> Vec<String> {
+/// sensor. They count as they stand.
+pub fn beyond<'r>(
+    readings: impl Iterator<Item = (&'r Device, &'r Reading)>,
+    devices: &Devices,
+) -> Vec<String> {
     let mut found: BTreeMap<&str, (u64, &Sensor)> = BTreeMap::new();
-    for (device, readings) in streams {
-        let Some(sensor) = devices.sensor(device) else { continue };
-        let count = readings.iter().filter(|reading| sensor.is_beyond(reading.glucose)).count() as u64;
-        if count > 0 {
-            found.entry(&sensor.id).or_insert((0, sensor)).0 += count;
+    // Readings of one device follow each other.
+    let mut last: Option<(&Device, Option<&Sensor>)> = None;
+    for (device, Reading { glucose, .. }) in readings {
+        let known = last.filter(|(of, _)| std::ptr::eq(*of, device));
+        let (_, sensor) = *last.insert(known.unwrap_or_else(|| (device, devices.sensor(device))));
+        let (Some(sensor), Measured::Exact(number)) = (sensor, glucose.measured) else { continue };
+        let stands = sensor.meaning(number, glucose.unit) == Meaning::Value(glucose.measured);
+        if stands && sensor.is_beyond(*glucose) {
+            found.entry(&sensor.id).or_insert((0, sensor)).0 += 1;
         }
     }
     let say = |(count, sensor): (u64, &Sensor)| {
@@ -123,12 +130,18 @@ mod tests {
             stream("8ABC", Unit::MgDl, &["5", "900"]),
         ];
         let devices = &Policy::standard().devices;
+        let told = |streams: &[(Device, Vec<Reading>)]| {
+            let each = |stream: &'_ (Device, Vec<Reading>)| -> Vec<(Device, Reading)> {
+                stream.1.iter().map(|reading| (stream.0.clone(), *reading)).collect()
+            };
+            let all: Vec<_> = streams.iter().flat_map(each).collect();
+            beyond(all.iter().map(|(device, reading)| (device, reading)), devices)
+        };
+        let wanted = ["4 readings beyond what Dexcom G6 reports (40 to 400 mg/dL), counted as they stand"];
+        assert_eq!(told(&streams), wanted);
+        assert_eq!(told(&streams[3..]), Vec::<String>::new());
         heed(&mut streams, devices);
-        assert_eq!(
-            beyond(&streams, devices),
-            ["4 readings beyond what Dexcom G6 reports (40 to 400 mg/dL), counted as they stand"]
-        );
-        assert_eq!(beyond(&streams[3..], devices), Vec::<String>::new());
+        assert_eq!(told(&streams), wanted, "with limits in the place of codes too");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Files that were joined, cut, saved anew, mislabelled, or made to be heavy: told, and never half read. Made by hand.
 
+use proptest::prelude::*;
+
 use super::{
     clock::Zone,
     device_name::{MAX_DEVICE_BYTES, MAX_DEVICES},
@@ -262,5 +264,24 @@ fn readings_forty_years_apart_are_refused_with_their_places_in_every_kind_of_fil
 fn an_empty_file_says_so() {
     for text in ["", "\u{feff}", " \r\n\n\t"] {
         assert_eq!(file(text), Err(FileFault::Empty), "{text:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn wherever_a_file_is_cut_each_reading_of_it_is_one_of_the_whole(table in 0..TABLES.len(), cut in any::<prop::sample::Index>()) {
+        let (title, header, rows) = TABLES[table];
+        let text = format!("{title}{header}\n{}\n{}\n", rows.join("\n"), rows.join("\n"));
+        let facts = |read: FileReadings| -> Vec<_> {
+            read.readings.into_iter().map(|(_, reading)| (reading.time, reading.glucose)).collect()
+        };
+        let whole = facts(file(&text).unwrap());
+        if let Ok(part) = file(&text[..cut.index(text.len())]) {
+            for fact in facts(part) {
+                prop_assert!(whole.contains(&fact), "{:?}", fact);
+            }
+        }
     }
 }

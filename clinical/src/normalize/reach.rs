@@ -16,10 +16,14 @@ use crate::{
     glucose::{Glucose, Measured, Unit},
 };
 
-/// Below this a row is a fault; from the second to the third lies what sensors report.
+/// In mg/dL: below the first a row is a fault; from the second to the third lies what sensors report.
+const MG_DL: [i64; 3] = [10, 20, 600];
+
+/// The same in a unit.
 const fn bounds(unit: Unit) -> [Option<Decimal>; 3] {
+    let [floor, low, high] = MG_DL;
     match unit {
-        Unit::MgDl => [Decimal::new(10, 0), Decimal::new(20, 0), Decimal::new(600, 0)],
+        Unit::MgDl => [Decimal::new(floor, 0), Decimal::new(low, 0), Decimal::new(high, 0)],
         Unit::MmolL => [Decimal::new(55, 2), Decimal::new(11, 1), Decimal::new(333, 1)],
     }
 }
@@ -42,6 +46,12 @@ impl Reach {
             self.rows += 1;
             return Ok(());
         };
+        // Nearly every row: whole mg/dL within the ends.
+        let quick = glucose.unit == Unit::MgDl && number.places() == 0;
+        if quick && (MG_DL[1]..=MG_DL[2]).contains(&number.digits()) {
+            self.rows += 1;
+            return Ok(());
+        }
         let [floor, low, high] = bounds(glucose.unit);
         let below = |end: Option<Decimal>| end.is_some_and(|end| number.cmp_value(end).is_lt());
         if below(floor) {

@@ -218,7 +218,9 @@ impl Source {
         let starts = attributed(&events, &streams);
         let mut streams = of_device(streams, question.device.as_deref(), &devices)?;
         let error_codes = sentinel::heed(&mut streams, &question.policy.devices);
-        read.notes.extend(sentinel::beyond(&streams, &question.policy.devices));
+        let each =
+            streams.iter().flat_map(|(device, readings)| readings.iter().map(move |one| (device, one)));
+        read.notes.extend(sentinel::beyond(each, &question.policy.devices));
         let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
         let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
             return Err(ExportError::NoReading { read: Box::new(read) });

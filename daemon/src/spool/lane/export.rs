@@ -4,6 +4,7 @@ use bytes::Bytes;
 use clinical::{
     app_event::tally,
     normalize::file::{self, Apart, FileContext, FileReadings},
+    sentinel::beyond,
 };
 
 use super::{Content, EXPORT, Lane, Read, sha256};
@@ -38,7 +39,13 @@ impl Lane {
                 }
                 if let Some(site) = site {
                     match file::read(&text, &FileContext { zone: &site.clock, message_id: 0 }) {
-                        Ok(read) => describe(&read, &mut report),
+                        Ok(read) => {
+                            describe(&read, &mut report);
+                            if let Some(policy) = generation.policy(&site.policy) {
+                                let each = read.readings.iter().map(|(device, reading)| (&**device, reading));
+                                beyond(each, &policy.devices).into_iter().for_each(|told| report.say(told));
+                            }
+                        }
                         Err(fault) => {
                             let at = fault.line().map_or_else(String::new, |line| format!("line {line}: "));
                             let (reason, advice) = (format!("{at}{fault}"), advice(&fault));
