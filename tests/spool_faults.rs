@@ -55,6 +55,65 @@ async fn what_cannot_be_read_is_set_aside_with_its_reason_and_its_bytes_are_kept
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_read_when_the_daemon_died_twice_is_set_aside_and_after_one_death_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let folder = files::spool(&rig, "");
+    folder.make();
+    fs::create_dir_all(folder.path("work/17")).unwrap();
+    fs::create_dir_all(folder.path("work/18")).unwrap();
+    fs::set_permissions(folder.path("work"), fs::Permissions::from_mode(0o750)).unwrap();
+    for (place, n, marks) in [("work/17", 1, 2), ("work/18", 2, 1)] {
+        fs::write(folder.path(&format!("{place}/{n}.hl7")), hour(&format!("D{n}"), n, 100)).unwrap();
+        (1..=marks).for_each(|mark| fs::write(folder.path(&format!("{place}/reading-{mark}")), "").unwrap());
+    }
+    rig.start().await.unwrap();
+    until_settled_files(&rig, 1, 1).await;
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2)), (None, Some(100.0)));
+    let reason = folder.text("quarantine/1.hl7.reason.txt");
+    assert!(reason.contains("the daemon ended 2 times while it read this file"), "{reason}");
+    // A person who has looked has it read again.
+    fs::rename(folder.path("quarantine/1.hl7"), folder.path("1.hl7")).unwrap();
+    eventually("it is read", || folder.path("done/1.hl7").exists()).await;
+    settled(&rig).await;
+    assert_eq!(mean(&rig, 1), Some(100.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_with_a_long_name_and_a_sidecar_for_reports_is_taken_and_two_in_one_file_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = started(dir.path(), "sidecar_wait = \"5s\"").await;
+    let header = "Index,Date,Time,Sensor Glucose (mg/dL)\n";
+    let row = |n: u32| format!("{n},2026/03/02,{:02}:{:02}:{:02},120\n", n / 3600, n / 60 % 60, n % 60);
+    let rows: String = (0..20_000).map(row).collect();
+    let first = format!("-------,780G,Pump,NG1,-------\n{header}1,2026/03/02,12:00:00,120\n");
+    let long = format!("A,B\n{first}-------,780G,Sensor,{},-------\n{header}{rows}", "S".repeat(900_000));
+    let mrn = files::sidecar;
+    let named = mrn(1).trim_end().trim_end_matches('}').to_owned()
+        + ", \"name\": \"A. Example\", \"birth_date\": \"1980-12-31\"}";
+    folder.drop("long.csv.patient.json", named);
+    folder.drop("long.csv", long);
+    let readings = people::readings(people::day(DAY), 0, &[130; 12]);
+    let high = files::clarity(&readings).replace(&format!(",{},130,", readings[0].serial), ",Dexcom G6,450,");
+    folder.drop("high.csv.patient.json", mrn(3));
+    folder.drop("high.csv", high);
+    let one = files::clarity(&people::readings(people::day(DAY), 0, &[130; 12]));
+    folder.drop("two.csv.patient.json", mrn(2));
+    folder.drop("two.csv", format!("{one}{one}"));
+    until_settled_files(&rig, 2, 1).await;
+    settled(&rig).await;
+    assert_eq!((mean(&rig, 1), mean(&rig, 2), mean(&rig, 3)), (Some(120.0), None, Some(450.0)));
+    let receipt = folder.text("done/high.csv.receipt.txt");
+    assert!(receipt.contains("12 readings beyond what Dexcom G6 reports"), "{receipt}");
+    let reason = folder.text("quarantine/two.csv.reason.txt");
+    let second = one.lines().count() + 1;
+    assert!(reason.contains(&format!("line {second}: two exports in one file")), "{reason}");
+    let told = [folder.text("done/long.csv.receipt.txt"), fs::read_to_string(rig.log_file()).unwrap()];
+    assert!(told.iter().all(|told| !told.contains("A. Example") && !told.contains("SSSS")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn links_and_names_that_are_no_text_do_no_harm_and_no_name_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (rig, folder) = started(dir.path(), "sidecar_wait = \"0s\"").await;

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::{
     decimal::Decimal,
-    glucose::{Measured, Unit},
+    glucose::{Glucose, Measured, Unit},
     policy::{Sheet, SheetFault, Sourced, Values},
     reading::Device,
 };
@@ -103,6 +103,16 @@ impl Sensor {
         } else {
             Measured::Exact(number)
         }
+    }
+
+    /// Whether a plain number lies beyond the ends of what it reports.
+    #[must_use]
+    pub fn is_beyond(&self, glucose: Glucose) -> bool {
+        let (low, high) = match glucose.unit {
+            Unit::MgDl => self.reportable.value.mg_dl,
+            Unit::MmolL => self.reportable.value.mmol_l,
+        };
+        matches!(glucose.measured, Measured::Exact(number) if number.cmp_value(low).is_lt() || number.cmp_value(high).is_gt())
     }
 
     /// The interval of a run of its readings, given the one that their distances suggest. A faster stream than the

@@ -5,8 +5,10 @@
 //! unknown sensor every number is taken as it stands: nothing is guessed. Readings stay in the store as they were received;
 //! this is decided where they are selected, by the table of sensors of the policy, whose hash Provenance cites.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    device::{Devices, Meaning},
+    device::{Devices, Meaning, Sensor},
     glucose::{Glucose, Measured},
     reading::{Device, Instant, Reading},
 };
@@ -31,6 +33,34 @@ pub fn heed(streams: &mut [(Device, Vec<Reading>)], devices: &Devices) -> Vec<In
         });
     }
     codes
+}
+
+/// What is told of numbers that lie beyond the ends of what their sensors report, and stand for nothing: a sentence for each
+/// sensor. They count as they stand.
+pub fn beyond<'r>(
+    readings: impl Iterator<Item = (&'r Device, &'r Reading)>,
+    devices: &Devices,
+) -> Vec<String> {
+    let mut found: BTreeMap<&str, (u64, &Sensor)> = BTreeMap::new();
+    // Readings of one device follow each other.
+    let mut last: Option<(&Device, Option<&Sensor>)> = None;
+    for (device, Reading { glucose, .. }) in readings {
+        let known = last.filter(|(of, _)| std::ptr::eq(*of, device));
+        let (_, sensor) = *last.insert(known.unwrap_or_else(|| (device, devices.sensor(device))));
+        let (Some(sensor), Measured::Exact(number)) = (sensor, glucose.measured) else { continue };
+        let stands = sensor.meaning(number, glucose.unit) == Meaning::Value(glucose.measured);
+        if stands && sensor.is_beyond(*glucose) {
+            found.entry(&sensor.id).or_insert((0, sensor)).0 += 1;
+        }
+    }
+    let say = |(count, sensor): (u64, &Sensor)| {
+        let (low, high) = sensor.reportable.value.mg_dl;
+        let (title, s) = (&sensor.title, if count == 1 { "" } else { "s" });
+        format!(
+            "{count} reading{s} beyond what {title} reports ({low} to {high} mg/dL), counted as they stand"
+        )
+    };
+    found.into_values().map(say).collect()
 }
 
 #[cfg(test)]
@@ -89,6 +119,29 @@ mod tests {
         // No code is stated in mmol/L.
         let (molar, codes) = told("Dexcom G6", Unit::MmolL, &["2.1", "3.9", "22.3"]);
         assert_eq!((molar, codes), (["2.1", "3.9", "22.3"].map(str::to_owned).to_vec(), 0));
+    }
+
+    #[test]
+    fn numbers_beyond_what_their_sensor_reports_are_told_and_stand() {
+        let mut streams = [
+            stream("Dexcom G6/8ABC", Unit::MgDl, &["12", "39", "40", "400", "401", "402", "450"]),
+            stream("Dexcom G6/8DEF", Unit::MmolL, &["2.1", "2.2", "22.2", "22.3"]),
+            stream("FreeStyle Libre 3", Unit::MgDl, &["39", "450", "500", "501"]),
+            stream("8ABC", Unit::MgDl, &["5", "900"]),
+        ];
+        let devices = &Policy::standard().devices;
+        let told = |streams: &[(Device, Vec<Reading>)]| {
+            let each = |stream: &'_ (Device, Vec<Reading>)| -> Vec<(Device, Reading)> {
+                stream.1.iter().map(|reading| (stream.0.clone(), *reading)).collect()
+            };
+            let all: Vec<_> = streams.iter().flat_map(each).collect();
+            beyond(all.iter().map(|(device, reading)| (device, reading)), devices)
+        };
+        let wanted = ["4 readings beyond what Dexcom G6 reports (40 to 400 mg/dL), counted as they stand"];
+        assert_eq!(told(&streams), wanted);
+        assert_eq!(told(&streams[3..]), Vec::<String>::new());
+        heed(&mut streams, devices);
+        assert_eq!(told(&streams), wanted, "with limits in the place of codes too");
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn by_file(points: &[Point]) -> Vec<(Device, Reading)> {
     let zone = clock::Zone::named(ZONE).unwrap();
     let read = file::read(&text, &file::FileContext { zone: &zone, message_id: 2 }).unwrap();
     assert!(read.faults.is_empty(), "{:?}", read.faults);
-    read.readings
+    read.readings.into_iter().map(|(device, reading)| (Device::clone(&device), reading)).collect()
 }
 
 /// The outcome by way of the stored form: chunks by device and UTC day, merged reading by reading.

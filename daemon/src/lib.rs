@@ -30,6 +30,7 @@ pub mod reload;
 pub mod report;
 pub mod route;
 pub mod session;
+mod sidecar;
 pub mod spool;
 pub mod status;
 pub mod supervisor;

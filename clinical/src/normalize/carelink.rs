@@ -12,6 +12,7 @@
 use super::{
     columns::{beginning, glucose, named},
     date_order::Dates,
+    device_name::bounded,
     file::{Apart, FileContext, FileFault, FileReadings, Format, RowReason, Table, has_header},
     harvest::{Harvest, UNMARKED, Written},
     intake::{Body, Preamble},
@@ -104,10 +105,12 @@ fn open<'z>(
     preamble: Preamble,
     context: &FileContext<'z>,
 ) -> Result<Box<dyn Body + 'z>, FileFault> {
-    let mut harvest = Harvest::new(Format::CareLink, Written::Proved(Dates::default()), context);
+    let columns = Columns::of(names)?;
+    let harvest = Harvest::new(Format::CareLink, Written::Proved(Dates::default()), context);
+    let mut harvest = harvest.headed(names, Some(columns.unit));
     harvest.aparts(Apart::Preamble, preamble.rows);
     let mut carelink = CareLink {
-        columns: Columns::of(names)?,
+        columns,
         decimal_comma: preamble.decimal_comma,
         device: String::new(),
         sums_of_days: false,
@@ -121,17 +124,17 @@ fn open<'z>(
 
 impl Body for CareLink<'_> {
     fn row(&mut self, row: &Row<'_>) {
-        if row.broken {
-            self.harvest.fault(row.line, RowReason::Broken);
-        } else if row.cell(0).starts_with(SECTION) {
+        if row.cell(0).starts_with(SECTION) && !row.broken {
             self.section(row.cells());
             self.harvest.apart(Apart::Preamble);
-        } else if row.cell(0).eq_ignore_ascii_case("index") && is_header(&row.names()) {
+        } else if row.cell(0).eq_ignore_ascii_case("index") && !row.broken && is_header(&row.names()) {
+            self.harvest.widths.begin(row.width());
             match Columns::of(&row.names()) {
                 Ok(columns) => (self.columns, self.unit_unknown) = (columns, false),
                 Err(_) => self.unit_unknown = true,
             }
             self.harvest.apart(Apart::Preamble);
+        } else if !self.harvest.is_whole(row, 0) {
         } else if !row.cell(self.columns.glucose).is_empty() {
             if let Err(reason) = self.reading(row) {
                 self.harvest.fault(row.line, reason);
@@ -141,8 +144,8 @@ impl Body for CareLink<'_> {
         }
     }
 
-    fn is_too_much(&self) -> bool {
-        self.harvest.is_too_much()
+    fn refused(&self) -> Option<FileFault> {
+        self.harvest.refused()
     }
 
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
@@ -161,7 +164,7 @@ impl CareLink<'_> {
         let cell = |at: usize| cells.get(at).copied().unwrap_or("");
         if cell(0).starts_with(SECTION) {
             let serial = if cell(3).is_empty() { cell(1) } else { cell(3) };
-            serial.clone_into(&mut self.device);
+            bounded(serial).clone_into(&mut self.device);
             self.sums_of_days = cell(4).starts_with(SUMS_OF_DAYS);
         }
     }

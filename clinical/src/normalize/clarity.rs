@@ -5,9 +5,17 @@
 //! too); `Low` and `High` take the limits of the sensor, 40 and 400 mg/dL or 2.2 and 22.2 mmol/L; rows ascend in
 //! time, so that the repeated hour is told apart by `Transmitter Time` or else by the order of rows.
 //!
+//! Times are `YYYY-MM-DDThh:mm:ss`. A spreadsheet writes them anew in the order of its country: such a file is read where
+//! its dates prove their order (`date_order.rs` beside this), and else refused.
+//!
 //! A device is `Source Device ID` and `Transmitter ID`, joined by `/` where both are given.
 
 mod transmitter;
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use super::{
     columns::{beginning, glucose},
@@ -15,7 +23,7 @@ use super::{
     harvest::{Harvest, UNMARKED, Written, named},
     intake::{Body, Preamble},
     repeated_hour::Order,
-    table::Row,
+    table::{Row, name},
     value::{self, sensor_limits},
     wall_clock::{DateOrder, WallTime},
 };
@@ -24,6 +32,12 @@ use crate::{app_event::EventKind, decimal::Decimal, glucose::Unit, reading::Rout
 /// The beginnings of names; the unit of glucose follows.
 const GLUCOSE: [&str; 3] = ["glucosevalue", "glukosewert", "niveldeglucosa"];
 const TIMESTAMP: [&str; 3] = ["timestamp", "zeitstempel", "marcatemporal"];
+/// Rows that say whose the file is; all but the names are of other languages.
+const WHO: [&[&str]; 3] = [
+    &["firstname", "vorname", "nombre", "prénom"],
+    &["lastname", "nachname", "apellido", "apellidos", "nom"],
+    &["dateofbirth", "geburtsdatum", "fechadenacimiento", "datedenaissance"],
+];
 const EVENT_TYPE: [&str; 4] = ["eventtype", "ereignistyp", "ereignisart", "tipodeevento"];
 
 /// How it is read.
@@ -82,7 +96,8 @@ impl Columns {
             "Insulin" => Apart::Insulin,
             "Carbs" => Apart::Food,
             _ if row.cell(self.timestamp).is_empty() => Apart::Preamble,
-            _ => Apart::Event,
+            "Exercise" | "Notes" | "Note" | "Health" => Apart::Event,
+            _ => Apart::Unknown,
         }
     }
 }
@@ -91,6 +106,12 @@ impl Columns {
 struct Clarity<'z> {
     columns: Columns,
     decimal_comma: bool,
+    /// Times are not as Clarity writes them: their order of dates is proved.
+    saved_anew: bool,
+    /// A time is as Clarity writes it: what is not is a fault of its row.
+    as_stated: bool,
+    /// Hashes of what the file says of its patient, by what they say.
+    who: HashMap<&'static str, u64>,
     harvest: Harvest<'z>,
 }
 
@@ -99,27 +120,31 @@ fn open<'z>(
     preamble: Preamble,
     context: &FileContext<'z>,
 ) -> Result<Box<dyn Body + 'z>, FileFault> {
-    let mut harvest = Harvest::new(Format::Clarity, Written::Always(DateOrder::YearMonthDay), context);
+    let columns = Columns::of(names)?;
+    let written = Written::Always(DateOrder::YearMonthDay);
+    let mut harvest = Harvest::new(Format::Clarity, written, context).headed(names, Some(columns.unit));
     harvest.aparts(Apart::Preamble, preamble.rows);
-    Ok(Box::new(Clarity { columns: Columns::of(names)?, decimal_comma: preamble.decimal_comma, harvest }))
+    let (decimal_comma, saved_anew, who) = (preamble.decimal_comma, false, HashMap::new());
+    Ok(Box::new(Clarity { columns, decimal_comma, saved_anew, as_stated: false, who, harvest }))
 }
 
 impl Body for Clarity<'_> {
     fn row(&mut self, row: &Row<'_>) {
-        if row.broken {
-            self.harvest.fault(row.line, RowReason::Broken);
-        } else if matches!(row.cell(self.columns.event), "EGV" | "EGW") {
+        let sensor = matches!(row.cell(self.columns.event), "EGV" | "EGW");
+        if !self.harvest.is_whole(row, usize::from(!sensor)) {
+        } else if sensor {
             if let Err(reason) = self.reading(row) {
                 self.harvest.fault(row.line, reason);
             }
         } else if !row.is_blank() {
+            self.patient(row);
             self.event(row);
             self.harvest.apart(self.columns.apart(row));
         }
     }
 
-    fn is_too_much(&self) -> bool {
-        self.harvest.is_too_much()
+    fn refused(&self) -> Option<FileFault> {
+        self.harvest.refused()
     }
 
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {
@@ -128,26 +153,71 @@ impl Body for Clarity<'_> {
             let note = "times of a repeated hour were told apart by the transmitter";
             self.harvest.notes.push(format!("{told} {note}"));
         }
-        self.harvest.finish(Order::Ascending, "second")
+        if self.saved_anew {
+            let note = "times are not written as Clarity writes them: another program saved the file";
+            self.harvest.notes.push(note.to_owned());
+        }
+        let times = if self.saved_anew { "minute" } else { "second" };
+        self.harvest.finish(Order::Ascending, times)
     }
 }
 
 impl Clarity<'_> {
     fn reading(&mut self, row: &Row<'_>) -> Result<(), RowReason> {
+        let wall = self.time(row)?;
         let columns = &self.columns;
-        let wall = local_time(row.cell(columns.timestamp))?;
         let limits = sensor_limits(columns.unit);
         let glucose =
             value::glucose_in_file(row.cell(columns.glucose), columns.unit, limits, self.decimal_comma)?;
-        let ticks = row.optional(columns.transmitter_time).parse().unwrap_or(UNMARKED);
+        let ticks = row.optional(columns.transmitter_time).parse().ok().filter(|_| !self.saved_anew);
+        let ticks = ticks.unwrap_or(UNMARKED);
         let names = [row.optional(columns.device), row.optional(columns.transmitter)];
         let block = self.harvest.block(names, Route::File);
         self.harvest.reading(row.line, block, wall, glucose, ticks)
     }
 
+    /// The clock time of a row. Where none is as Clarity writes it, all dates must prove their order.
+    fn time(&mut self, row: &Row<'_>) -> Result<WallTime, RowReason> {
+        let text = row.cell(self.columns.timestamp);
+        if text.is_empty() {
+            return Err(RowReason::TimeMissing);
+        }
+        let iso = text.as_bytes().get(4) == Some(&b'-');
+        let wall = WallTime::parse(text).filter(|wall| wall.timed).ok_or(RowReason::TimeUnreadable)?;
+        if iso && self.saved_anew {
+            self.harvest.dates_as_stated();
+            self.saved_anew = false;
+        } else if !iso && !self.saved_anew && !self.as_stated {
+            self.saved_anew = self.harvest.prove_dates();
+        }
+        self.as_stated |= iso;
+        if iso || self.saved_anew { Ok(wall) } else { Err(RowReason::TimeUnreadable) }
+    }
+
+    /// Refuses a file that names a second patient: nothing says where the rows of the first end.
+    fn patient(&mut self, row: &Row<'_>) {
+        if !row.cell(self.columns.timestamp).is_empty() {
+            return;
+        }
+        let says = name(row.cell(self.columns.event));
+        let Some(says) = WHO.iter().find(|names| names.contains(&says.as_str())).map(|names| names[0]) else {
+            return;
+        };
+        let mut hash = DefaultHasher::new();
+        // The first cell counts rows.
+        row.cells().skip(1).filter(|cell| !cell.is_empty()).for_each(|cell| cell.hash(&mut hash));
+        if *self.who.entry(says).or_insert(hash.finish()) != hash.finish() {
+            self.harvest.refuse(FileFault::SeveralPatients { line: row.line });
+        }
+    }
+
     /// What else a row may be; its number may be missing.
     fn event(&mut self, row: &Row<'_>) {
+        let wall = self.time(row).ok();
         let columns = &self.columns;
+        if let Some(wall) = wall.filter(|_| self.saved_anew) {
+            self.harvest.dated("", Apart::Event, row.line, wall);
+        }
         let amount = |at: Option<usize>| value::number_with(row.optional(at), self.decimal_comma).ok();
         let (kind, value) = match (row.cell(columns.event), row.optional(columns.subtype)) {
             ("Insulin", "Fast-Acting") => (EventKind::RapidInsulin, amount(columns.insulin)),
@@ -158,7 +228,7 @@ impl Clarity<'_> {
             _ => return,
         };
         let device = named([row.optional(columns.device), row.optional(columns.transmitter)]);
-        self.harvest.event(&device.0, local_time(row.cell(columns.timestamp)).ok(), kind, value);
+        self.harvest.event(&device.0, wall, kind, value);
     }
 }
 
@@ -168,15 +238,6 @@ fn seconds(text: &str) -> Option<Decimal> {
     let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?);
     (minutes < 60 && seconds < 60)
         .then(|| Decimal::whole(i32::from(hours) * 3600 + i32::from(minutes) * 60 + i32::from(seconds)))
-}
-
-/// `YYYY-MM-DDThh:mm:ss`, with a blank for the `T` and without seconds too.
-fn local_time(text: &str) -> Result<WallTime, RowReason> {
-    if text.is_empty() {
-        return Err(RowReason::TimeMissing);
-    }
-    let iso = text.as_bytes().get(4) == Some(&b'-');
-    WallTime::parse(text).filter(|wall| wall.timed && iso).ok_or(RowReason::TimeUnreadable)
 }
 
 #[cfg(test)]

@@ -17,26 +17,29 @@ pub(super) struct Faults {
 impl Faults {
     /// Lists a fault, or counts it where enough are listed.
     pub(super) fn push(&mut self, line: u32, reason: RowReason) {
+        self.push_all(RowFault { line, last: line, reason });
+    }
+
+    /// Lists a fault of several rows, or counts them where enough are listed.
+    pub(super) fn push_all(&mut self, fault: RowFault) {
         if self.listed.len() < MAX_FAULTS_LISTED {
-            self.listed.push(RowFault { line, reason });
+            self.listed.push(fault);
         } else {
-            *self.more.entry(reason).or_default() += 1;
+            *self.more.entry(fault.reason).or_default() += fault.rows();
         }
     }
 
     /// Takes over those of another list.
     pub(super) fn append(&mut self, other: Self) {
-        for RowFault { line, reason } in other.listed {
-            self.push(line, reason);
-        }
+        other.listed.into_iter().for_each(|fault| self.push_all(fault));
         for (reason, rows) in other.more {
             *self.more.entry(reason).or_default() += rows;
         }
     }
 
-    /// How many there are.
+    /// How many rows there are.
     pub(super) fn total(&self) -> u64 {
-        self.listed.len() as u64 + self.more.values().sum::<u64>()
+        self.listed.iter().map(RowFault::rows).sum::<u64>() + self.more.values().sum::<u64>()
     }
 }
 
@@ -53,6 +56,8 @@ mod tests {
         let wanted = BTreeMap::from([(RowReason::Broken, 2), (RowReason::TimeMissing, 1)]);
         assert_eq!((faults.listed.len(), &faults.more), (MAX_FAULTS_LISTED, &wanted));
         assert_eq!(faults.total(), MAX_FAULTS_LISTED as u64 + 3);
+        faults.push_all(RowFault { line: 401, last: 464, reason: RowReason::Broken });
+        assert_eq!(faults.more[&RowReason::Broken], 66, "each row that a quote swallowed");
         let mut all = Faults::default();
         all.push(9, RowReason::Damaged);
         all.append(faults.clone());

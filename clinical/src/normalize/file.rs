@@ -3,7 +3,7 @@
 //! Invariants: names and birth dates in a file are never returned; every row with content is a reading, a
 //! fault, or a count of its kind; what was inferred of the file as a whole stands in its notes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     apple_health, carelink, clarity,
@@ -63,8 +63,8 @@ pub struct FileReadings {
     /// The format.
     pub format: Format,
     /// What was read: of each device and route by itself, in the order of the file. Scans have [`Route::Scan`](crate::reading::Route::Scan), all
-    /// else [`Route::File`](crate::reading::Route::File).
-    pub readings: Vec<(Device, Reading)>,
+    /// else [`Route::File`](crate::reading::Route::File). The readings of a device share its one name.
+    pub readings: Vec<(Arc<Device>, Reading)>,
     /// Insulin, carbohydrate, exercise, heart rate, steps and starts of sensors, in the order of the file, with the device
     /// that each names (empty where it names none). Their rows are counted in `kept_apart` too.
     pub events: Vec<(Device, AppEvent)>,
@@ -90,7 +90,19 @@ impl FileReadings {
     /// How many rows could not be read.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        self.faults.len() as u64 + self.more_faults.values().sum::<u64>()
+        self.faults.iter().map(RowFault::rows).sum::<u64>() + self.more_faults.values().sum::<u64>()
+    }
+
+    /// A reason in words; of a time that cannot be read, with the form that times of this format have.
+    #[must_use]
+    pub fn in_words(&self, reason: RowReason) -> String {
+        match reason {
+            RowReason::TimeUnreadable => {
+                let (title, form) = (self.format.title(), self.format.time_form());
+                format!("{reason} ({title} has {form})")
+            }
+            _ => reason.to_string(),
+        }
     }
 }
 
@@ -113,6 +125,8 @@ pub enum Apart {
     Food,
     /// Exercise, notes, time changes and what else was logged.
     Event,
+    /// Of a type that is not known.
+    Unknown,
     /// Names, birth date and devices before the data.
     Preamble,
 }
@@ -122,16 +136,38 @@ pub enum Apart {
 pub struct RowFault {
     /// The line the row starts on, or the number of the record, from 1.
     pub line: u32,
+    /// The last line that is lost with it: a quote that is not closed swallows those that follow.
+    pub last: u32,
     /// What is wrong.
     pub reason: RowReason,
+}
+
+impl RowFault {
+    /// How many rows are lost.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        u64::from(self.last.saturating_sub(self.line)) + 1
+    }
+
+    /// Where, in words: `line 7`, `lines 401 to 464`.
+    #[must_use]
+    pub fn place(&self, place: Place) -> String {
+        match (place.name(), self.rows()) {
+            (word, 1) => format!("{word} {}", self.line),
+            (word, _) => format!("{word}s {} to {}", self.line, self.last),
+        }
+    }
 }
 
 /// What is wrong with a row: a closed set of fixed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 pub enum RowReason {
     /// A quote is not closed, or there are too many cells.
-    #[error("the row is not delimited text")]
+    #[error("a quote is not closed, or there are too many cells")]
     Broken,
+    /// The last row has no line end, and fewer cells than the header and the rows before it.
+    #[error("the file ends inside a row")]
+    Cut,
     /// The record is no JSON object or XML element of its kind, or is too long or too deep.
     #[error("the record is damaged, or is too long")]
     Damaged,
@@ -150,9 +186,15 @@ pub enum RowReason {
     /// The value is neither a number nor a known word.
     #[error("the value is neither a number nor a limit")]
     ValueNotANumber,
-    /// The value is not above 0, or above 1000 mg/dL or 55.5 mmol/L.
+    /// The value contradicts what is said of it.
     #[error("the value is implausible")]
     ValueImplausible,
+    /// The value is below 10 mg/dL or 0.55 mmol/L.
+    #[error("the value is lower than any sensor reports")]
+    ValueTooLow,
+    /// The value is above 1000 mg/dL or 55.5 mmol/L.
+    #[error("the value is higher than any sensor reports")]
+    ValueTooHigh,
     /// A historic and a scan value in one row.
     #[error("a historic and a scan value in one row")]
     SeveralValues,
@@ -176,6 +218,46 @@ pub enum RowReason {
 /// Why a file was refused as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileFault {
+    /// It has no bytes, or blanks alone.
+    #[error("the file is empty")]
+    Empty,
+    /// A header, or what stands before one, after the first header.
+    #[error("two exports in one file")]
+    SeveralExports {
+        /// The line on which the second begins.
+        line: u32,
+    },
+    /// What stands before the data names a second patient.
+    #[error("two patients in one file")]
+    SeveralPatients {
+        /// The line that names the second.
+        line: u32,
+    },
+    /// More than half of the sensor values are beyond what any sensor reports.
+    #[error(
+        "most values are {} than any sensor reports in {}: the unit in the header does not fit the values",
+        if *.lower { "lower" } else { "higher" },
+        unit_words(*.unit)
+    )]
+    UnitDoesNotFit {
+        /// They are lower, else higher.
+        lower: bool,
+        /// The unit that the file states.
+        unit: Option<Unit>,
+    },
+    /// Two readings are farther apart than people have worn sensors.
+    #[error("{0} {first} and {0} {last} lie more than 40 years apart: the clock of one was wrong", .place.name())]
+    SpanTooLong {
+        /// What the two numbers count.
+        place: Place,
+        /// Where the earliest reading stands.
+        first: u32,
+        /// Where the latest stands.
+        last: u32,
+    },
+    /// More devices than a person can have worn (`MAX_DEVICES` in `device_name.rs` beside this).
+    #[error("the file names more than 10,000 devices")]
+    TooManyDevices,
     /// More than [`MAX_FILE_BYTES`].
     #[error("the file has more than 64 MiB")]
     TooLarge,
@@ -221,12 +303,35 @@ pub enum FileFault {
     TooManyRows,
 }
 
+impl FileFault {
+    /// The line that it is about; `None` where it is about the whole, or its words name the place.
+    #[must_use]
+    pub const fn line(&self) -> Option<u32> {
+        match self {
+            Self::NotText { line }
+            | Self::RowTooLong { line }
+            | Self::SeveralExports { line }
+            | Self::SeveralPatients { line } => Some(*line),
+            _ => None,
+        }
+    }
+}
+
 /// What a file was found to be, in words.
 fn found_words(found: Option<Format>) -> String {
     found.map_or_else(
         || "it has no header of a known format".to_owned(),
         |found| format!("it is recognized as {}", found.title()),
     )
+}
+
+/// A unit, in words.
+const fn unit_words(unit: Option<Unit>) -> &'static str {
+    match unit {
+        Some(Unit::MgDl) => "mg/dL",
+        Some(Unit::MmolL) => "mmol/L",
+        None => "the unit that is stated",
+    }
 }
 
 /// A reader of a format.
@@ -294,6 +399,16 @@ pub(super) fn recognized(text: &str) -> Option<(&'static Reader, Recognized)> {
     })
 }
 
+/// True for the names of a header of any table that cannot stand among the rows of `format`. CareLink has a header for each
+/// section.
+pub(super) fn heads_another(format: Format, names: &[String]) -> bool {
+    let sections = |reader: &Reader| reader.format == Format::CareLink && format == Format::CareLink;
+    READERS.iter().filter(|reader| !sections(reader)).any(|reader| match &reader.read {
+        Read::Rows(table) => (table.is_header)(names),
+        Read::Whole(_) => false,
+    })
+}
+
 /// True where a row among the first is the header that `is_header` knows.
 pub(super) fn has_header(text: &str, is_header: fn(&[String]) -> bool) -> bool {
     rows(text).take(MAX_PREAMBLE_ROWS).any(|row| is_header(&row.names()))
@@ -322,7 +437,8 @@ impl From<ValueFault> for RowReason {
         match fault {
             ValueFault::Missing => Self::ValueMissing,
             ValueFault::NotANumber => Self::ValueNotANumber,
-            ValueFault::Implausible => Self::ValueImplausible,
+            ValueFault::TooLow => Self::ValueTooLow,
+            ValueFault::TooHigh => Self::ValueTooHigh,
         }
     }
 }

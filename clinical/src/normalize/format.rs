@@ -77,8 +77,23 @@ impl Format {
         }
     }
 
-    /// The titles of all of them.
-    pub(super) fn titles() -> String {
+    /// How times are written in it, in words.
+    #[must_use]
+    pub const fn time_form(self) -> &'static str {
+        match self {
+            Self::Clarity => "YYYY-MM-DDThh:mm:ss",
+            Self::LibreView | Self::Glooko => "a date and hh:mm, all dates in one order",
+            Self::CareLink => "a date and hh:mm:ss, all dates in one order",
+            Self::XDrip => "DD.MM.YYYY and hh:mm",
+            Self::Nightscout => "milliseconds since 1970, or YYYY-MM-DDThh:mm:ss and an offset",
+            Self::Tidepool | Self::DexcomApi => "YYYY-MM-DDThh:mm:ss and an offset",
+            Self::AppleHealth => "YYYY-MM-DD hh:mm:ss and an offset",
+        }
+    }
+
+    /// The titles of all of them, divided by commas.
+    #[must_use]
+    pub fn titles() -> String {
         Self::ALL.iter().map(|format| format.title()).collect::<Vec<_>>().join(", ")
     }
 }

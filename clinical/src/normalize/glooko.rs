@@ -78,11 +78,13 @@ fn open<'z>(
     preamble: Preamble,
     context: &FileContext<'z>,
 ) -> Result<Box<dyn Body + 'z>, FileFault> {
-    let mut harvest = Harvest::new(Format::Glooko, Written::Proved(Dates::default()), context);
+    let sensor = glucose(names, &SENSOR)?;
+    let harvest = Harvest::new(Format::Glooko, Written::Proved(Dates::default()), context);
+    let mut harvest = harvest.headed(names, sensor.map(|(_, unit)| unit));
     harvest.aparts(Apart::Preamble, preamble.rows);
     let rate = named(names, &["rate"]);
     let columns = Columns {
-        sensor: glucose(names, &SENSOR)?,
+        sensor,
         finger_stick: beginning(names, &FINGER_STICK),
         serial: named(names, &SERIAL),
         // In a table of basal rates the insulin delivered is the rate over its duration, stated twice.
@@ -95,9 +97,7 @@ fn open<'z>(
 
 impl Body for Glooko<'_> {
     fn row(&mut self, row: &Row<'_>) {
-        if row.broken {
-            self.harvest.fault(row.line, RowReason::Broken);
-        } else if row.is_blank() {
+        if !self.harvest.is_whole(row, 0) || row.is_blank() {
         } else if let Some((at, unit)) = self.columns.sensor {
             if let Err(reason) = self.reading(row, at, unit) {
                 self.harvest.fault(row.line, reason);
@@ -107,8 +107,8 @@ impl Body for Glooko<'_> {
         }
     }
 
-    fn is_too_much(&self) -> bool {
-        self.harvest.is_too_much()
+    fn refused(&self) -> Option<FileFault> {
+        self.harvest.refused()
     }
 
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {

@@ -2,25 +2,33 @@
 //!
 //! Invariants: every reading is of one block (a device and a route) and the rows of a block keep their order; what
 //! can only be told at the end (the order of dates, the repeated hour) is told then, for all rows alike; a row that
-//! turns out to have no time is a fault of its line. A name of a device is kept once, not for each row. What is held is
-//! bounded, whatever the file: [`MAX_READINGS`] readings, beyond which it is refused as a whole, and what `faults.rs` and
-//! `logged.rs` beside this list.
+//! turns out to have no time is a fault of its line. A name of a device is kept once, not for each row, and cut where no
+//! name is as long. What is held is bounded, whatever the file: [`MAX_READINGS`] readings and [`MAX_DEVICES`] devices, beyond
+//! which it is refused as a whole, and what `faults.rs` and `logged.rs` beside this list. The first cause to refuse the
+//! file stands, and nothing is gathered after it.
 //!
 //! Numbers: a row takes the 96 bytes of a [`Reading`] and its mark, whatever its text.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     clock::{Moment, Stamp, Steady},
     date_order::Dates,
+    device_name::{MAX_DEVICES, bounded},
     faults::Faults,
-    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_READINGS, Place, RowReason},
+    file::{Apart, FileContext, FileFault, FileReadings, Format, MAX_READINGS, Place, RowFault, RowReason},
     logged::{Kept, Logged, Said},
+    reach::Reach,
     repeated_hour::{Order, settle},
     source_id::Source,
+    span::Span,
     tally::Tally,
     ticks,
     wall_clock::{DateOrder, WallTime},
+    whole_rows::Widths,
 };
 use crate::{
     app_event::EventKind,
@@ -45,7 +53,7 @@ pub(super) enum Written {
 pub(super) struct Block {
     /// The two names that the device is made of, as the file has them.
     names: [String; 2],
-    pub(super) device: Device,
+    pub(super) device: Arc<Device>,
     route: Route,
     readings: Vec<Reading>,
     /// A number beside each reading: the count of a transmitter where the format has one, the line while the
@@ -71,6 +79,11 @@ pub(super) struct Harvest<'z> {
     logged: Logged,
     kept_apart: BTreeMap<Apart, u64>,
     faults: Faults,
+    /// Why the file is refused.
+    refused: Option<FileFault>,
+    reach: Reach,
+    span: Span,
+    pub(super) widths: Widths,
     /// What the numbers of the faults count.
     place: Place,
     /// Its rows are records, which are not told apart by a count.
@@ -95,6 +108,10 @@ impl<'z> Harvest<'z> {
             logged: Logged::new(format, context.message_id),
             kept_apart: BTreeMap::new(),
             faults: Faults::default(),
+            refused: None,
+            reach: Reach::default(),
+            span: Span::default(),
+            widths: Widths::default(),
             place: Place::Line,
             is_document: false,
             tally: Tally::default(),
@@ -109,9 +126,45 @@ impl<'z> Harvest<'z> {
         Self { place, is_document: true, ..Self::new(format, written, context) }
     }
 
-    /// There are more readings than are held: the file is refused, whatever follows.
-    pub(super) fn is_too_much(&self) -> bool {
-        self.readings > MAX_READINGS
+    /// For a table whose header has these names, and states this unit of glucose.
+    pub(super) fn headed(mut self, names: &[String], unit: Option<Unit>) -> Self {
+        self.widths.begin(names.len());
+        self.reach.unit = unit;
+        self
+    }
+
+    /// Why the file is refused, whatever follows.
+    pub(super) fn refused(&self) -> Option<FileFault> {
+        self.refused
+    }
+
+    /// The file is refused; the first reason stands.
+    pub(super) fn refuse(&mut self, fault: FileFault) {
+        self.refused.get_or_insert(fault);
+    }
+
+    /// The dates of rows must prove their order, and not be year, month, day as the format states. False where rows were
+    /// taken by the other rule.
+    pub(super) fn prove_dates(&mut self) -> bool {
+        let untouched = self.readings == 0 && self.logged.is_empty();
+        if untouched {
+            self.written = Written::Proved(Dates::default());
+        }
+        untouched
+    }
+
+    /// Dates are as the format states after all: rows that were taken to prove their order are faults.
+    pub(super) fn dates_as_stated(&mut self) {
+        self.written = Written::Always(DateOrder::YearMonthDay);
+        for block in &mut self.blocks {
+            for line in std::mem::take(&mut block.marks) {
+                self.faults.push(u32::try_from(line).unwrap_or(u32::MAX), RowReason::TimeUnreadable);
+            }
+            block.readings.clear();
+        }
+        self.readings = 0;
+        self.others.clear();
+        self.logged.forget();
     }
 
     /// Counts a row that is no sensor reading.
@@ -128,16 +181,24 @@ impl<'z> Harvest<'z> {
 
     /// A row that cannot be read.
     pub(super) fn fault(&mut self, line: u32, reason: RowReason) {
-        self.faults.push(line, reason);
+        self.fault_all(RowFault { line, last: line, reason });
+    }
+
+    /// Rows that cannot be read for one reason.
+    pub(super) fn fault_all(&mut self, fault: RowFault) {
+        self.reach.fault(fault.reason);
+        self.faults.push_all(fault);
     }
 
     /// Rows that cannot be read, of a document that turned out to hold sensor values.
     pub(super) fn faults(&mut self, faults: Faults) {
+        faults.listed.iter().for_each(|fault| self.reach.fault(fault.reason));
         self.faults.append(faults);
     }
 
     /// The number of the block of a device, which two names make up, and a route.
     pub(super) fn block(&mut self, names: [&str; 2], route: Route) -> usize {
+        let names = names.map(bounded);
         if self.blocks.get(self.last).is_some_and(|last| last.route == route && last.names == names) {
             return self.last;
         }
@@ -145,7 +206,11 @@ impl<'z> Harvest<'z> {
         self.last = match self.places.get(&key) {
             Some(at) => *at,
             None => {
-                let device = named(names);
+                if self.blocks.len() == MAX_DEVICES {
+                    self.refuse(FileFault::TooManyDevices);
+                    return self.last;
+                }
+                let device = Arc::new(named(names));
                 let (readings, marks, open) = (Vec::new(), Vec::new(), Vec::new());
                 self.blocks.push(Block { names: key.0.clone(), device, route, readings, marks, open });
                 self.places.insert(key, self.blocks.len() - 1);
@@ -165,11 +230,13 @@ impl<'z> Harvest<'z> {
         glucose: Glucose,
         mark: i64,
     ) -> Result<(), RowReason> {
+        self.reach.take(glucose)?;
         let (time, offset, later, mark) = match &mut self.written {
             Written::Always(order) => {
                 let local = wall.under(*order).ok_or(RowReason::TimeUnreadable)?;
                 let moment = self.clock.resolve(local).ok_or(RowReason::TimeNonexistent)?;
                 let (stamp, later) = earliest(moment);
+                self.span.see(stamp.time, line);
                 (stamp.time, Some(stamp.offset_minutes), later, mark)
             }
             Written::Proved(dates) => {
@@ -184,11 +251,22 @@ impl<'z> Harvest<'z> {
         Ok(())
     }
 
-    /// A sensor reading of a block whose instant is known, but for a repeated hour; with the count of its transmitter.
-    pub(super) fn resolved(&mut self, block: usize, moment: Moment, glucose: Glucose, ticks: Option<i64>) {
+    /// A sensor reading of a block, of the record at this place, whose instant is known, but for a repeated hour; with the
+    /// count of its transmitter.
+    pub(super) fn resolved(
+        &mut self,
+        at: u32,
+        block: usize,
+        moment: Moment,
+        glucose: Glucose,
+        ticks: Option<i64>,
+    ) -> Result<(), RowReason> {
+        self.reach.take(glucose)?;
         let (stamp, later) = earliest(moment);
+        self.span.see(stamp.time, at);
         let mark = ticks.unwrap_or(UNMARKED);
         self.push(block, (stamp.time, Some(stamp.offset_minutes), later), glucose, mark);
+        Ok(())
     }
 
     fn push(
@@ -202,7 +280,10 @@ impl<'z> Harvest<'z> {
             self.finest = self.finest.max(Some((glucose.unit, value.places())));
         }
         self.readings += 1;
-        if self.is_too_much() {
+        if self.readings > MAX_READINGS {
+            self.refuse(FileFault::TooManyRows);
+        }
+        if self.refused.is_some() {
             return;
         }
         let block = &mut self.blocks[block];
@@ -227,7 +308,10 @@ impl<'z> Harvest<'z> {
     pub(super) fn dated(&mut self, device: &str, kind: Apart, line: u32, wall: WallTime) {
         if let Written::Proved(dates) = &mut self.written {
             let next = self.others.len();
-            let block = *self.others.entry((device.to_owned(), kind)).or_insert(next);
+            if next > MAX_DEVICES {
+                return self.refuse(FileFault::TooManyDevices);
+            }
+            let block = *self.others.entry((bounded(device).to_owned(), kind)).or_insert(next);
             dates.see(3 * block + 2, line, wall);
         }
     }
@@ -290,10 +374,12 @@ impl<'z> Harvest<'z> {
     /// Proves the order of dates, settles the repeated hour by the order of rows, and names every reading. `times`
     /// is the resolution of times in words. Errs where no order of dates is proved.
     pub(super) fn finish(mut self, order: Order, times: &str) -> Result<FileReadings, FileFault> {
-        if self.is_too_much() {
-            return Err(FileFault::TooManyRows);
+        if let Some(fault) = self.refused.or(self.logged.refused()) {
+            return Err(fault);
         }
+        self.reach.judge()?;
         self.date()?;
+        self.span.judge(self.place)?;
         let only = self.only_device();
         let mut readings = Vec::with_capacity(self.blocks.iter().map(|block| block.readings.len()).sum());
         let mut marks: BTreeMap<Device, Vec<TickMark>> = BTreeMap::new();
@@ -303,12 +389,12 @@ impl<'z> Harvest<'z> {
             if !dated {
                 let found = ticks::marks(&block.readings, &block.marks);
                 if !found.is_empty() {
-                    marks.entry(block.device.clone()).or_default().extend(found);
+                    marks.entry(Device::clone(&block.device)).or_default().extend(found);
                 }
             }
             block.name(self.format, dated || self.is_document);
             let Block { device, readings: of_block, .. } = block;
-            readings.extend(of_block.into_iter().map(|reading| (device.clone(), reading)));
+            readings.extend(of_block.into_iter().map(|reading| (Arc::clone(&device), reading)));
         }
         let Kept { events, beyond: more_events, notes } = self.logged.finish(only.as_ref());
         self.notes.extend(notes);
@@ -334,7 +420,7 @@ impl<'z> Harvest<'z> {
     fn only_device(&self) -> Option<Device> {
         let mut with_readings = self.blocks.iter().filter(|block| !block.readings.is_empty());
         let first = with_readings.next()?;
-        with_readings.all(|other| other.device == first.device).then(|| first.device.clone())
+        with_readings.all(|other| other.device == first.device).then(|| Device::clone(&first.device))
     }
 
     /// Gives every row its time, where that had to wait for the order of dates.
@@ -346,7 +432,7 @@ impl<'z> Harvest<'z> {
         let (order, proof) = dates.prove()?;
         self.notes.insert(0, proof.note(order));
         for block in &mut self.blocks {
-            block.date(order, &mut self.clock, &mut self.faults);
+            block.date(order, &mut self.clock, &mut self.faults, &mut self.span);
         }
         self.logged.date(order, &mut self.clock);
         Ok(())
@@ -367,7 +453,7 @@ impl Block {
         moments
     }
 
-    fn date(&mut self, order: DateOrder, clock: &mut Steady<'_>, faults: &mut Faults) {
+    fn date(&mut self, order: DateOrder, clock: &mut Steady<'_>, faults: &mut Faults, span: &mut Span) {
         let mut kept = 0;
         for at in 0..self.readings.len() {
             let mut reading = self.readings[at];
@@ -379,6 +465,7 @@ impl Block {
                 continue;
             };
             (reading.time, reading.offset_minutes) = (stamp.time, Some(stamp.offset_minutes));
+            span.see(stamp.time, u32::try_from(self.marks[at]).unwrap_or(u32::MAX));
             if let Some(later) = later {
                 self.open.push((kept, later));
             }
@@ -414,7 +501,7 @@ impl Block {
 
 /// The device that two names make up.
 pub(super) fn named(names: [&str; 2]) -> Device {
-    match names {
+    match names.map(bounded) {
         ["", one] | [one, ""] => Device(one.to_owned()),
         [first, second] => Device(format!("{first}/{second}")),
     }

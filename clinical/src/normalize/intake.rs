@@ -1,4 +1,6 @@
-//! An export taken in piece by piece, so that its text is never held as a whole.
+//! An export taken in piece by piece, so that its text is never held as a whole. It is one export: a second header, or a second
+//! beginning of what stands before one, and the file is refused, because the unit and the patient of the first would be
+//! taken for those of the second.
 //!
 //! Invariants: the pieces of a file give what the file as one piece gives, wherever it is cut; a row is read once and
 //! forgotten. Held are at most [`HEAD_BYTES`] ([`DOCUMENT_HEAD_BYTES`] of JSON and XML) to recognize the format by, later a row that a piece ended in
@@ -8,7 +10,7 @@
 use super::{
     file::{
         FileContext, FileFault, FileReadings, Format, MAX_FILE_BYTES, MAX_PREAMBLE_ROWS, Read, Reader,
-        Recognized, recognized,
+        Recognized, heads_another, recognized,
     },
     table::{self, Row, Rows},
     wall_clock::WallTime,
@@ -42,8 +44,8 @@ pub(super) trait Body {
     /// Takes a row.
     fn row(&mut self, row: &Row<'_>);
 
-    /// There are more readings than a file may have: it is refused, whatever follows.
-    fn is_too_much(&self) -> bool;
+    /// Why the file is refused, whatever follows.
+    fn refused(&self) -> Option<FileFault>;
 
     /// What was read. Errs where the file as a whole cannot be trusted.
     fn finish(self: Box<Self>) -> Result<FileReadings, FileFault>;
@@ -56,6 +58,8 @@ pub(super) struct Preamble {
     pub(super) rows: u64,
     /// The time that the file says it was made at.
     pub(super) generated: Option<WallTime>,
+    /// The first two cells of the file, where both say something.
+    first: Option<[String; 2]>,
     /// The cells of the row just before the header.
     pub(super) last: Vec<String>,
     /// Cells are divided by `;`, so that a comma in a number is a decimal one.
@@ -67,6 +71,11 @@ const GENERATED_ON: [&str; 4] = ["generatedon", "erstelltam", "gegenereerdop", "
 
 impl Preamble {
     fn take(&mut self, row: &Row<'_>) {
+        let [one, other] = [0, 1].map(|at| row.cell(at).to_owned());
+        // Sections of CareLink begin alike.
+        if self.rows == 0 && !one.is_empty() && !other.is_empty() && !one.starts_with('-') {
+            self.first = Some([one, other]);
+        }
         self.rows += 1;
         let label = row.names().iter().position(|name| GENERATED_ON.contains(&name.as_str()));
         let stated = label.and_then(|at| WallTime::parse(row.cell(at + 1)));
@@ -85,6 +94,8 @@ pub struct Intake<'z> {
     held: Vec<u8>,
     line: u32,
     delimiter: u8,
+    /// The two cells that the file begins with, where something stands before its header.
+    beginning: Option<[String; 2]>,
 }
 
 enum Stage<'z> {
@@ -103,7 +114,7 @@ impl<'z> Intake<'z> {
     #[must_use]
     pub fn new(context: &FileContext<'z>, wanted: Option<Format>) -> Self {
         let stage = Stage::Head;
-        Self { context: *context, wanted, stage, held: Vec::new(), line: 1, delimiter: b',' }
+        Self { context: *context, wanted, stage, held: Vec::new(), line: 1, delimiter: b',', beginning: None }
     }
 
     /// Takes the next bytes of the file, cut anywhere. Errs where the file cannot be read, whatever follows.
@@ -144,8 +155,10 @@ impl<'z> Intake<'z> {
             Err(error) => return Err(not_text(&held, &error, self.line)),
         };
         let left = self.rows(text, last)?;
-        if matches!(&self.stage, Stage::Rows(_, body) if body.is_too_much()) {
-            return Err(FileFault::TooManyRows);
+        if let Stage::Rows(_, body) = &self.stage
+            && let Some(fault) = body.refused()
+        {
+            return Err(fault);
         }
         if left > MAX_ROW_BYTES && matches!(self.stage, Stage::Preamble(..) | Stage::Rows(..)) {
             return Err(FileFault::RowTooLong { line: self.line });
@@ -169,11 +182,17 @@ impl<'z> Intake<'z> {
         let mut row = Row::default();
         while rows.next_into(&mut row) {
             match &mut self.stage {
-                Stage::Rows(_, body) => body.row(&row),
+                Stage::Rows(known, body) => {
+                    if begins_anew(known.format, self.beginning.as_ref(), &row) {
+                        return Err(FileFault::SeveralExports { line: row.line });
+                    }
+                    body.row(&row);
+                }
                 Stage::Preamble(known, reader, preamble) => {
                     let Read::Rows(table) = &reader.read else { return Err(FileFault::Unrecognized) };
                     let names = row.names();
                     if (table.is_header)(&names) {
+                        self.beginning.clone_from(&preamble.first);
                         let body = (table.open)(&names, std::mem::take(preamble), &self.context)?;
                         self.stage = Stage::Rows(*known, body);
                     } else if preamble.rows as usize == MAX_PREAMBLE_ROWS {
@@ -193,6 +212,9 @@ impl<'z> Intake<'z> {
     /// Recognizes the format by the beginning of the text.
     fn begin(&mut self, text: &str) -> Result<(), FileFault> {
         let head = &text[..text.floor_char_boundary(head_bytes(text.as_bytes()))];
+        if head.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n', '\0']).is_empty() {
+            return Err(FileFault::Empty);
+        }
         let found = recognized(head);
         let (reader, known) = match (found, self.wanted) {
             (Some(found), None) => found,
@@ -223,6 +245,12 @@ pub(super) fn read_whole(text: &str, context: &FileContext<'_>) -> Result<FileRe
     }
     intake.held = text.as_bytes()[text.len() - left..].to_vec();
     intake.finish().map(|(_, read)| read)
+}
+
+/// True for a row of data that is the header or the first row of another export.
+fn begins_anew(format: Format, beginning: Option<&[String; 2]>, row: &Row<'_>) -> bool {
+    let first = beginning.is_some_and(|[one, other]| row.cell(0) == one && row.cell(1) == other);
+    first || !row.broken && row.is_wordy() && heads_another(format, &row.names())
 }
 
 fn not_text(bytes: &[u8], error: &std::str::Utf8Error, line: u32) -> FileFault {

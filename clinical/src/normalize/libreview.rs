@@ -222,7 +222,8 @@ fn apart(kind: &str) -> Apart {
         "3" => Apart::Ketone,
         "4" => Apart::Insulin,
         "5" => Apart::Food,
-        _ => Apart::Event,
+        "6" => Apart::Event,
+        _ => Apart::Unknown,
     }
 }
 
@@ -239,17 +240,20 @@ fn open<'z>(
     preamble: Preamble,
     context: &FileContext<'z>,
 ) -> Result<Box<dyn Body + 'z>, FileFault> {
-    let mut harvest = Harvest::new(Format::LibreView, Written::Proved(Dates::default()), context);
+    let columns = Columns::of(names)?;
+    let harvest = Harvest::new(Format::LibreView, Written::Proved(Dates::default()), context);
+    let mut harvest = harvest.headed(names, Some(columns.historic.1));
     harvest.aparts(Apart::Preamble, preamble.rows);
     harvest.generated(preamble.generated);
-    let (columns, decimal_comma) = (Columns::of(names)?, preamble.decimal_comma);
+    let decimal_comma = preamble.decimal_comma;
     Ok(Box::new(LibreView { columns, decimal_comma, historic_under_scan: 0, harvest }))
 }
 
 impl Body for LibreView<'_> {
     fn row(&mut self, row: &Row<'_>) {
-        if row.broken {
-            return self.harvest.fault(row.line, RowReason::Broken);
+        let kind = row.cell(self.columns.kind).parse().unwrap_or(usize::MAX);
+        if !self.harvest.is_whole(row, kind) {
+            return;
         }
         let taken = match self.columns.value(row, self.decimal_comma) {
             Ok(Some((route, glucose))) => self.reading(row, route, glucose),
@@ -266,8 +270,8 @@ impl Body for LibreView<'_> {
         }
     }
 
-    fn is_too_much(&self) -> bool {
-        self.harvest.is_too_much()
+    fn refused(&self) -> Option<FileFault> {
+        self.harvest.refused()
     }
 
     fn finish(mut self: Box<Self>) -> Result<FileReadings, FileFault> {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     clock::{Moment, Stamp, Steady},
-    file::Format,
+    device_name::{MAX_DEVICES, bounded},
+    file::{FileFault, Format},
     wall_clock::{DateOrder, WallTime},
 };
 use crate::{
@@ -62,6 +63,19 @@ impl Logged {
         self.events.is_empty()
     }
 
+    /// Why the file is refused: its events name more devices than there can be.
+    pub(super) fn refused(&self) -> Option<FileFault> {
+        (self.names.len() > MAX_DEVICES).then_some(FileFault::TooManyDevices)
+    }
+
+    /// The times of all events so far cannot be read.
+    pub(super) fn forget(&mut self) {
+        self.vague += self.events.len() as u64 + self.beyond.values().sum::<u64>();
+        self.events.clear();
+        self.kept.clear();
+        self.beyond.clear();
+    }
+
     /// Counts an event whose time cannot be read.
     pub(super) fn vague(&mut self) {
         self.vague += 1;
@@ -88,6 +102,10 @@ impl Logged {
         said: Said,
     ) {
         let Said { kind, value } = said;
+        let device = bounded(device);
+        if self.refused().is_some() {
+            return;
+        }
         let kept = self.kept.entry(kind).or_default();
         if *kept >= MAX_EVENTS_OF_KIND {
             return *self.beyond.entry(kind).or_default() += 1;

@@ -3,13 +3,11 @@
 use serde_json::Value;
 
 use super::{
+    device_name::bounded,
     file::RowReason,
     number::{self, Fixed},
 };
 use crate::{decimal::Decimal, glucose::Unit, reading::Device};
-
-/// Most bytes of a device's name that are kept.
-const MAX_DEVICE_BYTES: usize = 256;
 
 /// The text of a number, or of a text that should be one.
 fn written(value: &Option<Value>) -> Option<&str> {
@@ -63,7 +61,7 @@ pub(super) fn device<const N: usize>(values: [&Option<Value>; N]) -> Device {
 
 /// A device of this name, of which no more is kept than names have.
 pub(super) fn device_named(name: &str) -> Device {
-    Device(name[..name.floor_char_boundary(MAX_DEVICE_BYTES)].to_owned())
+    Device(bounded(name).to_owned())
 }
 
 /// A unit by its name, in any case; `None` for what names neither.
@@ -79,7 +77,7 @@ pub(super) fn unit_named(name: &str) -> Option<Unit> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::device_name::MAX_DEVICE_BYTES, *};
 
     #[test]
     fn a_number_is_read_from_its_text_and_anything_else_is_its_fault() {

@@ -145,8 +145,10 @@ impl Entry {
 fn glucose(fixed: Fixed, unit: Unit) -> Result<Option<Glucose>, RowReason> {
     let number = fixed.value;
     let (low, high) = value::sensor_limits(unit);
+    // Codes are whole: 7.6 is a value, of another unit than the stated one.
+    let whole = number.trimmed().places() == 0;
     let measured = match unit {
-        Unit::MgDl if number.cmp_value(value::LOW_CODE).is_lt() => return Ok(None),
+        Unit::MgDl if whole && number.cmp_value(value::LOW_CODE).is_lt() => return Ok(None),
         Unit::MgDl if number.cmp_value(value::LOW_CODE).is_eq() => Measured::Below(low),
         Unit::MgDl if number.cmp_value(value::HIGH_CODE).is_eq() => Measured::Above(high),
         _ => Measured::Exact(number),

@@ -145,7 +145,9 @@ impl Harvest<'_> {
         match taken {
             Ok(Taken::Reading(Draft { device, moment, glucose, ticks })) => {
                 let block = self.block([&device.0, ""], Route::File);
-                self.resolved(block, moment, glucose, ticks);
+                if let Err(reason) = self.resolved(at, block, moment, glucose, ticks) {
+                    self.fault(at, reason);
+                }
             }
             Ok(Taken::Apart(kind)) => self.apart(kind),
             Ok(Taken::Logged(kind, Log { device, moment, said })) => {
@@ -156,6 +158,6 @@ impl Harvest<'_> {
             }
             Err(reason) => self.fault(at, reason),
         }
-        if self.is_too_much() { Err(FileFault::TooManyRows) } else { Ok(()) }
+        self.refused().map_or(Ok(()), Err)
     }
 }

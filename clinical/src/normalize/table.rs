@@ -27,9 +27,13 @@ const SAMPLED_LINES: usize = 10;
 pub(super) struct Row<'a> {
     /// The line it starts on, from 1.
     pub(super) line: u32,
+    /// The line it ends on.
+    pub(super) last_line: u32,
     cells: Vec<Cow<'a, str>>,
     /// A quote was not closed, or there were too many cells.
     pub(super) broken: bool,
+    /// The text ends with it: no line end says that it is whole.
+    pub(super) open: bool,
 }
 
 impl<'a> Row<'a> {
@@ -51,6 +55,16 @@ impl<'a> Row<'a> {
     /// The cells, without surrounding blanks.
     pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
         self.cells.iter().map(|cell| cell.trim())
+    }
+
+    /// How many cells it has.
+    pub(super) fn width(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// True where no cell begins with a digit, as in a header: a quick look that spares rows of data a longer one.
+    pub(super) fn is_wordy(&self) -> bool {
+        !self.cells.iter().any(|cell| cell.trim_start().as_bytes().first().is_some_and(u8::is_ascii_digit))
     }
 
     /// The cells as names of columns: see [`name`].
@@ -135,7 +149,7 @@ impl<'a> Rows<'a> {
         if self.rest.is_empty() {
             return false;
         }
-        (row.line, row.broken) = (self.line, false);
+        (row.line, row.broken, row.open) = (self.line, false, false);
         row.cells.clear();
         let before = (self.rest, self.line);
         let whole = match memchr3(b'"', b'\n', b'\r', self.rest.as_bytes()) {
@@ -145,11 +159,14 @@ impl<'a> Rows<'a> {
             }
             None if self.last => {
                 self.plain_row(row, self.rest.len());
+                row.open = true;
                 true
             }
             None => false,
             Some(_) => self.quoted_row(row),
         };
+        // Behind a line end the next row begins a line later.
+        row.last_line = if row.open { self.line } else { self.line.saturating_sub(1).max(row.line) };
         if !whole {
             (self.rest, self.line) = before;
         }
@@ -176,7 +193,10 @@ impl<'a> Rows<'a> {
             match self.rest.as_bytes().first() {
                 Some(&next) if next == self.delimiter => self.rest = &self.rest[1..],
                 Some(_) => return self.end_line(),
-                None => return self.last,
+                None => {
+                    row.open = self.last;
+                    return self.last;
+                }
             }
         }
     }

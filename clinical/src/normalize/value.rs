@@ -16,8 +16,10 @@ pub(super) enum ValueFault {
     Missing,
     /// Neither a number nor a known word.
     NotANumber,
-    /// Not above 0, or above 1000 mg/dL or 55.5 mmol/L.
-    Implausible,
+    /// Not above 0.
+    TooLow,
+    /// Above 1000 mg/dL or 55.5 mmol/L.
+    TooHigh,
 }
 
 /// A constant: `digits` × 10^-`places`.
@@ -123,8 +125,11 @@ pub(super) fn clamped(glucose: Glucose, limits: (Decimal, Decimal)) -> Glucose {
 /// The value with its unit. Errs where the number or the limit is implausible.
 pub(super) fn glucose(measured: Measured, unit: Unit) -> Result<Glucose, ValueFault> {
     let (Measured::Exact(number) | Measured::Below(number) | Measured::Above(number)) = measured;
-    if number.digits() <= 0 || number.cmp_value(ceiling(unit)).is_gt() {
-        return Err(ValueFault::Implausible);
+    if number.digits() <= 0 {
+        return Err(ValueFault::TooLow);
+    }
+    if number.cmp_value(ceiling(unit)).is_gt() {
+        return Err(ValueFault::TooHigh);
     }
     Ok(Glucose { measured, unit })
 }

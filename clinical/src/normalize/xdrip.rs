@@ -49,7 +49,8 @@ fn open<'z>(
     preamble: Preamble,
     context: &FileContext<'z>,
 ) -> Result<Box<dyn Body + 'z>, FileFault> {
-    let mut harvest = Harvest::new(Format::XDrip, Written::Always(DateOrder::DayMonthYear), context);
+    let harvest = Harvest::new(Format::XDrip, Written::Always(DateOrder::DayMonthYear), context);
+    let mut harvest = harvest.headed(names, Some(Unit::MgDl));
     harvest.aparts(Apart::Preamble, preamble.rows);
     let find = |name| named(names, &[name]);
     let missing = FileFault::Unrecognized;
@@ -66,8 +67,7 @@ fn open<'z>(
 
 impl Body for XDrip<'_> {
     fn row(&mut self, row: &Row<'_>) {
-        if row.broken {
-            self.harvest.fault(row.line, RowReason::Broken);
+        if !self.harvest.is_whole(row, 0) {
         } else if !row.cell(self.sensor).is_empty() {
             if let Err(reason) = self.reading(row) {
                 self.harvest.fault(row.line, reason);
@@ -77,8 +77,8 @@ impl Body for XDrip<'_> {
         }
     }
 
-    fn is_too_much(&self) -> bool {
-        self.harvest.is_too_much()
+    fn refused(&self) -> Option<FileFault> {
+        self.harvest.refused()
     }
 
     fn finish(self: Box<Self>) -> Result<FileReadings, FileFault> {

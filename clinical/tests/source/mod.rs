@@ -137,7 +137,9 @@ impl Source {
                 let read = file::read(text, &file::FileContext { zone: &zone, message_id: 1 });
                 let read = read.unwrap_or_else(|fault| panic!("{self:?}: {fault}: {text:.200}"));
                 assert!(read.faults.is_empty(), "{self:?}: {:?}", read.faults);
-                readings.extend(read.readings);
+                readings.extend(
+                    read.readings.into_iter().map(|(device, reading)| (Device::clone(&device), reading)),
+                );
             }
         }
         readings

@@ -216,6 +216,10 @@ fn answer(
     progress: &ProgressBar,
 ) -> Result<(String, Vec<Export>), String> {
     let name = printable(&path.display().to_string());
+    if path.is_dir() {
+        let files = printable(&path.join("*.csv").display().to_string());
+        return Err(format!("{name}: a folder; give its files, as in {files}"));
+    }
     let file = File::open(path).map_err(|error| format!("{name}: {error}; give a file that can be read"))?;
     exports_from(&name, progress.wrap_read(file), wanted, question).map_err(|error| match error.line() {
         Some(line) => format!("{name}:{line}: {error}"),
@@ -250,8 +254,13 @@ fn person(args: &Args, file: &Path, sha256: &str) -> Result<Person, String> {
     let mut sidecar = file.as_os_str().to_owned();
     sidecar.push(".patient.json");
     let mut told = Vec::new();
-    let opened = File::open(&sidecar);
-    let read = opened.and_then(|file| file.take(MAX_SIDECAR_BYTES as u64 + 1).read_to_end(&mut told));
+    // A pipe would have us wait for whoever writes into it.
+    let regular = |meta: std::fs::Metadata| match meta.is_file() {
+        true => File::open(&sidecar),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "no regular file; move it away")),
+    };
+    let opened = std::fs::metadata(&sidecar).and_then(regular);
+    let read = opened.and_then(|file| file.take(MAX_SIDECAR_BYTES + 1).read_to_end(&mut told));
     match read {
         Ok(_) => {
             let told = Person::of_sidecar(&told, sha256);

@@ -142,7 +142,8 @@ fn exported(path: &Path, zone: &str) -> Result<(Vec<Series>, String), FeedError>
     let zone = Zone::named(zone).map_err(|_| FeedError::Zone(zone.to_owned()))?;
     let read = file::read(&text, &FileContext { zone: &zone, message_id: 0 })
         .map_err(|fault| FeedError::Refused { path: name.clone(), fault })?;
-    let readings = playable(read.readings);
+    let readings = read.readings.into_iter().map(|(device, reading)| (Device::clone(&device), reading));
+    let readings = playable(readings.collect());
     if readings.is_empty() {
         return Err(FeedError::Empty(name));
     }

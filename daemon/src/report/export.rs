@@ -8,7 +8,7 @@ use clinical::{
     fhir::provenance::{Session, sessions},
     normalize::{
         clock,
-        file::{FileContext, FileFault, FileReadings, Intake, Place, Recognized},
+        file::{Apart, FileContext, FileFault, FileReadings, Intake, Place, Recognized},
     },
     outcome::{Exclusion, Outcome, Period},
     outcomes,
@@ -22,6 +22,7 @@ use clinical::{
 
 use super::{
     app_events::Sums,
+    notes::kind_name,
     sessions::{self as sensor_sessions, Found},
 };
 
@@ -88,7 +89,7 @@ pub struct Export {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The bytes are not text.
-    #[error("line {line}: not UTF-8 text; save the export as CSV in UTF-8")]
+    #[error("not UTF-8 text; save the export as CSV in UTF-8")]
     NotText {
         /// The line of the first byte that is none.
         line: usize,
@@ -103,7 +104,7 @@ pub enum ExportError {
     #[error("{0}; give a file that can be read")]
     Io(#[from] io::Error),
     /// Every row of a sensor was faulty, or there is none.
-    #[error("no sensor reading; {}", first_fault(.read))]
+    #[error("no sensor reading; {}", no_reading(.read))]
     NoReading {
         /// What was read.
         read: Box<FileReadings>,
@@ -151,7 +152,7 @@ impl ExportError {
     pub fn line(&self) -> Option<usize> {
         match self {
             Self::NotText { line } => Some(*line),
-            Self::File { fault: FileFault::RowTooLong { line } } => Some(*line as usize),
+            Self::File { fault } => fault.line().map(|line| line as usize),
             Self::NoReading { read } if read.place == Place::Line => {
                 read.faults.first().map(|fault| fault.line as usize)
             }
@@ -219,6 +220,9 @@ impl Source {
         let starts = attributed(&events, &streams);
         let mut streams = of_device(streams, question.device.as_deref(), &devices)?;
         let error_codes = sentinel::heed(&mut streams, &question.policy.devices);
+        let each =
+            streams.iter().flat_map(|(device, readings)| readings.iter().map(move |one| (device, one)));
+        read.notes.extend(sentinel::beyond(each, &question.policy.devices));
         let days = streams.iter().flat_map(|(_, readings)| readings).map(|reading| reading.time);
         let (Some(first), Some(last)) = (days.clone().min(), days.max()) else {
             return Err(ExportError::NoReading { read: Box::new(read) });
@@ -282,10 +286,12 @@ fn inside(period: &Period, ms: i64) -> bool {
 }
 
 /// The readings by device.
-fn streams(readings: Vec<(Device, Reading)>) -> Vec<(Device, Vec<Reading>)> {
+fn streams(readings: Vec<(Arc<Device>, Reading)>) -> Vec<(Device, Vec<Reading>)> {
     let mut streams: BTreeMap<Device, Vec<Reading>> = BTreeMap::new();
-    for (device, reading) in readings {
-        streams.entry(device).or_default().push(reading);
+    for run in readings.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
+        let Some((device, _)) = run.first() else { continue };
+        let stream = streams.entry(Device::clone(device)).or_default();
+        stream.extend(run.iter().map(|(_, reading)| *reading));
     }
     streams.into_iter().collect()
 }
@@ -316,16 +322,38 @@ pub(crate) fn advice(fault: &FileFault) -> &'static str {
         FileFault::RowTooLong { .. } => "give the export as it was downloaded",
         FileFault::UnitUnknown => "export it again with the unit in the name of the glucose column",
         FileFault::NoDateOrderFits => "export it again: its dates are written in more than one order",
-        FileFault::DateOrderUnproven => "export a longer period, one with a day above 12",
+        FileFault::DateOrderUnproven => {
+            "give the export as it was downloaded, not saved anew by a spreadsheet, or export a longer period, one with a day above 12"
+        }
+        FileFault::Empty => "look why nothing was written, and download it again",
+        FileFault::SeveralExports { .. } => "give each by itself",
+        FileFault::SeveralPatients { .. } => "give the export of each by itself",
+        FileFault::UnitDoesNotFit { .. } => {
+            "ask whoever exported it which of the two is right, and export it again as it was recorded"
+        }
+        FileFault::SpanTooLong { .. } => "look at these two, and export only the days when a sensor was worn",
+        FileFault::TooManyDevices => "give the export of one person",
     }
 }
 
-fn first_fault(read: &FileReadings) -> String {
-    match read.faults.first() {
-        Some(fault) => {
-            format!("{} rows could not be read, the first because of: {}", read.unread(), fault.reason)
+/// What is there instead of readings, and what to do about it.
+fn no_reading(read: &FileReadings) -> String {
+    if let Some(fault) = read.faults.first() {
+        let why = read.in_words(fault.reason);
+        return format!("{} rows could not be read, the first because of: {why}", read.unread());
+    }
+    let rows = read.kept_apart.iter().filter(|(kind, _)| **kind != Apart::Preamble);
+    let kinds: Vec<_> = rows.map(|(kind, rows)| format!("{} {rows}", kind_name(*kind))).collect();
+    let unknown = read.kept_apart.get(&Apart::Unknown).copied().unwrap_or(0);
+    match (kinds.is_empty(), unknown) {
+        (true, _) => "export a period in which a sensor was worn".to_owned(),
+        (false, 0) => {
+            format!("the file has rows of {}; export a period in which a sensor was worn", kinds.join(", "))
         }
-        None => "export a period in which a sensor was worn".to_owned(),
+        (false, _) => format!(
+            "the file has rows of {}, and those of unknown types may be a sensor's: export it in English, or report its language",
+            kinds.join(", ")
+        ),
     }
 }
 
@@ -395,6 +423,22 @@ mod tests {
         assert!(matches!(error(b"a,b\nc\xff,d\n", &question()), ExportError::NotText { line: 2 }));
         let fault = error(b"a,b\n", &question());
         assert!(matches!(fault, ExportError::File { fault: FileFault::Unrecognized }), "{fault}");
+    }
+
+    #[test]
+    fn a_file_without_readings_says_what_it_has_instead() {
+        let header = CLARITY.lines().next().unwrap();
+        let said = |rows: &str| error(format!("{header}\n{rows}").as_bytes(), &question()).to_string();
+        let row = |kind: &str| format!("1,2025-03-01T08:00:00,{kind},phone,100,1,8XYZ\n");
+        assert_eq!(said(""), "no sensor reading; export a period in which a sensor was worn");
+        let alerts = said(&row("Alert").repeat(2));
+        assert!(alerts.contains("rows of alert 2; export a period"), "{alerts}");
+        let unknown = said(&(row("Alert") + &row("VGC").repeat(3)));
+        assert!(
+            unknown.contains("rows of alert 1, unknown 3, and those of unknown types may be"),
+            "{unknown}"
+        );
+        assert!(!unknown.contains("VGC"), "nothing of a row");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The names `tbr54`, `tbr70`, `tar180` and `tar250` are those of the standard policy's edges; under another
 //! policy they hold the shares beyond that policy's own edges, which `edges_mg_dl` states. `tar250_pct` is
 //! null where the policy has no very high range. `start` and `end` are the first and the last included date. `faults` lists
-//! a bounded number of the rows that `unreadable_rows` counts.
+//! a bounded number of the rows that `unreadable_rows` counts; `last` of a fault is the last line that is lost with its row.
 
 use clinical::{
     policy::{Policy, Threshold},
@@ -82,7 +82,13 @@ fn account(export: &Export) -> Map<String, Value> {
     let faults: Vec<_> = read
         .faults
         .iter()
-        .map(|fault| json!({ read.place.name(): fault.line, "reason": fault.reason.to_string() }))
+        .map(|fault| {
+            let mut told = json!({ read.place.name(): fault.line, "reason": fault.reason.to_string() });
+            if fault.rows() > 1 {
+                told["last"] = json!(fault.last);
+            }
+            told
+        })
         .collect();
     let apart: Map<_, _> =
         read.kept_apart.iter().map(|(kind, rows)| (kind_name(*kind).to_owned(), json!(rows))).collect();

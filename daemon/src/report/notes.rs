@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use clinical::{
-    normalize::file::{Apart, FileReadings, MAX_FAULTS_LISTED, Place, RowReason},
+    normalize::file::{Apart, FileReadings, MAX_FAULTS_LISTED, Place, RowFault, RowReason},
     outcome::{Exclusion, Outcome},
     policy::{Policy, Thresholds},
     reading::Route,
@@ -76,26 +76,32 @@ fn own_edges(policy: &Policy) -> Option<String> {
 
 /// Faulty rows by reason, each with its first lines or records, and how many there are.
 fn faults(read: &FileReadings) -> Vec<String> {
-    let mut by_reason: BTreeMap<RowReason, (Vec<u32>, u64)> = BTreeMap::new();
+    let mut by_reason: BTreeMap<RowReason, (Vec<RowFault>, u64)> = BTreeMap::new();
     for fault in &read.faults {
         let (lines, rows) = by_reason.entry(fault.reason).or_default();
-        lines.push(fault.line);
-        *rows += 1;
+        lines.push(*fault);
+        *rows += fault.rows();
     }
     for (reason, rows) in &read.more_faults {
         by_reason.entry(*reason).or_default().1 += rows;
     }
     let said = by_reason.into_iter().map(|(reason, (lines, rows))| {
-        format!("{} not read, {reason}: {}", count(rows, "row"), named(&lines, rows, read.place))
+        let why = read.in_words(reason);
+        format!("{} not read, {why}: {}", count(rows, "row"), named(&lines, rows, read.place))
     });
     said.collect()
 }
 
 /// The first of `rows` places, of which some or none are listed.
-fn named(lines: &[u32], rows: u64, place: Place) -> String {
+fn named(faults: &[RowFault], rows: u64, place: Place) -> String {
     let (word, s) = (place.name(), if rows == 1 { "" } else { "s" });
-    let first: Vec<String> = lines.iter().take(MAX_LINES_NAMED).map(ToString::to_string).collect();
-    match (first.len(), rows.saturating_sub(first.len() as u64)) {
+    let named = &faults[..faults.len().min(MAX_LINES_NAMED)];
+    let lines = |fault: &RowFault| match fault.rows() {
+        1 => fault.line.to_string(),
+        _ => format!("{} to {}", fault.line, fault.last),
+    };
+    let first: Vec<String> = named.iter().map(lines).collect();
+    match (first.len(), rows.saturating_sub(named.iter().map(RowFault::rows).sum())) {
         (0, _) => format!("after the first {MAX_FAULTS_LISTED} faults, of which the {word}s are kept"),
         (_, 0) => format!("{word}{s} {}", first.join(", ")),
         (_, rest) => format!("{word}{s} {} and {rest} more", first.join(", ")),
@@ -164,6 +170,7 @@ pub const fn kind_name(kind: Apart) -> &'static str {
         Apart::Insulin => "insulin",
         Apart::Food => "food",
         Apart::Event => "event",
+        Apart::Unknown => "unknown",
         Apart::Preamble => "preamble",
     }
 }
@@ -174,8 +181,6 @@ fn count(n: u64, one: impl Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clinical::normalize::file::RowFault;
-
     use super::*;
     use crate::report::sample::sample;
 
@@ -193,7 +198,7 @@ mod tests {
 
     #[test]
     fn many_lines_are_counted_after_the_first_few() {
-        let fault = |line| RowFault { line, reason: RowReason::TimeMissing };
+        let fault = |line| RowFault { line, last: line, reason: RowReason::TimeMissing };
         let mut read = sample().read;
         read.faults = (1..=10).map(fault).collect();
         assert_eq!(faults(&read), ["10 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more"]);
@@ -203,6 +208,22 @@ mod tests {
             [
                 "1 row not read, the record is damaged, or is too long: after the first 1000 faults, of which the lines are kept",
                 "100 rows not read, no time: lines 1, 2, 3, 4, 5, 6, 7, 8 and 92 more",
+            ]
+        );
+    }
+
+    #[test]
+    fn rows_that_an_open_quote_swallowed_are_all_named_and_counted() {
+        let mut read = sample().read;
+        let fault = |line, last, reason| RowFault { line, last, reason };
+        read.faults = vec![fault(7, 7, RowReason::Broken), fault(401, 464, RowReason::Broken)];
+        read.faults.push(fault(500, 500, RowReason::TimeUnreadable));
+        assert_eq!(read.unread(), 66);
+        assert_eq!(
+            faults(&read),
+            [
+                "65 rows not read, a quote is not closed, or there are too many cells: lines 7, 401 to 464",
+                "1 row not read, the time cannot be read (Dexcom Clarity has YYYY-MM-DDThh:mm:ss): line 500",
             ]
         );
     }

@@ -4,10 +4,10 @@
 
 use std::fmt;
 
+use crate::sidecar::{self, HEADING_MAX_CHARS, SIDECAR_MAX_BYTES, Sidecar, SidecarFault};
+
 /// Most bytes of a sidecar, as the spool takes it.
-pub const MAX_SIDECAR_BYTES: usize = 16 * 1024;
-/// Longest name or number: a heading has one line for it.
-pub const MAX_TEXT: usize = 120;
+pub const MAX_SIDECAR_BYTES: u64 = SIDECAR_MAX_BYTES;
 
 /// Who the report is about; what is not known is left to be filled in by hand.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -41,17 +41,6 @@ pub enum SidecarError {
     OtherFile,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sidecar {
-    #[serde(rename = "system")]
-    _system: String,
-    value: String,
-    sha256: Option<String>,
-    name: Option<String>,
-    birth_date: Option<String>,
-}
-
 impl Person {
     /// Of the sidecar of an export whose SHA-256 in hex is `sha256`: the spool's, with a name and a birth date
     /// where its writer wants them on the report.
@@ -59,23 +48,14 @@ impl Person {
     /// # Errors
     /// [`SidecarError`].
     pub fn of_sidecar(bytes: &[u8], sha256: &str) -> Result<Self, SidecarError> {
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-        if bytes.len() > MAX_SIDECAR_BYTES {
-            return Err(SidecarError::Unreadable);
-        }
-        let sidecar: Sidecar = serde_json::from_slice(bytes).map_err(|_| SidecarError::Unreadable)?;
-        if sidecar.sha256.is_some_and(|of| !of.eq_ignore_ascii_case(sha256)) {
-            return Err(SidecarError::OtherFile);
-        }
-        let text = |text: String| heading(&text).map_err(|_| SidecarError::Unreadable);
-        Ok(Self {
-            name: sidecar.name.map(text).transpose()?,
-            birth_date: sidecar
-                .birth_date
-                .map(|date| birth_date(&date).map_err(|_| SidecarError::Unreadable))
-                .transpose()?,
-            record: Some(text(sidecar.value)?),
-        })
+        let Sidecar { value, name, birth_date, .. } =
+            Sidecar::read(bytes, sha256).map_err(|fault| match fault {
+                SidecarFault::Unreadable => SidecarError::Unreadable,
+                SidecarFault::OtherFile => SidecarError::OtherFile,
+            })?;
+        // The report has one line for it, the spool has no such bound.
+        let record = Some(heading(&value).map_err(|_| SidecarError::Unreadable)?);
+        Ok(Self { name, birth_date, record })
     }
 
     /// What `self` says, and else what `other` says.
@@ -94,9 +74,7 @@ impl Person {
 /// # Errors
 /// What to do about one that is empty, too long or has control characters.
 pub fn heading(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let good = !text.is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
-    if good { Ok(text.to_owned()) } else { Err(format!("give 1 to {MAX_TEXT} characters on one line")) }
+    sidecar::heading(text).ok_or_else(|| format!("give 1 to {HEADING_MAX_CHARS} characters on one line"))
 }
 
 /// A birth date for the heading.
@@ -104,9 +82,7 @@ pub fn heading(text: &str) -> Result<String, String> {
 /// # Errors
 /// What to do about one that is none.
 pub fn birth_date(text: &str) -> Result<String, String> {
-    let wrong = || "not a date; write it like \"1980-12-31\"".to_owned();
-    let day: clinical::calendar::LocalDay = text.parse().map_err(|_| wrong())?;
-    Ok(day.to_string())
+    sidecar::birth_date(text).ok_or_else(|| "not a date; write it like \"1980-12-31\"".to_owned())
 }
 
 #[cfg(test)]

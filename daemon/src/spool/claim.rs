@@ -5,6 +5,7 @@
 //!   take it one has it; and nothing is renamed over something else.
 //! - A file and its sidecar are taken together; of a sidecar that only looks like a file's, a copy is. The sidecar goes first and the file last, so that a folder of `work/`
 //!   that holds a file holds all that was taken with it.
+//! - Beside a file that is being read stands a mark (`attempt.rs` beside this).
 //! - A file leaves `work/` last of all, after its letter and a copy of its sidecar: what is found in `work/` with a file
 //!   in it is not settled and is read again (the inbox knows its messages); what is found without one is litter.
 //! - What is settled lasts: letters are synced before they have their name, and the folder after that.
@@ -20,13 +21,13 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    attempt,
     complete::{Seen, Whole},
     folder::{FILE_MODE, Folder, FolderError, NO_LINK, at, seen, sync},
     name::{self, Class},
 };
+use crate::sidecar::SIDECAR_MAX_BYTES;
 
-/// Most bytes of a sidecar: two short texts.
-pub(super) const SIDECAR_MAX_BYTES: u64 = 16 * 1024;
 /// Files of one name that may stand beside each other in `done` or `quarantine`.
 const MOST_OF_A_NAME: u32 = 10_000;
 /// The name a letter has until it is synced. It has no ending, so it is no file of ours to take.
@@ -40,7 +41,9 @@ pub(super) struct Claim {
     pub(super) class: Class,
     /// What it was when it was taken.
     pub(super) seen: Seen,
-    folder: PathBuf,
+    /// How often a process ended while it read this file.
+    pub(super) deaths: u32,
+    pub(super) folder: PathBuf,
 }
 
 /// What became of an attempt to take a file.
@@ -103,7 +106,14 @@ impl Folder {
                 _ => Err(at("moving a file into work")(error)),
             };
         }
-        let claim = Claim { number, name: whole.name.clone(), class: whole.class, seen: whole.seen, folder };
+        let claim = Claim {
+            number,
+            name: whole.name.clone(),
+            class: whole.class,
+            seen: whole.seen,
+            deaths: 0,
+            folder,
+        };
         if claim.is_as_seen() || !self.put_back(&claim)? {
             return Ok(Taken::Claim(claim));
         }
@@ -166,7 +176,8 @@ impl Folder {
             }
         }
         if let Some((name, class, seen)) = file {
-            return Ok(Some(Claim { number, name, class, seen, folder }));
+            let deaths = attempt::deaths(&folder);
+            return Ok(Some(Claim { number, name, class, seen, deaths, folder }));
         }
         // Either the file was never taken, and stands in the folder still, or it has been settled with a copy.
         let stands = |name: &OsStr| fs::symlink_metadata(self.root().join(name)).is_ok();

@@ -70,6 +70,25 @@ fn a_file_is_taken_with_its_sidecar_and_settled_with_its_letter() {
 }
 
 #[test]
+fn each_end_of_a_process_while_it_read_a_file_is_counted_and_none_other() {
+    let drop = drop_folder();
+    drop.put("a.csv", "one");
+    let claim = drop.claim("a.csv", 7).unwrap();
+    for deaths in 0..=attempt::MOST_DEATHS {
+        let again = drop.folder.recover().unwrap().pop().unwrap();
+        assert_eq!(again.deaths, deaths);
+        // Read in good order, and taken up again: no end.
+        again.begin().unwrap();
+        again.ended();
+        assert_eq!(drop.folder.recover().unwrap().pop().unwrap().deaths, deaths);
+        again.begin().unwrap();
+    }
+    assert!(drop.folder.put_back(&claim).unwrap());
+    assert_eq!((drop.names(""), drop.in_work()), (vec!["a.csv".to_owned()], 0), "no mark is left");
+    assert_eq!(drop.claim("a.csv", 8).unwrap().deaths, 0, "whoever moves it back has it read again");
+}
+
+#[test]
 fn a_sidecar_that_cannot_be_read_or_is_too_long_is_one_all_the_same_and_is_not_lost() {
     let drop = drop_folder();
     drop.put("a.csv", "one");

@@ -10,6 +10,7 @@ mod export;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use clinical::normalize::file::Format;
 use outbox::{Receipt, Writer};
 use tokio::runtime::Handle;
 
@@ -107,9 +108,10 @@ impl Lane {
             Class::Csv | Class::Text => match self.export(&content) {
                 None if text && pieces::holds_message(&content.bytes) => self.messages(&content),
                 None => {
-                    let reason = "line 1: no header of a known export (Dexcom Clarity, LibreView, Nightscout), and no HL7 v2";
+                    let known = Format::titles();
+                    let reason = format!("line 1: no header of a known export ({known}), and no HL7 v2");
                     let advice = "Drop an export as it was downloaded, with its header.";
-                    self.refuse(&content, "unknown", reason, advice)
+                    self.refuse(&content, "unknown", &reason, advice)
                 }
                 Some(read) => read,
             },

@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - A file is taken when it is whole (`complete`), by a rename into `work/` (`claim`): no two scans and no two
-//!   daemons take it twice, and what a process leaves in `work/` is taken up at the next start.
+//!   daemons take it twice, and what a process leaves in `work/` is taken up at the next start; what was being read when
+//!   two processes ended is set aside (`attempt`).
 //! - What a file holds is committed and synced before the file moves on to `done/`; what could not be read moves to
 //!   `quarantine/`, with a letter that says why, and its bytes lie in the inbox's quarantine too.
 //! - An effect happens once, because the inbox knows what it took: a message by what a listener goes by, an export by
@@ -17,6 +18,7 @@
 //! its lane (`lane`), settles it. Anything that fails leaves the file where it is and a condition; the next turn tries
 //! again.
 
+mod attempt;
 mod claim;
 mod complete;
 mod folder;
@@ -43,6 +45,7 @@ use tokio::runtime::Handle;
 
 pub use self::standing::{Standing, Standings};
 use self::{
+    attempt::MOST_DEATHS,
     claim::{Claim, Taken},
     complete::{Tracker, Whole},
     folder::{Folder, FolderError, Identity},
@@ -280,6 +283,10 @@ impl Spool {
             if claim.seen.bytes > most {
                 break (too_large(most), None);
             }
+            if claim.deaths >= MOST_DEATHS {
+                break (deadly(), None);
+            }
+
             let bytes = match claim.read(most) {
                 Ok(bytes) => bytes,
                 Err(error) => break (unreadable(&error), None),
@@ -300,7 +307,10 @@ impl Spool {
             }
             let (sidecar, waited) = (claim.sidecar(), waited || looks > 0);
             let content = Content { name: &claim.name, class: claim.class, bytes, hash, sidecar, waited };
-            match self.lane.read(content) {
+            claim.begin().map_err(folder::at("marking a file in work"))?;
+            let read = self.lane.read(content);
+            claim.ended();
+            match read {
                 Read::Settle(report) => break (report, Some(hash)),
                 Read::Stopped => return Ok(false),
                 Read::NeedsSidecar => {
@@ -331,6 +341,14 @@ fn too_large(most: u64) -> Report {
         "the file has more than {most} bytes, the spool's max_file_bytes; its bytes are not in the store"
     );
     Report::refusal("not read", &reason, "Drop it in parts, or raise max_file_bytes and move it back.")
+}
+
+fn deadly() -> Report {
+    let reason = format!(
+        "the daemon ended {MOST_DEATHS} times while it read this file, and does not read it again; its bytes are not in the store"
+    );
+    let advice = "Where the machine was switched off both times, move it back. Else report it: its form and its size, not what it holds.";
+    Report::refusal("not read", &reason, advice)
 }
 
 fn ambiguous() -> Report {

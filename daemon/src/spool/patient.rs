@@ -8,11 +8,11 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use clinical::identity::PatientKey;
 
-use super::{claim::SIDECAR_MAX_BYTES, name::differ_at};
-use crate::config::Spool;
-
-/// Longest system and value; a FHIR identifier is far shorter.
-const TEXT_MAX_BYTES: usize = 1024;
+use super::name::differ_at;
+use crate::{
+    config::Spool,
+    sidecar::{Sidecar, SidecarFault},
+};
 
 /// Why an export has no patient, in words for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) enum Unknown {
     Unnamed,
     /// The sidecar is not what it should be.
     #[error(
-        "the sidecar is not {{\"system\": \"...\", \"value\": \"...\"}}, with \"sha256\" or without; mend it and drop both files again"
+        "the sidecar is not {{\"system\": \"...\", \"value\": \"...\"}}, with \"sha256\", \"name\" and \"birth_date\" or without; mend it and drop both files again"
     )]
     Unreadable,
     /// The sidecar and the configuration name different patients.
@@ -70,16 +70,6 @@ fn difference(one: &PatientKey, other: &PatientKey) -> Option<Differ> {
     (one.value != other.value).then_some(Differ::Value)
 }
 
-/// A sidecar.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sidecar {
-    system: String,
-    value: String,
-    /// Of the file it speaks of, in hex, where its writer wants to be sure.
-    sha256: Option<String>,
-}
-
 /// Whose the file of this name is. `sha256` is that of the file, in lower-case hex. `site_system` is the system of the site's patients, where the site's file names it.
 pub(super) fn of(
     spool: &Spool,
@@ -120,21 +110,12 @@ pub(super) fn configured<'a>(spool: &'a Spool, name: &OsStr) -> Option<&'a Patie
 }
 
 fn read(sidecar: &[u8], of: &str) -> Result<PatientKey, Unknown> {
-    let sidecar = sidecar.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(sidecar);
-    if sidecar.len() as u64 > SIDECAR_MAX_BYTES {
-        return Err(Unknown::Unreadable);
+    match Sidecar::read(sidecar, of) {
+        // Name and birth date are for reports, and go no further.
+        Ok(Sidecar { system, value, .. }) => Ok(PatientKey { system, value }),
+        Err(SidecarFault::Unreadable) => Err(Unknown::Unreadable),
+        Err(SidecarFault::OtherFile) => Err(Unknown::OtherFile),
     }
-    let Sidecar { system, value, sha256 } =
-        serde_json::from_slice(sidecar).map_err(|_| Unknown::Unreadable)?;
-    let good = |text: &str| {
-        text.trim() == text
-            && (1..=TEXT_MAX_BYTES).contains(&text.len())
-            && !text.chars().any(char::is_control)
-    };
-    if sha256.is_some_and(|sha256| !sha256.eq_ignore_ascii_case(of)) {
-        return Err(Unknown::OtherFile);
-    }
-    if good(&system) && good(&value) { Ok(PatientKey { system, value }) } else { Err(Unknown::Unreadable) }
 }
 
 #[cfg(test)]
@@ -198,24 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_that_is_not_exactly_two_texts_names_nobody() {
-        for text in [
-            "",
-            "7",
-            "[]",
-            r#"{"system": "s"}"#,
-            r#"{"system": "s", "value": 7}"#,
-            r#"{"system": "s", "value": ""}"#,
-            r#"{"system": "s", "value": " 7"}"#,
-            r#"{"system": "s", "value": "7\n"}"#,
-            r#"{"system": "s", "value": "7", "name": "x"}"#,
-            r#"{"system": "s", "value": "7"} x"#,
-            r#"{"system": "s", "value": "7", "value": "8"}"#,
-        ] {
-            assert_eq!(read(text.as_bytes(), ""), Err(Unknown::Unreadable), "{text}");
-        }
-        assert!(read("\u{feff}{\"system\": \"s\", \"value\": \"7\"}".as_bytes(), "").is_ok());
-        assert_eq!(read(&vec![b' '; SIDECAR_MAX_BYTES as usize + 1], ""), Err(Unknown::Unreadable));
+    fn a_sidecar_that_is_good_for_a_report_names_the_patient_here_and_no_more_is_taken_from_it() {
+        let sidecar = br#"{"system": "s", "value": "7", "name": "A. Example", "birth_date": "1980-12-31"}"#;
+        assert!(crate::report::person::Person::of_sidecar(sidecar, "").is_ok());
+        let key = read(sidecar, "").unwrap();
+        assert_eq!(key, PatientKey { system: "s".to_owned(), value: "7".to_owned() });
+        assert_eq!(read(b"{}", ""), Err(Unknown::Unreadable));
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
             (14, RowReason::TimeUnreadable),
             (15, RowReason::TimeNonexistent),
             (16, RowReason::ValueNotANumber),
-            (17, RowReason::ValueImplausible),
+            (17, RowReason::ValueTooLow),
         ]
     );
     assert_eq!(read.readings.len(), 1);

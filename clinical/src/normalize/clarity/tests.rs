@@ -205,7 +205,7 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
             (6, RowReason::TimeNonexistent),
             (7, RowReason::ValueMissing),
             (8, RowReason::ValueNotANumber),
-            (9, RowReason::ValueImplausible),
+            (9, RowReason::ValueTooLow),
         ]
     );
     assert_eq!(read.readings.len(), 1);

@@ -121,7 +121,7 @@ impl From<ValueFault> for FaultReason {
         match fault {
             ValueFault::Missing => Self::ValueMissing,
             ValueFault::NotANumber => Self::ValueNotANumber,
-            ValueFault::Implausible => Self::ValueImplausible,
+            ValueFault::TooLow | ValueFault::TooHigh => Self::ValueImplausible,
         }
     }
 }

@@ -125,7 +125,7 @@ fn the_headers_of_six_languages_are_read() {
         let rows = [row("15-01-2024 07:00", "0", "120", ""), row("15-01-2024 07:05", "1", "", "121")];
         let read =
             try_file(&format!("Titel,x,28-02-2024 09:40 UTC,y\n{names}\n{}\n", rows.join("\n"))).unwrap();
-        let facts = |readings: &[(crate::reading::Device, Reading)]| -> Vec<_> {
+        let facts = |readings: &[(std::sync::Arc<crate::reading::Device>, Reading)]| -> Vec<_> {
             readings.iter().map(|(_, r)| (r.time, r.glucose, r.route)).collect()
         };
         assert_eq!(facts(&read.readings), facts(&plain), "{names}");
@@ -192,7 +192,7 @@ fn a_row_that_cannot_be_read_is_a_fault_of_its_line() {
             (9, RowReason::TimeUnreadable),
             (10, RowReason::TimeNonexistent),
             (11, RowReason::ValueNotANumber),
-            (12, RowReason::ValueImplausible),
+            (12, RowReason::ValueTooLow),
         ]
     );
     assert_eq!(read.readings.len(), 1);
@@ -213,8 +213,8 @@ fn a_file_whose_dates_or_units_are_open_is_refused() {
     assert_eq!(try_file(&open), Err(FileFault::DateOrderUnproven));
     let mixed = format!(
         "{HEADER}\n{}\n{}\n",
-        row("13-04-2024 07:00", "0", "1", ""),
-        row("04-13-2024 07:00", "0", "1", "")
+        row("13-04-2024 07:00", "0", "100", ""),
+        row("04-13-2024 07:00", "0", "100", "")
     );
     assert_eq!(try_file(&mixed), Err(FileFault::NoDateOrderFits));
     assert_eq!(

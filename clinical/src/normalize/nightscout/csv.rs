@@ -3,6 +3,7 @@
 
 use super::{
     super::{
+        file::heads_another,
         iso::{self, IsoTime},
         member,
         number::{self, Fixed},
@@ -27,7 +28,8 @@ struct Columns {
     header: bool,
 }
 
-/// As the API writes them.
+/// As the API writes them: with the direction beside these, five cells.
+const PLAIN_WIDTH: usize = 5;
 const PLAIN: Columns = Columns {
     date_string: Some(0),
     date: 1,
@@ -52,11 +54,8 @@ fn columns(text: &str) -> Option<Columns> {
         return None;
     }
     let names = rows(text).next()?.names();
-    let find = |wanted: &str| names.iter().position(|name| name == wanted);
-    if let (Some(date), Some(sgv)) = (find("date"), find("sgv")) {
-        let (date_string, device) = (find("datestring"), find("device"));
-        let (kind, offset) = (find("type"), find("utcoffset"));
-        return Some(Columns { date_string, date, sgv, device, kind, offset, header: true });
+    if let Some(columns) = named(&names) {
+        return Some(columns);
     }
     let twice = |row: Row<'_>| {
         let written = IsoTime::parse(row.cell(0))?.stamp()?.time.0;
@@ -65,11 +64,31 @@ fn columns(text: &str) -> Option<Columns> {
     rows(text).take(ROWS_LOOKED_AT).any(|row| twice(row) == Some(true)).then_some(PLAIN)
 }
 
+/// The columns of a header; `None` where it is none.
+fn named(names: &[String]) -> Option<Columns> {
+    let find = |wanted: &str| names.iter().position(|name| name == wanted);
+    let (date, sgv) = (find("date")?, find("sgv")?);
+    let (date_string, device) = (find("datestring"), find("device"));
+    let (kind, offset) = (find("type"), find("utcoffset"));
+    Some(Columns { date_string, date, sgv, device, kind, offset, header: true })
+}
+
 /// Reads the rows.
 pub(super) fn read(text: &str, context: &FileContext<'_>) -> Result<FileReadings, FileFault> {
     let columns = columns(text).ok_or(FileFault::Unrecognized)?;
     let mut harvest = Harvest::of_document(Format::Nightscout, Place::Line, context);
-    for row in rows(text).skip(usize::from(columns.header)).filter(|row| row.broken || !row.is_blank()) {
+    let mut rows = rows(text);
+    let header = if columns.header { rows.next().map_or(0, |row| row.width()) } else { PLAIN_WIDTH };
+    harvest.widths.begin(header);
+    for row in rows.filter(|row| row.broken || !row.is_blank()) {
+        if !harvest.is_whole(&row, 0) {
+            continue;
+        }
+        if row.is_wordy()
+            && (named(&row.names()).is_some() || heads_another(Format::Nightscout, &row.names()))
+        {
+            return Err(FileFault::SeveralExports { line: row.line });
+        }
         let taken = columns.take(&row, context, &mut harvest);
         harvest.take(row.line, taken)?;
     }
@@ -83,9 +102,6 @@ impl Columns {
         context: &FileContext<'_>,
         harvest: &mut Harvest<'_>,
     ) -> Result<Taken, RowReason> {
-        if row.broken {
-            return Err(RowReason::Broken);
-        }
         match row.optional(self.kind) {
             "" | "sgv" => {}
             "mbg" => return Ok(Taken::Apart(Apart::Strip)),

@@ -69,7 +69,7 @@ fn an_entry_of_the_wrong_type_is_a_fault_of_its_own() {
         ("sgv", json!({}), RowReason::ValueNotANumber),
         ("sgv", json!(true), RowReason::ValueNotANumber),
         ("sgv", json!("Low?"), RowReason::ValueNotANumber),
-        ("sgv", json!(1001), RowReason::ValueImplausible),
+        ("sgv", json!(1001), RowReason::ValueTooHigh),
         ("date", json!(null), RowReason::TimeMissing),
         ("date", json!([1]), RowReason::TimeUnreadable),
         ("date", json!(9e18), RowReason::TimeUnreadable),
@@ -85,7 +85,7 @@ fn an_entry_of_the_wrong_type_is_a_fault_of_its_own() {
         entry("device", json!(5)).unwrap().is_some() && entry("utcOffset", json!("x")).unwrap().is_some()
     );
     let units = entry("units", json!("mmol")).unwrap_err();
-    assert_eq!(units, RowReason::ValueImplausible, "100 mmol/L");
+    assert_eq!(units, RowReason::ValueTooHigh, "100 mmol/L");
 }
 
 #[test]

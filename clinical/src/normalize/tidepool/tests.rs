@@ -85,8 +85,8 @@ fn a_record_that_cannot_be_read_is_its_own_fault() {
         ("units", json!("mg"), RowReason::UnitUnknown),
         ("value", json!(null), RowReason::ValueMissing),
         ("value", json!([5.5]), RowReason::ValueNotANumber),
-        ("value", json!(55.6), RowReason::ValueImplausible),
-        ("value", json!(0), RowReason::ValueImplausible),
+        ("value", json!(55.6), RowReason::ValueTooHigh),
+        ("value", json!(0), RowReason::ValueTooLow),
         ("time", json!(null), RowReason::TimeMissing),
         ("time", json!("2025-01-01T12:00:00"), RowReason::TimeUnreadable),
         ("time", json!(1_735_732_800), RowReason::TimeUnreadable),
@@ -103,7 +103,7 @@ fn a_record_that_cannot_be_read_is_its_own_fault() {
 fn times_are_utc_and_offsets_the_devices() {
     let stamp = |record: Value| {
         let (device, reading) = read_value(&json!([record])).readings.remove(0);
-        (reading.time.0, reading.offset_minutes, device.0)
+        (reading.time.0, reading.offset_minutes, device.0.clone())
     };
     let (noon, device) = (1_735_732_800_000, "DexG6_8X".to_owned());
     assert_eq!(stamp(cbg("5.5")), (noon, Some(-300), device.clone()));

@@ -1,10 +1,12 @@
 //! Exports that the file lane stored whole: readings of the one patient that was named when
 //! the file was taken.
 
+use std::sync::Arc;
+
 use clinical::{
     app_event::AppEvent,
     identity::Name,
-    normalize::file::{self, Apart, FileContext, FileReadings},
+    normalize::file::{self, Apart, FileContext, FileFault, FileReadings, RowFault},
     outcome::Exclusion,
     reading::{Device, Reading},
 };
@@ -39,18 +41,21 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
         }
     };
     let context = FileContext { zone: &case.site.clock, message_id: case.message.id as u64 };
-    let text = parcel.text().map_err(|error| error.to_string());
-    let read = text.and_then(|text| file::read(&text, &context).map_err(|fault| fault.to_string()));
+    let whole = || "the whole file".to_owned();
+    let text = parcel.text().map_err(|error| (whole(), error.to_string()));
+    let read = text.and_then(|text| {
+        let place = |fault: &FileFault| fault.line().map_or_else(whole, |line| format!("line {line}"));
+        file::read(&text, &context).map_err(|fault| (place(&fault), fault.to_string()))
+    });
     let read = match read {
         Ok(read) => read,
-        Err(reason) => return batch.quarantine.push(case.quarantine("the whole file", reason)),
+        Err((place, reason)) => return batch.quarantine.push(case.quarantine(place, reason)),
     };
     let listed = read.faults.iter().take(MOST_FAULTS);
     for fault in listed.clone() {
-        let place = format!("{} {}", read.place.name(), fault.line);
-        batch.quarantine.push(case.quarantine(place, fault.reason.to_string()));
+        batch.quarantine.push(case.quarantine(fault.place(read.place), read.in_words(fault.reason)));
     }
-    let more = read.unread() - listed.len() as u64;
+    let more = read.unread() - listed.map(RowFault::rows).sum::<u64>();
     if more > 0 {
         let reason = format!("{more} more rows cannot be read; the first {MOST_FAULTS} have an entry each");
         batch.quarantine.push(case.quarantine("further rows", reason));
@@ -68,10 +73,11 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     log(case, &owner, read.events, batch);
     let days = batch.readings.entry(owner).or_default();
     let before = days.len();
-    // An export goes through a device's days one after the other: a place is looked up once a day, not once a reading.
-    let day = |(_, reading): &(Device, Reading)| reading.time.utc_day();
-    for run in read.readings.chunk_by(|a, b| day(a) == day(b) && a.0 == b.0) {
-        let key = (day(&run[0]), run[0].0.clone());
+    // An export goes through a device's days one after the other: a place is looked up once a day, not once a reading, and
+    // the device's name is not copied for each.
+    let day = |(_, reading): &(Arc<Device>, Reading)| reading.time.utc_day();
+    for run in read.readings.chunk_by(|a, b| Arc::ptr_eq(&a.0, &b.0) && day(a) == day(b)) {
+        let key = (day(&run[0]), Device::clone(&run[0].0));
         days.entry(key).or_default().extend(run.iter().map(|(_, reading)| *reading));
     }
     batch.chunks += days.len() - before;

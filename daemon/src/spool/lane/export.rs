@@ -4,6 +4,7 @@ use bytes::Bytes;
 use clinical::{
     app_event::tally,
     normalize::file::{self, Apart, FileContext, FileReadings},
+    sentinel::beyond,
 };
 
 use super::{Content, EXPORT, Lane, Read};
@@ -39,9 +40,16 @@ impl Lane {
                 }
                 if let Some(site) = site {
                     match file::read(&text, &FileContext { zone: &site.clock, message_id: 0 }) {
-                        Ok(read) => describe(&read, &mut report),
+                        Ok(read) => {
+                            describe(&read, &mut report);
+                            if let Some(policy) = generation.policy(&site.policy) {
+                                let each = read.readings.iter().map(|(device, reading)| (&**device, reading));
+                                beyond(each, &policy.devices).into_iter().for_each(|told| report.say(told));
+                            }
+                        }
                         Err(fault) => {
-                            let (reason, advice) = (fault.to_string(), advice(&fault));
+                            let at = fault.line().map_or_else(String::new, |line| format!("line {line}: "));
+                            let (reason, advice) = (format!("{at}{fault}"), advice(&fault));
                             return Some(self.refuse(content, "an export", &reason, advice));
                         }
                     }
@@ -92,6 +100,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
             Apart::Insulin => "insulin doses",
             Apart::Food => "meals",
             Apart::Event => "other events",
+            Apart::Unknown => "rows of unknown types",
             Apart::Preamble => "lines before the data",
         };
         report.say(format!("kept apart: {count} {what}"));
@@ -104,7 +113,7 @@ fn describe(read: &FileReadings, report: &mut Report) {
         ));
     }
     for fault in &read.faults {
-        report.say(format!("{} {}: {}", read.place.name(), fault.line, fault.reason));
+        report.say(format!("{}: {}", fault.place(read.place), read.in_words(fault.reason)));
     }
     report.unsaid += read.more_faults.values().sum::<u64>();
     if !read.faults.is_empty() {
