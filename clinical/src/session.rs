@@ -7,7 +7,8 @@
 //!
 //! Numbers: a gap divides where it is longer than the sensor's warm-up, or than 2 hours where the sensor is unknown
 //! (nearly every sensor has warmed up by then), and never below the policy's long gap. A step of the clock by a
-//! minute or more against the transmitter's count is a change, a smaller one is drift.
+//! minute or more against the transmitter's count is a change, a smaller one is drift; a session lists its first 64
+//! changes and counts the others.
 
 use std::fmt;
 
@@ -21,7 +22,7 @@ use crate::{
 const UNKNOWN_WARM_UP_MINUTES: u32 = 120;
 /// A step of the clock that is no jitter of rounding to minutes.
 const CLOCK_CHANGE_MS: i64 = Instant::MINUTE_MS;
-/// Most changes of the clock that a session lists; the others are counted into them no more.
+/// Most changes of the clock that a session lists; those after them are counted.
 const MAX_CLOCK_CHANGES: usize = 64;
 
 /// A reading of one device, as far as sessions are concerned.
@@ -71,8 +72,10 @@ pub struct Session {
     pub readings: u64,
     /// How far the clock ran ahead of the transmitter's count in all, changes left out; `None` without counts.
     pub drift_ms: Option<i64>,
-    /// The changes of the clock, in order of time.
+    /// The first changes of the clock, in order of time.
     pub clock_changes: Vec<ClockChange>,
+    /// Changes of the clock after those that are listed.
+    pub more_clock_changes: u64,
     /// Its last reading lies beyond the wear and the grace of its sensor.
     pub beyond_wear: bool,
 }
@@ -153,6 +156,7 @@ pub fn sessions(device: &Device, rows: &[Row], stated: &[Instant], policy: &Poli
                 readings: 1,
                 drift_ms: row.ticks.map(|_| 0),
                 clock_changes: Vec::new(),
+                more_clock_changes: 0,
                 beyond_wear: false,
             }),
         }
@@ -193,6 +197,8 @@ impl Session {
             self.drift_ms = Some(self.drift_ms.unwrap_or_default().saturating_add(step));
         } else if self.clock_changes.len() < MAX_CLOCK_CHANGES {
             self.clock_changes.push(ClockChange { at: row.time, by_ms: step });
+        } else {
+            self.more_clock_changes += 1;
         }
     }
 }
