@@ -7,8 +7,7 @@
 //!
 //! Numbers: a gap divides where it is longer than the sensor's warm-up, or than 2 hours where the sensor is unknown
 //! (nearly every sensor has warmed up by then), and never below the policy's long gap. A step of the clock by a
-//! minute or more against the transmitter's count is a change, a smaller one is drift; a session lists its first 64
-//! changes and counts the others.
+//! minute or more against the transmitter's count is a change, a smaller one is drift.
 
 use std::fmt;
 
