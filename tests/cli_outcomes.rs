@@ -540,5 +540,5 @@ fn a_policy_of_the_hospitals_own_is_found_beside_the_configuration() {
     fs::write(dir.path().join("policies.d/north.toml"), own.replace("160", "two")).unwrap();
     let output = run(&["--policy", "north"]);
     assert_eq!(output.status.code(), Some(78));
-    assert!(err(&output).contains("north.toml:6"), "{}", err(&output));
+    assert!(err(&output).contains("north.toml:7"), "{}", err(&output));
 }

@@ -136,6 +136,36 @@ async fn a_fault_of_a_policy_is_told_with_file_and_line_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_of_noise_is_refused_at_once_and_one_that_steers_a_terminal_never_reaches_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    edit_site(&rig, "timezone =", "policy = \"north-adults\"\ntimezone =");
+    let noise: String = (0..20_000).map(|n| format!("k{n}=1\n")).collect();
+    for noise in [format!("{OURS}{noise}"), format!("{OURS}{}", "= ".repeat(60_000))] {
+        with_policy(&rig, &noise);
+        let begun = std::time::Instant::now();
+        let output = isthmus(&rig.config(), &["check"]);
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+        let told = err(&output);
+        assert_eq!(output.status.code(), Some(78));
+        // One hundred and the word that there are more; the site that names the policy has no fault of its own.
+        assert!(told.lines().count() <= 101 && !told.contains("sites.d/"), "{told}");
+    }
+
+    with_policy(&rig, &OURS.replace("Adults, North", "Adults\\u001b[2J\\u202e, North"));
+    for arguments in [&["check"][..], &["policy", "list"], &["policy", "show", "north-adults"]] {
+        let output = isthmus(&rig.config(), arguments);
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+        let told = out(&output) + &err(&output);
+        assert!(
+            told.contains("policies.d/north.toml:4: `title` has a character that is not printed"),
+            "{told}"
+        );
+        assert!(!told.contains(['\u{1b}', '\u{202e}']), "{told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sites_own_policy_decides_its_numbers_and_its_provenance_cites_the_hash_that_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = prepare(dir.path(), daily()).await;
@@ -159,7 +189,7 @@ async fn a_sites_own_policy_decides_its_numbers_and_its_provenance_cites_the_has
     edit(&rig, "policies.d/north.toml", "\"11.1\"", "\"11,1\"");
     let status = until(&rig, "told", |s| condition(s, "config-rejected").is_some()).await;
     let detail = condition(&status, "config-rejected").unwrap()["detail"].as_str().unwrap();
-    assert!(detail.contains("policies.d/north.toml:7: "), "{detail}");
+    assert!(detail.contains("policies.d/north.toml:9: "), "{detail}");
     let before = status["configuration"]["sha256"].clone();
     let narrow = OURS.replace("\"200\"", "\"185\"").replace("\"11.1\"", "\"10.3\"");
     with_policy(&rig, &narrow.replace("version = 1", "version = 2"));

@@ -17,8 +17,10 @@ use crate::{
 const MAX_WARM_UP_MINUTES: u32 = 2 * 1_440;
 /// Longest wear, in hours: two years.
 const MAX_WEAR_HOURS: u32 = 2 * 365 * 24;
-/// Longest interval: what no sensor has, and a gap beyond it says nothing of one.
-const MAX_INTERVAL_MINUTES: u32 = 30;
+/// The intervals that a sensor can have, in minutes. Those on the market store a reading every minute (the stream of
+/// Libre 3), every 5 (Dexcom, Guardian, Simplera, Eversense, Libre 3) or every 15 (Libre 14 day, Libre 2). No distance
+/// between readings points to another one (see `select`), so one that a table stated would never be used.
+pub const INTERVALS_MINUTES: [u8; 3] = [1, 5, 15];
 
 static BUILT_IN: LazyLock<Arc<Devices>> = LazyLock::new(|| {
     let text = include_str!("../devices/sensors.toml");
@@ -57,7 +59,7 @@ pub struct Sensor {
     pub warm_up_minutes: Sourced<u32>,
     /// Hours of a session, and of grace beyond it.
     pub wear_hours: Sourced<(u32, u32)>,
-    /// Minutes from one stored reading to the next; the usual one first, at least one.
+    /// Minutes from one stored reading to the next, each of [`INTERVALS_MINUTES`]; the usual one first, at least one.
     pub intervals: Sourced<Vec<u8>>,
     /// The ends of what is reported as a number.
     pub reportable: Sourced<Reportable>,
@@ -214,10 +216,8 @@ fn read_sensor(values: &Values<'_>, id: &str) -> Option<Sensor> {
         let (hours, grace) = (value.whole("hours", 1..=MAX_WEAR_HOURS), value.whole("grace_hours", 0..=72));
         Some(value.sourced((hours?, grace?)))
     });
-    let intervals = value("interval").and_then(|value| {
-        let minutes = value.wholes("minutes", 1..=MAX_INTERVAL_MINUTES)?;
-        Some(value.sourced(minutes.into_iter().filter_map(|minutes| u8::try_from(minutes).ok()).collect()))
-    });
+    let intervals = value("interval")
+        .and_then(|value| Some(value.sourced(value.wholes_of("minutes", &INTERVALS_MINUTES)?)));
     let (reportable, sentinels) = (read_reportable(values, id), read_sentinels(values, id));
     let (title, names) = names?;
     Some(Sensor {
@@ -246,11 +246,15 @@ fn read_reportable(values: &Values<'_>, id: &str) -> Option<Sourced<Reportable>>
 
 fn read_sentinels(values: &Values<'_>, id: &str) -> Option<Sourced<Sentinels>> {
     let value = values.required(&format!("{id}.sentinels"))?;
+    let at_ends = value.flag("at_ends");
     let codes_mg_dl = match (value.has("below_code_mg_dl"), value.has("above_code_mg_dl")) {
         (false, false) => None,
-        _ => Some((value.decimal("below_code_mg_dl")?, value.decimal("above_code_mg_dl")?)),
+        _ => {
+            let (below, above) = (value.decimal("below_code_mg_dl"), value.decimal("above_code_mg_dl"));
+            Some((below?, above?))
+        }
     };
-    Some(value.sourced(Sentinels { codes_mg_dl, at_ends: value.flag("at_ends")? }))
+    Some(value.sourced(Sentinels { codes_mg_dl, at_ends: at_ends? }))
 }
 
 #[cfg(test)]

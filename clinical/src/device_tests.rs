@@ -98,9 +98,47 @@ fn a_hospital_may_replace_a_value_and_add_a_sensor_and_every_fault_has_its_line(
         "{head}[x.interval]\nminutes = [0]\nsource = \"a\"\n[y.wear]\nhour = 1\nsource = \"a\"\n"
     ))
     .unwrap_err();
-    assert!(faults.iter().any(|fault| fault.line == 5 && fault.what.contains("minutes")), "{faults:?}");
-    assert!(
-        faults.iter().any(|fault| fault.line == 8 && fault.what.contains("no field `hour`")),
-        "{faults:?}"
-    );
+    let told = |line: usize, what: &str| faults.iter().any(|fault| fault.line == line && fault.what == what);
+    assert!(told(6, "`x.interval` minutes: is not a list of some of 1, 5, 15, each once"), "{faults:?}");
+    assert!(told(9, "`y.wear` has no field `hour`"), "{faults:?}");
+    // What a sensor lacks is told where the sensor is stated.
+    assert!(told(5, "`x.wear` is missing") && told(8, "`y.interval` is missing"), "{faults:?}");
+    // Each of the two lacks five of its six tables.
+    assert_eq!(faults.len(), 2 + 10, "{faults:?}");
+
+    let codes = "[libre-2.sentinels]\nbelow_code_mg_dl = 39\nabove_code_mg_dl = \"401\"\nat_ends = false\nsource = \"a\"\n";
+    let faults = read(&format!("{head}{codes}")).unwrap_err();
+    assert!(faults.len() == 1 && faults[0].line == 6 && faults[0].instead.contains("\"39\""), "{faults:?}");
+}
+
+/// What the engine can find in the distances of readings, and so what a table may state.
+#[test]
+fn a_sensor_has_an_interval_that_the_engine_uses_or_its_table_is_refused() {
+    let base = Devices::built_in();
+    let read = |minutes: &str| {
+        let text = format!(
+            "id = \"ours\"\nversion = 1\ntitle = \"Ours\"\nbase = \"sensors\"\n[libre-2.interval]\nminutes = {minutes}\nsource = \"a\"\n"
+        );
+        Devices::from_sheet(&Sheet::parse(&text, |_| Some(base.sheet())).unwrap())
+    };
+    for (minutes, known) in
+        [("[1]", vec![1]), ("[5]", vec![5]), ("[15]", vec![15]), ("[15, 1, 5]", vec![15, 1, 5])]
+    {
+        let table = read(minutes).unwrap();
+        let libre = table.sensors.iter().find(|sensor| sensor.id == "libre-2").unwrap();
+        assert_eq!(libre.intervals.value, known);
+    }
+    for minutes in ["[2]", "[3]", "[10]", "[30]", "[0]", "[-5]", "[]", "[5, 5]", "[5, 10]", "[\"5\"]", "5"] {
+        let faults = read(minutes).expect_err(minutes);
+        assert!(faults.len() == 1 && faults[0].line == 6, "{minutes}: {faults:?}");
+        assert!(faults[0].what.contains("1, 5, 15"), "{minutes}: {faults:?}");
+    }
+    assert_eq!(read("5").unwrap_err()[0].instead, "write minutes = [5]");
+    for sensor in &base.sensors {
+        assert!(
+            sensor.intervals.value.iter().all(|minutes| INTERVALS_MINUTES.contains(minutes)),
+            "{}",
+            sensor.id
+        );
+    }
 }

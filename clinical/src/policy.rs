@@ -7,6 +7,7 @@
 //! `built_in`; a hospital's own names its base and the values that differ ([`Sheet`]).
 
 mod built_in;
+mod fault;
 mod read;
 mod rules;
 mod sheet;
@@ -17,11 +18,12 @@ use std::sync::Arc;
 pub(crate) use self::values::Values;
 pub use self::{
     built_in::{quantities, sheet_named, sheets},
+    fault::{MAX_FAULTS, SheetFault},
     rules::{
         EdgeName, EventRules, ExtendedHyper, ExtendedHypo, LastingRule, LevelTwoEnd, Night, ProfileRule,
         ShortGap, WarmUpRule,
     },
-    sheet::{Entry, Scalar, Sheet, SheetFault},
+    sheet::{Entry, Scalar, Sheet},
 };
 use crate::{decimal::Decimal, device::Devices, glucose::Unit, outcome::PolicyMark};
 

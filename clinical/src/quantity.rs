@@ -111,16 +111,13 @@ impl NativeUnit {
 
 fn read(values: &Values<'_>) -> Option<Quantity> {
     let sheet = values.sheet;
-    let panel_loinc = match values.optional("panel") {
-        Some(value) => Some(value.text("loinc")?.to_owned()),
-        None => None,
-    };
+    // All are asked for before one is given up: what nobody asks for is called unknown.
+    let panel = values.optional("panel").map(|value| value.text("loinc").map(str::to_owned));
     let units = read_units(values);
     let enough = values.required("sufficiency").and_then(|value| {
         let (days, count) = (value.whole("days", 1..=90), value.whole("values", 1..=10_000));
         Some(Enough { days: days?, values: count? })
     });
-    let units = units?;
     let names = values.below("components");
     if names.is_empty() || names.len() > MAX_PARTS {
         values.fault(
@@ -131,30 +128,25 @@ fn read(values: &Values<'_>) -> Option<Quantity> {
         return None;
     }
     let components: Vec<Option<Component>> =
-        names.into_iter().map(|name| read_component(values, name, &units)).collect();
+        names.into_iter().map(|name| read_component(values, name, units.as_deref())).collect();
+    let panel_loinc = match panel {
+        Some(loinc) => Some(loinc?),
+        None => None,
+    };
     Some(Quantity {
         rules: format!("{}/{}", sheet.id, sheet.version),
         sha256: sheet.sha256(),
         panel_loinc,
-        units,
+        units: units?,
         components: components.into_iter().collect::<Option<_>>()?,
         enough: enough?,
     })
 }
 
 fn read_units(values: &Values<'_>) -> Option<Vec<NativeUnit>> {
-    let mut units = Vec::new();
-    for name in values.below("units").into_iter().take(MAX_PARTS) {
-        let value = values.required(&format!("units.{name}"))?;
-        let (ucum, factor) = (value.text("ucum")?.to_owned(), value.decimal("factor")?);
-        if factor.digits() <= 0 {
-            return value.contradicts(
-                "has a factor that is not above zero",
-                "write how many of the first unit it is",
-            );
-        }
-        units.push(NativeUnit { name, ucum, factor });
-    }
+    let read: Vec<Option<NativeUnit>> =
+        values.below("units").into_iter().take(MAX_PARTS).map(|name| read_unit(values, name)).collect();
+    let mut units: Vec<NativeUnit> = read.into_iter().collect::<Option<_>>()?;
     let is_one = |unit: &NativeUnit| unit.factor.cmp_value(Decimal::whole(1)).is_eq();
     units.sort_by_key(|unit| !is_one(unit));
     if units.iter().filter(|unit| is_one(unit)).count() != 1 {
@@ -168,8 +160,23 @@ fn read_units(values: &Values<'_>) -> Option<Vec<NativeUnit>> {
     Some(units)
 }
 
-fn read_component(values: &Values<'_>, name: String, units: &[NativeUnit]) -> Option<Component> {
-    let loinc = values.required(&format!("components.{name}"))?.text("loinc")?.to_owned();
+fn read_unit(values: &Values<'_>, name: String) -> Option<NativeUnit> {
+    let value = values.required(&format!("units.{name}"))?;
+    let (ucum, factor) = (value.text("ucum"), value.decimal("factor"));
+    let (ucum, factor) = (ucum?.to_owned(), factor?);
+    if factor.digits() <= 0 {
+        return value
+            .contradicts("has a factor that is not above zero", "write how many of the first unit it is");
+    }
+    Some(NativeUnit { name, ucum, factor })
+}
+
+/// A component; where the units have faults of their own, its edges are asked for and not read.
+fn read_component(values: &Values<'_>, name: String, units: Option<&[NativeUnit]>) -> Option<Component> {
+    let loinc = values.required(&format!("components.{name}")).and_then(|value| value.text("loinc"));
+    let known = units.is_some();
+    let units = units.unwrap_or_default();
+    let mut read = true;
     let mut scales =
         vec![[Scale::NONE_BELOW, Scale::NONE_BELOW, Scale::NONE_ABOVE, Scale::NONE_ABOVE]; units.len()];
     for (place, edge) in ["very_low", "low", "high", "very_high"].into_iter().enumerate() {
@@ -180,12 +187,21 @@ fn read_component(values: &Values<'_>, name: String, units: &[NativeUnit]) -> Op
             let Some(value) = values.optional(&format!("thresholds.{name}.{edge}_{suffix}")) else {
                 continue;
             };
+            if !known {
+                value.any_field();
+            }
             for (unit, scale) in units.iter().zip(&mut scales) {
-                let bound = value.decimal(&unit.name)?.scaled(BOUND_PLACES);
-                scale[place] = if belongs_beyond { bound - 1 } else { bound };
+                match value.decimal(&unit.name).map(|bound| bound.scaled(BOUND_PLACES)) {
+                    Some(bound) => scale[place] = if belongs_beyond { bound - 1 } else { bound },
+                    None => read = false,
+                }
             }
         }
     }
+    if !known || !read {
+        return None;
+    }
+    let loinc = loinc?.to_owned();
     let ascend = |edges: &[i128; 4]| edges.windows(2).all(|pair| pair[0] <= pair[1]) && edges[1] <= edges[2];
     let bounded = |edges: &[i128; 4]| edges[1] != Scale::NONE_BELOW || edges[2] != Scale::NONE_ABOVE;
     if !scales.iter().all(|edges| ascend(edges) && bounded(edges)) {

@@ -24,7 +24,7 @@ use crate::{
 const UNKNOWN_WARM_UP_MINUTES: u32 = 120;
 /// A step of the clock that is no jitter of rounding to minutes.
 pub(crate) const CLOCK_CHANGE_MS: i64 = Instant::MINUTE_MS;
-/// Most changes of the clock that a session lists; the others are counted into them no more.
+/// Most changes of the clock that a session lists; those after them are counted.
 const MAX_CLOCK_CHANGES: usize = 64;
 
 /// A reading of one device, as far as sessions are concerned.
@@ -111,8 +111,10 @@ pub struct Session {
     pub readings: u64,
     /// How far the clock ran ahead of the transmitter's count in all, changes left out; `None` without counts.
     pub drift_ms: Option<i64>,
-    /// The changes of the clock, in order of time.
+    /// The first changes of the clock, in order of time.
     pub clock_changes: Vec<ClockChange>,
+    /// Changes of the clock after those that are listed.
+    pub more_clock_changes: u64,
     /// Its last reading lies beyond the wear and the grace of its sensor.
     pub beyond_wear: bool,
 }
@@ -195,6 +197,7 @@ pub fn sessions(device: &Device, rows: &[Row], stated: &[Instant], policy: &Poli
                 readings: 1,
                 drift_ms: row.ticks.map(|_| 0),
                 clock_changes: Vec::new(),
+                more_clock_changes: 0,
                 beyond_wear: false,
             }),
         }
@@ -243,6 +246,8 @@ impl Session {
             self.drift_ms = Some(self.drift_ms.unwrap_or_default().saturating_add(step));
         } else if self.clock_changes.len() < MAX_CLOCK_CHANGES {
             self.clock_changes.push(ClockChange { at: row.time, by_ms: step });
+        } else {
+            self.more_clock_changes += 1;
         }
     }
 }

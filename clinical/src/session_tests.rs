@@ -121,3 +121,14 @@ fn the_warm_up_is_left_out_only_after_a_stated_start_of_a_known_sensor() {
     assert_eq!(warm_up(start, None, policy), WarmUp::UnknownSensor);
     assert_eq!(early_wear(Instant(0), policy), None, "off as shipped");
 }
+
+#[test]
+fn changes_of_the_clock_beyond_those_listed_are_counted() {
+    for (changes, listed, more) in [(64, 64, 0), (65, 64, 1), (100, 64, 36)] {
+        // Every reading is an hour late by the clock, and five minutes after the last by the count.
+        let rows: Vec<Row> = (0..=changes).map(|n| ticked(n * 65, 300 * n)).collect();
+        let session = found("S", &rows, &[]).remove(0);
+        assert_eq!((session.clock_changes.len(), session.more_clock_changes), (listed, more), "{changes}");
+        assert_eq!(session.clock_changes[listed - 1].by_ms, 60 * MINUTE);
+    }
+}

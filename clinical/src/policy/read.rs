@@ -16,6 +16,10 @@ use crate::{decimal::Decimal, device::Devices, outcome::PolicyMark};
 
 /// The quantity of the policies read here.
 const GLUCOSE: &str = "glucose";
+/// How far apart the units of a published pair may be, in mg/dL: 13.9 mmol/L is 250.4, a slip of a digit is further.
+const MAX_PAIR_MG_DL: f64 = 2.0;
+/// The edge that is no edge of a range.
+const TIGHT: &str = "thresholds.tight_high_above";
 
 impl Policy {
     /// Reads a sheet, under what is known of sensors.
@@ -26,7 +30,7 @@ impl Policy {
         if sheet.quantity != GLUCOSE {
             let what = format!("`quantity` is {}, and outcomes are made of glucose", sheet.quantity);
             let instead = "name a policy about glucose".to_owned();
-            return Err(vec![SheetFault { line: 1, what, instead }]);
+            return Err(vec![SheetFault { line: sheet.id_line, what, instead }]);
         }
         let values = Values::of(sheet);
         let read = read(&values, devices);
@@ -36,7 +40,7 @@ impl Policy {
 
 fn read(values: &Values<'_>, devices: Arc<Devices>) -> Option<Policy> {
     let thresholds = read_thresholds(values);
-    let tight_high_above = present(values, "thresholds.tight_high_above");
+    let tight_high_above = present(values, TIGHT);
     let (factor_e4, re_expression) = (read_factor(values), read_re_expression(values));
     let sufficiency = read_sufficiency(values);
     let (short_gap, long_gap_minutes) = (read_short_gap(values), read_long_gap(values));
@@ -46,12 +50,13 @@ fn read(values: &Values<'_>, devices: Arc<Devices>) -> Option<Policy> {
     let stable_cv_pct = values
         .required("stability")
         .and_then(|value| Some(value.sourced(value.whole("cv_at_most_pct", 1..=100)?)));
-    let goals: Option<Vec<Goal>> = read_goals(values);
+    let goals = read_goals(values);
     let (thresholds, tight_high_above, events) = (thresholds?, tight_high_above?, events?);
     consistent(
         values,
         &thresholds,
         tight_high_above.as_ref(),
+        factor_e4.as_ref().map(|factor| factor.value),
         events.extended_hyper.as_ref().map(|rule| rule.value.edge),
     )?;
     let (sheet, factor_e4) = (values.sheet, factor_e4?);
@@ -117,6 +122,7 @@ fn consistent(
     values: &Values<'_>,
     thresholds: &Thresholds,
     tight: Option<&Sourced<Threshold>>,
+    factor_e4: Option<i64>,
     extended_hyper: Option<EdgeName>,
 ) -> Option<()> {
     let t = thresholds;
@@ -127,49 +133,73 @@ fn consistent(
         ("thresholds.very_high_above", t.very_high_above.as_ref()),
     ];
     let edges: Vec<_> = named.into_iter().filter_map(|(name, edge)| Some((name, edge?.value))).collect();
-    let mut good = true;
-    let mut fault = |name: &str, what: &str, instead: &str| {
-        values.fault(name, what, instead);
-        good = false;
-    };
-    for (name, edge) in &edges {
-        if edge.mg_dl.digits() <= 0 || edge.mmol_l.digits() <= 0 {
-            fault(name, "is not above zero", "write both units, each as it is published");
-        }
-        let mmol_l = edge.mmol_l.to_f64() * 18.0156;
-        // Published pairs differ by up to 0.5 mg/dL from the arithmetic (13.9 is 250.4): a slip of a digit by more.
-        if (mmol_l - edge.mg_dl.to_f64()).abs() > 2.0 {
-            fault(
-                name,
-                "has two units that are not one concentration",
-                "write the published pair, 70 and 3.9",
-            );
-        }
+    let all = edges.iter().copied().chain(tight.map(|tight| (TIGHT, tight.value)));
+    let pairs = all.filter(|(name, edge)| !is_pair(values, name, edge, factor_e4)).count() == 0;
+    // Each is told where those before it hold: what follows from a fault is none of its own.
+    let ascend = pairs && ascend(values, &edges);
+    let inside = tight.is_none_or(|tight| !ascend || is_inside(values, &tight.value, t));
+    let known = extended_hyper != Some(EdgeName::VeryHighAbove) || t.very_high_above.is_some();
+    if !known {
+        let instead = "write [events.extended_hyper] with edge = \"high_above\", or with none = true";
+        let what = "names an edge that this population lacks";
+        values.fault_with("events.extended_hyper", &["thresholds.very_high_above"], what, instead);
     }
+    (pairs && ascend && inside && known).then_some(())
+}
+
+/// Whether an edge is one concentration in two units, or notes that it is not.
+fn is_pair(values: &Values<'_>, name: &str, edge: &Threshold, factor_e4: Option<i64>) -> bool {
+    if edge.mg_dl.digits() <= 0 || edge.mmol_l.digits() <= 0 {
+        values.fault(name, "is not above zero", "write both units, each as it is published");
+        return false;
+    }
+    let Some(instead) = factor_e4.and_then(|factor| two_concentrations(edge, factor)) else { return true };
+    values.fault(name, "has two units that are not one concentration", instead);
+    false
+}
+
+/// Whether the edges ascend in both units, or notes which do not.
+fn ascend(values: &Values<'_>, edges: &[(&str, Threshold)]) -> bool {
+    let mut good = true;
     for pair in edges.windows(2) {
         if edge_order(&pair[0].1, &pair[1].1) != Some(Ordering::Less) {
-            let what = format!("is not above `{}` in both units", pair[0].0);
             // The one of the two that this file states, or else the upper one.
             let upper_is_ours = values.sheet.line_of(pair[1].0) > 1 || values.sheet.line_of(pair[0].0) == 1;
-            let name = if upper_is_ours { pair[1].0 } else { pair[0].0 };
-            let what =
-                if upper_is_ours { what } else { format!("is not below `{}` in both units", pair[1].0) };
-            fault(name, &what, "let the edges ascend in mg/dL and in mmol/L");
+            let (name, side, other) =
+                if upper_is_ours { (pair[1].0, "above", pair[0].0) } else { (pair[0].0, "below", pair[1].0) };
+            let what = format!("is not {side} `{other}` in both units");
+            values.fault(name, &what, "let the edges ascend in mg/dL and in mmol/L");
+            good = false;
         }
     }
-    if let Some(tight) = tight {
-        let inside = edge_order(&t.low_below.value, &tight.value) == Some(Ordering::Less)
-            && edge_order(&tight.value, &t.high_above.value) == Some(Ordering::Less);
-        if !inside {
-            let instead = "write an edge inside the target, or none = true";
-            fault("thresholds.tight_high_above", "is not inside the target", instead);
-        }
+    good
+}
+
+/// Whether the tight range ends inside the target, or notes that it does not.
+fn is_inside(values: &Values<'_>, tight: &Threshold, t: &Thresholds) -> bool {
+    let inside = edge_order(&t.low_below.value, tight) == Some(Ordering::Less)
+        && edge_order(tight, &t.high_above.value) == Some(Ordering::Less);
+    if !inside {
+        let instead = format!("write [{TIGHT}] with an edge inside the target, or with none = true");
+        let target = ["thresholds.low_below", "thresholds.high_above"];
+        values.fault_with(TIGHT, &target, "is not inside the target", instead);
     }
-    if extended_hyper == Some(EdgeName::VeryHighAbove) && t.very_high_above.is_none() {
-        let instead = "write edge = \"high_above\", or none = true";
-        fault("events.extended_hyper", "names an edge that this population lacks", instead);
-    }
-    good.then_some(())
+    inside
+}
+
+/// What to say where the two units of an edge are further apart than published pairs are, by the policy's own factor.
+fn two_concentrations(edge: &Threshold, factor_e4: i64) -> Option<String> {
+    let factor = factor_e4 as f64 / 10_000.0;
+    let (mg_dl, mmol_l) = (edge.mg_dl.to_f64(), edge.mmol_l.to_f64());
+    ((mmol_l * factor - mg_dl).abs() > MAX_PAIR_MG_DL).then(|| {
+        format!(
+            "{} mg/dL is about {:.1} mmol/L, and {} mmol/L about {:.0} mg/dL: write the pair as it is published",
+            edge.mg_dl,
+            mg_dl / factor,
+            edge.mmol_l,
+            mmol_l * factor
+        )
+    })
 }
 
 /// How two edges compare where both units say the same.
@@ -216,18 +246,32 @@ fn read_sufficiency(values: &Values<'_>) -> Option<Sourced<Sufficiency>> {
 }
 
 fn read_goals(values: &Values<'_>) -> Option<Vec<Goal>> {
-    let mut goals = Vec::new();
-    for (name, share) in Share::NAMED {
-        let Some(value) = values.optional(&format!("goals.{name}")) else { continue };
-        let bound = match (value.has("above_pct"), value.has("below_pct")) {
-            (true, false) => Bound::Above(value.whole("above_pct", 0..=100)?),
-            (false, true) => Bound::Below(value.whole("below_pct", 0..=100)?),
-            _ => {
-                return value
-                    .contradicts("has not exactly one bound", "write above_pct = 70 or below_pct = 4");
-            }
-        };
-        goals.push(Goal { share, bound: value.sourced(bound) });
-    }
-    Some(goals)
+    // All are asked for before one is given up: what nobody asks for is called unknown.
+    let read: Vec<Option<Option<Goal>>> =
+        Share::NAMED.map(|(name, share)| read_goal(values, name, share)).into();
+    let goals: Option<Vec<Option<Goal>>> = read.into_iter().collect();
+    Some(goals?.into_iter().flatten().collect())
+}
+
+/// A goal, or none of that share; the outer `None` is a fault.
+fn read_goal(values: &Values<'_>, name: &str, share: Share) -> Option<Option<Goal>> {
+    let Some(value) = values.optional(&format!("goals.{name}")) else { return Some(None) };
+    let bound = match (value.has("above_pct"), value.has("below_pct")) {
+        (true, false) => Bound::Above(value.whole("above_pct", 0..=100)?),
+        (false, true) => Bound::Below(value.whole("below_pct", 0..=100)?),
+        (false, false) => {
+            value.lacks(
+                "above_pct` or `below_pct",
+                "write one of them, in whole per cent of the time".to_owned(),
+            );
+            return None;
+        }
+        (true, true) => {
+            return value.contradicts(
+                "has not exactly one bound",
+                "keep above_pct or below_pct, and remove the other",
+            );
+        }
+    };
+    Some(Some(Goal { share, bound: value.sourced(bound) }))
 }

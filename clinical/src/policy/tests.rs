@@ -137,10 +137,10 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
     for (body, line, told) in [
         (
             "[thresholds.low_below]\nmg_dl = \"70\"\nmmol_l = \"3,9\"\nsource = \"a\"\n",
-            5,
+            7,
             "mmol_l: is not a decimal",
         ),
-        ("[thresholds.low_below]\nmg_dl = \"70\"\nsource = \"a\"\n", 5, "mmol_l: is not a decimal"),
+        ("[thresholds.low_below]\nmg_dl = \"70\"\nsource = \"a\"\n", 5, "has no `mmol_l`"),
         ("[thresholds.low_below]\nmg_dl = \"53\"\nmmol_l = \"2.9\"\nsource = \"a\"\n", 5, "is not above"),
         ("[thresholds.low_below]\nmg_dl = \"190\"\nmmol_l = \"10.5\"\nsource = \"a\"\n", 5, "is not below"),
         (
@@ -150,7 +150,7 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
         ),
         (
             "[thresholds.low_below]\nmg_dl = 70\nmmol_l = \"3.9\"\nsource = \"a\"\n",
-            5,
+            6,
             "mg_dl: is not a decimal",
         ),
         (
@@ -160,7 +160,7 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
         ),
         (
             "[thresholds.very_high_above]\nnone = true\nsource = \"a\"\n",
-            1,
+            5,
             "names an edge that this population",
         ),
         ("[thresholds.low_below]\nnone = true\nsource = \"a\"\n", 5, "is missing"),
@@ -177,19 +177,19 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
         ),
         (
             "[sufficiency]\ndays = 14\nshare_pct = 101\nsource = \"a\"\n",
-            5,
-            "share_pct: is not a whole number",
+            7,
+            "share_pct: is not a whole number from 0 to 100",
         ),
         ("[goals.in-target]\nabove_pct = 70\nbelow_pct = 80\nsource = \"a\"\n", 5, "not exactly one bound"),
         ("[goals.in-tarket]\nabove_pct = 70\nsource = \"a\"\n", 5, "is no known value"),
-        ("[gaps.long]\nminutez = 45\nsource = \"a\"\n", 5, "has no field `minutez`"),
+        ("[gaps.long]\nminutez = 45\nsource = \"a\"\n", 6, "has no field `minutez`"),
         ("[gaps]\nlong = 45\n", 5, "does not say where"),
         ("\n[night]\nfrom_hour = 6\nto_hour = 6\nsource = \"a\"\n", 6, "ends before it begins"),
         ("[profile]\nbin_minutes = 25\nmin_dates = 5\nsource = \"a\"\n", 5, "do not make up an hour"),
-        ("[profile]\nbin_minutes = 4\nmin_dates = 5\nsource = \"a\"\n", 5, "not a whole number in its range"),
-        ("[windows]\ndays = [14, 14]\nsource = \"a\"\n", 5, "each once"),
+        ("[profile]\nbin_minutes = 4\nmin_dates = 5\nsource = \"a\"\n", 6, "not a whole number from 5 to 60"),
+        ("[windows]\ndays = [14, 14]\nsource = \"a\"\n", 6, "each once"),
         ("[windows]\ndays = 1.5\nsource = \"a\"\n", 6, "neither a text"),
-        ("[events.level_two_end]\nat = \"high\"\nsource = \"a\"\n", 5, "none of the known words"),
+        ("[events.level_two_end]\nat = \"high\"\nsource = \"a\"\n", 6, "none of the known words"),
         (
             "[events.extended_hyper]\nedge = \"high_above\"\nminutes = 9\nwithin_minutes = 8\nsource = \"a\"\n",
             5,
@@ -201,8 +201,9 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
         ("x = = 1\n", 5, "not TOML"),
     ] {
         let faults = policy(&over(body)).expect_err(body);
-        let found = faults.iter().any(|fault| fault.line == line && fault.what.contains(told));
-        assert!(found && faults.iter().all(|fault| !fault.instead.is_empty()), "{body}: {faults:?}");
+        let [fault] = faults.as_slice() else { panic!("one mistake is one fault: {body}: {faults:?}") };
+        assert!(fault.line == line && fault.what.contains(told), "{body}: {fault}");
+        assert!(!fault.instead.is_empty(), "{body}: {fault}");
     }
     for (text, told) in [
         ("", "`id` is missing"),
@@ -216,6 +217,64 @@ fn a_faulty_file_is_refused_with_every_line_and_what_to_write_instead() {
     }
     let faults = Policy::from_sheet(sheet_named("blood-pressure-home").unwrap(), Devices::built_in());
     assert!(faults.unwrap_err()[0].what.contains("blood-pressure"));
+}
+
+#[test]
+fn an_advice_fits_the_value_at_hand() {
+    // Lines of the body begin at 5.
+    for (body, told) in [
+        (
+            "[goals.above-target]\nabove_pct = 160\nsource = \"a\"\n",
+            "line 6: `goals.above-target` above_pct: is not a whole number from 0 to 100; \
+             write one in that range in place of 160",
+        ),
+        (
+            "[goals.in-target]\nabove_pct = \"60\"\nsource = \"a\"\n",
+            "line 6: `goals.in-target` above_pct: is not a whole number from 0 to 100; \
+             write above_pct = 60, without quotes",
+        ),
+        (
+            "[goals.in-target]\nabov_pct = 60\nsource = \"a\"\n",
+            "line 6: `goals.in-target` has no field `abov_pct`; its fields are above_pct, below_pct",
+        ),
+        (
+            "[thresholds.low_below]\nmg_dl = 72\nmmol_l = \"4.0\"\nsource = \"a\"\n",
+            "line 6: `thresholds.low_below` mg_dl: is not a decimal number; write mg_dl = \"72\", in double quotes",
+        ),
+        (
+            "[thresholds.low_below]\nmg_dl = \"72\"\nmmol_l = \"4,0\"\nsource = \"a\"\n",
+            "line 7: `thresholds.low_below` mmol_l: is not a decimal number; write mmol_l = \"4.0\", with a point",
+        ),
+        (
+            "[thresholds.high_above]\nmg_dl = \"185\"\nmmol_l = \"9.3\"\nsource = \"a\"\n",
+            "line 5: `thresholds.high_above` has two units that are not one concentration; 185 mg/dL is about \
+             10.3 mmol/L, and 9.3 mmol/L about 168 mg/dL: write the pair as it is published",
+        ),
+        (
+            "[windows]\ndays = 14\nsource = \"a\"\n",
+            "line 6: `windows` days: is not a list of whole numbers from 1 to 90, each once; write days = [14]",
+        ),
+        (
+            "\n[thresholds.high_above]\nmg_dl = \"140\"\nmmol_l = \"7.8\"\nsource = \"a\"\n",
+            "line 6: `thresholds.tight_high_above` is not inside the target; \
+             write [thresholds.tight_high_above] with an edge inside the target, or with none = true",
+        ),
+    ] {
+        let faults = policy(&over(body)).expect_err(body);
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(said, [told], "{body}");
+    }
+}
+
+/// The pair is judged by the factor of the policy that states it: at the edge of what is one concentration the two
+/// factors that are in use differ.
+#[test]
+fn a_pair_is_judged_by_the_factor_of_its_own_policy() {
+    let pair = "[thresholds.very_high_above]\nmg_dl = \"254.2\"\nmmol_l = \"14.0\"\nsource = \"a\"\n";
+    assert!(policy(&over(pair)).is_ok(), "14.0 by 18.0156 is 252.2");
+    let factor = "[factor]\nmg_dl_per_mmol_l = \"18\"\nsource = \"a\"\n";
+    let faults = policy(&over(&format!("{pair}{factor}"))).unwrap_err();
+    assert!(faults[0].instead.contains("14.0 mmol/L about 252 mg/dL"), "14.0 by 18 is 252.0: {faults:?}");
 }
 
 #[test]

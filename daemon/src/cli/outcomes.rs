@@ -20,6 +20,7 @@ use clinical::{
     calendar::{LocalDay, Zone},
     glucose::Unit,
     normalize::file::Format,
+    policy::Policy,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -83,8 +84,9 @@ pub(super) struct Args {
     to: Option<LocalDay>,
     /// The last so many days of the period, each number a window of its own: 7,14,30.
     ///
-    /// The windows end with the last day of the period (--to, else the last reading's). --html takes 14 days
-    /// unless --from says otherwise.
+    /// The windows end with the last day of the period (--to, else the last reading's). --html takes 14 days, or as
+    /// many as the policy wants before there is a curve, unless --from says otherwise; of more than 14 it draws the
+    /// last 14 one by one.
     #[arg(long, value_name = "DAYS", value_delimiter = ',', conflicts_with = "from",
           value_parser = clap::value_parser!(u32).range(1..=366))]
     last_days: Vec<u32>,
@@ -142,8 +144,12 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     };
     let (zone, zone_source) = args.tz.clone().map_or_else(machine_zone, |zone| (zone, "--tz"));
     let (from, to, device) = (args.from, args.to, args.device.clone());
-    let fortnight = args.html.is_some() && args.last_days.is_empty() && from.is_none();
-    let last_days = if fortnight { vec![page::MAX_DAYS] } else { args.last_days.clone() };
+    if let Some(wrong) = too_many_days(args, policy) {
+        let _printed = Cli::command().error(ErrorKind::ArgumentConflict, wrong).print();
+        return ExitCode::from(2);
+    }
+    let unasked = args.html.is_some() && args.last_days.is_empty() && from.is_none();
+    let last_days = if unasked { vec![page::most_days(policy)] } else { args.last_days.clone() };
     let question = Question { zone, zone_source, policy, from, to, device, last_days };
     if let [a, b] = args.compare.as_slice() {
         return beside::run(args, [a, b], &policies, &question);
@@ -191,10 +197,8 @@ fn wrong_usage(args: &Args) -> Option<&'static str> {
     if args.wire.is_asked() && args.last_days.len() > 1 {
         return Some("--fhir and --oru take one number of --last-days: they are about one period");
     }
-    if args.html.is_some()
-        && (args.last_days.len() > 1 || args.last_days.iter().any(|days| *days > page::MAX_DAYS))
-    {
-        return Some("--html takes one number of --last-days, up to 14: that is what a page has room for");
+    if args.html.is_some() && args.last_days.len() > 1 {
+        return Some("--html takes one number of --last-days: a page is about one period");
     }
     let named = args.name.is_some() || args.birth_date.is_some() || args.record_number.is_some();
     if named && args.files.len() > 1 {
@@ -206,6 +210,13 @@ fn wrong_usage(args: &Args) -> Option<&'static str> {
         return Some(wrong);
     }
     (args.from.zip(args.to).is_some_and(|(from, to)| to < from)).then_some("--to is before --from")
+}
+
+/// What is wrong where a page is asked for over more days than it takes.
+fn too_many_days(args: &Args, policy: &Policy) -> Option<String> {
+    let most = page::most_days(policy);
+    let asked = args.last_days.iter().find(|days| args.html.is_some() && **days > most)?;
+    Some(format!("--html takes up to {most} of --last-days under policy {}, not {asked}", policy.id))
 }
 
 /// A file's SHA-256 with what it says of each window, or the line for people.
@@ -358,10 +369,10 @@ impl<'a> Printer<'a> {
     /// Adds a page to the document.
     fn page(&mut self, export: &Export, person: &Person) -> Result<(), String> {
         let days = export.outcome.period.days;
-        if days > page::MAX_DAYS {
-            let most = page::MAX_DAYS;
+        let most = page::most_days(export.policy);
+        if days > most {
             return Err(format!(
-                "{}: a page has room for {most} days, not {days}; give a later --from or none",
+                "{}: a page takes up to {most} days, not {days}; give a later --from or none",
                 export.file
             ));
         }

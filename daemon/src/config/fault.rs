@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::exhibit::visible::printable;
+
 /// The most faults that are kept of one run: a file of noise must not fill a screen, or memory.
 pub const MAX_FAULTS: usize = 200;
 
@@ -53,7 +55,15 @@ fn as_shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}; {}", self.file.display(), self.line, self.what, self.instead)
+        let file = self.file.display().to_string();
+        write!(
+            f,
+            "{}:{}: {}; {}",
+            printable(&file),
+            self.line,
+            printable(&self.what),
+            printable(&self.instead)
+        )
     }
 }
 
@@ -103,6 +113,12 @@ mod tests {
         let b = Fault::new(Path::new("a.toml"), 2, "z is wrong", "write w");
         let faults = Faults::new(vec![a.clone(), b, a]);
         assert_eq!(faults.to_string(), "a.toml:2: z is wrong; write w\na.toml:9: x is wrong; write y");
+    }
+
+    #[test]
+    fn what_a_file_holds_does_not_steer_the_terminal_that_its_faults_are_told_on() {
+        let fault = Fault::new(Path::new("a\u{1b}[2J.toml"), 9, "\u{202e}x", "write\u{7} y");
+        assert_eq!(fault.to_string(), "a\\x1B[2J.toml:9: \\u{202e}x; write\\x07 y");
     }
 
     #[test]

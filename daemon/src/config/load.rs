@@ -10,7 +10,7 @@ use super::main_file::{ADMIN_SOCKET, Main, read_main};
 use super::policies::{Policies, read_policies};
 use super::section::{Findings, read_file};
 use super::site_file::{Site, read_site};
-use super::source::Source;
+use super::source::{MAX_FILE_BYTES, Source};
 use super::spelling::nearest;
 use super::spool::SystemMention;
 
@@ -107,7 +107,12 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// Reads a file of the configuration and takes its hash; `None` where a fault was noted.
 pub(super) fn open(path: &Path, findings: &Findings) -> Option<Source> {
-    match Source::read(path) {
+    open_at_most(path, MAX_FILE_BYTES, findings)
+}
+
+/// As [`open`], of a file that has a bound of its own.
+pub(super) fn open_at_most(path: &Path, most: u64, findings: &Findings) -> Option<Source> {
+    match Source::read(path, most) {
         Ok(source) => {
             findings.note_content(path.to_owned(), Sha256::digest(source.bytes()).into());
             Some(source)

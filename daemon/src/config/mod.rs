@@ -9,7 +9,7 @@
 //! - A relative path starts at the folder of the file that names it.
 //!
 //! What is absent: the environment, sockets, the clock, the store. The folder of systemd credentials is
-//! handed in. Bounds: 1 MiB a file, 256 site files, 256 policies, 1024 tables a list, 200 faults.
+//! handed in. Bounds: 1 MiB a file, 256 site files, 256 policies of 256 KiB, 1024 tables a list, 200 faults.
 
 mod access;
 mod answer;

@@ -2,10 +2,11 @@
 //!
 //! Invariants: each names a built-in file as its base, or is whole; its id is nobody else's, so that a name in an
 //! outcome means one file; a fault of any of them is a fault of the configuration. What the values mean is read in
-//! `clinical/`; here are files, names and lines. The folder may be absent. Bounds: 256 files, 1 MiB each.
+//! `clinical/`; here are files, names and lines. The folder may be absent. A fault is told once: who names a file that
+//! has one is not told that there is no such file. Bounds: 256 files, [`Sheet::MAX_TEXT_BYTES`] each.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +19,7 @@ use clinical::{
 
 use super::{
     fault::{Fault, Faults},
-    load::{open, toml_files},
+    load::{open_at_most, toml_files},
     section::Findings,
     spelling::nearest,
 };
@@ -37,12 +38,19 @@ pub struct Policies {
     own: BTreeMap<String, (PathBuf, Sheet)>,
     policies: BTreeMap<String, Arc<Policy>>,
     devices: BTreeMap<String, Arc<Devices>>,
+    /// The ids of files whose faults are told.
+    faulty: BTreeSet<String>,
 }
 
 impl Policies {
     /// A policy about glucose by its id, the hospital's own or a built-in one.
     pub fn policy(&self, id: &str) -> Option<&Policy> {
         self.policies.get(id).map(Arc::as_ref).or_else(|| Policy::named(id))
+    }
+
+    /// Whether the file of that id has faults that are told already.
+    pub(super) fn is_faulty(&self, id: &str) -> bool {
+        self.faulty.contains(id)
     }
 
     /// All policies about glucose, the built-in ones first.
@@ -98,27 +106,26 @@ pub(super) fn read_policies(main_path: &Path, findings: &Findings) -> Policies {
     }
     let mut found = Policies::default();
     for path in paths.into_iter().take(MAX_POLICY_FILES) {
-        if let Some(sheet) = read_sheet(&path, findings) {
-            take_id(path, sheet, &mut found, findings);
+        match read_sheet(&path, findings) {
+            Ok(sheet) => take_id(path, sheet, &mut found, findings),
+            Err(id) => found.faulty.extend(id),
         }
     }
     understand(&mut found, findings);
     found
 }
 
-fn read_sheet(path: &Path, findings: &Findings) -> Option<Sheet> {
-    let source = open(path, findings)?;
+/// Reads a file; where faults were noted, its id as far as it states one.
+fn read_sheet(path: &Path, findings: &Findings) -> Result<Sheet, Option<String>> {
+    let source = open_at_most(path, Sheet::MAX_TEXT_BYTES as u64, findings).ok_or(None)?;
     // UTF-8 was checked when the file was read.
-    let text = str::from_utf8(source.bytes()).ok()?;
+    let text = str::from_utf8(source.bytes()).map_err(|_| None)?;
     let table = Devices::built_in();
     let base = |id: &str| if id == table.sheet().id { Some(table.sheet()) } else { policy::sheet_named(id) };
-    match Sheet::parse(text, base) {
-        Ok(sheet) => Some(sheet),
-        Err(faults) => {
-            note(path, faults, findings);
-            None
-        }
-    }
+    Sheet::parse(text, base).map_err(|faults| {
+        note(path, faults, findings);
+        Sheet::stated_id(text)
+    })
 }
 
 fn note(path: &Path, faults: Vec<SheetFault>, findings: &Findings) {
@@ -144,25 +151,38 @@ fn take_id(path: PathBuf, sheet: Sheet, found: &mut Policies, findings: &Finding
 
 /// Reads what the values mean: tables of sensors first, because policies name them.
 fn understand(found: &mut Policies, findings: &Findings) {
+    let Policies { own, policies, devices, faulty } = found;
     let table_base = format!("{}/", Devices::built_in().sheet().id);
     let is_table = |sheet: &Sheet| sheet.base.as_ref().is_some_and(|base| base.starts_with(&table_base));
-    for (id, (path, sheet)) in found.own.iter().filter(|(_, (_, sheet))| is_table(sheet)) {
+    for (id, (path, sheet)) in own.iter().filter(|(_, (_, sheet))| is_table(sheet)) {
         match Devices::from_sheet(sheet) {
-            Ok(devices) => drop(found.devices.insert(id.clone(), Arc::new(devices))),
-            Err(faults) => note(path, faults, findings),
+            Ok(table) => drop(devices.insert(id.clone(), Arc::new(table))),
+            Err(faults) => {
+                note(path, faults, findings);
+                faulty.insert(id.clone());
+            }
         }
     }
-    for (id, (path, sheet)) in found.own.iter().filter(|(_, (_, sheet))| !is_table(sheet)) {
+    for (id, (path, sheet)) in own.iter().filter(|(_, (_, sheet))| !is_table(sheet)) {
         if sheet.quantity != GLUCOSE {
             if let Err(faults) = Quantity::from_sheet(sheet) {
                 note(path, faults, findings);
+                faulty.insert(id.clone());
             }
             continue;
         }
-        let Some(devices) = named_table(path, sheet, &found.devices, findings) else { continue };
-        match Policy::from_sheet(sheet, devices) {
-            Ok(policy) => drop(found.policies.insert(id.clone(), Arc::new(policy))),
-            Err(faults) => note(path, faults, findings),
+        // A policy is read under the built-in table where its own has faults: for the faults of the policy.
+        let (table, good) = match named_table(path, sheet, devices, faulty, findings) {
+            Some(table) => (table, true),
+            None => (Devices::built_in(), false),
+        };
+        match Policy::from_sheet(sheet, table) {
+            Ok(policy) if good => drop(policies.insert(id.clone(), Arc::new(policy))),
+            Ok(_) => drop(faulty.insert(id.clone())),
+            Err(faults) => {
+                note(path, faults, findings);
+                faulty.insert(id.clone());
+            }
         }
     }
 }
@@ -172,6 +192,7 @@ fn named_table(
     path: &Path,
     sheet: &Sheet,
     tables: &BTreeMap<String, Arc<Devices>>,
+    faulty: &BTreeSet<String>,
     findings: &Findings,
 ) -> Option<Arc<Devices>> {
     let built_in = Devices::built_in();
@@ -181,12 +202,15 @@ fn named_table(
     if let Some(table) = tables.get(name) {
         return Some(Arc::clone(table));
     }
+    if faulty.contains(name) {
+        return None;
+    }
     let instead = match nearest(name, tables.keys().map(String::as_str)) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("write a file with id = \"{name}\" and base = \"sensors\", or remove the key"),
     };
     let what = format!("`devices` = \"{name}\" names no table of sensors in {POLICIES_FOLDER}");
-    findings.note(Fault::new(path, sheet.id_line, what, instead));
+    findings.note(Fault::new(path, sheet.devices_line, what, instead));
     None
 }
 
@@ -247,13 +271,40 @@ mod tests {
         ]);
         let told = read.unwrap_err().to_string();
         for part in
-            ["a.toml:1: ", "did you mean \"our-sensors\"?", "c.toml:1: `id` = \"our-sensors\"", "d.toml:1: "]
+            ["a.toml:5: ", "did you mean \"our-sensors\"?", "c.toml:1: `id` = \"our-sensors\"", "d.toml:1: "]
         {
             assert!(told.contains(part), "{part}\n{told}");
         }
         assert!(!told.contains("hidden") && !told.contains("notes"));
         let broken_table = SENSORS.replace("[5]", "[500]");
         let (_dir, read) = folder(&[("b.toml", &broken_table)]);
-        assert!(read.unwrap_err().to_string().contains("b.toml:5: `libre-2.interval` minutes"));
+        assert!(read.unwrap_err().to_string().contains("b.toml:6: `libre-2.interval` minutes"));
+    }
+    #[test]
+    fn a_fault_of_a_table_of_sensors_is_told_once_and_not_of_the_policies_that_name_it() {
+        for (broken, line) in [
+            (SENSORS.replace("[5]", "[500]"), "b.toml:6: `libre-2.interval` minutes"),
+            (SENSORS.replace("version = 1", "version = 0"), "b.toml:2: `version`"),
+            (SENSORS.replace("version = 1", "version = = 1"), "b.toml:2: not TOML"),
+        ] {
+            let (_dir, read) = folder(&[("a.toml", ADULTS), ("b.toml", &broken)]);
+            let faults = read.unwrap_err();
+            assert!(faults.as_slice().len() == 1 && faults.to_string().contains(line), "{faults}");
+            // The policy's own faults are told in the same run.
+            let faulty = format!("{ADULTS}[goals.very-high]\nbelow_pct = 160\nsource = \"a\"\n");
+            let (_dir, read) = folder(&[("a.toml", &faulty), ("b.toml", &broken)]);
+            let faults = read.unwrap_err();
+            assert!(faults.as_slice().len() == 2 && faults.to_string().contains("a.toml:7: "), "{faults}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_be_as_large_as_a_sheet_and_no_larger() {
+        let filled = |bytes: usize| format!("{SENSORS}#{}", "x".repeat(bytes - SENSORS.len() - 1));
+        let (_dir, read) = folder(&[("b.toml", &filled(Sheet::MAX_TEXT_BYTES))]);
+        assert!(read.is_ok());
+        let (_dir, read) = folder(&[("b.toml", &filled(Sheet::MAX_TEXT_BYTES + 1))]);
+        let told = read.unwrap_err().to_string();
+        assert!(told.contains("b.toml:1: this file is larger than the 256 KiB"), "{told}");
     }
 }

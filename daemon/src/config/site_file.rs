@@ -218,13 +218,17 @@ pub(super) fn read_site(
 /// The id of a policy that there is.
 fn read_policy(root: &Section<'_>, policies: &Policies) -> Option<String> {
     let id = root.text("policy", "\"standard\"")?;
+    if policies.is_faulty(id) {
+        // Its own faults are told; there is nothing to mend here.
+        return None;
+    }
     if policies.policy(id).is_none() {
         let known: Vec<&str> = policies.policies().map(|policy| policy.id.as_str()).collect();
         let instead = match nearest(id, known.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("write one of {}, or a file in {POLICIES_FOLDER} with that id", known.join(", ")),
         };
-        root.fault("policy", "names no policy about glucose without a fault", instead);
+        root.fault("policy", "names no policy about glucose", instead);
         return None;
     }
     Some(id.to_owned())

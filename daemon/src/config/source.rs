@@ -26,11 +26,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads a file.
+    /// Reads a file of at most `most` bytes.
     ///
     /// # Errors
-    /// A fault where the file cannot be read, is larger than [`MAX_FILE_BYTES`], or is not UTF-8.
-    pub(super) fn read(path: &Path) -> Result<Self, Fault> {
+    /// A fault where the file cannot be read, is larger, or is not UTF-8.
+    pub(super) fn read(path: &Path, most: u64) -> Result<Self, Fault> {
         let unreadable = |error: std::io::Error| {
             Fault::new(
                 path,
@@ -45,22 +45,18 @@ impl Source {
         }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        Self::from_bytes(path, bytes)
+        file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        Self::from_bytes(path, bytes, most)
     }
 
     /// Takes the bytes of a file that stands, or could stand, at `path`.
     ///
     /// # Errors
-    /// A fault where there are more than [`MAX_FILE_BYTES`] bytes, or where they are not UTF-8.
-    pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Fault> {
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(Fault::new(
-                path,
-                1,
-                "this file is larger than 1 MiB, so it is no configuration file",
-                "split it into site files, or name the right file",
-            ));
+    /// A fault where there are more than `most` bytes, or where they are not UTF-8.
+    pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>, most: u64) -> Result<Self, Fault> {
+        if bytes.len() as u64 > most {
+            let what = format!("this file is larger than the {} KiB that such a file may have", most / 1024);
+            return Err(Fault::new(path, 1, what, "split it into several files, or name the right file"));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
@@ -151,7 +147,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source::from_bytes(Path::new("dir/x.toml"), text.as_bytes().to_vec()).unwrap()
+        Source::from_bytes(Path::new("dir/x.toml"), text.as_bytes().to_vec(), MAX_FILE_BYTES).unwrap()
     }
 
     #[test]
@@ -164,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_byte_that_is_not_utf_8_is_told_with_its_line() {
-        let fault = Source::from_bytes(Path::new("x"), b"a = 1\nb = \"\xff\"".to_vec()).err().unwrap();
+        let fault = Source::from_bytes(Path::new("x"), b"a = 1\nb = \"\xff\"".to_vec(), MAX_FILE_BYTES)
+            .err()
+            .unwrap();
         assert_eq!((fault.line, fault.what.contains("UTF-8")), (2, true));
     }
 
@@ -180,8 +178,8 @@ mod tests {
     #[test]
     fn a_file_above_the_limit_is_refused() {
         let bytes = vec![b'#'; MAX_FILE_BYTES as usize + 1];
-        assert!(Source::from_bytes(Path::new("x"), bytes).is_err());
+        assert!(Source::from_bytes(Path::new("x"), bytes, MAX_FILE_BYTES).is_err());
         let bytes = vec![b'#'; MAX_FILE_BYTES as usize];
-        assert!(Source::from_bytes(Path::new("x"), bytes).is_ok());
+        assert!(Source::from_bytes(Path::new("x"), bytes, MAX_FILE_BYTES).is_ok());
     }
 }

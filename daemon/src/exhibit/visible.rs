@@ -1,10 +1,13 @@
-//! Bytes of a message as text that a terminal may have: nothing in it steers a terminal or hides.
+//! Text of a stranger as a terminal or a page may have it: nothing in it steers, hides, or changes its direction. The one
+//! rule of that is [`print`]; everything that shows text of messages, files, people or rules goes through it.
+
+use std::fmt;
 
 /// Longest text of one field; the whole of it is in the file that `--raw` writes.
 const FIELD_MOST: usize = 400;
 
-/// A text with everything that is not plainly printable as an escape: control characters, text direction, blanks
-/// of no width. Bytes that are no UTF-8 are shown as `\xHH`, whatever MSH-18 says.
+/// Bytes of a message, with everything that does not plainly print as an escape, cut where they are many. Bytes that are
+/// no UTF-8 are shown as `\xHH`, whatever MSH-18 says.
 pub fn visible(bytes: &[u8]) -> String {
     let mut out = String::new();
     let mut shown = 0;
@@ -27,15 +30,37 @@ pub fn visible(bytes: &[u8]) -> String {
     out
 }
 
+/// A text (a file's name, a title, a person's name) with everything that does not plainly print as an escape, whole.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| push(&mut out, c));
+    out
+}
+
 fn push(out: &mut String, c: char) {
+    // Writing to a String cannot fail.
+    let _ = print(out, c);
+}
+
+/// Writes a character: itself where it prints, else as an escape. Control characters become `\xHH`, format characters
+/// (text direction, blanks of no width), private use and what is not assigned `\u{H}`. Marks that stand on the letter
+/// before them print: a name in decomposed form (as some systems keep file names) stays what it is.
+///
+/// # Errors
+/// Those of `out`.
+pub fn print(out: &mut impl fmt::Write, c: char) -> fmt::Result {
     if c.is_ascii_graphic() || c == ' ' {
-        out.push(c);
-    } else if (c as u32) < 0x100 && c.is_control() {
-        out.push_str(&format!("\\x{:02X}", c as u32));
-    } else {
-        // What Rust's own debug output escapes is what does not print: format characters, private use and such.
-        out.extend(c.escape_debug());
+        return out.write_char(c);
     }
+    if (c as u32) < 0x100 && c.is_control() {
+        return write!(out, "\\x{:02X}", c as u32);
+    }
+    // What the debug output of a text escapes is what does not print; behind a letter a mark is none of it.
+    let mut buffer = [b'a'; 5];
+    let end = 1 + c.encode_utf8(&mut buffer[1..]).len();
+    let behind_a_letter = std::str::from_utf8(&buffer[..end]).unwrap_or_default();
+    behind_a_letter.escape_debug().skip(1).try_for_each(|c| out.write_char(c))
 }
 
 fn cut(mut out: String, bytes: usize) -> String {
@@ -73,6 +98,8 @@ mod tests {
             (&b"plain \\ \"text\" 'x'"[..], "plain \\ \"text\" 'x'"),
             (b"\x1b[2J\x07", "\\x1B[2J\\x07"),
             ("é ü 漢".as_bytes(), "é ü 漢"),
+            ("Jose\u{301} \u{939}\u{93f}".as_bytes(), "Jose\u{301} \u{939}\u{93f}"),
+            ("\u{2066}a\u{feff}\u{e000}\u{2028}".as_bytes(), "\\u{2066}a\\u{feff}\\u{e000}\\u{2028}"),
             ("\u{202e}txt\u{200b}\u{85}".as_bytes(), "\\u{202e}txt\\u{200b}\\x85"),
             (b"\xff\xfeA", "\\xFF\\xFEA"),
             (b"", ""),
@@ -112,6 +139,18 @@ mod tests {
             let text = visible(&bytes);
             let steers = text.contains(|c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
             prop_assert!(!steers, "{:?}", text);
+        }
+
+        #[test]
+        fn a_whole_text_follows_the_same_rule(text in any::<String>(), plain in "[ -~]{0,600}") {
+            let shown = printable(&text);
+            let steers = shown.contains(|c: char| c.is_control() || ('\u{200b}'..='\u{200f}').contains(&c));
+            prop_assert!(!steers, "{:?}", shown);
+            prop_assert_eq!(printable(&shown), shown.clone());
+            if text.chars().count() < FIELD_MOST {
+                prop_assert_eq!(visible(text.as_bytes()), shown);
+            }
+            prop_assert_eq!(printable(&plain), plain);
         }
     }
 }

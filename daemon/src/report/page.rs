@@ -21,6 +21,7 @@ mod sheet;
 mod strips;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clinical::policy::Policy;
 use sha2::{Digest, Sha256};
 
 pub use self::scale::Scale;
@@ -30,10 +31,17 @@ pub use self::sheet::sheet;
 const WIDTH: u32 = 760;
 /// Highest glucose drawn, mg/dL (reference: one-page report).
 const TOP_MG_DL: f64 = 350.0;
-/// Most days a sheet has room for.
-pub const MAX_DAYS: u32 = 14;
+/// Most days a sheet has room for one by one; of a longer period the last ones are drawn.
+const DAYS_DRAWN: usize = 14;
 
 const STYLE: &str = include_str!("page/style.css");
+
+/// How many days a page is about at the most, and where no period is named: as many as are drawn one by one, or as many
+/// as the policy wants before there is a curve, so that under every policy a page can have one.
+#[must_use]
+pub fn most_days(policy: &Policy) -> u32 {
+    policy.sufficiency.value.days.max(DAYS_DRAWN as u32)
+}
 
 /// What stands before the first sheet.
 #[must_use]

@@ -1,5 +1,7 @@
 //! What is written on: how wide it is and whether it has colour.
 
+pub use crate::exhibit::visible::printable;
+
 /// The narrowest layout; on a narrower terminal the terminal breaks the lines.
 pub const MIN_WIDTH: usize = 40;
 /// The widest layout: longer lines are hard to read.
@@ -70,14 +72,14 @@ impl Paper {
     }
 
     /// `text` in lines of at most the width, the first after `head`, the others indented to the same
-    /// column. A word longer than a line is cut.
+    /// column. A word longer than a line is cut; what does not print is shown as an escape.
     #[must_use]
     pub fn wrapped(self, head: &str, text: &str) -> String {
         let indent = head.chars().count();
         let room = self.width.saturating_sub(indent).max(1);
         let mut lines: Vec<String> = vec![String::new()];
         for word in text.split_whitespace() {
-            let mut word: Vec<char> = word.chars().collect();
+            let mut word: Vec<char> = printable(word).chars().collect();
             while !word.is_empty() {
                 let used = lines.last().map_or(0, |line| line.chars().count());
                 let gap = usize::from(used > 0);
@@ -96,12 +98,6 @@ impl Paper {
         let separator = format!("\n{}", " ".repeat(indent));
         format!("{head}{}\n", lines.join(&separator))
     }
-}
-
-/// Text of a stranger, safe on a terminal: what is a control character becomes `?`.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -126,6 +122,8 @@ mod tests {
 
     #[test]
     fn a_stranger_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2J\r\nb\u{9b}c"), "a?[2J??b?c");
+        assert_eq!(printable("a\u{1b}[2J\r\nb\u{9b}\u{202e}c"), "a\\x1B[2J\\x0D\\x0Ab\\x9B\\u{202e}c");
+        let paper = Paper { width: 40, colour: true };
+        assert_eq!(paper.wrapped("- ", "a\u{1b}[2J\u{202e}\nb"), "- a\\x1B[2J\\u{202e} b\n");
     }
 }

@@ -1,7 +1,7 @@
 //! Policies and sensors as people and scripts see them. Pure.
 //!
 //! A value is shown with its source, with who states it, and with what it takes the place of; nothing is left out, so
-//! that what is shown and what is hashed are the same.
+//! that what is shown and what is hashed are the same. Text that a file states is shown as text: nothing in it steers.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,8 @@ use clinical::{
     policy::{self, Entry, Policy, Scalar, Sheet},
 };
 use serde_json::{Map, Value, json};
+
+use super::paper::printable;
 
 /// A file of rules with what stands around it.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +78,7 @@ pub fn list(rules: &[Rules<'_>]) -> String {
     let mut out = String::new();
     for rules in rules {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{:<width$}  {}", rules.name(), rules.sheet.title);
+        let _ = writeln!(out, "{:<width$}  {}", rules.name(), printable(&rules.sheet.title));
         let pad = " ".repeat(width + 2);
         let _ = writeln!(
             out,
@@ -90,7 +92,7 @@ pub fn list(rules: &[Rules<'_>]) -> String {
             let _ = writeln!(out, "{pad}{base} with {} values of its own", rules.replaced());
         }
         if let Some(file) = rules.file {
-            let _ = writeln!(out, "{pad}file {file}");
+            let _ = writeln!(out, "{pad}file {}", printable(file));
         }
         if !rules.sites.is_empty() {
             let _ = writeln!(out, "{pad}used by {}", rules.sites.join(", "));
@@ -103,9 +105,9 @@ pub fn list(rules: &[Rules<'_>]) -> String {
 #[must_use]
 pub fn show(rules: &Rules<'_>) -> String {
     let sheet = rules.sheet;
-    let mut out = format!("{}  {}\n", rules.name(), sheet.title);
+    let mut out = format!("{}  {}\n", rules.name(), printable(&sheet.title));
     let mut head = |name: &str, text: &str| {
-        let _ = writeln!(out, "  {name:<9} {text}");
+        let _ = writeln!(out, "  {name:<9} {}", printable(text));
     };
     head("quantity", &sheet.quantity);
     head("sha256", rules.sha256);
@@ -123,7 +125,7 @@ pub fn show(rules: &Rules<'_>) -> String {
     for (name, entry) in &sheet.entries {
         let own = if rules.sheet.base.is_some() && sheet.states(entry) { '*' } else { ' ' };
         let _ = writeln!(out, "{own} {name:<width$}  {}", fields(entry));
-        let _ = writeln!(out, "  {:<width$}  from {}", "", entry.source);
+        let _ = writeln!(out, "  {:<width$}  from {}", "", printable(&entry.source));
         if let Some(before) = rules.taken_place_of(name, entry) {
             let _ = writeln!(out, "  {:<width$}  in place of {}", "", fields(before));
         }
@@ -145,7 +147,7 @@ fn fields(entry: &Entry) -> String {
 /// A value as it is written, for people: `10.0` stays `10.0`.
 fn plain(value: &Scalar) -> String {
     match value {
-        Scalar::Text(text) => text.clone(),
+        Scalar::Text(text) => printable(text),
         Scalar::List(items) => items.iter().map(plain).collect::<Vec<_>>().join(" | "),
         other => other.to_string(),
     }
@@ -198,7 +200,8 @@ fn entry_object(entry: &Entry) -> Value {
 #[must_use]
 pub fn sensors(devices: &Devices) -> String {
     let sheet = devices.sheet();
-    let mut out = format!("{}/{}  {}, sha256 {}\n", sheet.id, sheet.version, sheet.title, devices.sha256());
+    let mut out =
+        format!("{}/{}  {}, sha256 {}\n", sheet.id, sheet.version, printable(&sheet.title), devices.sha256());
     for sensor in &devices.sensors {
         let (wear, grace) = sensor.wear_hours.value;
         let intervals: Vec<String> = sensor.intervals.value.iter().map(ToString::to_string).collect();
@@ -208,8 +211,8 @@ pub fn sensors(devices: &Devices) -> String {
             sheet.base.is_some() && entry.is_some_and(|entry| sheet.states(entry))
         };
         let mark = |name: &str| if own(name) { "*" } else { "" };
-        let _ = writeln!(out, "\n{}  {}", sensor.id, sensor.title);
-        let _ = writeln!(out, "  named{}      {}", mark("names"), sensor.names.value.join(" | "));
+        let _ = writeln!(out, "\n{}  {}", sensor.id, printable(&sensor.title));
+        let _ = writeln!(out, "  named{}      {}", mark("names"), printable(&sensor.names.value.join(" | ")));
         let _ = writeln!(
             out,
             "  warm-up{} {} min; wear{} {wear} h and {grace} h of grace; interval{} {} min",
@@ -230,7 +233,7 @@ pub fn sensors(devices: &Devices) -> String {
             mark("sentinels"),
             beyond(sensor),
         );
-        let _ = writeln!(out, "  from       {}", sensor.warm_up_minutes.source);
+        let _ = writeln!(out, "  from       {}", printable(&sensor.warm_up_minutes.source));
     }
     if sheet.base.is_some() {
         out.push_str("\n* stated by this file; every other value is that of its base\n");
@@ -289,6 +292,19 @@ mod tests {
         let untouched = &object["values"]["gaps.long"];
         assert_eq!((&untouched["in_place_of"], &untouched["unconfirmed"]), (&Value::Null, &json!(true)));
         assert_eq!((&object["values_of_its_own"], &object["sites"]), (&json!(2), &json!(["main"])));
+    }
+
+    /// The reader of files refuses such a text; what shows it does not rely on that.
+    #[test]
+    fn no_text_of_a_file_steers_a_terminal() {
+        let mut sheet = own().sheet().clone();
+        sheet.title = "A\u{1b}[2J\u{202e}".to_owned();
+        sheet.entries.values_mut().for_each(|entry| entry.source = "\u{9b}2J".to_owned());
+        let rules = Rules { sheet: &sheet, sha256: "0", devices: None, file: Some("a\nb\u{7}"), sites: &[] };
+        for text in [list(&[rules]), show(&rules)] {
+            assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
+            assert!(text.contains("A\\x1B[2J\\u{202e}\n") && text.contains("a\\x0Ab\\x07\n"), "{text}");
+        }
     }
 
     #[test]

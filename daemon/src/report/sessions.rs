@@ -76,7 +76,7 @@ pub fn told(found: &[Found], unattributed: u64) -> Vec<String> {
         "sensor sessions longer than the wear of their label, counted in full",
     );
     say(
-        sum(|session| session.clock_changes.len() as u64),
+        sum(|session| session.clock_changes.len() as u64 + session.more_clock_changes),
         "changes of the clock against the transmitter's count, recorded and not corrected",
     );
     let drift = found.iter().filter_map(|found| found.session.drift_ms).map(i64::unsigned_abs).max();
@@ -111,6 +111,7 @@ pub fn json(found: &[Found]) -> Vec<Value> {
             "warm_up_not_left_out": reason,
             "drift_s": session.drift_ms.map(|ms| ms as f64 / 1e3),
             "clock_changes": changes,
+            "more_clock_changes": session.more_clock_changes,
             "beyond_wear": session.beyond_wear,
         })
     };
@@ -205,7 +206,8 @@ mod tests {
         let wanted = json!([{
             "device": "Dexcom G6", "began": "stated", "start": "1970-01-01T00:20:00Z", "last": "1970-01-01T01:45:00Z",
             "readings": 4, "warm_up_left_out_minutes": 120, "warm_up_not_left_out": null, "drift_s": -2.0,
-            "clock_changes": [{ "at": "1970-01-01T01:45:00Z", "by_s": 3600.0 }], "beyond_wear": false,
+            "clock_changes": [{ "at": "1970-01-01T01:45:00Z", "by_s": 3600.0 }], "more_clock_changes": 0,
+            "beyond_wear": false,
         }]);
         assert_eq!(Value::from(json(&found)), wanted);
     }

@@ -211,7 +211,7 @@ fn metrics(outcome: &Outcome, policy: &Policy, paper: Paper) -> String {
     let rows = [
         ("mean", format!("{:.1} mg/dL ({:.1} mmol/L)", outcome.mean_mg_dl, outcome.mean_mg_dl / factor)),
         ("GMI", gmi),
-        ("CV", outcome.cv_pct.map_or("none: one reading".to_owned(), |cv| format!("{cv:.1} %"))),
+        ("CV", variation(outcome, policy)),
         ("readings", outcome.n.to_string()),
         ("days of wear", format!("{} of {}", outcome.days_of_wear, outcome.period.days)),
         ("active", format!("{:.1} % of the period", outcome.active_window_pct)),
@@ -227,6 +227,20 @@ fn metrics(outcome: &Outcome, policy: &Policy, paper: Paper) -> String {
         }
     }
     out + &rule
+}
+
+/// CV beside what counts as stable.
+fn variation(outcome: &Outcome, policy: &Policy) -> String {
+    match outcome.cv_pct.zip(stable(outcome, policy)) {
+        Some((cv, met)) => format!("{cv:.1} %, stable up to {} %: {met}", policy.stable_cv_pct.value),
+        None => "none: one reading".to_owned(),
+    }
+}
+
+/// Whether CV is what the policy calls stable, the bound included, decided on what is not rounded; `None` without CV.
+pub(super) fn stable(outcome: &Outcome, policy: &Policy) -> Option<&'static str> {
+    let most = f64::from(policy.stable_cv_pct.value);
+    outcome.cv_pct.map(|cv| if cv <= most { "met" } else { "NOT MET" })
 }
 
 /// Why GMI is withheld, with the policy's numbers.

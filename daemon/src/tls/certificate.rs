@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::config::SubjectRule;
+use crate::{config::SubjectRule, exhibit::visible::printable};
 
 /// Most of a name that is shown in a log line, in characters: it comes from outside.
 const SHOWN_CHARS: usize = 64;
@@ -57,7 +57,7 @@ impl Names {
         let first = self.common.first().map(|name| format!("CN={name}"));
         let first = first.or_else(|| self.dns.first().map(|name| format!("dns:{name}")));
         let first = first.unwrap_or_else(|| "no common name and no DNS name".to_owned());
-        first.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect()
+        printable(&first.chars().take(SHOWN_CHARS).collect::<String>())
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_shown_of_a_name_is_short_and_forges_no_line() {
         let shown = |name: &str| Names { common: vec![name.to_owned()], ..Names::default() }.shown();
-        assert_eq!(shown("a\nb"), "CN=a?b");
+        assert_eq!(shown("a\nb\u{202e}"), "CN=a\\x0Ab\\u{202e}");
         assert_eq!(shown(&"x".repeat(500)).len(), SHOWN_CHARS);
     }
 }

@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_line_names_code_control_id_place_and_words() {
-        assert_eq!(told(answered("AE"), 1).line(), "AE  C 7  a.hl7:3  so ?[2J it is");
+        assert_eq!(told(answered("AE"), 1).line(), "AE  C 7  a.hl7:3  so \\x1B[2J it is");
         assert_eq!(
             told(Fate::NoAnswer("no answer within 5 ms".into()), 4).line(),
             "--  C 7  a.hl7:3  (4 attempts)  no answer: no answer within 5 ms"

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::{
     section::{Findings, read_file},
-    source::Source,
+    source::{MAX_FILE_BYTES, Source},
 };
 
 /// The shipped example with every setting that is commented out switched on: "#key", not "# prose".
@@ -59,7 +59,8 @@ fn the_shipped_examples_mention_every_key_that_is_known() {
     let mut asked = BTreeSet::new();
     let mut written = BTreeSet::new();
     for (name, text) in [("isthmus.toml", main), ("sites.d/example.toml", site)] {
-        let source = Source::from_bytes(&folder.path(name), opened(&text).into_bytes()).unwrap();
+        let source =
+            Source::from_bytes(&folder.path(name), opened(&text).into_bytes(), MAX_FILE_BYTES).unwrap();
         let findings = Findings::default();
         read_file(&source, &findings, |root| {
             if name == "isthmus.toml" {

@@ -5,12 +5,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{
     section::{Findings, read_file},
-    source::Source,
+    source::{MAX_FILE_BYTES, Source},
 };
 
 /// Reads bytes as both kinds of file, from a folder that does not exist.
 fn read_both(bytes: &[u8]) {
-    let Ok(source) = Source::from_bytes(Path::new("/nowhere/x.toml"), bytes.to_vec()) else { return };
+    let Ok(source) = Source::from_bytes(Path::new("/nowhere/x.toml"), bytes.to_vec(), MAX_FILE_BYTES) else {
+        return;
+    };
     let lines = bytes.iter().filter(|b| **b == b'\n').count() + 1;
     let check = |findings: Findings, read: bool| {
         let faults = findings.into_parts().0;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// Text of anybody, safe between tags and in quoted attributes; control characters become `?`.
+use crate::exhibit::visible::print;
+
+/// Text of anybody, safe between tags and in quoted attributes; what does not print is shown as an escape.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl fmt::Display for Text<'_> {
@@ -14,8 +16,7 @@ impl fmt::Display for Text<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                c if c.is_control() => f.write_str("?")?,
-                c => write!(f, "{c}")?,
+                c => print(f, c)?,
             }
         }
         Ok(())
@@ -28,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_stranger_writes_no_markup() {
-        let text = Text("<b onx='1'>\u{7}\"&").to_string();
-        assert_eq!(text, "&lt;b onx=&#39;1&#39;&gt;?&quot;&amp;");
+        let text = Text("<b onx='1'>\u{7}\"&\u{202e}").to_string();
+        assert_eq!(text, "&lt;b onx=&#39;1&#39;&gt;\\x07&quot;&amp;\\u{202e}");
     }
 }

@@ -11,7 +11,13 @@ use super::{
     scale::Scale,
     strips::strips,
 };
-use crate::report::{day::days, export::Export, notes::notes, person::Person, table::withheld};
+use crate::report::{
+    day::days,
+    export::Export,
+    notes::notes,
+    person::Person,
+    table::{stable, withheld},
+};
 
 /// Said in the heading, where nobody reads past it.
 const INSUFFICIENT: &str =
@@ -19,14 +25,20 @@ const INSUFFICIENT: &str =
 /// Notes that have room on paper; all of them are on the screen.
 const NOTES_PRINTED: usize = 3;
 
-/// The sheet of an export, the `number`th of its document. The period has at most
-/// [`MAX_DAYS`](super::MAX_DAYS) days, else the days do not fit the page.
+/// The sheet of an export, the `number`th of its document. Its numbers are those of the whole period; the days that are
+/// drawn one by one are the last [`DAYS_DRAWN`](super::DAYS_DRAWN) of it, and a longer one says so.
 #[must_use]
 pub fn sheet(export: &Export, person: &Person, scale: Scale, number: usize) -> String {
     let id = |figure: &str| format!("s{number}-{figure}");
     let policy = export.policy;
     let profile = profile(&export.outcome.period, &export.selection, policy);
     let days = days(&export.outcome.period, &export.selection, policy);
+    let drawn = &days[days.len().saturating_sub(super::DAYS_DRAWN)..];
+    let which = if drawn.len() < days.len() {
+        format!("the last {} of {} days; ", drawn.len(), days.len())
+    } else {
+        String::new()
+    };
     [
         format!("<article class=\"sheet\" aria-label=\"Glucose profile report {number}\">\n"),
         heading(export, person),
@@ -40,8 +52,8 @@ pub fn sheet(export: &Export, person: &Person, scale: Scale, number: usize) -> S
         curve(export, &profile, scale, &id("curve")),
         format!("<p class=\"small\">{}</p>\n", Text(&legend(&profile))),
         "</section>\n<section>\n".to_owned(),
-        "<h2>Each day <small>(00:00 to 24:00, share of time in the target)</small></h2>\n".to_owned(),
-        strips(export, &days, scale, &id("days")),
+        format!("<h2>Each day <small>({which}00:00 to 24:00, share of time in the target)</small></h2>\n"),
+        strips(export, drawn, scale, &id("days")),
         "</section>\n".to_owned(),
         footing(export, scale),
         "</article>\n".to_owned(),
@@ -88,12 +100,13 @@ fn policy_name(export: &Export) -> String {
 }
 
 fn metrics(export: &Export, scale: Scale) -> String {
-    let outcome = &export.outcome;
+    let (outcome, policy) = (&export.outcome, export.policy);
     let unit = scale.name();
+    let stability = format!("CV stable up to {} %", policy.stable_cv_pct.value);
     let gmi = match outcome.gmi_pct {
         Some(gmi) => format!("<td class=\"big\">{gmi:.1} %</td>"),
         None => {
-            let why = withheld(outcome, export.policy);
+            let why = withheld(outcome, policy);
             format!("<td class=\"why\">withheld: {}</td>", Text(&why))
         }
     };
@@ -109,6 +122,7 @@ fn metrics(export: &Export, scale: Scale) -> String {
             "Variation (CV)",
             format!("<td class=\"big\">{}</td>", or_none(outcome.cv_pct.map(|cv| format!("{cv:.1} %")))),
         ),
+        (&stability, format!("<td>{}</td>", stable(outcome, policy).unwrap_or("not known"))),
         (
             "Standard deviation",
             format!("<td>{}</td>", or_none(outcome.sd_mg_dl.map(|sd| format!("{} {unit}", scale.mean(sd))))),

@@ -1,4 +1,8 @@
-use clinical::{glucose::Unit, policy::Policy};
+use clinical::{
+    device::Devices,
+    glucose::Unit,
+    policy::{Policy, Sheet},
+};
 
 use super::*;
 use crate::report::{
@@ -139,12 +143,53 @@ fn too_little_data_gives_a_report_without_curve_that_says_why() {
     assert!(page.contains(">no readings<") || page.matches("<g transform").count() == 2);
 }
 
+/// The standard policy with other rules of sufficiency.
+fn wanting(days: u32, share_pct: u32) -> &'static Policy {
+    let text = format!(
+        "id = \"ours\"\nversion = 1\ntitle = \"Ours\"\nbase = \"standard\"\n\
+         [sufficiency]\ndays = {days}\nshare_pct = {share_pct}\nsource = \"made up\"\n"
+    );
+    let sheet = Sheet::parse(&text, clinical::policy::sheet_named).unwrap();
+    Box::leak(Box::new(Policy::from_sheet(&sheet, Devices::built_in()).unwrap()))
+}
+
+#[test]
+fn a_page_takes_as_many_days_as_its_policy_wants_and_draws_the_last_fourteen_one_by_one() {
+    for (days, most) in [(1, 14), (14, 14), (15, 15), (90, 90)] {
+        assert_eq!(most_days(wanting(days, 70)), most, "{days}");
+    }
+    // Fourteen days of readings in a period of twenty: enough for this policy.
+    let from = Some("2025-01-26".parse().unwrap());
+    let asked = Question { policy: wanting(20, 50), from, ..question() };
+    let export = export("a.csv", fortnight().as_bytes(), &asked).unwrap();
+    assert_eq!((export.outcome.period.days, export.outcome.suffices()), (20, true));
+    let page = page(&export, Unit::MgDl);
+    assert!(!page.contains("No curve:"));
+    assert!(page.contains("<h2>Each day <small>(the last 14 of 20 days; 00:00 to 24:00,"));
+    assert_eq!(page.matches("<g transform=\"translate(").count(), 14);
+    assert!(page.contains(">Fri 14 Feb</text>") && !page.contains(">Fri 31 Jan</text>"));
+    assert!(!self::page(&fourteen("standard"), Unit::MgDl).contains("the last 14 of"));
+}
+
+#[test]
+fn variation_is_told_beside_what_counts_as_stable() {
+    let mut export = fourteen("standard");
+    for (cv, told) in [(Some(36.0), "met"), (Some(36.01), "NOT MET"), (None, "not known")] {
+        export.outcome.cv_pct = cv;
+        let row = format!("<th scope=\"row\">CV stable up to 36 %</th><td>{told}</td>");
+        assert!(page(&export, Unit::MgDl).contains(&row), "{row}");
+    }
+}
+
 #[test]
 fn a_name_is_text_and_what_is_not_known_is_left_blank() {
     let export = sample();
     let person = Person { name: Some("<b>O'Neil & Co</b>".to_owned()), ..Person::default() };
     let sheet = sheet(&export, &person, Scale::new(Unit::MgDl, export.policy), 2);
     assert!(sheet.contains("<dd>&lt;b&gt;O&#39;Neil &amp; Co&lt;/b&gt;</dd>"));
+    let turned = Person { name: Some("Ada\u{202e}\u{1b}[2J".to_owned()), ..Person::default() };
+    let turned = super::sheet(&export, &turned, Scale::new(Unit::MgDl, export.policy), 1);
+    assert!(turned.contains("<dd>Ada\\u{202e}\\x1B[2J</dd>"));
     assert_eq!(sheet.matches("aria-label=\"not given\"").count(), 2);
     assert!(sheet.contains("id=\"s2-curve\""));
 }

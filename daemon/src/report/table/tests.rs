@@ -68,7 +68,7 @@ fn the_box_says_why_gmi_is_withheld() {
     for part in [
         "| mean         133.3 mg/dL (7.4 mmol/L) ",
         "| GMI          withheld: the period has 2 of the 14 days it takes;",
-        "| CV           74.0 % ",
+        "| CV           74.0 %, stable up to 36 %: NOT MET ",
         "| days of wear 2 of 2 ",
         "| active       1.0 % of the period ",
         "|              3.1 % from first to last reading ",
@@ -76,6 +76,29 @@ fn the_box_says_why_gmi_is_withheld() {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() == 80), "{text}");
+}
+
+#[test]
+fn cv_is_told_beside_what_the_policy_calls_stable_and_the_bound_is_stable() {
+    let mut outcome = sample().outcome;
+    for (cv, told) in [
+        (Some(35.96), "36.0 %, stable up to 36 %: met"),
+        (Some(36.0), "36.0 %, stable up to 36 %: met"),
+        (Some(36.01), "36.0 %, stable up to 36 %: NOT MET"),
+        (None, "none: one reading"),
+    ] {
+        outcome.cv_pct = cv;
+        assert_eq!(variation(&outcome, Policy::standard()), told);
+    }
+}
+
+#[test]
+fn a_name_that_would_steer_the_terminal_is_shown_as_text() {
+    let mut export = sample();
+    export.file = "a\u{202e}\u{1b}[2J.csv".to_owned();
+    let text = table(&export, PLAIN);
+    assert!(text.starts_with("a\\u{202e}\\x1B[2J.csv\n"), "{text}");
+    assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'));
 }
 
 #[test]
