@@ -203,7 +203,7 @@ fn a_stated_start_its_warm_up_and_what_was_logged_are_told_and_another_device_is
         serde_json::json!([{
             "device": G6, "began": "stated", "start": "2025-01-01T00:00:00Z", "last": "2025-01-01T02:05:00Z",
             "readings": 3, "warm_up_left_out_minutes": 120, "warm_up_not_left_out": null, "drift_s": null,
-            "clock_changes": [], "beyond_wear": false,
+            "clock_changes": [], "more_clock_changes": 0, "beyond_wear": false,
         }])
     );
     // The same dose twice is one; the other carbohydrate is another; what is of another day is not told.

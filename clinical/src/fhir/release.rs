@@ -1,7 +1,7 @@
 //! FHIR R4 and R5 from one canonical form.
 //!
 //! The canonical form is written by the builders of this module and is R4 (4.0.1), which the CGM guide is made for. R5
-//! (5.0.0) is written from it by [`write`]; what it changes is all that differs in what we use:
+//! (5.0.0) is written from it by [`write()`]; what it changes is all that differs in what we use:
 //!
 //! | resource | R4 | R5 |
 //! |---|---|---|

@@ -1,5 +1,5 @@
 //! Text of a stranger as a terminal or a page may have it: nothing in it steers, hides, or changes its direction. The one
-//! rule of that is [`print`]; everything that shows text of messages, files, people or rules goes through it.
+//! rule of that is [`print()`]; everything that shows text of messages, files, people or rules goes through it.
 
 use std::fmt;
 

@@ -5,12 +5,12 @@
 //! - No script, no style but the one in the head, no address: the content security policy in the head allows
 //!   only that style, by its hash.
 //! - Nothing is told by colour alone: ranges have patterns, curves have line styles, and both have labels.
-//! - Every figure has a name, a description and its numbers in a table ([`figure::Figure`] has no other form);
+//! - Every figure has a name, a description and its numbers in a table (`figure::Figure` has no other form);
 //!   the numbers are those of the outcome, rounded as in the table for the terminal.
 //! - Text of strangers (names, file names) is escaped.
 //!
 //! Numbers: the drawings count 4 units a millimetre, so that a sheet is 760 wide; glucose is drawn up to
-//! [`TOP_MG_DL`], and what is above at that height.
+//! `TOP_MG_DL`, and what is above at that height.
 
 mod curve;
 mod figure;

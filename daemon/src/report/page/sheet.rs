@@ -26,7 +26,7 @@ const INSUFFICIENT: &str =
 const NOTES_PRINTED: usize = 3;
 
 /// The sheet of an export, the `number`th of its document. Its numbers are those of the whole period; the days that are
-/// drawn one by one are the last [`DAYS_DRAWN`](super::DAYS_DRAWN) of it, and a longer one says so.
+/// drawn one by one are the last `DAYS_DRAWN` of it, and a longer one says so.
 #[must_use]
 pub fn sheet(export: &Export, person: &Person, scale: Scale, number: usize) -> String {
     let id = |figure: &str| format!("s{number}-{figure}");
