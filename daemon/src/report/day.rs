@@ -3,15 +3,9 @@
 //! Invariants: every counted reading is in exactly one day, so that the minutes of the days sum to those of
 //! the outcome; a reading of a repeated hour stands at the time that the clock showed.
 
-use clinical::{
-    calendar::LocalDay,
-    level::{Classifier, Level},
-    outcome::Period,
-    policy::Policy,
-    reading::Instant,
-    select::Selection,
-    wall_clock::WallClock,
-};
+use clinical::{calendar::LocalDay, level::Level, reading::Instant, wall_clock::WallClock};
+
+use super::export::Export;
 
 /// Readings so far apart, beyond twice their interval, are not joined: a minute of tolerance.
 const TOLERANCE_MS: i64 = Instant::MINUTE_MS;
@@ -47,12 +41,17 @@ impl Day {
     }
 }
 
-/// The days of a period, those without a reading too.
+/// The days of an export's period, those without a reading too. Their minutes are those of the engine's own days.
 #[must_use]
-pub fn days(period: &Period, selection: &Selection, policy: &Policy) -> Vec<Day> {
-    let (clock, classifier) = (WallClock::of(period), Classifier::new(policy));
+pub fn days(export: &Export) -> Vec<Day> {
+    let (period, selection, policy) = (&export.outcome.period, &export.selection, export.policy);
+    let clock = WallClock::of(period);
     let first = clock.shown(period.start).day;
-    let empty = |offset| Day { day: first.plus(offset as i32), points: Vec::new(), minutes: [0; 5] };
+    let minutes = |offset: u32| {
+        let day = export.parts.as_ref().and_then(|parts| parts.days.get(offset as usize));
+        day.and_then(|day| day.day.metrics.as_ref()).map_or([0; 5], |metrics| metrics.minutes.as_array())
+    };
+    let empty = |offset| Day { day: first.plus(offset as i32), points: Vec::new(), minutes: minutes(offset) };
     let mut days: Vec<Day> = (0..period.days).map(empty).collect();
     let mut before: Option<(Instant, i64)> = None;
     for counted in &selection.counted {
@@ -67,7 +66,6 @@ pub fn days(period: &Period, selection: &Selection, policy: &Policy) -> Vec<Day>
         let joined = joins && day.points.last().is_some_and(|last| last.minute < minute);
         let mg_dl = glucose.mg_dl_scaled(policy.factor_e4.value) as f64 / 1e9;
         day.points.push(Point { minute, mg_dl, joined });
-        day.minutes[place(classifier.class(glucose).level)] += u64::from(counted.minutes);
     }
     days
 }
@@ -96,10 +94,21 @@ mod tests {
 
     #[test]
     fn the_minutes_of_the_days_are_those_of_the_outcome() {
-        for (text, zone) in [(CLARITY.to_owned(), "UTC"), (fortnight(), "America/New_York")] {
+        for (text, zone) in [
+            (CLARITY.to_owned(), "UTC"),
+            (fortnight(), "America/New_York"),
+            // The clocks change a minute after midnight.
+            (
+                CLARITY
+                    .replace("2025-03-0", "2006-10-2")
+                    .replace("2006-10-21", "2006-10-28")
+                    .replace("2006-10-22", "2006-10-29"),
+                "America/St_Johns",
+            ),
+        ] {
             let asked = Question { zone: Zone::named(zone).unwrap(), ..question() };
             let export = export("a.csv", text.as_bytes(), &asked).unwrap();
-            let days = days(&export.outcome.period, &export.selection, export.policy);
+            let days = days(&export);
             let mut sums = [0; 5];
             for day in &days {
                 (0..5).for_each(|range| sums[range] += day.minutes[range]);
@@ -114,7 +123,7 @@ mod tests {
     #[test]
     fn a_line_ends_at_a_gap_and_at_midnight() {
         let export = sample();
-        let days = days(&export.outcome.period, &export.selection, export.policy);
+        let days = days(&export);
         let joined: Vec<_> = days[0].points.iter().map(|point| point.joined).collect();
         assert_eq!(joined, [false, true, true, true, true]);
         assert_eq!(days[0].points[0].minute, 480.0);

@@ -32,7 +32,7 @@ pub fn sheet(export: &Export, person: &Person, scale: Scale, number: usize) -> S
     let id = |figure: &str| format!("s{number}-{figure}");
     let policy = export.policy;
     let profile = profile(&export.outcome.period, &export.selection, policy);
-    let days = days(&export.outcome.period, &export.selection, policy);
+    let days = days(export);
     let drawn = &days[days.len().saturating_sub(super::DAYS_DRAWN)..];
     let which = if drawn.len() < days.len() {
         format!("the last {} of {} days; ", drawn.len(), days.len())
