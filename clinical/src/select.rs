@@ -28,6 +28,7 @@ use crate::{
     outcome::{Exclusion, Period},
     policy::Policy,
     reading::{Device, Instant, Reading, Route, Standing},
+    series::common,
     session::{self, WarmUp},
 };
 
@@ -110,6 +111,12 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// The longest time in minutes that divides the interval of every counted reading; 1 without any.
+    #[must_use]
+    pub fn common_minutes(&self) -> u8 {
+        common(self.counted.iter().map(|counted| counted.minutes))
+    }
+
     /// Adds readings of the period that were left out beforehand.
     pub fn leave_out(&mut self, reason: Exclusion, readings: u64) {
         if readings > 0 {

@@ -12,7 +12,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
 use crate::{
     again::{self, ReadAgain},
-    app_events::{self, EventsWrite},
     chunks::{self, ChunkWrite},
     command::{Command, Hot},
     dedupe::First,
@@ -221,7 +220,7 @@ pub struct Absorb {
     /// Chunks of readings, each replacing the version it was computed from.
     pub chunks: Vec<ChunkWrite>,
     /// What was logged beside glucose, each day replacing the version it was computed from.
-    pub app_events: Vec<EventsWrite>,
+    pub app_events: Vec<ChunkWrite>,
     /// Windows to compute again.
     pub dirty: Vec<DirtyWindow>,
     /// Messages that could not be read, or not wholly.
@@ -260,10 +259,10 @@ impl Command for Absorb {
         }
         conn.prepare_cached("UPDATE watermark SET inbox_id = ?1")?.execute([self.upto])?;
         for chunk in &self.chunks {
-            chunks::write(conn, chunk)?;
+            chunks::READINGS.write(conn, chunk)?;
         }
         for events in &self.app_events {
-            app_events::write(conn, events)?;
+            chunks::APP_EVENTS.write(conn, events)?;
         }
         for window in &self.dirty {
             windows::dirty(conn, window)?;

@@ -17,7 +17,6 @@
 //! | reading | [`Readers`], [`Reader`] |
 
 mod again;
-mod app_events;
 mod audit;
 pub mod bare;
 mod chunks;
@@ -64,7 +63,6 @@ mod windows;
 mod writer;
 
 pub use again::{Act, Acted, AskAgain, Asked, ReadAgain};
-pub use app_events::{EventsWrite, StoredEvents};
 pub use audit::{AuditEntry, AuditHead};
 pub use chunks::{Chunk, ChunkWrite};
 pub use command::Pending;

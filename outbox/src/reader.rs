@@ -13,7 +13,6 @@ use rusqlite::Connection;
 
 use crate::{
     again::{self, Asked},
-    app_events::{self, StoredEvents},
     audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
@@ -199,33 +198,23 @@ impl Reader {
 
     /// A patient's chunks of the UTC days from `day_from` up to, not including, `day_to`.
     pub fn chunks(&self, patient: i64, day_from: i32, day_to: i32) -> Result<Vec<Chunk>, ReadError> {
-        chunks::range(self.conn()?, patient, day_from, day_to)
+        chunks::READINGS.range(self.conn()?, patient, day_from, day_to)
     }
 
     /// One chunk.
     pub fn chunk(&self, patient: i64, device: &str, day: i32) -> Result<Option<Chunk>, ReadError> {
-        chunks::one(self.conn()?, patient, device, day)
+        chunks::READINGS.one(self.conn()?, patient, device, day)
     }
 
     /// What was logged beside glucose and is kept under a number, of the UTC days from `day_from` up to, not including,
     /// `day_to`.
-    pub fn app_events(
-        &self,
-        patient: i64,
-        day_from: i32,
-        day_to: i32,
-    ) -> Result<Vec<StoredEvents>, ReadError> {
-        app_events::range(self.conn()?, patient, day_from, day_to)
+    pub fn app_events(&self, patient: i64, day_from: i32, day_to: i32) -> Result<Vec<Chunk>, ReadError> {
+        chunks::APP_EVENTS.range(self.conn()?, patient, day_from, day_to)
     }
 
     /// The same of one day and device.
-    pub fn app_events_of(
-        &self,
-        patient: i64,
-        device: &str,
-        day: i32,
-    ) -> Result<Option<StoredEvents>, ReadError> {
-        app_events::one(self.conn()?, patient, device, day)
+    pub fn app_events_of(&self, patient: i64, device: &str, day: i32) -> Result<Option<Chunk>, ReadError> {
+        chunks::APP_EVENTS.one(self.conn()?, patient, device, day)
     }
 
     /// Windows due at `now`, a patient's together, those that end first before the others.

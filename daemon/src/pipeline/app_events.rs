@@ -20,7 +20,7 @@ use clinical::{
     sentinel,
     session::attributed,
 };
-use outbox::{DirtyWindow, EventsWrite, QuarantineEntry, ReadError, Reader, StoredEvents};
+use outbox::{Chunk, ChunkWrite, DirtyWindow, QuarantineEntry, ReadError, Reader};
 
 use super::{
     Pipeline, PipelineError,
@@ -43,7 +43,7 @@ impl Pipeline {
         generation: &Generation,
         now: i64,
         dirty: &mut Vec<DirtyWindow>,
-    ) -> Result<Vec<EventsWrite>, PipelineError> {
+    ) -> Result<Vec<ChunkWrite>, PipelineError> {
         let mut writes = Vec::new();
         // Only this thread writes them, so one look at the store serves the whole batch.
         let reader = self.readers.get()?;
@@ -67,7 +67,7 @@ impl Pipeline {
                 }
                 Metric::AppEvents.add(merged.new.len() as u64, &[]);
                 touched.extend(merged.new.iter().flat_map(|event| days_touched(site, event)));
-                writes.push(EventsWrite {
+                writes.push(ChunkWrite {
                     patient: place.holder,
                     device: device.0,
                     day,
@@ -91,12 +91,7 @@ pub(super) fn days_touched(site: &Site, event: &AppEvent) -> impl Iterator<Item 
 
 /// The events that count for a patient: of the UTC days from `from` up to, not including, `to`, with the days before on
 /// which the start of a sensor still bears on them.
-pub(super) fn load(
-    reader: &Reader,
-    members: &[i64],
-    from: i32,
-    to: i32,
-) -> Result<Vec<StoredEvents>, ReadError> {
+pub(super) fn load(reader: &Reader, members: &[i64], from: i32, to: i32) -> Result<Vec<Chunk>, ReadError> {
     let mut stored = Vec::new();
     for member in members {
         stored.extend(reader.app_events(*member, from - START_REACH_DAYS, to)?);
@@ -105,7 +100,7 @@ pub(super) fn load(
 }
 
 /// What was loaded, event by event.
-pub(super) fn events(stored: Vec<StoredEvents>) -> Result<Vec<(Device, AppEvent)>, PipelineError> {
+pub(super) fn events(stored: Vec<Chunk>) -> Result<Vec<(Device, AppEvent)>, PipelineError> {
     let mut all = Vec::new();
     for stored in stored {
         let day = decode(&stored)?;
@@ -148,7 +143,7 @@ pub(super) fn messages_of_starts(
     starts.filter(move |(_, event)| bears(event.time)).map(|(_, event)| event.message)
 }
 
-fn decode(stored: &StoredEvents) -> Result<EventDay, PipelineError> {
+fn decode(stored: &Chunk) -> Result<EventDay, PipelineError> {
     EventDay::decode(&stored.body).map_err(|source| PipelineError::Events { day: stored.day, source })
 }
 

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 
 use clinical::{
     events::{Event, EventKind},
-    glucose::{Glucose, Measured},
     outcome::Exclusion,
     select::Counted,
 };
@@ -83,7 +82,7 @@ pub fn explain<'a>(export: &'a Export, metric: &str) -> Result<Explanation<'a>, 
     };
     let value = numbers.get(&name).cloned().unwrap_or_default();
     let formula = formula(export, &name);
-    let members = export.selection.counted.iter().filter(|counted| formula.counts(export, counted)).collect();
+    let members = formula.members(export);
     let events = events(export, &name);
     Ok(Explanation { metric: name, value, formula, members, events, export })
 }
@@ -114,7 +113,8 @@ fn events<'a>(export: &'a Export, name: &str) -> Vec<&'a Event> {
     let events = &export.outcome.events;
     if let Some(kind) = name.strip_prefix("parts_night_events_") {
         let mut of_nights = self::events(export, &format!("events_counts_{kind}"));
-        of_nights.retain(|event| formula::is_night(export, event.start));
+        let night = formula::Night::of(export);
+        of_nights.retain(|event| night.holds(event.start));
         return of_nights;
     }
     let of = |kind: EventKind, alone: bool| {
@@ -214,19 +214,10 @@ fn reading(counted: &Counted) -> Value {
     let glucose = counted.reading.glucose;
     json!({
         "time": rfc3339(counted.reading.time.0),
-        "value": as_received(glucose),
+        "value": glucose.to_string(),
         "unit": glucose.unit,
         "minutes": counted.minutes,
     })
-}
-
-/// A value as its source stated it, `<40` for a limit.
-fn as_received(glucose: Glucose) -> String {
-    match glucose.measured {
-        Measured::Exact(value) => value.to_string(),
-        Measured::Below(limit) => format!("<{limit}"),
-        Measured::Above(limit) => format!(">{limit}"),
-    }
 }
 
 /// The name of a kind of event, as JSON has it.

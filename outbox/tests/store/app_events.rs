@@ -1,16 +1,16 @@
 //! What was logged beside glucose: kept with the readings of its message, and where theirs go it goes.
 
-use outbox::{Absorb, ChunkWrite, Conflict, EventsWrite, WriteError};
+use outbox::{Absorb, ChunkWrite, Conflict, WriteError};
 
 use crate::folder::{Folder, arrival, nothing};
 use crate::identity::*;
 
-fn events(patient: i64, day: i32, expected_version: i64, body: &str) -> EventsWrite {
-    EventsWrite { patient, device: "pen".into(), day, expected_version, count: 1, body: body.into() }
+fn events(patient: i64, day: i32, expected_version: i64, body: &str) -> ChunkWrite {
+    ChunkWrite { patient, device: "pen".into(), day, expected_version, count: 1, body: body.into() }
 }
 
 impl Folder {
-    fn keep(&self, app_events: Vec<EventsWrite>) -> Result<(), WriteError> {
+    fn keep(&self, app_events: Vec<ChunkWrite>) -> Result<(), WriteError> {
         let at = self.read(|r| r.watermark());
         self.writer().absorb(Absorb { app_events, ..nothing(at, at) }).wait()
     }

@@ -53,28 +53,43 @@ enum About {
 }
 
 impl About {
-    fn holds(&self, export: &Export, counted: &Counted) -> bool {
-        let class = || Classifier::new(export.policy).class(counted.reading.glucose);
+    fn holds(&self, classifier: &Classifier, night: &Night, counted: &Counted) -> bool {
+        let class = || classifier.class(counted.reading.glucose);
         match self {
             Self::All => true,
             Self::Ranges(ranges) => ranges.contains(&place(class().level)),
             Self::Tight => class().tight,
-            Self::Night(inner) => is_night(export, counted.reading.time) && inner.holds(export, counted),
+            Self::Night(inner) => {
+                night.holds(counted.reading.time) && inner.holds(classifier, night, counted)
+            }
         }
     }
 }
 
-/// Whether a time lies in the night hours of the policy, by the clock on the wall.
-pub(super) fn is_night(export: &Export, at: Instant) -> bool {
-    let night = export.policy.night.value;
-    let minute = WallClock::of(&export.outcome.period).shown(at).minute();
-    (night.from_hour * 60..night.to_hour * 60).contains(&minute)
+/// The night hours of a policy by the clock on the wall.
+pub(super) struct Night {
+    clock: WallClock,
+    minutes: Range<u32>,
+}
+
+impl Night {
+    pub(super) fn of(export: &Export) -> Self {
+        let night = export.policy.night.value;
+        let minutes = night.from_hour * 60..night.to_hour * 60;
+        Self { clock: WallClock::of(&export.outcome.period), minutes }
+    }
+
+    pub(super) fn holds(&self, at: Instant) -> bool {
+        self.minutes.contains(&self.clock.shown(at).minute())
+    }
 }
 
 impl Formula {
-    /// Whether a counted reading is one that the number is about.
-    pub(super) fn counts(&self, export: &Export, counted: &Counted) -> bool {
-        self.about.holds(export, counted)
+    /// The counted readings that the number is about.
+    pub(super) fn members<'a>(&self, export: &'a Export) -> Vec<&'a Counted> {
+        let (classifier, night) = (Classifier::new(export.policy), Night::of(export));
+        let counted = export.selection.counted.iter();
+        counted.filter(|counted| self.about.holds(&classifier, &night, counted)).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use clinical::{calendar::Zone, events::Event, reading::Instant};
 use serde_json::Value;
 
-use super::{Explanation, as_received};
+use super::Explanation;
 use crate::{
     report::{
         paper::{Paper, printable},
@@ -71,7 +71,7 @@ fn told(event: &Event, clock: impl Fn(Instant) -> String) -> String {
         event.duration_minutes,
         event.measured_minutes,
         if event.kind.is_hypo() { "nadir" } else { "peak" },
-        as_received(event.extreme),
+        event.extreme,
         unit_name(event.extreme.unit),
     );
     for (flag, name) in [

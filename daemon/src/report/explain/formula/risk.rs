@@ -161,8 +161,7 @@ fn spread(export: &Export, name: &str) -> Option<Told> {
 fn percentile(export: &Export, name: &str) -> Option<Told> {
     let asked = name.strip_prefix("percentiles_mg_dl_p")?;
     let per_cent = PER_CENT.iter().find(|per_cent| per_cent.to_string() == asked)?;
-    let counted = &export.selection.counted;
-    let step = counted.iter().fold(0, |step, counted| common(step, counted.minutes)).max(1);
+    let step = export.selection.common_minutes();
     let places = export.outcome.minutes.total() / u64::from(step);
     let place = places.saturating_sub(1) as f64 * f64::from(*per_cent) / 100.0;
     Some((
@@ -175,11 +174,6 @@ fn percentile(export: &Export, name: &str) -> Option<Told> {
         ),
         "Hyndman and Fan 1996 (Am Stat 50:361)",
     ))
-}
-
-/// The greatest common divisor of two intervals in minutes; with 0 it is the other.
-const fn common(a: u8, b: u8) -> u8 {
-    if b == 0 { a } else { common(b, a % b) }
 }
 
 /// The number of events of one kind or of all, and the names of the rules that make them.
