@@ -45,6 +45,9 @@ pub const OBX_MOST: usize = 1_440;
 /// The name of our code system in v2 (HL7 table 0396: local ones begin with 99).
 pub const LOCAL_SYSTEM: &str = "99ISTHMUS";
 
+/// A field that is there to say that it has no value.
+const NULL: &str = "\"\"";
+
 /// Why there is no message. Nothing of a patient is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OruError {
@@ -54,7 +57,7 @@ pub enum OruError {
     /// OBR-3 is empty or longer than [`FILLER_MOST`].
     #[error("a filler order number has 1 to {FILLER_MOST} characters")]
     Filler,
-    /// PID-3 has no value.
+    /// PID-3 has no value, or `""`, which says in HL7 that there is none (chapter 2: the null value).
     #[error("a patient has an identifier")]
     Patient,
     /// A time outside the years 1 to 9999.
@@ -129,7 +132,7 @@ fn head(
     if envelope.control_id.is_empty() || envelope.control_id.chars().count() > CONTROL_ID_MOST {
         return Err(OruError::ControlId);
     }
-    if person.value.is_empty() {
+    if person.value.is_empty() || person.value == NULL {
         return Err(OruError::Patient);
     }
     let mut msh = Line::header();
