@@ -21,12 +21,11 @@ use clinical::fhir::{
     readback::same_content,
 };
 use outbox::Written;
-use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use self::lookup::Found;
-use super::http::{self, Told};
+use super::http::{self, Request, Told};
 use crate::{
     destination::Destination,
     pipeline::resources::{PROVENANCE, Part, Write},
@@ -257,7 +256,7 @@ impl Sending<'_> {
         minimize(self.destination.projection, &bundle).map_err(|leak| Verdict::Defect(leak.to_string()))?;
         let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
         let Destination { client, wire, base_url, .. } = self.destination;
-        let told = match http::send(client, wire.release, Method::POST, base_url, Some(body)).await {
+        let told = match http::send(client, wire.release, Request::post(base_url), Some(body)).await {
             Ok(told) => told,
             Err(attempt) => return Err(judge(&attempt)),
         };

@@ -17,10 +17,9 @@
 
 use clinical::birth_date::BirthDate;
 use outbox::{LeasedRow, PatientKey, Readers, Writer};
-use reqwest::Method;
 use serde_json::Value;
 
-use super::http;
+use super::http::{self, Request};
 use crate::{
     conditions::{Board, Kind},
     config::VerifyPatient,
@@ -152,15 +151,8 @@ async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Ve
     let Ok(url) = reqwest::Url::parse_with_params(&url, [("identifier", token)]) else {
         return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
     };
-    let told = match http::send(
-        &destination.client,
-        destination.wire.release,
-        Method::GET,
-        url.as_str(),
-        None,
-    )
-    .await
-    {
+    let asked = Request::get(url.as_str());
+    let told = match http::send(&destination.client, destination.wire.release, asked, None).await {
         Ok(told) => told,
         Err(attempt) => return Err(unsent(judge(&attempt))),
     };

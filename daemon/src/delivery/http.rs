@@ -7,10 +7,13 @@
 use clinical::fhir::release::Release;
 use reqwest::{
     Client, Method, Response,
-    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 
 use crate::verdict::{Attempt, retry_after};
+
+/// The search of a conditional create, of a resource that travels alone (FHIR R4, http.html#ccreate).
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
 /// The most that is read of an answer: a transaction-response of a few dozen entries takes 10 kB.
 pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -28,6 +31,8 @@ pub struct Told {
     pub retry_after: Option<std::time::Duration>,
     /// `ETag`.
     pub etag: Option<String>,
+    /// `Location`: where what was created stands.
+    pub location: Option<String>,
     /// The body, empty where it was over the bound.
     pub body: Vec<u8>,
 }
@@ -39,16 +44,51 @@ impl Told {
     }
 }
 
+/// What is asked of a destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// GET, POST or PUT.
+    pub method: &'a Method,
+    /// Absolute.
+    pub url: &'a str,
+    /// The search of a conditional create, `identifier=system|value`.
+    pub if_none_exist: Option<&'a str>,
+    /// The ETag that an update replaces.
+    pub if_match: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// A read or a search.
+    pub fn get(url: &'a str) -> Self {
+        Self { method: &Method::GET, url, if_none_exist: None, if_match: None }
+    }
+
+    /// A create, or a Bundle.
+    pub fn post(url: &'a str) -> Self {
+        Self { method: &Method::POST, ..Self::get(url) }
+    }
+
+    /// An update.
+    pub fn put(url: &'a str) -> Self {
+        Self { method: &Method::PUT, ..Self::get(url) }
+    }
+}
+
 /// Sends one request in a release of FHIR. An `Err` is an [`Attempt`] that no answer came to.
 pub async fn send(
     client: &Client,
     release: Release,
-    method: Method,
-    url: &str,
+    request: Request<'_>,
     body: Option<Vec<u8>>,
 ) -> Result<Told, Attempt> {
     let reads_only = body.is_none();
-    let mut request = client.request(method, url).header(ACCEPT, release.media_type());
+    let Request { method, url, if_none_exist, if_match } = request;
+    let mut request = client.request(method.clone(), url).header(ACCEPT, release.media_type());
+    for (name, value) in [(IF_NONE_EXIST, if_none_exist), (IF_MATCH, if_match)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
     if let Some(body) = body {
         request = request.header(CONTENT_TYPE, release.media_type()).body(body);
     }
@@ -120,7 +160,8 @@ async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
     let mut told = Told {
         status: response.status().as_u16(),
         retry_after: header(RETRY_AFTER).and_then(|text| retry_after(&text, jiff::Timestamp::now())),
-        etag: header(reqwest::header::ETAG),
+        etag: header(ETAG),
+        location: header(LOCATION),
         body: Vec::new(),
     };
     while let Some(part) = response.chunk().await? {
@@ -165,9 +206,10 @@ mod tests {
     }
 
     async fn told(client: &Client, base: &str, body: Option<&str>) -> Attempt {
-        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let url = format!("{base}/{QUERY}");
+        let request = if body.is_some() { Request::post(&url) } else { Request::get(&url) };
         let body = body.map(|body| body.as_bytes().to_vec());
-        match send(client, Release::R4, method, &format!("{base}/{QUERY}"), body).await {
+        match send(client, Release::R4, request, body).await {
             Ok(told) => panic!("HTTP {}", told.status),
             Err(attempt) => attempt,
         }
@@ -239,7 +281,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
             let seen = tokio::spawn(first_request(listener));
-            let told = send(&client(&pki), release, Method::POST, &url, Some(b"{}".to_vec())).await;
+            let told = send(&client(&pki), release, Request::post(&url), Some(b"{}".to_vec())).await;
             assert!(told.is_ok_and(|told| told.status == 200));
             let seen = seen.await.unwrap();
             for header in ["accept: ", "content-type: "] {

@@ -6,12 +6,11 @@
 //! nothing at all, and by no refusal.
 
 use clinical::fhir::location::Location;
-use reqwest::Method;
 use serde_json::Value;
 
 use super::Standing;
 use crate::{
-    delivery::http::{self, Told},
+    delivery::http::{self, Request, Told},
     destination::Destination,
     pipeline::resources::Part,
     verdict::{Attempt, Verdict},
@@ -99,7 +98,7 @@ pub(super) fn kind(part: &Part) -> &str {
 
 /// A GET. While it cannot be asked, what is unknown stays unknown.
 async fn get(destination: &Destination, url: &str) -> Result<Got, Verdict> {
-    match http::send(&destination.client, destination.wire.release, Method::GET, url, None).await {
+    match http::send(&destination.client, destination.wire.release, Request::get(url), None).await {
         Ok(told) => match told.status {
             200 => Ok(Got::Body(told)),
             404 | 410 => Ok(Got::Gone),
