@@ -18,12 +18,13 @@ use crate::{
     admin,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
+    delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
     listener::{Listener, Shared, room::Rooms},
-    mode::Mode,
+    mode::Learned,
     observations::Observations,
     open_files,
     outbound::{Halts, Refusals, desk::Desk},
@@ -306,17 +307,22 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.
 fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
     for condition in store.readers().with(|reader| reader.conditions())? {
-        if condition.name == Kind::WithdrawalNeeded.word() {
-            conditions.raise(Kind::WithdrawalNeeded, &condition.scope, condition.detail, condition.since);
+        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded] {
+            if condition.name == kind.word() {
+                conditions.raise(kind, &condition.scope, condition.detail.clone(), condition.since);
+            }
         }
     }
     identities::show_doubts(conditions, &store.readers())?;
     for mode in store.readers().with(|reader| reader.modes())? {
-        if mode.mode == Mode::ReadOnly.word() {
-            let detail = format!("{}; writes are deferred and one is tried from time to time", mode.cause);
-            conditions.raise(Kind::ReadOnly, &mode.destination, detail, mode.since);
-            observations.recall_read_only(&mode.destination, &mode.capability, mode.since, mode.cause);
-        }
+        let learned = match mode.mode.as_str() {
+            "read-only" => Learned::read_only(mode.since, mode.cause.clone()),
+            "held" => Learned::held(mode.since, mode.cause.clone()),
+            _ => continue,
+        };
+        let detail = delivery::closed_detail(&mode.capability, learned.observed(), &mode.cause);
+        conditions.raise(Kind::ReadOnly, &mode.destination, detail, mode.since);
+        observations.recall(&mode.destination, &mode.capability, learned);
     }
     Ok(())
 }

@@ -1,9 +1,17 @@
-//! Whether an outcome may be written to a destination: capability × consent × mode × timeliness. Pure.
+//! Whether, and in which form, an outcome may be written to a destination. Pure.
 //!
-//! Nothing permitted is dropped: what may not be written *now* is deferred, what is not *to be* written
-//! is suppressed with a reason, and either leaves a row that says why.
+//! outcome × capability × observed mode × consent × priority → write, fall back, defer, show or suppress. Nothing
+//! permitted is dropped: what may not be written *now* is deferred, what is not *to be* written is suppressed with a
+//! reason, and either leaves a row that says why.
+//!
+//! A site lists the forms it takes in its order of preference. A form that may not be used now is passed over for the
+//! next one that may; where none may, the outcome waits for the first one that the configuration permits. What stands
+//! in one form is amended in that form and in no other, lest a chart hold two shapes of one fact.
 
-use crate::mode::{Ceiling, Observed};
+use crate::{
+    capability::Capability,
+    mode::{Ceiling, Observed},
+};
 
 /// Consent for a destination's purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,62 +35,133 @@ pub enum Timeliness {
     NothingShownChanged,
 }
 
-/// The question put to the broker.
-#[derive(Clone, Debug)]
-pub struct Question<'a> {
-    /// The resource kind to be written.
-    pub kind: &'a str,
-    /// What the site's file permits.
-    pub ceiling: &'a Ceiling,
-    /// What was observed of that kind.
-    pub observed: Observed,
-    /// Consent for the purpose.
-    pub consent: Consent,
-    /// The window's place in time.
-    pub timeliness: Timeliness,
+/// How pressing an outcome is. The order is that of delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// What a person at the site asked for.
+    Clinician,
+    /// A window that has just closed, or an amendment.
+    Routine,
+    /// A window of the past, from an import: it yields to all others, and goes only where the site takes history.
+    History,
 }
 
-/// The broker's answer.
+impl Priority {
+    /// All of them, in the order of delivery.
+    pub const ALL: [Self; 3] = [Self::Clinician, Self::Routine, Self::History];
+
+    /// Its place in the order of delivery, as the queue keeps it.
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
+}
+
+/// One form in which a destination takes outcomes.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// What writing in it needs.
+    pub capability: Capability,
+    /// What was observed of that.
+    pub observed: Observed,
+    /// Whether what stands in it can be replaced by a later version.
+    pub amends: bool,
+}
+
+/// What stands of a window at the destination, or may stand there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// Nothing.
+    No,
+    /// An earlier version, by the offer at this place.
+    By(usize),
+    /// An earlier version, in a form that the site no longer lists.
+    Elsewhere,
+}
+
+/// The question put to the broker.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What the site's file permits.
+    pub ceiling: &'a Ceiling,
+    /// The forms it takes, best first.
+    pub offers: &'a [Offer],
+    /// Consent for the purpose.
+    pub consent: Consent,
+    /// Whether the site's filter takes it.
+    pub taken: bool,
+    /// The window's place in time.
+    pub timeliness: Timeliness,
+    /// How pressing it is.
+    pub priority: Priority,
+    /// Whether the site takes history.
+    pub bulk: bool,
+    /// What stands already.
+    pub stands: Stands,
+}
+
+/// The broker's answer; a number is the place of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Into the queue.
-    Write,
+    /// Into the queue, in the preferred form.
+    Write(usize),
+    /// Into the queue in another form; why not in the preferred one.
+    Fallback(usize, Reason),
     /// Into the queue, held until the capability returns.
-    Defer(Reason),
+    Defer(usize, Reason),
+    /// Kept beside the queue to be looked at, and never sent.
+    Show(usize),
     /// Computed and kept, not written, then or later.
     Suppress(Reason),
 }
 
-/// Why something is not written now.
+/// Why something is not written now, or not in the preferred form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// The site's file says shadow.
+    Shadow,
     /// The site's file says read-only.
     ConfiguredReadOnly,
     /// The site's file does not list the kind.
     KindNotPermitted,
     /// The site refused such a write.
     ObservedReadOnly,
+    /// A person holds such writes.
+    HeldByHand,
     /// No consent for the purpose.
     NoConsent,
+    /// The site's filter leaves it out.
+    Filtered,
     /// The window ends before the first day to publish.
     BeforePublishFrom,
     /// The time to amend has passed.
     AmendmentClosed,
     /// Nothing that is shown has changed.
     NothingShownChanged,
+    /// What stands cannot be replaced in its form; people are told.
+    CannotAmend,
+    /// It is of the past, and the site takes no history.
+    HistoryNotTaken,
+    /// It was made in a form that the site lists no more.
+    FormNotListed,
 }
 
 impl Reason {
     /// The word kept in the store and shown in status.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Shadow => "shadow",
             Self::ConfiguredReadOnly => "configured-read-only",
             Self::KindNotPermitted => "kind-not-permitted",
             Self::ObservedReadOnly => "observed-read-only",
+            Self::HeldByHand => "held-by-hand",
             Self::NoConsent => "no-consent",
+            Self::Filtered => "filtered",
             Self::BeforePublishFrom => "before-publish-from",
             Self::AmendmentClosed => "amendment-closed",
             Self::NothingShownChanged => "nothing-shown-changed",
+            Self::CannotAmend => "cannot-amend",
+            Self::HistoryNotTaken => "history-not-taken",
+            Self::FormNotListed => "form-not-listed",
         }
     }
 }
@@ -91,76 +170,82 @@ impl Decision {
     /// The word and the reason kept in the store.
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Write => ("write", ""),
-            Self::Defer(reason) => ("defer", reason.word()),
+            Self::Write(_) => ("write", ""),
+            Self::Fallback(_, reason) => ("fallback", reason.word()),
+            Self::Defer(_, reason) => ("defer", reason.word()),
+            Self::Show(_) => ("show", Reason::Shadow.word()),
             Self::Suppress(reason) => ("suppress", reason.word()),
         }
+    }
+
+    /// The place of the offer by which it is written, now or later, or shown.
+    pub const fn offer(self) -> Option<usize> {
+        match self {
+            Self::Write(at) | Self::Fallback(at, _) | Self::Defer(at, _) | Self::Show(at) => Some(at),
+            Self::Suppress(_) => None,
+        }
+    }
+}
+
+/// Why a capability may not be used now; `None` where it may. What the configuration says comes first: it does not
+/// change by itself.
+pub fn closed(ceiling: &Ceiling, capability: Capability, observed: Observed) -> Option<Reason> {
+    match (ceiling, observed) {
+        (Ceiling::Shadow, _) => Some(Reason::Shadow),
+        (Ceiling::ReadOnly, _) => Some(Reason::ConfiguredReadOnly),
+        (Ceiling::Partial(_), _) if !ceiling.permits(capability) => Some(Reason::KindNotPermitted),
+        (_, Observed::Held) => Some(Reason::HeldByHand),
+        (_, Observed::ReadOnly | Observed::Probing) => Some(Reason::ObservedReadOnly),
+        (_, Observed::Open) => None,
     }
 }
 
 /// Decides. Consent comes first: what lacks it is not even queued.
 pub fn decide(question: &Question<'_>) -> Decision {
+    if let Some(reason) = not_to_be_written(question) {
+        return Decision::Suppress(reason);
+    }
+    let offers = question.offers;
+    let why = |at: usize| closed(question.ceiling, offers[at].capability, offers[at].observed);
+    let candidates = match question.stands {
+        Stands::By(at) if !offers[at].amends => return Decision::Suppress(Reason::CannotAmend),
+        Stands::By(at) => at..at + 1,
+        Stands::No | Stands::Elsewhere => 0..offers.len(),
+    };
+    let first = candidates.start;
+    if *question.ceiling == Ceiling::Shadow {
+        return Decision::Show(first);
+    }
+    if let Some(open) = candidates.clone().find(|at| why(*at).is_none()) {
+        return match why(first) {
+            Some(reason) => Decision::Fallback(open, reason),
+            None => Decision::Write(open),
+        };
+    }
+    let permitted = |at: &usize| question.ceiling.permits(offers[*at].capability);
+    let waits_for = candidates.clone().find(permitted).unwrap_or(first);
+    Decision::Defer(waits_for, why(waits_for).unwrap_or(Reason::ObservedReadOnly))
+}
+
+/// Why an outcome is not to be written at this destination at all.
+fn not_to_be_written(question: &Question<'_>) -> Option<Reason> {
     if question.consent == Consent::Deny {
-        return Decision::Suppress(Reason::NoConsent);
+        return Some(Reason::NoConsent);
+    }
+    if !question.taken || question.offers.is_empty() {
+        return Some(Reason::Filtered);
     }
     match question.timeliness {
-        Timeliness::Current => {}
-        Timeliness::BeforePublishFrom => return Decision::Suppress(Reason::BeforePublishFrom),
-        Timeliness::AmendmentClosed => return Decision::Suppress(Reason::AmendmentClosed),
-        Timeliness::NothingShownChanged => return Decision::Suppress(Reason::NothingShownChanged),
-    }
-    match question.ceiling {
-        Ceiling::ReadOnly => return Decision::Defer(Reason::ConfiguredReadOnly),
-        Ceiling::Partial(_) if !question.ceiling.permits(question.kind) => {
-            return Decision::Defer(Reason::KindNotPermitted);
+        Timeliness::Current if question.priority == Priority::History && !question.bulk => {
+            Some(Reason::HistoryNotTaken)
         }
-        Ceiling::Partial(_) | Ceiling::Full => {}
-    }
-    match question.observed {
-        Observed::Open => Decision::Write,
-        Observed::ReadOnly | Observed::Probing => Decision::Defer(Reason::ObservedReadOnly),
+        Timeliness::Current => None,
+        Timeliness::BeforePublishFrom => Some(Reason::BeforePublishFrom),
+        Timeliness::AmendmentClosed => Some(Reason::AmendmentClosed),
+        Timeliness::NothingShownChanged => Some(Reason::NothingShownChanged),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_combination_has_the_decision_of_its_strictest_part() {
-        let ceilings = [
-            (Ceiling::Full, None),
-            (Ceiling::Partial(["Observation".to_owned()].into()), None),
-            (Ceiling::Partial(["Provenance".to_owned()].into()), Some(Reason::KindNotPermitted)),
-            (Ceiling::ReadOnly, Some(Reason::ConfiguredReadOnly)),
-        ];
-        let observations = [
-            (Observed::Open, None),
-            (Observed::ReadOnly, Some(Reason::ObservedReadOnly)),
-            (Observed::Probing, Some(Reason::ObservedReadOnly)),
-        ];
-        let times = [
-            (Timeliness::Current, None),
-            (Timeliness::BeforePublishFrom, Some(Reason::BeforePublishFrom)),
-            (Timeliness::AmendmentClosed, Some(Reason::AmendmentClosed)),
-            (Timeliness::NothingShownChanged, Some(Reason::NothingShownChanged)),
-        ];
-        let consents = [(Consent::Permit, None), (Consent::Deny, Some(Reason::NoConsent))];
-        for (ceiling, not_permitted) in &ceilings {
-            for (observed, refused) in observations {
-                for (timeliness, untimely) in times {
-                    for (consent, denied) in consents {
-                        let decision =
-                            decide(&Question { kind: "Observation", ceiling, observed, consent, timeliness });
-                        let wanted = match (denied.or(untimely), not_permitted.or(refused)) {
-                            (Some(reason), _) => Decision::Suppress(reason),
-                            (None, Some(reason)) => Decision::Defer(reason),
-                            (None, None) => Decision::Write,
-                        };
-                        assert_eq!(decision, wanted, "{ceiling:?} {observed:?} {timeliness:?} {consent:?}");
-                    }
-                }
-            }
-        }
-    }
-}
+#[path = "broker_tests.rs"]
+mod tests;

@@ -43,6 +43,9 @@ pub enum Kind {
     SpoolWaiting,
     /// A published window has no readings left; people have to withdraw what was written.
     WithdrawalNeeded,
+    /// What stands at a destination has other numbers than the newest version, and cannot be replaced there; people have to
+    /// amend it.
+    AmendmentNeeded,
     /// New certificates of a listener cannot be used; the ones before are in force.
     CertificateRejected,
     /// The certificate of a listener ends soon, or has ended.
@@ -76,6 +79,7 @@ impl Kind {
             Self::SpoolUnavailable => "spool-unavailable",
             Self::SpoolWaiting => "spool-waiting",
             Self::WithdrawalNeeded => "withdrawal-needed",
+            Self::AmendmentNeeded => "amendment-needed",
             Self::CertificateRejected => "certificate-rejected",
             Self::CertificateExpiring => "certificate-expiring",
             Self::CrlExpired => "crl-expired",

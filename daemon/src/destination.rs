@@ -8,11 +8,12 @@ use clinical::{
     },
     identity::PatientKey,
 };
+use jiff::tz::TimeZone;
 
 use crate::{
-    config::{self, Capability, Delivery, Site, Upstream, VerifyPatient},
+    capability::{Capability, Category, ResourceKind},
+    config::{self, Delivery, Filter, OnRecovery, Permits, Site, Upstream, VerifyPatient},
     mode::Ceiling,
-    pipeline::resources::{PROVENANCE, SUMMARY},
     tls::{self, TlsError},
 };
 
@@ -37,6 +38,30 @@ impl Default for Wire {
     }
 }
 
+/// One form in which a destination takes outcomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Shape of what is written.
+    pub projection: Projection,
+    /// What it chooses within that.
+    pub wire: Wire,
+}
+
+impl Way {
+    /// What writing an outcome by it needs.
+    pub const fn carrier(&self) -> Capability {
+        Capability::observation(Category::Laboratory)
+    }
+
+    /// Whether what stands by it can be replaced by a later version.
+    pub const fn amends(&self) -> bool {
+        true
+    }
+}
+
+/// What a Provenance that travels alone needs.
+pub const PROVENANCE: Capability = Capability::of(ResourceKind::Provenance);
+
 /// A destination, compiled from configuration.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -44,10 +69,16 @@ pub struct Destination {
     pub id: String,
     /// The site whose EHR it is; `None` for upstream.
     pub site: Option<String>,
-    /// Shape of what is written.
-    pub projection: Projection,
-    /// What it chooses within that.
-    pub wire: Wire,
+    /// The forms in which it takes outcomes, best first; at least one.
+    pub ways: Vec<Way>,
+    /// Which outcomes it takes.
+    pub filter: Filter,
+    /// Whether it takes windows of the past.
+    pub bulk: bool,
+    /// What goes out when it permits writes again.
+    pub on_recovery: OnRecovery,
+    /// The zone of its days, for quotas and quiet hours.
+    pub timezone: TimeZone,
     /// FHIR base URL, without a slash at its end.
     pub base_url: String,
     /// What the configuration permits.
@@ -72,8 +103,11 @@ impl Destination {
         Ok(Some(Self {
             id: format!("ehr:{}", site.id),
             site: Some(site.id.clone()),
-            projection: projection(ehr.projection),
-            wire: ehr.wire,
+            ways: vec![Way { projection: projection(ehr.projection), wire: ehr.wire }],
+            filter: site.filter.clone(),
+            bulk: site.capability.bulk,
+            on_recovery: site.capability.on_recovery,
+            timezone: site.timezone.clone(),
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
             ceiling: ceiling(&site.capability),
             consented: true,
@@ -91,8 +125,11 @@ impl Destination {
         Ok(Self {
             id: UPSTREAM.to_owned(),
             site: None,
-            projection: projection(upstream.projection),
-            wire: Wire::default(),
+            ways: vec![Way { projection: projection(upstream.projection), wire: Wire::default() }],
+            filter: Filter::default(),
+            bulk: true,
+            on_recovery: OnRecovery::All,
+            timezone: TimeZone::UTC,
             base_url: upstream.base_url.trim_end_matches('/').to_owned(),
             ceiling: Ceiling::Full,
             consented: upstream.consent_permit,
@@ -111,21 +148,40 @@ impl Destination {
         }
     }
 
-    /// The kinds of row it takes.
-    pub fn kinds(&self) -> &'static [&'static str] {
-        if self.provenance_in_bundle() { &[SUMMARY] } else { &[SUMMARY, PROVENANCE] }
+    /// Everything that its ways use, each once, and whether outcomes are written by it.
+    pub fn uses(&self) -> Vec<(Capability, bool)> {
+        let mut uses: Vec<(Capability, bool)> = Vec::new();
+        for way in &self.ways {
+            let apart = (!self.provenance_in_bundle(way)).then_some((PROVENANCE, false));
+            for used in std::iter::once((way.carrier(), true)).chain(apart) {
+                if !uses.contains(&used) {
+                    uses.push(used);
+                }
+            }
+        }
+        uses
+    }
+
+    /// The release of FHIR in which it is asked about patients.
+    pub fn release(&self) -> Release {
+        self.ways.first().map_or(Release::R4, |way| way.wire.release)
+    }
+
+    /// The way in which a row was made; `None` where the site no longer lists it.
+    pub fn way(&self, form: &str) -> Option<&Way> {
+        self.ways.iter().find(|way| way.projection.name() == form)
     }
 
     /// Whether the Provenance goes in the Bundle of its Observations: where the projection has it so, unless
     /// the site takes Observations and no Provenance; then it is a write of its own, deferred alone.
-    pub fn provenance_in_bundle(&self) -> bool {
-        let apart = self.ceiling.permits(SUMMARY) && !self.ceiling.permits(PROVENANCE);
-        self.projection.provenance_in_bundle() && !apart
+    pub fn provenance_in_bundle(&self, way: &Way) -> bool {
+        let apart = self.ceiling.permits(way.carrier()) && !self.ceiling.permits(PROVENANCE);
+        way.projection.provenance_in_bundle() && !apart
     }
 
-    /// Whether configuration and consent permit writes of a kind.
-    pub fn permits(&self, kind: &str) -> bool {
-        self.consented && self.ceiling.permits(kind)
+    /// Whether configuration and consent permit writes that need a capability.
+    pub fn permits(&self, capability: Capability) -> bool {
+        self.consented && self.ceiling.permits(capability)
     }
 }
 
@@ -150,12 +206,11 @@ fn projection(configured: config::Projection) -> Projection {
     }
 }
 
-fn ceiling(capability: &Capability) -> Ceiling {
-    match capability.mode {
+fn ceiling(permits: &Permits) -> Ceiling {
+    match permits.mode {
+        config::Mode::Shadow => Ceiling::Shadow,
         config::Mode::ReadOnly => Ceiling::ReadOnly,
-        config::Mode::Partial => {
-            Ceiling::Partial(capability.allow.iter().map(|kind| kind.name().to_owned()).collect())
-        }
+        config::Mode::Partial => Ceiling::Partial(permits.allow.clone()),
         config::Mode::Full => Ceiling::Full,
     }
 }

@@ -1,13 +1,16 @@
 //! What a destination permits right now, learned from its answers. Pure: time is handed in.
 //!
-//! One [`Capability`] per destination and resource kind. Invariants: a refusal for want of permission
+//! One [`Learned`] per destination and [`Capability`]. Invariants: a refusal for want of permission
 //! makes the capability read-only at once; one item's bad data or one guarded patient never does, until
 //! the same fault from [`DATA_PATIENTS`] patients or refusals for [`GUARDED_PATIENTS`] patients show
-//! that it is the site; only the answer to a probe makes it open again.
+//! that it is the site; only the answer to a probe makes it open again, or a person; what a person holds, no answer
+//! opens.
 //!
-//! Every edge goes through [`Capability::apply`]; the tests hold a table of every event in every state.
+//! Every edge goes through [`Learned::apply`]; the tests hold a table of every event in every state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use crate::capability::Capability;
 
 /// Distinct patients refused by name before the site itself is taken to refuse.
 pub const GUARDED_PATIENTS: usize = 3;
@@ -27,6 +30,20 @@ pub enum Observed {
     ReadOnly,
     /// Read-only, and one deferred write is out to learn whether that is still so.
     Probing,
+    /// A person holds it: writes are deferred, and none is tried.
+    Held,
+}
+
+impl Observed {
+    /// The word for it in status.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::ReadOnly => "read-only",
+            Self::Probing => "probing",
+            Self::Held => "held",
+        }
+    }
 }
 
 /// What happened at the destination.
@@ -60,6 +77,13 @@ pub enum Event {
     Inconclusive,
     /// A deferred write was sent to learn whether writes are permitted again.
     ProbeSent,
+    /// A person holds the capability.
+    Held {
+        /// Who and why.
+        cause: String,
+    },
+    /// A person releases it, whatever had closed it.
+    Released,
 }
 
 /// What a change asks of the store and of people.
@@ -86,9 +110,9 @@ enum Closed {
     Data,
 }
 
-/// The learned state of one resource kind at one destination.
+/// The learned state of one capability at one destination.
 #[derive(Clone, Debug)]
-pub struct Capability {
+pub struct Learned {
     observed: Observed,
     closed: Closed,
     /// Since when it has been open or read-only (ms UTC).
@@ -98,7 +122,7 @@ pub struct Capability {
     faults: BTreeMap<String, BTreeMap<i64, i64>>,
 }
 
-impl Capability {
+impl Learned {
     /// An open capability: nothing has been refused.
     pub fn open(now: i64) -> Self {
         Self {
@@ -114,6 +138,11 @@ impl Capability {
     /// A capability that was read-only when the daemon stopped.
     pub fn read_only(since: i64, cause: String) -> Self {
         Self { observed: Observed::ReadOnly, cause, ..Self::open(since) }
+    }
+
+    /// A capability that a person held when the daemon stopped.
+    pub fn held(since: i64, cause: String) -> Self {
+        Self { observed: Observed::Held, cause, ..Self::open(since) }
     }
 
     /// The state.
@@ -134,6 +163,17 @@ impl Capability {
     /// The one function through which the state changes.
     pub fn apply(&mut self, event: Event, now: i64) -> Effect {
         match (self.observed, event) {
+            (Observed::Held, Event::Released) => self.reopen(now),
+            // What was in flight when a person closed the door may finish; it opens nothing.
+            (Observed::Held, _) => Effect::None,
+            (_, Event::Held { cause }) => {
+                self.close(Closed::Refusal, cause.clone(), now);
+                self.observed = Observed::Held;
+                Effect::Close { cause, fault: None }
+            }
+            (Observed::ReadOnly | Observed::Probing, Event::Released) => self.reopen(now),
+            (Observed::Open, Event::Released) => Effect::None,
+
             (Observed::Open, Event::Refused { cause }) => self.close(Closed::Refusal, cause, now),
             (Observed::Open, Event::PatientRefused { patient, cause }) => self.guard(patient, cause, now),
             (Observed::Open, Event::DataRefused { patient, fault }) => self.blame(patient, fault, now),
@@ -215,20 +255,22 @@ impl Capability {
 /// What a site's file permits at the most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ceiling {
+    /// Nothing is written, then or later: what would be written is shown.
+    Shadow,
     /// Nothing is written; what could be is deferred.
     ReadOnly,
-    /// Only these resource kinds.
-    Partial(BTreeSet<String>),
-    /// All that the projection writes.
+    /// Only these; one without a category is that kind in any category.
+    Partial(Vec<Capability>),
+    /// All that the projections write.
     Full,
 }
 
 impl Ceiling {
-    /// Whether a kind may be written at all.
-    pub fn permits(&self, kind: &str) -> bool {
+    /// Whether a capability may be used at all.
+    pub fn permits(&self, capability: Capability) -> bool {
         match self {
-            Self::ReadOnly => false,
-            Self::Partial(kinds) => kinds.contains(kind),
+            Self::Shadow | Self::ReadOnly => false,
+            Self::Partial(allowed) => allowed.iter().any(|listed| listed.includes(capability)),
             Self::Full => true,
         }
     }
@@ -238,9 +280,11 @@ impl Ceiling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// The primary write is refused or not permitted.
+    /// Nothing is written, and nothing is kept for later.
+    Shadow,
+    /// No outcome is written in any form.
     ReadOnly,
-    /// Some kinds are written.
+    /// Outcomes are written, and not all that is made of them.
     Partial,
     /// Everything is written.
     Full,
@@ -250,6 +294,7 @@ impl Mode {
     /// The word for it, as in configuration and status.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Shadow => "shadow",
             Self::ReadOnly => "read-only",
             Self::Partial => "partial",
             Self::Full => "full",
@@ -257,19 +302,33 @@ impl Mode {
     }
 }
 
-/// The mode in force: `primary` is the kind without which nothing is written, `kinds` all that the
-/// projection writes, with what was observed of each.
-pub fn in_force(ceiling: &Ceiling, primary: &str, kinds: &[(&str, Observed)]) -> Mode {
-    let writable = |kind: &str, observed: Observed| ceiling.permits(kind) && observed == Observed::Open;
-    if !kinds.iter().any(|(kind, observed)| *kind == primary && writable(kind, *observed)) {
+/// A capability that a destination uses, with what was observed of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Which.
+    pub capability: Capability,
+    /// What was observed.
+    pub observed: Observed,
+    /// Whether an outcome is written by it; the others only go along.
+    pub carries: bool,
+}
+
+/// The mode in force over all that a destination uses.
+pub fn in_force(ceiling: &Ceiling, uses: &[Use]) -> Mode {
+    if *ceiling == Ceiling::Shadow {
+        return Mode::Shadow;
+    }
+    let writable = |one: &Use| ceiling.permits(one.capability) && one.observed == Observed::Open;
+    if !uses.iter().any(|one| one.carries && writable(one)) {
         return Mode::ReadOnly;
     }
-    if kinds.iter().all(|(kind, observed)| writable(kind, *observed)) { Mode::Full } else { Mode::Partial }
+    if uses.iter().all(writable) { Mode::Full } else { Mode::Partial }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::{Category, ResourceKind};
 
     fn refused() -> Event {
         Event::Refused { cause: "HTTP 403".into() }
@@ -284,13 +343,20 @@ mod tests {
         Event::Delivered { patient: 1 }
     }
 
-    fn state(observed: Observed) -> Capability {
-        let mut capability = Capability::open(0);
+    fn held() -> Event {
+        Event::Held { cause: "by hand".into() }
+    }
+
+    fn state(observed: Observed) -> Learned {
+        let mut capability = Learned::open(0);
         if observed != Observed::Open {
             capability.apply(refused(), 1);
         }
         if observed == Observed::Probing {
             capability.apply(Event::ProbeSent, 2);
+        }
+        if observed == Observed::Held {
+            capability.apply(held(), 2);
         }
         assert_eq!(capability.observed(), observed);
         capability
@@ -298,8 +364,9 @@ mod tests {
 
     #[test]
     fn every_event_in_every_state() {
-        use Observed::{Open, Probing, ReadOnly};
+        use Observed::{Held, Open, Probing, ReadOnly};
         let close = Effect::Close { cause: "HTTP 403".into(), fault: None };
+        let hold = Effect::Close { cause: "by hand".into(), fault: None };
         let table = [
             (Open, refused(), ReadOnly, close),
             (Open, patient(1), Open, Effect::None),
@@ -319,6 +386,20 @@ mod tests {
             (Probing, delivered(), Open, Effect::Open),
             (Probing, Event::Inconclusive, ReadOnly, Effect::None),
             (Probing, Event::ProbeSent, Probing, Effect::None),
+            (Open, held(), Held, hold.clone()),
+            (ReadOnly, held(), Held, hold.clone()),
+            (Probing, held(), Held, hold),
+            (Open, Event::Released, Open, Effect::None),
+            (ReadOnly, Event::Released, Open, Effect::Open),
+            (Probing, Event::Released, Open, Effect::Open),
+            (Held, held(), Held, Effect::None),
+            (Held, refused(), Held, Effect::None),
+            (Held, patient(1), Held, Effect::None),
+            (Held, data(1), Held, Effect::None),
+            (Held, delivered(), Held, Effect::None),
+            (Held, Event::Inconclusive, Held, Effect::None),
+            (Held, Event::ProbeSent, Held, Effect::None),
+            (Held, Event::Released, Open, Effect::Open),
         ];
         for (from, event, to, effect) in table {
             let mut capability = state(from);
@@ -330,7 +411,7 @@ mod tests {
 
     #[test]
     fn three_distinct_patients_refused_close_the_site_and_one_patient_thrice_does_not() {
-        let mut capability = Capability::open(0);
+        let mut capability = Learned::open(0);
         for at in 0..10 {
             assert_eq!(capability.apply(patient(7), at), Effect::None);
         }
@@ -340,7 +421,7 @@ mod tests {
 
     #[test]
     fn refusals_of_patients_that_lie_an_hour_apart_do_not_add_up() {
-        let mut capability = Capability::open(0);
+        let mut capability = Learned::open(0);
         assert_eq!(capability.apply(patient(1), 0), Effect::None);
         assert_eq!(capability.apply(patient(2), EVIDENCE_FOR_MS), Effect::None);
         assert_eq!(capability.apply(patient(3), EVIDENCE_FOR_MS + 1), Effect::None);
@@ -348,7 +429,7 @@ mod tests {
 
     #[test]
     fn the_same_data_fault_of_five_patients_closes_the_site_and_different_faults_do_not() {
-        let mut capability = Capability::open(0);
+        let mut capability = Learned::open(0);
         for n in 0..100 {
             let event = Event::DataRefused { patient: n, fault: format!("fault {n}") };
             assert_eq!(capability.apply(event, n), Effect::None);
@@ -365,20 +446,40 @@ mod tests {
 
     #[test]
     fn the_mode_in_force_is_the_lesser_of_ceiling_and_observation() {
-        use Observed::{Open, Probing, ReadOnly};
-        let observations_only = Ceiling::Partial(["Observation".to_owned()].into());
-        let provenance_only = Ceiling::Partial(["Provenance".to_owned()].into());
+        use Observed::{Held, Open, Probing, ReadOnly};
+        let laboratory = Capability::observation(Category::Laboratory);
+        let only = |resource| Ceiling::Partial(vec![Capability::of(resource)]);
         for (ceiling, observation, provenance, mode) in [
             (Ceiling::Full, Open, Open, Mode::Full),
             (Ceiling::Full, Open, ReadOnly, Mode::Partial),
             (Ceiling::Full, ReadOnly, Open, Mode::ReadOnly),
             (Ceiling::Full, Probing, Open, Mode::ReadOnly),
+            (Ceiling::Full, Held, Open, Mode::ReadOnly),
+            (Ceiling::Shadow, Open, Open, Mode::Shadow),
             (Ceiling::ReadOnly, Open, Open, Mode::ReadOnly),
-            (observations_only, Open, Open, Mode::Partial),
-            (provenance_only, Open, Open, Mode::ReadOnly),
+            (only(ResourceKind::Observation), Open, Open, Mode::Partial),
+            (only(ResourceKind::Provenance), Open, Open, Mode::ReadOnly),
         ] {
-            let kinds = [("Observation", observation), ("Provenance", provenance)];
-            assert_eq!(in_force(&ceiling, "Observation", &kinds), mode, "{ceiling:?} {kinds:?}");
+            let uses = [
+                Use { capability: laboratory, observed: observation, carries: true },
+                Use {
+                    capability: Capability::of(ResourceKind::Provenance),
+                    observed: provenance,
+                    carries: false,
+                },
+            ];
+            assert_eq!(in_force(&ceiling, &uses), mode, "{ceiling:?} {uses:?}");
         }
+    }
+
+    #[test]
+    fn a_site_that_writes_by_its_second_way_is_partial() {
+        let vital = Capability::observation(Category::VitalSigns);
+        let note = Capability::of(ResourceKind::DocumentReference);
+        let uses = [
+            Use { capability: vital, observed: Observed::ReadOnly, carries: true },
+            Use { capability: note, observed: Observed::Open, carries: true },
+        ];
+        assert_eq!(in_force(&Ceiling::Full, &uses), Mode::Partial);
     }
 }

@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::mode::{Capability, Effect, Event, Observed};
+use crate::mode::{Effect, Event, Learned, Observed};
 
 /// The learned state; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Observations(Arc<Mutex<BTreeMap<(String, String), Capability>>>);
+pub struct Observations(Arc<Mutex<BTreeMap<(String, String), Learned>>>);
 
 /// One capability, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +24,15 @@ pub struct Seen {
 }
 
 impl Observations {
-    /// Takes over what was known when the daemon stopped: this capability was read-only.
-    pub fn recall_read_only(&self, destination: &str, kind: &str, since: i64, cause: String) {
-        self.with(|all| {
-            all.insert((destination.to_owned(), kind.to_owned()), Capability::read_only(since, cause));
-        });
+    /// Takes over what was known of a capability when the daemon stopped.
+    pub fn recall(&self, destination: &str, kind: &str, learned: Learned) {
+        self.with(|all| all.insert((destination.to_owned(), kind.to_owned()), learned));
     }
 
     /// The state of a capability; one that was never refused is open.
     pub fn of(&self, destination: &str, kind: &str) -> Observed {
         self.with(|all| {
-            all.get(&(destination.to_owned(), kind.to_owned())).map_or(Observed::Open, Capability::observed)
+            all.get(&(destination.to_owned(), kind.to_owned())).map_or(Observed::Open, Learned::observed)
         })
     }
 
@@ -53,12 +51,12 @@ impl Observations {
     pub fn apply(&self, destination: &str, kind: &str, event: Event, now: i64) -> Effect {
         self.with(|all| {
             all.entry((destination.to_owned(), kind.to_owned()))
-                .or_insert_with(|| Capability::open(now))
+                .or_insert_with(|| Learned::open(now))
                 .apply(event, now)
         })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<(String, String), Capability>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<(String, String), Learned>) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

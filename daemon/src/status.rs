@@ -10,10 +10,9 @@ use crate::{
     config::Mode as Configured,
     destination::Destination,
     generation::{Current, Generation},
-    mode::{Mode, Observed, in_force},
+    mode::{Mode, Observed, Use, in_force},
     observations::Observations,
     outbound::desk::Desk,
-    pipeline::resources::SUMMARY,
     spool::Standings,
     telemetry::{Metric, Ready},
     time,
@@ -143,6 +142,7 @@ impl Status {
             "quarantined": rows(State::Quarantined),
             "superseded": rows(State::Superseded),
             "dropped": rows(State::Dropped),
+            "shown": rows(State::Shown),
             "oldest_undelivered_age_s": age(counts.oldest_undelivered_at),
         });
         Ok((inbox, outbox))
@@ -163,34 +163,30 @@ impl Status {
 
     /// One destination: the mode in force with its cause, and every capability.
     fn destination(&self, destination: &Destination) -> Value {
-        let seen = |kind: &str| self.observations.seen(&destination.id, kind);
-        let observed: Vec<(&str, Observed)> = destination
-            .kinds()
-            .iter()
-            .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
-            .collect();
-        let mode = mode_of(destination, &observed);
-        let (since, cause) = match seen(SUMMARY) {
+        let seen = |one: &Use| self.observations.seen(&destination.id, one.capability.name());
+        let uses = self.uses(destination);
+        let mode = mode_of(destination, &uses);
+        let primary = uses.iter().find(|one| one.carries);
+        let permitted = primary.is_some_and(|one| destination.permits(one.capability));
+        let (since, cause) = match primary.and_then(seen) {
             Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
-            Some(seen) if destination.permits(SUMMARY) => (seen.since, String::new()),
+            Some(seen) if permitted => (seen.since, String::new()),
             _ if !destination.consented => (self.started, "no consent for this purpose".to_owned()),
-            _ if !destination.permits(SUMMARY) => {
-                (self.started, "the configuration permits no more".to_owned())
+            _ if mode == Mode::Shadow => {
+                (self.started, "shadow: what would be written is shown, and never sent".to_owned())
             }
+            _ if !permitted => (self.started, "the configuration permits no more".to_owned()),
             _ => (self.started, String::new()),
         };
-        let capabilities: Vec<Value> = observed
+        let capabilities: Vec<Value> = uses
             .iter()
-            .map(|(kind, observed)| {
-                let seen = seen(kind);
+            .map(|one| {
+                let seen = seen(one);
                 json!({
-                    "resource": kind,
-                    "permitted": destination.permits(kind),
-                    "observed": match observed {
-                        Observed::Open => "open",
-                        Observed::ReadOnly => "read-only",
-                        Observed::Probing => "probing",
-                    },
+                    "capability": one.capability.name(),
+                    "resource": one.capability.resource.name(),
+                    "permitted": destination.permits(one.capability),
+                    "observed": one.observed.word(),
                     "since": seen.as_ref().map(|seen| time::rfc3339(seen.since)),
                     "cause": seen.map(|seen| seen.cause).unwrap_or_default(),
                 })
@@ -205,6 +201,15 @@ impl Status {
         })
     }
 
+    fn uses(&self, destination: &Destination) -> Vec<Use> {
+        let uses = destination.uses().into_iter();
+        uses.map(|(capability, carries)| {
+            let observed = self.observations.of(&destination.id, capability.name());
+            Use { capability, observed, carries }
+        })
+        .collect()
+    }
+
     /// Renews the gauges that are read from the store.
     pub fn export(&self) {
         let Ok(counts) = self.readers.with(|reader| reader.counts()) else { return };
@@ -216,12 +221,8 @@ impl Status {
         Metric::InboxOldest.set(age(counts.inbox_oldest_pending_at), &[]);
         Metric::OldestUndelivered.set(age(counts.oldest_undelivered_at), &[]);
         for destination in self.current.get().destinations() {
-            let observed: Vec<(&str, Observed)> = destination
-                .kinds()
-                .iter()
-                .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
-                .collect();
-            let mode = match mode_of(destination, &observed) {
+            let mode = match mode_of(destination, &self.uses(destination)) {
+                Mode::Shadow => -1.0,
                 Mode::ReadOnly => 0.0,
                 Mode::Partial => 1.0,
                 Mode::Full => 2.0,
@@ -232,9 +233,9 @@ impl Status {
 }
 
 /// The mode in force at a destination; without consent nothing is written, whatever else is permitted.
-fn mode_of(destination: &Destination, observed: &[(&str, Observed)]) -> Mode {
+fn mode_of(destination: &Destination, uses: &[Use]) -> Mode {
     if !destination.consented {
         return Mode::ReadOnly;
     }
-    in_force(&destination.ceiling, SUMMARY, observed)
+    in_force(&destination.ceiling, uses)
 }

@@ -156,7 +156,7 @@ mod tests {
         store.writer().enqueue(vec![message("mllp:x", 1), message("mllp:y", 2)]).await.unwrap();
         for destination in ["mllp:x", "mllp:y"] {
             let destination = destination.to_owned();
-            let lease = Lease { destination, limit: 1, now: 1, take: Take::Any };
+            let lease = Lease { destination, limit: 1, now: 1, take: Take::Any, quotas: Vec::new() };
             assert_eq!(store.writer().lease(lease).await.unwrap().len(), 1);
         }
         let both = (store.writer(), store.readers());

@@ -67,6 +67,8 @@ pub enum Verdict {
     Throttled(Duration),
     /// Nothing was sent: the configuration permits none of the row's resources.
     Withheld,
+    /// Nothing was sent: the site no longer lists the form that the row was made in.
+    Unlisted,
     /// An earlier attempt may have taken effect, the destination does not let us look, and the row was overtaken: it is
     /// not sent again.
     Overtaken,
@@ -91,6 +93,7 @@ impl Verdict {
             Self::Defect(_) => "defect",
             Self::Throttled(_) => "throttled",
             Self::Withheld => "withheld",
+            Self::Unlisted => "unlisted",
             Self::Overtaken => "overtaken",
             Self::Unsent(_) => "unsent",
             Self::Ambiguous(_) => "ambiguous",

@@ -102,7 +102,8 @@ fn queue() {
         destination: "ehr".into(),
         limit: 64,
         now: 10,
-        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+        take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+        quotas: Vec::new(),
     };
     let rows = writer.lease(lease).wait().unwrap();
     println!("queue    lease of {}: {:.2} ms", rows.len(), begun.elapsed().as_secs_f64() * 1e3);
@@ -124,6 +125,7 @@ fn queue() {
         requeue_quarantined: None,
         defer_pending: Some("read-only".into()),
         release_deferred: Vec::new(),
+        latest: false,
     };
     let begun = Instant::now();
     let moved = writer.set_mode(change, Vec::new()).wait().unwrap();
@@ -133,7 +135,8 @@ fn queue() {
         destination: "ehr".into(),
         limit: 1,
         now: 10,
-        take: outbox::Take::Probe { kind: "bundle".into() },
+        take: outbox::Take::Probe { kind: "bundle".into(), latest: false },
+        quotas: Vec::new(),
     };
     writer.lease(lease).wait().unwrap();
     println!("queue    probe: {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
@@ -157,7 +160,9 @@ fn fill(store: &Store, patient: u64) {
                 kind: "bundle".into(),
                 key,
                 depends_on: None,
-                deferred: None,
+                form: String::new(),
+                priority: 1,
+                enters: outbox::Enters::Pending,
                 body: vec![b'x'; 4_000],
             }
         })
@@ -170,6 +175,7 @@ fn fill(store: &Store, patient: u64) {
         rows,
         decisions: Vec::new(),
         standing: Vec::new(),
+        conditions: Vec::new(),
     };
     let publish =
         Publish { window_id: window.id, expected_version: 0, expected_generation: 1, result, at: 0 };

@@ -10,7 +10,9 @@ use crate::{
     command::{Command, Hot},
     conditions,
     error::WriteError,
-    queue::{self, Note, State, Step},
+    queue::{self, Note, PRIORITIES, State, Step},
+    quota::{self, Quota},
+    stale,
 };
 
 /// Most rows in one lease, whatever is asked for.
@@ -31,6 +33,8 @@ pub struct Lease {
     pub now: i64,
     /// Which.
     pub take: Take,
+    /// What the destination takes in a span of time; rows beyond it stay where they are.
+    pub quotas: Vec<Quota>,
 }
 
 /// Which rows to take.
@@ -40,6 +44,8 @@ pub enum Take {
     Due {
         /// The kinds.
         kinds: Vec<String>,
+        /// The last priority that may go; those before it go first.
+        upto: u8,
     },
     /// Those of any kind whose time has come: of a destination where every kind may be sent.
     Any,
@@ -47,6 +53,8 @@ pub enum Take {
     Probe {
         /// Its kind.
         kind: String,
+        /// Whether what a later window made stale is left out first.
+        latest: bool,
     },
 }
 
@@ -63,6 +71,8 @@ pub struct LeasedRow {
     pub version: i64,
     /// What is sent.
     pub kind: String,
+    /// Its shape, in the words of who made it.
+    pub form: String,
     /// The effect's identity.
     pub key: [u8; 32],
     /// Attempts, this one included.
@@ -84,14 +94,14 @@ pub struct LeasedRow {
 
 /// Rows of one state that may be leased now. The index `outbox_due` gives them in order.
 pub(crate) const DUE: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
-    WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3 AND kind = ?5
+    WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?6 AND next_at <= ?3 AND kind = ?5
       AND (depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
 
 /// The same of every kind.
 pub(crate) const DUE_OF_ANY_KIND: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
-    WHERE head = 1 AND destination = ?1 AND state = ?2 AND next_at <= ?3
+    WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?5 AND next_at <= ?3
       AND (depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
@@ -112,10 +122,12 @@ impl Command for Lease {
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
+        let room = usize::try_from(quota::room(conn, &self.destination, &self.quotas)?).unwrap_or(usize::MAX);
+        let limit = self.limit.min(LEASE_MAX_ROWS).min(room);
         let candidates = match &self.take {
-            Take::Probe { kind } => self.to_probe(conn, kind)?,
-            Take::Due { kinds } => self.due(conn, kinds)?,
-            Take::Any => self.due_of_any_kind(conn)?,
+            Take::Probe { kind, latest } => self.to_probe(conn, kind, *latest, limit)?,
+            Take::Due { kinds, upto } => self.due(conn, kinds, *upto, limit)?,
+            Take::Any => self.due_of_any_kind(conn, limit)?,
         };
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
         for id in candidates {
@@ -127,24 +139,21 @@ impl Command for Lease {
                 taken.push(row);
             }
         }
+        quota::spend(conn, &self.destination, &self.quotas, taken.len())?;
         hot.leased.extend(taken.iter().map(|row| row.id));
         Ok(taken)
     }
 }
 
 impl Lease {
-    fn due(&self, conn: &Connection, kinds: &[String]) -> rusqlite::Result<Vec<i64>> {
-        let limit = self.limit.min(LEASE_MAX_ROWS);
+    fn due(&self, conn: &Connection, kinds: &[String], upto: u8, limit: usize) -> rusqlite::Result<Vec<i64>> {
         let mut ids = Vec::new();
-        for state in [State::Ambiguous, State::Pending] {
+        for (state, priority) in order(upto) {
             for kind in kinds {
                 let room = (limit - ids.len()) as i64;
+                let asked = params![self.destination, state.name(), self.now, room, kind, priority];
                 let mut statement = conn.prepare_cached(DUE)?;
-                let found = statement
-                    .query_map(params![self.destination, state.name(), self.now, room, kind], |row| {
-                        row.get(0)
-                    })?;
-                for id in found {
+                for id in statement.query_map(asked, |row| row.get(0))? {
                     ids.push(id?);
                 }
             }
@@ -152,21 +161,32 @@ impl Lease {
         Ok(ids)
     }
 
-    fn due_of_any_kind(&self, conn: &Connection) -> rusqlite::Result<Vec<i64>> {
-        let limit = self.limit.min(LEASE_MAX_ROWS);
+    fn due_of_any_kind(&self, conn: &Connection, limit: usize) -> rusqlite::Result<Vec<i64>> {
         let mut ids = Vec::new();
-        for state in [State::Ambiguous, State::Pending] {
+        for (state, priority) in order(PRIORITIES - 1) {
             let room = (limit - ids.len()) as i64;
-            let found: Vec<i64> = conn
-                .prepare_cached(DUE_OF_ANY_KIND)?
-                .query_map(params![self.destination, state.name(), self.now, room], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            ids.extend(found);
+            let asked = params![self.destination, state.name(), self.now, room, priority];
+            let mut statement = conn.prepare_cached(DUE_OF_ANY_KIND)?;
+            for id in statement.query_map(asked, |row| row.get(0))? {
+                ids.push(id?);
+            }
         }
         Ok(ids)
     }
 
-    fn to_probe(&self, conn: &Connection, kind: &str) -> rusqlite::Result<Vec<i64>> {
+    fn to_probe(
+        &self,
+        conn: &Connection,
+        kind: &str,
+        latest: bool,
+        limit: usize,
+    ) -> Result<Vec<i64>, WriteError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        if latest {
+            stale::supersede(conn, &self.destination, kind, self.now)?;
+        }
         let id: Option<i64> = conn
             .prepare_cached(TO_PROBE)?
             .query_row([&self.destination, kind], |row| row.get(0))
@@ -197,7 +217,7 @@ impl Lease {
         let row = conn
             .prepare_cached(
                 "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2 WHERE id = ?1
-                 RETURNING kind, key, attempts, depends_on, created_at",
+                 RETURNING kind, key, attempts, depends_on, created_at, form",
             )?
             .query_row(params![id, self.now], |row| {
                 Ok(LeasedRow {
@@ -212,12 +232,19 @@ impl Lease {
                     attempts: row.get(2)?,
                     depends_on: row.get(3)?,
                     created_at: row.get(4)?,
+                    form: row.get(5)?,
                     sha256: body.sha256,
                     body: body.bytes,
                 })
             })?;
         Ok(Some(row))
     }
+}
+
+/// States and priorities in the order in which their rows are taken.
+fn order(upto: u8) -> impl Iterator<Item = (State, u8)> {
+    let states = [State::Ambiguous, State::Pending].into_iter();
+    states.flat_map(move |state| (0..=upto.min(PRIORITIES - 1)).map(move |priority| (state, priority)))
 }
 
 #[cfg(test)]
@@ -231,7 +258,7 @@ mod tests {
         migrate(&conn).unwrap();
         for steps in [plan(&conn, DUE), plan(&conn, DUE_OF_ANY_KIND)] {
             assert!(steps[0].contains("SEARCH o USING"), "{steps:?}");
-            let by = "INDEX outbox_due (destination=? AND state=? AND next_at<?)";
+            let by = "INDEX outbox_due (destination=? AND state=? AND priority=? AND next_at<?)";
             assert!(steps[0].contains(by), "{steps:?}");
             // The only other step looks the dependency up by its number; nothing is sorted.
             assert!(

@@ -9,7 +9,7 @@ use crate::{
     command::{Command, Hot},
     error::{ReadError, WriteError},
     queue::{State, Step},
-    release,
+    release, stale,
 };
 
 /// A mode in force.
@@ -45,6 +45,8 @@ pub struct ModeChange {
     pub defer_pending: Option<String>,
     /// Make all rows it concerns that were deferred for one of these reasons pending again.
     pub release_deferred: Vec<String>,
+    /// Of what is released, leave out what a later window of the same patient has made stale.
+    pub latest: bool,
 }
 
 pub(crate) struct SetMode {
@@ -93,6 +95,7 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         kind: change.kind.clone(),
         defer_pending: change.defer_pending.clone(),
         release_deferred: change.release_deferred.clone(),
+        latest: change.latest,
         at: mode.since,
     };
     Ok(requeued + rows.shift(conn)?)
@@ -127,6 +130,8 @@ pub(crate) struct Align {
     pub kind: Option<String>,
     pub defer_pending: Option<String>,
     pub release_deferred: Vec<String>,
+    /// Of what is released, leave out what is stale.
+    pub latest: bool,
     /// Now, in milliseconds.
     pub at: i64,
 }
@@ -139,14 +144,17 @@ impl Command for Align {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
-        Ok(self.shift(conn)?)
+        self.shift(conn)
     }
 }
 
 impl Align {
     /// Returns how many rows moved.
-    fn shift(&self, conn: &Connection) -> rusqlite::Result<usize> {
+    fn shift(&self, conn: &Connection) -> Result<usize, WriteError> {
         let mut moved = 0;
+        if let (true, false, Some(kind)) = (self.latest, self.release_deferred.is_empty(), &self.kind) {
+            moved += stale::supersede(conn, &self.destination, kind, self.at)?;
+        }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
         const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };

@@ -9,10 +9,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     command::{Command, Hot},
-    conditions,
+    conditions::{self, Condition},
     error::{Conflict, ReadError, WriteError},
     packed,
     queue::{self, Note, State, Step},
+    rows,
     windows::{self, Window},
 };
 
@@ -38,6 +39,11 @@ pub struct Decision {
     pub decision: String,
     /// Why.
     pub reason: String,
+    /// The shape in which it is written, now or later; empty where it is not.
+    pub form: String,
+    /// Whether what an earlier version has not sent yet is still to be sent there: part of that version stands, and this
+    /// one cannot take its place.
+    pub keeps_earlier: bool,
 }
 
 /// A new effect at a destination. Patient, window and version are those of the publishing command.
@@ -52,10 +58,25 @@ pub struct NewRow {
     /// Place, in this command's list, of the row that must be delivered first; an earlier one of the same
     /// destination.
     pub depends_on: Option<usize>,
-    /// Where it may not be written at present: why.
-    pub deferred: Option<String>,
+    /// The shape of what is sent, in the caller's words.
+    pub form: String,
+    /// Rows of a smaller number go first, below [`crate::PRIORITIES`].
+    pub priority: u8,
+    /// How it enters the queue.
+    pub enters: Enters,
     /// The bytes to send.
     pub body: Vec<u8>,
+}
+
+/// How a row enters the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enters {
+    /// To be sent.
+    Pending,
+    /// It may not be sent at present: why.
+    Deferred(String),
+    /// To be looked at, and never sent.
+    Shown,
 }
 
 /// What became of a due window.
@@ -86,6 +107,8 @@ pub enum Outcome {
         /// The version that stood, or may have stood, at each destination when the rows were made; where that
         /// has changed since, the rows say something wrong and nothing is done.
         standing: Vec<(String, Option<i64>)>,
+        /// What people are asked to do about it.
+        conditions: Vec<Condition>,
     },
     /// It was published and has no readings left: what is not sent yet must not be sent.
     Withdrawn {
@@ -205,18 +228,28 @@ impl Publish {
                 // The same numbers, should they come back, are a new version.
                 conn.prepare_cached("UPDATE outcome_window SET display_hash = NULL WHERE id = ?1")?
                     .execute([window.id])?;
-                supersede(conn, window.id, i64::MAX, "every reading was taken back", self.at)?;
+                supersede(conn, window.id, i64::MAX, &[], "every reading was taken back", self.at)?;
                 if let Some((name, detail)) = condition {
                     conditions::raise(conn, &name, &format!("window {}", window.id), &detail, self.at)?;
                 }
                 Ok(Vec::new())
             }
-            Outcome::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing } => {
+            Outcome::Version {
+                version,
+                display_hash,
+                outcome_json,
+                manifest,
+                rows,
+                decisions,
+                standing,
+                conditions: asked,
+            } => {
                 if version <= window.version {
                     return Err(Conflict::Version.into());
                 }
                 for (destination, expected) in &standing {
-                    if crate::rows::standing_version(conn, window.id, destination)? != *expected {
+                    let standing = rows::standing_version(conn, window.id, destination)?;
+                    if standing.map(|standing| standing.version) != *expected {
                         return Err(Conflict::Window.into());
                     }
                 }
@@ -225,7 +258,12 @@ impl Publish {
                 let kept = Kept { version, display_hash, outcome, manifest: &manifest.id };
                 record(conn, window.id, &kept, self.at)?;
                 decide(conn, window.id, version, &decisions, self.at)?;
-                supersede(conn, window.id, version, "a later version was published", self.at)?;
+                for one in &asked {
+                    conditions::raise(conn, &one.name, &one.scope, &one.detail, one.since)?;
+                }
+                let kept = decisions.iter().filter(|made| made.keeps_earlier).map(|made| &*made.destination);
+                let kept: Vec<&str> = kept.collect();
+                supersede(conn, window.id, version, &kept, "a later version was published", self.at)?;
                 enqueue(conn, &window, version, &rows, self.at)
             }
         }
@@ -310,31 +348,46 @@ fn decide(
     at: i64,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
-        "INSERT INTO decision (window_id, version, destination, decision, reason, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO decision (window_id, version, destination, decision, reason, form, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for made in decisions {
-        insert.execute(params![window_id, version, made.destination, made.decision, made.reason, at])?;
+        insert.execute(params![
+            window_id,
+            version,
+            made.destination,
+            made.decision,
+            made.reason,
+            made.form,
+            at
+        ])?;
     }
     Ok(())
 }
 
 /// Supersedes what earlier versions have not sent yet, at every destination: where a later version is not
-/// written for want of consent, the earlier one must not be written in its place. Returns how many there were.
+/// written for want of consent, the earlier one must not be written in its place. Destinations in `kept` are left alone.
+/// Returns how many there were.
 pub(crate) fn supersede(
     conn: &Connection,
     window_id: i64,
     version: i64,
+    kept: &[&str],
     reason: &str,
     at: i64,
 ) -> Result<usize, WriteError> {
-    let earlier: Vec<i64> = conn
+    let earlier: Vec<(i64, String)> = conn
         .prepare_cached(
-            "SELECT id FROM outbox WHERE window_id = ?1 AND version < ?2
+            "SELECT id, destination FROM outbox WHERE window_id = ?1 AND version < ?2
              AND state IN ('pending', 'deferred') ORDER BY id",
         )?
-        .query_map(params![window_id, version], |row| row.get(0))?
+        .query_map(params![window_id, version], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
+    let earlier: Vec<i64> = earlier
+        .into_iter()
+        .filter(|(_, destination)| !kept.contains(&destination.as_str()))
+        .map(|(id, _)| id)
+        .collect();
     for id in &earlier {
         let note = Note { reason: Some(reason), at, ..Note::default() };
         queue::step(conn, &queue::place(conn, *id)?, Step::Supersede, note)?;
@@ -359,7 +412,12 @@ fn enqueue(
                 _ => return Err(Conflict::Dependency.into()),
             },
         };
-        let state = if row.deferred.is_some() { State::Deferred } else { State::Pending };
+        let (state, reason) = match &row.enters {
+            Enters::Pending => (State::Pending, None),
+            Enters::Deferred(reason) => (State::Deferred, Some(reason)),
+            Enters::Shown => (State::Shown, None),
+        };
+        let settled_at = state.is_settled().then_some(at);
         let known = conn.prepare_cached("SELECT 1 FROM outbox WHERE key = ?1")?.exists(params![row.key])?;
         if known {
             return Err(Conflict::EffectKey.into());
@@ -367,8 +425,8 @@ fn enqueue(
         let id = conn
             .prepare_cached(
                 "INSERT INTO outbox (destination, patient, window_id, version, kind, key, depends_on, state,
-                   head, reason, next_at, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10)",
+                   head, reason, next_at, created_at, form, priority, settled_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13)",
             )?
             .insert(params![
                 row.destination,
@@ -379,8 +437,11 @@ fn enqueue(
                 row.key,
                 depends_on,
                 state.name(),
-                row.deferred,
-                at
+                reason,
+                at,
+                row.form,
+                row.priority,
+                settled_at
             ])?;
         queue::write_body(conn, id, &row.body)?;
         queue::move_up(conn, &row.destination, window.key.patient, &row.kind)?;
@@ -427,4 +488,14 @@ pub(crate) fn manifest_of(
         "{MANIFEST} WHERE id = (SELECT manifest FROM published_version WHERE window_id = ?1 AND version = ?2)"
     ))?;
     Ok(statement.query_row([window_id, version], manifest_from).optional()?)
+}
+
+/// The hash of what a published version of a window displays.
+pub(crate) fn display_hash_of(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+) -> Result<Option<[u8; 32]>, ReadError> {
+    let sql = "SELECT display_hash FROM published_version WHERE window_id = ?1 AND version = ?2";
+    Ok(conn.prepare_cached(sql)?.query_row([window_id, version], |row| row.get(0)).optional()?)
 }

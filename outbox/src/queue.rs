@@ -37,6 +37,8 @@ pub enum State {
     Superseded,
     /// Quarantined, and a person decided that it is not to be sent; its bytes stay.
     Dropped,
+    /// Made to be looked at, and never sent: the site is in shadow. No edge leads to it or from it.
+    Shown,
 }
 
 /// What happens to a row.
@@ -64,7 +66,7 @@ pub enum Step {
 
 impl State {
     /// Every state, for tables of counts.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::Leased,
         Self::Deferred,
@@ -73,6 +75,7 @@ impl State {
         Self::Quarantined,
         Self::Superseded,
         Self::Dropped,
+        Self::Shown,
     ];
 
     /// The state after a step, `None` where there is no such edge.
@@ -100,7 +103,7 @@ impl State {
 
     /// Whether the row no longer holds up its line.
     pub const fn is_settled(self) -> bool {
-        matches!(self, Self::Delivered | Self::Quarantined | Self::Superseded | Self::Dropped)
+        matches!(self, Self::Delivered | Self::Quarantined | Self::Superseded | Self::Dropped | Self::Shown)
     }
 
     /// Its name in the database and in status output.
@@ -114,6 +117,7 @@ impl State {
             Self::Quarantined => "quarantined",
             Self::Superseded => "superseded",
             Self::Dropped => "dropped",
+            Self::Shown => "shown",
         }
     }
 
@@ -124,6 +128,9 @@ impl State {
             .ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text))
     }
 }
+
+/// How many priorities there are: 0 goes first. A line keeps its order whatever the priorities of its rows.
+pub const PRIORITIES: u8 = 3;
 
 /// The condition of the partial index of unsettled rows; queries repeat it word for word.
 const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
@@ -218,7 +225,7 @@ pub(crate) fn move_up_sql() -> String {
 pub(crate) fn has_successor(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version > ?3
-         AND state NOT IN ('superseded', 'quarantined', 'dropped')",
+         AND state NOT IN ('superseded', 'quarantined', 'dropped', 'shown')",
     )?
     .exists(params![row.window_id, row.destination, row.version])
 }
@@ -313,12 +320,16 @@ pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Re
 /// When the next row of a destination may be leased, not counting deferred ones.
 pub(crate) fn next_attempt_at(conn: &Connection, destination: &str) -> Result<Option<i64>, ReadError> {
     let mut statement = conn.prepare_cached(
-        "SELECT min(next_at) FROM outbox WHERE head = 1 AND destination = ?1 AND state = ?2",
+        "SELECT min(next_at) FROM outbox INDEXED BY outbox_due
+         WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?3",
     )?;
     let mut first: Option<i64> = None;
     for state in [State::Pending, State::Ambiguous] {
-        let at: Option<i64> = statement.query_row(params![destination, state.name()], |row| row.get(0))?;
-        first = first.into_iter().chain(at).min();
+        for priority in 0..PRIORITIES {
+            let at: Option<i64> =
+                statement.query_row(params![destination, state.name(), priority], |row| row.get(0))?;
+            first = first.into_iter().chain(at).min();
+        }
     }
     Ok(first)
 }
@@ -350,7 +361,9 @@ mod tests {
 
     #[test]
     fn every_edge_of_the_table_and_no_other() {
-        use State::{Ambiguous, Deferred, Delivered, Dropped, Leased, Pending, Quarantined, Superseded};
+        use State::{
+            Ambiguous, Deferred, Delivered, Dropped, Leased, Pending, Quarantined, Shown, Superseded,
+        };
         let steps = [
             Step::Lease,
             Step::Deliver,
@@ -386,6 +399,7 @@ mod tests {
             (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped)]),
             (Superseded, [no; 9]),
             (Dropped, [no; 9]),
+            (Shown, [no; 9]),
         ];
         for (state, row) in table {
             for (step, expected) in steps.into_iter().zip(row) {

@@ -31,8 +31,9 @@ use crate::{
     pick::{self, Pick, Picked},
     quarantine::{self, IdentityEntry, QuarantineEntry, RefusedEntry},
     queue,
+    quota::{self, Quota},
     rehome::{self, Rehomed},
-    rows::{self, OutboxRow},
+    rows::{self, OutboxRow, StandingVersion},
     seats::{self, Seat},
     set_aside::{self, SetAside},
     status::{self, Counts},
@@ -332,9 +333,18 @@ impl Reader {
         ledger::written(self.conn()?, destination, identifiers)
     }
 
+    /// The name of the first of these quotas that a destination has used up.
+    pub fn exhausted(&self, destination: &str, quotas: &[Quota]) -> Result<Option<String>, ReadError> {
+        quota::exhausted(self.conn()?, destination, quotas)
+    }
+
     /// The highest version of a window that stands, or may stand, at a destination.
-    pub fn standing_version(&self, window_id: i64, destination: &str) -> Result<Option<i64>, ReadError> {
-        Ok(crate::rows::standing_version(self.conn()?, window_id, destination)?)
+    pub fn standing_version(
+        &self,
+        window_id: i64,
+        destination: &str,
+    ) -> Result<Option<StandingVersion>, ReadError> {
+        Ok(rows::standing_version(self.conn()?, window_id, destination)?)
     }
 
     /// Whether anything of a window stands, or may stand, at any destination.
@@ -364,6 +374,11 @@ impl Reader {
         version: i64,
     ) -> Result<Option<crate::publish::Manifest>, ReadError> {
         crate::publish::manifest_of(self.conn()?, window_id, version)
+    }
+
+    /// The hash of what a published version of a window displays.
+    pub fn display_hash_of(&self, window_id: i64, version: i64) -> Result<Option<[u8; 32]>, ReadError> {
+        crate::publish::display_hash_of(self.conn()?, window_id, version)
     }
 
     /// Every mode recorded.

@@ -1,6 +1,6 @@
 //! Looking at rows of the outbox without touching them.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     error::ReadError,
@@ -22,6 +22,8 @@ pub struct OutboxRow {
     pub version: i64,
     /// What is sent.
     pub kind: String,
+    /// Its shape.
+    pub form: String,
     /// The row that must be delivered first.
     pub depends_on: Option<i64>,
     /// Where it stands.
@@ -48,7 +50,7 @@ pub(crate) fn newest(
 ) -> Result<Vec<OutboxRow>, ReadError> {
     let mut statement = conn.prepare_cached(
         "SELECT id, destination, patient, window_id, version, kind, depends_on, state, reason, cause, attempts,
-           next_at, created_at, settled_at FROM outbox
+           next_at, created_at, settled_at, form FROM outbox
          WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
     let rows = statement.query_map(params![state.map(State::name), limit as i64], |row| {
@@ -67,9 +69,19 @@ pub(crate) fn newest(
             next_at: row.get(11)?,
             created_at: row.get(12)?,
             settled_at: row.get(13)?,
+            form: row.get(14)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A version of a window that stands, or may stand, at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingVersion {
+    /// Its number.
+    pub version: i64,
+    /// The shape in which it was sent.
+    pub form: String,
 }
 
 /// The highest version of a window that stands, or may stand, at a destination.
@@ -77,12 +89,14 @@ pub(crate) fn standing_version(
     conn: &Connection,
     window_id: i64,
     destination: &str,
-) -> rusqlite::Result<Option<i64>> {
+) -> rusqlite::Result<Option<StandingVersion>> {
     let mut statement = conn.prepare_cached(
-        "SELECT max(version) FROM outbox WHERE window_id = ?1 AND destination = ?2
-         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3))",
+        "SELECT version, form FROM outbox WHERE window_id = ?1 AND destination = ?2
+         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3))
+         ORDER BY version DESC, id LIMIT 1",
     )?;
-    statement.query_row(params![window_id, destination, queue::UNPROVEN], |row| row.get(0))
+    let standing = |row: &rusqlite::Row<'_>| Ok(StandingVersion { version: row.get(0)?, form: row.get(1)? });
+    statement.query_row(params![window_id, destination, queue::UNPROVEN], standing).optional()
 }
 
 /// Whether anything of a window stands, or may stand, at any destination.

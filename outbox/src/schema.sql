@@ -221,6 +221,7 @@ CREATE TABLE decision (
   version     INTEGER NOT NULL,
   destination TEXT    NOT NULL,
   decision    TEXT    NOT NULL,
+  form        TEXT    NOT NULL,                -- in which it is written, where it is
   reason      TEXT    NOT NULL,
   at          INTEGER NOT NULL
 ) STRICT;
@@ -233,10 +234,12 @@ CREATE TABLE outbox (
   window_id   INTEGER NOT NULL,
   version     INTEGER NOT NULL,
   kind        TEXT    NOT NULL,
+  form        TEXT    NOT NULL DEFAULT '',     -- the shape of what is sent, in the caller's words
+  priority    INTEGER NOT NULL DEFAULT 1,      -- rows of a smaller number go first
   key         BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),
   depends_on  INTEGER,
   state       TEXT    NOT NULL CHECK (state IN ('pending', 'leased', 'deferred', 'ambiguous',
-                                                'delivered', 'quarantined', 'superseded', 'dropped')),
+                                                'delivered', 'quarantined', 'superseded', 'dropped', 'shown')),
   head        INTEGER NOT NULL CHECK (head IN (0, 1)),
   reason      TEXT,
   cause       TEXT,
@@ -250,7 +253,7 @@ CREATE TABLE outbox (
 ) STRICT;
 -- One head per line: the database itself holds the order of delivery.
 CREATE UNIQUE INDEX outbox_head ON outbox (destination, patient, kind) WHERE head = 1;
-CREATE INDEX outbox_due ON outbox (destination, state, next_at, id) WHERE head = 1;
+CREATE INDEX outbox_due ON outbox (destination, state, priority, next_at, id) WHERE head = 1;
 CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
   WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous');
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
@@ -282,6 +285,15 @@ CREATE TABLE outbox_body (
   sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
   bytes  BLOB NOT NULL
 ) STRICT;
+
+-- How many rows were taken in the present span of a quota.
+CREATE TABLE sent (
+  destination TEXT    NOT NULL,
+  span        TEXT    NOT NULL,
+  began       INTEGER NOT NULL,
+  rows        INTEGER NOT NULL,
+  PRIMARY KEY (destination, span)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE probe (
   destination TEXT    NOT NULL,

@@ -243,17 +243,19 @@ impl Writer {
 
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
     /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
-    /// has overtaken. Returns how many moved.
+    /// has overtaken. `latest`: of what is released, what a later window has made stale is superseded. Returns how many
+    /// moved.
     pub fn align(
         &self,
         destination: &str,
         kind: &str,
         defer_pending: Option<String>,
         release_deferred: Vec<String>,
+        latest: bool,
         now_ms: i64,
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
-        Pending::new(self, Align { destination, kind, defer_pending, release_deferred, at: now_ms })
+        Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
     }
 
     /// Raises a condition, or changes the detail of a raised one.

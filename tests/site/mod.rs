@@ -67,6 +67,12 @@ pub fn edit_site(rig: &Rig, from: &str, to: &str) {
     edit(rig, "sites.d/main.toml", from, to);
 }
 
+/// Adds to the end of the site file.
+pub fn append_site(rig: &Rig, text: &str) {
+    let site = fs::read_to_string(rig.dir().join("sites.d/main.toml")).unwrap();
+    rig.write("sites.d/main.toml", &(site + text)).unwrap();
+}
+
 /// More lines in the site's `[delivery]`.
 pub fn with_delivery(rig: &Rig, lines: &str) {
     edit_site(rig, "[delivery]\n", &format!("[delivery]\n{lines}\n"));

@@ -13,7 +13,9 @@
 
 mod access;
 mod answer;
+mod capability;
 mod fault;
+mod filter;
 mod init;
 mod limits;
 mod listener;
@@ -24,6 +26,7 @@ mod outbound;
 mod patient;
 mod policies;
 mod proof;
+mod rate;
 mod route;
 mod section;
 mod site_file;
@@ -35,7 +38,9 @@ mod value;
 
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
+pub use capability::{Mode, OnRecovery, Permits};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
+pub use filter::{Filter, Selection};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
@@ -44,10 +49,9 @@ pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstre
 pub use outbound::{Outbound, OutboundTls};
 pub use patient::{Identity, OnMerge, VerifyPatient};
 pub use policies::{POLICIES_FOLDER, Policies, load_policies};
+pub use rate::{Quiet, Rate};
 pub use route::{Criteria, Route};
-pub use site_file::{
-    Capability, Ehr, EhrKind, Mode, Projection, PublishRule, ResourceKind, Site, SubjectForm,
-};
+pub use site_file::{Ehr, EhrKind, Projection, PublishRule, Site, SubjectForm};
 pub use source::MAX_FILE_BYTES;
 pub use spool::{NamedPatient, Spool};
 pub use transport::{ClientAuth, ClientTls, Delivery, ServerTls};

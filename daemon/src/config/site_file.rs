@@ -11,7 +11,9 @@ use clinical::{
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::capability::Permits;
 use super::fault::Place;
+use super::filter::Filter;
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
 use super::section::Section;
@@ -45,7 +47,9 @@ pub struct Site {
     /// Where outcomes are written; `None` computes and keeps them only.
     pub ehr: Option<Ehr>,
     /// What the site permits.
-    pub capability: Capability,
+    pub capability: Permits,
+    /// Which outcomes its EHR takes.
+    pub filter: Filter,
     /// How fast and how patiently it is written to.
     pub delivery: Delivery,
     /// Which windows are published; at least one rule, no two with the same window.
@@ -98,65 +102,6 @@ pub enum SubjectForm {
     Identifier,
 }
 
-/// `[capability]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capability {
-    /// What is permitted as a whole; read-only where the file does not say.
-    pub mode: Mode,
-    /// The kinds that may be written: all when full, none when read-only, the listed when partial.
-    pub allow: Vec<ResourceKind>,
-}
-
-/// What a site permits as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
-    /// `"read-only"`: nothing is written; writes are deferred.
-    ReadOnly,
-    /// `"partial"`: the kinds listed in `allow` are written.
-    Partial,
-    /// `"full"`: everything the projection makes is written.
-    Full,
-}
-
-impl Mode {
-    /// The mode as it is written in the file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "read-only",
-            Self::Partial => "partial",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// A kind of resource that may be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ResourceKind {
-    /// `Observation`: the outcomes.
-    Observation,
-    /// `Provenance`: where they come from.
-    Provenance,
-    /// `DiagnosticReport`: their report.
-    DiagnosticReport,
-    /// `DocumentReference`: their document.
-    DocumentReference,
-}
-
-impl ResourceKind {
-    const ALL: [Self; 4] =
-        [Self::Observation, Self::Provenance, Self::DiagnosticReport, Self::DocumentReference];
-
-    /// The FHIR name of the kind.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Observation => "Observation",
-            Self::Provenance => "Provenance",
-            Self::DiagnosticReport => "DiagnosticReport",
-            Self::DocumentReference => "DocumentReference",
-        }
-    }
-}
-
 /// One `[[publish]]`: a window, how often it is published, and for how long it may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishRule {
@@ -197,7 +142,8 @@ pub(super) fn read_site(
     let timezone = read_timezone(root);
     let ehr_written = root.has("ehr");
     let ehr = root.table("ehr", read_ehr);
-    let capability = root.table("capability", read_capability);
+    let capability = root.table("capability", Permits::read);
+    let filter = Filter::read(root);
     let delivery = Delivery::read(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
@@ -206,7 +152,8 @@ pub(super) fn read_site(
         id: id?,
         timezone: timezone?,
         ehr: if ehr_written { Some(ehr?) } else { None },
-        capability: capability.unwrap_or(Capability { mode: Mode::ReadOnly, allow: Vec::new() }),
+        capability: capability.unwrap_or_default(),
+        filter,
         delivery,
         publish,
         patient,
@@ -294,33 +241,6 @@ fn read_ehr(section: &Section<'_>) -> Option<Ehr> {
         subject: subject.unwrap_or(SubjectForm::Identifier),
         tls: tls?,
     })
-}
-
-fn read_capability(section: &Section<'_>) -> Option<Capability> {
-    section.require("mode", "mode = \"read-only\", \"partial\" or \"full\"");
-    let words = [("read-only", Mode::ReadOnly), ("partial", Mode::Partial), ("full", Mode::Full)];
-    let mode = section.choice("mode", &words, &[]);
-    let kinds = ResourceKind::ALL.map(|kind| (kind.name(), kind));
-    let listed = section.choices("allow", &kinds);
-    let (mode, written) = (mode?, section.has("allow"));
-    let allow = match mode {
-        Mode::ReadOnly | Mode::Full if written => {
-            section.fault(
-                "allow",
-                "goes with mode = \"partial\" only",
-                "remove it, or write mode = \"partial\"",
-            );
-            return None;
-        }
-        Mode::ReadOnly => Vec::new(),
-        Mode::Full => ResourceKind::ALL.to_vec(),
-        Mode::Partial => {
-            section
-                .require("allow", "allow = [\"Observation\", \"Provenance\"], the kinds that may be written");
-            listed?
-        }
-    };
-    Some(Capability { mode, allow })
 }
 
 /// The rules as written; without any, one for each window of the policy, which ends as often as it is long.

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use clinical::fhir::{release::Release, summary::MeanUnit};
 
 use super::*;
+use crate::capability::{Capability, ResourceKind};
 use crate::destination::Wire;
 
 /// The files of one authority, as text by name: made once for all tests.
@@ -180,7 +181,7 @@ fn the_contract_parses_as_written_and_means_what_it_says() {
         (ehr.kind, ehr.projection, ehr.subject),
         (EhrKind::Fhir, Projection::CgmIg, SubjectForm::Identifier)
     );
-    assert_eq!((site.capability.mode, site.capability.allow.len()), (Mode::Full, 4));
+    assert_eq!((site.capability.mode, site.capability.allow.len()), (Mode::Full, 0));
     assert_eq!(site.delivery.probe_interval, Duration::from_secs(2));
     let rule = PublishRule {
         window_days: 14,
@@ -318,7 +319,10 @@ fn values_at_the_ends_of_their_ranges_are_taken() {
     assert_eq!((limits.max_frame_bytes, limits.max_connections_per_peer), (256 << 20, 1));
     let site = &config.sites["Site-1.a_b"];
     assert_eq!((site.delivery.in_flight, site.delivery.retry_max), (64, Duration::from_secs(3600)));
-    assert_eq!(site.capability.allow, [ResourceKind::Observation, ResourceKind::Provenance]);
+    assert_eq!(
+        site.capability.allow,
+        [ResourceKind::Observation, ResourceKind::Provenance].map(Capability::of)
+    );
     assert_eq!(site.publish[0].publish_from, Some(jiff::civil::date(2000, 2, 29)));
     assert_eq!((site.publish[1].window_days, site.publish[1].amend_for_days), (90, 366));
 }

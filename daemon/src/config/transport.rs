@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rate::Rate;
 use super::section::Section;
 
 /// The default wait between two probes of a site that is read-only.
@@ -98,6 +99,8 @@ pub struct Delivery {
     pub retry_min: Duration,
     /// The longest wait before a write is tried again: 10 ms to a day, 5 min by default; not below `retry_min`.
     pub retry_max: Duration,
+    /// How much it takes.
+    pub rate: Rate,
 }
 
 impl Default for Delivery {
@@ -109,6 +112,7 @@ impl Default for Delivery {
             in_flight: IN_FLIGHT,
             retry_min: RETRY_MIN,
             retry_max: RETRY_MAX,
+            rate: Rate::default(),
         }
     }
 }
@@ -206,6 +210,7 @@ impl Delivery {
                     .unwrap_or(shipped.in_flight),
                 retry_min: wait("retry_min", SHORTEST, HOUR, shipped.retry_min),
                 retry_max: wait("retry_max", SHORTEST, DAY, shipped.retry_max),
+                rate: Rate::read(section),
             };
             if read.retry_max < read.retry_min {
                 let key = if section.has("retry_max") { "retry_max" } else { "retry_min" };

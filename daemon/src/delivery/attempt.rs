@@ -17,8 +17,9 @@ use clinical::fhir::{
     bundle::{self, Entry},
     issue::{OperationOutcome, names_patient},
     location::Location,
-    projection::minimize,
+    projection::{Projection, minimize},
     readback::same_content,
+    release::Release,
 };
 use outbox::Written;
 use serde_json::Value;
@@ -27,8 +28,8 @@ use sha2::{Digest, Sha256};
 use self::lookup::Found;
 use super::http::{self, Request, Told};
 use crate::{
-    destination::Destination,
-    pipeline::resources::{PROVENANCE, Part, Write},
+    destination::{Destination, PROVENANCE},
+    pipeline::resources::{Part, Write, capability},
     verdict::{Answer, Attempt, Verdict, judge},
 };
 
@@ -82,6 +83,7 @@ pub struct Past {
 /// that they refer to.
 pub async fn attempt(
     destination: &Destination,
+    form: &str,
     body: &[u8],
     standing: BTreeMap<String, Standing>,
     past: Past,
@@ -89,15 +91,20 @@ pub async fn attempt(
     let Ok(write) = serde_json::from_slice::<Write>(body) else {
         return Outcome::unasked(Verdict::Data("the stored row is not readable".to_owned()), past.ambiguous);
     };
+    let Some(way) = destination.way(form) else {
+        return Outcome::unasked(Verdict::Unlisted, past.ambiguous);
+    };
     // The row may have been queued under a configuration that permitted more.
+    let release = write.release();
     let mut open = write.resources;
-    open.retain(|part| destination.permits(lookup::kind(part)));
+    open.retain(|part| capability(&part.resource).is_some_and(|one| destination.permits(one)));
     if open.is_empty() {
         return Outcome::unasked(Verdict::Withheld, past.ambiguous);
     }
     let first = past.version == 1;
     let mut sending = Sending {
-        destination,
+        to: To { destination, release },
+        projection: way.projection,
         open,
         standing,
         written: Vec::new(),
@@ -113,8 +120,16 @@ pub async fn attempt(
     Outcome { verdict, written, wrote: sending.wrote, doubt: sending.doubt }
 }
 
-struct Sending<'a> {
+/// Where resources go, and in which release of FHIR.
+#[derive(Clone, Copy)]
+struct To<'a> {
     destination: &'a Destination,
+    release: Release,
+}
+
+struct Sending<'a> {
+    to: To<'a>,
+    projection: Projection,
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
@@ -181,8 +196,8 @@ impl Sending<'_> {
         for part in std::mem::take(&mut self.open) {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
-                Some(location) => lookup::read(self.destination, &part, location).await?,
-                None => lookup::search(self.destination, &part).await?,
+                Some(location) => lookup::read(self.to, &part, location).await?,
+                None => lookup::search(self.to, &part).await?,
             };
             match found {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
@@ -209,7 +224,7 @@ impl Sending<'_> {
                 self.open.push(part);
                 continue;
             };
-            match lookup::read(self.destination, &part, &location).await? {
+            match lookup::read(self.to, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
                 Found::Hidden => self.open.push(part),
@@ -253,10 +268,10 @@ impl Sending<'_> {
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
         let bundle = bundle::transaction(entries);
-        minimize(self.destination.projection, &bundle).map_err(|leak| Verdict::Defect(leak.to_string()))?;
+        minimize(self.projection, &bundle).map_err(|leak| Verdict::Defect(leak.to_string()))?;
         let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
-        let Destination { client, wire, base_url, .. } = self.destination;
-        let told = match http::send(client, wire.release, Request::post(base_url), Some(body)).await {
+        let Destination { client, base_url, .. } = self.to.destination;
+        let told = match http::send(client, self.to.release, Request::post(base_url), Some(body)).await {
             Ok(told) => told,
             Err(attempt) => return Err(judge(&attempt)),
         };
@@ -318,7 +333,7 @@ impl Sending<'_> {
         if standing.location.resource_type() != lookup::kind(&part) {
             return Err(self.found_foreign());
         }
-        match lookup::read(self.destination, &part, &standing.location).await? {
+        match lookup::read(self.to, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
             Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
@@ -333,7 +348,7 @@ impl Sending<'_> {
     /// A conditional create found something, and the server does not say where. Where that cannot be
     /// searched for either, it is this very version if there never was another.
     async fn take_unplaced(&mut self, part: Part) -> Result<(), Verdict> {
-        match lookup::search(self.destination, &part).await? {
+        match lookup::search(self.to, &part).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
             Found::Absent | Found::Hidden if self.first => {}
@@ -348,7 +363,7 @@ impl Sending<'_> {
     /// A Provenance is found by a search that servers may not know, so another's may be taken for it; then
     /// it is written without that search. An Observation's identifier is known to every server.
     fn take_foreign(&mut self, part: Part) -> Result<(), Verdict> {
-        if lookup::kind(&part) != PROVENANCE {
+        if lookup::kind(&part) != PROVENANCE.name() {
             return Err(self.found_foreign());
         }
         self.unmatched.insert(part.full_url.clone());

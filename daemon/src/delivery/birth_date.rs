@@ -152,7 +152,7 @@ async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Ve
         return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
     };
     let asked = Request::get(url.as_str());
-    let told = match http::send(&destination.client, destination.wire.release, asked, None).await {
+    let told = match http::send(&destination.client, destination.release(), asked, None).await {
         Ok(told) => told,
         Err(attempt) => return Err(unsent(judge(&attempt))),
     };
@@ -293,7 +293,9 @@ pub(super) mod tests {
             kind: "summary".into(),
             key: [1; 32],
             depends_on: None,
-            deferred: None,
+            form: String::new(),
+            priority: 1,
+            enters: outbox::Enters::Pending,
             body: vec![1],
         };
         let result = outbox::Outcome::Version {
@@ -304,6 +306,7 @@ pub(super) mod tests {
             rows: vec![row],
             decisions: Vec::new(),
             standing: Vec::new(),
+            conditions: Vec::new(),
         };
         let publish =
             outbox::Publish { window_id: 1, expected_version: 0, expected_generation: 1, result, at: 0 };

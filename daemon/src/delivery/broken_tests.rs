@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::OpenOptionsExt};
 use outbox::{Key, NewMessage, State, Store, StoreOptions};
 
 use super::*;
-use crate::{config, drain::Drain, generation::Generation, tls};
+use crate::{config, drain::Drain, generation::Generation, mode::Ceiling, tls};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const ID: &str = "ehr:main";
@@ -19,8 +19,11 @@ fn destination() -> Destination {
     Destination {
         id: ID.to_owned(),
         site: Some("main".to_owned()),
-        projection: clinical::fhir::projection::Projection::CgmIg,
-        wire: crate::destination::Wire::default(),
+        ways: Vec::new(),
+        filter: config::Filter::default(),
+        bulk: true,
+        on_recovery: config::OnRecovery::All,
+        timezone: jiff::tz::TimeZone::UTC,
         base_url: "http://127.0.0.1:9".to_owned(),
         ceiling: Ceiling::Full,
         verify_patient: config::VerifyPatient::Off,
@@ -60,13 +63,13 @@ async fn with_a_leased_row(dir: &std::path::Path) -> (Store, Deliverer, i64, Dra
     let row = NewMessage {
         destination: ID.to_owned(),
         patient: 1,
-        kind: SUMMARY.to_owned(),
+        kind: "Observation/laboratory".to_owned(),
         key: [1; 32],
         body: b"{}".to_vec(),
         at: 0,
     };
     store.writer().enqueue(vec![row]).await.unwrap();
-    let rows = deliverer.lease(1, Take::Any).await;
+    let rows = deliverer.lease(1, outbox::Take::Any, &[]).await;
     (store, deliverer, rows[0].id, drain)
 }
 
@@ -75,18 +78,7 @@ async fn a_task_that_breaks_off_while_it_sends_or_settles_leaves_its_row_in_doub
     for settling in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let (store, deliverer, row, _drain) = with_a_leased_row(dir.path()).await;
-        let (now, mut tasks) = (Instant::now(), JoinSet::new());
-        let mut pace = Pace {
-            out: HashMap::new(),
-            settling: HashMap::new(),
-            not_before: now,
-            probe_at: now,
-            probe: None,
-            silent: 0,
-            applied: 0,
-            held_at: now,
-            unaligned: false,
-        };
+        let (mut pace, mut tasks) = (Pace::new(Instant::now()), JoinSet::new());
         let task = tasks.spawn(async { panic!("a defect") });
         let under_way = if settling { &mut pace.settling } else { &mut pace.out };
         under_way.insert(task.id(), row);

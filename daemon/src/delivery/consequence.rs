@@ -28,6 +28,7 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         | Verdict::Identity(_)
         | Verdict::Throttled(_)
         | Verdict::Withheld
+        | Verdict::Unlisted
         | Verdict::Overtaken
         | Verdict::Defect(_)
         | Verdict::Unsent(_)
@@ -53,6 +54,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
         Verdict::Configuration(_) => read_only(),
         Verdict::Withheld => Settlement::Defer { reason: Reason::KindNotPermitted.word().to_owned() },
+        Verdict::Unlisted => Settlement::Defer { reason: Reason::FormNotListed.word().to_owned() },
         Verdict::Overtaken => Settlement::Quarantine { reason: outbox::UNPROVEN.to_owned() },
         Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
         Verdict::Data(_)
@@ -94,6 +96,7 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::ReadBack
         | Verdict::Throttled(_)
         | Verdict::Withheld
+        | Verdict::Unlisted
         | Verdict::Overtaken => word.to_owned(),
     };
     Settlement::Ambiguous { at, cause }

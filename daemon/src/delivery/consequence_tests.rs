@@ -1,5 +1,4 @@
 use super::*;
-use crate::pipeline::resources::SUMMARY;
 
 const NOW: i64 = 1_000_000;
 const WAIT: Duration = Duration::from_millis(250);
@@ -58,7 +57,8 @@ fn what_was_only_looked_at_says_nothing_of_permission_and_a_refusal_in_doubt_doe
         patient: 7,
         window_id: 1,
         version: 1,
-        kind: SUMMARY.to_owned(),
+        kind: "Observation/laboratory".to_owned(),
+        form: "cgm-ig".to_owned(),
         key: [0; 32],
         attempts: 1,
         ambiguous: true,

@@ -1,7 +1,7 @@
 //! Delivery: leases rows of one destination, sends them, and lets the destination's answers decide.
 //!
-//! One [`Deliverer`] a destination. Its loop waits in one place (`select!` in [`Deliverer::run`]) and
-//! changes state in another (`conclude`). Invariants: a row is marked as leased on disk
+//! One [`Deliverer`] a destination. Its loop waits in one place (`select!` in [`Deliverer::run`]), takes rows in another
+//! (`dispatch.rs`), and changes state in a third (`verdicts.rs`). Invariants: a row is marked as leased on disk
 //! before its bytes leave, so that after a kill its fate is known to be unknown; a refusal for want of
 //! permission closes the capability in memory before the next lease is asked for; every verdict is
 //! committed with the change of mode and the audit entry that it causes.
@@ -10,17 +10,20 @@ pub mod attempt;
 pub mod backoff;
 mod birth_date;
 mod consequence;
+mod dispatch;
+mod edges;
 pub mod http;
+mod pace;
+mod rate;
+mod verdicts;
 mod withdrawal;
 
 use std::{
-    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use clinical::fhir::location::Location;
-use outbox::{AuditEntry, Lease, LeasedRow, Mode as StoredMode, ModeChange, Readers, Settle, Take, Writer};
+use outbox::{LeasedRow, Readers, Settle, Writer};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -28,19 +31,11 @@ use tokio::{
     time::sleep,
 };
 
-use self::attempt::{Past, Standing};
+pub use self::edges::closed_detail;
+use self::{pace::Pace, verdicts::Ended};
 use crate::{
-    broker::Reason,
-    conditions::{Board, Kind},
-    destination::Destination,
-    drain::Draining,
-    generation::Current,
-    mode::{Ceiling, Effect, Event, Observed},
-    observations::Observations,
-    pipeline::resources::{PROVENANCE, SUMMARY, Write},
-    telemetry::Metric,
-    time,
-    verdict::Verdict,
+    conditions::Board, destination::Destination, drain::Draining, generation::Current,
+    observations::Observations, time,
 };
 
 /// The deliverer looks at its queue at least so often.
@@ -72,30 +67,8 @@ pub struct Deliverer {
 
 /// What a finished task brings back.
 enum Done {
-    Sent { row: Box<LeasedRow>, outcome: attempt::Outcome },
+    Sent { row: Box<LeasedRow>, outcome: attempt::Outcome, began: Instant },
     Settled,
-}
-
-/// Between two turns of the loop.
-struct Pace {
-    /// Rows out now, by the task that sends each.
-    out: HashMap<task::Id, i64>,
-    /// Rows whose verdict is being committed, by the task that does it.
-    settling: HashMap<task::Id, i64>,
-    /// Nothing is sent before (monotonic).
-    not_before: Instant,
-    /// The next probe (monotonic), while read-only.
-    probe_at: Instant,
-    /// The row last sent as a probe; there is one at a time.
-    probe: Option<i64>,
-    /// Attempts in a row that the destination did not answer.
-    silent: u32,
-    /// Generation whose permissions were applied to the queue.
-    applied: u64,
-    /// When patients whose writes are held are next looked for (monotonic).
-    held_at: Instant,
-    /// Rows were queued since the queue was last brought in line with the mode.
-    unaligned: bool,
 }
 
 impl Deliverer {
@@ -103,31 +76,19 @@ impl Deliverer {
     /// finishes.
     pub async fn run(mut self) {
         let mut tasks: JoinSet<Done> = JoinSet::new();
-        let now = Instant::now();
-        let mut pace = Pace {
-            out: HashMap::new(),
-            settling: HashMap::new(),
-            not_before: now,
-            probe_at: now,
-            probe: None,
-            silent: 0,
-            applied: 0,
-            held_at: now,
-            unaligned: true,
-        };
+        let mut pace = Pace::new(Instant::now());
         let mut last: Option<Arc<Destination>> = None;
         loop {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
             last = Some(Arc::clone(&destination));
-            if pace.applied != generation.number {
-                (pace.applied, pace.unaligned) = (generation.number, true);
-                // A shorter interval must not wait for the end of the longer one.
+            let reloaded = pace.applied != generation.number;
+            if reloaded {
                 let probe_in = backoff::jittered(destination.delivery.probe_interval, chance());
-                pace.probe_at = pace.probe_at.min(Instant::now() + probe_in);
+                pace.reload(generation.number, &destination.delivery.rate, probe_in, Instant::now());
             }
             if pace.unaligned {
-                pace.unaligned = !self.align(&destination).await;
+                pace.unaligned = !self.align(&destination, reloaded).await;
             }
             if Instant::now() >= pace.held_at {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
@@ -186,9 +147,9 @@ impl Deliverer {
         tasks: &mut JoinSet<Done>,
     ) {
         match done {
-            Ok((id, Done::Sent { row, outcome })) => {
+            Ok((id, Done::Sent { row, outcome, began })) => {
                 pace.out.remove(&id);
-                self.conclude(destination, row, outcome, pace, tasks).await;
+                self.conclude(destination, Ended { row, outcome, began }, pace, tasks).await;
             }
             Ok((id, Done::Settled)) => {
                 pace.settling.remove(&id);
@@ -217,298 +178,6 @@ impl Deliverer {
         });
         pace.settling.insert(task.id(), row_id);
     }
-
-    /// Brings the queue in line with the configuration and the mode: no row may be left deferred at an open
-    /// destination, or pending at a closed one, by a decision that a change overtook. Whether that was done.
-    async fn align(&self, destination: &Destination) -> bool {
-        for kind in [SUMMARY, PROVENANCE] {
-            let held = self.held(destination, kind).map(|reason| reason.word().to_owned());
-            let released = self.releasable(destination, kind);
-            if let Err(error) = self.writer.align(&self.id, kind, held, released, time::now_ms()).await {
-                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Why rows of a kind may not be sent now; `None` where they may.
-    fn held(&self, destination: &Destination, kind: &str) -> Option<Reason> {
-        if !destination.consented {
-            Some(Reason::NoConsent)
-        } else if destination.ceiling == Ceiling::ReadOnly {
-            Some(Reason::ConfiguredReadOnly)
-        } else if !destination.ceiling.permits(kind) {
-            Some(Reason::KindNotPermitted)
-        } else if self.observations.of(&self.id, kind) != Observed::Open {
-            Some(Reason::ObservedReadOnly)
-        } else {
-            None
-        }
-    }
-
-    /// The reasons for which rows may be held and that hold no longer.
-    fn releasable(&self, destination: &Destination, kind: &str) -> Vec<String> {
-        if self.held(destination, kind).is_some() {
-            return Vec::new();
-        }
-        [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::NoConsent, Reason::ObservedReadOnly]
-            .map(|reason| reason.word().to_owned())
-            .to_vec()
-    }
-
-    /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
-    async fn dispatch(
-        &self,
-        destination: &Arc<Destination>,
-        pace: &mut Pace,
-        tasks: &mut JoinSet<Done>,
-    ) -> Duration {
-        let now = Instant::now();
-        if now < pace.not_before {
-            return (pace.not_before - now).min(LONGEST_SLEEP);
-        }
-        let open: Vec<&str> =
-            [SUMMARY, PROVENANCE].into_iter().filter(|kind| self.held(destination, kind).is_none()).collect();
-        let room = usize::from(destination.delivery.in_flight).saturating_sub(pace.out.len());
-        let mut rows =
-            self.lease(room, Take::Due { kinds: open.into_iter().map(str::to_owned).collect() }).await;
-        let closed = destination.kinds().iter().copied().find(|kind| {
-            destination.permits(kind) && self.observations.of(&self.id, kind) == Observed::ReadOnly
-        });
-        let is_probing = pace.out.values().any(|row| pace.probe == Some(*row));
-        if let Some(kind) = closed
-            && !is_probing
-            && now >= pace.probe_at
-        {
-            let probe = self.lease(1, Take::Probe { kind: kind.to_owned() }).await;
-            pace.probe = probe.first().map(|row| row.id);
-            if !probe.is_empty() {
-                self.observations.apply(&self.id, kind, Event::ProbeSent, time::now_ms());
-            }
-            rows.extend(probe);
-            pace.probe_at = now + backoff::jittered(destination.delivery.probe_interval, chance());
-        }
-        for row in rows {
-            let (destination, row_id) = (Arc::clone(destination), row.id);
-            let (readers, writer) = (self.readers.clone(), self.writer.clone());
-            let task = tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
-            pace.out.insert(task.id(), row_id);
-        }
-        match closed {
-            Some(_) if !is_probing => self.until_next().min(pace.probe_at.saturating_duration_since(now)),
-            _ => self.until_next(),
-        }
-    }
-
-    /// Leases rows to send, or one deferred row of a kind to learn from. None where the store refuses: the
-    /// loop comes back.
-    async fn lease(&self, limit: usize, take: Take) -> Vec<LeasedRow> {
-        if limit == 0 {
-            return Vec::new();
-        }
-        let lease = Lease { destination: self.id.clone(), limit, now: time::now_ms(), take };
-        self.writer.lease(lease).await.unwrap_or_else(|error| {
-            tracing::warn!(destination = %self.id, %error, "no lease");
-            Vec::new()
-        })
-    }
-
-    /// How long until a row that waits for its retry is due.
-    fn until_next(&self) -> Duration {
-        let next = self.readers.with(|reader| reader.next_attempt_at(&self.id)).ok().flatten();
-        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(SHORTEST_SLEEP_MS));
-        Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP)
-    }
-
-    /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
-    /// sent; the rest is committed beside the loop.
-    async fn conclude(
-        &self,
-        destination: &Destination,
-        row: Box<LeasedRow>,
-        outcome: attempt::Outcome,
-        pace: &mut Pace,
-        tasks: &mut JoinSet<Done>,
-    ) {
-        let now = time::now_ms();
-        let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
-        Metric::Deliveries.add(1, &labels);
-        self.tell(&outcome.verdict, row.patient);
-        let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
-        let wait = self.pause(destination, &outcome.verdict, &row, pace);
-        let closed = effect != Effect::None && !matches!(effect, Effect::Open);
-        let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
-        let verdict = consequence::settlement(outcome, held, now, wait);
-        let (modes, audit) = self.change(destination, &row, &effect, now);
-        let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
-        if effect != Effect::None || pace.probe == Some(row.id) {
-            // From the answer on: behind a probe that was long under way the next does not follow at once.
-            pace.probe_at = Instant::now() + backoff::jittered(destination.delivery.probe_interval, chance());
-        }
-        if effect != Effect::None {
-            commit(&self.writer, settle).await;
-            self.show_mode(&effect);
-        } else {
-            self.settle(settle, Duration::ZERO, pace, tasks);
-        }
-    }
-
-    /// Raises and clears what people should see.
-    fn tell(&self, verdict: &Verdict, patient: i64) {
-        let scope = birth_date::scope(patient, &self.id);
-        match verdict {
-            Verdict::Identity(cause) => {
-                let detail = format!("{cause}; nothing is written for this patient until that is put right");
-                self.conditions.raise(Kind::PatientInDoubt, &scope, detail, time::now_ms());
-            }
-            _ => {
-                self.conditions.clear(Kind::PatientInDoubt, &scope);
-            }
-        }
-        match verdict {
-            Verdict::Auth(cause) => {
-                let detail = format!(
-                    "{cause}: the destination does not accept our certificate; check its registration and expiry"
-                );
-                self.conditions.raise(Kind::AuthDegraded, &self.id, detail, time::now_ms());
-            }
-            Verdict::Delivered => {
-                self.conditions.clear(Kind::AuthDegraded, &self.id);
-                Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
-            }
-            _ => {}
-        }
-    }
-
-    /// Slows the whole destination where it is silent or asks for it; returns the wait for this row.
-    fn pause(
-        &self,
-        destination: &Destination,
-        verdict: &Verdict,
-        row: &LeasedRow,
-        pace: &mut Pace,
-    ) -> Duration {
-        let delivery = &destination.delivery;
-        let row_wait = backoff::wait(row.attempts.max(1), delivery.retry_min, delivery.retry_max, chance());
-        let wait = match verdict {
-            Verdict::Throttled(asked) => *asked,
-            Verdict::Unsent(_) | Verdict::Auth(_) => {
-                pace.silent = pace.silent.saturating_add(1);
-                backoff::wait(pace.silent, delivery.retry_min, delivery.retry_max, chance())
-            }
-            Verdict::Ambiguous(_) => return row_wait,
-            _ => {
-                pace.silent = 0;
-                return row_wait;
-            }
-        };
-        pace.not_before = pace.not_before.max(Instant::now() + wait);
-        wait
-    }
-
-    fn change(
-        &self,
-        destination: &Destination,
-        row: &LeasedRow,
-        effect: &Effect,
-        now: i64,
-    ) -> (Vec<ModeChange>, Vec<AuditEntry>) {
-        let (mode, cause) = match effect {
-            Effect::None => return (Vec::new(), Vec::new()),
-            Effect::Close { cause, .. } => ("read-only", cause.clone()),
-            Effect::Open => ("full", String::new()),
-        };
-        let open = *effect == Effect::Open;
-        let change = ModeChange {
-            mode: StoredMode {
-                site: destination.site.clone().unwrap_or_default(),
-                destination: self.id.clone(),
-                capability: row.kind.clone(),
-                mode: mode.to_owned(),
-                since: now,
-                cause: cause.clone(),
-                evidence: format!("outbox row {}", row.id),
-            },
-            kind: Some(row.kind.clone()),
-            requeue_quarantined: match effect {
-                Effect::Close { fault, .. } => fault.clone(),
-                Effect::None | Effect::Open => None,
-            },
-            defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
-            release_deferred: if open { self.releasable(destination, &row.kind) } else { Vec::new() },
-        };
-        let audit = AuditEntry {
-            actor: "isthmus".to_owned(),
-            action: format!("mode {mode}"),
-            object: format!("{} {}", self.id, row.kind),
-            detail: format!("{cause}; evidence: outbox row {}", row.id),
-            at: now,
-        };
-        (vec![change], vec![audit])
-    }
-
-    fn show_mode(&self, effect: &Effect) {
-        match effect {
-            Effect::None => {}
-            Effect::Close { cause, .. } => {
-                let detail = format!("{cause}; writes are deferred and one is tried from time to time");
-                self.conditions.raise(Kind::ReadOnly, &self.id, detail, time::now_ms());
-            }
-            // Another kind may still be closed.
-            Effect::Open
-                if [SUMMARY, PROVENANCE]
-                    .iter()
-                    .any(|kind| self.observations.of(&self.id, kind) != Observed::Open) => {}
-            Effect::Open => {
-                self.conditions.clear(Kind::ReadOnly, &self.id);
-            }
-        }
-    }
-}
-
-/// Sends one row, with what the ledger knows of its resources and of what they refer to.
-async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row: LeasedRow) -> Done {
-    let started = Instant::now();
-    let outcome = match birth_date::cleared(destination, readers, writer, &row).await {
-        Ok(()) => match ledger(destination, readers, &row) {
-            Ok(standing) => {
-                let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
-                attempt::attempt(destination, &row.body, standing, past).await
-            }
-            Err(error) => {
-                attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous)
-            }
-        },
-        Err(verdict) => attempt::Outcome::unasked(verdict, row.ambiguous),
-    };
-    Metric::DeliverySeconds
-        .record(started.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
-    Done::Sent { row: Box::new(row), outcome }
-}
-
-fn ledger(
-    destination: &Destination,
-    readers: &Readers,
-    row: &LeasedRow,
-) -> Result<BTreeMap<String, Standing>, outbox::ReadError> {
-    let mut names = Vec::new();
-    if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
-        for part in &write.resources {
-            names.push(part.full_url.clone());
-            let targets = part.resource["target"].as_array().map(Vec::as_slice).unwrap_or_default();
-            names.extend(targets.iter().filter_map(|target| target["reference"].as_str()).map(str::to_owned));
-        }
-    }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let written = readers.with(|reader| reader.written(&destination.id, &names))?;
-    Ok(written
-        .into_iter()
-        .filter_map(|(name, at)| {
-            let location = Location::parse(&at.location)?;
-            Some((name, Standing { location, etag: at.etag, content_hash: Some(at.content_hash) }))
-        })
-        .collect())
 }
 
 /// Commits a settlement, however long the store takes to accept it: the answer is known and must not be

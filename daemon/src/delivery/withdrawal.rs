@@ -40,7 +40,13 @@ mod tests {
             let path = dir.path().to_owned();
             let store = tokio::task::spawn_blocking(move || store_with_a_row(&path)).await.unwrap();
             let (writer, readers) = (store.writer(), store.readers());
-            let lease = Lease { destination: "ehr".to_owned(), limit: 1, now: 1, take: Take::Any };
+            let lease = Lease {
+                destination: "ehr".to_owned(),
+                limit: 1,
+                now: 1,
+                take: Take::Any,
+                quotas: Vec::new(),
+            };
             let row_id = writer.lease(lease).await.unwrap()[0].id;
             let board = Board::default();
             board.raise(Kind::WithdrawalNeeded, "window 1", String::new(), 1);

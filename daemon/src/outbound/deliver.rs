@@ -219,7 +219,7 @@ impl Deliverer {
             return Err(lane.gate.wait(now).clamp(Duration::from_millis(1), LONGEST_SLEEP));
         }
         let (limit, now) = (room.min(ready), time::now_ms());
-        Ok(Lease { destination: self.id.clone(), limit, now, take: Take::Any })
+        Ok(Lease { destination: self.id.clone(), limit, now, take: Take::Any, quotas: Vec::new() })
     }
 
     fn send(&self, rows: Vec<LeasedRow>, lane: &mut Lane, work: &mut Work) {

@@ -22,6 +22,7 @@ mod record;
 pub mod resources;
 mod seats;
 mod set_aside;
+mod version;
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},

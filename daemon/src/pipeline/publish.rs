@@ -1,41 +1,20 @@
 //! Publish: a due window becomes an outcome, a version and rows in the queue, in one transaction.
 
-use std::collections::BTreeSet;
-
 use clinical::{
     app_event::{AppEvent, EventKind},
     calendar::{Cadence, LocalDay, Zone},
-    fhir::{
-        figures::{figures, shown_text},
-        provenance::{Reason, Session, sessions},
-    },
-    identity::PatientKey,
+    fhir::provenance::{Session, sessions},
     outcome::{Outcome, Period},
     outcomes,
     policy::Policy,
     reading::{Device, Instant, Reading},
 };
-use outbox::{Decision as Decided, Manifest, NewRow, Outcome as Published, Publish, Window, WriteError};
-
-use sha2::{Digest, Sha256};
+use outbox::{Outcome as Published, Publish, Window, WriteError};
 
 use super::{
-    Pipeline, PipelineError, app_events,
-    corrections::Cited,
-    manifest::Listing,
-    record::Record,
-    resources::{self, Version},
-    set_aside,
+    Pipeline, PipelineError, app_events, corrections::Cited, manifest::Listing, record::Record, set_aside,
 };
-use crate::{
-    broker::{self, Consent, Decision, Question, Timeliness},
-    conditions::Kind,
-    config::PublishRule,
-    destination::Destination,
-    generation::{Generation, Site},
-    telemetry::Metric,
-    time,
-};
+use crate::{conditions::Kind, generation::Generation, telemetry::Metric, time};
 
 /// Windows published in one turn.
 pub const MAX_WINDOWS: usize = 64;
@@ -44,21 +23,21 @@ pub const MAX_WINDOWS: usize = 64;
 const RETRY_FAILED_MS: i64 = 3_600_000;
 
 /// A computed window.
-struct Computed<'a> {
-    outcome: Outcome,
-    listing: Listing,
+pub(super) struct Computed<'a> {
+    pub(super) outcome: Outcome,
+    pub(super) listing: Listing,
     /// Its messages, and which of them are corrections by the source.
-    cited: Cited,
-    period: Period,
+    pub(super) cited: Cited,
+    pub(super) period: Period,
     policy: &'a Policy,
     chunks: &'a [(Device, Vec<Reading>)],
     /// What was logged beside them.
-    logged: Vec<(Device, AppEvent)>,
+    pub(super) logged: Vec<(Device, AppEvent)>,
 }
 
 impl Computed<'_> {
     /// What each sensor contributed.
-    fn sessions(&self) -> Vec<Session> {
+    pub(super) fn sessions(&self) -> Vec<Session> {
         let mut streams = self.chunks.to_vec();
         let selection = app_events::selected(&self.period, &mut streams, &self.logged, self.policy);
         sessions(&streams, &selection)
@@ -158,7 +137,7 @@ impl Pipeline {
         let result = match (generation.site(&due.site), computed) {
             // The patient was merged into another: the other's windows have the readings.
             _ if members.is_empty() => Published::Unchanged,
-            (Some(site), Some(computed)) => self.version(due, site, generation, computed, now)?,
+            (Some(site), Some(computed)) => self.version(due, site, generation, &computed, now)?,
             (Some(_), None) if due.version > 0 => self.withdrawn(due, generation, now)?,
             // The window is empty.
             _ => Published::Unchanged,
@@ -242,161 +221,4 @@ impl Pipeline {
         let listing = Listing::of(cited.messages.iter().copied());
         Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged }))
     }
-
-    /// The next version of a window, with a row and a decision for every destination.
-    fn version(
-        &self,
-        due: &Window,
-        site: &Site,
-        generation: &Generation,
-        computed: Computed<'_>,
-        now: i64,
-    ) -> Result<Published, PipelineError> {
-        let scope = format!("window {}", due.id);
-        if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
-            self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
-        }
-        let display_hash = shown_hash(&computed.outcome, generation, &site.id);
-        if due.display_hash == Some(display_hash) {
-            return Ok(Published::Unchanged);
-        }
-        let outcome_json =
-            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
-        let mut sessions = None;
-        let app_events = app_events::counts(&computed.logged, &computed.period);
-        let version = due.version + 1;
-        let sha256 = resources::cited(&computed.listing.sha256);
-        let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
-        let (mut standing, mut timely) = (Vec::new(), false);
-        let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
-        for destination in generation.destinations_of(&site.id) {
-            let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
-            let timeliness = self.timeliness(due, site, stands.is_some(), now);
-            timely |= timeliness == Timeliness::Current;
-            standing.push((destination.id.clone(), stands));
-            let decision = self.decide(destination, resources::SUMMARY, timeliness);
-            let (word, reason) = decision.words();
-            Metric::Decisions
-                .add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
-            decisions.push(Decided {
-                destination: destination.id.clone(),
-                decision: word.to_owned(),
-                reason: reason.to_owned(),
-            });
-            let deferred = match decision {
-                Decision::Write => None,
-                Decision::Defer(reason) => Some(reason.word()),
-                Decision::Suppress(_) => continue,
-            };
-            let Some(owner) = &owner else { continue };
-            let key = PatientKey { system: owner.system.clone(), value: owner.value.clone() };
-            let patient = due.key.patient;
-            let subject = destination.subject(key, &self.secret, patient);
-            let base = rows.len();
-            let made = resources::rows(&Version {
-                destination: &destination.id,
-                projection: destination.projection,
-                wire: destination.wire,
-                outcome: &computed.outcome,
-                patient: due.origin,
-                subject: &subject,
-                secret: &self.secret,
-                box_id: &self.box_id,
-                version: version as u32,
-                supersedes: stands.map(|version| version as u32),
-                reason: self.reason(due, stands, &computed)?,
-                sessions: sessions.get_or_insert_with(|| computed.sessions()),
-                app_events: &app_events,
-                manifest: (computed.listing.count, &sha256),
-                recorded: Instant(now),
-                provenance_in_bundle: destination.provenance_in_bundle(),
-                deferred,
-                provenance_deferred: match self.decide(destination, resources::PROVENANCE, timeliness) {
-                    Decision::Defer(reason) => Some(reason.word()),
-                    Decision::Write | Decision::Suppress(_) => None,
-                },
-            })?;
-            rows.extend(made.into_iter().map(|mut row| {
-                row.depends_on = row.depends_on.map(|index| index + base);
-                row
-            }));
-        }
-        let manifest = Manifest {
-            // The generation tells apart what was computed and kept without becoming a version.
-            id: format!("{}-{version}-{}", due.id, due.generation),
-            count: computed.listing.count,
-            sha256: computed.listing.sha256,
-            body: computed.listing.body,
-        };
-        // Without a destination the site only computes; a version is still a version.
-        if !timely && !standing.is_empty() {
-            return Ok(Published::Computed { outcome_json, manifest });
-        }
-        Ok(Published::Version { version, display_hash, outcome_json, manifest, rows, decisions, standing })
-    }
-
-    /// Why there is a next version at a destination where the version `stands`.
-    fn reason(
-        &self,
-        due: &Window,
-        stands: Option<i64>,
-        computed: &Computed<'_>,
-    ) -> Result<Reason, PipelineError> {
-        let cited = &computed.cited;
-        let Some(stands) = stands else { return Ok(cited.reason(None)) };
-        let (before, outcome) = self
-            .readers
-            .with(|reader| Ok((reader.manifest_of(due.id, stands)?, reader.outcome_of(due.id, stands)?)))?;
-        let before = before.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default();
-        let reason = cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>()));
-        // A source that corrected itself outranks rules that changed meanwhile.
-        let ruled_by = outcome.and_then(|outcome| policy_sha256(&outcome));
-        let same_rules = ruled_by.is_none_or(|sha256| sha256 == computed.outcome.policy.sha256);
-        Ok(if reason == Reason::LateData && !same_rules { Reason::PolicyChange } else { reason })
-    }
-
-    fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {
-        broker::decide(&Question {
-            kind,
-            ceiling: &destination.ceiling,
-            observed: self.observations.of(&destination.id, kind),
-            consent: if destination.consented { Consent::Permit } else { Consent::Deny },
-            timeliness,
-        })
-    }
-
-    /// `stands`: an earlier version is, or may be, at the destination. What never got there is not amended but
-    /// written for the first time.
-    fn timeliness(&self, due: &Window, site: &Site, stands: bool, now: i64) -> Timeliness {
-        let Some(rule) = rule_of(site, due.key.days) else { return Timeliness::BeforePublishFrom };
-        let publish_from = rule.publish_from.map_or(self.went_live, LocalDay::from_civil);
-        // A window ends on its last included day.
-        if LocalDay(due.key.end_day).plus(-1) < publish_from {
-            return Timeliness::BeforePublishFrom;
-        }
-        let amendable_ms = i64::from(rule.amend_for_days) * Instant::DAY_MS;
-        match due.first_published_at {
-            Some(first) if stands && now - first > amendable_ms => Timeliness::AmendmentClosed,
-            _ => Timeliness::Current,
-        }
-    }
-}
-
-fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
-    site.publish.iter().find(|rule| rule.window_days == days)
-}
-/// The hash by which a version is told from one that looks the same: that of what is shown, and where a destination of
-/// the site takes our own codes, of those too.
-fn shown_hash(outcome: &Outcome, generation: &Generation, site: &str) -> [u8; 32] {
-    let shown = outcome.display_hash();
-    if !generation.destinations_of(site).any(|destination| destination.wire.local_codes) {
-        return shown;
-    }
-    Sha256::new().chain_update(shown).chain_update(shown_text(&figures(outcome))).finalize().into()
-}
-
-/// The hash of the policy that a published outcome names.
-fn policy_sha256(outcome_json: &str) -> Option<String> {
-    let outcome: serde_json::Value = serde_json::from_str(outcome_json).ok()?;
-    outcome["policy"]["sha256"].as_str().map(str::to_owned)
 }

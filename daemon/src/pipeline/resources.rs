@@ -11,27 +11,26 @@ use clinical::{
     fhir::{
         figures::figures,
         identifier::{Scope, SiteSecret},
-        projection::{Leak, Projection, minimize},
+        projection::{Leak, minimize},
         provenance::{self, Maker, Manifest, ProvenanceError, Reason, Session, Statement},
-        release,
+        release::{self, Release},
         subject::Subject,
         summary::{self, Status, Summary},
     },
     outcome::Outcome,
     reading::Instant,
 };
-use outbox::NewRow;
+use outbox::{Enters, NewRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::manifest::hex;
-use crate::destination::Wire;
-
-/// Kind of the row that holds the Observations.
-pub const SUMMARY: &str = "Observation";
-/// Kind of the row that holds a Provenance of its own.
-pub const PROVENANCE: &str = "Provenance";
+use crate::{
+    broker::Priority,
+    capability::{Capability, Category, ResourceKind},
+    destination::{PROVENANCE, Way},
+};
 
 /// Why no resources could be made; a defect or a policy, never a patient's data.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +49,17 @@ pub enum ResourceError {
 /// The stored body of a row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Write {
+    /// The release of FHIR that the resources are written in, by its name.
+    pub release: String,
     /// The resources, in the order of the Bundle.
     pub resources: Vec<Part>,
+}
+
+impl Write {
+    /// The release of FHIR; that of the guide where the name is none.
+    pub fn release(&self) -> Release {
+        Release::from_name(&self.release).unwrap_or_default()
+    }
 }
 
 /// One resource of a [`Write`].
@@ -70,9 +78,9 @@ pub struct Version<'a> {
     /// Where it goes.
     pub destination: &'a str,
     /// How it is shaped.
-    pub projection: Projection,
-    /// What the site chooses within that shape.
-    pub wire: Wire,
+    pub way: &'a Way,
+    /// How pressing it is.
+    pub priority: Priority,
     /// The metrics.
     pub outcome: &'a Outcome,
     /// Internal id of the patient for whom the window was made first: part of every identifier.
@@ -99,10 +107,10 @@ pub struct Version<'a> {
     pub recorded: Instant,
     /// Whether the Provenance goes in the Bundle of its Observations.
     pub provenance_in_bundle: bool,
-    /// Why the Observations are held, where they are.
-    pub deferred: Option<&'a str>,
-    /// Why a Provenance of its own is held, where it is.
-    pub provenance_deferred: Option<&'a str>,
+    /// How the Observations enter the queue.
+    pub enters: Enters,
+    /// How a Provenance of its own enters it, once they have.
+    pub provenance_enters: Enters,
 }
 
 /// The row of Observations, and where the projection asks for it the row of the Provenance that waits
@@ -112,16 +120,16 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
     let scope = Scope::of(version.destination, &patient, version.outcome);
     // What never got to this destination is new there, however often it was computed.
     let reason = if version.supersedes.is_none() { Reason::First } else { version.reason };
-    let figures = if version.wire.local_codes { figures(version.outcome) } else { Vec::new() };
+    let figures = if version.way.wire.local_codes { figures(version.outcome) } else { Vec::new() };
     let observations = summary::observations(&Summary {
         outcome: version.outcome,
         scope,
         secret: version.secret,
         subject: version.subject,
         status: Status::of(reason),
-        mean: version.wire.glucose,
+        mean: version.way.wire.glucose,
         figures: &figures,
-        wording: version.projection.wording(),
+        wording: version.way.projection.wording(),
     });
     let (count, sha256) = version.manifest;
     let provenance = provenance::provenance(&Statement {
@@ -139,37 +147,41 @@ pub fn rows(version: &Version<'_>) -> Result<Vec<NewRow>, ResourceError> {
         targets: &observations,
     })?;
     for resource in observations.iter().map(|observation| &observation.json).chain([&provenance.json]) {
-        minimize(version.projection, resource)?;
+        minimize(version.way.projection, resource)?;
     }
     let mut parts: Vec<Part> = observations
         .into_iter()
         .map(|observation| Part {
             full_url: observation.full_url(),
             if_none_exist: observation.if_none_exist(),
-            resource: release::write(version.wire.release, &observation.json),
+            resource: release::write(version.way.wire.release, &observation.json),
         })
         .collect();
     let provenance = Part {
         full_url: provenance.full_url(),
         if_none_exist: provenance.if_none_exist(),
-        resource: release::write(version.wire.release, &provenance.json),
+        resource: release::write(version.way.wire.release, &provenance.json),
     };
     if version.provenance_in_bundle {
         parts.push(provenance);
-        return Ok(vec![row(version, SUMMARY, parts, version.deferred, None)?]);
+        return Ok(vec![row(version, version.way.carrier(), parts, version.enters.clone(), None)?]);
     }
-    let summary = row(version, SUMMARY, parts, version.deferred, None)?;
-    let held = version.deferred.or(version.provenance_deferred);
-    Ok(vec![summary, row(version, PROVENANCE, vec![provenance], held, Some(0))?])
+    let summary = row(version, version.way.carrier(), parts, version.enters.clone(), None)?;
+    let enters = match &version.enters {
+        Enters::Pending => &version.provenance_enters,
+        held => held,
+    };
+    Ok(vec![summary, row(version, PROVENANCE, vec![provenance], enters.clone(), Some(0))?])
 }
 
 fn row(
     version: &Version<'_>,
-    kind: &str,
+    capability: Capability,
     resources: Vec<Part>,
-    deferred: Option<&str>,
+    enters: Enters,
     depends_on: Option<usize>,
 ) -> Result<NewRow, ResourceError> {
+    let kind = capability.name();
     let mut effect = Sha256::new();
     for part in resources.iter().map(|part| part.if_none_exist.as_str()).chain([version.destination, kind]) {
         effect.update((part.len() as u64).to_be_bytes());
@@ -181,8 +193,22 @@ fn row(
         kind: kind.to_owned(),
         key: effect.finalize().into(),
         depends_on,
-        deferred: deferred.map(str::to_owned),
-        body: serde_json::to_vec(&Write { resources })?,
+        form: version.way.projection.name().to_owned(),
+        priority: version.priority.rank(),
+        enters,
+        body: serde_json::to_vec(&Write { release: version.way.wire.release.name().to_owned(), resources })?,
+    })
+}
+
+/// What writing a resource needs; `None` for one that we do not make.
+pub fn capability(resource: &Value) -> Option<Capability> {
+    let name = resource["resourceType"].as_str()?;
+    let category = resource["category"][0]["coding"][0]["code"].as_str();
+    let category = Category::ALL.into_iter().find(|one| Some(one.code()) == category);
+    let resource = ResourceKind::ALL.into_iter().find(|kind| kind.name() == name)?;
+    Some(match resource {
+        ResourceKind::Observation => Capability { resource, category },
+        _ => Capability::of(resource),
     })
 }
 
@@ -195,7 +221,7 @@ pub fn cited(sha256: &[u8; 32]) -> String {
 mod tests {
     use clinical::{
         calendar::{LocalDay, Zone},
-        fhir::{release::Release, summary::MeanUnit},
+        fhir::{projection::Projection, release::Release, summary::MeanUnit},
         glucose::Glucose,
         identity::PatientKey,
         outcomes::compute,
@@ -204,6 +230,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::destination::Wire;
 
     /// The resources of one day of 100 mg/dL, as they would be sent.
     fn sent(wire: Wire) -> Vec<Value> {
@@ -231,8 +258,8 @@ mod tests {
         };
         let rows = rows(&Version {
             destination: "ehr:main",
-            projection: Projection::CgmIg,
-            wire,
+            way: &Way { projection: Projection::CgmIg, wire },
+            priority: Priority::Routine,
             outcome: &outcome,
             patient: 7,
             subject: &subject,
@@ -246,8 +273,8 @@ mod tests {
             manifest: (1, &"ab".repeat(32)),
             recorded: Instant(0),
             provenance_in_bundle: true,
-            deferred: None,
-            provenance_deferred: None,
+            enters: Enters::Pending,
+            provenance_enters: Enters::Pending,
         });
         let write: Write = serde_json::from_slice(&rows.unwrap()[0].body).unwrap();
         write.resources.into_iter().map(|part| part.resource).collect()

@@ -76,7 +76,8 @@ fn a_lease_nobody_was_told_of_comes_back_as_ambiguous() {
             destination: "ehr".into(),
             limit: 9,
             now: 10,
-            take: crate::Take::Due { kinds: vec!["bundle".into()] },
+            take: crate::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+            quotas: Vec::new(),
         };
         store.writer().lease(lease).wait()
     };

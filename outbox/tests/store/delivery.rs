@@ -1,8 +1,8 @@
 //! Delivery: in order per patient, once each, nothing after what it depends on was refused.
 
 use outbox::{
-    AuditEntry, Conflict, DropRow, Mode, ModeChange, NewRow, ReadError, Release, Settle, State, Verdict,
-    WriteError, Written,
+    AuditEntry, Conflict, DropRow, Enters, Mode, ModeChange, NewRow, ReadError, Release, Settle, State,
+    Verdict, WriteError, Written,
 };
 
 use crate::folder::{Folder, raw, row};
@@ -12,7 +12,7 @@ fn ids(rows: &[outbox::LeasedRow]) -> Vec<i64> {
 }
 
 fn deferred(key: u64) -> NewRow {
-    NewRow { deferred: Some("read-only".into()), ..row(key) }
+    NewRow { enters: Enters::Deferred("read-only".into()), ..row(key) }
 }
 
 fn mode(name: &str) -> Mode {
@@ -125,7 +125,8 @@ fn a_later_version_takes_the_place_of_what_was_not_sent() {
         destination: "ehr".into(),
         limit: 9,
         now: 1_000,
-        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+        take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+        quotas: Vec::new(),
     };
     let taken = ids(&folder.writer().lease(lease).wait().unwrap());
     assert_eq!(taken, [waiting, flying]);
@@ -188,7 +189,8 @@ fn what_was_under_way_when_the_store_closed_is_ambiguous_and_goes_first() {
         destination: "ehr".into(),
         limit: 1,
         now: 1_000,
-        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+        take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+        quotas: Vec::new(),
     };
     assert_eq!(ids(&folder.writer().lease(lease).wait().unwrap()), [pending]);
     folder.settle(pending, Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
@@ -212,9 +214,12 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     let patients: Vec<i64> = ["a", "b", "c"].iter().map(|value| folder.patient(value)).collect();
     let rows: Vec<i64> =
         (0..3).map(|n| folder.publish(patients[n], 20, vec![row(n as u64)], 1_000)[0]).collect();
-    let own =
-        folder.publish(patients[2], 21, vec![NewRow { deferred: Some("consent".into()), ..row(9) }], 1_000)
-            [0];
+    let own = folder.publish(
+        patients[2],
+        21,
+        vec![NewRow { enters: Enters::Deferred("consent".into()), ..row(9) }],
+        1_000,
+    )[0];
     folder.lease(1_000);
     folder.settle(rows[1], Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
     let refused = Settle {
@@ -226,6 +231,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             kind: None,
             requeue_quarantined: None,
             release_deferred: Vec::new(),
+            latest: false,
         }],
         audit: vec![AuditEntry {
             actor: "delivery".into(),
@@ -269,6 +275,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             kind: None,
             requeue_quarantined: None,
             release_deferred: vec!["read-only".into()],
+            latest: false,
         }],
         audit: Vec::new(),
         at: 9_000,
@@ -293,6 +300,7 @@ fn a_mode_set_by_hand_moves_the_rows_and_says_how_many() {
         kind: None,
         requeue_quarantined: None,
         release_deferred: release.map(Into::into).into_iter().collect(),
+        latest: false,
     };
     assert_eq!(folder.writer().set_mode(change(Some("hold"), None), Vec::new()).wait(), Ok(2));
     assert_eq!(folder.writer().set_mode(change(None, Some("other")), Vec::new()).wait(), Ok(0));
@@ -353,7 +361,8 @@ fn damaged_bytes_are_set_aside_and_never_sent() {
         destination: "ehr".into(),
         limit: 9,
         now: 1_000,
-        take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+        take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+        quotas: Vec::new(),
     };
     assert_eq!(ids(&store.writer().lease(lease).wait().unwrap()), [whole]);
     let readers = store.readers();

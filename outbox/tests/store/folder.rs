@@ -92,7 +92,8 @@ impl Folder {
                 destination: "ehr".into(),
                 limit: 100,
                 now,
-                take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+                take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+                quotas: Vec::new(),
             })
             .wait()
             .unwrap()
@@ -104,7 +105,8 @@ impl Folder {
                 destination: "ehr".into(),
                 limit: 100,
                 now,
-                take: outbox::Take::Probe { kind: "bundle".into() },
+                take: outbox::Take::Probe { kind: "bundle".into(), latest: false },
+                quotas: Vec::new(),
             })
             .wait()
             .unwrap()
@@ -172,6 +174,7 @@ pub(crate) fn version(window: &Window, rows: Vec<NewRow>, at: i64) -> Publish {
             rows,
             decisions: Vec::new(),
             standing: Vec::new(),
+            conditions: Vec::new(),
         },
         at,
     }
@@ -186,7 +189,9 @@ pub(crate) fn row(key: u64) -> NewRow {
         kind: "bundle".into(),
         key: effect,
         depends_on: None,
-        deferred: None,
+        form: String::new(),
+        priority: 1,
+        enters: outbox::Enters::Pending,
         body: format!("body {key}").into_bytes(),
     }
 }

@@ -19,7 +19,8 @@ fn message(key: u8, patient: i64, kind: &str) -> NewMessage {
 }
 
 fn take(folder: &Folder, now: i64) -> Vec<LeasedRow> {
-    let lease = outbox::Lease { destination: "mllp:x".into(), limit: 100, now, take: Take::Any };
+    let lease =
+        outbox::Lease { destination: "mllp:x".into(), limit: 100, now, take: Take::Any, quotas: Vec::new() };
     folder.writer().lease(lease).wait().unwrap()
 }
 
@@ -80,7 +81,8 @@ fn a_turn_settles_first_and_leases_what_follows_or_does_neither() {
     let folder = Folder::new();
     let all = vec![message(1, 7, "oru"), message(2, 7, "oru"), message(3, 8, "oru")];
     let ids: Vec<i64> = folder.writer().enqueue(all).wait().unwrap().into_iter().flatten().collect();
-    let lease = || Lease { destination: "mllp:x".into(), limit: 9, now: 2_000, take: Take::Any };
+    let lease =
+        || Lease { destination: "mllp:x".into(), limit: 9, now: 2_000, take: Take::Any, quotas: Vec::new() };
     let turn = |settled| folder.writer().turn(Turn { settled, lease: Some(lease()) }).wait();
     let delivered = |row_id| Settle {
         row_id,

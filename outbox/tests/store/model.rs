@@ -2,7 +2,7 @@
 //!
 //! The model knows nothing of heads or indexes: it looks for the first unsettled row of each line every time.
 
-use outbox::{Conflict, Lease, Mode, ModeChange, NewRow, Release, State, Verdict};
+use outbox::{Conflict, Enters, Lease, Mode, ModeChange, NewRow, Release, State, Verdict};
 use proptest::prelude::*;
 
 use crate::folder::{Folder, row};
@@ -99,7 +99,7 @@ fn mode_change(defer: bool) -> ModeChange {
     let reason = Some("held".to_owned());
     let (defer_pending, release_deferred) =
         if defer { (reason, Vec::new()) } else { (None, reason.into_iter().collect()) };
-    ModeChange { mode, kind: None, requeue_quarantined: None, defer_pending, release_deferred }
+    ModeChange { mode, kind: None, requeue_quarantined: None, defer_pending, release_deferred, latest: false }
 }
 
 /// The store and the model, told the same.
@@ -146,8 +146,8 @@ impl Pair {
         let new: Vec<NewRow> = (0..rows)
             .map(|place| {
                 self.key += 1;
-                let deferred = deferred.then(|| "held".to_owned());
-                NewRow { deferred, depends_on: place.checked_sub(1), ..row(self.key) }
+                let enters = if deferred { Enters::Deferred("held".to_owned()) } else { Enters::Pending };
+                NewRow { enters, depends_on: place.checked_sub(1), ..row(self.key) }
             })
             .collect();
         let version = self.model.versions.entry((patient, window)).or_insert(0);
@@ -191,7 +191,8 @@ impl Pair {
             destination: "ehr".into(),
             limit,
             now: due,
-            take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+            take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+            quotas: Vec::new(),
         };
         let leased = self.folder.writer().lease(lease).wait().unwrap();
         let leased: Vec<_> = leased.iter().map(|row| (row.id, row.ambiguous)).collect();

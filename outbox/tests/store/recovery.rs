@@ -51,7 +51,8 @@ fn many_threads_publish_and_deliver_and_every_row_is_delivered_once() {
                             destination: "ehr".into(),
                             limit: 2,
                             now: 1_000,
-                            take: outbox::Take::Due { kinds: vec!["bundle".into()] },
+                            take: outbox::Take::Due { kinds: vec!["bundle".into()], upto: 2 },
+                            quotas: Vec::new(),
                         };
                         for leased in writer.lease(lease).wait().unwrap() {
                             folder.deliver(leased.id);

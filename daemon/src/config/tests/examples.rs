@@ -43,10 +43,12 @@ fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
     assert_eq!((open.main.routes.len(), closed.main.routes.len()), (1, 0));
     assert_eq!(open.main.admin.listen, closed.main.admin.listen);
     let upstream = open.main.upstream.unwrap();
-    assert_eq!((upstream.delivery, upstream.consent_permit), (Delivery::default(), false));
+    // Without a limit there is none, so the examples of a limit are no defaults.
+    let unlimited = |delivery: Delivery| Delivery { rate: Rate::default(), ..delivery };
+    assert_eq!((unlimited(upstream.delivery), upstream.consent_permit), (Delivery::default(), false));
     assert!(!open.main.senders[0].trust_offset);
     let (open, closed) = (&open.sites["main"], &closed.sites["main"]);
-    assert_eq!((&open.delivery, &open.policy), (&closed.delivery, &closed.policy));
+    assert_eq!((unlimited(open.delivery.clone()), &open.policy), (closed.delivery.clone(), &closed.policy));
     assert_eq!(open.patient.kind, closed.patient.kind);
     let live = PublishRule { publish_from: None, ..open.publish[0].clone() };
     assert_eq!([live].as_slice(), closed.publish);

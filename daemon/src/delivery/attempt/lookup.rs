@@ -8,10 +8,9 @@
 use clinical::fhir::location::Location;
 use serde_json::Value;
 
-use super::Standing;
+use super::{Standing, To};
 use crate::{
     delivery::http::{self, Request, Told},
-    destination::Destination,
     pipeline::resources::Part,
     verdict::{Attempt, Verdict},
 };
@@ -39,13 +38,9 @@ enum Got {
 ///
 /// # Errors
 /// [`Verdict::Ambiguous`] while the destination cannot be asked.
-pub(super) async fn read(
-    destination: &Destination,
-    part: &Part,
-    location: &Location,
-) -> Result<Found, Verdict> {
-    let url = format!("{}/{}", destination.base_url, location.reference());
-    let told = match get(destination, &url).await? {
+pub(super) async fn read(to: To<'_>, part: &Part, location: &Location) -> Result<Found, Verdict> {
+    let url = format!("{}/{}", to.destination.base_url, location.reference());
+    let told = match get(to, &url).await? {
         Got::Body(told) => told,
         Got::Gone => return Ok(Found::Absent),
         Got::Refused => return Ok(Found::Hidden),
@@ -64,10 +59,10 @@ pub(super) async fn read(
 ///
 /// # Errors
 /// [`Verdict::Ambiguous`] while the destination cannot be asked.
-pub(super) async fn search(destination: &Destination, part: &Part) -> Result<Found, Verdict> {
+pub(super) async fn search(to: To<'_>, part: &Part) -> Result<Found, Verdict> {
     let kind = kind(part);
-    let url = format!("{}/{kind}?{}", destination.base_url, part.if_none_exist.replace('|', "%7C"));
-    let Got::Body(told) = get(destination, &url).await? else { return Ok(Found::Hidden) };
+    let url = format!("{}/{kind}?{}", to.destination.base_url, part.if_none_exist.replace('|', "%7C"));
+    let Got::Body(told) = get(to, &url).await? else { return Ok(Found::Hidden) };
     let bundle = told.json();
     if bundle["resourceType"] != "Bundle" {
         return Ok(Found::Hidden);
@@ -97,8 +92,8 @@ pub(super) fn kind(part: &Part) -> &str {
 }
 
 /// A GET. While it cannot be asked, what is unknown stays unknown.
-async fn get(destination: &Destination, url: &str) -> Result<Got, Verdict> {
-    match http::send(&destination.client, destination.wire.release, Request::get(url), None).await {
+async fn get(to: To<'_>, url: &str) -> Result<Got, Verdict> {
+    match http::send(&to.destination.client, to.release, Request::get(url), None).await {
         Ok(told) => match told.status {
             200 => Ok(Got::Body(told)),
             404 | 410 => Ok(Got::Gone),

@@ -11,7 +11,13 @@ use axum::{
 use serde_json::json;
 
 use super::*;
-use crate::{config::Delivery, mode::Ceiling, tls};
+use crate::{
+    capability::Capability,
+    config::{Delivery, Filter, OnRecovery},
+    destination::{Way, Wire},
+    mode::Ceiling,
+    tls,
+};
 
 const OURS: &str = "urn:uuid:00000000-0000-8000-8000-000000000001";
 const NEW: Past = Past { version: 1, ambiguous: false, overtaken: false };
@@ -62,8 +68,11 @@ async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) 
     let destination = Destination {
         id: "ehr:main".to_owned(),
         site: Some("main".to_owned()),
-        projection: clinical::fhir::projection::Projection::CgmIg,
-        wire: crate::destination::Wire::default(),
+        ways: vec![Way { projection: Projection::CgmIg, wire: Wire::default() }],
+        filter: Filter::default(),
+        bulk: true,
+        on_recovery: OnRecovery::All,
+        timezone: jiff::tz::TimeZone::UTC,
         base_url,
         ceiling,
         verify_patient: crate::config::VerifyPatient::Off,
@@ -131,7 +140,8 @@ fn body(resources: &[Value]) -> Vec<u8> {
         },
         resource: resource.clone(),
     };
-    serde_json::to_vec(&Write { resources: resources.iter().map(part).collect() }).unwrap()
+    serde_json::to_vec(&Write { release: "r4".to_owned(), resources: resources.iter().map(part).collect() })
+        .unwrap()
 }
 
 fn at(place: &str) -> BTreeMap<String, Standing> {
@@ -150,7 +160,7 @@ async fn tried_with(
     lines: Vec<Line>,
 ) -> (Outcome, Vec<String>) {
     let (ehr, destination) = against(Ceiling::Full, lines).await;
-    let outcome = attempt(&destination, &body(&[observation(120)]), standing, past).await;
+    let outcome = attempt(&destination, "cgm-ig", &body(&[observation(120)]), standing, past).await;
     (outcome, ehr.sent())
 }
 
@@ -223,7 +233,8 @@ async fn a_provenance_is_known_by_what_it_was_made_from() {
             ("POST", "/", 403, refused()),
         ];
         let (ehr, destination) = against(Ceiling::Full, lines).await;
-        let outcome = attempt(&destination, &body(&[provenance()]), BTreeMap::new(), DOUBTFUL).await;
+        let outcome =
+            attempt(&destination, "cgm-ig", &body(&[provenance()]), BTreeMap::new(), DOUBTFUL).await;
         assert_eq!(outcome.verdict == Verdict::Delivered, ours, "{identifier}: {:?}", outcome.verdict);
         assert_eq!(ehr.sent().is_empty(), ours, "{identifier}");
     }
@@ -231,11 +242,11 @@ async fn a_provenance_is_known_by_what_it_was_made_from() {
 
 #[tokio::test]
 async fn what_the_configuration_no_longer_permits_stays_here() {
-    let only = |kind: &str| Ceiling::Partial([kind.to_owned()].into());
+    let only = |kind: &str| Ceiling::Partial(Capability::named(kind).into_iter().collect());
     let row = body(&[observation(120), provenance()]);
     let lines = vec![("POST", "/", 200, answered("201 Created", Some("Observation/1")))];
     let (ehr, destination) = against(only("Observation"), lines).await;
-    let outcome = attempt(&destination, &row, BTreeMap::new(), NEW).await;
+    let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), NEW).await;
     assert_eq!(
         (outcome.verdict.clone(), ehr.sent()),
         (Verdict::Delivered, vec!["POST Observation".to_owned()])
@@ -243,7 +254,7 @@ async fn what_the_configuration_no_longer_permits_stays_here() {
     assert_eq!(places(&outcome), ["Observation/1"]);
     for past in [NEW, DOUBTFUL] {
         let (ehr, destination) = against(Ceiling::ReadOnly, Vec::new()).await;
-        let outcome = attempt(&destination, &row, BTreeMap::new(), past).await;
+        let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), past).await;
         assert_eq!((outcome.verdict, outcome.doubt), (Verdict::Withheld, past.ambiguous));
         assert!(ehr.asked.lock().unwrap().is_empty());
     }
@@ -376,7 +387,7 @@ async fn a_provenance_taken_for_anothers_is_created_without_the_search_that_the_
         ("GET", "/Provenance/9", 200, theirs),
     ];
     let (ehr, destination) = against(Ceiling::Full, lines).await;
-    attempt(&destination, &body(&[provenance()]), BTreeMap::new(), NEW).await;
+    attempt(&destination, "cgm-ig", &body(&[provenance()]), BTreeMap::new(), NEW).await;
     let asked = ehr.asked.lock().unwrap();
     let searches: Vec<bool> = asked
         .iter()

@@ -1,0 +1,193 @@
+//! Which rows leave now: by what is open, within the rate and the quotas, clinicians' first.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clinical::fhir::location::Location;
+use jiff::Timestamp;
+use outbox::{Lease, LeasedRow, Quota, Readers, Take, Writer};
+use tokio::task::JoinSet;
+
+use super::{
+    Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS,
+    attempt::{self, Past, Standing},
+    backoff, birth_date, chance,
+    pace::Pace,
+    rate,
+};
+use crate::{
+    broker::Priority,
+    config::OnRecovery,
+    destination::Destination,
+    mode::{Event, Observed},
+    pipeline::resources::Write,
+    telemetry::Metric,
+    time,
+    verdict::Verdict,
+};
+
+impl Deliverer {
+    /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
+    pub(super) async fn dispatch(
+        &self,
+        destination: &Arc<Destination>,
+        pace: &mut Pace,
+        tasks: &mut JoinSet<Done>,
+    ) -> Duration {
+        let now = Instant::now();
+        if now < pace.not_before {
+            return (pace.not_before - now).min(LONGEST_SLEEP);
+        }
+        let in_flight = usize::from(destination.delivery.in_flight);
+        let room = match pace.circuit.room(in_flight, now) {
+            Ok(most) => most.saturating_sub(pace.out.len()),
+            Err(rest) => return rest.min(LONGEST_SLEEP),
+        };
+        let ready = pace.throttle.ready(now);
+        if ready == 0 {
+            return pace.throttle.wait(now).min(LONGEST_SLEEP);
+        }
+        let clock = Timestamp::now();
+        let limits = &destination.delivery.rate;
+        let quotas = rate::quotas(limits, &destination.timezone, clock);
+        let quiet = rate::is_quiet(limits, &destination.timezone, clock);
+        let upto = if quiet { Priority::Clinician } else { Priority::History };
+        let mut rows = self.probes(destination, pace, room.min(ready), quiet, &quotas).await;
+        let kinds = destination.uses().into_iter().map(|(capability, _)| capability);
+        let open = kinds.filter(|capability| self.held(destination, *capability).is_none());
+        let kinds: Vec<String> = open.map(|capability| capability.name().to_owned()).collect();
+        let take = Take::Due { kinds, upto: upto.rank() };
+        rows.extend(self.lease(room.min(ready).saturating_sub(rows.len()), take, &quotas).await);
+        pace.throttle.pass(rows.len(), now);
+        let sent = rows.len();
+        for row in rows {
+            let (destination, row_id) = (Arc::clone(destination), row.id);
+            let (readers, writer) = (self.readers.clone(), self.writer.clone());
+            let task = tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
+            pace.out.insert(task.id(), row_id);
+        }
+        self.until_next(destination, pace, quiet || (sent == 0 && self.is_used_up(&quotas)), now)
+    }
+
+    /// One deferred row of every closed capability whose time to be tried has come.
+    async fn probes(
+        &self,
+        destination: &Destination,
+        pace: &mut Pace,
+        room: usize,
+        quiet: bool,
+        quotas: &[Quota],
+    ) -> Vec<LeasedRow> {
+        let mut rows = Vec::new();
+        for capability in self.to_probe(destination) {
+            let now = Instant::now();
+            let name = capability.name();
+            if quiet || rows.len() >= room || pace.is_probing(name) || now < pace.probing(name, now).at {
+                continue;
+            }
+            let latest = destination.on_recovery == OnRecovery::Latest;
+            let probe = self.lease(1, Take::Probe { kind: name.to_owned(), latest }, quotas).await;
+            let next = now + backoff::jittered(destination.delivery.probe_interval, chance());
+            let probing = pace.probing(name, now);
+            (probing.at, probing.row) = (next, probe.first().map(|row| row.id));
+            if !probe.is_empty() {
+                self.observations.apply(&self.id, name, Event::ProbeSent, time::now_ms());
+            }
+            rows.extend(probe);
+        }
+        rows
+    }
+
+    /// The capabilities that the configuration permits and the destination refused.
+    fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
+        let uses = destination.uses().into_iter().map(|(capability, _)| capability);
+        uses.filter(|capability| {
+            destination.permits(*capability)
+                && self.observations.of(&self.id, capability.name()) == Observed::ReadOnly
+        })
+        .collect()
+    }
+
+    /// Leases rows to send, or one deferred row of a kind to learn from. None where the store refuses: the
+    /// loop comes back.
+    pub(super) async fn lease(&self, limit: usize, take: Take, quotas: &[Quota]) -> Vec<LeasedRow> {
+        if limit == 0 {
+            return Vec::new();
+        }
+        let (destination, quotas) = (self.id.clone(), quotas.to_vec());
+        let lease = Lease { destination, limit, now: time::now_ms(), take, quotas };
+        self.writer.lease(lease).await.unwrap_or_else(|error| {
+            tracing::warn!(destination = %self.id, %error, "no lease");
+            Vec::new()
+        })
+    }
+
+    fn is_used_up(&self, quotas: &[Quota]) -> bool {
+        !quotas.is_empty()
+            && matches!(self.readers.with(|reader| reader.exhausted(&self.id, quotas)), Ok(Some(_)))
+    }
+
+    /// How long until a row that waits for its retry is due, or a probe. `shut`: nothing goes for a while, whatever is
+    /// due.
+    fn until_next(&self, destination: &Destination, pace: &mut Pace, shut: bool, now: Instant) -> Duration {
+        if shut {
+            return LONGEST_SLEEP;
+        }
+        let next = self.readers.with(|reader| reader.next_attempt_at(&self.id)).ok().flatten();
+        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(SHORTEST_SLEEP_MS));
+        let mut wait = Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP);
+        for capability in self.to_probe(destination) {
+            if !pace.is_probing(capability.name()) {
+                let at = pace.probing(capability.name(), now).at;
+                wait = wait.min(at.saturating_duration_since(now));
+            }
+        }
+        wait.max(pace.throttle.wait(now).min(LONGEST_SLEEP))
+    }
+}
+
+/// Sends one row, with what the ledger knows of its resources and of what they refer to.
+async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row: LeasedRow) -> Done {
+    let began = Instant::now();
+    let outcome = match birth_date::cleared(destination, readers, writer, &row).await {
+        Ok(()) => match ledger(destination, readers, &row) {
+            Ok(standing) => {
+                let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
+                attempt::attempt(destination, &row.form, &row.body, standing, past).await
+            }
+            Err(error) => {
+                attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous)
+            }
+        },
+        Err(verdict) => attempt::Outcome::unasked(verdict, row.ambiguous),
+    };
+    Metric::DeliverySeconds.record(began.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
+    Done::Sent { row: Box::new(row), outcome, began }
+}
+
+fn ledger(
+    destination: &Destination,
+    readers: &Readers,
+    row: &LeasedRow,
+) -> Result<BTreeMap<String, Standing>, outbox::ReadError> {
+    let mut names = Vec::new();
+    if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
+        for part in &write.resources {
+            names.push(part.full_url.clone());
+            let targets = part.resource["target"].as_array().map(Vec::as_slice).unwrap_or_default();
+            names.extend(targets.iter().filter_map(|target| target["reference"].as_str()).map(str::to_owned));
+        }
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let written = readers.with(|reader| reader.written(&destination.id, &names))?;
+    Ok(written
+        .into_iter()
+        .filter_map(|(name, at)| {
+            let location = Location::parse(&at.location)?;
+            Some((name, Standing { location, etag: at.etag, content_hash: Some(at.content_hash) }))
+        })
+        .collect())
+}

@@ -1,0 +1,139 @@
+//! The edges of a destination's modes: what is held and why, and what a change asks of the queue, the store and people.
+
+use outbox::{AuditEntry, Mode as StoredMode, ModeChange};
+
+use super::Deliverer;
+use crate::{
+    broker::{self, Reason},
+    capability::Capability,
+    conditions::Kind,
+    config::OnRecovery,
+    destination::Destination,
+    mode::{Effect, Observed},
+    time,
+};
+
+/// The reasons for which rows are held by the mode: what ends with the change of it.
+const BY_MODE: [Reason; 5] = [
+    Reason::ConfiguredReadOnly,
+    Reason::KindNotPermitted,
+    Reason::NoConsent,
+    Reason::ObservedReadOnly,
+    Reason::HeldByHand,
+];
+
+/// What people read of a capability that is closed.
+pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> String {
+    match observed {
+        Observed::Held => format!("{capability}: {cause}; held by hand until it is released"),
+        _ => format!("{capability}: {cause}; writes are deferred and one is tried from time to time"),
+    }
+}
+
+impl Deliverer {
+    /// Brings the queue in line with the configuration and the mode: no row may be left deferred at an open
+    /// destination, or pending at a closed one, by a decision that a change overtook. `reloaded`: forms that the site did
+    /// not list may be listed again. Whether that was done.
+    pub(super) async fn align(&self, destination: &Destination, reloaded: bool) -> bool {
+        for (capability, _) in destination.uses() {
+            let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
+            let released = self.releasable(destination, capability, reloaded);
+            let latest = destination.on_recovery == OnRecovery::Latest;
+            let aligned =
+                self.writer.align(&self.id, capability.name(), held, released, latest, time::now_ms()).await;
+            if let Err(error) = aligned {
+                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Why rows of a capability may not be sent now; `None` where they may.
+    pub(super) fn held(&self, destination: &Destination, capability: Capability) -> Option<Reason> {
+        if !destination.consented {
+            return Some(Reason::NoConsent);
+        }
+        let observed = self.observations.of(&self.id, capability.name());
+        // What was deferred before the site went into shadow stays where it is.
+        match broker::closed(&destination.ceiling, capability, observed) {
+            Some(Reason::Shadow) => Some(Reason::ConfiguredReadOnly),
+            reason => reason,
+        }
+    }
+
+    /// The reasons for which rows may be held and that hold no longer.
+    pub(super) fn releasable(
+        &self,
+        destination: &Destination,
+        capability: Capability,
+        reloaded: bool,
+    ) -> Vec<String> {
+        if self.held(destination, capability).is_some() {
+            return Vec::new();
+        }
+        let form = reloaded.then_some(Reason::FormNotListed);
+        BY_MODE.into_iter().chain(form).map(|reason| reason.word().to_owned()).collect()
+    }
+
+    /// What an effect asks of the store: the mode with its cause, the rows that it moves, and the audit entry.
+    pub(super) fn change(
+        &self,
+        destination: &Destination,
+        capability: Capability,
+        effect: &Effect,
+        evidence: &str,
+        now: i64,
+    ) -> (Vec<ModeChange>, Vec<AuditEntry>) {
+        let (mode, cause) = match effect {
+            Effect::None => return (Vec::new(), Vec::new()),
+            Effect::Close { cause, .. } => ("read-only", cause.clone()),
+            Effect::Open => ("full", String::new()),
+        };
+        let open = *effect == Effect::Open;
+        let change = ModeChange {
+            mode: StoredMode {
+                site: destination.site.clone().unwrap_or_default(),
+                destination: self.id.clone(),
+                capability: capability.name().to_owned(),
+                mode: mode.to_owned(),
+                since: now,
+                cause: cause.clone(),
+                evidence: evidence.to_owned(),
+            },
+            kind: Some(capability.name().to_owned()),
+            requeue_quarantined: match effect {
+                Effect::Close { fault, .. } => fault.clone(),
+                Effect::None | Effect::Open => None,
+            },
+            defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
+            release_deferred: if open { self.releasable(destination, capability, false) } else { Vec::new() },
+            latest: destination.on_recovery == OnRecovery::Latest,
+        };
+        let audit = AuditEntry {
+            actor: "isthmus".to_owned(),
+            action: format!("mode {mode}"),
+            object: format!("{} {}", self.id, capability),
+            detail: format!("{cause}; evidence: {evidence}"),
+            at: now,
+        };
+        (vec![change], vec![audit])
+    }
+
+    /// Shows an edge to people.
+    pub(super) fn show_mode(&self, destination: &Destination, capability: Capability, effect: &Effect) {
+        let is_closed = |one: Capability| self.observations.of(&self.id, one.name()) != Observed::Open;
+        match effect {
+            Effect::None => {}
+            Effect::Close { cause, .. } => {
+                let detail = closed_detail(capability.name(), Observed::ReadOnly, cause);
+                self.conditions.raise(Kind::ReadOnly, &self.id, detail, time::now_ms());
+            }
+            // Another may still be closed.
+            Effect::Open if destination.uses().iter().any(|(one, _)| is_closed(*one)) => {}
+            Effect::Open => {
+                self.conditions.clear(Kind::ReadOnly, &self.id);
+            }
+        }
+    }
+}

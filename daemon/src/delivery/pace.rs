@@ -1,0 +1,84 @@
+//! What a deliverer remembers between two turns of its loop. Pure: the time is handed in.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use tokio::task;
+
+use super::rate::Throttle;
+use crate::{config::Rate, outbound::pace::Pace as Circuit};
+
+/// The state of a destination between two turns.
+pub(super) struct Pace {
+    /// Rows out now, by the task that sends each.
+    pub out: HashMap<task::Id, i64>,
+    /// Rows whose verdict is being committed, by the task that does it.
+    pub settling: HashMap<task::Id, i64>,
+    /// Nothing is sent before (monotonic): the destination asked for a pause.
+    pub not_before: Instant,
+    /// Whether the destination answers at all.
+    pub circuit: Circuit,
+    /// How fast it may be written to.
+    pub throttle: Throttle,
+    /// Probes by capability.
+    pub probes: BTreeMap<&'static str, Probing>,
+    /// Generation whose permissions were applied to the queue.
+    pub applied: u64,
+    /// When patients whose writes are held are next looked for (monotonic).
+    pub held_at: Instant,
+    /// Rows were queued since the queue was last brought in line with the mode.
+    pub unaligned: bool,
+}
+
+/// The probes of one capability: one at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probing {
+    /// When the next may go (monotonic).
+    pub at: Instant,
+    /// The row that is out as one, or was last.
+    pub row: Option<i64>,
+}
+
+impl Pace {
+    /// Of a destination that nothing is known of yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            out: HashMap::new(),
+            settling: HashMap::new(),
+            not_before: now,
+            circuit: Circuit::new(now),
+            throttle: Throttle::new(&Rate::default(), now),
+            probes: BTreeMap::new(),
+            applied: 0,
+            held_at: now,
+            unaligned: true,
+        }
+    }
+
+    /// Takes a new configuration over. A shorter interval of probing does not wait for the end of the longer one.
+    pub(super) fn reload(&mut self, generation: u64, rate: &Rate, probe_in: Duration, now: Instant) {
+        (self.applied, self.unaligned) = (generation, true);
+        self.throttle.reload(rate, now);
+        for probing in self.probes.values_mut() {
+            probing.at = probing.at.min(now + probe_in);
+        }
+    }
+
+    /// The probes of a capability; the first may go at once.
+    pub(super) fn probing(&mut self, capability: &'static str, now: Instant) -> &mut Probing {
+        self.probes.entry(capability).or_insert(Probing { at: now, row: None })
+    }
+
+    /// Whether a probe of a capability is out.
+    pub(super) fn is_probing(&self, capability: &str) -> bool {
+        let row = self.probes.get(capability).and_then(|probing| probing.row);
+        row.is_some_and(|row| self.out.values().any(|out| *out == row))
+    }
+
+    /// Whether a row went out as a probe.
+    pub(super) fn is_probe(&self, row: i64) -> bool {
+        self.probes.values().any(|probing| probing.row == Some(row))
+    }
+}

@@ -1,0 +1,127 @@
+//! What follows from each answer: for the row, for the mode, for the pace, and for people.
+
+use std::time::{Duration, Instant};
+
+use outbox::{LeasedRow, Settle};
+use tokio::task::JoinSet;
+
+use super::{Deliverer, Done, attempt, backoff, birth_date, chance, commit, consequence, pace::Pace};
+use crate::{
+    capability::Capability,
+    conditions::Kind,
+    destination::Destination,
+    mode::{Effect, Observed},
+    telemetry::Metric,
+    time,
+    verdict::Verdict,
+};
+
+/// An attempt that came to its end.
+pub(super) struct Ended {
+    /// The row.
+    pub row: Box<LeasedRow>,
+    /// What it came to.
+    pub outcome: attempt::Outcome,
+    /// When it began.
+    pub began: Instant,
+}
+
+impl Deliverer {
+    /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
+    /// sent; the rest is committed beside the loop.
+    pub(super) async fn conclude(
+        &self,
+        destination: &Destination,
+        ended: Ended,
+        pace: &mut Pace,
+        tasks: &mut JoinSet<Done>,
+    ) {
+        let Ended { row, outcome, began } = ended;
+        let now = time::now_ms();
+        let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
+        Metric::Deliveries.add(1, &labels);
+        self.tell(&outcome.verdict, row.patient);
+        let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
+        let wait = self.pause(destination, &outcome.verdict, row.attempts, began, pace);
+        let closed = matches!(effect, Effect::Close { .. });
+        let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
+        let verdict = consequence::settlement(outcome, held, now, wait);
+        let capability = Capability::named(&row.kind);
+        let evidence = format!("outbox row {}", row.id);
+        let (modes, audit) = capability.map_or_else(Default::default, |capability| {
+            self.change(destination, capability, &effect, &evidence, now)
+        });
+        let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
+        if let Some(capability) = capability
+            && (effect != Effect::None || pace.is_probe(row.id))
+        {
+            // From the answer on: behind a probe that was long under way the next does not follow at once.
+            let next = backoff::jittered(destination.delivery.probe_interval, chance());
+            pace.probing(capability.name(), Instant::now()).at = Instant::now() + next;
+        }
+        match capability {
+            Some(capability) if effect != Effect::None => {
+                commit(&self.writer, settle).await;
+                self.show_mode(destination, capability, &effect);
+            }
+            _ => self.settle(settle, Duration::ZERO, pace, tasks),
+        }
+    }
+
+    /// Raises and clears what people should see.
+    fn tell(&self, verdict: &Verdict, patient: i64) {
+        let scope = birth_date::scope(patient, &self.id);
+        match verdict {
+            Verdict::Identity(cause) => {
+                let detail = format!("{cause}; nothing is written for this patient until that is put right");
+                self.conditions.raise(Kind::PatientInDoubt, &scope, detail, time::now_ms());
+            }
+            _ => {
+                self.conditions.clear(Kind::PatientInDoubt, &scope);
+            }
+        }
+        match verdict {
+            Verdict::Auth(cause) => {
+                let detail = format!(
+                    "{cause}: the destination does not accept our certificate; check its registration and expiry"
+                );
+                self.conditions.raise(Kind::AuthDegraded, &self.id, detail, time::now_ms());
+            }
+            Verdict::Delivered => {
+                self.conditions.clear(Kind::AuthDegraded, &self.id);
+                Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Slows the whole destination where it is silent or asks for it; returns the wait for this row.
+    fn pause(
+        &self,
+        destination: &Destination,
+        verdict: &Verdict,
+        attempts: u32,
+        began: Instant,
+        pace: &mut Pace,
+    ) -> Duration {
+        let (delivery, now) = (&destination.delivery, Instant::now());
+        let wait = |nth| backoff::wait(nth, delivery.retry_min, delivery.retry_max, chance());
+        match verdict {
+            Verdict::Throttled(asked) => {
+                pace.circuit.answered();
+                pace.throttle.throttled(now);
+                pace.not_before = pace.not_before.max(now + *asked);
+                *asked
+            }
+            Verdict::Unsent(_) | Verdict::Auth(_) => {
+                let nth = pace.circuit.silence(began, now, wait);
+                wait(nth)
+            }
+            Verdict::Ambiguous(_) => wait(attempts.max(1)),
+            _ => {
+                pace.circuit.answered();
+                wait(attempts.max(1))
+            }
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The next version of a window: at every destination a decision, and where it is to be written or shown, its rows.
+
+use std::collections::BTreeSet;
+
+use clinical::{
+    calendar::LocalDay,
+    fhir::{
+        figures::{figures, shown_text},
+        provenance::Reason,
+    },
+    identity::PatientKey,
+    outcome::Outcome,
+    reading::Instant,
+};
+use outbox::{
+    Condition, Decision as Decided, Enters, Manifest, NewRow, Outcome as Published, StandingVersion, Window,
+};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Pipeline, PipelineError, app_events,
+    manifest::Listing,
+    publish::Computed,
+    resources::{self, Version},
+};
+use crate::{
+    broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
+    conditions::Kind,
+    config::PublishRule,
+    destination::{Destination, PROVENANCE},
+    filter::{self, About},
+    generation::{Generation, Site},
+    telemetry::Metric,
+};
+
+/// A window that ended longer ago than this when it is first written is history: longer than any feed is late.
+const HISTORY_AFTER_DAYS: i64 = 31;
+
+/// What is the same for every destination of a version.
+struct Draft<'a> {
+    due: &'a Window,
+    site: &'a Site,
+    computed: &'a Computed<'a>,
+    owner: Option<PatientKey>,
+    display_hash: [u8; 32],
+    now: i64,
+}
+
+/// What becomes of a version at one destination.
+struct Ruling {
+    decision: Decision,
+    stands: Option<StandingVersion>,
+    timeliness: Timeliness,
+    priority: Priority,
+    /// What stands cannot be replaced.
+    fixed: bool,
+}
+
+impl Pipeline {
+    /// The next version of a window, with a decision and the rows for every destination.
+    pub(super) fn version(
+        &self,
+        due: &Window,
+        site: &Site,
+        generation: &Generation,
+        computed: &Computed<'_>,
+        now: i64,
+    ) -> Result<Published, PipelineError> {
+        let scope = format!("window {}", due.id);
+        if self.conditions.clear(Kind::WithdrawalNeeded, &scope) {
+            self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
+        }
+        let display_hash = shown_hash(&computed.outcome, generation, &site.id);
+        if due.display_hash == Some(display_hash) {
+            return Ok(Published::Unchanged);
+        }
+        let outcome_json =
+            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
+        let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
+        let owner = owner.map(|owner| PatientKey { system: owner.system, value: owner.value });
+        let draft = Draft { due, site, computed, owner, display_hash, now };
+        let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
+        let (mut standing, mut conditions, mut timely) = (Vec::new(), Vec::new(), false);
+        for destination in generation.destinations_of(&site.id) {
+            let ruling = self.rule(&draft, destination)?;
+            timely |= ruling.timeliness == Timeliness::Current;
+            conditions.extend(self.tell_of(&draft, destination, &ruling));
+            decisions.push(recorded(destination, &ruling));
+            let base = rows.len();
+            let made = self.rows(&draft, destination, &ruling)?;
+            rows.extend(made.into_iter().map(|mut row| {
+                row.depends_on = row.depends_on.map(|index| index + base);
+                row
+            }));
+            standing.push((destination.id.clone(), ruling.stands.map(|standing| standing.version)));
+        }
+        let version = due.version + 1;
+        let manifest = Manifest {
+            // The generation tells apart what was computed and kept without becoming a version.
+            id: format!("{}-{version}-{}", due.id, due.generation),
+            count: computed.listing.count,
+            sha256: computed.listing.sha256,
+            body: computed.listing.body.clone(),
+        };
+        // Without a destination the site only computes; a version is still a version.
+        if !timely && !standing.is_empty() {
+            return Ok(Published::Computed { outcome_json, manifest });
+        }
+        Ok(Published::Version {
+            version,
+            display_hash,
+            outcome_json,
+            manifest,
+            rows,
+            decisions,
+            standing,
+            conditions,
+        })
+    }
+
+    /// Asks the broker about one destination.
+    fn rule(&self, draft: &Draft<'_>, destination: &Destination) -> Result<Ruling, PipelineError> {
+        let due = draft.due;
+        let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
+        let place = stands
+            .as_ref()
+            .map(|stands| destination.ways.iter().position(|way| way.projection.name() == stands.form));
+        let fixed = place.flatten().is_some_and(|at| !destination.ways[at].amends());
+        let timeliness = match &stands {
+            // The rest of the version that stands goes on, so it is whole without this one.
+            Some(stands) if fixed && self.shows_the_same(draft, stands.version)? => {
+                Timeliness::NothingShownChanged
+            }
+            _ => self.timeliness(due, draft.site, stands.is_some(), draft.now),
+        };
+        let priority = priority(due, stands.is_some(), draft.now);
+        let offers: Vec<Offer> = destination
+            .ways
+            .iter()
+            .map(|way| Offer {
+                capability: way.carrier(),
+                observed: self.observations.of(&destination.id, way.carrier().name()),
+                amends: way.amends(),
+            })
+            .collect();
+        let decision = broker::decide(&Question {
+            ceiling: &destination.ceiling,
+            offers: &offers,
+            consent: if destination.consented { Consent::Permit } else { Consent::Deny },
+            taken: self.is_taken(draft, destination)?,
+            timeliness,
+            priority,
+            bulk: destination.bulk,
+            stands: match place {
+                None => Stands::No,
+                Some(Some(at)) => Stands::By(at),
+                Some(None) => Stands::Elsewhere,
+            },
+        });
+        Ok(Ruling { decision, stands, timeliness, priority, fixed })
+    }
+
+    fn shows_the_same(&self, draft: &Draft<'_>, version: i64) -> Result<bool, PipelineError> {
+        let stood = self.readers.with(|reader| reader.display_hash_of(draft.due.id, version))?;
+        Ok(stood == Some(draft.display_hash))
+    }
+
+    /// Whether the destination's filter takes the outcome.
+    fn is_taken(&self, draft: &Draft<'_>, destination: &Destination) -> Result<bool, PipelineError> {
+        let filter = &destination.filter;
+        if filter.include == filter.exclude {
+            return Ok(true);
+        }
+        let patient = draft.owner.as_ref().map(|owner| format!("{}|{}", owner.system, owner.value));
+        let mut about = About {
+            population: &draft.due.key.policy,
+            patient: patient.as_deref().unwrap_or_default(),
+            window_days: draft.due.key.days,
+            origins: BTreeSet::new(),
+        };
+        if filter.include.asks_messages() || filter.exclude.asks_messages() {
+            for id in &draft.computed.cited.messages {
+                let Some(message) = self.readers.with(|reader| reader.message(*id as i64))? else { continue };
+                about.origins.insert(filter::origin(&message.source, &message.body));
+            }
+        }
+        Ok(filter::refusal(filter, &about).is_none())
+    }
+
+    /// Counts the decision; what people are asked to do where no write can do it.
+    fn tell_of(&self, draft: &Draft<'_>, destination: &Destination, ruling: &Ruling) -> Option<Condition> {
+        let (word, _) = ruling.decision.words();
+        Metric::Decisions.add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
+        let scope = format!("window {} at {}", draft.due.id, destination.id);
+        if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
+            return None;
+        }
+        let detail = format!(
+            "version {} has other numbers than the one that stands, which cannot be replaced there; \
+             amend it by hand, then: isthmus site amended {} --at {}",
+            draft.due.version + 1,
+            draft.due.id,
+            destination.id
+        );
+        self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), draft.now);
+        Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })
+    }
+
+    /// The rows of a version for one destination; none where it is not to be written.
+    fn rows(
+        &self,
+        draft: &Draft<'_>,
+        destination: &Destination,
+        ruling: &Ruling,
+    ) -> Result<Vec<NewRow>, PipelineError> {
+        let (Some(at), Some(owner)) = (ruling.decision.offer(), &draft.owner) else { return Ok(Vec::new()) };
+        let Some(way) = destination.ways.get(at) else { return Ok(Vec::new()) };
+        let (due, computed) = (draft.due, draft.computed);
+        let subject = destination.subject(owner.clone(), &self.secret, due.key.patient);
+        let stands = ruling.stands.as_ref().map(|standing| standing.version);
+        let sha256 = resources::cited(&computed.listing.sha256);
+        let app_events = app_events::counts(&computed.logged, &computed.period);
+        let provenance = self.observations.of(&destination.id, PROVENANCE.name());
+        let provenance_enters = match broker::closed(&destination.ceiling, PROVENANCE, provenance) {
+            Some(reason) => Enters::Deferred(reason.word().to_owned()),
+            None => Enters::Pending,
+        };
+        Ok(resources::rows(&Version {
+            destination: &destination.id,
+            way,
+            priority: ruling.priority,
+            outcome: &computed.outcome,
+            patient: due.origin,
+            subject: &subject,
+            secret: &self.secret,
+            box_id: &self.box_id,
+            version: (due.version + 1) as u32,
+            supersedes: stands.map(|version| version as u32),
+            reason: self.reason(due, stands, computed)?,
+            sessions: &computed.sessions(),
+            app_events: &app_events,
+            manifest: (computed.listing.count, &sha256),
+            recorded: Instant(draft.now),
+            provenance_in_bundle: destination.provenance_in_bundle(way),
+            enters: match ruling.decision {
+                Decision::Defer(_, reason) => Enters::Deferred(reason.word().to_owned()),
+                Decision::Show(_) => Enters::Shown,
+                Decision::Write(_) | Decision::Fallback(..) | Decision::Suppress(_) => Enters::Pending,
+            },
+            provenance_enters,
+        })?)
+    }
+
+    /// Why there is a next version at a destination where the version `stands`.
+    fn reason(
+        &self,
+        due: &Window,
+        stands: Option<i64>,
+        computed: &Computed<'_>,
+    ) -> Result<Reason, PipelineError> {
+        let cited = &computed.cited;
+        let Some(stands) = stands else { return Ok(cited.reason(None)) };
+        let (before, outcome) = self
+            .readers
+            .with(|reader| Ok((reader.manifest_of(due.id, stands)?, reader.outcome_of(due.id, stands)?)))?;
+        let before = before.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default();
+        let reason = cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>()));
+        // A source that corrected itself outranks rules that changed meanwhile.
+        let ruled_by = outcome.and_then(|outcome| policy_sha256(&outcome));
+        let same_rules = ruled_by.is_none_or(|sha256| sha256 == computed.outcome.policy.sha256);
+        Ok(if reason == Reason::LateData && !same_rules { Reason::PolicyChange } else { reason })
+    }
+
+    /// `stands`: an earlier version is, or may be, at the destination. What never got there is not amended but
+    /// written for the first time.
+    fn timeliness(&self, due: &Window, site: &Site, stands: bool, now: i64) -> Timeliness {
+        let Some(rule) = rule_of(site, due.key.days) else { return Timeliness::BeforePublishFrom };
+        let publish_from = rule.publish_from.map_or(self.went_live, LocalDay::from_civil);
+        // A window ends on its last included day.
+        if LocalDay(due.key.end_day).plus(-1) < publish_from {
+            return Timeliness::BeforePublishFrom;
+        }
+        let amendable_ms = i64::from(rule.amend_for_days) * Instant::DAY_MS;
+        match due.first_published_at {
+            Some(first) if stands && now - first > amendable_ms => Timeliness::AmendmentClosed,
+            _ => Timeliness::Current,
+        }
+    }
+}
+
+/// An amendment of what stands is as pressing as a window that has just closed, however old the window.
+fn priority(due: &Window, stands: bool, now: i64) -> Priority {
+    let ended = i64::from(due.key.end_day) * Instant::DAY_MS;
+    if !stands && now - ended > HISTORY_AFTER_DAYS * Instant::DAY_MS {
+        Priority::History
+    } else {
+        Priority::Routine
+    }
+}
+
+/// The row that says what was decided, and why.
+fn recorded(destination: &Destination, ruling: &Ruling) -> Decided {
+    let decision = ruling.decision;
+    let (word, reason) = decision.words();
+    let form = decision.offer().and_then(|at| destination.ways.get(at));
+    Decided {
+        destination: destination.id.clone(),
+        decision: word.to_owned(),
+        reason: reason.to_owned(),
+        form: form.map(|way| way.projection.name().to_owned()).unwrap_or_default(),
+        keeps_earlier: ruling.fixed,
+    }
+}
+
+fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
+    site.publish.iter().find(|rule| rule.window_days == days)
+}
+
+/// The hash by which a version is told from one that looks the same: that of what is shown, and where a destination of
+/// the site takes our own codes, of those too.
+fn shown_hash(outcome: &Outcome, generation: &Generation, site: &str) -> [u8; 32] {
+    let shown = outcome.display_hash();
+    let ways = |destination: &Destination| destination.ways.iter().any(|way| way.wire.local_codes);
+    if !generation.destinations_of(site).any(|destination| ways(destination)) {
+        return shown;
+    }
+    Sha256::new().chain_update(shown).chain_update(shown_text(&figures(outcome))).finalize().into()
+}
+
+/// The hash of the policy that a published outcome names.
+fn policy_sha256(outcome_json: &str) -> Option<String> {
+    let outcome: serde_json::Value = serde_json::from_str(outcome_json).ok()?;
+    outcome["policy"]["sha256"].as_str().map(str::to_owned)
+}

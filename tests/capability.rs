@@ -1,0 +1,137 @@
+//! What a site's file permits: shadow, the latest after a recovery, quotas, filters, and a hold by hand.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod site;
+
+use serde_json::Value;
+use site::{
+    RESOURCES_PER_OUTCOME, daily, edit_site, eventually, people, send, settled, until, with_delivery,
+};
+use standin::{Play, rig::Rig};
+
+const FULL: &str = "mode = \"full\"\non_recovery = \"all\"";
+
+fn mode(status: &Value) -> &str {
+    status["sites"][0]["mode"].as_str().unwrap_or_default()
+}
+
+fn hour(id: &str, patient: u32, day: u32) -> Vec<u8> {
+    people::hour(&format!("{id}-{patient}-{day}"), patient, &format!("2026-03-{day:02}"), 120)
+}
+
+/// A site whose `[capability]` is this.
+async fn with_capability(dir: &std::path::Path, lines: &str) -> Rig {
+    let rig = site::prepare(dir, daily()).await;
+    edit_site(&rig, FULL, lines);
+    rig
+}
+
+/// The last included dates of what stands at the EHR for a patient.
+fn dates(rig: &Rig, patient: u32) -> Vec<String> {
+    let mrn = people::person(patient).mrn;
+    let standing = site::chart::numbers(&rig.ehr).into_keys();
+    let means = standing.filter(|[subject, code, ..]| *subject == mrn && code == site::chart::MEAN);
+    means.map(|[.., end]| end).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_in_shadow_shows_what_it_would_write_and_writes_nothing_then_or_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), "mode = \"shadow\"").await;
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
+    let status = until(&rig, "both are shown", |s| s["outbox"]["shown"] == 2).await;
+    assert_eq!((mode(&status), &status["outbox"]["deferred"]), ("shadow", &0.into()), "{status:#}");
+
+    // It goes live: what was shown stays shown, what comes is written.
+    edit_site(&rig, "mode = \"shadow\"", "mode = \"full\"");
+    until(&rig, "live", |s| mode(s) == "full").await;
+    send(&rig, &[hour("B", 0, 3)]).await;
+    let status = settled(&rig).await;
+    assert_eq!((&status["outbox"]["shown"], &status["outbox"]["delivered"]), (&2.into(), &1.into()));
+    assert_eq!(rig.ehr.judge().creates, RESOURCES_PER_OUTCOME);
+    assert_eq!(dates(&rig, 0), ["2026-03-03"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_recovery_each_patients_latest_window_is_written_and_what_stands_is_amended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), "mode = \"full\"").await;
+    rig.start().await.unwrap();
+    // Patient 0 has a window in the chart, which data that come late amend while the site refuses.
+    send(&rig, &[hour("A", 0, 1)]).await;
+    settled(&rig).await;
+    rig.ehr.play(Play::RefuseWrites);
+    let late = people::readings(people::day("2026-03-01"), 200, &[250; 6]);
+    let late = people::message("LATE", &people::person(0), &late);
+    send(&rig, &[hour("B", 0, 2), hour("B", 0, 3), hour("B", 1, 2), hour("B", 1, 4), hour("B", 2, 2), late])
+        .await;
+    // One of them may be out as a probe, and a probe leaves out what is stale.
+    until(&rig, "read-only", |s| mode(s) == "read-only" && s["inbox"]["windows_due"] == 0).await;
+    rig.ehr.play(Play::Accept);
+    let status = settled(&rig).await;
+    assert_eq!((mode(&status), &status["outbox"]["superseded"]), ("full", &2.into()), "{status:#}");
+    assert_eq!(dates(&rig, 0), ["2026-03-01", "2026-03-03"]);
+    assert_eq!((dates(&rig, 1), dates(&rig, 2)), (vec!["2026-03-04".into()], vec!["2026-03-02".into()]));
+    let judgement = rig.ehr.judge();
+    assert!(judgement.updates > 0, "the amendment of what stands went too: {judgement:?}");
+    assert_eq!(judgement.doubled, 0, "{judgement:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_the_day_holds_over_a_restart_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    with_delivery(&rig, "per_day = 3");
+    rig.start().await.unwrap();
+    send(&rig, &(0..5).map(|patient| hour("A", patient, 2)).collect::<Vec<_>>()).await;
+    let three = |s: &Value| s["outbox"]["delivered"] == 3 && s["outbox"]["pending"] == 2;
+    until(&rig, "three are written", three).await;
+    assert!(rig.stop().await.unwrap().success());
+    rig.start().await.unwrap();
+    send(&rig, &[hour("B", 5, 2)]).await;
+    until(&rig, "the sixth waits too", |s| s["outbox"]["pending"] == 3).await;
+    assert_eq!(rig.ehr.judge().creates, 3 * RESOURCES_PER_OUTCOME);
+    edit_site(&rig, "per_day = 3", "per_day = 100");
+    let status = settled(&rig).await;
+    assert_eq!(status["outbox"]["delivered"], 6, "{status:#}");
+    assert_eq!((rig.ehr.judge().creates, rig.ehr.judge().doubled), (6 * RESOURCES_PER_OUTCOME, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_in_quiet_hours_and_everything_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    // All day but a minute that has just passed.
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let at = |minutes: i64| (now.clone() + jiff::Span::new().minutes(minutes)).strftime("%H:%M").to_string();
+    let quiet = format!("quiet_hours = [\"{}-{}\"]", at(-1), at(-2));
+    with_delivery(&rig, &quiet);
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
+    until(&rig, "both wait", |s| s["outbox"]["pending"] == 2).await;
+    let looked = site::metrics(&rig).await;
+    assert!(!looked.contains("isthmus_deliveries_total{"), "nothing was tried");
+    edit_site(&rig, &quiet, "");
+    settled(&rig).await;
+    assert_eq!(rig.ehr.judge().creates, 2 * RESOURCES_PER_OUTCOME);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_leaves_out_what_its_feed_facility_and_patient_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    let (kept, left_out) = (people::person(0).mrn, people::person(1).mrn);
+    site::append_site(
+        &rig,
+        &format!(
+            "[filter.include]\nfeeds = [\"engine\"]\n[filter.exclude]\npatients = [\"urn:oid:1.2.3|{left_out}\"]\n"
+        ),
+    );
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
+    settled(&rig).await;
+    eventually("one is written", || rig.ehr.judge().creates == RESOURCES_PER_OUTCOME).await;
+    assert_eq!((dates(&rig, 0).len(), dates(&rig, 1).len()), (1, 0), "{kept}");
+}
