@@ -25,12 +25,14 @@
 //! [`OBX_MOST`] OBX a message.
 
 mod raw;
+mod sealed;
 mod segment;
 mod summary;
 
 use self::segment::{Line, time};
 pub use self::{
     raw::readings,
+    sealed::sealed,
     segment::{Separators, escape},
     summary::summary,
 };

@@ -108,6 +108,9 @@ pub struct Scope<'a> {
     pub zone: &'a str,
     /// Policy name and version, `standard/1`.
     pub policy: &'a str,
+    /// What sets these apart from the guide's Observations of the same window at the same destination: a name that
+    /// shapes of one kind share ([`super::projection::Projection::family`]); empty for the guide's.
+    pub family: &'a str,
 }
 
 impl<'a> Scope<'a> {
@@ -120,14 +123,28 @@ impl<'a> Scope<'a> {
             last_date: &outcome.period.last_date,
             zone: &outcome.period.zone,
             policy: &outcome.policy.id,
+            family: "",
         }
+    }
+
+    /// The same under the name of another family.
+    #[must_use]
+    pub const fn in_family(self, family: &'a str) -> Self {
+        Self { family, ..self }
     }
 
     /// A policy enters by its name alone: the window is the same one under a later version of its rules, so what stands
     /// at a destination is amended and no second outcome put beside it.
-    fn fields(&self) -> [&'a str; 6] {
+    fn fields<'b>(&self, last: &'b str) -> Vec<&'b str>
+    where
+        'a: 'b,
+    {
         let policy = self.policy.split('/').next().unwrap_or(self.policy);
-        [self.destination, self.patient, self.first_date, self.last_date, self.zone, policy]
+        let mut fields =
+            vec![self.destination, self.patient, self.first_date, self.last_date, self.zone, policy, last];
+        // The guide's own have one field less, and no other has as many.
+        fields.extend((!self.family.is_empty()).then_some(self.family));
+        fields
     }
 
     /// The identifier of one metric of this scope, the same for every version of it.
@@ -138,18 +155,32 @@ impl<'a> Scope<'a> {
     /// The identifier of what a slug names within this scope, the same for every version of it. Our own codes
     /// ([`super::codes`]) are no slug of a [`Metric`], so the two never meet.
     pub fn named(&self, secret: &SiteSecret, slug: &str) -> Identifier {
-        let [a, b, c, d, e, f] = self.fields();
-        let value = secret.mac("outcome", &[a, b, c, d, e, f, slug]);
+        let value = secret.mac("outcome", &self.fields(slug));
         Identifier { system: OUTCOME_SYSTEM, value }
     }
 
     /// The identifier of the manifest of one version of this scope. It also names the version's
     /// Provenance, which has no identifier of its own in R4.
     pub fn manifest(&self, secret: &SiteSecret, version: u32) -> Identifier {
-        let [a, b, c, d, e, f] = self.fields();
-        let value = secret.mac("manifest", &[a, b, c, d, e, f, &version.to_string()]);
+        let value = secret.mac("manifest", &self.fields(&version.to_string()));
         Identifier { system: MANIFEST_SYSTEM, value }
     }
+
+    /// The identifier of one version of what a slug names, for a document, of which every version is one of its own.
+    pub fn version_of(&self, secret: &SiteSecret, slug: &str, version: u32) -> Identifier {
+        let slug = format!("{slug} {version}");
+        let value = secret.mac("document", &self.fields(&slug));
+        Identifier { system: OUTCOME_SYSTEM, value }
+    }
+}
+
+/// A name of at most `most` characters for one version of what has an identifier, the same each time: MSH-10 and OBR-3
+/// have room for 20 and 22.
+pub fn short(secret: &SiteSecret, identifier: &Identifier, version: Option<u32>, most: usize) -> String {
+    let version = version.map(|version| version.to_string()).unwrap_or_default();
+    let mut name = secret.mac("short", &[&identifier.token(), &version]);
+    name.truncate(most);
+    name
 }
 
 /// The pseudonym of a patient for one destination.
@@ -190,6 +221,7 @@ mod tests {
             last_date: "2025-01-14",
             zone: "America/New_York",
             policy: "standard/1",
+            family: "",
         }
     }
 
@@ -230,6 +262,7 @@ mod tests {
             Scope { last_date: "2025-01-15", ..scope() },
             Scope { zone: "UTC", ..scope() },
             Scope { policy: "paediatric/1", ..scope() },
+            scope().in_family("millennium-lab"),
         ];
         for other in others {
             assert_ne!(base, other.outcome(&secret, Metric::Gmi));

@@ -16,21 +16,26 @@
 //! or R5, [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
 //! retries, verdicts.
 
+pub mod address;
 pub mod answer;
 pub mod bundle;
 pub mod codes;
 pub mod figures;
+pub mod form;
 pub mod identifier;
 pub mod issue;
 pub mod location;
 pub mod metric;
+pub mod note;
+pub mod project;
 pub mod projection;
 pub mod provenance;
-mod quantity;
+pub(crate) mod quantity;
 pub mod readback;
 pub mod reading;
 pub mod release;
 pub mod report;
+pub mod row;
 pub mod subject;
 pub mod summary;
 

@@ -7,10 +7,13 @@
 
 use serde_json::{Map, Value};
 
-use super::{metric::Metric, summary::Wording};
-
 mod allowed;
+mod facts;
+mod sealed;
+
 use allowed::{Rule, rules};
+pub use facts::{Amends, Kind, ProvenanceForm, Style};
+pub use sealed::sealed;
 
 /// Deepest element that is looked at. Ours end at eight; a deeper one is refused.
 const MAX_DEPTH: usize = 16;
@@ -18,63 +21,30 @@ const MAX_DEPTH: usize = 16;
 /// Longest element path in an error.
 const MAX_PATH_CHARS: usize = 120;
 
-/// A projection from the canonical form to what one kind of destination takes.
+/// A projection from the canonical form to what one kind of destination takes. What each is like stands in `facts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Projection {
     /// The HL7 CGM guide as it stands: an EHR.
     CgmIg,
+    /// The guide's Observations without a claim to its profiles, one by one: a plain FHIR R4 server.
+    PlainR4,
+    /// The same in R5.
+    PlainR5,
+    /// A row of a flowsheet for each number: Epic.
+    EpicFlowsheet,
+    /// A short note in plain text: Epic.
+    EpicNote,
+    /// A flat result for each number: Oracle Health Millennium.
+    MillenniumLab,
+    /// A short note in plain text: Oracle Health Millennium.
+    MillenniumDocument,
+    /// ORU^R01 of HL7 v2.5.1, over MLLP.
+    OruR01,
     /// The upstream platform: pseudonymous subject, summaries, no words.
     UpstreamSummary,
     /// Single readings and single events, for a site that takes them beside the summaries. They have a list of their
     /// own, so that none of them can pass as a summary.
     CgmReadings,
-}
-
-impl Projection {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::CgmIg, Self::UpstreamSummary, Self::CgmReadings];
-
-    /// The name in configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CgmIg => "cgm-ig",
-            Self::UpstreamSummary => "upstream-summary",
-            Self::CgmReadings => "cgm-readings",
-        }
-    }
-
-    /// The metrics that it may carry (one of the two means at a time).
-    pub const fn metrics(self) -> &'static [Metric] {
-        match self {
-            Self::CgmIg | Self::UpstreamSummary => &Metric::ALL,
-            Self::CgmReadings => &[],
-        }
-    }
-
-    /// The write whose refusal makes the site read-only; `None` where there is no panel to refuse.
-    pub const fn primary(self) -> Option<Metric> {
-        match self {
-            Self::CgmIg | Self::UpstreamSummary => Some(Metric::Summary),
-            Self::CgmReadings => None,
-        }
-    }
-
-    /// True where the Provenance goes in the Bundle of its Observations; otherwise it goes afterwards,
-    /// in a request of its own, with its references resolved.
-    pub const fn provenance_in_bundle(self) -> bool {
-        match self {
-            Self::CgmIg => true,
-            Self::UpstreamSummary | Self::CgmReadings => false,
-        }
-    }
-
-    /// How much free text the builders may add.
-    pub const fn wording(self) -> Wording {
-        match self {
-            Self::CgmIg | Self::CgmReadings => Wording::Full,
-            Self::UpstreamSummary => Wording::Terse,
-        }
-    }
 }
 
 /// An element that the projection does not list, or whose value has not the listed shape. It holds

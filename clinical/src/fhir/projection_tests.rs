@@ -5,7 +5,7 @@ use super::{
     super::{
         bundle::transaction,
         sample::{any_outcome, outcome, packed, resources},
-        summary::Status,
+        summary::{Status, Wording},
     },
     *,
 };

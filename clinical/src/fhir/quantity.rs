@@ -9,7 +9,7 @@ pub(super) const UCUM: &str = "http://unitsofmeasure.org";
 
 /// The four units of the guide, with the unit text that its patterns fix, and those of our own codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum QuantityUnit {
+pub(crate) enum QuantityUnit {
     MgDl,
     MmolL,
     Days,
@@ -22,7 +22,7 @@ pub(super) enum QuantityUnit {
 
 impl QuantityUnit {
     /// The UCUM code and the unit text.
-    pub(super) const fn code_and_text(self) -> (&'static str, &'static str) {
+    pub(crate) const fn code_and_text(self) -> (&'static str, &'static str) {
         match self {
             Self::MgDl => ("mg/dL", "mg/dl"),
             Self::MmolL => ("mmol/L", "mmol/l"),
@@ -37,7 +37,7 @@ impl QuantityUnit {
 }
 
 /// Every unit that is written, for the allow-lists.
-pub(super) const UNITS: [QuantityUnit; 8] = [
+pub(crate) const UNITS: [QuantityUnit; 8] = [
     QuantityUnit::MgDl,
     QuantityUnit::MmolL,
     QuantityUnit::Days,

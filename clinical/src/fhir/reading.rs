@@ -174,7 +174,7 @@ fn re_expressed(number: Decimal, to: Unit, factor_e4: i64) -> Option<Decimal> {
 }
 
 /// A FHIR dateTime with the offset, or in UTC where none is known.
-fn date_time(at: Instant, offset_minutes: Option<i16>) -> Result<String, ReadingError> {
+pub(super) fn date_time(at: Instant, offset_minutes: Option<i16>) -> Result<String, ReadingError> {
     let out = |_| ReadingError::TimeOutOfRange;
     let time = jiff::Timestamp::from_millisecond(at.0).map_err(out)?;
     let offset = jiff::tz::Offset::from_seconds(i32::from(offset_minutes.unwrap_or(0)) * 60).map_err(out)?;

@@ -7,8 +7,12 @@ use proptest::prelude::*;
 use super::{
     bundle::Entry,
     figures::{Figure, figures},
+    form::{Coding, Form, RowCode},
     identifier::{Scope, SiteSecret},
+    project::{Item, Version, project},
+    projection::Projection,
     provenance::{Maker, Manifest, Reason, Session, Statement, provenance},
+    row::Row,
     subject::Subject,
     summary::{MeanUnit, Resource, Status, Summary, Wording, observations},
 };
@@ -18,6 +22,7 @@ use crate::{
     identity::PatientKey,
     metrics::{Gri, GriZone, Modd, Percentiles, Share},
     outcome::{Exclusion, Gaps, Insufficiency, Outcome, Period, PolicyMark, RangeMinutes, UnitMix},
+    policy::Policy,
     reading::{Device, Instant, Reading, Route, Standing},
 };
 
@@ -205,6 +210,55 @@ pub(super) fn session() -> Session {
         last: Instant(1_736_916_900_000),
         readings: 4_000,
     }
+}
+
+/// A form of a projection that can be built: every row mapped, and what a message is addressed by.
+pub(super) fn mapped(projection: Projection) -> Form {
+    let mut form = Form::of(projection);
+    if projection == Projection::EpicFlowsheet {
+        let entry = |row: Row| RowCode {
+            row,
+            coding: Coding { system: "urn:oid:1.2.3.4".into(), code: row.flowsheet_name().into() },
+            unit: None,
+            as_text: false,
+        };
+        form.rows = Row::ALL.map(entry).into();
+    }
+    form.postal.authority = "NORTH".into();
+    form
+}
+
+/// Hands the second version of `outcome` to `with`, for a projection's kind of subject.
+pub(super) fn with_version<T>(
+    outcome: &Outcome,
+    projection: Projection,
+    with: impl FnOnce(Version<'_>) -> T,
+) -> T {
+    let subject = match projection {
+        Projection::UpstreamSummary => Subject::pseudonym(&SECRET, "main", "7"),
+        _ => subject(),
+    };
+    with(Version {
+        destination: "main",
+        outcome,
+        policy: Policy::standard(),
+        patient: "7",
+        subject: &subject,
+        secret: &SECRET,
+        version: 1,
+        supersedes: None,
+        reason: Reason::First,
+        sessions: &[session()],
+        app_events: &BTreeMap::new(),
+        manifest: Manifest { count: 118, sha256: MANIFEST_SHA256 },
+        maker: Maker { box_id: "box-9", software: "0.1.0" },
+        recorded: Instant(1_736_920_800_000),
+    })
+}
+
+/// The items of a first version of [`outcome`].
+pub(super) fn items_of(projection: Projection, form: &Form) -> Vec<Item> {
+    with_version(&outcome(), projection, |version| project(projection, form, &version)).unwrap()
 }
 
 /// The entries of a first version: seven Observations and their Provenance.

@@ -314,8 +314,11 @@ pub(super) const METHODS: [&str; Metric::ALL.len()] = {
     methods
 };
 
+/// Why something is absent (FHIR, data-absent-reason).
+pub(crate) const ABSENT_CODES: &[&str] = &["not-performed", "not-applicable", "not-a-number", "unknown"];
+
 /// Every sentence that says why a number is absent.
-pub(super) const ABSENT_TEXTS: &[&str] =
+pub(crate) const ABSENT_TEXTS: &[&str] =
     &[TOO_FEW_DAYS, TOO_LITTLE_WEAR, BOTH, WITHHELD, ONE_READING, NO_NUMBER];
 const TOO_FEW_DAYS: &str = "Withheld: the period has too few days";
 const TOO_LITTLE_WEAR: &str = "Withheld: too little of the period has readings";

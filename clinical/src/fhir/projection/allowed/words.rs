@@ -3,7 +3,7 @@
 
 use crate::{
     calendar::Zone,
-    fhir::{codes::CONCEPTS, summary::METHODS},
+    fhir::{codes::CONCEPTS, provenance::POLICY_PREFIX, summary::METHODS},
     outcome::Exclusion,
 };
 
@@ -13,6 +13,15 @@ pub(super) fn is_policy(text: &str) -> bool {
         !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
     };
     text.split_once('/').is_some_and(|(name, version)| id(name) && is_digits(version))
+}
+
+/// True for the URI of a policy: its name, its version and the hash of its text.
+pub(super) fn is_policy_uri(text: &str) -> bool {
+    let inside = text.strip_prefix(POLICY_PREFIX).and_then(|rest| rest.rsplit_once(':'));
+    inside.is_some_and(|(policy, hash)| {
+        is_hash(hash)
+            && policy.rsplit_once(':').is_some_and(|(id, version)| is_policy(&format!("{id}/{version}")))
+    })
 }
 
 /// True for how a number was computed.
@@ -67,20 +76,20 @@ fn is_digits(text: &str) -> bool {
 }
 
 /// Digits with one point between them or none.
-fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     text.split_once('.').map_or_else(|| is_digits(text), |(whole, part)| is_digits(whole) && is_digits(part))
 }
 
-fn is_date(text: &str) -> bool {
+pub(super) fn is_date(text: &str) -> bool {
     text.len() == 10 && text.split('-').count() == 3 && text.split('-').all(is_digits)
 }
 
-fn is_hash(text: &str) -> bool {
+pub(super) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// `0.1.0`, or with a word behind it (`0.1.0-rc1`).
-fn is_version(text: &str) -> bool {
+pub(super) fn is_version(text: &str) -> bool {
     let (numbers, rest) = text.split_once('-').unwrap_or((text, ""));
     numbers.split('.').count() == 3
         && numbers.split('.').all(is_digits)
