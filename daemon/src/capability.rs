@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+pub use clinical::fhir::form::Category;
+
 /// A kind of resource that may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceKind {
@@ -16,48 +18,29 @@ pub enum ResourceKind {
     DiagnosticReport,
     /// `DocumentReference`: a note about them.
     DocumentReference,
+    /// A message of HL7 v2 that holds them.
+    Message,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 4] =
-        [Self::Observation, Self::Provenance, Self::DiagnosticReport, Self::DocumentReference];
+    pub const ALL: [Self; 5] =
+        [Self::Observation, Self::Provenance, Self::DiagnosticReport, Self::DocumentReference, Self::Message];
 
-    /// The FHIR name of the kind.
+    /// The FHIR name of the kind, and `message`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Observation => "Observation",
             Self::Provenance => "Provenance",
             Self::DiagnosticReport => "DiagnosticReport",
             Self::DocumentReference => "DocumentReference",
-        }
-    }
-}
-
-/// The category of an Observation (FHIR, observation-category).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Category {
-    /// `laboratory`, which the CGM guide has.
-    Laboratory,
-    /// `vital-signs`, as which flowsheets take what is measured at the bedside and at home.
-    VitalSigns,
-}
-
-impl Category {
-    /// Every category.
-    pub const ALL: [Self; 2] = [Self::Laboratory, Self::VitalSigns];
-
-    /// The FHIR code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Laboratory => "laboratory",
-            Self::VitalSigns => "vital-signs",
+            Self::Message => "message",
         }
     }
 }
 
 /// A capability: what may be permitted or refused on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Capability {
     /// The kind of resource.
     pub resource: ResourceKind,
@@ -86,13 +69,14 @@ impl Capability {
     }
 
     /// Every capability, and `Observation` for those of any category.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::of(ResourceKind::Observation),
         Self::observation(Category::Laboratory),
         Self::observation(Category::VitalSigns),
         Self::of(ResourceKind::Provenance),
         Self::of(ResourceKind::DiagnosticReport),
         Self::of(ResourceKind::DocumentReference),
+        Self::of(ResourceKind::Message),
     ];
 
     /// The capability of that name.

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use clinical::{
     fhir::{
-        identifier::SiteSecret, projection::Projection, release::Release, subject::Subject, summary::MeanUnit,
+        identifier::SiteSecret,
+        projection::{Amends, Kind, ProvenanceForm},
+        release::Release,
+        subject::Subject,
     },
     identity::PatientKey,
 };
 use jiff::tz::TimeZone;
 
 use crate::{
-    capability::{Capability, Category, ResourceKind},
-    config::{self, Delivery, Filter, OnRecovery, Permits, Site, Upstream, VerifyPatient},
+    capability::{Capability, ResourceKind},
+    config::{self, Delivery, Filter, OnRecovery, Permits, Site, SubjectForm, Upstream, VerifyPatient},
     mode::Ceiling,
     tls::{self, TlsError},
 };
@@ -20,44 +23,28 @@ use crate::{
 /// Id of the upstream platform among the destinations.
 pub const UPSTREAM: &str = "upstream";
 
-/// What a destination chooses within its projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wire {
-    /// The unit of mean glucose, and of all glucose under our own codes.
-    pub glucose: MeanUnit,
-    /// Whether what has no code in LOINC goes too, under our own.
-    pub local_codes: bool,
-    /// The release of FHIR.
-    pub release: Release,
-}
-
-impl Default for Wire {
-    /// What the guide has: mg/dL, its own codes, R4.
-    fn default() -> Self {
-        Self { glucose: MeanUnit::Mass, local_codes: false, release: Release::R4 }
-    }
-}
-
 /// One form in which a destination takes outcomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
-    /// Shape of what is written.
-    pub projection: Projection,
-    /// What it chooses within that.
-    pub wire: Wire,
-}
+pub use crate::config::Way;
 
 impl Way {
-    /// What writing an outcome by it needs.
-    pub const fn carrier(&self) -> Capability {
-        Capability::observation(Category::Laboratory)
+    /// What writing an outcome by it needs. A message needs none of an EHR's capabilities: its receiver has a queue and
+    /// a halt of its own.
+    pub fn carrier(&self) -> Capability {
+        match self.projection.kinds() {
+            [Kind::DocumentReference, ..] => Capability::of(ResourceKind::DocumentReference),
+            [Kind::Message, ..] => MESSAGES,
+            _ => Capability::observation(self.form.category),
+        }
     }
 
-    /// Whether what stands by it can be replaced by a later version.
-    pub const fn amends(&self) -> bool {
-        true
+    /// Whether what stands by it can be replaced by a later version, or followed by one that says so.
+    pub fn amends(&self) -> bool {
+        self.projection.amends() != Amends::Never
     }
 }
+
+/// What messages of HL7 v2 need.
+pub const MESSAGES: Capability = Capability::of(ResourceKind::Message);
 
 /// What a Provenance that travels alone needs.
 pub const PROVENANCE: Capability = Capability::of(ResourceKind::Provenance);
@@ -71,6 +58,8 @@ pub struct Destination {
     pub site: Option<String>,
     /// The forms in which it takes outcomes, best first; at least one.
     pub ways: Vec<Way>,
+    /// How it names patients.
+    pub subject: SubjectForm,
     /// Which outcomes it takes.
     pub filter: Filter,
     /// Whether it takes windows of the past.
@@ -103,7 +92,8 @@ impl Destination {
         Ok(Some(Self {
             id: format!("ehr:{}", site.id),
             site: Some(site.id.clone()),
-            ways: vec![Way { projection: projection(ehr.projection), wire: ehr.wire }],
+            ways: ehr.ways.clone(),
+            subject: ehr.subject,
             filter: site.filter.clone(),
             bulk: site.capability.bulk,
             on_recovery: site.capability.on_recovery,
@@ -125,7 +115,8 @@ impl Destination {
         Ok(Self {
             id: UPSTREAM.to_owned(),
             site: None,
-            ways: vec![Way { projection: projection(upstream.projection), wire: Wire::default() }],
+            ways: vec![upstream.way.clone()],
+            subject: SubjectForm::Pseudonym,
             filter: Filter::default(),
             bulk: true,
             on_recovery: OnRecovery::All,
@@ -142,9 +133,10 @@ impl Destination {
 
     /// Whom the resources name there.
     pub fn subject(&self, key: PatientKey, secret: &SiteSecret, patient: i64) -> Subject {
-        match self.site {
-            Some(_) => Subject::Identifier(key),
-            None => Subject::pseudonym(secret, &self.id, &patient.to_string()),
+        match self.subject {
+            // The EHR's own id is put in when it is sent.
+            SubjectForm::Identifier | SubjectForm::Lookup => Subject::Identifier(key),
+            SubjectForm::Pseudonym => Subject::pseudonym(secret, &self.id, &patient.to_string()),
         }
     }
 
@@ -152,7 +144,10 @@ impl Destination {
     pub fn uses(&self) -> Vec<(Capability, bool)> {
         let mut uses: Vec<(Capability, bool)> = Vec::new();
         for way in &self.ways {
-            let apart = (!self.provenance_in_bundle(way)).then_some((PROVENANCE, false));
+            let apart = way.form.provenance
+                && way.projection.provenance() != ProvenanceForm::None
+                && !self.provenance_in_bundle(way);
+            let apart = apart.then_some((PROVENANCE, false));
             for used in std::iter::once((way.carrier(), true)).chain(apart) {
                 if !uses.contains(&used) {
                     uses.push(used);
@@ -164,7 +159,7 @@ impl Destination {
 
     /// The release of FHIR in which it is asked about patients.
     pub fn release(&self) -> Release {
-        self.ways.first().map_or(Release::R4, |way| way.wire.release)
+        self.ways.first().map_or(Release::R4, |way| way.form.release)
     }
 
     /// The way in which a row was made; `None` where the site no longer lists it.
@@ -199,18 +194,42 @@ fn client(files: &crate::config::ClientTls, delivery: &Delivery) -> Result<reqwe
         .map_err(|error| TlsError::Client(error.to_string()))
 }
 
-fn projection(configured: config::Projection) -> Projection {
-    match configured {
-        config::Projection::CgmIg => Projection::CgmIg,
-        config::Projection::UpstreamSummary => Projection::UpstreamSummary,
-    }
-}
-
 fn ceiling(permits: &Permits) -> Ceiling {
     match permits.mode {
         config::Mode::Shadow => Ceiling::Shadow,
         config::Mode::ReadOnly => Ceiling::ReadOnly,
         config::Mode::Partial => Ceiling::Partial(permits.allow.clone()),
         config::Mode::Full => Ceiling::Full,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An EHR with these forms that permits everything, and that nothing is sent to.
+    pub(crate) fn destination(ways: Vec<Way>) -> Destination {
+        let config = rustls::ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let client = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
+        Destination {
+            id: "ehr:main".to_owned(),
+            site: Some("main".to_owned()),
+            ways,
+            subject: SubjectForm::Identifier,
+            filter: Filter::default(),
+            bulk: true,
+            on_recovery: OnRecovery::All,
+            timezone: TimeZone::UTC,
+            base_url: "http://127.0.0.1:9".to_owned(),
+            ceiling: Ceiling::Full,
+            verify_patient: VerifyPatient::Off,
+            consented: true,
+            delivery: Delivery::default(),
+            client: client.build().unwrap(),
+        }
     }
 }

@@ -80,7 +80,7 @@ fn look_again(conn: &Connection, patient: i64, at: i64) -> Result<(), WriteError
         Root::One(owner) => owner,
         Root::Nobody | Root::Several => patient,
     };
-    conn.prepare_cached("DELETE FROM birth_date_check WHERE patient = ?1")?.execute([owner])?;
+    conn.prepare_cached("DELETE FROM ehr_patient WHERE patient = ?1")?.execute([owner])?;
     conn.prepare_cached(
         "UPDATE outbox SET next_at = min(next_at, ?2) WHERE id IN (SELECT id FROM outbox
          WHERE patient = ?1 AND head = 1 AND state = 'pending')",
@@ -100,15 +100,25 @@ pub(crate) fn births(conn: &Connection, patient: i64) -> rusqlite::Result<Births
     })
 }
 
-/// What a destination was found to say of a patient.
-pub(crate) struct RememberCheck {
-    pub destination: String,
-    pub patient: i64,
+/// What a destination said of a patient. No Debug: the reference may tell who it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EhrPatient {
+    /// What was found, in the caller's words.
     pub finding: String,
+    /// The destination's own reference to the patient, where one was found.
+    pub reference: Option<String>,
+    /// When, in milliseconds.
     pub at: i64,
 }
 
-impl Command for RememberCheck {
+/// Keeps what a destination said of a patient.
+pub(crate) struct RememberPatient {
+    pub destination: String,
+    pub patient: i64,
+    pub said: EhrPatient,
+}
+
+impl Command for RememberPatient {
     type Out = ();
 
     fn bytes(&self) -> usize {
@@ -116,19 +126,26 @@ impl Command for RememberCheck {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<(), WriteError> {
+        let EhrPatient { finding, reference, at } = self.said;
         conn.prepare_cached(
-            "INSERT INTO birth_date_check (destination, patient, finding, at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (destination, patient) DO UPDATE SET finding = excluded.finding, at = excluded.at",
+            "INSERT INTO ehr_patient (destination, patient, finding, reference, at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (destination, patient) DO UPDATE SET finding = excluded.finding,
+               reference = excluded.reference, at = excluded.at",
         )?
-        .execute(params![self.destination, self.patient, self.finding, self.at])?;
+        .execute(params![self.destination, self.patient, finding, reference, at])?;
         Ok(())
     }
 }
 
-/// What a destination was found to say of a patient, where it was asked since the last change.
-pub(crate) fn check(conn: &Connection, destination: &str, patient: i64) -> Result<Option<String>, ReadError> {
-    Ok(conn
-        .prepare_cached("SELECT finding FROM birth_date_check WHERE destination = ?1 AND patient = ?2")?
-        .query_row(params![destination, patient], |row| row.get(0))
-        .optional()?)
+/// What a destination said of a patient, where it was asked since the last change.
+pub(crate) fn ehr_patient(
+    conn: &Connection,
+    destination: &str,
+    patient: i64,
+) -> Result<Option<EhrPatient>, ReadError> {
+    let sql = "SELECT finding, reference, at FROM ehr_patient WHERE destination = ?1 AND patient = ?2";
+    let said = |row: &rusqlite::Row<'_>| {
+        Ok(EhrPatient { finding: row.get(0)?, reference: row.get(1)?, at: row.get(2)? })
+    };
+    Ok(conn.prepare_cached(sql)?.query_row(params![destination, patient], said).optional()?)
 }

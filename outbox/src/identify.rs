@@ -365,7 +365,7 @@ impl Step<'_> {
                 .execute([window, at])?;
             }
         }
-        conn.prepare_cached("DELETE FROM birth_date_check WHERE patient = ?1")?.execute([patient])?;
+        conn.prepare_cached("DELETE FROM ehr_patient WHERE patient = ?1")?.execute([patient])?;
         doubt::renew(conn, patient, at)?;
         self.told.changed = true;
         self.audit("patient renumber", patient, "it has another identifier")?;

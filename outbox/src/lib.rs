@@ -72,7 +72,7 @@ pub use conditions::Condition;
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use doubt::IN_DOUBT;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
-pub use facts::{Births, Fact};
+pub use facts::{Births, EhrPatient, Fact};
 pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};

@@ -18,7 +18,7 @@ use crate::{
     conditions::{self, Condition},
     doubt,
     error::{ReadError, SqliteFault},
-    facts::{self, Births},
+    facts::{self, Births, EhrPatient},
     held::{self, Held, HeldFilter, HeldSum},
     inbox::{self, Message},
     ledger::{self, Standing},
@@ -280,8 +280,8 @@ impl Reader {
     }
 
     /// What a destination was found to say of a patient, where it was asked since something changed.
-    pub fn birth_date_check(&self, destination: &str, patient: i64) -> Result<Option<String>, ReadError> {
-        facts::check(self.conn()?, destination, patient)
+    pub fn ehr_patient(&self, destination: &str, patient: i64) -> Result<Option<EhrPatient>, ReadError> {
+        facts::ehr_patient(self.conn()?, destination, patient)
     }
 
     /// Whether nothing may be written for a patient, because merges contradict each other's birth dates.

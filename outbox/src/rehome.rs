@@ -109,7 +109,7 @@ fn one(root: Root) -> Option<i64> {
 fn touch(conn: &Connection, owner: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE outcome_window SET generation = generation + 1 WHERE patient = ?1")?
         .execute([owner])?;
-    conn.prepare_cached("DELETE FROM birth_date_check WHERE patient = ?1")?.execute([owner])?;
+    conn.prepare_cached("DELETE FROM ehr_patient WHERE patient = ?1")?.execute([owner])?;
     Ok(())
 }
 

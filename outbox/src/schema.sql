@@ -136,11 +136,12 @@ CREATE TABLE rehomed (
   PRIMARY KEY (member, owner)
 ) STRICT, WITHOUT ROWID;
 
--- What a destination said of a patient before the first write.
-CREATE TABLE birth_date_check (
+-- What a destination said of a patient before the first write, and whom it knows them as.
+CREATE TABLE ehr_patient (
   destination TEXT    NOT NULL,
   patient     INTEGER NOT NULL,
   finding     TEXT    NOT NULL,
+  reference   TEXT,                            -- patient data: an EHR's own id may be made of anything
   at          INTEGER NOT NULL,
   PRIMARY KEY (destination, patient)
 ) STRICT, WITHOUT ROWID;

@@ -20,7 +20,7 @@ use crate::{
     conditions::{ClearCondition, RaiseCondition},
     doubt::Agree,
     error::WriteError,
-    facts::RememberCheck,
+    facts::{EhrPatient, RememberPatient},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
     lease::{Lease, LeasedRow},
@@ -175,9 +175,8 @@ impl Writer {
     }
 
     /// Remembers what a destination said of a patient before the first write.
-    pub fn remember_check(&self, destination: &str, patient: i64, finding: &str, at: i64) -> Pending<()> {
-        let (destination, finding) = (destination.to_owned(), finding.to_owned());
-        Pending::new(self, RememberCheck { destination, patient, finding, at })
+    pub fn remember_patient(&self, destination: &str, patient: i64, said: EhrPatient) -> Pending<()> {
+        Pending::new(self, RememberPatient { destination: destination.to_owned(), patient, said })
     }
 
     /// Records what became of a due window. Returns the ids of the new rows, in order.

@@ -6,15 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clinical::fhir::{form::Dates, projection::Projection};
+
 use super::fault::Place;
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
 use super::load::Mentions;
 use super::material::STORE_KEY_DIGITS;
 use super::outbound::{Outbound, read_outbounds};
+use super::projection::Way;
 use super::route::{Route, read_routes};
 use super::section::Section;
-use super::site_file::Projection;
 use super::spool::{Spool, read_spools};
 use super::transport::{ClientTls, Delivery};
 
@@ -95,7 +97,7 @@ pub struct Upstream {
     /// The FHIR base URL, https, without a slash at its end.
     pub base_url: String,
     /// What is sent: always [`Projection::UpstreamSummary`].
-    pub projection: Projection,
+    pub way: Way,
     /// Whether patients' summaries may go upstream: `consent = "permit"`; denied by default.
     pub consent_permit: bool,
     /// Mutual TLS.
@@ -255,14 +257,20 @@ fn read_upstream(root: &Section<'_>) -> Option<Upstream> {
     root.table("upstream", |section| {
         section.require("base_url", "base_url = \"https://upstream.example.org/fhir\"");
         let base_url = section.url("base_url");
-        let projection =
-            section.choice("projection", &[("upstream-summary", Projection::UpstreamSummary)], &[]);
+        let upstream = [("upstream-summary", Projection::UpstreamSummary)];
+        let projection = section.choice("projection", &upstream, &[]);
+        let mut way = Way::of(projection.unwrap_or(Projection::UpstreamSummary));
+        let dates = [Dates::Full, Dates::Month].map(|dates| (dates.name(), dates));
+        if let Some(dates) = section.choice("dates", &dates, &[]) {
+            // A Provenance tells to the second when it was recorded.
+            (way.form.dates, way.form.provenance) = (dates, dates == Dates::Full);
+        }
         let consent_permit = section.choice("consent", &[("deny", false), ("permit", true)], &[]);
         let tls = ClientTls::read(section);
         let delivery = Delivery::read(section);
         Some(Upstream {
             base_url: base_url?,
-            projection: projection.unwrap_or(Projection::UpstreamSummary),
+            way,
             consent_permit: consent_permit.unwrap_or(false),
             tls: tls?,
             delivery,

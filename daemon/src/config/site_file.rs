@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clinical::{
-    fhir::{release::Release, summary::MeanUnit},
-    identity::PatientRule,
-    policy::Policy,
-};
+use clinical::{fhir::projection::Projection, identity::PatientRule, policy::Policy};
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -16,10 +12,10 @@ use super::fault::Place;
 use super::filter::Filter;
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
+use super::projection::{Usual, Way, read_ways};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
-use crate::destination::Wire;
 
 /// The policy of a site that names none: that of most people with diabetes.
 const STANDARD_POLICY: &str = "standard";
@@ -69,10 +65,8 @@ pub struct Ehr {
     pub kind: EhrKind,
     /// The FHIR base URL, https, without a slash at its end.
     pub base_url: String,
-    /// The form outcomes take.
-    pub projection: Projection,
-    /// What the site chooses within that form.
-    pub wire: Wire,
+    /// The forms that outcomes take, best first; at least one.
+    pub ways: Vec<Way>,
     /// How the patient is named.
     pub subject: SubjectForm,
     /// Mutual TLS.
@@ -86,20 +80,15 @@ pub enum EhrKind {
     Fhir,
 }
 
-/// How the canonical form becomes the wire form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Projection {
-    /// `"cgm-ig"`: the HL7 CGM implementation guide.
-    CgmIg,
-    /// `"upstream-summary"`: summaries only, under a pseudonym; for `[upstream]`.
-    UpstreamSummary,
-}
-
 /// How a resource names its patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectForm {
     /// `"identifier"`: `subject.identifier` from PID-3.
     Identifier,
+    /// `"lookup"`: the EHR's own `Patient/<id>`, found by the identifier before the first write.
+    Lookup,
+    /// `"pseudonym"`: a name that only this box can lead back to the patient.
+    Pseudonym,
 }
 
 /// One `[[publish]]`: a window, how often it is published, and for how long it may change.
@@ -141,7 +130,7 @@ pub(super) fn read_site(
     *named = id.clone().map(|id| (id, root.place("id")));
     let timezone = read_timezone(root);
     let ehr_written = root.has("ehr");
-    let ehr = root.table("ehr", read_ehr);
+    let ehr = root.table("ehr", |section| read_ehr(root, section));
     let capability = root.table("capability", Permits::read);
     let filter = Filter::read(root);
     let delivery = Delivery::read(root);
@@ -203,44 +192,68 @@ fn read_timezone(root: &Section<'_>) -> Option<TimeZone> {
     None
 }
 
-fn read_ehr(section: &Section<'_>) -> Option<Ehr> {
+fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
     section.require("base_url", "base_url = \"https://ehr.example.org/fhir\"");
     let kind = section.choice("kind", &[("fhir", EhrKind::Fhir)], &["oru"]);
     let base_url = section.url("base_url");
-    let projection = section.choice(
-        "projection",
-        &[("cgm-ig", Projection::CgmIg)],
-        &[
-            "epic-flowsheet",
-            "epic-note",
-            "millennium-lab",
-            "millennium-document",
-            "oru-r01",
-            "plain-r4",
-            "plain-r5",
-        ],
-    );
-    let subject =
-        section.choice("subject", &[("identifier", SubjectForm::Identifier)], &["lookup", "pseudonym"]);
+    let ways = read_ways(root, section, &Usual::read(section));
+    let forms = [
+        ("identifier", SubjectForm::Identifier),
+        ("lookup", SubjectForm::Lookup),
+        ("pseudonym", SubjectForm::Pseudonym),
+    ];
+    let subject = section.choice("subject", &forms, &[]);
     let tls = ClientTls::read(section);
-    let units = [("mg/dL", MeanUnit::Mass), ("mmol/L", MeanUnit::Molar)];
-    let glucose = section.choice("glucose_unit", &units, &[]);
-    let local_codes = section.flag("local_codes");
-    let release = section.choice("fhir_release", &Release::ALL.map(|release| (release.name(), release)), &[]);
-    let guide = Wire::default();
-    let wire = Wire {
-        glucose: glucose.unwrap_or(guide.glucose),
-        local_codes: local_codes.unwrap_or(guide.local_codes),
-        release: release.unwrap_or(guide.release),
-    };
-    Some(Ehr {
+    let ehr = Ehr {
         kind: kind.unwrap_or(EhrKind::Fhir),
         base_url: base_url?,
-        projection: projection.unwrap_or(Projection::CgmIg),
-        wire,
-        subject: subject.unwrap_or(SubjectForm::Identifier),
+        subject: subject.unwrap_or_else(|| usual_subject(&ways)),
         tls: tls?,
-    })
+        ways,
+    };
+    tell_subject(section, &ehr);
+    Some(ehr)
+}
+
+/// Epic and Millennium know patients by their own ids alone (reference: ehr, section 1).
+fn usual_subject(ways: &[Way]) -> SubjectForm {
+    use Projection::{EpicFlowsheet, EpicNote, MillenniumDocument, MillenniumLab, UpstreamSummary};
+    let any = |listed: &[Projection]| ways.iter().any(|way| listed.contains(&way.projection));
+    if any(&[EpicFlowsheet, EpicNote, MillenniumLab, MillenniumDocument]) {
+        SubjectForm::Lookup
+    } else if any(&[UpstreamSummary]) {
+        SubjectForm::Pseudonym
+    } else {
+        SubjectForm::Identifier
+    }
+}
+
+/// Whether every form can name its patient so.
+fn tell_subject(section: &Section<'_>, ehr: &Ehr) {
+    let pseudonymous = |way: &Way| way.projection == Projection::UpstreamSummary;
+    let pseudonym = ehr.subject == SubjectForm::Pseudonym;
+    if let Some(way) = ehr.ways.iter().find(|way| pseudonymous(way) != pseudonym) {
+        let (what, instead) = match pseudonym {
+            true => ("finds its patient by an identifier", "write subject = \"identifier\" or \"lookup\""),
+            false => ("knows patients by a pseudonym alone", "write subject = \"pseudonym\""),
+        };
+        section.fault(
+            "subject",
+            &format!("does not go with {}, which {what}", way.projection.name()),
+            instead,
+        );
+    }
+    let asked = |way: &&Way| way.form.encounter;
+    if let Some(way) = ehr.ways.iter().find(asked).filter(|_| ehr.subject != SubjectForm::Lookup) {
+        section.fault(
+            "subject",
+            &format!(
+                "does not go with {}, whose encounter is found by the EHR's own Patient",
+                way.projection.name()
+            ),
+            "write subject = \"lookup\", or encounter = false in its [[projection]]",
+        );
+    }
 }
 
 /// The rules as written; without any, one for each window of the policy, which ends as often as it is long.

@@ -17,11 +17,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use clinical::fhir::{release::Release, summary::MeanUnit};
+use clinical::fhir::{projection::Projection, release::Release, summary::MeanUnit};
 
 use super::*;
 use crate::capability::{Capability, ResourceKind};
-use crate::destination::Wire;
 
 /// The files of one authority, as text by name: made once for all tests.
 static MATERIAL: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
@@ -171,15 +170,15 @@ fn the_contract_parses_as_written_and_means_what_it_says() {
     assert_eq!((listener.tls.is_none(), listener.name.as_str()), (true, "127.0.0.1:2575"));
     assert_eq!(listener.site, "main");
     let upstream = config.main.upstream.as_ref().unwrap();
-    assert_eq!((upstream.projection, upstream.consent_permit), (Projection::UpstreamSummary, true));
+    assert_eq!((&upstream.way, upstream.consent_permit), (&Way::of(Projection::UpstreamSummary), true));
     assert_eq!(upstream.base_url, "https://127.0.0.1:9445/fhir");
 
     let site = &config.sites["main"];
     let ehr = site.ehr.as_ref().unwrap();
     assert_eq!(ehr.base_url, "https://127.0.0.1:9444/fhir");
     assert_eq!(
-        (ehr.kind, ehr.projection, ehr.subject),
-        (EhrKind::Fhir, Projection::CgmIg, SubjectForm::Identifier)
+        (ehr.kind, &*ehr.ways, ehr.subject),
+        (EhrKind::Fhir, &[Way::of(Projection::CgmIg)][..], SubjectForm::Identifier)
     );
     assert_eq!((site.capability.mode, site.capability.allow.len()), (Mode::Full, 0));
     assert_eq!(site.delivery.probe_interval, Duration::from_secs(2));
@@ -214,10 +213,12 @@ fn the_unit_the_release_and_our_own_codes_are_a_sites_choice() {
         let site = CONTRACT_SITE.replace("kind = \"fhir\"\n", &format!("kind = \"fhir\"\n{lines}"));
         Folder::new(&main, &[("main.toml", &site)]).load().map(|config| config.sites["main"].ehr.clone())
     };
-    assert_eq!(of("").unwrap().unwrap().wire, Wire::default());
+    assert_eq!(of("").unwrap().unwrap().ways, [Way::of(Projection::CgmIg)]);
     let lines = "glucose_unit = \"mmol/L\"\nlocal_codes = true\nfhir_release = \"r5\"\n";
-    let chosen = Wire { glucose: MeanUnit::Molar, local_codes: true, release: Release::R5 };
-    assert_eq!(of(lines).unwrap().unwrap().wire, chosen);
+    let mut chosen = Way::of(Projection::CgmIg);
+    (chosen.form.glucose, chosen.form.local_codes, chosen.form.release) =
+        (MeanUnit::Molar, true, Release::R5);
+    assert_eq!(of(lines).unwrap().unwrap().ways, [chosen]);
     assert!(of("glucose_unit = \"mmol\"\n").is_err());
 }
 

@@ -9,16 +9,18 @@
 
 mod fault;
 mod lookup;
+mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clinical::fhir::{
-    answer::{self, Answer as Body, EntryAnswer},
+    address::address,
+    answer::EntryAnswer,
     bundle::{self, Entry},
     issue::{OperationOutcome, names_patient},
     location::Location,
-    projection::{Projection, minimize},
-    readback::same_content,
+    projection::{Amends, Style},
+    readback::same_as,
     release::Release,
 };
 use outbox::Written;
@@ -26,9 +28,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use self::lookup::Found;
-use super::http::{self, Request, Told};
+use super::{http::Told, seat::Seat};
 use crate::{
-    destination::{Destination, PROVENANCE},
+    destination::{Destination, PROVENANCE, Way},
     pipeline::resources::{Part, Write, capability},
     verdict::{Answer, Attempt, Verdict, judge},
 };
@@ -80,12 +82,13 @@ pub struct Past {
 }
 
 /// Writes one row. `standing` says by `urn:uuid:` what the ledger knows of its resources and of those
-/// that they refer to.
+/// that they refer to, `seat` whom the EHR knows the patient as.
 pub async fn attempt(
     destination: &Destination,
     form: &str,
     body: &[u8],
     standing: BTreeMap<String, Standing>,
+    seat: &Seat,
     past: Past,
 ) -> Outcome {
     let Ok(write) = serde_json::from_slice::<Write>(body) else {
@@ -103,8 +106,7 @@ pub async fn attempt(
     }
     let first = past.version == 1;
     let mut sending = Sending {
-        to: To { destination, release },
-        projection: way.projection,
+        to: To { destination, release, way, seat },
         open,
         standing,
         written: Vec::new(),
@@ -120,16 +122,17 @@ pub async fn attempt(
     Outcome { verdict, written, wrote: sending.wrote, doubt: sending.doubt }
 }
 
-/// Where resources go, and in which release of FHIR.
+/// Where resources go, in which form, and about whom.
 #[derive(Clone, Copy)]
 struct To<'a> {
     destination: &'a Destination,
     release: Release,
+    way: &'a Way,
+    seat: &'a Seat,
 }
 
 struct Sending<'a> {
     to: To<'a>,
-    projection: Projection,
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
@@ -149,6 +152,7 @@ impl Sending<'_> {
     /// Every error ends the attempt, except for a conflict that the destination answered: after it there
     /// is one more look and one more round.
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
+        self.forget_earlier();
         if past.ambiguous {
             self.reconcile().await?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
@@ -163,7 +167,7 @@ impl Sending<'_> {
             if self.open.is_empty() {
                 return Ok(());
             }
-            let entries: Vec<Entry> = self.open.iter().map(|part| self.entry(part)).collect();
+            let entries = self.open.iter().map(|part| self.entry(part)).collect::<Result<Vec<_>, _>>()?;
             match self.send(&entries).await {
                 Ok(answers) => self.take(&entries, &answers).await?,
                 Err(Verdict::Conflict(_)) if round < ROUNDS => self.look_again().await?,
@@ -174,6 +178,19 @@ impl Sending<'_> {
             return Ok(());
         }
         Err(Verdict::Conflict("another version stands at the destination".to_owned()))
+    }
+
+    /// Where every version is a document of its own, the earlier one is not what is written now.
+    fn forget_earlier(&mut self) {
+        if self.to.way.projection.amends() != Amends::Anew {
+            return;
+        }
+        for part in &self.open {
+            let same = |standing: &Standing| standing.content_hash == Some(content_hash(part));
+            if self.standing.get(&part.full_url).is_some_and(|standing| !same(standing)) {
+                self.standing.remove(&part.full_url);
+            }
+        }
     }
 
     /// Files what stands there already, by our own ledger: a new version of a window seldom changes all of
@@ -197,7 +214,7 @@ impl Sending<'_> {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
                 Some(location) => lookup::read(self.to, &part, location).await?,
-                None => lookup::search(self.to, &part).await?,
+                None => lookup::search(self.to, &part, &self.resolved(&part)?).await?,
             };
             match found {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
@@ -241,7 +258,8 @@ impl Sending<'_> {
     /// Files a part under written where the destination holds the same content, else under open, with
     /// what was learned of the place. `theirs` is known to be ours.
     fn compare(&mut self, part: Part, theirs: &Value, standing: Standing) {
-        let same = same_content(&self.resolved(&part), theirs);
+        let ours = self.resolved(&part);
+        let same = ours.is_ok_and(|ours| same_as(self.to.way.projection, &ours, theirs));
         self.standing.insert(part.full_url.clone(), standing.clone());
         if same { self.file(&part, &standing) } else { self.open.push(part) }
     }
@@ -256,30 +274,29 @@ impl Sending<'_> {
         });
     }
 
-    /// The part with its references to resources that stand at the destination.
-    fn resolved(&self, part: &Part) -> Value {
+    /// The part as it is sent: with its references to resources that stand at the destination, and with the EHR's own
+    /// names for patient and encounter.
+    fn resolved(&self, part: &Part) -> Result<Value, Verdict> {
         let known = self.standing.iter().map(|(urn, at)| (urn.clone(), at.location.reference())).collect();
         let mut resource = part.resource.clone();
-        // What is left unresolved is in the same Bundle.
-        let _in_bundle = bundle::resolve(&mut resource, &known);
-        resource
+        let unresolved = bundle::resolve(&mut resource, &known).is_err();
+        // In a transaction what is left unresolved is in the same Bundle.
+        if unresolved && self.to.way.projection.style() == Style::Single {
+            request::leave_out_unresolved(&mut resource)?;
+        }
+        let Seat { subject, encounter } = self.to.seat;
+        address(&mut resource, subject.as_deref(), encounter.as_deref())
+            .map_err(|error| Verdict::Defect(error.to_string()))?;
+        Ok(resource)
     }
 
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
-        let bundle = bundle::transaction(entries);
-        minimize(self.projection, &bundle).map_err(|leak| Verdict::Defect(leak.to_string()))?;
-        let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
-        let Destination { client, base_url, .. } = self.to.destination;
-        let told = match http::send(client, self.to.release, Request::post(base_url), Some(body)).await {
-            Ok(told) => told,
-            Err(attempt) => return Err(judge(&attempt)),
+        let (told, answers) = match (self.to.way.projection.style(), entries) {
+            (Style::Single, [entry]) => request::single(self.to, entry).await?,
+            _ => request::transaction(self.to, entries).await?,
         };
         self.wrote = true;
-        let answers = match answer::read(&told.body) {
-            Body::Entries(entries) => entries,
-            _ => Vec::new(),
-        };
         match judge(&Attempt::Answered(self.reduce(&told, &answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(answers),
             Verdict::Configuration(cause) | Verdict::Data(cause)
@@ -291,18 +308,18 @@ impl Sending<'_> {
         }
     }
 
-    fn entry(&self, part: &Part) -> Entry {
-        let resource = self.resolved(part);
+    fn entry(&self, part: &Part) -> Result<Entry, Verdict> {
+        let resource = self.resolved(part)?;
         let full_url = part.full_url.clone();
-        match self.standing.get(&part.full_url) {
+        Ok(match self.standing.get(&part.full_url) {
             Some(Standing { location, etag, .. }) => {
                 Entry::Update { resource, full_url, location: location.clone(), etag: etag.clone() }
             }
             None => {
-                let search = (!self.unmatched.contains(&full_url)).then(|| part.if_none_exist.clone());
+                let search = part.if_none_exist.clone().filter(|_| !self.unmatched.contains(&full_url));
                 Entry::Create { resource, full_url, if_none_exist: search }
             }
-        }
+        })
     }
 
     /// Files every entry of a positive answer; a conditional create that found something is read back.
@@ -348,7 +365,7 @@ impl Sending<'_> {
     /// A conditional create found something, and the server does not say where. Where that cannot be
     /// searched for either, it is this very version if there never was another.
     async fn take_unplaced(&mut self, part: Part) -> Result<(), Verdict> {
-        match lookup::search(self.to, &part).await? {
+        match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
             Found::Absent | Found::Hidden if self.first => {}

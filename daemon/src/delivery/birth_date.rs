@@ -13,46 +13,47 @@
 //! | several Patients | hold | hold |
 //! | none, or the EHR does not let us search | go on | hold |
 //!
+//! Where resources name the EHR's own Patient (`subject = "lookup"`), that is found by the same search, and none, several
+//! and a refusal hold in every mode of checking; a reference that was found is good for twelve hours, and a patient that
+//! was not found is not searched for again within a minute.
+//!
 //! A held row is tried again with the usual back-off, and at once when a birth date is put right by a message.
 
 use clinical::birth_date::BirthDate;
-use outbox::{LeasedRow, PatientKey, Readers, Writer};
-use serde_json::Value;
+use outbox::{EhrPatient, LeasedRow, Readers, Writer};
 
-use super::http::{self, Request};
+use super::ehr_patient::{self, Found};
 use crate::{
     conditions::{Board, Kind},
-    config::VerifyPatient,
+    config::{SubjectForm, VerifyPatient},
     destination::Destination,
     time,
-    verdict::{Answer, Attempt, Verdict, judge},
+    verdict::Verdict,
 };
 
 const OURS_DIFFER: &str = "the birth date in the results contradicts the registered one";
 const MERGED_DIFFER: &str = "birth dates of merged identifiers contradict each other";
 const THEIRS_DIFFERS: &str = "the birth date at the EHR contradicts the one known here";
 const SEVERAL: &str = "the EHR has several Patients with the identifier";
-const NOT_FOUND: &str = "the EHR has no Patient with the identifier, and verify_patient requires one";
-const HIDDEN: &str = "the EHR does not let us search for Patients, and verify_patient requires one";
-
-/// What the EHR has under an identifier.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Found {
-    /// One Patient, with this birth date where it gives one.
-    One(Option<BirthDate>),
-    Several,
-    Nobody,
-    /// It does not let us look.
-    Hidden,
-}
+const NOT_FOUND: &str =
+    "the EHR has no Patient with the identifier, and verify_patient or subject requires one";
+const HIDDEN: &str =
+    "the EHR does not let us search for Patients, and verify_patient or subject requires one";
+const NO_REFERENCE: &str = "the EHR's Patient has no id that can be referred to";
+/// How long a reference of the EHR's is good: it merges patients too.
+const FOUND_FOR_MS: i64 = 12 * 3_600_000;
+/// How long a patient that was not found is not searched for again.
+const ABSENT_FOR_MS: i64 = 60_000;
 
 /// What lets writes go on; the words are kept in the store.
 const AGREES: &str = "agrees";
 const UNKNOWN: &str = "not stated";
 const ABSENT: &str = "not found";
 const UNSEEN: &str = "not shown";
+/// And what holds them, where it is remembered.
+const HELD: &str = "held";
 
-/// Whether a row may be written for its patient.
+/// Whether a row may be written for its patient; the EHR's own reference to the patient, where it was found.
 ///
 /// # Errors
 /// The verdict on the row: [`Verdict::Identity`] where it is held, another where the EHR or the store could not be asked.
@@ -61,44 +62,73 @@ pub(super) async fn cleared(
     readers: &Readers,
     writer: &Writer,
     row: &LeasedRow,
-) -> Result<(), Verdict> {
-    let verify = destination.verify_patient;
+) -> Result<Option<String>, Verdict> {
+    let (verify, lookup) = (destination.verify_patient, destination.subject == SubjectForm::Lookup);
     let unread = |error: outbox::ReadError| Verdict::Unsent(format!("birth date: {error}"));
     // Before anything that was found earlier: the merge may be younger.
     if readers.with(|reader| reader.is_in_doubt(row.patient)).map_err(unread)? {
         return Err(Verdict::Identity(MERGED_DIFFER.to_owned()));
     }
-    if verify == VerifyPatient::Off {
-        return Ok(());
+    if verify == VerifyPatient::Off && !lookup {
+        return Ok(None);
     }
-    let (finding, births, key) = readers
+    let (said, births, key) = readers
         .with(|reader| {
             Ok((
-                reader.birth_date_check(&destination.id, row.patient)?,
+                reader.ehr_patient(&destination.id, row.patient)?,
                 reader.births(row.patient)?,
                 reader.patient(row.patient)?,
             ))
         })
         .map_err(unread)?;
-    if finding.is_some_and(|finding| suffices(&finding, verify)) {
-        return Ok(());
+    let now = time::now_ms();
+    match remembered(said, verify, lookup, now) {
+        Some(Ok(reference)) => return Ok(reference),
+        Some(Err(why)) => return Err(Verdict::Identity(why.to_owned())),
+        None => {}
     }
     let date = |text: Option<String>| text.as_deref().and_then(BirthDate::parse);
     let (registered, of_results) = (date(births.registered), date(births.of_results));
     if let (Some(one), Some(other)) = (&registered, &of_results)
         && !one.agrees(other)
+        && verify != VerifyPatient::Off
     {
         return Err(Verdict::Identity(OURS_DIFFER.to_owned()));
     }
-    let known = registered.or(of_results);
-    if known.is_none() && verify == VerifyPatient::WhereKnown {
-        return Ok(());
+    let known = registered.or(of_results).filter(|_| verify != VerifyPatient::Off);
+    if known.is_none() && verify != VerifyPatient::Required && !lookup {
+        return Ok(None);
     }
-    let Some(key) = key else { return Ok(()) };
-    let found = search(destination, &key).await?;
-    let finding = decide(known.as_ref(), &found, verify).map_err(|why| Verdict::Identity(why.to_owned()))?;
-    let remembered = writer.remember_check(&destination.id, row.patient, finding, time::now_ms()).await;
-    remembered.map_err(|error| Verdict::Unsent(format!("birth date: {error}")))
+    let Some(key) = key else { return Ok(None) };
+    let found = ehr_patient::search(destination, &key).await?;
+    let decided = decide(known.as_ref(), &found, verify, lookup);
+    let reference = match found {
+        Found::One { reference, .. } => reference,
+        Found::Several | Found::Nobody | Found::Hidden => None,
+    };
+    // What was not found is not asked for again at once.
+    let finding = decided.unwrap_or(HELD).to_owned();
+    if decided.is_ok() || lookup {
+        let said = EhrPatient { finding, reference: reference.clone(), at: now };
+        let kept = writer.remember_patient(&destination.id, row.patient, said).await;
+        kept.map_err(|error| Verdict::Unsent(format!("birth date: {error}")))?;
+    }
+    decided.map(|_| reference).map_err(|why| Verdict::Identity(why.to_owned()))
+}
+
+/// What follows from what was found before; `None` where the EHR has to be asked.
+fn remembered(
+    said: Option<EhrPatient>,
+    verify: VerifyPatient,
+    lookup: bool,
+    now: i64,
+) -> Option<Result<Option<String>, &'static str>> {
+    let said = said?;
+    if said.finding == HELD {
+        return (lookup && now - said.at < ABSENT_FOR_MS).then_some(Err(NOT_FOUND));
+    }
+    let fresh = !lookup || (said.reference.is_some() && now - said.at < FOUND_FOR_MS);
+    (fresh && suffices(&said.finding, verify)).then_some(Ok(said.reference))
 }
 
 /// The scope of the condition that says that writes for a patient are held.
@@ -125,17 +155,20 @@ fn suffices(finding: &str, verify: VerifyPatient) -> bool {
     verify != VerifyPatient::Required || matches!(finding, AGREES | UNKNOWN)
 }
 
-/// What follows from what is known here and what was found there.
+/// What follows from what is known here and what was found there. `lookup`: without the EHR's own reference nothing can
+/// be written.
 fn decide(
     known: Option<&BirthDate>,
     found: &Found,
     verify: VerifyPatient,
+    lookup: bool,
 ) -> Result<&'static str, &'static str> {
-    let required = verify == VerifyPatient::Required;
+    let required = verify == VerifyPatient::Required || lookup;
     match (found, known) {
-        (Found::One(Some(theirs)), Some(ours)) if !theirs.agrees(ours) => Err(THEIRS_DIFFERS),
-        (Found::One(Some(_)), Some(_)) => Ok(AGREES),
-        (Found::One(_), _) => Ok(UNKNOWN),
+        (Found::One { birth: Some(theirs), .. }, Some(ours)) if !theirs.agrees(ours) => Err(THEIRS_DIFFERS),
+        (Found::One { reference: None, .. }, _) if lookup => Err(NO_REFERENCE),
+        (Found::One { birth: Some(_), .. }, Some(_)) => Ok(AGREES),
+        (Found::One { .. }, _) => Ok(UNKNOWN),
         (Found::Several, _) => Err(SEVERAL),
         (Found::Nobody, _) if required => Err(NOT_FOUND),
         (Found::Hidden, _) if required => Err(HIDDEN),
@@ -144,81 +177,9 @@ fn decide(
     }
 }
 
-/// Searches the EHR for Patients with the identifier (FHIR R4, Patient search by `identifier`).
-async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Verdict> {
-    let url = format!("{}/Patient", destination.base_url);
-    let token = format!("{}|{}", escaped(&key.system), escaped(&key.value));
-    let Ok(url) = reqwest::Url::parse_with_params(&url, [("identifier", token)]) else {
-        return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
-    };
-    let asked = Request::get(url.as_str());
-    let told = match http::send(&destination.client, destination.release(), asked, None).await {
-        Ok(told) => told,
-        Err(attempt) => return Err(unsent(judge(&attempt))),
-    };
-    if told.status == 200 {
-        return Ok(patients(&told.json(), key));
-    }
-    let answer = Answer { status: told.status, retry_after: told.retry_after, ..Answer::default() };
-    match unsent(judge(&Attempt::Answered(answer))) {
-        stop @ (Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_)) => Err(stop),
-        _ => Ok(Found::Hidden),
-    }
-}
-
-/// A search changes nothing, so there is no doubt after it.
-fn unsent(verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Ambiguous(cause) => Verdict::Unsent(format!("searching the patient: {cause}")),
-        other => other,
-    }
-}
-
-/// The escapes of a FHIR search parameter (R4, search 3.1.1.3: `\`, `|`, `,` and `$`).
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '\\' | '|' | ',' | '$') {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
-}
-
-/// What a searchset says. A server that does not know the parameter answers with anybody's Patients, so only those
-/// count that carry the identifier; and not those that another has replaced.
-fn patients(bundle: &Value, key: &PatientKey) -> Found {
-    if bundle["resourceType"] != "Bundle" {
-        return Found::Hidden;
-    }
-    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let all: Vec<Value> = items(&bundle["entry"])
-        .into_iter()
-        .map(|mut entry| entry["resource"].take())
-        .filter(|resource| resource["resourceType"] == "Patient")
-        .collect();
-    let carries = |patient: &&Value| {
-        items(&patient["identifier"])
-            .iter()
-            .any(|identifier| identifier["system"] == key.system && identifier["value"] == key.value)
-    };
-    let replaced = |patient: &Value| items(&patient["link"]).iter().any(|link| link["type"] == "replaced-by");
-    let ours: Vec<&Value> = all.iter().filter(carries).collect();
-    if ours.is_empty() && !all.is_empty() {
-        return Found::Hidden;
-    }
-    let mut standing = ours.into_iter().filter(|patient| !replaced(patient));
-    match (standing.next(), standing.next()) {
-        (None, _) => Found::Nobody,
-        (Some(_), Some(_)) => Found::Several,
-        (Some(one), None) => Found::One(one["birthDate"].as_str().and_then(BirthDate::parse)),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::json;
+    use outbox::PatientKey;
 
     use super::*;
 
@@ -226,55 +187,65 @@ pub(super) mod tests {
         BirthDate::parse(text)
     }
 
+    /// One Patient, born on this day where one is given.
+    fn one(birth: &str) -> Found {
+        Found::One { birth: date(birth), reference: Some("Patient/1".to_owned()) }
+    }
+
+    #[test]
+    fn what_was_found_is_good_for_hours_and_what_was_not_for_a_minute() {
+        use VerifyPatient::{Off, Required, WhereKnown};
+        let said = |finding: &str, reference: bool| {
+            let reference = reference.then(|| "Patient/1".to_owned());
+            Some(EhrPatient { finding: finding.to_owned(), reference, at: 0 })
+        };
+        let found = Some(Ok(Some("Patient/1".to_owned())));
+        for (finding, reference, verify, lookup, age, wanted) in [
+            (AGREES, true, Required, true, 0, found.clone()),
+            (AGREES, true, Required, true, FOUND_FOR_MS, None),
+            (AGREES, true, Required, false, FOUND_FOR_MS, found.clone()),
+            (UNKNOWN, true, Off, true, 0, found),
+            // It was found when nobody asked for the reference.
+            (AGREES, false, Required, true, 0, None),
+            (ABSENT, false, WhereKnown, false, 0, Some(Ok(None))),
+            (ABSENT, false, Required, false, 0, None),
+            (HELD, false, WhereKnown, true, ABSENT_FOR_MS - 1, Some(Err(NOT_FOUND))),
+            (HELD, false, WhereKnown, true, ABSENT_FOR_MS, None),
+            (HELD, false, WhereKnown, false, 0, None),
+        ] {
+            assert_eq!(remembered(said(finding, reference), verify, lookup, age), wanted, "{finding} {age}");
+        }
+        assert_eq!(remembered(None, WhereKnown, true, 0), None);
+    }
+
     #[test]
     fn every_row_of_the_table() {
         use VerifyPatient::{Required, WhereKnown};
         let known = date("19710203");
         for (found, ours, where_known, required) in [
-            (Found::One(date("1971-02-03")), &known, Ok(AGREES), Ok(AGREES)),
-            (Found::One(date("1971")), &known, Ok(AGREES), Ok(AGREES)),
-            (Found::One(None), &known, Ok(UNKNOWN), Ok(UNKNOWN)),
-            (Found::One(date("1971-02-03")), &None, Ok(UNKNOWN), Ok(UNKNOWN)),
-            (Found::One(date("1971-02-04")), &known, Err(THEIRS_DIFFERS), Err(THEIRS_DIFFERS)),
+            (one("1971-02-03"), &known, Ok(AGREES), Ok(AGREES)),
+            (one("1971"), &known, Ok(AGREES), Ok(AGREES)),
+            (one(""), &known, Ok(UNKNOWN), Ok(UNKNOWN)),
+            (one("1971-02-03"), &None, Ok(UNKNOWN), Ok(UNKNOWN)),
+            (one("1971-02-04"), &known, Err(THEIRS_DIFFERS), Err(THEIRS_DIFFERS)),
             (Found::Several, &known, Err(SEVERAL), Err(SEVERAL)),
             (Found::Several, &None, Err(SEVERAL), Err(SEVERAL)),
             (Found::Nobody, &known, Ok(ABSENT), Err(NOT_FOUND)),
             (Found::Hidden, &known, Ok(UNSEEN), Err(HIDDEN)),
         ] {
-            assert_eq!(decide(ours.as_ref(), &found, WhereKnown), where_known, "{found:?}");
-            assert_eq!(decide(ours.as_ref(), &found, Required), required, "{found:?}");
+            let of = |verify, lookup| decide(ours.as_ref(), &found, verify, lookup);
+            assert_eq!((of(WhereKnown, false), of(Required, false)), (where_known, required));
+            // Without the EHR's own reference there is nothing to write about, however little is checked.
+            assert_eq!((of(WhereKnown, true), of(Required, true)), (required, required));
         }
+        let nameless = Found::One { birth: known.clone(), reference: None };
+        assert_eq!(decide(known.as_ref(), &nameless, WhereKnown, true), Err(NO_REFERENCE));
+        assert_eq!(decide(known.as_ref(), &nameless, WhereKnown, false), Ok(AGREES));
         for finding in [AGREES, UNKNOWN] {
             assert!(suffices(finding, WhereKnown) && suffices(finding, Required));
         }
         for finding in [ABSENT, UNSEEN] {
             assert!(suffices(finding, WhereKnown) && !suffices(finding, Required));
-        }
-    }
-
-    #[test]
-    fn only_patients_that_carry_the_identifier_and_stand_count() {
-        let key = PatientKey { site: "main".into(), system: "urn:mr".into(), value: "1".into() };
-        let patient = |value: &str, birth: &str| {
-            json!({"resource": {"resourceType": "Patient", "birthDate": birth,
-                "identifier": [{"system": "urn:mr", "value": value}]}})
-        };
-        let bundle = |entries: Vec<Value>| json!({"resourceType": "Bundle", "entry": entries});
-        let mut replaced = patient("1", "1980-01-01");
-        replaced["resource"]["link"] = json!([{"type": "replaced-by"}]);
-        let outcome = json!({"resource": {"resourceType": "OperationOutcome"}});
-        for (bundle, found) in [
-            (bundle(vec![]), Found::Nobody),
-            (json!({"resourceType": "Bundle", "total": 0}), Found::Nobody),
-            (bundle(vec![outcome.clone(), patient("1", "1971-02-03")]), Found::One(date("19710203"))),
-            (bundle(vec![patient("1", "unknown")]), Found::One(None)),
-            (bundle(vec![patient("2", "1971-02-03")]), Found::Hidden),
-            (bundle(vec![patient("1", "1971"), patient("1", "1971")]), Found::Several),
-            (bundle(vec![patient("1", "1971"), replaced]), Found::One(date("1971"))),
-            (outcome, Found::Hidden),
-            (Value::Null, Found::Hidden),
-        ] {
-            assert_eq!(patients(&bundle, &key), found, "{bundle}");
         }
     }
 
@@ -324,10 +295,5 @@ pub(super) mod tests {
         }
         clear_settled(&board, &store.readers(), "ehr");
         assert_eq!(board.scopes(Kind::PatientInDoubt), ["patient 1 at ehr", "patient 2 at other-ehr"]);
-    }
-
-    #[test]
-    fn what_separates_parameters_is_escaped() {
-        assert_eq!(escaped(r"a|b,c$d\e"), r"a\|b\,c\$d\\e");
     }
 }

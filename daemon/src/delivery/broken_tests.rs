@@ -5,33 +5,10 @@ use std::{fs, os::unix::fs::OpenOptionsExt};
 use outbox::{Key, NewMessage, State, Store, StoreOptions};
 
 use super::*;
-use crate::{config, drain::Drain, generation::Generation, mode::Ceiling, tls};
+use crate::{config, destination::tests::destination, drain::Drain, generation::Generation};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const ID: &str = "ehr:main";
-
-fn destination() -> Destination {
-    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    Destination {
-        id: ID.to_owned(),
-        site: Some("main".to_owned()),
-        ways: Vec::new(),
-        filter: config::Filter::default(),
-        bulk: true,
-        on_recovery: config::OnRecovery::All,
-        timezone: jiff::tz::TimeZone::UTC,
-        base_url: "http://127.0.0.1:9".to_owned(),
-        ceiling: Ceiling::Full,
-        verify_patient: config::VerifyPatient::Off,
-        consented: true,
-        delivery: config::Delivery::default(),
-        client: reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap(),
-    }
-}
 
 fn current(dir: &std::path::Path) -> Current {
     fs::create_dir(dir.join("sites.d")).unwrap();
@@ -83,7 +60,7 @@ async fn a_task_that_breaks_off_while_it_sends_or_settles_leaves_its_row_in_doub
         let under_way = if settling { &mut pace.settling } else { &mut pace.out };
         under_way.insert(task.id(), row);
         while let Some(done) = tasks.join_next_with_id().await {
-            deliverer.finished(&destination(), done, &mut pace, &mut tasks).await;
+            deliverer.finished(&destination(Vec::new()), done, &mut pace, &mut tasks).await;
         }
         assert!(pace.out.is_empty() && pace.settling.is_empty());
         let rows = store.readers().with(|reader| reader.rows(None, 9)).unwrap();

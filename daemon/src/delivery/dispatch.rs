@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use super::{
     Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS,
     attempt::{self, Past, Standing},
-    backoff, birth_date, chance,
+    backoff, chance,
     pace::Pace,
-    rate,
+    rate, seat,
 };
 use crate::{
     broker::Priority,
@@ -152,11 +152,11 @@ impl Deliverer {
 /// Sends one row, with what the ledger knows of its resources and of what they refer to.
 async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row: LeasedRow) -> Done {
     let began = Instant::now();
-    let outcome = match birth_date::cleared(destination, readers, writer, &row).await {
-        Ok(()) => match ledger(destination, readers, &row) {
+    let outcome = match seat::take(destination, readers, writer, &row).await {
+        Ok(seat) => match ledger(destination, readers, &row) {
             Ok(standing) => {
                 let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
-                attempt::attempt(destination, &row.form, &row.body, standing, past).await
+                attempt::attempt(destination, &row.form, &row.body, standing, &seat, past).await
             }
             Err(error) => {
                 attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous)

@@ -12,9 +12,11 @@ mod birth_date;
 mod consequence;
 mod dispatch;
 mod edges;
+mod ehr_patient;
 pub mod http;
 mod pace;
 mod rate;
+pub mod seat;
 mod verdicts;
 mod withdrawal;
 

@@ -29,7 +29,7 @@ pub(super) struct Computed<'a> {
     /// Its messages, and which of them are corrections by the source.
     pub(super) cited: Cited,
     pub(super) period: Period,
-    policy: &'a Policy,
+    pub(super) policy: &'a Policy,
     chunks: &'a [(Device, Vec<Reading>)],
     /// What was logged beside them.
     pub(super) logged: Vec<(Device, AppEvent)>,

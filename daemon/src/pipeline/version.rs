@@ -6,7 +6,9 @@ use clinical::{
     calendar::LocalDay,
     fhir::{
         figures::{figures, shown_text},
-        provenance::Reason,
+        project::Version,
+        provenance::{Maker, Manifest as Cited, Reason, Session},
+        row::Row,
     },
     identity::PatientKey,
     outcome::Outcome,
@@ -21,13 +23,13 @@ use super::{
     Pipeline, PipelineError, app_events,
     manifest::Listing,
     publish::Computed,
-    resources::{self, Version},
+    resources::{self, Entry},
 };
 use crate::{
     broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
     conditions::Kind,
     config::PublishRule,
-    destination::{Destination, PROVENANCE},
+    destination::{Destination, PROVENANCE, Way},
     filter::{self, About},
     generation::{Generation, Site},
     telemetry::Metric,
@@ -42,6 +44,7 @@ struct Draft<'a> {
     site: &'a Site,
     computed: &'a Computed<'a>,
     owner: Option<PatientKey>,
+    sessions: Vec<Session>,
     display_hash: [u8; 32],
     now: i64,
 }
@@ -49,6 +52,8 @@ struct Draft<'a> {
 /// What becomes of a version at one destination.
 struct Ruling {
     decision: Decision,
+    /// The form in which it is written, now or later, or shown.
+    way: Option<Way>,
     stands: Option<StandingVersion>,
     timeliness: Timeliness,
     priority: Priority,
@@ -78,7 +83,8 @@ impl Pipeline {
             serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         let owner = owner.map(|owner| PatientKey { system: owner.system, value: owner.value });
-        let draft = Draft { due, site, computed, owner, display_hash, now };
+        let sessions = computed.sessions();
+        let draft = Draft { due, site, computed, owner, sessions, display_hash, now };
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let (mut standing, mut conditions, mut timely) = (Vec::new(), Vec::new(), false);
         for destination in generation.destinations_of(&site.id) {
@@ -92,7 +98,8 @@ impl Pipeline {
                 row.depends_on = row.depends_on.map(|index| index + base);
                 row
             }));
-            standing.push((destination.id.clone(), ruling.stands.map(|standing| standing.version)));
+            let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
+            standing.push((destination.id.clone(), stands.map(|standing| standing.version)));
         }
         let version = due.version + 1;
         let manifest = Manifest {
@@ -121,11 +128,13 @@ impl Pipeline {
     /// Asks the broker about one destination.
     fn rule(&self, draft: &Draft<'_>, destination: &Destination) -> Result<Ruling, PipelineError> {
         let due = draft.due;
-        let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
-        let place = stands
-            .as_ref()
-            .map(|stands| destination.ways.iter().position(|way| way.projection.name() == stands.form));
-        let fixed = place.flatten().is_some_and(|at| !destination.ways[at].amends());
+        let (outcome, policy) = (&draft.computed.outcome, draft.computed.policy);
+        let takes = |way: &&Way| way.form.takes(way.projection, outcome, policy).is_ok();
+        let ways: Vec<&Way> = destination.ways.iter().filter(takes).collect();
+        let stands = self.stands(due, destination)?;
+        let place =
+            stands.as_ref().map(|stands| ways.iter().position(|way| way.projection.name() == stands.form));
+        let fixed = place.flatten().is_some_and(|at| !ways[at].amends());
         let timeliness = match &stands {
             // The rest of the version that stands goes on, so it is whole without this one.
             Some(stands) if fixed && self.shows_the_same(draft, stands.version)? => {
@@ -134,8 +143,7 @@ impl Pipeline {
             _ => self.timeliness(due, draft.site, stands.is_some(), draft.now),
         };
         let priority = priority(due, stands.is_some(), draft.now);
-        let offers: Vec<Offer> = destination
-            .ways
+        let offers: Vec<Offer> = ways
             .iter()
             .map(|way| Offer {
                 capability: way.carrier(),
@@ -157,7 +165,26 @@ impl Pipeline {
                 Some(None) => Stands::Elsewhere,
             },
         });
-        Ok(Ruling { decision, stands, timeliness, priority, fixed })
+        let way = decision.offer().and_then(|at| ways.get(at)).map(|way| (*way).clone());
+        Ok(Ruling { decision, way, stands, timeliness, priority, fixed })
+    }
+
+    /// What stands of a window at a destination, in whichever form: messages stand at their own receiver.
+    fn stands(
+        &self,
+        due: &Window,
+        destination: &Destination,
+    ) -> Result<Option<StandingVersion>, PipelineError> {
+        let receivers = destination.ways.iter().filter_map(|way| way.outbound.as_deref());
+        let receivers: Vec<String> = receivers.map(crate::outbound::destination).collect();
+        let mut highest: Option<StandingVersion> = None;
+        for id in std::iter::once(&destination.id).chain(&receivers) {
+            let found = self.readers.with(|reader| reader.standing_version(due.id, id))?;
+            if found.as_ref().map(|found| found.version) > highest.as_ref().map(|highest| highest.version) {
+                highest = found;
+            }
+        }
+        Ok(highest)
     }
 
     fn shows_the_same(&self, draft: &Draft<'_>, version: i64) -> Result<bool, PipelineError> {
@@ -213,42 +240,42 @@ impl Pipeline {
         destination: &Destination,
         ruling: &Ruling,
     ) -> Result<Vec<NewRow>, PipelineError> {
-        let (Some(at), Some(owner)) = (ruling.decision.offer(), &draft.owner) else { return Ok(Vec::new()) };
-        let Some(way) = destination.ways.get(at) else { return Ok(Vec::new()) };
+        let (Some(way), Some(owner)) = (&ruling.way, &draft.owner) else { return Ok(Vec::new()) };
         let (due, computed) = (draft.due, draft.computed);
         let subject = destination.subject(owner.clone(), &self.secret, due.key.patient);
         let stands = ruling.stands.as_ref().map(|standing| standing.version);
         let sha256 = resources::cited(&computed.listing.sha256);
-        let app_events = app_events::counts(&computed.logged, &computed.period);
         let provenance = self.observations.of(&destination.id, PROVENANCE.name());
-        let provenance_enters = match broker::closed(&destination.ceiling, PROVENANCE, provenance) {
-            Some(reason) => Enters::Deferred(reason.word().to_owned()),
-            None => Enters::Pending,
-        };
-        Ok(resources::rows(&Version {
+        let version = Version {
             destination: &destination.id,
-            way,
-            priority: ruling.priority,
             outcome: &computed.outcome,
-            patient: due.origin,
+            policy: computed.policy,
+            patient: &due.origin.to_string(),
             subject: &subject,
             secret: &self.secret,
-            box_id: &self.box_id,
             version: (due.version + 1) as u32,
             supersedes: stands.map(|version| version as u32),
             reason: self.reason(due, stands, computed)?,
-            sessions: &computed.sessions(),
-            app_events: &app_events,
-            manifest: (computed.listing.count, &sha256),
+            sessions: &draft.sessions,
+            app_events: &app_events::counts(&computed.logged, &computed.period),
+            manifest: Cited { count: computed.listing.count, sha256: &sha256 },
+            maker: Maker { box_id: &self.box_id, software: env!("CARGO_PKG_VERSION") },
             recorded: Instant(draft.now),
-            provenance_in_bundle: destination.provenance_in_bundle(way),
+        };
+        let entry = Entry {
+            way,
+            priority: ruling.priority,
             enters: match ruling.decision {
                 Decision::Defer(_, reason) => Enters::Deferred(reason.word().to_owned()),
                 Decision::Show(_) => Enters::Shown,
                 Decision::Write(_) | Decision::Fallback(..) | Decision::Suppress(_) => Enters::Pending,
             },
-            provenance_enters,
-        })?)
+            provenance_enters: match broker::closed(&destination.ceiling, PROVENANCE, provenance) {
+                Some(reason) => Enters::Deferred(reason.word().to_owned()),
+                None => Enters::Pending,
+            },
+        };
+        Ok(resources::rows(destination, &version, &entry)?)
     }
 
     /// Why there is a next version at a destination where the version `stands`.
@@ -302,12 +329,11 @@ fn priority(due: &Window, stands: bool, now: i64) -> Priority {
 fn recorded(destination: &Destination, ruling: &Ruling) -> Decided {
     let decision = ruling.decision;
     let (word, reason) = decision.words();
-    let form = decision.offer().and_then(|at| destination.ways.get(at));
     Decided {
         destination: destination.id.clone(),
         decision: word.to_owned(),
         reason: reason.to_owned(),
-        form: form.map(|way| way.projection.name().to_owned()).unwrap_or_default(),
+        form: ruling.way.as_ref().map(|way| way.projection.name().to_owned()).unwrap_or_default(),
         keeps_earlier: ruling.fixed,
     }
 }
@@ -320,8 +346,8 @@ fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
 /// the site takes our own codes, of those too.
 fn shown_hash(outcome: &Outcome, generation: &Generation, site: &str) -> [u8; 32] {
     let shown = outcome.display_hash();
-    let ways = |destination: &Destination| destination.ways.iter().any(|way| way.wire.local_codes);
-    if !generation.destinations_of(site).any(|destination| ways(destination)) {
+    let more = |way: &Way| way.form.local_codes || way.form.row(Row::Sd).is_some();
+    if !generation.destinations_of(site).any(|destination| destination.ways.iter().any(more)) {
         return shown;
     }
     Sha256::new().chain_update(shown).chain_update(shown_text(&figures(outcome))).finalize().into()

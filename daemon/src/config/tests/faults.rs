@@ -71,10 +71,10 @@ fn every_fault_of_a_site_file_is_told_in_one_run() {
 timezone = "America/NewYork"
 polity = "standard"
 [ehr]
-kind = "oru"
+kind = "hl7"
 base_url = "https://user:pw@ehr.example.org/fhir"
-projection = "epic-note"
-subject = "lookup"
+projection = "epic-flowsheet"
+subject = "guess"
 tls = { ca = "client.key", cert = "nowhere.pem" }
 [capability]
 mode = "partial"
@@ -101,10 +101,10 @@ order_authorities = "DEXCOM"
         ("main.toml", 1, "may hold letters, digits"),
         ("main.toml", 2, "did you mean \"America/New_York\"?"),
         ("main.toml", 3, "did you mean `policy`?"),
-        ("main.toml", 5, "\"oru\" is not built yet; use \"fhir\""),
+        ("main.toml", 5, "is not one of the known words: \"hl7\""),
         ("main.toml", 6, "names a user or a password"),
-        ("main.toml", 7, "is not built yet; use \"cgm-ig\""),
-        ("main.toml", 8, "\"lookup\" is not built yet; use \"identifier\""),
+        ("main.toml", 7, "with epic-flowsheet: this projection writes mapped rows, and none is mapped"),
+        ("main.toml", 8, "\"identifier\" or \"lookup\" or \"pseudonym\""),
         ("main.toml", 9, "which holds no certificate"),
         ("main.toml", 9, "nowhere.pem, which does not exist"),
         ("main.toml", 9, "`ehr.tls.key` is missing"),

@@ -5,13 +5,14 @@
 //! anybody's; that a resource is not there is proved by 404 or 410 of a read and by a search that found
 //! nothing at all, and by no refusal.
 
-use clinical::fhir::location::Location;
+use clinical::fhir::{location::Location, readback::same_as};
 use serde_json::Value;
 
 use super::{Standing, To};
 use crate::{
     delivery::http::{self, Request, Told},
-    pipeline::resources::Part,
+    destination::PROVENANCE,
+    pipeline::resources::{ABOUT, Part},
     verdict::{Attempt, Verdict},
 };
 
@@ -49,20 +50,26 @@ pub(super) async fn read(to: To<'_>, part: &Part, location: &Location) -> Result
     if !theirs.is_object() {
         return Ok(Found::Hidden);
     }
-    if location.resource_type() != kind(part) || !is_ours(&part.resource, &theirs) {
+    if location.resource_type() != kind(part) || (by_identifier(part) && !is_ours(&part.resource, &theirs)) {
         return Ok(Found::Foreign);
     }
     Ok(Found::Ours(theirs, Standing { location: location.clone(), etag: told.etag, content_hash: None }))
 }
 
-/// Searches by the same query that a conditional create uses.
+/// Searches for a part: by our identifier where the destination keeps it, else by what it is about. `ours` is the part
+/// as it is sent.
 ///
 /// # Errors
 /// [`Verdict::Ambiguous`] while the destination cannot be asked.
-pub(super) async fn search(to: To<'_>, part: &Part) -> Result<Found, Verdict> {
+pub(super) async fn search(to: To<'_>, part: &Part, ours: &Value) -> Result<Found, Verdict> {
     let kind = kind(part);
-    let url = format!("{}/{kind}?{}", to.destination.base_url, part.if_none_exist.replace('|', "%7C"));
-    let Got::Body(told) = get(to, &url).await? else { return Ok(Found::Hidden) };
+    let Some(about) = about(part, ours) else { return Ok(Found::Hidden) };
+    let parameters: Vec<(&str, String)> =
+        part.search.iter().map(|(name, value)| (name.as_str(), value.replace(ABOUT, &about))).collect();
+    let base = format!("{}/{kind}", to.destination.base_url);
+    let url = reqwest::Url::parse_with_params(&base, &parameters);
+    let (Ok(url), false) = (url, parameters.is_empty()) else { return Ok(Found::Hidden) };
+    let Got::Body(told) = get(to, url.as_str()).await? else { return Ok(Found::Hidden) };
     let bundle = told.json();
     if bundle["resourceType"] != "Bundle" {
         return Ok(Found::Hidden);
@@ -73,7 +80,15 @@ pub(super) async fn search(to: To<'_>, part: &Part) -> Result<Found, Verdict> {
         return Ok(if counted == 0 { Found::Absent } else { Found::Hidden });
     }
     let mut resources = entries.iter().map(|entry| &entry["resource"]);
-    let Some(theirs) = resources.clone().find(|theirs| is_ours(&part.resource, theirs)) else {
+    let by_content = !by_identifier(part);
+    let found = |theirs: &&Value| match by_content {
+        true => same_as(to.way.projection, ours, theirs),
+        false => is_ours(&part.resource, theirs),
+    };
+    let Some(theirs) = resources.clone().find(found) else {
+        if by_content {
+            return Ok(others(ours, &bundle, resources));
+        }
         // An OperationOutcome alone remarks on the search ("parameter ignored"); it is no match.
         let matched = resources.any(|resource| resource["resourceType"] == kind);
         return Ok(if matched { Found::Foreign } else { Found::Hidden });
@@ -84,6 +99,50 @@ pub(super) async fn search(to: To<'_>, part: &Part) -> Result<Found, Verdict> {
     };
     let etag = theirs["meta"]["versionId"].as_str().map(|version| format!("W/\"{version}\""));
     Ok(Found::Ours(theirs.clone(), Standing { location, etag, content_hash: None }))
+}
+
+/// What is put in the place of [`ABOUT`]: the patient as the EHR knows them, or of a Provenance its target; `None` where
+/// that is asked for and not known.
+fn about(part: &Part, ours: &Value) -> Option<String> {
+    if !part.search.iter().any(|(_, value)| value.contains(ABOUT)) {
+        return Some(String::new());
+    }
+    if kind(part) == PROVENANCE.name() {
+        let target = ours["target"][0]["reference"].as_str().filter(|target| !target.starts_with("urn:"));
+        return target.map(str::to_owned);
+    }
+    let subject = ours["subject"]["reference"].as_str()?;
+    Some(subject.strip_prefix("Patient/").unwrap_or(subject).to_owned())
+}
+
+/// Whether the destination keeps our identifiers.
+fn by_identifier(part: &Part) -> bool {
+    part.search.iter().any(|(name, _)| name == "identifier" || name == "entity:identifier")
+}
+
+/// What a search by patient, code and date proves that found others alone: that ours is not there, where every one is of
+/// the patient and the code that were asked for and there is no further page; else that the server did not search.
+fn others<'a>(ours: &Value, bundle: &Value, mut resources: impl Iterator<Item = &'a Value>) -> Found {
+    let links = bundle["link"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if links.iter().any(|link| link["relation"] == "next") {
+        return Found::Hidden;
+    }
+    let code = |resource: &Value| -> Vec<String> {
+        let concept = if resource.get("code").is_some() { &resource["code"] } else { &resource["type"] };
+        let codings = concept["coding"].as_array().map(Vec::as_slice).unwrap_or_default();
+        codings.iter().filter_map(|coding| coding["code"].as_str().map(str::to_owned)).collect()
+    };
+    let subject = |resource: &Value| {
+        let reference = resource["subject"]["reference"].as_str().unwrap_or_default();
+        Location::parse(reference).map(|location| location.reference())
+    };
+    let wanted = (subject(ours), code(ours));
+    let asked_for = |theirs: &Value| {
+        theirs["resourceType"] == ours["resourceType"]
+            && subject(theirs) == wanted.0
+            && code(theirs).iter().any(|code| wanted.1.contains(code))
+    };
+    if resources.all(asked_for) { Found::Absent } else { Found::Hidden }
 }
 
 /// The resource type of a part.

@@ -11,13 +11,7 @@ use axum::{
 use serde_json::json;
 
 use super::*;
-use crate::{
-    capability::Capability,
-    config::{Delivery, Filter, OnRecovery},
-    destination::{Way, Wire},
-    mode::Ceiling,
-    tls,
-};
+use crate::{capability::Capability, mode::Ceiling};
 
 const OURS: &str = "urn:uuid:00000000-0000-8000-8000-000000000001";
 const NEW: Past = Past { version: 1, ambiguous: false, overtaken: false };
@@ -59,27 +53,8 @@ async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) 
     let ehr = Arc::new(Ehr { lines, asked: Mutex::default() });
     let app = Router::new().fallback(answer).with_state(Arc::clone(&ehr));
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap();
-    let destination = Destination {
-        id: "ehr:main".to_owned(),
-        site: Some("main".to_owned()),
-        ways: vec![Way { projection: Projection::CgmIg, wire: Wire::default() }],
-        filter: Filter::default(),
-        bulk: true,
-        on_recovery: OnRecovery::All,
-        timezone: jiff::tz::TimeZone::UTC,
-        base_url,
-        ceiling,
-        verify_patient: crate::config::VerifyPatient::Off,
-        consented: true,
-        delivery: Delivery::default(),
-        client,
-    };
+    let guide = vec![Way::of(clinical::fhir::projection::Projection::CgmIg)];
+    let destination = Destination { base_url, ceiling, ..crate::destination::tests::destination(guide) };
     (ehr, destination)
 }
 
@@ -131,13 +106,26 @@ fn refused() -> Value {
     json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "forbidden" }] })
 }
 
+fn search(resource: &Value) -> [String; 2] {
+    match resource["resourceType"].as_str() {
+        Some("Observation") => ["identifier".into(), format!("urn:isthmus:outcome|{}", "ab".repeat(32))],
+        _ => ["entity:identifier".into(), format!("urn:isthmus:manifest|{}", "cd".repeat(32))],
+    }
+}
+
 fn body(resources: &[Value]) -> Vec<u8> {
     let part = |resource: &Value| Part {
-        full_url: if resource["resourceType"] == "Observation" { OURS } else { "urn:uuid:2" }.to_owned(),
-        if_none_exist: match resource["resourceType"].as_str() {
-            Some("Observation") => format!("identifier=urn:isthmus:outcome|{}", "ab".repeat(32)),
-            _ => format!("entity:identifier=urn:isthmus:manifest|{}", "cd".repeat(32)),
-        },
+        full_url: if resource["resourceType"] == "Observation" {
+            OURS
+        } else {
+            "urn:uuid:22222222-2222-8222-8222-222222222222"
+        }
+        .to_owned(),
+        if_none_exist: Some(search(resource).join("=")),
+        search: vec![{
+            let [name, value] = search(resource);
+            (name, value)
+        }],
         resource: resource.clone(),
     };
     serde_json::to_vec(&Write { release: "r4".to_owned(), resources: resources.iter().map(part).collect() })
@@ -160,7 +148,8 @@ async fn tried_with(
     lines: Vec<Line>,
 ) -> (Outcome, Vec<String>) {
     let (ehr, destination) = against(Ceiling::Full, lines).await;
-    let outcome = attempt(&destination, "cgm-ig", &body(&[observation(120)]), standing, past).await;
+    let outcome =
+        attempt(&destination, "cgm-ig", &body(&[observation(120)]), standing, &Seat::default(), past).await;
     (outcome, ehr.sent())
 }
 
@@ -233,8 +222,15 @@ async fn a_provenance_is_known_by_what_it_was_made_from() {
             ("POST", "/", 403, refused()),
         ];
         let (ehr, destination) = against(Ceiling::Full, lines).await;
-        let outcome =
-            attempt(&destination, "cgm-ig", &body(&[provenance()]), BTreeMap::new(), DOUBTFUL).await;
+        let outcome = attempt(
+            &destination,
+            "cgm-ig",
+            &body(&[provenance()]),
+            BTreeMap::new(),
+            &Seat::default(),
+            DOUBTFUL,
+        )
+        .await;
         assert_eq!(outcome.verdict == Verdict::Delivered, ours, "{identifier}: {:?}", outcome.verdict);
         assert_eq!(ehr.sent().is_empty(), ours, "{identifier}");
     }
@@ -246,7 +242,7 @@ async fn what_the_configuration_no_longer_permits_stays_here() {
     let row = body(&[observation(120), provenance()]);
     let lines = vec![("POST", "/", 200, answered("201 Created", Some("Observation/1")))];
     let (ehr, destination) = against(only("Observation"), lines).await;
-    let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), NEW).await;
+    let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), &Seat::default(), NEW).await;
     assert_eq!(
         (outcome.verdict.clone(), ehr.sent()),
         (Verdict::Delivered, vec!["POST Observation".to_owned()])
@@ -254,7 +250,7 @@ async fn what_the_configuration_no_longer_permits_stays_here() {
     assert_eq!(places(&outcome), ["Observation/1"]);
     for past in [NEW, DOUBTFUL] {
         let (ehr, destination) = against(Ceiling::ReadOnly, Vec::new()).await;
-        let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), past).await;
+        let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), &Seat::default(), past).await;
         assert_eq!((outcome.verdict, outcome.doubt), (Verdict::Withheld, past.ambiguous));
         assert!(ehr.asked.lock().unwrap().is_empty());
     }
@@ -387,7 +383,9 @@ async fn a_provenance_taken_for_anothers_is_created_without_the_search_that_the_
         ("GET", "/Provenance/9", 200, theirs),
     ];
     let (ehr, destination) = against(Ceiling::Full, lines).await;
-    attempt(&destination, "cgm-ig", &body(&[provenance()]), BTreeMap::new(), NEW).await;
+    let outcome =
+        attempt(&destination, "cgm-ig", &body(&[provenance()]), BTreeMap::new(), &Seat::default(), NEW).await;
+    assert!(!matches!(outcome.verdict, Verdict::Defect(_)), "{:?}", outcome.verdict);
     let asked = ehr.asked.lock().unwrap();
     let searches: Vec<bool> = asked
         .iter()
