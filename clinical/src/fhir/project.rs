@@ -347,3 +347,6 @@ pub(super) fn glucose_of(form: &Form, entry: &RowCode) -> MeanUnit {
 #[cfg(test)]
 #[path = "project_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod planted_tests;

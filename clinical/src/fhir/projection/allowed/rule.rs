@@ -54,8 +54,6 @@ pub(in crate::fhir::projection) enum Rule {
     Instant,
     /// A time of day with an offset after a date.
     DateTime,
-    /// A time of day with an offset and nothing else.
-    LocalTime,
     /// `YYYY-MM`.
     Month,
     /// `policy <id>/<version>`, and no further word but the length of the window.
@@ -127,13 +125,8 @@ impl Rule {
                         .enumerate()
                         .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
             }
-            Self::DateTime => text.len() <= 35 && text.parse::<jiff::Timestamp>().is_ok(),
-            Self::Instant => text.len() <= 30 && text.parse::<jiff::Timestamp>().is_ok(),
-            Self::LocalTime => {
-                text.len() <= 35
-                    && text.bytes().all(|b| b.is_ascii_digit() || b"T:.+-Z".contains(&b))
-                    && text.parse::<jiff::Timestamp>().is_ok()
-            }
+            Self::DateTime => text.len() <= 35 && is_moment(text),
+            Self::Instant => text.len() <= 30 && is_moment(text),
             Self::Month => {
                 text.len() == 7
                     && text
@@ -168,6 +161,12 @@ fn is_base64(text: &str) -> bool {
         && text.len().is_multiple_of(4)
         && text.len() - body.len() <= 2
         && body.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+}
+
+/// True for a moment, and nothing in brackets after it.
+fn is_moment(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || b"T:.+-Z".contains(&b))
+        && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 /// True where the text behind the base64 is a note.
