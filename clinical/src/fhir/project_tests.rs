@@ -248,8 +248,9 @@ fn a_window_of_another_length_or_of_other_ranges_does_not_pass_for_the_rows() {
     assert_eq!(refused, Some(ProjectionError::Untaken(Untaken::Length { has: 7, takes: 14 })));
     let pregnancy = Policy::named("pregnancy-t1").unwrap();
     let with = |form: &Form, projection: Projection| {
-        with_version(&outcome(), projection, |version| {
-            project(projection, form, &Version { policy: pregnancy, ..version }).err()
+        let outcome = Outcome { policy: pregnancy.mark(), ..outcome() };
+        with_version(&outcome, projection, |version| {
+            project(projection, form, &Version { outcome: &outcome, policy: pregnancy, ..version }).err()
         })
     };
     assert_eq!(with(&form, Projection::MillenniumLab), Some(ProjectionError::Untaken(Untaken::Policy)));
@@ -263,6 +264,32 @@ fn a_window_of_another_length_or_of_other_ranges_does_not_pass_for_the_rows() {
         Ok(()),
         "other goals, the same ranges"
     );
+}
+
+#[test]
+fn numbers_of_one_policy_are_not_told_with_the_ranges_of_another() {
+    for projection in summaries() {
+        let made = with_version(&outcome(), projection, |version| {
+            let policy = Policy::named("pregnancy-t1").unwrap();
+            project(projection, &mapped(projection), &Version { policy, ..version }).err()
+        });
+        assert_eq!(made, Some(ProjectionError::OtherPolicy), "{projection:?}");
+    }
+}
+
+#[test]
+fn a_number_that_is_withheld_now_is_told_by_the_identifier_under_which_it_may_stand() {
+    let form = mapped(Projection::MillenniumLab);
+    let stands =
+        items_of(Projection::MillenniumLab, &form).into_iter().find(|item| item.slug == "gmi").unwrap();
+    let told = |outcome: &Outcome, projection: Projection| {
+        with_version(outcome, projection, |version| left_out(projection, &mapped(projection), &version))
+    };
+    let withheld = Outcome { gmi_pct: None, ..outcome() };
+    let expected = [LeftOut { row: Row::Gmi, identifier: stands.identifier }];
+    assert_eq!(told(&withheld, Projection::MillenniumLab), expected);
+    assert_eq!(told(&outcome(), Projection::MillenniumLab), []);
+    assert_eq!(told(&withheld, Projection::CgmIg), []);
 }
 
 #[test]
