@@ -17,7 +17,7 @@ use clinical::{
         bundle::{Entry, submission},
         codes::code_system,
         figures::{Figure, figures},
-        form::{Coding, Dates, Form as Choices, RowCode},
+        form::{Coding, Dates, Form as Choices, RowCode, UnitText},
         identifier::{Scope, SiteSecret},
         project::{Body, Item, Version, project},
         projection::{Projection, minimize, sealed},
@@ -296,4 +296,25 @@ fn what_leaves_is_what_the_golden_files_hold() {
         let place = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
         assert!(kept == made, "{name} differs first in line {:?}", place.map(|line| line + 1));
     }
+}
+
+#[test]
+fn the_page_for_a_hospital_names_every_projection_row_and_unit() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/projections.md");
+    let page = fs::read_to_string(page).unwrap();
+    for projection in Projection::ALL {
+        let kinds = page.lines().filter(|line| line.starts_with('|') && line.contains(projection.name()));
+        assert!(kinds.count() > 0, "{}", projection.name());
+    }
+    for row in Row::ALL {
+        let line = format!("| `{}` | {} |", row.slug(), row.flowsheet_name());
+        let told = page.lines().find(|told| told.starts_with(&line));
+        let told = told.unwrap_or_else(|| panic!("no row {line}"));
+        for unit in [MeanUnit::Mass, MeanUnit::Molar] {
+            assert!(row.loinc(unit).is_none_or(|code| told.contains(code)), "{told}");
+        }
+    }
+    assert!(UnitText::all().all(|text| page.contains(&format!("`{text}`"))));
+    let note = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/epic-note.txt"));
+    assert!(page.contains(&note.unwrap()), "its example is the golden file");
 }
