@@ -106,7 +106,7 @@ fn every_fault_is_found_and_named_by_its_key() {
         (OruR01, with(|postal| postal.to.0 = "A\rB".into()), FormFault::Name),
     ];
     for (projection, form, fault) in table {
-        assert_eq!(form.faults(projection), [fault.clone()], "{projection:?}");
+        assert_eq!(form.faults(projection), std::slice::from_ref(&fault), "{projection:?}");
         assert!(!fault.key().is_empty() && !fault.to_string().is_empty());
         assert_eq!(
             fault.row().is_some(),

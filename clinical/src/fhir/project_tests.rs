@@ -176,10 +176,7 @@ fn millennium_gets_flat_results_each_with_a_provenance_of_one_target() {
         assert_eq!(account.needs, [at]);
         assert_eq!(account.resource().unwrap()["target"].as_array().unwrap().len(), 1);
         let json = result.resource().unwrap();
-        assert_eq!(
-            json["note"][0]["text"],
-            "CGM of 2025-01-01 to 2025-01-14 (14 days), policy standard/1, version 1."
-        );
+        assert_eq!(json["note"][0]["text"], "CGM of 2025-01-01 to 2025-01-14 (14 days), policy standard/1.");
         assert!(json.get("component").is_none() && json.get("effectivePeriod").is_none());
     }
     assert_eq!(accounts[0].reconcile.parameters("Observation/5"), [("target", "Observation/5".to_owned())]);
@@ -221,6 +218,16 @@ fn a_document_is_a_draft_at_epic_and_final_with_its_periods_end_at_millennium() 
     let first = items_of(Projection::EpicNote, &mapped(Projection::EpicNote));
     let master = |item: &Item| item.resource().unwrap()["masterIdentifier"].clone();
     assert_ne!(master(&first[0]), master(&later[0]), "every version is a document of its own");
+}
+
+#[test]
+fn a_note_tells_the_second_in_which_it_was_made() {
+    let items = with_version(&outcome(), Projection::EpicNote, |version| {
+        let version = Version { recorded: Instant(version.recorded.0 + 123), ..version };
+        project(Projection::EpicNote, &mapped(Projection::EpicNote), &version).unwrap()
+    });
+    assert!(note_of(&items[0]).contains("Computed             2025-01-15T01:00:00-05:00\n"));
+    assert_eq!(items[0].resource().unwrap()["date"], "2025-01-15T06:00:00.123Z");
 }
 
 #[test]

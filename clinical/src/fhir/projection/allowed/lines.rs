@@ -74,7 +74,7 @@ pub(super) fn is_title(text: &str) -> bool {
 
 /// True for the sentence beside a flat result.
 pub(super) fn is_sentence(text: &str) -> bool {
-    fits("CGM of DATE to DATE (N days), policy POLICY, version N.", text)
+    fits("CGM of DATE to DATE (N days), policy POLICY.", text)
 }
 
 /// True for how a summary says its policy and, where it tells no dates, its length.
@@ -159,7 +159,7 @@ mod tests {
             fits_word("(N", "(14") && fits_word("DATE,", "2026-03-15,") && fits_word("SHA-256:", "SHA-256:")
         );
         assert!(!fits_word("N", "14,") && !fits_word("(N", "14") && !fits_word("N", "-1"));
-        assert!(is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy standard/1, version 2."));
-        assert!(!is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy Amy, version 2."));
+        assert!(is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy standard/1."));
+        assert!(!is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy Amy."));
     }
 }
