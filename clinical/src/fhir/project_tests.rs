@@ -338,6 +338,40 @@ fn a_message_is_the_same_bytes_each_time_with_a_name_of_its_own_for_each_version
 }
 
 #[test]
+fn whatever_a_site_may_choose_can_be_made_and_may_leave() {
+    let withheld = Outcome { gmi_pct: None, cv_pct: None, sd_mg_dl: None, ..outcome() };
+    let mut made = 0;
+    for projection in summaries() {
+        let base = mapped(projection);
+        let mut forms = vec![
+            Form { notes: !base.notes, ..base.clone() },
+            Form { local_codes: true, ..base.clone() },
+            Form { local_codes: true, notes: false, ..base.clone() }.in_unit(MeanUnit::Molar),
+            base.clone().in_unit(MeanUnit::Molar),
+            Form { performer: Some("Practitioner/5".into()), encounter: true, ..base.clone() },
+            Form { provenance: false, days: None, longest_id: 1, ..base.clone() },
+            Form { statuses: projection.statuses().to_vec(), ..base.clone() },
+        ];
+        forms.extend(projection.times().iter().map(|time| Form { time: *time, ..base.clone() }));
+        forms.extend(projection.releases().iter().map(|release| Form { release: *release, ..base.clone() }));
+        forms.extend(projection.categories().iter().map(|(category, system)| Form {
+            category: *category,
+            category_system: *system,
+            performer: projection.encounters().then(|| "Practitioner/5".to_owned()),
+            ..base.clone()
+        }));
+        for form in forms.iter().filter(|form| form.faults(projection).is_empty()) {
+            for outcome in [&outcome(), &withheld] {
+                let items = of(projection, form, outcome);
+                assert!(items.is_ok(), "{projection:?}: {:?} of {form:?}", items.err());
+                made += 1;
+            }
+        }
+    }
+    assert!(made > 120, "{made}");
+}
+
+#[test]
 fn the_subject_is_of_the_kind_that_the_destination_may_know() {
     for (projection, other) in
         [(Projection::UpstreamSummary, Projection::CgmIg), (Projection::OruR01, Projection::UpstreamSummary)]

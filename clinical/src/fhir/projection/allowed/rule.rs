@@ -66,7 +66,7 @@ pub(in crate::fhir::projection) enum Rule {
     Note,
     /// A SHA-1 in base64.
     Sha1,
-    /// `Isthmus policy <id>/<version>: ` and one of our sentences.
+    /// `Isthmus policy <id>/<version>: ` and one of our sentences, or the policy alone.
     Method,
     /// How a reading was re-expressed, or [`Rule::Method`].
     ReadingMethod,
@@ -138,7 +138,7 @@ impl Rule {
             Self::Sentence => lines::is_sentence(text),
             Self::Title => lines::is_title(text),
             Self::Sha1 => text.len() == 28 && is_base64(text),
-            Self::Method => words::is_method(text),
+            Self::Method => words::is_method(text) || lines::is_policy(text),
             Self::ReadingMethod => words::is_method(text) || words::is_re_expression(text),
             Self::Id => {
                 (1..=64).contains(&text.len())
