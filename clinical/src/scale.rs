@@ -72,12 +72,17 @@ impl Scale {
 /// Five weights as hundredths of a per cent, rounded by largest remainder: they sum to 10 000. Ties go to the lower
 /// range, so the result is a function of the weights alone.
 pub(crate) fn shown_shares(levels: [u64; 5]) -> [u32; 5] {
+    apportioned(levels, 10_000)
+}
+
+/// A whole divided by five weights, rounded by largest remainder: the parts sum to it. Ties go to the lower range.
+pub(crate) fn apportioned(levels: [u64; 5], whole: u32) -> [u32; 5] {
     let total = u128::from(levels.iter().sum::<u64>().max(1));
-    let exact = levels.map(|weight| u128::from(weight) * 10_000);
+    let exact = levels.map(|weight| u128::from(weight) * u128::from(whole));
     let mut shown = exact.map(|weight| (weight / total) as u32);
     let mut order = [0, 1, 2, 3, 4];
     order.sort_by_key(|&i| (std::cmp::Reverse(exact[i] % total), i));
-    let missing = 10_000u32.saturating_sub(shown.iter().sum());
+    let missing = whole.saturating_sub(shown.iter().sum());
     for &i in order.iter().take(missing as usize) {
         shown[i] += 1;
     }

@@ -8,19 +8,24 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clinical::{
     calendar::{LocalDay, Zone},
     decimal::Decimal,
     fhir::{
+        address::address,
         bundle::{Entry, submission},
         codes::code_system,
         figures::{Figure, figures},
+        form::{Coding, Dates, Form as Choices, RowCode, UnitText},
         identifier::{Scope, SiteSecret},
-        projection::{Projection, minimize},
+        project::{Body, Item, Version, project},
+        projection::{Projection, minimize, sealed},
         provenance::{Maker, Manifest, Reason, Session, Statement, provenance, sessions},
         reading::{Events, ReadingUnit, Readings, events, readings},
         release::{Release, write},
         report::{Attachment, Form, Report, report},
+        row::Row,
         subject::Subject,
         summary::{MeanUnit, Resource, Status, Summary, Wording, observations},
     },
@@ -33,7 +38,7 @@ use clinical::{
     reading::{Device, Instant, Reading, Route, Standing},
     select::select,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SECRET: SiteSecret = SiteSecret::new([7; 32]);
 /// 2026-03-02T00:00 in New York: the fourteen days hold the change of 8 March.
@@ -175,6 +180,88 @@ fn messages() -> [(&'static str, String); 2] {
     [("summary.hl7", summary), ("readings.hl7", raw)]
 }
 
+/// What a site chooses where it has to: a row for each number, an authority, and at Epic who performed.
+fn choices(projection: Projection) -> Choices {
+    let mut form = Choices::of(projection);
+    if projection == Projection::EpicFlowsheet {
+        let coding = |row: Row| Coding {
+            system: "urn:oid:2.16.840.1.113883.19.9".into(),
+            code: row.flowsheet_name().into(),
+        };
+        form.rows =
+            Row::ALL.map(|row| RowCode { row, coding: coding(row), unit: None, as_text: false }).into();
+        form.performer = Some("Practitioner/e5".into());
+    }
+    form.postal.authority = "NORTH".into();
+    form.postal.to = ("EHR".into(), "NORTH".into());
+    form
+}
+
+/// The items of a version of the fourteen days: the second one where it can replace the first.
+fn items(projection: Projection, form: &Choices) -> Vec<Item> {
+    let (outcome, sessions) = outcome(14);
+    let (who, nobody) = (subject(), Subject::pseudonym(&SECRET, "up", "7"));
+    let again = projection != Projection::EpicFlowsheet;
+    let version = Version {
+        destination: "main",
+        outcome: &outcome,
+        policy: Policy::standard(),
+        patient: "7",
+        subject: if projection == Projection::UpstreamSummary { &nobody } else { &who },
+        secret: &SECRET,
+        version: if again { 2 } else { 1 },
+        supersedes: again.then_some(1),
+        reason: if again { Reason::LateData } else { Reason::First },
+        sessions: &sessions,
+        app_events: &BTreeMap::new(),
+        manifest: Manifest { count: 118, sha256: &"c0ffee00".repeat(8) },
+        maker: Maker { box_id: "box-9", software: "0.1.0" },
+        recorded: MADE,
+    };
+    project(projection, form, &version).unwrap()
+}
+
+/// What is sent one by one, as a collection of all: at an EHR with ids of its own.
+fn collection(projection: Projection, form: &Choices) -> Value {
+    let sent = items(projection, form).into_iter().map(|item| {
+        let mut resource = item.resource().unwrap().clone();
+        if form.encounter || !projection.conditional() {
+            let encounter = form.encounter.then_some("Encounter/e9");
+            address(&mut resource, Some("Patient/e77"), encounter).unwrap();
+        }
+        sealed(projection, form, &resource).unwrap();
+        json!({ "fullUrl": item.full_url(), "resource": resource })
+    });
+    json!({ "resourceType": "Bundle", "type": "collection", "entry": sent.collect::<Vec<_>>() })
+}
+
+/// A file for every projection.
+fn projected() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for projection in [
+        Projection::PlainR4,
+        Projection::PlainR5,
+        Projection::EpicFlowsheet,
+        Projection::EpicNote,
+        Projection::MillenniumLab,
+        Projection::MillenniumDocument,
+        Projection::UpstreamSummary,
+    ] {
+        let sent = collection(projection, &choices(projection));
+        files.push((format!("{}.json", projection.name()), format!("{sent:#}\n")));
+    }
+    let form = Choices { dates: Dates::Month, provenance: false, ..choices(Projection::UpstreamSummary) };
+    let sent = collection(Projection::UpstreamSummary, &form);
+    files.push(("upstream-summary-months.json".into(), format!("{sent:#}\n")));
+    let note = collection(Projection::EpicNote, &choices(Projection::EpicNote));
+    let data = note["entry"][0]["resource"]["content"][0]["attachment"]["data"].as_str().unwrap();
+    files.push(("epic-note.txt".into(), String::from_utf8(STANDARD.decode(data).unwrap()).unwrap()));
+    let message = items(Projection::OruR01, &choices(Projection::OruR01)).remove(0).body;
+    let Body::Message { bytes, .. } = message else { panic!("a message") };
+    files.push(("oru-r01.hl7".into(), String::from_utf8(bytes).unwrap()));
+    files
+}
+
 /// Begins like a PDF; nobody opens it.
 const PDF: &[u8] = b"%PDF-1.7\n%made up\n";
 const HTML: &[u8] = b"<!doctype html><title>Glucose profile report</title><p>Made up.";
@@ -196,11 +283,12 @@ fn what_leaves_is_what_the_golden_files_hold() {
         ("singles-r5.json", text(&write(Release::R5, &singles()))),
         ("code-system.json", text(&code_system())),
     ];
-    let files = files.into_iter().chain(messages());
+    let files = files.into_iter().chain(messages()).map(|(name, made)| (name.to_owned(), made));
+    let files = files.chain(projected());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let write = env::var_os("GOLDEN").is_some_and(|value| value == "write");
     for (name, made) in files {
-        let path = folder.join(name);
+        let path = folder.join(&name);
         if write {
             fs::write(&path, &made).unwrap();
         }
@@ -208,4 +296,25 @@ fn what_leaves_is_what_the_golden_files_hold() {
         let place = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
         assert!(kept == made, "{name} differs first in line {:?}", place.map(|line| line + 1));
     }
+}
+
+#[test]
+fn the_page_for_a_hospital_names_every_projection_row_and_unit() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/projections.md");
+    let page = fs::read_to_string(page).unwrap();
+    for projection in Projection::ALL {
+        let kinds = page.lines().filter(|line| line.starts_with('|') && line.contains(projection.name()));
+        assert!(kinds.count() > 0, "{}", projection.name());
+    }
+    for row in Row::ALL {
+        let line = format!("| `{}` | {} |", row.slug(), row.flowsheet_name());
+        let told = page.lines().find(|told| told.starts_with(&line));
+        let told = told.unwrap_or_else(|| panic!("no row {line}"));
+        for unit in [MeanUnit::Mass, MeanUnit::Molar] {
+            assert!(row.loinc(unit).is_none_or(|code| told.contains(code)), "{told}");
+        }
+    }
+    assert!(UnitText::all().all(|text| page.contains(&format!("`{text}`"))));
+    let note = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/epic-note.txt"));
+    assert!(page.contains(&note.unwrap()), "its example is the golden file");
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::peers::{Kind, Peers};
 
 /// The golden files and their release.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 16] = [
     ("submission-r4.json", "r4"),
     ("molar-r4.json", "r4"),
     ("withheld-r4.json", "r4"),
@@ -20,6 +20,14 @@ const FILES: [(&str, &str); 8] = [
     ("submission-r5.json", "r5"),
     ("singles-r5.json", "r5"),
     ("code-system.json", "r5"),
+    ("plain-r4.json", "r4"),
+    ("plain-r5.json", "r5"),
+    ("epic-flowsheet.json", "r4"),
+    ("epic-note.json", "r4"),
+    ("millennium-lab.json", "r4"),
+    ("millennium-document.json", "r4"),
+    ("upstream-summary.json", "r4"),
+    ("upstream-summary-months.json", "r4"),
 ];
 
 fn golden(name: &str) -> Value {
@@ -63,6 +71,14 @@ impl Judge {
             let mut without = observation(file, 1);
             without.as_object_mut().unwrap().remove("status");
             planted.push(("no status", *release, without));
+        }
+        if self.releases.contains(&"r4") {
+            let mut row = observation("epic-flowsheet.json", 0);
+            row["effectiveDateTime"] = "15 March".into();
+            planted.push(("a time that is none", "r4", row));
+            let mut note = observation("epic-note.json", 0);
+            note["context"]["colour"] = "red".into();
+            planted.push(("an unknown element of a document", "r4", note));
         }
         if self.releases.contains(&"r5") {
             let provenance =

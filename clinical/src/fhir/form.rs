@@ -71,6 +71,11 @@ impl CategorySystem {
             Self::Old => "http://hl7.org/fhir/observation-category",
         }
     }
+
+    /// The system of a URI; `None` for any other text.
+    pub fn of_uri(uri: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.uri() == uri)
+    }
 }
 
 /// How an Observation says when.
@@ -83,12 +88,20 @@ pub enum TimeForm {
 }
 
 impl TimeForm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Period, Self::DateTime];
+
     /// The name in a site's file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Period => "period",
             Self::DateTime => "date-time",
         }
+    }
+
+    /// The form of a name; `None` for any other text.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.name() == name)
     }
 }
 
@@ -104,12 +117,20 @@ pub enum Dates {
 }
 
 impl Dates {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Full, Self::Month];
+
     /// The name in a site's file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Month => "month",
         }
+    }
+
+    /// The choice of a name; `None` for any other text.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dates| dates.name() == name)
     }
 }
 
@@ -295,6 +316,19 @@ impl Form {
             _ => {}
         }
         form
+    }
+
+    /// The same with glucose in a unit, and the mean under LOINC's code for it where it stands under the other's.
+    #[must_use]
+    pub fn in_unit(mut self, glucose: MeanUnit) -> Self {
+        let [mass, molar] =
+            [MeanUnit::Mass, MeanUnit::Molar].map(|unit| Row::Mean.loinc(unit).unwrap_or_default());
+        for entry in self.rows.iter_mut().filter(|entry| entry.row == Row::Mean && entry.unit.is_none()) {
+            if entry.coding.system == LOINC && [mass, molar].contains(&entry.coding.code.as_str()) {
+                entry.coding.code = if glucose == MeanUnit::Mass { mass } else { molar }.to_owned();
+            }
+        }
+        Self { glucose, ..self }
     }
 
     /// The entry of a row; `None` where it does not go.

@@ -106,7 +106,7 @@ fn every_fault_is_found_and_named_by_its_key() {
         (OruR01, with(|postal| postal.to.0 = "A\rB".into()), FormFault::Name),
     ];
     for (projection, form, fault) in table {
-        assert_eq!(form.faults(projection), [fault.clone()], "{projection:?}");
+        assert_eq!(form.faults(projection), std::slice::from_ref(&fault), "{projection:?}");
         assert!(!fault.key().is_empty() && !fault.to_string().is_empty());
         assert_eq!(
             fault.row().is_some(),
@@ -134,6 +134,20 @@ fn names_lead_to_choices_and_back() {
     for category in Category::ALL {
         assert_eq!(Category::of_code(category.code()), Some(category));
     }
+    assert!(TimeForm::ALL.iter().all(|form| TimeForm::of_name(form.name()) == Some(*form)));
+    assert!(Dates::ALL.iter().all(|dates| Dates::of_name(dates.name()) == Some(*dates)));
+    assert!(CategorySystem::ALL.iter().all(|system| CategorySystem::of_uri(system.uri()) == Some(*system)));
     assert!(UnitText::all().all(|text| UnitText::of(text).is_some()));
     assert_eq!((UnitText::of("mg%"), Category::of_code("Laboratory")), (None, None));
+}
+
+#[test]
+fn a_site_with_mmol_has_the_mean_under_the_code_of_that_unit() {
+    let form = mapped(MillenniumLab).in_unit(MeanUnit::Molar);
+    assert_eq!(
+        (form.row(Row::Mean).unwrap().coding.code.as_str(), form.faults(MillenniumLab)),
+        ("105273-7", vec![])
+    );
+    let back = form.in_unit(MeanUnit::Mass);
+    assert_eq!(back, mapped(MillenniumLab));
 }

@@ -55,6 +55,11 @@ impl Metric {
         }
     }
 
+    /// The metric of a slug; `None` for any other text.
+    pub fn of_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.slug() == slug)
+    }
+
     /// The LOINC code.
     pub const fn loinc(self) -> &'static str {
         match self {
@@ -122,5 +127,6 @@ mod tests {
     fn no_two_metrics_have_one_slug() {
         let slugs: BTreeSet<_> = Metric::ALL.map(Metric::slug).into();
         assert_eq!(slugs.len(), Metric::ALL.len());
+        assert!(Metric::ALL.iter().all(|metric| Metric::of_slug(metric.slug()) == Some(*metric)));
     }
 }

@@ -12,9 +12,11 @@
 //!
 //! The story: [`summary`] makes the Observations of a window, those under our own [`codes`] from [`figures`],
 //! [`reading`] those of single readings and events, [`report`] the DiagnosticReport with a page, [`provenance`] the one
-//! statement about them, [`projection`] checks what may leave, [`bundle`] packs one request, [`release`] writes it as R4
-//! or R5, [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
-//! retries, verdicts.
+//! statement about them; this is the canonical form. [`project`] makes of it what a destination takes, by its
+//! [`projection`] and the [`form`] that the site chose: [`row`]s, a [`note`], a message. The projection's list says what
+//! may leave; [`address`] puts in what is the EHR's own, [`bundle`] packs one request, [`release`] writes it as R4 or R5,
+//! [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP,
+//! the store, retries, verdicts.
 
 pub mod address;
 pub mod answer;

@@ -14,10 +14,13 @@ use crate::{
     glucose::Unit,
     outcome::{Insufficiency, Outcome},
     policy::{Policy, Threshold},
+    scale::apportioned,
 };
 
 /// What a line is made for: a chart's window of a terminal's width.
 pub const COLUMNS: usize = 80;
+/// What the parts of a day sum to, as the shares sum to 100.00.
+const DAY_MINUTES: u32 = 24 * 60;
 /// The name of the document, and what its text begins with.
 pub const TITLE: &str = "CGM summary";
 
@@ -124,12 +127,11 @@ fn ranges(outcome: &Outcome, policy: &Policy, unit: MeanUnit) -> Vec<String> {
         Some(("Low", 1, format!("{bottom} to below {low} {name}"))),
         Some(("Very low", 0, format!("below {bottom} {name}"))),
     ];
-    let (shares, minutes) = (outcome.shown_shares(), outcome.minutes.as_array());
-    let total = u128::from(outcome.minutes.total().max(1));
+    let shares = outcome.shown_shares();
+    let of_a_day = apportioned(outcome.minutes.as_array(), DAY_MINUTES);
     let row = |(label, at, edges): (&str, usize, String)| {
         let hundredths = shares[at];
-        let of_a_day = (u128::from(minutes[at]) * 1_440 + total / 2) / total;
-        let (hours, rest) = (of_a_day / 60, of_a_day % 60);
+        let (hours, rest) = (of_a_day[at] / 60, of_a_day[at] % 60);
         let share = format!("{}.{:02}", hundredths / 100, hundredths % 100);
         line(label, format!("{share:>8} %  {hours:>3} h {rest:>2} min  {edges}"))
     };

@@ -23,6 +23,7 @@ use super::{
     provenance::{self, Maker, Manifest, ProvenanceError, Reason, Session, Statement},
     quantity::QuantityUnit,
     release,
+    row::Row,
     subject::Subject,
     summary::{MeanUnit, Resource, Status},
 };
@@ -146,6 +147,9 @@ pub enum ProjectionError {
     /// The form has a fault; the configuration should have found it.
     #[error("{0}")]
     Form(FormFault),
+    /// The rules at hand are not those of the numbers: a note would tell other ranges than were counted by.
+    #[error("the numbers were computed by another policy than the one at hand")]
+    OtherPolicy,
     /// The window does not go there.
     #[error(transparent)]
     Untaken(#[from] Untaken),
@@ -189,6 +193,9 @@ pub fn project(
 ) -> Result<Vec<Item>, ProjectionError> {
     if let Some(fault) = form.faults(projection).into_iter().next() {
         return Err(ProjectionError::Form(fault));
+    }
+    if version.outcome.policy != version.policy.mark() {
+        return Err(ProjectionError::OtherPolicy);
     }
     form.takes(projection, version.outcome, version.policy)?;
     if version.supersedes.is_some() && projection.amends() == Amends::Never {
@@ -238,6 +245,27 @@ pub fn project(
         }
     }
     Ok(items)
+}
+
+/// A mapped row without a value in a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The row.
+    pub row: Row,
+    /// The identifier that it had where an earlier version had a value.
+    pub identifier: Identifier,
+}
+
+/// The mapped rows that a version leaves out, because it withholds their numbers. Where one of an earlier version stands
+/// under such an identifier, it says what this version does not: no status of either EHR takes it back, so people have to
+/// see it. Empty for what is not flat: there a withheld number is written with its reason.
+pub fn left_out(projection: Projection, form: &Form, version: &Version<'_>) -> Vec<LeftOut> {
+    let entries = form.rows.iter().filter(|_| projection.flat());
+    let without = entries
+        .filter(|entry| entry.row.value(version.outcome, glucose_of(form, entry)).is_none())
+        .map(|entry| entry.row);
+    let scope = version.scope(projection);
+    without.map(|row| LeftOut { row, identifier: scope.named(version.secret, row.slug()) }).collect()
 }
 
 /// A resource with what an item says of it.
@@ -347,3 +375,6 @@ pub(super) fn glucose_of(form: &Form, entry: &RowCode) -> MeanUnit {
 #[cfg(test)]
 #[path = "project_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod planted_tests;

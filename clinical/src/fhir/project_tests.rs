@@ -176,10 +176,7 @@ fn millennium_gets_flat_results_each_with_a_provenance_of_one_target() {
         assert_eq!(account.needs, [at]);
         assert_eq!(account.resource().unwrap()["target"].as_array().unwrap().len(), 1);
         let json = result.resource().unwrap();
-        assert_eq!(
-            json["note"][0]["text"],
-            "CGM of 2025-01-01 to 2025-01-14 (14 days), policy standard/1, version 1."
-        );
+        assert_eq!(json["note"][0]["text"], "CGM of 2025-01-01 to 2025-01-14 (14 days), policy standard/1.");
         assert!(json.get("component").is_none() && json.get("effectivePeriod").is_none());
     }
     assert_eq!(accounts[0].reconcile.parameters("Observation/5"), [("target", "Observation/5".to_owned())]);
@@ -224,6 +221,16 @@ fn a_document_is_a_draft_at_epic_and_final_with_its_periods_end_at_millennium() 
 }
 
 #[test]
+fn a_note_tells_the_second_in_which_it_was_made() {
+    let items = with_version(&outcome(), Projection::EpicNote, |version| {
+        let version = Version { recorded: Instant(version.recorded.0 + 123), ..version };
+        project(Projection::EpicNote, &mapped(Projection::EpicNote), &version).unwrap()
+    });
+    assert!(note_of(&items[0]).contains("Computed             2025-01-15T01:00:00-05:00\n"));
+    assert_eq!(items[0].resource().unwrap()["date"], "2025-01-15T06:00:00.123Z");
+}
+
+#[test]
 fn what_cannot_be_amended_is_not_written_twice() {
     let form = mapped(Projection::EpicFlowsheet);
     assert_eq!(
@@ -248,8 +255,9 @@ fn a_window_of_another_length_or_of_other_ranges_does_not_pass_for_the_rows() {
     assert_eq!(refused, Some(ProjectionError::Untaken(Untaken::Length { has: 7, takes: 14 })));
     let pregnancy = Policy::named("pregnancy-t1").unwrap();
     let with = |form: &Form, projection: Projection| {
-        with_version(&outcome(), projection, |version| {
-            project(projection, form, &Version { policy: pregnancy, ..version }).err()
+        let outcome = Outcome { policy: pregnancy.mark(), ..outcome() };
+        with_version(&outcome, projection, |version| {
+            project(projection, form, &Version { outcome: &outcome, policy: pregnancy, ..version }).err()
         })
     };
     assert_eq!(with(&form, Projection::MillenniumLab), Some(ProjectionError::Untaken(Untaken::Policy)));
@@ -263,6 +271,32 @@ fn a_window_of_another_length_or_of_other_ranges_does_not_pass_for_the_rows() {
         Ok(()),
         "other goals, the same ranges"
     );
+}
+
+#[test]
+fn numbers_of_one_policy_are_not_told_with_the_ranges_of_another() {
+    for projection in summaries() {
+        let made = with_version(&outcome(), projection, |version| {
+            let policy = Policy::named("pregnancy-t1").unwrap();
+            project(projection, &mapped(projection), &Version { policy, ..version }).err()
+        });
+        assert_eq!(made, Some(ProjectionError::OtherPolicy), "{projection:?}");
+    }
+}
+
+#[test]
+fn a_number_that_is_withheld_now_is_told_by_the_identifier_under_which_it_may_stand() {
+    let form = mapped(Projection::MillenniumLab);
+    let stands =
+        items_of(Projection::MillenniumLab, &form).into_iter().find(|item| item.slug == "gmi").unwrap();
+    let told = |outcome: &Outcome, projection: Projection| {
+        with_version(outcome, projection, |version| left_out(projection, &mapped(projection), &version))
+    };
+    let withheld = Outcome { gmi_pct: None, ..outcome() };
+    let expected = [LeftOut { row: Row::Gmi, identifier: stands.identifier }];
+    assert_eq!(told(&withheld, Projection::MillenniumLab), expected);
+    assert_eq!(told(&outcome(), Projection::MillenniumLab), []);
+    assert_eq!(told(&withheld, Projection::CgmIg), []);
 }
 
 #[test]
@@ -301,6 +335,40 @@ fn a_message_is_the_same_bytes_each_time_with_a_name_of_its_own_for_each_version
     };
     assert_eq!(field(bytes, 3), field(amended, 3), "one order under all versions");
     assert_eq!((field(bytes, 25), field(amended, 25)), ("F".into(), "C".into()));
+}
+
+#[test]
+fn whatever_a_site_may_choose_can_be_made_and_may_leave() {
+    let withheld = Outcome { gmi_pct: None, cv_pct: None, sd_mg_dl: None, ..outcome() };
+    let mut made = 0;
+    for projection in summaries() {
+        let base = mapped(projection);
+        let mut forms = vec![
+            Form { notes: !base.notes, ..base.clone() },
+            Form { local_codes: true, ..base.clone() },
+            Form { local_codes: true, notes: false, ..base.clone() }.in_unit(MeanUnit::Molar),
+            base.clone().in_unit(MeanUnit::Molar),
+            Form { performer: Some("Practitioner/5".into()), encounter: true, ..base.clone() },
+            Form { provenance: false, days: None, longest_id: 1, ..base.clone() },
+            Form { statuses: projection.statuses().to_vec(), ..base.clone() },
+        ];
+        forms.extend(projection.times().iter().map(|time| Form { time: *time, ..base.clone() }));
+        forms.extend(projection.releases().iter().map(|release| Form { release: *release, ..base.clone() }));
+        forms.extend(projection.categories().iter().map(|(category, system)| Form {
+            category: *category,
+            category_system: *system,
+            performer: projection.encounters().then(|| "Practitioner/5".to_owned()),
+            ..base.clone()
+        }));
+        for form in forms.iter().filter(|form| form.faults(projection).is_empty()) {
+            for outcome in [&outcome(), &withheld] {
+                let items = of(projection, form, outcome);
+                assert!(items.is_ok(), "{projection:?}: {:?} of {form:?}", items.err());
+                made += 1;
+            }
+        }
+    }
+    assert!(made > 120, "{made}");
 }
 
 #[test]

@@ -228,7 +228,7 @@ pub(super) fn mapped(projection: Projection) -> Form {
     form
 }
 
-/// Hands the second version of `outcome` to `with`, for a projection's kind of subject.
+/// Hands a first version of `outcome`, by the standard policy, to `with`, for a projection's kind of subject.
 pub(super) fn with_version<T>(
     outcome: &Outcome,
     projection: Projection,
@@ -240,7 +240,7 @@ pub(super) fn with_version<T>(
     };
     with(Version {
         destination: "main",
-        outcome,
+        outcome: &Outcome { policy: Policy::standard().mark(), ..outcome.clone() },
         policy: Policy::standard(),
         patient: "7",
         subject: &subject,

@@ -143,7 +143,7 @@ mod tests {
         "PID|1||4711^^^NORTH^MR||^^^^^^U\r",
         "OBR|1||00ff^ISTHMUS|107931-8^CGM summary^LN|||20260302|20260315||||||||||||||20260317120000+0000|||C\r",
         "OBX|1|NM|97507-8^Mean glucose^LN||142.35|mg/dL^^UCUM|||||C\r",
-        "OBX|2|NM|97506-0^Glucose management indicator (GMI)^LN|||||||||X\r",
+        "OBX|2|NM|97506-0^Glucose management indicator (GMI)^LN||||||||X\r",
         "NTE|1||Withheld: the period has too few days\r",
         "OBX|3|CWE|gri-zone^GRI zone^99ISTHMUS||gri-zone-b^GRI zone B (above 20 to 40)^99ISTHMUS||||||C\r",
     );

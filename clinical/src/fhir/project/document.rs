@@ -9,12 +9,15 @@ use serde_json::json;
 use sha1::{Digest, Sha1};
 
 use super::{Made, ProjectionError, Search, Version, time};
-use crate::fhir::{
-    form::Form,
-    note::{self, TITLE},
-    projection::{Kind, Projection},
-    provenance::instant,
-    summary::Resource,
+use crate::{
+    fhir::{
+        form::Form,
+        note::{self, TITLE},
+        projection::{Kind, Projection},
+        provenance::instant,
+        summary::Resource,
+    },
+    reading::Instant,
 };
 
 /// The name of the document in its identifiers; no slug of a metric or a row.
@@ -34,7 +37,9 @@ pub(super) fn document(
     let scope = version.scope(projection);
     let identifier = scope.named(version.secret, SLUG);
     let period = &version.outcome.period;
-    let text = note::text(version, form.glucose, &time::local(version.outcome, version.recorded)?);
+    // To the second: nobody reads a thousandth in a chart.
+    let computed = Instant(version.recorded.0 - version.recorded.0.rem_euclid(1_000));
+    let text = note::text(version, form.glucose, &time::local(version.outcome, computed)?);
     let title = format!("{TITLE} {} to {}, version {}", period.first_date, period.last_date, version.version);
     let type_of = json!({ "system": form.document.system, "code": form.document.code });
     let doc_status = if projection == Projection::EpicNote { "preliminary" } else { "final" };

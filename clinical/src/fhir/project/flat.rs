@@ -73,11 +73,11 @@ fn written(entry: &RowCode, value: RowValue) -> (&'static str, Value) {
     }
 }
 
-/// What the number is of.
+/// What the number is of. It names no version: a number that a later one leaves as it is need not be written again.
 fn sentence(version: &Version<'_>) -> String {
     let period = &version.outcome.period;
     format!(
-        "CGM of {} to {} ({} days), policy {}, version {}.",
-        period.first_date, period.last_date, period.days, version.outcome.policy.id, version.version
+        "CGM of {} to {} ({} days), policy {}.",
+        period.first_date, period.last_date, period.days, version.outcome.policy.id
     )
 }

@@ -159,7 +159,7 @@ macro_rules! known {
 
 const OBSERVATION_CGM_IG: &[(&str, Rule)] = known![("Observation.meta.profile", Rule::Profile(PROFILE_BASE))];
 
-const OBSERVATION_PLAIN: &[(&str, Rule)] = known![("Observation.effectiveDateTime", Rule::LocalTime)];
+const OBSERVATION_PLAIN: &[(&str, Rule)] = known![("Observation.effectiveDateTime", Rule::DateTime)];
 
 const OBSERVATION_UPSTREAM: &[(&str, Rule)] = summary![
     ("Observation.meta.profile", Rule::Profile(PROFILE_BASE)),

@@ -59,6 +59,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Observation, Self::Provenance, Self::DocumentReference, Self::DiagnosticReport, Self::Message];
+
+    /// The kind of a name; `None` for any other text.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The name of the resource, and `message`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -278,6 +287,7 @@ mod tests {
             assert_eq!(Projection::of_name(projection.name()), Some(projection));
         }
         assert_eq!(Projection::of_name("EPIC-NOTE"), None);
+        assert!(Kind::ALL.iter().all(|kind| Kind::of_name(kind.name()) == Some(*kind)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | cgm-ig, plain-*, upstream-summary, cgm-readings | as [`same_content`] | method, category, profile |
 //! | epic-flowsheet, millennium-lab | patient, code, moment, value with its unit; at Millennium the status too | identifier, category, note, performer, encounter |
 //! | epic-note, millennium-document | patient, type, end of the period, and the text: by its bytes, its hash, or where the server has moved it elsewhere its title, which names window and version | identifiers, `docStatus` (a draft that somebody signed is the same note), category, author, encounter |
-//! | Provenance at Millennium | its target | identifiers, extensions, text |
+//! | Provenance at Millennium | its target, and when it was recorded, to the second: every version has a Provenance of its own | identifiers, extensions, text |
 //!
 //! Invariants: a patient is asked for where ours names one by the server's own reference; a code is found among theirs,
 //! which may be more; a moment is compared as a moment, whatever its offset.
@@ -27,7 +27,8 @@ pub fn same_as(projection: Projection, ours: &Value, theirs: &Value) -> bool {
         "DocumentReference" => document(ours, theirs),
         "Provenance" if lossy => {
             let of = |json: &Value| json["target"][0]["reference"].as_str().map(tail);
-            of(ours).is_some() && of(ours) == of(theirs)
+            let second = |json: &Value| json["recorded"].as_str().and_then(second_of);
+            of(ours).is_some() && of(ours) == of(theirs) && second(ours) == second(theirs)
         }
         _ => {
             same_content(ours, theirs)
@@ -91,6 +92,11 @@ fn same_moment(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
+/// The second that a moment lies in; `None` for what is none.
+fn second_of(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+}
+
 /// `Type/id` of a reference, without the base that a server may put before it.
 fn tail(reference: &str) -> String {
     let mut parts = reference.rsplit('/');
@@ -118,6 +124,22 @@ mod tests {
             resource
         };
         items.iter().map(resource).collect()
+    }
+
+    #[test]
+    fn everything_is_the_same_as_itself_and_as_nothing_beside_it() {
+        for projection in Projection::ALL {
+            if [Projection::OruR01, Projection::CgmReadings].contains(&projection) {
+                continue;
+            }
+            let items = items_of(projection, &mapped(projection));
+            for (n, a) in items.iter().enumerate() {
+                for (m, b) in items.iter().enumerate() {
+                    let same = same_as(projection, a.resource().unwrap(), b.resource().unwrap());
+                    assert_eq!(same, n == m, "{projection:?} {} {}", a.slug, b.slug);
+                }
+            }
+        }
     }
 
     #[test]
@@ -189,11 +211,16 @@ mod tests {
     fn a_provenance_is_known_by_its_target_and_a_guides_resource_by_its_identifier() {
         let mut ours = sent(Projection::MillenniumLab).pop().unwrap();
         ours["target"] = json!([{ "reference": "Observation/5" }]);
-        let theirs =
-            json!({ "resourceType": "Provenance", "target": [{ "reference": "https://e/Observation/5" }] });
-        assert!(same_as(Projection::MillenniumLab, &ours, &theirs));
-        let theirs = json!({ "resourceType": "Provenance", "target": [{ "reference": "Observation/6" }] });
-        assert!(!same_as(Projection::MillenniumLab, &ours, &theirs));
+        for (target, recorded, same) in [
+            ("https://e/Observation/5", "2025-01-15T01:00:00.000-05:00", true),
+            ("Observation/6", "2025-01-15T06:00:00Z", false),
+            ("Observation/5", "2025-01-16T06:00:00Z", false),
+        ] {
+            let theirs = json!({
+                "resourceType": "Provenance", "target": [{ "reference": target }], "recorded": recorded,
+            });
+            assert_eq!(same_as(Projection::MillenniumLab, &ours, &theirs), same, "{target} {recorded}");
+        }
         let ours = sent(Projection::PlainR4).remove(0);
         let mut theirs = ours.clone();
         assert!(same_as(Projection::PlainR4, &ours, &theirs));

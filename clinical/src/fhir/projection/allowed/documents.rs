@@ -36,8 +36,8 @@ macro_rules! document {
             ("DocumentReference.content.attachment.hash", Rule::Sha1),
             ("DocumentReference.content.attachment.title", Rule::Title),
             ("DocumentReference.context.encounter.reference", Rule::To(&["Encounter"])),
-            ("DocumentReference.context.period.start", Rule::LocalTime),
-            ("DocumentReference.context.period.end", Rule::LocalTime),
+            ("DocumentReference.context.period.start", Rule::DateTime),
+            ("DocumentReference.context.period.end", Rule::DateTime),
             $($own),*
         ]
     };

@@ -32,7 +32,7 @@ macro_rules! flat {
             ("Observation.subject.identifier.system", Rule::Text),
             ("Observation.subject.identifier.value", Rule::Text),
             ("Observation.encounter.reference", Rule::To(&["Encounter"])),
-            ("Observation.effectiveDateTime", Rule::LocalTime),
+            ("Observation.effectiveDateTime", Rule::DateTime),
             ("Observation.performer.reference", Rule::To(PERFORMERS)),
             ("Observation.valueQuantity.value", Rule::Number),
             ("Observation.valueQuantity.unit", Rule::OneOf(UNIT_NAMES)),

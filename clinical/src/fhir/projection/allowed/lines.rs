@@ -1,7 +1,7 @@
 //! The lines of the note, its title and the sentence beside a flat result: each is one of a closed list, word for word,
 //! with room for numbers, dates, a zone and a policy only. A name, a remark or a place does not fit.
 
-use super::words::{is_date, is_hash, is_number, is_policy, is_version};
+use super::words::{self, is_date, is_hash, is_number, is_version};
 use crate::{calendar::Zone, fhir::provenance::Reason, outcome::Exclusion};
 
 /// Most lines of a note, and most characters of one: a policy's name may be as long as a file's.
@@ -74,12 +74,17 @@ pub(super) fn is_title(text: &str) -> bool {
 
 /// True for the sentence beside a flat result.
 pub(super) fn is_sentence(text: &str) -> bool {
-    fits("CGM of DATE to DATE (N days), policy POLICY, version N.", text)
+    fits("CGM of DATE to DATE (N days), policy POLICY.", text)
+}
+
+/// True for how a summary says its policy where nothing else is said in words.
+pub(super) fn is_policy(text: &str) -> bool {
+    fits("policy POLICY", text)
 }
 
 /// True for how a summary says its policy and, where it tells no dates, its length.
 pub(super) fn is_policy_and_length(text: &str) -> bool {
-    fits("policy POLICY", text) || fits("policy POLICY, N days", text)
+    is_policy(text) || fits("policy POLICY, N days", text)
 }
 
 fn fits(pattern: &str, text: &str) -> bool {
@@ -109,7 +114,7 @@ fn fits_word(place: &str, word: &str) -> bool {
                 && value.parse::<jiff::Timestamp>().is_ok()
         }
         "ZONE" => Zone::named(value).is_ok(),
-        "POLICY" => is_policy(value),
+        "POLICY" => words::is_policy(value),
         "UNIT" => ["mg/dL", "mmol/L"].contains(&value),
         "WHY" => {
             Exclusion::ALL.iter().any(|reason| serde_json::to_value(reason).is_ok_and(|name| name == value))
@@ -159,7 +164,7 @@ mod tests {
             fits_word("(N", "(14") && fits_word("DATE,", "2026-03-15,") && fits_word("SHA-256:", "SHA-256:")
         );
         assert!(!fits_word("N", "14,") && !fits_word("(N", "14") && !fits_word("N", "-1"));
-        assert!(is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy standard/1, version 2."));
-        assert!(!is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy Amy, version 2."));
+        assert!(is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy standard/1."));
+        assert!(!is_sentence("CGM of 2026-03-02 to 2026-03-15 (14 days), policy Amy."));
     }
 }

@@ -54,8 +54,6 @@ pub(in crate::fhir::projection) enum Rule {
     Instant,
     /// A time of day with an offset after a date.
     DateTime,
-    /// A time of day with an offset and nothing else.
-    LocalTime,
     /// `YYYY-MM`.
     Month,
     /// `policy <id>/<version>`, and no further word but the length of the window.
@@ -68,7 +66,7 @@ pub(in crate::fhir::projection) enum Rule {
     Note,
     /// A SHA-1 in base64.
     Sha1,
-    /// `Isthmus policy <id>/<version>: ` and one of our sentences.
+    /// `Isthmus policy <id>/<version>: ` and one of our sentences, or the policy alone.
     Method,
     /// How a reading was re-expressed, or [`Rule::Method`].
     ReadingMethod,
@@ -127,13 +125,8 @@ impl Rule {
                         .enumerate()
                         .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
             }
-            Self::DateTime => text.len() <= 35 && text.parse::<jiff::Timestamp>().is_ok(),
-            Self::Instant => text.len() <= 30 && text.parse::<jiff::Timestamp>().is_ok(),
-            Self::LocalTime => {
-                text.len() <= 35
-                    && text.bytes().all(|b| b.is_ascii_digit() || b"T:.+-Z".contains(&b))
-                    && text.parse::<jiff::Timestamp>().is_ok()
-            }
+            Self::DateTime => text.len() <= 35 && is_moment(text),
+            Self::Instant => text.len() <= 30 && is_moment(text),
             Self::Month => {
                 text.len() == 7
                     && text
@@ -145,7 +138,7 @@ impl Rule {
             Self::Sentence => lines::is_sentence(text),
             Self::Title => lines::is_title(text),
             Self::Sha1 => text.len() == 28 && is_base64(text),
-            Self::Method => words::is_method(text),
+            Self::Method => words::is_method(text) || lines::is_policy(text),
             Self::ReadingMethod => words::is_method(text) || words::is_re_expression(text),
             Self::Id => {
                 (1..=64).contains(&text.len())
@@ -170,6 +163,12 @@ fn is_base64(text: &str) -> bool {
         && body.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
 
+/// True for a moment, and nothing in brackets after it.
+fn is_moment(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || b"T:.+-Z".contains(&b))
+        && text.parse::<jiff::Timestamp>().is_ok()
+}
+
 /// True where the text behind the base64 is a note.
 fn is_note(text: &str) -> bool {
     let bytes = STANDARD.decode(text).ok();
@@ -185,10 +184,10 @@ fn is_to(types: &[&str], text: &str) -> bool {
     })
 }
 
-/// True for `urn:uuid:` and a UUID in lower case.
+/// True for `urn:uuid:` and what a UUID in lower case is written with.
 fn is_uuid(text: &str) -> bool {
     text.strip_prefix("urn:uuid:").is_some_and(|uuid| {
-        uuid.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+        (1..=36).contains(&uuid.len())
             && uuid.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     })
 }
