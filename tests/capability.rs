@@ -135,3 +135,93 @@ async fn a_filter_leaves_out_what_its_feed_facility_and_patient_say() {
     eventually("one is written", || rig.ehr.judge().creates == RESOURCES_PER_OUTCOME).await;
     assert_eq!((dates(&rig, 0).len(), dates(&rig, 1).len()), (1, 0), "{kept}");
 }
+
+/// Runs the binary beside the daemon; what it printed as JSON.
+async fn isthmus(rig: &Rig, args: &[&str]) -> Value {
+    let mut command = tokio::process::Command::new(site::binary());
+    command.args(args).arg("--json").arg("--config").arg(rig.config());
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_holds_waits_over_a_restart_until_a_person_releases_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    rig.start().await.unwrap();
+    let held = isthmus(&rig, &["site", "hold", "main", "--reason", "upgrade of the EHR"]).await;
+    assert_eq!(held["capabilities"], serde_json::json!(["Observation/laboratory"]));
+    send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
+    let status = until(&rig, "both wait", |s| s["outbox"]["deferred"] == 2).await;
+    assert!(site::condition(&status, "read-only").is_some(), "{status:#}");
+    assert!(rig.stop().await.unwrap().success());
+    rig.start().await.unwrap();
+    let status = until(&rig, "still held", |s| s["sites"][0]["capabilities"][0]["observed"] == "held").await;
+    assert_eq!((mode(&status), &status["outbox"]["deferred"]), ("read-only", &2.into()), "{status:#}");
+    // A hold is not probed: the EHR would have taken it all the time.
+    assert_eq!(rig.ehr.judge().creates, 0);
+
+    isthmus(&rig, &["site", "release", "main", "--reason", "done"]).await;
+    let status = settled(&rig).await;
+    assert_eq!((mode(&status), rig.ehr.judge().creates), ("full", 2 * RESOURCES_PER_OUTCOME), "{status:#}");
+    assert!(site::condition(&status, "read-only").is_none(), "{status:#}");
+    let shown = isthmus(&rig, &["site", "show", "main"]).await;
+    let settings = shown.as_array().unwrap();
+    let of = |key: &str| settings.iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("no {key}"));
+    assert_eq!((&of("mode")["value"], &of("bulk")["from"]), (&"full".into(), &"default".into()));
+    assert!(of("mode")["from"].as_str().unwrap().starts_with("main.toml:"), "{shown:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ehr_that_refuses_one_category_gets_what_it_takes_in_the_next_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(
+        dir.path(),
+        "mode = \"partial\"\nallow = [\"Observation/laboratory\", \"Provenance\"]",
+    )
+    .await;
+    edit_site(&rig, "projection = \"cgm-ig\"\n", "");
+    site::append_site(
+        &rig,
+        "[[projection]]\nname = \"plain-r4\"\ncategory = \"vital-signs\"\n[[projection]]\nname = \"cgm-ig\"\n",
+    );
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    let status = settled(&rig).await;
+    assert_eq!(mode(&status), "partial", "{status:#}");
+    assert_eq!(rig.ehr.judge().creates, RESOURCES_PER_OUTCOME, "in the transaction of the second form");
+    let line = site::metrics(&rig).await;
+    assert!(
+        line.contains("isthmus_decisions_total{destination=\"ehr:main\",decision=\"fallback\"} 1"),
+        "{line}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_travels_alone_arrives_whole_once_and_is_amended_where_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    edit_site(&rig, "projection = \"cgm-ig\"\n", "projection = \"plain-r4\"\n");
+    rig.start().await.unwrap();
+    // The first answer is lost after the effect: it is found by our identifier and not sent again.
+    rig.ehr.play_next(Play::ResetAfterBody, 1);
+    send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
+    settled(&rig).await;
+    let judgement = rig.ehr.judge();
+    assert_eq!((judgement.creates, judgement.doubled), (2 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+    let panels = rig.ehr.resources();
+    let panel = panels.iter().find(|one| one["hasMember"].is_array()).unwrap();
+    let members = panel["hasMember"].as_array().unwrap();
+    assert!(
+        members.iter().all(|one| one["reference"].as_str().unwrap().starts_with("Observation/")),
+        "{panel:#}"
+    );
+    let late = people::readings(people::day("2026-03-02"), 200, &[250; 6]);
+    send(&rig, &[people::message("LATE", &people::person(0), &late)]).await;
+    settled(&rig).await;
+    let amended = rig.ehr.judge();
+    // A Provenance of its own, and updates of what changed.
+    assert_eq!((amended.creates, amended.doubled), (2 * RESOURCES_PER_OUTCOME + 1, 0), "{amended:?}");
+    assert!(amended.updates > 0, "{amended:?}");
+}

@@ -9,6 +9,7 @@ pub mod peer;
 pub mod quarantine;
 pub mod replay;
 pub mod show;
+pub mod site;
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -73,6 +74,8 @@ pub enum Request {
     Quarantine(quarantine::Ask),
     /// Has stored messages read anew.
     Replay(replay::Ask),
+    /// Holds or releases writes of a site, or ends what waited for a person.
+    Site(site::Ask),
 }
 
 /// Why the admin socket cannot be served or asked.

@@ -165,12 +165,15 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         current: current.clone(),
         wake: wake.clone(),
         queued: queued.clone(),
+        observations: observations.clone(),
+        conditions: conditions.clone(),
     };
     let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
         admin::Request::Outbound { ask } => outbounds.answer(ask),
         admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
         admin::Request::Replay(ask) => desk.replay(ask, peer),
+        admin::Request::Site(ask) => desk.site(ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();

@@ -194,7 +194,8 @@ fn client(files: &crate::config::ClientTls, delivery: &Delivery) -> Result<reqwe
         .map_err(|error| TlsError::Client(error.to_string()))
 }
 
-fn ceiling(permits: &Permits) -> Ceiling {
+/// What a site's file permits at the most.
+pub fn ceiling(permits: &Permits) -> Ceiling {
     match permits.mode {
         config::Mode::Shadow => Ceiling::Shadow,
         config::Mode::ReadOnly => Ceiling::ReadOnly,

@@ -23,6 +23,7 @@ pub mod generation;
 pub mod identities;
 pub mod intake;
 pub mod listener;
+pub mod matrix;
 pub mod mode;
 pub mod observations;
 pub mod open_files;

@@ -7,7 +7,7 @@ use outbox::{ReadError, Readers, WriteError, Writer};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{generation::Current, pipeline::Wake};
+use crate::{conditions::Board, generation::Current, observations::Observations, pipeline::Wake};
 
 /// What answers.
 pub struct Desk {
@@ -21,6 +21,10 @@ pub struct Desk {
     pub wake: Wake,
     /// Wakes the deliverers when a row was released.
     pub queued: watch::Sender<u64>,
+    /// What is learned of destinations.
+    pub observations: Observations,
+    /// What is wrong now.
+    pub conditions: Board,
 }
 
 /// Why something asked for was not done.
@@ -35,6 +39,9 @@ pub enum DeskError {
     /// There is no such message.
     #[error("there is no message {0}")]
     NoMessage(i64),
+    /// It speaks of something that there is not; what there is.
+    #[error("{0}")]
+    Unknown(String),
     /// Something that must be given is missing.
     #[error("{0}")]
     Wanted(&'static str),

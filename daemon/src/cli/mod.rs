@@ -16,6 +16,7 @@ mod quarantine;
 mod replay;
 mod run;
 mod send;
+mod site;
 mod status;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -83,6 +84,8 @@ enum Command {
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
     Replay(replay::Args),
+    /// Show what a site permits, hold or release it, end what waited for a person.
+    Site(site::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Show the policies: thresholds, goals and rules of every population, with their sources.
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
+        Command::Site(args) => site::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
         Command::Policy(args) => policy::run(&args, config),
         Command::Device(args) => policy::run_device(&args, config),

@@ -1,6 +1,7 @@
 //! `sites.d/*.toml`: one EHR instance, what it permits, and what is written into it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clinical::{fhir::projection::Projection, identity::PatientRule, policy::Policy};
@@ -36,6 +37,8 @@ const MAX_AMEND_DAYS: u16 = 366;
 /// One site file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
+    /// The file that says all this.
+    pub file: PathBuf,
     /// The id, unique among the site files; a label in metrics.
     pub id: String,
     /// The zone in which the site's days begin and end, from the bundled IANA data.
@@ -138,6 +141,7 @@ pub(super) fn read_site(
     let policy = read_policy(root, policies);
     let publish = read_publish(root, policies.policy(policy.as_deref().unwrap_or(STANDARD_POLICY)));
     Some(Site {
+        file: root.source().path().to_owned(),
         id: id?,
         timezone: timezone?,
         ehr: if ehr_written { Some(ehr?) } else { None },

@@ -1,0 +1,182 @@
+//! What people may do to a site's mode through the admin socket: hold it, let it go on, and say that what no write could
+//! amend or withdraw was done by hand.
+//!
+//! Invariants: a hold is in the store, with its audit entry, before it is in force, and outlives a restart; a release
+//! opens whatever had closed, be it a hold or a refusal; who did it is told by the kernel.
+
+use outbox::{AuditEntry, Mode, ModeChange};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    desk::{Desk, DeskError, told},
+    peer::Peer,
+};
+use crate::{
+    capability::Capability,
+    conditions::Kind,
+    delivery::closed_detail,
+    destination::Destination,
+    mode::{Event, Observed},
+    time,
+};
+
+/// Longest reason that is kept.
+const MAX_REASON_CHARS: usize = 500;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ask {
+    /// Hold or release writes of a destination.
+    Mode {
+        /// The destination: a site's id, or `upstream`.
+        site: String,
+        /// Hold, or release.
+        hold: bool,
+        /// One capability; all of the destination where it is not given.
+        capability: Option<String>,
+        /// Why, for the audit log.
+        reason: String,
+    },
+    /// What no write could do was done by hand.
+    Done {
+        /// `withdrawal-needed` or `amendment-needed`.
+        condition: String,
+        /// The condition's scope, as status shows it.
+        scope: String,
+        /// Why, for the audit log.
+        reason: String,
+    },
+}
+
+impl Desk {
+    /// Answers what is asked about sites.
+    pub fn site(&self, ask: Ask, peer: &Peer) -> Value {
+        told(match ask {
+            Ask::Mode { site, hold, capability, reason } => {
+                self.hold(&site, hold, capability.as_deref(), &reason, peer)
+            }
+            Ask::Done { condition, scope, reason } => self.done(&condition, &scope, &reason, peer),
+        })
+    }
+
+    fn hold(
+        &self,
+        site: &str,
+        hold: bool,
+        capability: Option<&str>,
+        reason: &str,
+        peer: &Peer,
+    ) -> Result<Value, DeskError> {
+        let generation = self.current.get();
+        let found = generation.destination(&format!("ehr:{site}")).or_else(|| generation.destination(site));
+        let destination = found.ok_or_else(|| DeskError::Unknown(format!("no site {site:?} with an EHR")))?;
+        let uses = destination.uses().into_iter().map(|(one, _)| one);
+        let wanted: Vec<Capability> =
+            uses.filter(|one| capability.is_none_or(|name| one.name() == name)).collect();
+        if wanted.is_empty() {
+            let known: Vec<&str> = destination.uses().iter().map(|(one, _)| one.name()).collect();
+            return Err(DeskError::Unknown(format!("{site} uses {}", known.join(", "))));
+        }
+        let cause = format!("held by {}: {}", peer.actor(), shortened(reason));
+        let mut changed = Vec::new();
+        for one in wanted {
+            let is_open = self.observations.of(&destination.id, one.name()) == Observed::Open;
+            if !hold && is_open {
+                continue;
+            }
+            self.record(&destination, one, hold, &cause, reason, peer)?;
+            let event = if hold { Event::Held { cause: cause.clone() } } else { Event::Released };
+            self.observations.apply(&destination.id, one.name(), event, time::now_ms());
+            changed.push(one.name());
+        }
+        self.show_mode_of(&destination);
+        self.queued.send_modify(|turn| *turn += 1);
+        Ok(json!({ "destination": destination.id, "held": hold, "capabilities": changed }))
+    }
+
+    fn record(
+        &self,
+        destination: &Destination,
+        capability: Capability,
+        hold: bool,
+        cause: &str,
+        reason: &str,
+        peer: &Peer,
+    ) -> Result<(), DeskError> {
+        let now = time::now_ms();
+        let (mode, action) = if hold { ("held", "mode held") } else { ("full", "mode released") };
+        let change = ModeChange {
+            mode: Mode {
+                site: destination.site.clone().unwrap_or_default(),
+                destination: destination.id.clone(),
+                capability: capability.name().to_owned(),
+                mode: mode.to_owned(),
+                since: now,
+                cause: if hold { cause.to_owned() } else { String::new() },
+                evidence: "a person".to_owned(),
+            },
+            // The deliverer brings the queue in line before it sends anything.
+            kind: Some(capability.name().to_owned()),
+            requeue_quarantined: None,
+            defer_pending: None,
+            release_deferred: Vec::new(),
+            latest: false,
+        };
+        let audit = AuditEntry {
+            actor: peer.actor(),
+            action: action.to_owned(),
+            object: format!("{} {capability}", destination.id),
+            detail: shortened(reason),
+            at: now,
+        };
+        self.writer.set_mode(change, vec![audit]).wait()?;
+        Ok(())
+    }
+
+    /// Raises or clears the condition by what is closed now.
+    fn show_mode_of(&self, destination: &Destination) {
+        let closed = destination.uses().into_iter().find_map(|(one, _)| {
+            let seen = self.observations.seen(&destination.id, one.name())?;
+            (seen.observed != Observed::Open).then(|| closed_detail(one.name(), seen.observed, &seen.cause))
+        });
+        match closed {
+            Some(detail) => {
+                self.conditions.raise(Kind::ReadOnly, &destination.id, detail, time::now_ms());
+            }
+            None => {
+                self.conditions.clear(Kind::ReadOnly, &destination.id);
+            }
+        }
+    }
+
+    fn done(&self, condition: &str, scope: &str, reason: &str, peer: &Peer) -> Result<Value, DeskError> {
+        let kinds = [Kind::WithdrawalNeeded, Kind::AmendmentNeeded];
+        let Some(kind) = kinds.into_iter().find(|kind| kind.word() == condition) else {
+            return Err(DeskError::Wanted(
+                "withdrawal-needed and amendment-needed end by hand, nothing else",
+            ));
+        };
+        if !self.conditions.scopes(kind).iter().any(|known| known == scope) {
+            return Err(DeskError::Unknown(format!(
+                "there is no {condition} of {scope:?}; isthmus status shows them"
+            )));
+        }
+        let audit = AuditEntry {
+            actor: peer.actor(),
+            action: format!("{condition} done"),
+            object: scope.to_owned(),
+            detail: shortened(reason),
+            at: time::now_ms(),
+        };
+        self.writer.audit(vec![audit]).wait()?;
+        self.writer.clear(kind.word(), scope).wait()?;
+        self.conditions.clear(kind, scope);
+        Ok(json!({ "done": scope }))
+    }
+}
+
+fn shortened(reason: &str) -> String {
+    reason.chars().take(MAX_REASON_CHARS).collect()
+}

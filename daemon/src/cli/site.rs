@@ -1,0 +1,182 @@
+//! `isthmus site`: what a site permits, what is in force, and what a person does about it.
+
+mod explain;
+mod show;
+
+use std::{path::Path, process::ExitCode};
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::{BAD_CONFIGURATION, daemon::Daemon, failed};
+use crate::{
+    admin::{Request, site::Ask},
+    config::{self, Config},
+    report::paper::printable,
+};
+
+/// Arguments of `isthmus site`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Every site with its mode: what its file permits, and what is in force where the daemon runs.
+    List {
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The capability matrix of a site, each value with the line that it came from; or, of a message, what becomes of it
+    /// there.
+    Show(show::Args),
+    /// Hold writes to a site: they are deferred, none is tried, until they are released.
+    Hold(ModeArgs),
+    /// Let writes to a site go on, whatever had closed it: a hold, or what the EHR refused.
+    Release(ModeArgs),
+    /// Say that a person amended by hand what no write could (condition amendment-needed).
+    Amended(DoneArgs),
+    /// Say that a person withdrew at the EHR what should not stand there (condition withdrawal-needed).
+    Withdrawn(DoneArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ModeArgs {
+    /// The site's id, or `upstream`.
+    site: String,
+    /// One capability, as `isthmus status` names it (default: all that the site uses).
+    #[arg(long, value_name = "NAME")]
+    capability: Option<String>,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct DoneArgs {
+    /// What the condition is about, as `isthmus status` shows it: `window 17`, `window 17 at ehr:main`.
+    scope: String,
+    /// What was done, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what is asked.
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let done = match &args.verb {
+        Verb::List { json } => list(*json, config),
+        Verb::Show(args) => show::run(args, config),
+        Verb::Hold(args) => mode(args, true, config),
+        Verb::Release(args) => mode(args, false, config),
+        Verb::Amended(args) => by_hand("amendment-needed", args, config),
+        Verb::Withdrawn(args) => by_hand("withdrawal-needed", args, config),
+    };
+    done.map_or_else(|code| code, |()| ExitCode::SUCCESS)
+}
+
+/// The configuration, or every fault of it.
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    config::load(path, credentials.as_deref().map(Path::new))
+        .map_err(|faults| failed(&faults, BAD_CONFIGURATION))
+}
+
+/// What the daemon says of the sites; `Null` where none answers, of which nothing is said.
+fn in_force(config: &Path) -> Value {
+    let Some(socket) = config::admin_socket(config).filter(|socket| socket.exists()) else {
+        return Value::Null;
+    };
+    let Ok(runtime) = super::runtime() else { return Value::Null };
+    runtime.block_on(crate::admin::ask(&socket, &Request::Status)).unwrap_or_default()
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn list(json: bool, path: &Path) -> Result<(), ExitCode> {
+    let config = load(path)?;
+    let status = in_force(path);
+    let of = |id: &str| {
+        let sites = status["sites"].as_array().map(Vec::as_slice).unwrap_or_default();
+        sites.iter().find(|site| site["id"] == id).cloned().unwrap_or_default()
+    };
+    let sites = config.sites.values().map(|site| {
+        let seen = of(&site.id);
+        let forms = site.ehr.iter().flat_map(|ehr| &ehr.ways).map(|way| way.projection.name());
+        serde_json::json!({
+            "id": site.id,
+            "file": site.file,
+            "base_url": site.ehr.as_ref().map(|ehr| ehr.base_url.clone()),
+            "forms": forms.collect::<Vec<_>>(),
+            "configured": site.capability.mode.name(),
+            "mode": seen["mode"],
+            "since": seen["since"],
+            "cause": seen["cause"],
+        })
+    });
+    let sites: Vec<Value> = sites.collect();
+    if json {
+        println!("{:#}", Value::Array(sites));
+        return Ok(());
+    }
+    for site in &sites {
+        let text = |key: &str| printable(site[key].as_str().unwrap_or("-"));
+        let forms: Vec<&str> =
+            site["forms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let forms = if forms.is_empty() { "computes only".to_owned() } else { forms.join(", then ") };
+        println!(
+            "{:<16} {:<10} permits, {:<10} in force   {forms}",
+            text("id"),
+            text("configured"),
+            text("mode")
+        );
+        if site["cause"].as_str().is_some_and(|cause| !cause.is_empty()) {
+            println!("    since {}: {}", text("since"), text("cause"));
+        }
+    }
+    if status.is_null() {
+        println!("(no daemon answers: what is in force is not known)");
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn mode(args: &ModeArgs, hold: bool, config: &Path) -> Result<(), ExitCode> {
+    let (site, capability) = (args.site.clone(), args.capability.clone());
+    let ask = Ask::Mode { site, hold, capability, reason: args.reason.clone() };
+    let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
+    if args.json {
+        println!("{told:#}");
+        return Ok(());
+    }
+    let changed: Vec<&str> =
+        told["capabilities"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let at = printable(told["destination"].as_str().unwrap_or_default());
+    match (changed.is_empty(), hold) {
+        (true, _) => println!("{at}: nothing was closed"),
+        (false, true) => {
+            println!("{at}: {} held; writes wait until isthmus site release", changed.join(", "))
+        }
+        (false, false) => println!("{at}: {} released; what waited goes out in order", changed.join(", ")),
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn by_hand(condition: &str, args: &DoneArgs, config: &Path) -> Result<(), ExitCode> {
+    let (scope, reason) = (args.scope.clone(), args.reason.clone());
+    let ask = Ask::Done { condition: condition.to_owned(), scope, reason };
+    let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
+    match args.json {
+        true => println!("{told:#}"),
+        false => println!("{}: done by hand; {condition} ends", printable(&args.scope)),
+    }
+    Ok(())
+}
