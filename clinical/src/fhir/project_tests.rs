@@ -405,6 +405,8 @@ fn codes_and_people_are_those_of_the_form() {
     other["code"]["coding"][0]["code"] = "Amy".into();
     assert!(super::super::projection::minimize(Projection::MillenniumLab, &other).is_ok());
     assert!(sealed(Projection::MillenniumLab, &form, &other).is_err());
+    other["code"]["coding"] = json!({ "system": "urn:x", "code": "Amy" });
+    assert!(sealed(Projection::MillenniumLab, &form, &other).is_err(), "no list");
     let mut other = items[0].resource().unwrap().clone();
     other["performer"] = json!([{ "reference": "Practitioner/Amy" }]);
     assert!(sealed(Projection::MillenniumLab, &form, &other).is_err());

@@ -44,8 +44,9 @@ pub fn sealed(projection: Projection, form: &Form, value: &Value) -> Result<(), 
     Ok(())
 }
 
+/// True where it is not there, or a list of what holds; an element in the place of a list could be anything.
 fn all(list: &Value, holds: impl Fn(&Value) -> bool) -> bool {
-    list.as_array().into_iter().flatten().all(holds)
+    list.is_null() || list.as_array().is_some_and(|list| list.iter().all(holds))
 }
 
 fn same(coding: &Coding, written: &Value) -> bool {
