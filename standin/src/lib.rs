@@ -6,22 +6,49 @@
 //! product says of itself. Everything it plays comes from a seed; every person in it is made up, which
 //! is why its log may name them. What is absent: the store, the clinical rules, any real patient.
 
+mod batch;
+mod call;
+pub mod chart;
+pub mod conduct;
+mod controls;
 pub mod ehr;
 pub mod engine;
 mod exchange;
+mod fact;
 pub mod fhir_store;
+mod fulfil;
+mod gate;
 pub mod generator;
+mod id;
+mod judge;
+pub mod limit;
 pub mod log;
+mod metadata;
+pub mod persona;
 pub mod pki;
 pub mod receiver;
 mod refusal;
+mod request;
 pub mod rig;
+pub mod rule;
 pub mod script;
 mod search;
+mod search_date;
+pub mod smart;
+mod stage;
+pub mod tls;
 mod transaction;
+mod watch;
 
+pub use chart::{Admitted, Person, Visit};
+pub use conduct::Conduct;
 pub use ehr::{Ehr, EhrError, EhrSettings, Upstream};
+pub use limit::RateLimit;
 pub use log::{Effect, EffectKind, Judgement, Log, Record};
+pub use persona::{Bundles, Persona, RowMap};
 pub use pki::Pki;
 pub use receiver::Receiver;
+pub use rule::{Act, Issue, Refused, Rule, Spoilt, What};
 pub use script::{Play, RetryAfter, Whose};
+pub use smart::{ClientKey, SmartSettings};
+pub use tls::ClientCertificates;

@@ -10,15 +10,63 @@ pub(crate) struct Refusal {
     pub(crate) code: &'static str,
     pub(crate) diagnostics: String,
     pub(crate) expression: Option<String>,
+    /// `details.coding` of the issue, as system and code.
+    pub(crate) coding: Option<(&'static str, &'static str)>,
+    /// The rule of a persona that was broken, for the log.
+    pub(crate) rule: &'static str,
+    /// Headers of the answer besides the content's.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
+
+/// What the log says of a refusal that no persona's rule stands behind: any FHIR server would refuse so.
+pub(crate) const ANY_SERVER: &str = "any-server";
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: &'static str, diagnostics: impl Into<String>) -> Self {
-        Self { status, code, diagnostics: diagnostics.into(), expression: None }
+        Self {
+            status,
+            code,
+            diagnostics: diagnostics.into(),
+            expression: None,
+            coding: None,
+            rule: ANY_SERVER,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A refusal by a named rule of a persona.
+    pub(crate) fn by(
+        rule: &'static str,
+        status: u16,
+        code: &'static str,
+        diagnostics: impl Into<String>,
+    ) -> Self {
+        Self { rule, ..Self::new(status, code, diagnostics) }
     }
 
     pub(crate) fn at(mut self, expression: impl Into<String>) -> Self {
         self.expression = Some(expression.into());
+        self
+    }
+
+    /// The fault lies in this element of a resource that itself stands at `place`.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        let own = self.expression.take();
+        self.expression = Some(match own {
+            Some(own) if place.starts_with("Bundle") => format!("{place}.resource.ofType({own})"),
+            Some(own) => own,
+            None => place.to_owned(),
+        });
+        self
+    }
+
+    pub(crate) fn coded(mut self, system: &'static str, code: &'static str) -> Self {
+        self.coding = Some((system, code));
+        self
+    }
+
+    pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
         self
     }
 
@@ -40,6 +88,9 @@ impl Refusal {
         });
         if let Some(expression) = &self.expression {
             issue["expression"] = json!([expression]);
+        }
+        if let Some((system, code)) = &self.coding {
+            issue["details"] = json!({"coding": [{"system": system, "code": code}]});
         }
         json!({ "resourceType": "OperationOutcome", "issue": [issue] })
     }
