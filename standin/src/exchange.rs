@@ -357,3 +357,7 @@ fn is_token_request(call: &Call<'_>) -> bool {
 #[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "rule_tests.rs"]
+mod rule_tests;

@@ -20,7 +20,11 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Ehr, EhrError, EhrSettings, Pki, Upstream, pki::PkiError};
+use crate::{
+    ClientCertificates, ClientKey, Conduct, Ehr, EhrError, EhrSettings, Pki, SmartSettings, Upstream,
+    pki::PkiError,
+    smart::{Algorithm, KeyError, jwks},
+};
 
 /// How long a daemon may take until it is ready: a debug build on a busy machine derives keys slowly.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -30,6 +34,11 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The store key of every rig: nothing in it is anyone's secret.
 const STORE_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// The private key of the client that a site authorizes with, in the rig's folder.
+pub const CLIENT_KEY_FILE: &str = "smart.key";
+/// The public keys that the EHR has registered for it.
+pub const JWKS_FILE: &str = "smart.jwks.json";
 
 /// Why a rig could not be built or asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +54,9 @@ pub enum RigError {
     /// Certificates could not be made.
     #[error("{0}")]
     Pki(#[from] PkiError),
+    /// A client key could not be made.
+    #[error("{0}")]
+    Key(#[from] KeyError),
     /// A stand-in could not be started.
     #[error("{0}")]
     Ehr(#[from] EhrError),
@@ -57,6 +69,31 @@ pub enum RigError {
     /// The admin socket answered something else than JSON.
     #[error("the admin socket did not answer with JSON")]
     Garbled,
+}
+
+/// A client of SMART Backend Services that the EHR knows; its key is made at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Its id.
+    pub client_id: String,
+    /// The name of its key.
+    pub kid: String,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// What it may be granted; none: all it asks for.
+    pub granted: Vec<String>,
+}
+
+impl Registration {
+    /// ES384, and all it asks for.
+    pub fn of(client_id: &str) -> Self {
+        Self {
+            client_id: client_id.to_owned(),
+            kid: "rig-1".to_owned(),
+            algorithm: Algorithm::Es384,
+            granted: Vec::new(),
+        }
+    }
 }
 
 /// What the configuration says; the rest is as the contract of the files has it.
@@ -78,6 +115,19 @@ pub struct RigSettings {
     pub upstream: bool,
     /// Whether there is an EHR; without one the site only computes.
     pub ehr: bool,
+    /// How the EHR behaves: persona, people, limits. `smart` is set by `registration`, where there is one.
+    pub conduct: Conduct,
+    /// What the EHR asks of certificates; without any, the site file names only the CA.
+    pub client_certificates: ClientCertificates,
+    /// Whom the EHR gives tokens. The site file has to name the client and [`CLIENT_KEY_FILE`] itself, in
+    /// `ehr_extra`.
+    pub registration: Option<Registration>,
+    /// `[ehr] projection`.
+    pub projection: String,
+    /// `[ehr] subject`.
+    pub subject: String,
+    /// More lines of the site file's `[ehr]`.
+    pub ehr_extra: String,
     /// More lines of the main file, before its first table.
     pub main_extra: String,
     /// More lines at the end of the site file.
@@ -97,6 +147,12 @@ impl Default for RigSettings {
             probe_interval: "2s".to_owned(),
             upstream: true,
             ehr: true,
+            conduct: Conduct::default(),
+            client_certificates: ClientCertificates::Required,
+            registration: None,
+            projection: "cgm-ig".to_owned(),
+            subject: "identifier".to_owned(),
+            ehr_extra: String::new(),
             main_extra: String::new(),
             site_extra: String::new(),
             env: Vec::new(),
@@ -112,6 +168,7 @@ pub struct Rig {
     mllp: SocketAddr,
     admin: SocketAddr,
     pki: Pki,
+    client_key: Option<ClientKey>,
     /// The stand-in EHR.
     pub ehr: Ehr,
     /// The stand-in upstream.
@@ -129,7 +186,16 @@ impl Rig {
     /// [`RigError`] where files or stand-ins cannot be made.
     pub async fn prepare(dir: &Path, binary: &Path, settings: RigSettings) -> Result<Self, RigError> {
         let pki = Pki::create(dir)?;
-        let ehr = Ehr::start(EhrSettings::ehr(&pki)).await?;
+        let mut conduct = settings.conduct.clone();
+        let client_key = match &settings.registration {
+            None => None,
+            Some(registration) => Some(register(dir, registration, &mut conduct)?),
+        };
+        let ehr = EhrSettings {
+            client_certificates: settings.client_certificates,
+            ..EhrSettings::playing(&pki, conduct)
+        };
+        let ehr = Ehr::start(ehr).await?;
         let upstream = Upstream::start(EhrSettings::upstream(&pki)).await?;
         let reserved = vec![free_port()?, free_port()?];
         let rig = Self {
@@ -140,6 +206,7 @@ impl Rig {
             admin: address(&reserved[1])?,
             reserved,
             pki,
+            client_key,
             ehr,
             upstream,
             child: None,
@@ -159,6 +226,22 @@ impl Rig {
     /// The certificates, for a test that needs another one.
     pub fn pki(&self) -> &Pki {
         &self.pki
+    }
+
+    /// The key of the registered client, where there is one.
+    pub fn client_key(&self) -> Option<&ClientKey> {
+        self.client_key.as_ref()
+    }
+
+    /// From now on these keys are registered for a client at the EHR, and written to [`JWKS_FILE`];
+    /// whether there is such a client.
+    ///
+    /// # Errors
+    /// [`RigError::Io`].
+    pub fn register_keys(&self, client_id: &str, keys: &[&ClientKey]) -> Result<bool, RigError> {
+        let set = jwks(keys.iter().copied());
+        self.write(JWKS_FILE, &set.to_string())?;
+        Ok(self.ehr.set_keys(client_id, set))
     }
 
     /// Where the daemon takes MLLP in: the same address after every restart.
@@ -226,10 +309,16 @@ impl Rig {
             // Writing to a String cannot fail.
             let _ = write!(
                 text,
-                "[ehr]\nkind = \"fhir\"\nbase_url = \"{}\"\nprojection = \"cgm-ig\"\nsubject = \"identifier\"\n\
-                 [ehr.tls]\nca = \"../ca.pem\"\ncert = \"../client.pem\"\nkey = \"../client.key\"\n",
-                self.ehr.base_url()
+                "[ehr]\nkind = \"fhir\"\nbase_url = \"{}\"\nprojection = \"{}\"\nsubject = \"{}\"\n{}\
+                 [ehr.tls]\nca = \"../ca.pem\"\n",
+                self.ehr.base_url(),
+                settings.projection,
+                settings.subject,
+                settings.ehr_extra
             );
+            if settings.client_certificates != ClientCertificates::Off {
+                text.push_str("cert = \"../client.pem\"\nkey = \"../client.key\"\n");
+            }
         }
         let _ = write!(
             text,
@@ -378,6 +467,24 @@ impl Drop for Rig {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Makes the client's key, writes it and its public half, and makes the EHR know it.
+fn register(dir: &Path, registration: &Registration, conduct: &mut Conduct) -> Result<ClientKey, RigError> {
+    let key = ClientKey::make(registration.algorithm, &registration.kid)?;
+    key.write(&dir.join(CLIENT_KEY_FILE))?;
+    let set = jwks([&key]);
+    fs::write(dir.join(JWKS_FILE), set.to_string()).map_err(|source| io_error(JWKS_FILE, source))?;
+    let mut smart = SmartSettings::of(&registration.client_id, set);
+    smart.clients[0].granted.clone_from(&registration.granted);
+    // What else was said of the authorization stays.
+    if let Some(told) = conduct.smart.take() {
+        smart.token_life = told.token_life;
+        smart.refuses_wildcards = told.refuses_wildcards;
+        smart.clients.extend(told.clients);
+    }
+    conduct.smart = Some(smart);
+    Ok(key)
 }
 
 fn io_error(what: &str, source: io::Error) -> RigError {

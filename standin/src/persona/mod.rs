@@ -186,3 +186,7 @@ fn codings(concept: &Value) -> impl Iterator<Item = (&str, &str)> {
 fn known_patient<'a>(resource: &'a Value, ward: &Ward<'_>) -> Option<&'a str> {
     id_of(&resource["subject"], "Patient").filter(|id| ward.store.read("Patient", id).is_some())
 }
+
+#[cfg(test)]
+#[path = "persona_tests.rs"]
+mod tests;

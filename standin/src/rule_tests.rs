@@ -1,0 +1,439 @@
+//! Rules, batches, limits and tokens, over the exchange: no sockets.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::call::{Answer, Call, Reply};
+use crate::conduct::Conduct;
+use crate::exchange::Exchange;
+use crate::limit::RateLimit;
+use crate::persona::Persona;
+use crate::rule::{Act, Issue, Refused, Rule, Spoilt, What};
+use crate::script::{Play, RetryAfter, Whose};
+use crate::smart::{Algorithm, ClientKey, SmartSettings, jwks};
+use crate::{Bundles, Person};
+
+/// 2026-01-01T00:00:00Z.
+const NOW_S: i64 = 1_767_225_600;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW_S).unwrap()
+}
+
+fn exchange(conduct: Conduct) -> Exchange {
+    Exchange::playing("https://ehr.test/fhir".into(), None, conduct)
+}
+
+fn observation(value: u32, patient: &str) -> Value {
+    json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
+        "category": [{"coding": [{"system": "urn:c", "code": "laboratory"}]}],
+        "identifier": [{"system": "urn:s", "value": value.to_string()}], "valueInteger": value,
+        "subject": {"identifier": {"system": "urn:p", "value": patient}}})
+}
+
+fn send(exchange: &mut Exchange, method: &str, target: &str, body: &Value, at_ms: u64) -> Reply {
+    let body = body.to_string();
+    let call = Call {
+        method,
+        target,
+        content_type: Some("application/fhir+json"),
+        body: body.as_bytes(),
+        ..Call::default()
+    };
+    exchange.serve(&call, Duration::from_millis(at_ms), now())
+}
+
+fn post(exchange: &mut Exchange, body: &Value) -> Option<Answer> {
+    answered(send(exchange, "POST", "/fhir/Observation", body, 0))
+}
+
+fn answered(reply: Reply) -> Option<Answer> {
+    match reply {
+        Reply::Answer(answer) => Some(answer),
+        Reply::HangUp => None,
+    }
+}
+
+fn batch(resources: &[Value]) -> Value {
+    let entry = |resource: &Value| {
+        json!({"resource": resource,
+        "request": {"method": "POST", "url": resource["resourceType"]}})
+    };
+    json!({"resourceType": "Bundle", "type": "batch", "entry": resources.iter().map(entry).collect::<Vec<_>>()})
+}
+
+fn statuses(answer: &Answer) -> Vec<String> {
+    let entries = answer.body["entry"].as_array().unwrap();
+    entries.iter().map(|entry| entry["response"]["status"].as_str().unwrap()[..3].to_owned()).collect()
+}
+
+#[test]
+fn any_status_is_answered_with_any_outcome_and_nothing_is_done() {
+    for (status, code) in [
+        (400, "invalid"),
+        (403, "forbidden"),
+        (404, "not-found"),
+        (409, "conflict"),
+        (412, "conflict"),
+        (422, "business-rule"),
+        (429, "throttled"),
+        (503, "transient"),
+        (418, "exception"),
+    ] {
+        let mut exchange = exchange(Conduct::default());
+        let issue = Issue::new(code).at("Observation.code").coded("urn:vendor", "59177");
+        exchange.script.rule(Rule::new("r", Act::Refuse(Refused::new(status, code).because(issue))));
+        let answer = post(&mut exchange, &observation(1, "77")).unwrap();
+        assert_eq!(answer.status, status);
+        let issue = &answer.body["issue"][0];
+        assert_eq!((&issue["code"], &issue["expression"][0]), (&json!(code), &json!("Observation.code")));
+        assert_eq!(issue["details"]["coding"][0], json!({"system": "urn:vendor", "code": "59177"}));
+        assert!(exchange.store.is_empty());
+        let record = &exchange.log.records()[0];
+        assert_eq!((record.rule.as_deref(), record.verdict, record.play), (Some("r"), "scripted", "refuse"));
+    }
+}
+
+#[test]
+fn retry_after_is_seconds_a_date_epoch_seconds_or_absent() {
+    let later = (NOW_S + 30).to_string();
+    for (retry, expected) in [
+        (RetryAfter::Seconds(30), Some("30")),
+        (RetryAfter::Date(30), Some("Thu, 01 Jan 2026 00:00:30 GMT")),
+        (RetryAfter::Epoch(30), Some(later.as_str())),
+        (RetryAfter::Absent, None),
+    ] {
+        let mut exchange = exchange(Conduct::default());
+        exchange.script.rule(Rule::new("r", Act::Refuse(Refused::new(429, "throttled").retry(retry))));
+        let answer = post(&mut exchange, &observation(1, "77")).unwrap();
+        assert_eq!(answer.header("retry-after"), expected, "{retry:?}");
+    }
+}
+
+#[test]
+fn an_answer_is_spoilt_after_the_effect_and_a_refusal_is_not() {
+    let location = |answer: &Answer| answer.header("location").is_some();
+    for (spoilt, status, body_is_there, has_location) in [
+        (Spoilt::EmptyBody, 201, false, true),
+        (Spoilt::WrongBody(json!({"resourceType": "Basic"})), 201, true, true),
+        (Spoilt::Status(200), 200, true, true),
+        (Spoilt::WithoutLocation, 201, true, false),
+        (Spoilt::NotJson, 201, true, true),
+        (Spoilt::WithoutEtag, 201, true, true),
+    ] {
+        let mut exchange = exchange(Conduct::default());
+        exchange.script.rule(Rule::new("r", Act::Spoil(vec![spoilt.clone()])));
+        let answer = post(&mut exchange, &observation(1, "77")).unwrap();
+        let seen = (answer.status, !answer.body.is_null(), location(&answer));
+        assert_eq!(seen, (status, body_is_there, has_location), "{spoilt:?}");
+        assert_eq!(answer.raw.is_some(), spoilt == Spoilt::NotJson);
+        assert_eq!(answer.header("etag").is_none(), spoilt == Spoilt::WithoutEtag);
+        assert_eq!(exchange.store.len(), 1);
+        let refused = post(&mut exchange, &json!({"resourceType": "Observation"})).unwrap();
+        assert_eq!((refused.status, refused.raw), (422, None));
+    }
+}
+
+#[test]
+fn rules_are_switched_while_the_server_runs_and_the_first_that_applies_is_followed() {
+    let mut exchange = exchange(Conduct::default());
+    let status = |exchange: &mut Exchange, n| post(exchange, &observation(n, "77")).unwrap().status;
+    exchange.script.rule(Rule::new("but one", Act::Pass).times(1));
+    exchange.script.rule(Rule::new("site", Act::Refuse(Refused::new(403, "forbidden"))));
+    exchange.script.rule(Rule::new("late", Act::Refuse(Refused::new(503, "transient"))));
+    assert_eq!([status(&mut exchange, 1), status(&mut exchange, 2)], [201, 403]);
+    exchange.script.rule(Rule::new("site", Act::Refuse(Refused::new(409, "conflict"))));
+    assert_eq!(status(&mut exchange, 3), 409, "replaced where it stood");
+    assert!(exchange.script.withdraw("site"));
+    assert!(!exchange.script.withdraw("site"));
+    assert_eq!(status(&mut exchange, 4), 503);
+    exchange.script.withdraw("late");
+    exchange.script.play(Play::RefuseWrites);
+    assert_eq!(status(&mut exchange, 5), 403, "the play is still there");
+}
+
+#[test]
+fn a_patient_is_refused_by_identifier_even_where_the_write_refers_to_them_by_id() {
+    let people = vec![Person::new("urn:p", "77"), Person::new("urn:p", "88")];
+    let mut exchange = exchange(Conduct { people, ..Conduct::default() });
+    exchange.script.rule(Rule::new("btg", Act::Refuse(Refused::new(403, "forbidden"))).of_patient("77"));
+    for (n, expected) in [(0, 403), (1, 201)] {
+        let mut resource = observation(1, "");
+        resource["subject"] = json!({"reference": format!("Patient/{}", exchange.admitted[n].patient)});
+        assert_eq!(post(&mut exchange, &resource).unwrap().status, expected);
+        let by_identifier = observation(2, ["77", "88"][n]);
+        assert_eq!(post(&mut exchange, &by_identifier).unwrap().status, expected);
+    }
+    let id = exchange.admitted[1].patient.clone();
+    let by_id =
+        Rule::new("id", Act::Refuse(Refused::new(403, "forbidden"))).of_patient(&format!("Patient/{id}"));
+    exchange.script.rule(by_id);
+    assert_eq!(post(&mut exchange, &observation(3, "88")).unwrap().status, 403);
+}
+
+#[test]
+fn a_reset_before_the_effect_does_nothing_and_one_after_the_body_does_it() {
+    for (act, stored) in [(Act::ResetBeforeEffect, 0), (Act::ResetAfterBody, 1)] {
+        let mut exchange = exchange(Conduct::default());
+        exchange.script.rule(Rule::new("r", act));
+        assert_eq!(post(&mut exchange, &observation(1, "77")), None);
+        assert_eq!(exchange.store.len(), stored);
+    }
+}
+
+#[test]
+fn a_batch_has_one_answer_for_each_entry_and_a_bad_one_fails_no_neighbour() {
+    let mut exchange = exchange(Conduct::of(Persona::Plain));
+    let mut bad = observation(2, "77");
+    bad["status"] = Value::Null;
+    let mut bundle = batch(&[observation(1, "77"), bad, observation(3, "88")]);
+    let more = [
+        json!({"request": {"method": "DELETE", "url": "Observation/1"}}),
+        json!({"request": {"method": "GET", "url": "Observation?identifier=urn:s|1"}}),
+        json!({"request": {"method": "PUT", "url": "Observation/none"},
+            "resource": {"resourceType": "Observation", "id": "none", "status": "final", "code": {}}}),
+    ];
+    bundle["entry"].as_array_mut().unwrap().extend(more);
+    let answer = answered(send(&mut exchange, "POST", "/fhir", &bundle, 0)).unwrap();
+    assert_eq!((answer.status, &answer.body["type"]), (200, &json!("batch-response")));
+    assert_eq!(statuses(&answer), ["201", "422", "201", "400", "200", "404"]);
+    let entry = |n: usize| &answer.body["entry"][n];
+    let location = entry(0)["response"]["location"].as_str().unwrap();
+    assert!(location.starts_with("Observation/si-") && location.ends_with("/_history/1"), "{location}");
+    assert_eq!(entry(0)["response"]["etag"], "W/\"1\"");
+    assert_eq!(entry(1)["response"]["outcome"]["issue"][0]["expression"][0], "Bundle.entry[1]");
+    assert_eq!(entry(4)["resource"]["total"], 1, "entries see those before them");
+    assert_eq!(exchange.store.len(), 2);
+    let judged = exchange.log.judge();
+    assert_eq!((judged.creates, judged.refused_entries, judged.refused), (2, 3, 0));
+    assert_eq!(exchange.log.records()[0].entries[1], "any-server");
+}
+
+#[test]
+fn rules_and_plays_of_a_patient_or_a_type_are_asked_of_each_entry() {
+    let refuse = |status, code| Act::Refuse(Refused::new(status, code));
+    let bundle = batch(&[observation(1, "77"), observation(2, "88"), observation(3, "99")]);
+    let answer = |prepare: &dyn Fn(&mut Exchange)| {
+        let mut exchange = exchange(Conduct::default());
+        prepare(&mut exchange);
+        answered(send(&mut exchange, "POST", "/fhir", &bundle, 0)).unwrap()
+    };
+    let told = answer(&|e| {
+        e.script.rule(Rule::new("one", refuse(403, "forbidden")).of_patient("88"));
+        e.script.rule(Rule::new("second", refuse(429, "throttled")).of_type("Observation").after(1).times(1));
+    });
+    assert_eq!(statuses(&told), ["201", "403", "429"]);
+    let told = answer(&|e| e.script.play(Play::Reject422(Whose::Named(vec!["3".into()]))));
+    assert_eq!(statuses(&told), ["201", "201", "422"]);
+    let whole = answer(&|e| e.script.play(Play::RefuseWrites));
+    assert_eq!((whole.status, &whole.body["resourceType"]), (403, &json!("OperationOutcome")));
+}
+
+#[test]
+fn a_hang_up_at_an_entry_leaves_those_before_it_done() {
+    for (act, stored) in [(Act::ResetBeforeEffect, 1), (Act::ResetAfterBody, 3)] {
+        let mut exchange = exchange(Conduct::default());
+        exchange.script.rule(Rule::new("r", act).of_patient("88"));
+        let bundle = batch(&[observation(1, "77"), observation(2, "88"), observation(3, "99")]);
+        assert_eq!(send(&mut exchange, "POST", "/fhir", &bundle, 0), Reply::HangUp);
+        assert_eq!(exchange.store.len(), stored);
+        assert_eq!(exchange.log.records()[0].effects.len(), stored);
+    }
+}
+
+#[test]
+fn the_servers_own_limit_answers_429_to_requests_and_to_entries_of_a_batch() {
+    let limit = RateLimit { per_second: 1.0, burst: 2, retry_after: RetryAfter::Seconds(1) };
+    let mut exchange = exchange(Conduct { rate_limit: Some(limit), ..Conduct::default() });
+    let bundle = batch(&[observation(1, "77"), observation(2, "77"), observation(3, "77")]);
+    let answer = answered(send(&mut exchange, "POST", "/fhir", &bundle, 0)).unwrap();
+    assert_eq!(statuses(&answer), ["201", "201", "429"]);
+    let single = |exchange: &mut Exchange, at_ms| {
+        answered(send(exchange, "POST", "/fhir/Observation", &observation(4, "77"), at_ms)).unwrap()
+    };
+    let refused = single(&mut exchange, 500);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert_eq!(exchange.log.records().last().unwrap().verdict, "rate-limit");
+    assert_eq!(
+        answered(send(&mut exchange, "GET", "/fhir/metadata", &Value::Null, 500)).unwrap().status,
+        200
+    );
+    assert_eq!(single(&mut exchange, 1_500).status, 201);
+    assert_eq!(exchange.log.judge().throttled, 1);
+}
+
+/// A server that asks for tokens, and a client's key.
+struct Guarded {
+    exchange: Exchange,
+    key: ClientKey,
+    jti: u32,
+}
+
+impl Guarded {
+    fn new(persona: Persona) -> Self {
+        let key = ClientKey::make(Algorithm::Es384, "k").unwrap();
+        let smart = Some(SmartSettings::of("app", jwks([&key])));
+        let bundles = Some(Bundles { transaction: true, batch: true });
+        let people = vec![Person::new("urn:p", "77")];
+        let conduct = Conduct { smart, bundles, people, ..Conduct::of(persona) };
+        Self { exchange: exchange(conduct), key, jti: 0 }
+    }
+
+    fn token(&mut self, scope: &str, iat: i64) -> (u16, String) {
+        self.jti += 1;
+        let claims = json!({"iss": "app", "sub": "app", "aud": "https://ehr.test/oauth2/token",
+            "jti": self.jti.to_string(), "iat": iat, "exp": iat + 300});
+        let jwt = self.key.sign(&claims).unwrap();
+        let body = format!(
+            "grant_type=client_credentials&scope={scope}&client_assertion={jwt}&client_assertion_type=\
+             urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        );
+        let call = Call {
+            method: "POST",
+            target: "/oauth2/token",
+            content_type: Some("application/x-www-form-urlencoded"),
+            body: body.as_bytes(),
+            ..Call::default()
+        };
+        let answer = answered(self.exchange.serve(&call, Duration::ZERO, now())).unwrap();
+        (answer.status, format!("Bearer {}", answer.body["access_token"].as_str().unwrap_or_default()))
+    }
+
+    fn call(&mut self, token: Option<&str>, method: &str, target: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let call = Call {
+            method,
+            target,
+            authorization: token,
+            content_type: Some("application/fhir+json"),
+            body: body.as_bytes(),
+            ..Call::default()
+        };
+        answered(self.exchange.serve(&call, Duration::ZERO, now())).unwrap()
+    }
+
+    fn verdict(&self) -> &'static str {
+        self.exchange.log.records().last().unwrap().verdict
+    }
+}
+
+#[test]
+fn without_a_token_that_holds_every_request_but_discovery_is_401() {
+    let mut server = Guarded::new(Persona::Plain);
+    for (target, status) in [
+        ("/fhir/metadata", 200),
+        ("/fhir/.well-known/smart-configuration", 200),
+        ("/.well-known/smart-configuration", 200),
+        ("/fhir/Patient?identifier=urn:p|77", 401),
+        ("/fhir/nonsense/a/b/c", 401),
+    ] {
+        assert_eq!(server.call(None, "GET", target, &Value::Null).status, status, "{target}");
+    }
+    let refused = server.call(None, "POST", "/fhir/Observation", &observation(1, "77"));
+    assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer realm=\"fhir\"")));
+    let found = server.call(None, "GET", "/fhir/.well-known/smart-configuration", &Value::Null).body;
+    assert_eq!(found["token_endpoint"], "https://ehr.test/oauth2/token");
+    let (status, token) = server.token("system/Patient.read", NOW_S);
+    assert_eq!(status, 200);
+    let answer = server.call(Some(&token), "GET", "/fhir/Patient?identifier=urn:p|77", &Value::Null);
+    assert_eq!(answer.body["total"], 1);
+    assert_eq!(server.exchange.log.records().last().unwrap().client.as_deref(), Some("app"));
+    server.exchange.smart.as_mut().unwrap().expire_all();
+    let expired = server.call(Some(&token), "GET", "/fhir/Patient?identifier=urn:p|77", &Value::Null);
+    assert_eq!((expired.status, server.verdict()), (401, "token-expired"));
+    assert!(expired.header("www-authenticate").unwrap().contains("invalid_token"));
+}
+
+#[test]
+fn a_write_without_its_scope_is_403_insufficient_scope_singly_and_in_each_entry() {
+    let mut server = Guarded::new(Persona::Plain);
+    let (_, token) = server.token("system/Observation.c+system/Observation.rs", NOW_S);
+    let token = Some(token.as_str());
+    assert_eq!(server.call(token, "POST", "/fhir/Observation", &observation(1, "77")).status, 201);
+    let provenance = json!({"resourceType": "Provenance", "recorded": "2026-01-01T00:00:00Z", "agent": [{}],
+        "target": [{"reference": "Observation/1"}]});
+    let refused = server.call(token, "POST", "/fhir/Provenance", &provenance);
+    assert_eq!((refused.status, server.verdict()), (403, "scope-missing"));
+    assert!(refused.header("www-authenticate").unwrap().contains("insufficient_scope"));
+    let bundle = batch(&[observation(2, "77"), provenance.clone()]);
+    let answer = server.call(token, "POST", "/fhir", &bundle);
+    assert_eq!(statuses(&answer), ["201", "403"]);
+    let mut transaction = bundle;
+    transaction["type"] = json!("transaction");
+    assert_eq!(server.call(token, "POST", "/fhir", &transaction).status, 403);
+    let update = server.call(token, "PUT", "/fhir/Observation/si-1", &observation(1, "77"));
+    assert_eq!((update.status, server.verdict()), (403, "scope-missing"));
+    assert_eq!(server.call(token, "GET", "/fhir/Patient?identifier=urn:p|77", &Value::Null).status, 403);
+}
+
+#[test]
+fn the_servers_clock_is_told_in_the_date_header_and_judges_assertions() {
+    let mut server = Guarded::new(Persona::Plain);
+    server.exchange.conduct.clock_offset = SignedDuration::from_secs(-120);
+    assert_eq!(server.token("system/Patient.read", NOW_S).0, 401, "as the client's clock has it");
+    assert_eq!(server.verdict(), "jwt-exp-too-far");
+    let told = server.call(None, "GET", "/fhir/metadata", &Value::Null);
+    assert_eq!(told.header("date"), Some("Wed, 31 Dec 2025 23:58:00 GMT"));
+    assert_eq!(server.token("system/Patient.read", NOW_S - 120).0, 200, "by the server's clock");
+    server.exchange.conduct.clock_offset = SignedDuration::from_secs(301);
+    assert_eq!(server.token("system/Patient.read", NOW_S).0, 401);
+    assert_eq!(server.verdict(), "jwt-expired");
+}
+
+#[test]
+fn epic_wants_its_client_id_beside_the_token() {
+    let mut server = Guarded::new(Persona::Epic);
+    let (_, token) = server.token("system/Patient.read", NOW_S);
+    for (id, status) in [(None, 403), (Some("other"), 403), (Some("app"), 200)] {
+        let call = Call {
+            method: "GET",
+            target: "/fhir/Patient?identifier=urn:p|77",
+            authorization: Some(&token),
+            epic_client_id: id,
+            ..Call::default()
+        };
+        let answer = answered(server.exchange.serve(&call, Duration::ZERO, now())).unwrap();
+        assert_eq!(answer.status, status, "{id:?}");
+    }
+}
+
+#[test]
+fn the_token_endpoint_can_be_scripted_and_rules_of_anything_else_leave_it_alone() {
+    let mut server = Guarded::new(Persona::Plain);
+    server.exchange.script.play(Play::Unavailable503);
+    server
+        .exchange
+        .script
+        .rule(Rule::new("all", Act::Refuse(Refused::new(503, "transient"))).on(What::Anything));
+    assert_eq!(server.token("system/Patient.read", NOW_S).0, 200);
+    server
+        .exchange
+        .script
+        .rule(Rule::new("tokens", Act::Refuse(Refused::new(500, "exception"))).on(What::Tokens).times(1));
+    assert_eq!(server.token("system/Patient.read", NOW_S).0, 500);
+    assert_eq!(server.token("system/Patient.read", NOW_S).0, 200);
+}
+
+#[test]
+fn a_walk_along_the_next_links_finds_everything_once() {
+    let mut exchange = exchange(Conduct { page_max: 3, ..Conduct::default() });
+    for n in 0..8 {
+        post(&mut exchange, &observation(n, "77"));
+    }
+    let mut target = "/fhir/Observation?patient:identifier=urn:p|77&_count=200".to_owned();
+    let (mut seen, mut pages) = (Vec::new(), Vec::new());
+    loop {
+        let page = answered(send(&mut exchange, "GET", &target, &Value::Null, 0)).unwrap().body;
+        let entries = page["entry"].as_array().unwrap();
+        pages.push(entries.len());
+        seen.extend(entries.iter().map(|entry| entry["resource"]["id"].as_str().unwrap().to_owned()));
+        let next = page["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next");
+        let Some(next) = next else { break };
+        target = next["url"].as_str().unwrap().strip_prefix("https://ehr.test").unwrap().to_owned();
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!((seen.len(), pages), (8, vec![3, 3, 2]));
+}
