@@ -64,8 +64,10 @@ impl Answer {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let mut answer = Self::new(refusal.status, refusal.outcome());
-        answer.headers = refusal.headers;
-        answer
+        let answer = Self::new(refusal.status, refusal.outcome());
+        match refusal.challenge {
+            Some(challenge) => answer.with("www-authenticate", challenge),
+            None => answer,
+        }
     }
 }

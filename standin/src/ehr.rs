@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::call::{Answer, Call, Reply};
 use crate::conduct::Conduct;
 use crate::exchange::{Exchange, understand_fhir};
-use crate::log::{Judgement, Log};
+use crate::log::{Judgement, Log, Record};
 use crate::pki::{Identity, Pki};
 use crate::refusal::Refusal;
 use crate::script::Play;
@@ -189,6 +189,14 @@ impl Ehr {
         self.shared.lock().log.clone()
     }
 
+    /// A copy of what the log keeps after this record, by its number: for one who looks again and again.
+    pub fn records_after(&self, seq: u64) -> Vec<Record> {
+        let exchange = self.shared.lock();
+        let records = exchange.log.records();
+        let after = records.partition_point(|record| record.seq <= seq);
+        records[after..].to_vec()
+    }
+
     /// What the log adds up to so far, without copying it.
     pub fn judge(&self) -> Judgement {
         self.shared.lock().log.judge()
@@ -323,6 +331,7 @@ fn response(answer: &Answer) -> Response<Full<Bytes>> {
         None if answer.body.is_null() => String::new(),
         None => answer.body.to_string(),
     };
+    let has_body = !body.is_empty();
     let mut response = Response::new(Full::from(body));
     *response.status_mut() =
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
@@ -331,7 +340,9 @@ fn response(answer: &Answer) -> Response<Full<Bytes>> {
             response.headers_mut().insert(name, value);
         }
     };
-    set(CONTENT_TYPE, "application/fhir+json;charset=utf-8");
+    if has_body {
+        set(CONTENT_TYPE, "application/fhir+json;charset=utf-8");
+    }
     for (name, value) in &answer.headers {
         set(HeaderName::from_static(name), value);
     }

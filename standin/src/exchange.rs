@@ -157,7 +157,10 @@ impl Exchange {
         conduct: Conduct,
     ) -> Self {
         let origin = base_url.strip_suffix(crate::request::BASE_PATH).unwrap_or(&base_url);
-        let smart = conduct.smart.clone().map(|settings| Smart::new(settings, origin, &base_url));
+        let smart = conduct.smart.clone().map(|mut settings| {
+            settings.refuses_wildcards |= conduct.persona.refuses_wildcard_scopes();
+            Smart::new(settings, origin, &base_url)
+        });
         let mut store = FhirStore::default();
         store.ids = conduct.persona.ids();
         store.tells_last_updated = conduct.persona.tells_last_updated();

@@ -39,12 +39,17 @@ pub(crate) fn short_hash(bytes: &[u8]) -> u128 {
 }
 
 /// What the resource states of `patient` (whose name here is the same however the resource refers to
-/// them); nothing for types that state no result, and for what was entered in error.
+/// them); nothing for types that state no result, for what was entered in error, and for a result without
+/// a time, which says not enough to be said twice.
 pub(crate) fn fact_of(resource: &Value, patient: &str) -> Option<Fact> {
     if resource["status"] == "entered-in-error" {
         return None;
     }
-    let said = match resource["resourceType"].as_str()? {
+    let resource_type = resource["resourceType"].as_str()?;
+    if matches!(resource_type, "Observation" | "DiagnosticReport") && effective(resource).is_none() {
+        return None;
+    }
+    let said = match resource_type {
         "Observation" => json!([
             "Observation",
             patient,
@@ -175,6 +180,9 @@ mod tests {
         withdrawn["status"] = json!("entered-in-error");
         assert_eq!(fact(&withdrawn), None);
         assert_eq!(fact(&json!({"resourceType": "Provenance"})), None);
+        let mut timeless = first.clone();
+        timeless.as_object_mut().unwrap().remove("effectiveDateTime");
+        assert_eq!(fact(&timeless), None);
     }
 
     #[test]

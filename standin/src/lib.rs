@@ -2,9 +2,15 @@
 //! scripted MLLP receiver and a generator of made-up CGM. Used by `isthmus demo` and by the black-box tests.
 //!
 //! Invariants: this room judges the product, so it shares no logic with it (its own MLLP framing, its
-//! own unit conversion, its own FHIR searches), and it counts what took effect here, not what the
-//! product says of itself. Everything it plays comes from a seed; every person in it is made up, which
-//! is why its log may name them. What is absent: the store, the clinical rules, any real patient.
+//! own unit conversion, its own FHIR searches, its own check of JWTs), and it counts what took effect here,
+//! not what the product says of itself. Everything it plays comes from a seed; every person in it is made
+//! up, which is why its log may name them. What is absent: the store, the clinical rules, any real patient.
+//!
+//! How a stand-in EHR is put together, from the wire inwards: [`tls`] and [`ehr`] (sockets), `gate` (tokens
+//! of [`smart`], the server's own [`limit`]), [`script`] and [`rule`] (what a test wants to happen),
+//! [`persona`] (whose rules it plays by), `fulfil`, `batch` and `transaction` (what takes effect),
+//! [`fhir_store`] (what it remembers), [`log`] (what it tells). A test starts one with
+//! [`EhrSettings::playing`] and a [`Conduct`], or a whole site with [`rig::Rig`].
 
 mod batch;
 mod call;

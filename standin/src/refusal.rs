@@ -11,11 +11,11 @@ pub(crate) struct Refusal {
     pub(crate) diagnostics: String,
     pub(crate) expression: Option<String>,
     /// `details.coding` of the issue, as system and code.
-    pub(crate) coding: Option<(&'static str, &'static str)>,
+    pub(crate) coding: Option<&'static (&'static str, &'static str)>,
     /// The rule of a persona that was broken, for the log.
     pub(crate) rule: &'static str,
-    /// Headers of the answer besides the content's.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    /// `WWW-Authenticate`.
+    pub(crate) challenge: Option<&'static str>,
 }
 
 /// What the log says of a refusal that no persona's rule stands behind: any FHIR server would refuse so.
@@ -30,7 +30,7 @@ impl Refusal {
             expression: None,
             coding: None,
             rule: ANY_SERVER,
-            headers: Vec::new(),
+            challenge: None,
         }
     }
 
@@ -60,13 +60,13 @@ impl Refusal {
         self
     }
 
-    pub(crate) fn coded(mut self, system: &'static str, code: &'static str) -> Self {
-        self.coding = Some((system, code));
+    pub(crate) fn coded(mut self, coding: &'static (&'static str, &'static str)) -> Self {
+        self.coding = Some(coding);
         self
     }
 
-    pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((header, value.into()));
+    pub(crate) fn challenging(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
         self
     }
 

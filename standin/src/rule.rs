@@ -194,7 +194,10 @@ impl Spoilt {
         match self {
             Self::EmptyBody => answer.body = Value::Null,
             Self::WrongBody(body) => answer.body = body.clone(),
-            Self::NotJson => answer.raw = Some("<html><body>Welcome</body></html>".to_owned()),
+            Self::NotJson => {
+                answer.raw = Some("<html><body>Welcome</body></html>".to_owned());
+                answer.headers.push(("content-type", "text/html".to_owned()));
+            }
             Self::Status(status) => answer.status = *status,
             Self::WithoutLocation => answer.without("location"),
             Self::WithoutEtag => answer.without("etag"),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
 use crate::call::{Answer, Call, Reply};
@@ -383,6 +385,14 @@ fn the_servers_clock_is_told_in_the_date_header_and_judges_assertions() {
 }
 
 #[test]
+fn millennium_grants_no_wildcard() {
+    let mut server = Guarded::new(Persona::Millennium);
+    assert_eq!(server.token("system/*.read", NOW_S).0, 400);
+    assert_eq!(server.verdict(), "scope-wildcard");
+    assert_eq!(server.token("system/Observation.read", NOW_S).0, 200);
+}
+
+#[test]
 fn epic_wants_its_client_id_beside_the_token() {
     let mut server = Guarded::new(Persona::Epic);
     let (_, token) = server.token("system/Patient.read", NOW_S);
@@ -414,6 +424,56 @@ fn the_token_endpoint_can_be_scripted_and_rules_of_anything_else_leave_it_alone(
         .rule(Rule::new("tokens", Act::Refuse(Refused::new(500, "exception"))).on(What::Tokens).times(1));
     assert_eq!(server.token("system/Patient.read", NOW_S).0, 500);
     assert_eq!(server.token("system/Patient.read", NOW_S).0, 200);
+}
+
+#[test]
+fn a_full_store_says_so_and_keeps_what_it_has() {
+    let mut exchange = exchange(Conduct { resources_max: 2, ..Conduct::default() });
+    let seen = [1, 2, 3].map(|n| post(&mut exchange, &observation(n, "77")).unwrap().status);
+    assert_eq!((seen, exchange.store.len()), ([201, 201, 507], 2));
+}
+
+proptest! {
+    /// A batch is its entries, one after the other: same statuses, same effects.
+    #[test]
+    fn a_batch_does_what_its_entries_would_do_alone(
+        writes in vec((0_u32..4, 0_usize..3, any::<bool>()), 1..12),
+        burst in 1_u32..12,
+        refused in 0_usize..3,
+    ) {
+        let limit = RateLimit { per_second: 0.0, burst, retry_after: RetryAfter::Absent };
+        let prepared = || {
+            let mut exchange =
+                exchange(Conduct { rate_limit: Some(limit), ..Conduct::of(Persona::Plain) });
+            let refuse = Act::Refuse(Refused::new(403, "forbidden"));
+            exchange.script.rule(Rule::new("btg", refuse).of_patient(["77", "88", "99"][refused]));
+            exchange
+        };
+        let resources: Vec<Value> = writes
+            .iter()
+            .map(|(value, patient, good)| {
+                let mut resource = observation(*value, ["77", "88", "99"][*patient]);
+                if !good {
+                    resource["code"] = Value::Null;
+                }
+                resource
+            })
+            .collect();
+        let (mut apart, mut together) = (prepared(), prepared());
+        let singly: Vec<String> = resources
+            .iter()
+            .map(|resource| post(&mut apart, resource).unwrap().status.to_string())
+            .collect();
+        let answer = answered(send(&mut together, "POST", "/fhir", &batch(&resources), 0)).unwrap();
+        prop_assert_eq!(statuses(&answer), singly);
+        let stored = |exchange: &Exchange| exchange.store.standing().cloned().collect::<Vec<_>>();
+        prop_assert_eq!(stored(&together), stored(&apart));
+        let told = |exchange: &Exchange| {
+            let judged = exchange.log.judge();
+            (judged.creates, judged.doubled, judged.repeated_facts)
+        };
+        prop_assert_eq!(told(&together), told(&apart));
+    }
 }
 
 #[test]

@@ -138,6 +138,7 @@ async fn a_rig_writes_the_keys_a_site_is_registered_with_and_its_ehr_takes_them(
         let (status, headers, body) = token(ehr, pki, key, asked, "1").await;
         assert_eq!((status, &body["scope"]), (200, &json!("system/Patient.read")), "{body}");
         assert!(headers.contains("cache-control: no-store"), "{headers}");
+        assert!(headers.contains("content-type: application/json\r\n"), "{headers}");
         let bearer = format!(
             "\r\nAuthorization: Bearer {}\r\nEpic-Client-ID: app",
             body["access_token"].as_str().unwrap()

@@ -16,7 +16,7 @@ use crate::transaction::Write;
 /// The category's code under its *old* system (reference, section 1).
 const CATEGORY: (&str, &str) = ("http://hl7.org/fhir/observation-category", "vital-signs");
 /// How a refusal of an unmapped row is coded: the system is made up, as Epic's own differ per environment.
-pub(super) const UNMAPPED_ROW: (&str, &str) = ("urn:standin:epic-error", "unmapped-row");
+pub(super) static UNMAPPED_ROW: (&str, &str) = ("urn:standin:epic-error", "unmapped-row");
 
 pub(super) fn admit(write: &Write, ward: &Ward<'_>) -> Result<(), Refusal> {
     match (write.resource_type.as_str(), is_create(write)) {
@@ -55,7 +55,7 @@ fn observation(write: &Write, ward: &Ward<'_>) -> Result<(), Refusal> {
         let text = "no flowsheet row is mapped to this code";
         return Err(refuse("epic-unmapped-row", 400, "code-invalid", text)
             .at("Observation.code")
-            .coded(UNMAPPED_ROW.0, UNMAPPED_ROW.1));
+            .coded(&UNMAPPED_ROW));
     }
     let patient = patient(write, ward)?;
     encounter(&resource["encounter"], patient, ward, "Observation.encounter")

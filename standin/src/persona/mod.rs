@@ -130,6 +130,11 @@ impl Persona {
         self != Self::Epic
     }
 
+    /// "Millennium tokens live 570 s, no wildcard scopes" (reference, section 3).
+    pub(crate) fn refuses_wildcard_scopes(self) -> bool {
+        self == Self::Millennium
+    }
+
     /// The types that can be created here; none: all.
     pub(crate) fn creates(self) -> Option<&'static [&'static str]> {
         match self {

@@ -56,7 +56,7 @@ pub struct SmartSettings {
     pub clients: Vec<SmartClient>,
     /// How long tokens live.
     pub token_life: Duration,
-    /// Whether `system/*.…` is refused ("no wildcard scopes": Millennium; reference, section 3).
+    /// Whether `system/*.…` is refused; Millennium does so whatever stands here.
     pub refuses_wildcards: bool,
 }
 
@@ -142,17 +142,21 @@ impl Smart {
                     "system/DocumentReference.cruds", "system/Provenance.crs", "system/Encounter.rs"],
                 "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
             });
-            Answer::new(200, document)
+            Answer::new(200, document).with("content-type", "application/json")
         })
     }
 
     /// A request for a token, at `now` by the server's clock.
     pub(crate) fn token(&mut self, call: &Call<'_>, now: Timestamp) -> Issued {
+        // RFC 6749, 5.1 and 5.2.
+        let dress = |answer: Answer| {
+            answer.with("cache-control", "no-store").with("content-type", "application/json")
+        };
         match self.issue(call, now) {
-            Ok((answer, client)) => (answer, "accepted", Some(client)),
+            Ok((answer, client)) => (dress(answer), "accepted", Some(client)),
             Err((status, error, broken)) => {
                 let body = json!({"error": error, "error_description": broken});
-                (Answer::new(status, body).with("cache-control", "no-store"), broken, None)
+                (dress(Answer::new(status, body)), broken, None)
             }
         }
     }
@@ -224,15 +228,14 @@ impl Smart {
         self.tokens.insert(token.clone(), Token { client_id: client_id.to_owned(), scopes, until });
         let body = json!({"access_token": token, "token_type": "bearer", "expires_in": life.as_secs(),
             "scope": told.join(" ")});
-        Answer::new(200, body).with("cache-control", "no-store")
+        Answer::new(200, body)
     }
 
     /// Whose token a request carries; 401 with WWW-Authenticate (RFC 6750, section 3) where it carries
     /// none that holds.
     pub(crate) fn bearer(&self, call: &Call<'_>, now: Timestamp) -> Result<Bearer<'_>, Refusal> {
-        let refuse = |rule, challenge: &str| {
-            Err(Refusal::by(rule, 401, "login", "a valid token is needed")
-                .with("www-authenticate", challenge))
+        let refuse = |rule, challenge| {
+            Err(Refusal::by(rule, 401, "login", "a valid token is needed").challenging(challenge))
         };
         let Some(token) = call.authorization.and_then(|told| told.strip_prefix("Bearer ")) else {
             return refuse("token-missing", "Bearer realm=\"fhir\"");
@@ -259,7 +262,7 @@ impl Bearer<'_> {
         }
         let text = format!("the token has no scope for this with {resource_type}");
         let challenge = "Bearer realm=\"fhir\", error=\"insufficient_scope\"";
-        Err(Refusal::by("scope-missing", 403, "forbidden", text).with("www-authenticate", challenge))
+        Err(Refusal::by("scope-missing", 403, "forbidden", text).challenging(challenge))
     }
 }
 
