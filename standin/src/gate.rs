@@ -78,3 +78,7 @@ fn may_write(bearer: &Bearer<'_>, write: &Write) -> Result<(), Refusal> {
         .collect();
     bearer.may(doing, &write.resource_type, &categories)
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -351,4 +351,21 @@ mod tests {
         assert_eq!((next.offset, next.count, next.text()), (2, Some(2), query.text()));
         assert_eq!(Query::parse(&next.page_after(4)).unwrap().offset, 4);
     }
+
+    #[test]
+    fn a_document_is_found_by_patient_identifier_type_date_and_period() {
+        let document = json!({"resourceType": "DocumentReference", "date": "2026-01-15T10:00:00Z",
+            "subject": {"reference": "Patient/7"}, "identifier": [{"system": "urn:s", "value": "d1"}],
+            "type": {"coding": [{"system": "http://loinc.org", "code": "11506-3"}]},
+            "context": {"period": {"start": "2026-01-01", "end": "2026-01-14"}}});
+        for (query, expected) in [
+            ("patient=7&type=http://loinc.org|11506-3&date=2026-01-15", true),
+            ("identifier=urn:s|d1&period=2026-01", true),
+            ("date=2026-01-14", false),
+            ("period=gt2026-01-14", false),
+            ("type=34133-9", false),
+        ] {
+            assert_eq!(Query::parse(query).unwrap().matches(&document), expected, "{query}");
+        }
+    }
 }
