@@ -9,7 +9,7 @@ use crate::call::{Answer, Call};
 use crate::exchange::{Done, Exchange};
 use crate::log::{Effect, EffectKind};
 use crate::metadata::capability_statement;
-use crate::persona::Ward;
+use crate::persona::{Bundles, Persona, Ward};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::search::Query;
@@ -34,13 +34,12 @@ impl Exchange {
                 if !self.bundles().transaction {
                     return Err(no_bundles("transaction"));
                 }
-                let now = format!("{now:.3}");
-                let effects = self.write(writes, &now)?;
-                let entries: Vec<_> = effects.iter().map(|effect| response_entry(effect, &now)).collect();
-                let body =
-                    json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
-                Ok(Done { effects, ..Done::new(Answer::new(200, body)) })
+                self.transaction(writes, now)
             }
+            Request::Submission(_) if self.conduct.persona != Persona::CgmIg => {
+                Err(Refusal::new(404, "not-supported", "there is no such operation here"))
+            }
+            Request::Submission(writes) => self.transaction(writes, now),
             Request::Batch(_) if !self.bundles().batch => Err(no_bundles("batch")),
             Request::Batch(entries) => Ok(self.batch(call, entries, at, now)),
             Request::Single(write) => {
@@ -51,7 +50,15 @@ impl Exchange {
         }
     }
 
-    fn bundles(&self) -> crate::persona::Bundles {
+    fn transaction(&mut self, writes: Vec<Write>, now: Timestamp) -> Result<Done, Refusal> {
+        let now = format!("{now:.3}");
+        let effects = self.write(writes, &now)?;
+        let entries: Vec<_> = effects.iter().map(|effect| response_entry(effect, &now)).collect();
+        let body = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
+        Ok(Done { effects, ..Done::new(Answer::new(200, body)) })
+    }
+
+    fn bundles(&self) -> Bundles {
         self.conduct.bundles.unwrap_or_else(|| self.conduct.persona.bundles())
     }
 

@@ -61,7 +61,7 @@ fn may(bearer: &Bearer<'_>, request: &Request) -> Result<(), Refusal> {
     match request {
         Request::Read { resource_type, .. } => bearer.may(Doing::Read, resource_type, &[]),
         Request::Search { resource_type, .. } => bearer.may(Doing::Search, resource_type, &[]),
-        Request::Single(_) | Request::Transaction(_) => {
+        Request::Single(_) | Request::Transaction(_) | Request::Submission(_) => {
             request.writes().iter().try_for_each(|write| may_write(bearer, write))
         }
         Request::Metadata | Request::Batch(_) => Ok(()),

@@ -34,6 +34,10 @@ pub(crate) fn capability_statement(exchange: &Exchange) -> Value {
         .collect();
     let mut rest = json!({"mode": "server", "resource": resources.chain(read).collect::<Vec<_>>(),
         "interaction": codes(&whole)});
+    if persona == Persona::CgmIg {
+        let definition = "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle";
+        rest["operation"] = json!([{"name": "submit-cgm-bundle", "definition": definition}]);
+    }
     if let Some(smart) = &exchange.smart {
         let service = json!({"coding": [{"code": "SMART-on-FHIR",
             "system": "http://terminology.hl7.org/CodeSystem/restful-security-service"}]});

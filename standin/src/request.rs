@@ -10,6 +10,9 @@ use crate::transaction::{ENTRIES_MAX, Verb, Write};
 /// Where the FHIR server lives under its address.
 pub(crate) const BASE_PATH: &str = "/fhir";
 
+/// The types that `$submit-cgm-bundle` takes.
+const SUBMITTED: &[&str] = &["Device", "DeviceMetric", "DiagnosticReport", "Observation", "Patient"];
+
 /// A request, once understood.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -25,6 +28,8 @@ pub(crate) enum Request {
     },
     /// All or none.
     Transaction(Vec<Write>),
+    /// The system operation `$submit-cgm-bundle` of the CGM IG: all or none, of the types it takes.
+    Submission(Vec<Write>),
     /// Each for itself; an entry that is not understood is refused for itself too.
     Batch(Vec<Result<Request, Refusal>>),
     Single(Box<Write>),
@@ -34,7 +39,7 @@ impl Request {
     /// What it would write, as a whole; the entries of a batch speak for themselves.
     pub(crate) fn writes(&self) -> &[Write] {
         match self {
-            Self::Transaction(writes) => writes.as_slice(),
+            Self::Transaction(writes) | Self::Submission(writes) => writes.as_slice(),
             Self::Single(write) => std::slice::from_ref(&**write),
             _ => &[],
         }
@@ -73,6 +78,7 @@ pub(crate) fn understand(call: &Call<'_>) -> Result<Request, Refusal> {
             Ok(read(resource_type, id, Some(version)))
         }
         ("POST", []) => of_bundle(&json_body(call)?),
+        ("POST", ["$submit-cgm-bundle"]) => of_submission(&json_body(call)?),
         ("POST", [resource_type]) => {
             let verb = Verb::Create { if_none_exist: call.if_none_exist.map(str::to_owned) };
             single(call, resource_type, verb)
@@ -101,6 +107,22 @@ fn of_bundle(bundle: &Value) -> Result<Request, Refusal> {
         ));
     }
     Ok(Request::Batch(places.map(|(entry, place)| of_batch_entry(entry, place)).collect()))
+}
+
+/// "A transaction Bundle with timestamp; receivers should allow only CGM resource types: send Provenance
+/// separately" (reference, cgm.md, section 6).
+fn of_submission(bundle: &Value) -> Result<Request, Refusal> {
+    let refuse = |code, text: &str, at: &str| Err(Refusal::by("cgm-ig-submit", 400, code, text).at(at));
+    if bundle["timestamp"].as_str().is_none_or(str::is_empty) {
+        return refuse("required", "the Bundle has no timestamp", "Bundle.timestamp");
+    }
+    let Request::Transaction(writes) = of_bundle(bundle)? else {
+        return refuse("value", "the Bundle must be a transaction", "Bundle.type");
+    };
+    match writes.iter().find(|write| !SUBMITTED.contains(&write.resource_type.as_str())) {
+        Some(write) => refuse("not-supported", "this type is not submitted", &write.place),
+        None => Ok(Request::Submission(writes)),
+    }
 }
 
 fn of_batch_entry(entry: &Value, place: String) -> Result<Request, Refusal> {

@@ -434,6 +434,35 @@ fn a_claimed_profile_of_the_cgm_ig_is_held_to_and_an_unclaimed_one_is_not() {
 }
 
 #[test]
+fn a_cgm_bundle_is_submitted_as_a_dated_transaction_without_provenance_and_only_to_the_ig() {
+    let entry = |resource: Value| {
+        json!({"request": {"method": "POST", "url": resource["resourceType"]},
+        "resource": resource})
+    };
+    let observation = json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"}});
+    let provenance = json!({"resourceType": "Provenance", "recorded": "2026-01-01T00:00:00Z", "agent": [{}],
+        "target": [{"reference": "Observation/1"}]});
+    let right = json!({"resourceType": "Bundle", "type": "transaction", "timestamp": "2026-01-01T00:00:00Z",
+        "entry": [entry(observation.clone())]});
+    for (pointer, value, status) in [
+        ("/type", json!("transaction"), 200),
+        ("/type", json!("batch"), 400),
+        ("/timestamp", Value::Null, 400),
+        ("/entry", json!([entry(observation), entry(provenance)]), 400),
+    ] {
+        let mut bundle = right.clone();
+        put(&mut bundle, pointer, value.clone());
+        let mut ig = Hospital::of(Persona::CgmIg);
+        let before = ig.exchange.store.len();
+        let answer = ig.call("POST", "/$submit-cgm-bundle", &bundle, None);
+        assert_eq!(answer.status, status, "{pointer} = {value}");
+        assert_eq!(ig.exchange.store.len() - before, usize::from(status == 200));
+    }
+    let refused = Hospital::of(Persona::Plain).call("POST", "/$submit-cgm-bundle", &right, None);
+    assert_eq!(refused.status, 404);
+}
+
+#[test]
 fn a_patient_is_found_by_identifier_with_their_encounters_and_long_ids() {
     for persona in [Persona::CgmIg, Persona::Plain, Persona::Epic, Persona::Millennium] {
         let mut ehr = Hospital::of(persona);
