@@ -204,7 +204,7 @@ impl Ehr {
 
     /// The standing version of every resource.
     pub fn resources(&self) -> Vec<Value> {
-        self.shared.lock().store.standing().cloned().collect()
+        self.shared.lock().store.standing().collect()
     }
 
     /// Puts a resource where a server's own users would have put it, past the log: a Patient, or a result that a merge

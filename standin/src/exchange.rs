@@ -126,10 +126,10 @@ fn all_names(write: &Write, store: &FhirStore) -> Vec<String> {
     let token = crate::fact::subject_token(&write.resource);
     names.extend(token.and_then(|token| store.patient_of(&token)).map(|id| format!("Patient/{id}")));
     let known = names.iter().filter_map(|name| local(name).strip_prefix("Patient/"));
-    let known = known.filter_map(|id| store.read("Patient", id)).map(|(patient, _)| patient);
-    let values = known.flat_map(identifiers).filter_map(|identifier| identifier["value"].as_str());
-    let values: Vec<String> = values.map(str::to_owned).collect();
-    names.extend(values);
+    let known: Vec<Value> =
+        known.filter_map(|id| store.read("Patient", id)).map(|(known, _)| known).collect();
+    let values = known.iter().flat_map(identifiers).filter_map(|identifier| identifier["value"].as_str());
+    names.extend(values.map(str::to_owned));
     names
 }
 

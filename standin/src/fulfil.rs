@@ -70,7 +70,7 @@ impl Exchange {
             Some(version) => (self.store.read_version(resource_type, id, version), version),
         };
         let resource = resource.ok_or_else(|| Refusal::not_found("the version"))?;
-        Ok(Done::new(Answer::new(200, resource.clone()).with("etag", etag(number))))
+        Ok(Done::new(Answer::new(200, resource).with("etag", etag(number))))
     }
 
     /// All of them or none.
@@ -96,7 +96,7 @@ impl Exchange {
             Value::Null
         } else {
             let stored = self.store.read(&effect.resource_type, &effect.id);
-            stored.map(|(resource, _)| resource.clone()).unwrap_or_default()
+            stored.map(|(resource, _)| resource).unwrap_or_default()
         };
         let place = if manners.versioned_location {
             location(effect)

@@ -1,7 +1,7 @@
 //! What came in and what took effect, and a judgement of it.
 //!
 //! Invariants: a record is written in the same breath as its effect, so the log and the store agree; a
-//! judgement is a fold over the records ([`crate::judge`]), kept up to date as they come, so that asking
+//! judgement is a fold over the records (`judge.rs`), kept up to date as they come, so that asking
 //! for it costs nothing. Numbers: at most [`RECORDS_MAX`] records are kept, or fewer where asked; the
 //! oldest half is let go of then, and stays in the judgement.
 

@@ -305,7 +305,7 @@ proptest! {
             .collect();
         let answer = answered(send(&mut together, "POST", "/fhir", &batch(&resources), 0)).unwrap();
         prop_assert_eq!(statuses(&answer), singly);
-        let stored = |exchange: &Exchange| exchange.store.standing().cloned().collect::<Vec<_>>();
+        let stored = |exchange: &Exchange| exchange.store.standing().collect::<Vec<_>>();
         prop_assert_eq!(stored(&together), stored(&apart));
         let told = |exchange: &Exchange| {
             let judged = exchange.log.judge();

@@ -94,7 +94,7 @@ impl Write {
         for target in list(&self.resource["target"]) {
             let parts = target["reference"].as_str().and_then(|reference| reference.split_once('/'));
             if let Some((target, _)) = parts.and_then(|(resource_type, id)| store.read(resource_type, id)) {
-                found.extend(patients_of(target));
+                found.extend(patients_of(&target));
             }
         }
         found.sort();
@@ -162,7 +162,7 @@ impl Write {
                 }
             }
             Verb::Update { id, if_match } => {
-                let Some((_, version)) = store.read(&self.resource_type, id) else {
+                let Some(version) = store.version(&self.resource_type, id) else {
                     return Err(Refusal::not_found("the resource to be updated").at(self.place.clone()));
                 };
                 let Some(tag) = if_match else {
@@ -286,9 +286,10 @@ fn carry_out(store: &mut FhirStore, write: Write, decision: Decision, now: &str)
         repeats_a_fact: false,
         unchanged: false,
     };
-    let standing = store.read(&write.resource_type, &effect.id);
-    effect.unchanged = standing.is_some_and(|(standing, _)| same_content(standing, &write.resource));
-    effect.version = standing.map_or(0, |(_, version)| version);
+    if let Some((standing, version)) = store.read(&write.resource_type, &effect.id) {
+        effect.unchanged = same_content(&standing, &write.resource);
+        effect.version = version;
+    }
     let (kind, id) = match decision {
         Decision::Hit(_) => return effect,
         Decision::Create(id) => (EffectKind::Created, id),

@@ -93,7 +93,8 @@ fn patient<'a>(write: &'a Write, ward: &Ward<'_>) -> Result<&'a str, Refusal> {
 /// "Matching encounter for backend apps" (reference, section 1): it exists and is this patient's.
 fn encounter(reference: &serde_json::Value, patient: &str, ward: &Ward<'_>, at: &str) -> Result<(), Refusal> {
     let known = id_of(reference, "Encounter").and_then(|id| ward.store.read("Encounter", id));
-    let of = known.and_then(|(encounter, _)| encounter["subject"]["reference"].as_str()).map(local);
+    let known = known.map(|(encounter, _)| encounter).unwrap_or_default();
+    let of = known["subject"]["reference"].as_str().map(local);
     if of.and_then(|of| of.strip_prefix("Patient/")) == Some(patient) {
         return Ok(());
     }

@@ -144,7 +144,7 @@ fn code(resource: &Value, category: &str) -> Result<(), Refusal> {
 /// "Vitals need a Practitioner performer and an active patient relationship".
 fn vital_sign(resource: &Value, patient: &str, ward: &Ward<'_>) -> Result<(), Refusal> {
     let known = |reference: &Value| {
-        id_of(reference, "Practitioner").is_some_and(|id| ward.store.read("Practitioner", id).is_some())
+        id_of(reference, "Practitioner").is_some_and(|id| ward.store.version("Practitioner", id).is_some())
     };
     if !list(&resource["performer"]).iter().any(known) {
         let text = "a vital sign needs a Practitioner of this server as performer";
@@ -162,7 +162,7 @@ fn unmoved(write: &Write, ward: &Ward<'_>) -> Result<(), Refusal> {
     let Verb::Update { id, .. } = &write.verb else { return Ok(()) };
     let Some((standing, _)) = ward.store.read("Observation", id) else { return Ok(()) };
     let same_patient = id_of(&standing["subject"], "Patient") == id_of(&write.resource["subject"], "Patient");
-    if !same_patient || only_category(standing) != only_category(&write.resource) {
+    if !same_patient || only_category(&standing) != only_category(&write.resource) {
         return Err(refuse("millennium-unmovable", "patient and category cannot be updated"));
     }
     Ok(())

@@ -189,7 +189,7 @@ fn codings(concept: &Value) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether the subject is a Patient that this server knows, and their id.
 fn known_patient<'a>(resource: &'a Value, ward: &Ward<'_>) -> Option<&'a str> {
-    id_of(&resource["subject"], "Patient").filter(|id| ward.store.read("Patient", id).is_some())
+    id_of(&resource["subject"], "Patient").filter(|id| ward.store.version("Patient", id).is_some())
 }
 
 #[cfg(test)]

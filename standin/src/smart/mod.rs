@@ -2,8 +2,8 @@
 //!
 //! Section 3 of the reference; SMART App Launch 2.2, "Backend Services". Invariants: an assertion is taken
 //! once, ever; a token allows what it was granted, until its time is over; nothing here looks at a body's
-//! content. Numbers: tokens live [`TOKEN_LIFE`] unless told otherwise, at most [`TOKENS_MAX`] are kept (the
-//! oldest go), at most [`JTIS_MAX`] assertions are remembered (then no more are taken).
+//! content. Numbers: tokens live [`TOKEN_LIFE`] unless told otherwise, at most `TOKENS_MAX` are kept (the
+//! oldest go), at most `JTIS_MAX` assertions are remembered (then no more are taken).
 
 mod assertion;
 mod keys;
