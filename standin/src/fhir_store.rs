@@ -3,8 +3,8 @@
 //! Numbers: at most [`RESOURCES_MAX`] resources, or fewer where asked; the caller checks
 //! [`FhirStore::has_room_for`] before a write. Searches by `identifier=system|value` and by patient use an
 //! index; all others walk the type. A version is kept as text, which takes a seventh of the memory of its
-//! parsed form (two kilobytes for a result, with its indexes), and is parsed when it is looked at. Which facts stand is counted as they come and go, so that a duplicate
-//! is known at once.
+//! parsed form (two kilobytes for a result, with its indexes), and is parsed when it is looked at.
+//! Which facts stand is counted as they come and go, so that a duplicate is known at once.
 
 use std::collections::{BTreeMap, HashMap};
 
