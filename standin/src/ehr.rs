@@ -1,6 +1,6 @@
 //! The stand-in EHR: an HTTPS server on the loopback that plays a FHIR R4 server and keeps its own log.
 //!
-//! Invariants: no client certificate of the right CA, no answer; effect, record and play are decided
+//! Invariants: where client certificates are required, no answer without one of the right CA; effect, record and play are decided
 //! under one lock, so the log's order is the order of effects. Numbers: [`CONNECTIONS_MAX`] connections,
 //! bodies up to [`BODY_MAX`], [`HANDSHAKE_MAX`] for a handshake, [`REQUEST_MAX`] for a request to arrive.
 
@@ -18,10 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::pem;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,11 +26,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::{Answer, Call, Exchange, Reply};
-use crate::log::{Judgement, Log};
+use crate::call::{Answer, Call, Reply};
+use crate::conduct::Conduct;
+use crate::exchange::{Exchange, understand_fhir};
+use crate::log::{Judgement, Log, Record};
 use crate::pki::{Identity, Pki};
 use crate::refusal::Refusal;
 use crate::script::Play;
+use crate::tls::{ClientCertificates, tls_config};
 
 /// A daemon under test opens a handful; the rest is for tests of many clients.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -87,13 +87,29 @@ pub struct EhrSettings {
     pub server: Identity,
     /// The resource types that may be written; none: all.
     pub writable: Option<&'static [&'static str]>,
+    /// Whether clients must show a certificate.
+    pub client_certificates: ClientCertificates,
+    /// Whom it plays, whom it knows, how it authorizes.
+    pub conduct: Conduct,
 }
 
 impl EhrSettings {
     /// An EHR that takes every type, on a free port of 127.0.0.1.
     pub fn ehr(pki: &Pki) -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, ca: pki.ca.clone(), server: pki.server.clone(), writable: None }
+        Self {
+            listen,
+            ca: pki.ca.clone(),
+            server: pki.server.clone(),
+            writable: None,
+            client_certificates: ClientCertificates::Required,
+            conduct: Conduct::default(),
+        }
+    }
+
+    /// An EHR that behaves so, on a free port of 127.0.0.1.
+    pub fn playing(pki: &Pki, conduct: Conduct) -> Self {
+        Self { conduct, ..Self::ehr(pki) }
     }
 
     /// An upstream platform: results and Provenance only, anything else is forbidden.
@@ -106,7 +122,7 @@ impl EhrSettings {
 pub struct Ehr {
     addr: SocketAddr,
     tls: TlsAcceptor,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     accept: JoinHandle<()>,
 }
 
@@ -114,13 +130,13 @@ pub struct Ehr {
 pub type Upstream = Ehr;
 
 #[derive(Debug)]
-struct Shared {
-    started: Instant,
+pub(crate) struct Shared {
+    pub(crate) started: Instant,
     exchange: Mutex<Exchange>,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Exchange> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Exchange> {
         // A panic while it is held is a failed test anyway; what others find is still of use to them.
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,7 +150,8 @@ impl Ehr {
     pub async fn start(settings: EhrSettings) -> Result<Self, EhrError> {
         let tls = TlsAcceptor::from(Arc::new(tls_config(&settings)?));
         let (addr, listener) = bind(settings.listen).await?;
-        let exchange = Exchange::new(format!("https://{addr}/fhir"), settings.writable);
+        let base_url = format!("https://{addr}/fhir");
+        let exchange = Exchange::playing(base_url, settings.writable, settings.conduct);
         let shared = Arc::new(Shared { started: Instant::now(), exchange: Mutex::new(exchange) });
         let accept = tokio::spawn(accept_all(listener, tls.clone(), Arc::clone(&shared)));
         Ok(Self { addr, tls, shared, accept })
@@ -172,6 +189,14 @@ impl Ehr {
         self.shared.lock().log.clone()
     }
 
+    /// A copy of what the log keeps after this record, by its number: for one who looks again and again.
+    pub fn records_after(&self, seq: u64) -> Vec<Record> {
+        let exchange = self.shared.lock();
+        let records = exchange.log.records();
+        let after = records.partition_point(|record| record.seq <= seq);
+        records[after..].to_vec()
+    }
+
     /// What the log adds up to so far, without copying it.
     pub fn judge(&self) -> Judgement {
         self.shared.lock().log.judge()
@@ -179,7 +204,7 @@ impl Ehr {
 
     /// The standing version of every resource.
     pub fn resources(&self) -> Vec<Value> {
-        self.shared.lock().store.standing().cloned().collect()
+        self.shared.lock().store.standing().collect()
     }
 
     /// Puts a resource where a server's own users would have put it, past the log: a Patient, or a result that a merge
@@ -193,7 +218,7 @@ impl Ehr {
     /// From now on a request whose target or body carries one of these texts is on record as a leak:
     /// names, birth dates and addresses of the made-up people, for example.
     pub fn forbid(&self, texts: impl IntoIterator<Item = String>) {
-        self.shared.lock().forbidden.extend(texts);
+        self.shared.lock().watch.forbid(texts);
     }
 
     /// Listens again at the same address after [`Self::stop`], with everything it remembers.
@@ -224,27 +249,6 @@ impl Drop for Ehr {
 async fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), EhrError> {
     let bound = TcpListener::bind(addr).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
     bound.map_err(|source| EhrError::Listen { addr, source })
-}
-
-pub(crate) fn tls_config(settings: &EhrSettings) -> Result<rustls::ServerConfig, EhrError> {
-    let certificates = |path: &PathBuf| {
-        CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|source| EhrError::Pem { path: path.clone(), source })
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&settings.ca)? {
-        roots.add(certificate)?;
-    }
-    let key = PrivateKeyDer::from_pem_file(&settings.server.key)
-        .map_err(|source| EhrError::Pem { path: settings.server.key.clone(), source })?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
-    Ok(rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&settings.server.cert)?, key)?)
 }
 
 async fn accept_all(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
@@ -298,14 +302,17 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         method: head.method.as_str(),
         target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
         content_type: header("content-type"),
+        authorization: header("authorization"),
+        epic_client_id: header("epic-client-id"),
         if_none_exist: header("if-none-exist"),
         if_match: header("if-match"),
         minimal: header("prefer").is_some_and(|prefer| prefer.contains("return=minimal")),
         body: &body,
     };
+    let understood = understand_fhir(&call);
     let reply = {
         let mut exchange = shared.lock();
-        exchange.serve(&call, shared.started.elapsed(), Timestamp::now())
+        exchange.act(&call, understood, shared.started.elapsed(), Timestamp::now())
     };
     match reply {
         Reply::HangUp => Err(HungUp),
@@ -319,11 +326,13 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
 }
 
 fn response(answer: &Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(if answer.body.is_null() {
-        String::new()
-    } else {
-        answer.body.to_string()
-    }));
+    let body = match &answer.raw {
+        Some(raw) => raw.clone(),
+        None if answer.body.is_null() => String::new(),
+        None => answer.body.to_string(),
+    };
+    let has_body = !body.is_empty();
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() =
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let mut set = |name, value: &str| {
@@ -331,7 +340,9 @@ fn response(answer: &Answer) -> Response<Full<Bytes>> {
             response.headers_mut().insert(name, value);
         }
     };
-    set(CONTENT_TYPE, "application/fhir+json;charset=utf-8");
+    if has_body {
+        set(CONTENT_TYPE, "application/fhir+json;charset=utf-8");
+    }
     for (name, value) in &answer.headers {
         set(HeaderName::from_static(name), value);
     }

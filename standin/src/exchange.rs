@@ -1,80 +1,37 @@
-//! One request and its answer, without sockets: routing, the play of the moment, the effect, the record.
+//! One request and its answer, without sockets: who asks, what the script says, the effect, the record.
+//!
+//! The order is that of a server behind its gateway: the token first, then the limit, then the script,
+//! then the persona and the store. The clock of the server, which may run ahead or behind, is used for all
+//! of it; the log has a clock of its own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::call::{Answer, Call, Reply};
+use crate::chart::{self, Admitted, Person};
+use crate::conduct::Conduct;
+use crate::fact::local;
 use crate::fhir_store::FhirStore;
-use crate::log::{Effect, EffectKind, Log, Record};
+use crate::limit::Bucket;
+use crate::log::{Effect, Log, Record};
 use crate::refusal::Refusal;
-use crate::script::{About, Play, RetryAfter, Script};
-use crate::search::Query;
-use crate::transaction::{Verb, Write, etag, location, response_entry, transact};
+use crate::request::{Request, understand};
+use crate::script::{About, Cue, Level, Script, http_date};
+use crate::search::identifiers;
+use crate::smart::{Smart, TOKEN_PATH};
+use crate::stage::Stage;
+use crate::transaction::{Verb, Write};
+use crate::watch::Watch;
 
-/// Where the FHIR server lives under its address.
-const BASE_PATH: &str = "/fhir";
-
-/// The most entries of one search answer; `_count` may ask for fewer.
-const SEARCH_MAX: usize = 200;
-
-/// A request whose body has been read.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a str,
-    /// Path and query.
-    pub(crate) target: &'a str,
-    pub(crate) content_type: Option<&'a str>,
-    pub(crate) if_none_exist: Option<&'a str>,
-    pub(crate) if_match: Option<&'a str>,
-    /// `Prefer: return=minimal`.
-    pub(crate) minimal: bool,
-    pub(crate) body: &'a [u8],
-}
-
-/// What goes back.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Reply {
-    /// The connection is closed without an answer.
-    HangUp,
-    Answer(Answer),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    /// Null: no body.
-    pub(crate) body: Value,
-    /// How long to wait before it is sent.
-    pub(crate) delay: Duration,
-}
-
-impl Answer {
-    fn new(status: u16, body: Value) -> Self {
-        Self { status, headers: Vec::new(), body, delay: Duration::ZERO }
-    }
-
-    fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((header, value.into()));
-        self
-    }
-}
-
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.status, refusal.outcome())
-    }
-}
-
-/// What a request asks for, once understood.
-enum Request {
-    Metadata,
-    Read { resource_type: String, id: String, version: Option<usize> },
-    Search { resource_type: String, query: Query },
-    Bundle(Vec<Write>),
-    Single(Box<Write>),
-}
+/// The verdict on what was done.
+pub(crate) const ACCEPTED: &str = "accepted";
+/// The verdict where the script spoke.
+pub(crate) const SCRIPTED: &str = "scripted";
+/// The verdict of the server's own limit.
+pub(crate) const THROTTLED: &str = "rate-limit";
 
 /// Everything behind the sockets.
 #[derive(Debug)]
@@ -82,41 +39,195 @@ pub(crate) struct Exchange {
     pub(crate) base_url: String,
     /// Types that may be written; none: all.
     pub(crate) writable: Option<&'static [&'static str]>,
+    pub(crate) conduct: Conduct,
     pub(crate) store: FhirStore,
+    /// Patients without a relationship to the client.
+    pub(crate) unrelated: BTreeSet<String>,
+    /// Who was seeded, and the practitioner.
+    pub(crate) admitted: Vec<Admitted>,
+    pub(crate) practitioner: Option<String>,
+    pub(crate) smart: Option<Smart>,
+    pub(crate) bucket: Option<Bucket>,
     pub(crate) script: Script,
     pub(crate) log: Log,
     /// Texts that must not arrive.
-    pub(crate) forbidden: Vec<String>,
+    pub(crate) watch: Watch,
 }
 
-impl Exchange {
-    pub(crate) fn new(base_url: String, writable: Option<&'static [&'static str]>) -> Self {
+/// What became of a request or of an entry.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) answer: Answer,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) verdict: &'static str,
+    /// Of a batch: the verdict on each entry.
+    pub(crate) entries: Vec<&'static str>,
+    /// The connection is closed without the answer.
+    pub(crate) hang_up: bool,
+}
+
+impl Done {
+    pub(crate) fn new(answer: Answer) -> Self {
+        Self { answer, effects: Vec::new(), verdict: ACCEPTED, entries: Vec::new(), hang_up: false }
+    }
+}
+
+impl From<Refusal> for Done {
+    fn from(refusal: Refusal) -> Self {
+        Self { verdict: refusal.rule, ..Self::new(refusal.into()) }
+    }
+}
+
+/// What the script is told of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    types: Vec<String>,
+    categories: Vec<String>,
+    pub(crate) patients: Vec<String>,
+    identifiers: Vec<String>,
+    creates: bool,
+    seeks_patients: bool,
+}
+
+impl Names {
+    pub(crate) fn of(request: &Request, store: &FhirStore) -> Self {
+        let writes = request.writes();
+        let mut types: Vec<String> = writes.iter().map(|write| write.resource_type.clone()).collect();
+        types.extend(request.read_type().map(str::to_owned));
         Self {
-            base_url,
-            writable,
-            store: FhirStore::default(),
-            script: Script::new(),
-            log: Log::default(),
-            forbidden: Vec::new(),
+            types,
+            categories: writes.iter().flat_map(Write::categories).map(str::to_owned).collect(),
+            patients: writes.iter().flat_map(|write| all_names(write, store)).collect(),
+            identifiers: writes.iter().flat_map(Write::identifier_values).collect(),
+            creates: writes.iter().any(|write| matches!(write.verb, Verb::Create { .. })),
+            seeks_patients: matches!(request, Request::Search { resource_type, .. } if resource_type == "Patient"),
         }
     }
 
-    /// Answers one request, `since_start` after the server began, at `now`.
+    pub(crate) fn about(&self, level: Level, is_write: bool) -> About<'_> {
+        About {
+            level,
+            is_write,
+            is_token: false,
+            creates: self.creates,
+            seeks_patients: self.seeks_patients,
+            resource_types: &self.types,
+            categories: &self.categories,
+            patients: &self.patients,
+            identifiers: &self.identifiers,
+        }
+    }
+}
+
+/// The patients of a write by every name: as sent, and where this server knows the Patient, by id and by
+/// the values of all identifiers.
+fn all_names(write: &Write, store: &FhirStore) -> Vec<String> {
+    let mut names = write.patients(store);
+    let token = crate::fact::subject_token(&write.resource);
+    names.extend(token.and_then(|token| store.patient_of(&token)).map(|id| format!("Patient/{id}")));
+    let known = names.iter().filter_map(|name| local(name).strip_prefix("Patient/"));
+    let known: Vec<Value> =
+        known.filter_map(|id| store.read("Patient", id)).map(|(known, _)| known).collect();
+    let values = known.iter().flat_map(identifiers).filter_map(|identifier| identifier["value"].as_str());
+    names.extend(values.map(str::to_owned));
+    names
+}
+
+/// What is on record of a request besides its line.
+struct Heard {
+    reply: Reply,
+    /// Its answer is in `reply`.
+    done: Done,
+    play: &'static str,
+    rule: Option<String>,
+    client: Option<String>,
+}
+
+impl Exchange {
+    /// A CGM IG receiver without tokens or limits.
+    #[cfg(test)]
+    pub(crate) fn new(base_url: String, writable: Option<&'static [&'static str]>) -> Self {
+        Self::playing(base_url, writable, Conduct::default())
+    }
+
+    /// `base_url` is `https://host:port/fhir`.
+    pub(crate) fn playing(
+        base_url: String,
+        writable: Option<&'static [&'static str]>,
+        conduct: Conduct,
+    ) -> Self {
+        let origin = base_url.strip_suffix(crate::request::BASE_PATH).unwrap_or(&base_url);
+        let smart = conduct.smart.clone().map(|mut settings| {
+            settings.refuses_wildcards |= conduct.persona.refuses_wildcard_scopes();
+            Smart::new(settings, origin, &base_url)
+        });
+        let mut store = FhirStore::default();
+        store.ids = conduct.persona.ids();
+        store.tells_last_updated = conduct.persona.tells_last_updated();
+        store.resources_max = conduct.resources_max;
+        let mut exchange = Self {
+            writable,
+            store,
+            unrelated: BTreeSet::new(),
+            admitted: Vec::new(),
+            practitioner: None,
+            smart,
+            bucket: conduct.rate_limit.map(|limit| Bucket::new(limit, Duration::ZERO)),
+            script: Script::new(),
+            log: Log::keeping(conduct.records_max),
+            watch: Watch::default(),
+            base_url,
+            conduct,
+        };
+        let people = std::mem::take(&mut exchange.conduct.people);
+        people.iter().for_each(|person| {
+            exchange.admit(person, Timestamp::UNIX_EPOCH);
+        });
+        exchange
+    }
+
+    /// Puts a person on the chart; with the first comes the practitioner.
+    pub(crate) fn admit(&mut self, person: &Person, now: Timestamp) -> Admitted {
+        let now = format!("{now:.3}");
+        if self.practitioner.is_none() {
+            self.practitioner = Some(chart::employ(&mut self.store, &now));
+        }
+        let admitted = chart::admit(&mut self.store, person, &now);
+        if !person.related {
+            self.unrelated.insert(admitted.patient.clone());
+        }
+        self.admitted.push(admitted.clone());
+        admitted
+    }
+
+    /// Answers one request, `since_start` after the server began, at `now` by a right clock.
+    #[cfg(test)]
     pub(crate) fn serve(&mut self, call: &Call<'_>, since_start: Duration, now: Timestamp) -> Reply {
-        let understood = understand(call);
-        let is_write = !matches!(call.method, "GET" | "HEAD") && !call.target.contains("/_search");
-        let (patients, identifiers) =
-            understood.as_ref().map_or_else(|_| Default::default(), |r| self.names(r));
-        let seeks_patients =
-            matches!(&understood, Ok(Request::Search { resource_type, .. }) if resource_type == "Patient");
-        let about = About { is_write, seeks_patients, patients: &patients, identifiers: &identifiers };
-        let play = self.script.choose(&about);
-        let (mut reply, effects) = self.perform(&play, understood, &patients, now);
-        if call.minimal
-            && let Reply::Answer(answer) = &mut reply
-            && answer.status < 300
+        self.act(call, understand_fhir(call), since_start, now)
+    }
+
+    /// The same, once the request is understood, which needs no lock.
+    pub(crate) fn act(
+        &mut self,
+        call: &Call<'_>,
+        understood: Result<Request, Refusal>,
+        since_start: Duration,
+        now: Timestamp,
+    ) -> Reply {
+        let offset = self.conduct.clock_offset;
+        let now = now.checked_add(offset).unwrap_or(now);
+        let is_token = is_token_request(call) && self.smart.is_some();
+        let is_write =
+            !is_token && !matches!(call.method, "GET" | "HEAD") && !call.target.contains("/_search");
+        let mut heard = if is_token {
+            self.hear_token(call, since_start, now)
+        } else {
+            self.hear(call, understood, is_write, since_start, now)
+        };
+        if let Reply::Answer(answer) = &mut heard.reply
+            && !offset.is_zero()
         {
-            answer.body = Value::Null;
+            answer.headers.push(("date", http_date(now)));
         }
         self.log.push(Record {
             seq: 0,
@@ -124,254 +235,132 @@ impl Exchange {
             method: call.method.to_owned(),
             path: call.target.to_owned(),
             is_write,
-            status: match &reply {
+            status: match &heard.reply {
                 Reply::HangUp => None,
                 Reply::Answer(answer) => Some(answer.status),
             },
-            play: play.name(),
-            effects,
-            leak: self.leaks(call),
+            play: heard.play,
+            rule: heard.rule,
+            verdict: heard.done.verdict,
+            entries: heard.done.entries,
+            client: heard.client,
+            effects: heard.done.effects,
+            leak: self.watch.sees(call.target, call.body),
         });
-        reply
+        heard.reply
     }
 
-    fn leaks(&self, call: &Call<'_>) -> bool {
-        let carries = |text: &String| {
-            let (text, target) = (text.as_bytes(), call.target.as_bytes());
-            [target, call.body].iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text))
-        };
-        self.forbidden.iter().filter(|text| !text.is_empty()).any(carries)
+    fn hear_token(&mut self, call: &Call<'_>, at: Duration, now: Timestamp) -> Heard {
+        let cue = self.script.cue(&About { is_token: true, ..About::default() }, at);
+        let mut client = None;
+        self.follow(cue, &[], now, |exchange| match exchange.smart.as_mut() {
+            None => Refusal::not_found("the path").into(),
+            Some(smart) => {
+                let (answer, verdict, known) = smart.token(call, now);
+                client = known;
+                Done { verdict, ..Done::new(answer) }
+            }
+        })
+        .from(client)
     }
 
-    fn names(&self, request: &Request) -> (Vec<String>, Vec<String>) {
-        let writes = match request {
-            Request::Bundle(writes) => writes.as_slice(),
-            Request::Single(write) => std::slice::from_ref(&**write),
-            _ => &[],
-        };
-        let patients = writes.iter().flat_map(|write| write.patients(&self.store)).collect();
-        (patients, writes.iter().flat_map(Write::identifier_values).collect())
-    }
-
-    fn perform(
+    fn hear(
         &mut self,
-        play: &Play,
+        call: &Call<'_>,
         understood: Result<Request, Refusal>,
+        is_write: bool,
+        at: Duration,
+        now: Timestamp,
+    ) -> Heard {
+        if let Some(answer) = self.smart.as_ref().and_then(|smart| smart.discovery(call)) {
+            return Heard::plain(Done::new(answer));
+        }
+        let client = match self.permit(call, understood.as_ref().ok(), now) {
+            Ok(client) => client,
+            Err(refusal) => return Heard::plain(refusal.into()),
+        };
+        let is_batch = matches!(understood, Ok(Request::Batch(_)));
+        if is_write
+            && !is_batch
+            && let Err(answer) = self.take_turn(at, now)
+        {
+            return Heard::plain(Done { verdict: THROTTLED, ..Done::new(answer) }).from(client);
+        }
+        let names = understood.as_ref().map(|request| Names::of(request, &self.store)).unwrap_or_default();
+        let level = if is_batch { Level::Batch } else { Level::Alone };
+        let cue = self.script.cue(&names.about(level, is_write), at);
+        let mut heard = self.follow(cue, &names.patients, now, |exchange| {
+            let done = understood.and_then(|request| exchange.fulfil(call, request, at, now));
+            done.unwrap_or_else(Done::from)
+        });
+        if call.minimal
+            && let Reply::Answer(answer) = &mut heard.reply
+            && answer.status < 300
+        {
+            answer.body = Value::Null;
+        }
+        heard.from(client)
+    }
+
+    /// Does what is asked in the way the script says, or something else.
+    fn follow(
+        &mut self,
+        cue: Cue,
         patients: &[String],
         now: Timestamp,
-    ) -> (Reply, Vec<Effect>) {
-        if let Some(answer) = refusal_of(play, patients, now) {
-            return (Reply::Answer(answer), Vec::new());
-        }
-        if *play == Play::ResetBeforeEffect {
-            return (Reply::HangUp, Vec::new());
-        }
-        let (mut answer, effects) = match understood.and_then(|request| self.fulfil(request, now)) {
-            Ok(done) => done,
-            Err(refusal) => (refusal.into(), Vec::new()),
+        perform: impl FnOnce(&mut Self) -> Done,
+    ) -> Heard {
+        let stage = Stage::of(&cue, patients, now);
+        let (play, rule) = match cue {
+            Cue::Play(play) => (play.name(), None),
+            Cue::Rule(act, name) => (act.name(), Some(name)),
         };
-        match play {
-            Play::ResetAfterBody => (Reply::HangUp, effects),
-            Play::Slow(delay) => {
-                answer.delay = *delay;
-                (Reply::Answer(answer), effects)
-            }
-            _ => (Reply::Answer(answer), effects),
+        if let Some(answer) = stage.instead {
+            let heard = Heard::plain(Done { verdict: SCRIPTED, ..Done::new(answer) });
+            return Heard { play, rule, ..heard };
         }
-    }
-
-    fn fulfil(&mut self, request: Request, now: Timestamp) -> Result<(Answer, Vec<Effect>), Refusal> {
-        let now = format!("{now:.3}");
-        match request {
-            Request::Metadata => Ok((Answer::new(200, self.metadata()), Vec::new())),
-            Request::Read { resource_type, id, version } => {
-                let found = self.store.read(&resource_type, &id);
-                let (standing, last) = found.ok_or_else(|| Refusal::not_found("the resource"))?;
-                let (resource, number) = match version {
-                    None => (Some(standing), last),
-                    Some(version) => (self.store.read_version(&resource_type, &id, version), version),
-                };
-                let resource = resource.ok_or_else(|| Refusal::not_found("the version"))?;
-                Ok((Answer::new(200, resource.clone()).with("etag", etag(number)), Vec::new()))
-            }
-            Request::Search { resource_type, query } => {
-                Ok((Answer::new(200, self.searchset(&resource_type, &query)), Vec::new()))
-            }
-            Request::Bundle(writes) => {
-                self.check_writable(&writes)?;
-                let effects = transact(&mut self.store, writes, &now)?;
-                let entries: Vec<_> = effects.iter().map(|effect| response_entry(effect, &now)).collect();
-                let body =
-                    json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
-                Ok((Answer::new(200, body), effects))
-            }
-            Request::Single(write) => {
-                let writes = vec![*write];
-                self.check_writable(&writes)?;
-                let effects = transact(&mut self.store, writes, &now)?;
-                Ok((self.single_answer(&effects), effects))
-            }
+        if stage.hang_up_before {
+            let heard = Heard::plain(Done { verdict: SCRIPTED, ..Done::new(Answer::new(200, Value::Null)) });
+            return Heard { reply: Reply::HangUp, play, rule, ..heard };
         }
-    }
-
-    fn single_answer(&self, effects: &[Effect]) -> Answer {
-        let Some(effect) = effects.first() else { return Answer::new(200, Value::Null) };
-        let body = self.store.read(&effect.resource_type, &effect.id).map(|(resource, _)| resource.clone());
-        let status = if effect.kind == EffectKind::Created { 201 } else { 200 };
-        Answer::new(status, body.unwrap_or_default())
-            .with("location", format!("{}/{}", self.base_url, location(effect)))
-            .with("etag", etag(effect.version))
-    }
-
-    fn check_writable(&self, writes: &[Write]) -> Result<(), Refusal> {
-        let Some(writable) = self.writable else { return Ok(()) };
-        match writes.iter().find(|write| !writable.contains(&write.resource_type.as_str())) {
-            Some(write) => Err(Refusal::new(403, "forbidden", "this resource type is not taken here")
-                .at(write.place.clone())),
-            None => Ok(()),
+        let mut done = perform(self);
+        let delay = done.answer.delay;
+        stage.dress(&mut done.answer);
+        done.answer.delay = done.answer.delay.max(delay);
+        let hang_up = stage.hang_up_after || done.hang_up;
+        let heard = Heard::plain(done);
+        if hang_up {
+            return Heard { reply: Reply::HangUp, play, rule, ..heard };
         }
-    }
-
-    fn searchset(&self, resource_type: &str, query: &Query) -> Value {
-        let found = self.store.search(resource_type, query);
-        let entries: Vec<_> = found
-            .iter()
-            .take(query.count.unwrap_or(SEARCH_MAX).min(SEARCH_MAX))
-            .map(|resource| {
-                let id = resource["id"].as_str().unwrap_or_default();
-                json!({
-                    "fullUrl": format!("{}/{resource_type}/{id}", self.base_url),
-                    "resource": resource,
-                    "search": {"mode": "match"},
-                })
-            })
-            .collect();
-        json!({"resourceType": "Bundle", "type": "searchset", "total": found.len(), "entry": entries})
-    }
-
-    fn metadata(&self) -> Value {
-        let interactions: Vec<_> = ["create", "update", "read", "vread", "search-type"]
-            .iter()
-            .map(|code| json!({"code": code}))
-            .collect();
-        let resources: Vec<_> = self
-            .writable
-            .unwrap_or(&["DiagnosticReport", "DocumentReference", "Observation", "Provenance"])
-            .iter()
-            .map(|resource_type| {
-                json!({"type": resource_type, "interaction": interactions, "versioning": "versioned-update",
-                    "conditionalCreate": true})
-            })
-            .collect();
-        json!({
-            "resourceType": "CapabilityStatement",
-            "status": "active",
-            "date": "2026-01-01",
-            "kind": "instance",
-            "software": {"name": "stand-in EHR"},
-            "implementation": {"description": "A stand-in for demos and tests", "url": self.base_url},
-            "fhirVersion": "4.0.1",
-            "format": ["application/fhir+json"],
-            "rest": [{"mode": "server", "resource": resources, "interaction": [{"code": "transaction"}]}],
-        })
+        Heard { play, rule, ..heard }
     }
 }
 
-/// The answer of a play that refuses, if it does.
-fn refusal_of(play: &Play, patients: &[String], now: Timestamp) -> Option<Answer> {
-    let refuse = |status, code, text: String| Answer::from(Refusal::new(status, code, text));
-    let answer = match play {
-        Play::RefuseWrites => {
-            refuse(403, "forbidden", "this client has no permission to write at this organization".into())
-        }
-        Play::RefusePatients(refused) => {
-            let who = refused.iter().find(|value| patients.contains(value)).cloned().unwrap_or_default();
-            let text = format!("access to the patient with identifier {who} needs break-the-glass");
-            Refusal::new(403, "forbidden", text).at("Observation.subject").into()
-        }
-        Play::Reject422(_) => refuse(422, "business-rule", "the content breaks a rule of this server".into()),
-        Play::Unauthorized401 => {
-            refuse(401, "login", "the client is not known".into()).with("www-authenticate", "Bearer")
-        }
-        Play::Throttle(retry) => {
-            let answer = refuse(429, "throttled", "too many requests".into());
-            match retry {
-                RetryAfter::Absent => answer,
-                RetryAfter::Seconds(seconds) => answer.with("retry-after", seconds.to_string()),
-                RetryAfter::Date(seconds) => answer.with("retry-after", http_date(now, *seconds)),
-            }
-        }
-        Play::Unavailable503 => refuse(503, "transient", "down for maintenance".into()),
-        Play::HidePatients => refuse(403, "forbidden", "this client may not search for patients".into()),
-        Play::Accept | Play::Slow(_) | Play::ResetAfterBody | Play::ResetBeforeEffect => return None,
-    };
-    Some(answer)
-}
+impl Heard {
+    fn plain(mut done: Done) -> Self {
+        let answer = std::mem::replace(&mut done.answer, Answer::new(200, Value::Null));
+        Self { reply: Reply::Answer(answer), done, play: "accept", rule: None, client: None }
+    }
 
-/// An HTTP date (RFC 9110, 5.6.7) so many seconds after `now`.
-fn http_date(now: Timestamp, seconds: u64) -> String {
-    let then = now.saturating_add(Duration::from_secs(seconds)).unwrap_or(now);
-    then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
-/// Reads what is asked, before anything is done about it.
-fn understand(call: &Call<'_>) -> Result<Request, Refusal> {
-    let (path, query) = call.target.split_once('?').unwrap_or((call.target, ""));
-    let below = path
-        .strip_prefix(BASE_PATH)
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        .ok_or_else(|| Refusal::not_found("the path"))?;
-    let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
-    match (call.method, parts.as_slice()) {
-        ("GET", ["metadata"]) => Ok(Request::Metadata),
-        ("GET", [resource_type]) => {
-            Ok(Request::Search { resource_type: (*resource_type).to_owned(), query: Query::parse(query)? })
-        }
-        ("POST", [resource_type, "_search"]) => {
-            let form =
-                std::str::from_utf8(call.body).map_err(|_| Refusal::invalid("the form is not UTF-8"))?;
-            Ok(Request::Search { resource_type: (*resource_type).to_owned(), query: Query::parse(form)? })
-        }
-        ("GET", [resource_type, id]) => Ok(read(resource_type, id, None)),
-        ("GET", [resource_type, id, "_history", version]) => {
-            let version = version.parse().map_err(|_| Refusal::not_found("the version"))?;
-            Ok(read(resource_type, id, Some(version)))
-        }
-        ("POST", []) => Ok(Request::Bundle(Write::of_bundle(json_body(call)?)?)),
-        ("POST", [resource_type]) => {
-            let verb = Verb::Create { if_none_exist: call.if_none_exist.map(str::to_owned) };
-            single(call, resource_type, verb)
-        }
-        ("PUT", [resource_type, id]) => {
-            let verb = Verb::Update { id: (*id).to_owned(), if_match: call.if_match.map(str::to_owned) };
-            single(call, resource_type, verb)
-        }
-        _ => Err(Refusal::new(405, "not-supported", "this interaction is not supported")),
+    fn from(mut self, client: Option<String>) -> Self {
+        self.client = client;
+        self
     }
 }
 
-fn read(resource_type: &str, id: &str, version: Option<usize>) -> Request {
-    Request::Read { resource_type: resource_type.to_owned(), id: id.to_owned(), version }
+/// Reads a request, unless it is one for a token, which is no FHIR.
+pub(crate) fn understand_fhir(call: &Call<'_>) -> Result<Request, Refusal> {
+    if is_token_request(call) { Err(Refusal::not_found("the path")) } else { understand(call) }
 }
 
-fn single(call: &Call<'_>, resource_type: &str, verb: Verb) -> Result<Request, Refusal> {
-    Ok(Request::Single(Box::new(Write {
-        verb,
-        resource_type: resource_type.to_owned(),
-        resource: json_body(call)?,
-        full_url: None,
-        place: resource_type.to_owned(),
-    })))
-}
-
-fn json_body(call: &Call<'_>) -> Result<Value, Refusal> {
-    let media = call.content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !matches!(media, "application/fhir+json" | "application/json") {
-        return Err(Refusal::new(415, "not-supported", "the body must be application/fhir+json"));
-    }
-    serde_json::from_slice(call.body).map_err(|_| Refusal::new(400, "structure", "the body is not JSON"))
+fn is_token_request(call: &Call<'_>) -> bool {
+    call.target.split('?').next() == Some(TOKEN_PATH)
 }
 
 #[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "rule_tests.rs"]
+mod rule_tests;

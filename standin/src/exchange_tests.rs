@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::script::{Play, RetryAfter};
 
 const OBSERVATION: &str = r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},
     "identifier":[{"system":"urn:s","value":"1"}],
@@ -38,7 +39,7 @@ fn answered(reply: Reply) -> Answer {
 }
 
 fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
-    answer.headers.iter().find(|(have, _)| *have == name).map(|(_, value)| value.as_str())
+    answer.header(name)
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn what_is_not_fhir_gets_an_outcome_and_no_effect() {
 #[test]
 fn a_request_that_carries_a_forbidden_text_is_on_record_as_a_leak() {
     let mut exchange = exchange();
-    exchange.forbidden = vec!["O'Hara".into(), String::new()];
+    exchange.watch.forbid(["O'Hara".into(), String::new()]);
     post(&mut exchange, None);
     assert_eq!(exchange.log.judge().leaks, 0);
     get(&mut exchange, "/fhir/Observation?identifier=O'Hara");

@@ -20,9 +20,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    ehr::{EhrError, EhrSettings, tls_config},
+    ehr::{EhrError, EhrSettings},
     engine::take_frame,
     pki::Pki,
+    tls::tls_config,
 };
 
 /// A sender under test sends messages of a few kilobytes; one that sends this much without a frame is at fault.

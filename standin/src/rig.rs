@@ -3,6 +3,8 @@
 //! Used by the demo, the benchmark and the black-box tests. It knows the daemon only as its user does: a
 //! binary, files, ports and the admin socket. Dropping it ends the process it started, by its id.
 
+mod settings;
+
 use std::{
     fmt::Write as _,
     fs, io,
@@ -20,7 +22,14 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Ehr, EhrError, EhrSettings, Pki, Upstream, pki::PkiError};
+pub use settings::{CLIENT_KEY_FILE, JWKS_FILE, Registration, RigSettings};
+
+use crate::{
+    ClientCertificates, ClientKey, Ehr, EhrError, EhrSettings, Pki, Upstream,
+    pki::PkiError,
+    smart::{KeyError, jwks},
+};
+use settings::register;
 
 /// How long a daemon may take until it is ready: a debug build on a busy machine derives keys slowly.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -45,6 +54,9 @@ pub enum RigError {
     /// Certificates could not be made.
     #[error("{0}")]
     Pki(#[from] PkiError),
+    /// A client key could not be made.
+    #[error("{0}")]
+    Key(#[from] KeyError),
     /// A stand-in could not be started.
     #[error("{0}")]
     Ehr(#[from] EhrError),
@@ -59,51 +71,6 @@ pub enum RigError {
     Garbled,
 }
 
-/// What the configuration says; the rest is as the contract of the files has it.
-#[derive(Clone, Debug)]
-pub struct RigSettings {
-    /// The site's zone.
-    pub timezone: String,
-    /// `[[publish]] window`, in days.
-    pub window_days: u32,
-    /// `[[publish]] every`, in days.
-    pub every_days: u32,
-    /// `[[publish]] settle`.
-    pub settle: String,
-    /// `[[publish]] publish_from`: windows that end before this day are computed, not written.
-    pub publish_from: String,
-    /// `[delivery] probe_interval`.
-    pub probe_interval: String,
-    /// Whether there is an upstream, with consent.
-    pub upstream: bool,
-    /// Whether there is an EHR; without one the site only computes.
-    pub ehr: bool,
-    /// More lines of the main file, before its first table.
-    pub main_extra: String,
-    /// More lines at the end of the site file.
-    pub site_extra: String,
-    /// More of the daemon's environment: names and values.
-    pub env: Vec<(String, String)>,
-}
-
-impl Default for RigSettings {
-    fn default() -> Self {
-        Self {
-            timezone: "America/New_York".to_owned(),
-            window_days: 14,
-            every_days: 1,
-            settle: "1s".to_owned(),
-            publish_from: "2000-01-01".to_owned(),
-            probe_interval: "2s".to_owned(),
-            upstream: true,
-            ehr: true,
-            main_extra: String::new(),
-            site_extra: String::new(),
-            env: Vec::new(),
-        }
-    }
-}
-
 /// A site on loopback.
 pub struct Rig {
     dir: PathBuf,
@@ -112,6 +79,7 @@ pub struct Rig {
     mllp: SocketAddr,
     admin: SocketAddr,
     pki: Pki,
+    client_key: Option<ClientKey>,
     /// The stand-in EHR.
     pub ehr: Ehr,
     /// The stand-in upstream.
@@ -129,7 +97,16 @@ impl Rig {
     /// [`RigError`] where files or stand-ins cannot be made.
     pub async fn prepare(dir: &Path, binary: &Path, settings: RigSettings) -> Result<Self, RigError> {
         let pki = Pki::create(dir)?;
-        let ehr = Ehr::start(EhrSettings::ehr(&pki)).await?;
+        let mut conduct = settings.conduct.clone();
+        let client_key = match &settings.registration {
+            None => None,
+            Some(registration) => Some(register(dir, registration, &mut conduct)?),
+        };
+        let ehr = EhrSettings {
+            client_certificates: settings.client_certificates,
+            ..EhrSettings::playing(&pki, conduct)
+        };
+        let ehr = Ehr::start(ehr).await?;
         let upstream = Upstream::start(EhrSettings::upstream(&pki)).await?;
         let reserved = vec![free_port()?, free_port()?];
         let rig = Self {
@@ -140,6 +117,7 @@ impl Rig {
             admin: address(&reserved[1])?,
             reserved,
             pki,
+            client_key,
             ehr,
             upstream,
             child: None,
@@ -159,6 +137,22 @@ impl Rig {
     /// The certificates, for a test that needs another one.
     pub fn pki(&self) -> &Pki {
         &self.pki
+    }
+
+    /// The key of the registered client, where there is one.
+    pub fn client_key(&self) -> Option<&ClientKey> {
+        self.client_key.as_ref()
+    }
+
+    /// From now on these keys are registered for a client at the EHR, and written to [`JWKS_FILE`];
+    /// whether there is such a client.
+    ///
+    /// # Errors
+    /// [`RigError::Io`].
+    pub fn register_keys(&self, client_id: &str, keys: &[&ClientKey]) -> Result<bool, RigError> {
+        let set = jwks(keys.iter().copied());
+        self.write(JWKS_FILE, &set.to_string())?;
+        Ok(self.ehr.set_keys(client_id, set))
     }
 
     /// Where the daemon takes MLLP in: the same address after every restart.
@@ -226,10 +220,16 @@ impl Rig {
             // Writing to a String cannot fail.
             let _ = write!(
                 text,
-                "[ehr]\nkind = \"fhir\"\nbase_url = \"{}\"\nprojection = \"cgm-ig\"\nsubject = \"identifier\"\n\
-                 [ehr.tls]\nca = \"../ca.pem\"\ncert = \"../client.pem\"\nkey = \"../client.key\"\n",
-                self.ehr.base_url()
+                "[ehr]\nkind = \"fhir\"\nbase_url = \"{}\"\nprojection = \"{}\"\nsubject = \"{}\"\n{}\
+                 [ehr.tls]\nca = \"../ca.pem\"\n",
+                self.ehr.base_url(),
+                settings.projection,
+                settings.subject,
+                settings.ehr_extra
             );
+            if settings.client_certificates != ClientCertificates::Off {
+                text.push_str("cert = \"../client.pem\"\nkey = \"../client.key\"\n");
+            }
         }
         let _ = write!(
             text,

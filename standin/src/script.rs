@@ -8,6 +8,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use crate::rule::{Act, Rule};
+
 /// Which items a data rejection concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
@@ -24,8 +28,29 @@ pub enum RetryAfter {
     Seconds(u64),
     /// `Retry-After` as an HTTP date this many seconds ahead.
     Date(u64),
+    /// The seconds since 1970 of a moment this many seconds ahead, which no standard knows and a
+    /// reference server sends (reference, section 2).
+    Epoch(u64),
     /// No header.
     Absent,
+}
+
+impl RetryAfter {
+    /// The header's value, at `now`.
+    pub(crate) fn header(self, now: Timestamp) -> Option<String> {
+        let ahead = |seconds: u64| now.saturating_add(Duration::from_secs(seconds)).unwrap_or(now);
+        match self {
+            Self::Absent => None,
+            Self::Seconds(seconds) => Some(seconds.to_string()),
+            Self::Date(seconds) => Some(http_date(ahead(seconds))),
+            Self::Epoch(seconds) => Some(ahead(seconds).as_second().to_string()),
+        }
+    }
+}
+
+/// An HTTP date (RFC 9110, 5.6.7).
+pub(crate) fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// A behaviour of the stand-in; the verdict each should earn is in the names of the answers.
@@ -74,7 +99,20 @@ impl Play {
         }
     }
 
+    /// Whether it is about single resources, and so asked of each entry of a batch.
+    fn is_narrow(&self) -> bool {
+        matches!(self, Self::RefusePatients(_) | Self::Reject422(Whose::Named(_)))
+    }
+
     fn applies_to(&self, request: &About<'_>) -> bool {
+        let level = match request.level {
+            Level::Alone => true,
+            Level::Batch => !self.is_narrow(),
+            Level::Entry => self.is_narrow(),
+        };
+        if !level || request.is_token {
+            return false;
+        }
         let names_one_of = |wanted: &[String], have: &[String]| wanted.iter().any(|w| have.contains(w));
         if request.seeks_patients {
             return *self == Self::HidePatients;
@@ -99,16 +137,45 @@ impl Play {
     }
 }
 
-/// What a play needs to know of a request.
-#[derive(Debug, Clone, Copy)]
+/// Where what a play is asked about stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Level {
+    /// A request that is no batch.
+    #[default]
+    Alone,
+    /// A batch as a whole.
+    Batch,
+    /// One entry of a batch.
+    Entry,
+}
+
+/// What a play or a rule needs to know of a request.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct About<'a> {
+    pub(crate) level: Level,
     pub(crate) is_write: bool,
+    /// It asks for a token.
+    pub(crate) is_token: bool,
+    /// Something would be created.
+    pub(crate) creates: bool,
     /// A search for Patients.
     pub(crate) seeks_patients: bool,
-    /// Identifier values of the patients spoken of.
+    /// Types written or read.
+    pub(crate) resource_types: &'a [String],
+    /// Codes of the categories of what is written.
+    pub(crate) categories: &'a [String],
+    /// Identifier values and references of the patients spoken of.
     pub(crate) patients: &'a [String],
     /// Identifier values of the resources themselves.
     pub(crate) identifiers: &'a [String],
+}
+
+/// What the script says to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cue {
+    Play(Play),
+    /// A rule's act, and the rule's name.
+    Rule(Act, String),
 }
 
 /// The standing play and those that go before it.
@@ -116,11 +183,12 @@ pub(crate) struct About<'a> {
 pub(crate) struct Script {
     standing: Play,
     first: VecDeque<(Play, u32)>,
+    rules: Vec<Rule>,
 }
 
 impl Script {
     pub(crate) fn new() -> Self {
-        Self { standing: Play::Accept, first: VecDeque::new() }
+        Self { standing: Play::Accept, first: VecDeque::new(), rules: Vec::new() }
     }
 
     /// From now on this, and nothing that was planned to go before.
@@ -133,6 +201,29 @@ impl Script {
     pub(crate) fn play_next(&mut self, play: Play, requests: u32) {
         if requests > 0 {
             self.first.push_back((play, requests));
+        }
+    }
+
+    /// This rule after those there are; one of the same name is replaced where it stands.
+    pub(crate) fn rule(&mut self, rule: Rule) {
+        match self.rules.iter_mut().find(|known| known.name == rule.name) {
+            Some(known) => *known = rule,
+            None => self.rules.push(rule),
+        }
+    }
+
+    /// Without the rule of this name; whether there was one.
+    pub(crate) fn withdraw(&mut self, name: &str) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|rule| rule.name != name);
+        self.rules.len() < before
+    }
+
+    /// The first rule that applies, or else the play.
+    pub(crate) fn cue(&mut self, request: &About<'_>, at: Duration) -> Cue {
+        match self.rules.iter_mut().find_map(|rule| rule.applies(request, at).then_some(&*rule)) {
+            Some(rule) => Cue::Rule(rule.act.clone(), rule.name.clone()),
+            None => Cue::Play(self.choose(request)),
         }
     }
 
@@ -155,8 +246,18 @@ impl Script {
 mod tests {
     use super::*;
 
-    const READ: About<'_> = About { is_write: false, seeks_patients: false, patients: &[], identifiers: &[] };
-    const WRITE: About<'_> = About { is_write: true, seeks_patients: false, patients: &[], identifiers: &[] };
+    const READ: About<'_> = About {
+        level: Level::Alone,
+        is_write: false,
+        is_token: false,
+        creates: false,
+        seeks_patients: false,
+        resource_types: &[],
+        categories: &[],
+        patients: &[],
+        identifiers: &[],
+    };
+    const WRITE: About<'_> = About { is_write: true, ..READ };
 
     #[test]
     fn a_limited_play_is_used_up_only_by_requests_it_applies_to() {
@@ -172,8 +273,7 @@ mod tests {
         script.play(Play::RefusePatients(vec!["7".into()]));
         for (patient, expected) in [("7", "refuse-patients"), ("8", "accept")] {
             let patients = [patient.to_owned()];
-            let about =
-                About { is_write: true, seeks_patients: false, patients: &patients, identifiers: &[] };
+            let about = About { patients: &patients, ..WRITE };
             assert_eq!(script.choose(&about).name(), expected);
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! Repeated parameters are AND, a comma is OR (FHIR R4, search, 3.1.1.3). A parameter that is not known
 //! is refused, never ignored: an ignored criterion would match everything and turn a conditional create
-//! into a lie.
+//! into a lie. Pages are told apart by a cursor in `next` that means nothing to anyone else.
 
 use serde_json::Value;
 
+use crate::fact::local;
 use crate::refusal::Refusal;
+use crate::search_date::{Compare, Span};
 
 /// The longest query taken, in bytes.
 const QUERY_MAX: usize = 8 * 1024;
@@ -18,17 +20,30 @@ struct Criterion {
     values: Vec<String>,
 }
 
+/// What can be searched by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parameter {
+pub(crate) enum Parameter {
     Id,
     Identifier,
     SubjectIdentifier,
     EntityIdentifier,
     Subject,
     Target,
+    Encounter,
     Code,
+    Category,
+    Type,
+    Status,
     Date,
+    Period,
+    BirthDate,
+    LastUpdated,
 }
+
+/// A walker of `next` links that asks for the page after this many entries.
+const CURSOR: &str = "_cursor";
+/// Makes a cursor look like nothing to calculate with.
+const CURSOR_MASK: u64 = 0x5bd1_e995_9e37;
 
 /// A parsed query string.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +51,10 @@ pub(crate) struct Query {
     criteria: Vec<Criterion>,
     /// `_count`, if given.
     pub(crate) count: Option<usize>,
+    /// Entries on pages before this one.
+    pub(crate) offset: usize,
+    /// As asked, without the cursor.
+    text: String,
 }
 
 impl Query {
@@ -45,9 +64,13 @@ impl Query {
             return Err(Refusal::new(414, "too-long", "the query is too long"));
         }
         let text = text.split_once('?').map_or(text, |(_, query)| query);
-        let mut query = Self { criteria: Vec::new(), count: None };
+        let mut query = Self { criteria: Vec::new(), count: None, offset: 0, text: String::new() };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if name != CURSOR {
+                query.text.push_str(if query.text.is_empty() { "" } else { "&" });
+                query.text.push_str(pair);
+            }
             query.add(&percent_decode(name)?, &percent_decode(value)?)?;
         }
         Ok(query)
@@ -60,6 +83,12 @@ impl Query {
                 self.count = Some(count);
                 return Ok(());
             }
+            CURSOR => {
+                let cursor = u64::from_str_radix(value, 36).ok();
+                let offset = cursor.and_then(|cursor| usize::try_from(cursor ^ CURSOR_MASK).ok());
+                self.offset = offset.ok_or_else(|| Refusal::invalid("the page is not one of this server"))?;
+                return Ok(());
+            }
             "_format" | "_pretty" | "_sort" | "_elements" => return Ok(()),
             "_id" => Parameter::Id,
             "identifier" => Parameter::Identifier,
@@ -69,17 +98,24 @@ impl Query {
             "entity:identifier" => Parameter::EntityIdentifier,
             "subject" | "patient" => Parameter::Subject,
             "target" => Parameter::Target,
+            "encounter" => Parameter::Encounter,
             "code" => Parameter::Code,
+            "category" => Parameter::Category,
+            "type" => Parameter::Type,
+            "status" => Parameter::Status,
             "date" => Parameter::Date,
+            "period" => Parameter::Period,
+            "birthdate" => Parameter::BirthDate,
+            "_lastUpdated" => Parameter::LastUpdated,
             _ => return Err(Refusal::new(400, "not-supported", "a search parameter is not supported here")),
         };
         if value.is_empty() {
             return Err(Refusal::invalid("a search parameter has no value"));
         }
-        if parameter == Parameter::Date && !value.starts_with(|first: char| first.is_ascii_digit()) {
-            return Err(Refusal::new(400, "not-supported", "a date is taken without a prefix"));
+        let values: Vec<String> = value.split(',').map(str::to_owned).collect();
+        if parameter.is_date() && values.iter().any(|value| Compare::parse(value).is_none()) {
+            return Err(Refusal::invalid("a date is not one, or its prefix is unknown"));
         }
-        let values = value.split(',').map(str::to_owned).collect();
         self.criteria.push(Criterion { parameter, values });
         Ok(())
     }
@@ -89,13 +125,40 @@ impl Query {
         self.criteria.is_empty()
     }
 
+    /// Whether it selects by this.
+    pub(crate) fn has(&self, parameter: Parameter) -> bool {
+        self.criteria.iter().any(|c| c.parameter == parameter)
+    }
+
     /// One `system|value` that every match must carry in `identifier`, for the index.
     pub(crate) fn pivot(&self) -> Option<&str> {
-        self.criteria
-            .iter()
-            .find(|c| c.parameter == Parameter::Identifier && c.values.len() == 1)
-            .map(|c| c.values[0].as_str())
-            .filter(|value| value.contains('|') && !value.ends_with('|'))
+        self.only_value_of(Parameter::Identifier).filter(|value| is_whole_token(value))
+    }
+
+    /// The one subject that every match must speak of, as [`crate::fact::subject_token`] says it.
+    pub(crate) fn subject_pivot(&self) -> Option<String> {
+        let by_token = self.only_value_of(Parameter::SubjectIdentifier).filter(|value| is_whole_token(value));
+        by_token.map(str::to_owned).or_else(|| {
+            let wanted = local(self.only_value_of(Parameter::Subject)?);
+            Some(if wanted.contains('/') { wanted.to_owned() } else { format!("Patient/{wanted}") })
+        })
+    }
+
+    fn only_value_of(&self, parameter: Parameter) -> Option<&str> {
+        let found = self.criteria.iter().find(|c| c.parameter == parameter && c.values.len() == 1);
+        found.map(|c| c.values[0].as_str())
+    }
+
+    /// The query of the page that begins after `offset` entries.
+    pub(crate) fn page_after(&self, offset: usize) -> String {
+        let cursor = base36(offset as u64 ^ CURSOR_MASK);
+        let joint = if self.text.is_empty() { "" } else { "&" };
+        format!("{}{joint}{CURSOR}={cursor}", self.text)
+    }
+
+    /// The query as asked, without the cursor.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether the resource satisfies every criterion.
@@ -105,7 +168,14 @@ impl Query {
 }
 
 impl Parameter {
+    fn is_date(self) -> bool {
+        matches!(self, Self::Date | Self::Period | Self::BirthDate | Self::LastUpdated)
+    }
+
     fn matches(self, resource: &Value, wanted: &str) -> bool {
+        let compares = |span: Option<Span>| {
+            span.zip(Compare::parse(wanted)).is_some_and(|(span, compare)| compare.holds_of(span))
+        };
         match self {
             Self::Id => resource["id"] == wanted,
             Self::Identifier => identifiers(resource).any(|have| token_matches(have, "value", wanted)),
@@ -115,16 +185,49 @@ impl Parameter {
             Self::EntityIdentifier => list(&resource["entity"])
                 .iter()
                 .any(|entity| token_matches(&entity["what"]["identifier"], "value", wanted)),
-            Self::Subject => subject(resource)
-                .and_then(|s| s["reference"].as_str())
-                .is_some_and(|have| have == wanted || have.strip_prefix("Patient/") == Some(wanted)),
-            Self::Target => list(&resource["target"]).iter().any(|t| t["reference"] == wanted),
-            Self::Code => {
-                list(&resource["code"]["coding"]).iter().any(|coding| token_matches(coding, "code", wanted))
+            Self::Subject => subject(resource).is_some_and(|s| refers(s, "Patient", wanted)),
+            Self::Encounter => {
+                let at = &resource["encounter"];
+                let context = list(&resource["context"]["encounter"]);
+                std::iter::once(at).chain(context).any(|have| refers(have, "Encounter", wanted))
             }
-            Self::Date => effective_date(resource).is_some_and(|have| have.starts_with(wanted)),
+            Self::Target => list(&resource["target"]).iter().any(|t| t["reference"] == wanted),
+            Self::Code => coded(&resource["code"], wanted),
+            Self::Type => coded(&resource["type"], wanted),
+            Self::Category => list(&resource["category"]).iter().any(|category| coded(category, wanted)),
+            Self::Status => resource["status"] == wanted,
+            Self::Date => compares(Span::spoken_of(resource)),
+            Self::Period => compares(Span::of_period(&resource["context"]["period"])),
+            Self::BirthDate => compares(resource["birthDate"].as_str().and_then(Span::parse)),
+            Self::LastUpdated => compares(resource["meta"]["lastUpdated"].as_str().and_then(Span::parse)),
         }
     }
+}
+
+fn refers(holder: &Value, to: &str, wanted: &str) -> bool {
+    let have = holder["reference"].as_str().map(local);
+    let (have, wanted) = (have.and_then(|have| have.strip_prefix(to)), local(wanted));
+    have.and_then(|have| have.strip_prefix('/')).is_some_and(|id| {
+        id == wanted || wanted.strip_prefix(to).and_then(|rest| rest.strip_prefix('/')) == Some(id)
+    })
+}
+
+fn coded(concept: &Value, wanted: &str) -> bool {
+    list(&concept["coding"]).iter().any(|coding| token_matches(coding, "code", wanted))
+}
+
+/// `system|value` with both of its halves.
+fn is_whole_token(value: &str) -> bool {
+    value.contains('|') && !value.ends_with('|')
+}
+
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    while digits.is_empty() || number > 0 {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+    }
+    digits.iter().rev().collect()
 }
 
 /// `identifier` as a list, whether the element repeats or not.
@@ -137,11 +240,6 @@ pub(crate) fn identifiers(resource: &Value) -> impl Iterator<Item = &Value> {
 /// `subject` or `patient`, whichever the type has.
 pub(crate) fn subject(resource: &Value) -> Option<&Value> {
     ["subject", "patient"].iter().map(|key| &resource[*key]).find(|value| value.is_object())
-}
-
-/// The date or time an Observation or report speaks of; of a period, its start.
-fn effective_date(resource: &Value) -> Option<&str> {
-    resource["effectiveDateTime"].as_str().or_else(|| resource["effectivePeriod"]["start"].as_str())
 }
 
 pub(crate) fn list(value: &Value) -> &[Value] {
@@ -158,7 +256,7 @@ fn token_matches(have: &Value, value_key: &str, wanted: &str) -> bool {
     }
 }
 
-fn percent_decode(text: &str) -> Result<String, Refusal> {
+pub(crate) fn percent_decode(text: &str) -> Result<String, Refusal> {
     let bad = || Refusal::invalid("the query is not percent-encoded UTF-8");
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -216,7 +314,58 @@ mod tests {
     fn an_unknown_parameter_is_refused_and_never_ignored() {
         assert_eq!(Query::parse("identifer=urn:s|1").unwrap_err().code, "not-supported");
         assert_eq!(Query::parse("identifier=").unwrap_err().status, 400);
-        assert_eq!(Query::parse("date=ge2026-01-01").unwrap_err().code, "not-supported");
+        assert_eq!(Query::parse("date=around2026-01-01").unwrap_err().status, 400);
+        assert_eq!(Query::parse("_cursor=!").unwrap_err().status, 400);
         assert_eq!(Query::parse("identifier=%zz").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_result_is_found_by_patient_code_category_and_day_as_a_reconciliation_asks() {
+        let resource = json!({"resourceType": "Observation", "status": "final",
+            "subject": {"reference": "https://ehr.test/fhir/Patient/7"},
+            "encounter": {"reference": "Encounter/e1"},
+            "category": [{"coding": [{"system": "urn:c", "code": "laboratory"}]}],
+            "code": {"coding": [{"system": "http://loinc.org", "code": "97507-8"}]},
+            "effectiveDateTime": "2026-01-14T23:59:00-05:00"});
+        for (query, expected) in [
+            ("patient=7&code=http://loinc.org|97507-8&date=2026-01-15", true),
+            ("patient=Patient/7&date=ge2026-01-14&date=le2026-01-15", true),
+            ("subject=https://ehr.test/fhir/Patient/7", true),
+            ("patient=77", false),
+            ("patient=Practitioner/7", false),
+            ("date=2026-01-14", false),
+            ("category=laboratory", true),
+            ("category=vital-signs", false),
+            ("encounter=e1&status=final", true),
+            ("status=amended,corrected", false),
+            ("type=97507-8", false),
+        ] {
+            assert_eq!(Query::parse(query).unwrap().matches(&resource), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_asks_the_same_and_begins_where_the_last_one_ended() {
+        let query = Query::parse("Observation?patient=7&_count=2").unwrap();
+        let next = Query::parse(&query.page_after(2)).unwrap();
+        assert_eq!((next.offset, next.count, next.text()), (2, Some(2), query.text()));
+        assert_eq!(Query::parse(&next.page_after(4)).unwrap().offset, 4);
+    }
+
+    #[test]
+    fn a_document_is_found_by_patient_identifier_type_date_and_period() {
+        let document = json!({"resourceType": "DocumentReference", "date": "2026-01-15T10:00:00Z",
+            "subject": {"reference": "Patient/7"}, "identifier": [{"system": "urn:s", "value": "d1"}],
+            "type": {"coding": [{"system": "http://loinc.org", "code": "11506-3"}]},
+            "context": {"period": {"start": "2026-01-01", "end": "2026-01-14"}}});
+        for (query, expected) in [
+            ("patient=7&type=http://loinc.org|11506-3&date=2026-01-15", true),
+            ("identifier=urn:s|d1&period=2026-01", true),
+            ("date=2026-01-14", false),
+            ("period=gt2026-01-14", false),
+            ("type=34133-9", false),
+        ] {
+            assert_eq!(Query::parse(query).unwrap().matches(&document), expected, "{query}");
+        }
     }
 }

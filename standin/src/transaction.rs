@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::fact::{content_hash, effective, subject_token};
 use crate::fhir_store::{FhirStore, same_content, tokens};
 use crate::log::{Effect, EffectKind};
+use crate::persona::Manners;
 use crate::refusal::Refusal;
 use crate::search::{Query, identifiers, list, subject};
 
 /// A summary has about twenty entries; a server that takes more than this at once is rare.
-const ENTRIES_MAX: usize = 2_000;
+pub(crate) const ENTRIES_MAX: usize = 2_000;
 
 /// What a write asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,10 @@ pub(crate) struct Write {
     pub(crate) full_url: Option<String>,
     /// Where it stands in the request, as FHIRPath.
     pub(crate) place: String,
+    /// Identifiers as sent, before a persona drops any.
+    sent_identifiers: Vec<String>,
+    /// Hash of the content as sent.
+    sent_sha256: String,
 }
 
 /// What was decided for one write.
@@ -51,23 +57,21 @@ impl Decision {
 }
 
 impl Write {
-    /// The writes of a transaction Bundle, in its order.
-    pub(crate) fn of_bundle(bundle: Value) -> Result<Vec<Self>, Refusal> {
-        if bundle["resourceType"] != "Bundle" || bundle["type"] != "transaction" {
-            return Err(Refusal::invalid("only a Bundle of type transaction may be posted to the base"));
+    /// A write of this resource; `place` is where it stands in the request.
+    pub(crate) fn new(verb: Verb, resource_type: &str, resource: Value, place: String) -> Self {
+        Self {
+            verb,
+            resource_type: resource_type.to_owned(),
+            sent_identifiers: tokens(&resource),
+            sent_sha256: content_hash(&resource),
+            resource,
+            full_url: None,
+            place,
         }
-        let entries = list(&bundle["entry"]);
-        if entries.len() > ENTRIES_MAX {
-            return Err(Refusal::new(413, "too-costly", "the transaction has too many entries"));
-        }
-        entries
-            .iter()
-            .enumerate()
-            .map(|(i, entry)| Self::of_entry(entry, format!("Bundle.entry[{i}]")))
-            .collect()
     }
 
-    fn of_entry(entry: &Value, place: String) -> Result<Self, Refusal> {
+    /// The write that an entry of a Bundle asks for; `place` is the entry's.
+    pub(crate) fn of_entry(entry: &Value, place: String) -> Result<Self, Refusal> {
         let text = |key: &str| entry["request"][key].as_str().map(str::to_owned);
         let url = text("url").ok_or_else(|| Refusal::invalid("request.url is missing").at(place.clone()))?;
         let (resource_type, id) = match url.split_once('/') {
@@ -79,13 +83,8 @@ impl Write {
             (Some("PUT"), Some(id)) => Verb::Update { id: id.to_owned(), if_match: text("ifMatch") },
             _ => return Err(Refusal::new(400, "not-supported", "only POST Type and PUT Type/id").at(place)),
         };
-        Ok(Self {
-            verb,
-            resource_type: resource_type.to_owned(),
-            resource: entry["resource"].clone(),
-            full_url: entry["fullUrl"].as_str().map(str::to_owned),
-            place,
-        })
+        let write = Self::new(verb, resource_type, entry["resource"].clone(), place);
+        Ok(Self { full_url: entry["fullUrl"].as_str().map(str::to_owned), ..write })
     }
 
     /// Identifier values and references of the patients this speaks of; a Provenance speaks of the
@@ -95,7 +94,7 @@ impl Write {
         for target in list(&self.resource["target"]) {
             let parts = target["reference"].as_str().and_then(|reference| reference.split_once('/'));
             if let Some((target, _)) = parts.and_then(|(resource_type, id)| store.read(resource_type, id)) {
-                found.extend(patients_of(target));
+                found.extend(patients_of(&target));
             }
         }
         found.sort();
@@ -106,6 +105,12 @@ impl Write {
     /// Identifier values of the resource itself.
     pub(crate) fn identifier_values(&self) -> impl Iterator<Item = String> {
         identifiers(&self.resource).filter_map(|identifier| identifier["value"].as_str().map(str::to_owned))
+    }
+
+    /// The codes of its categories.
+    pub(crate) fn categories(&self) -> impl Iterator<Item = &str> {
+        let categories = list(&self.resource["category"]).iter();
+        categories.flat_map(|category| list(&category["coding"])).filter_map(|coding| coding["code"].as_str())
     }
 
     /// What any server would check before anything else.
@@ -130,9 +135,17 @@ impl Write {
         Ok(())
     }
 
-    fn decide(&self, store: &FhirStore, creates_before: usize) -> Result<Decision, Refusal> {
+    fn decide(
+        &self,
+        store: &FhirStore,
+        manners: &Manners,
+        creates_before: usize,
+    ) -> Result<Decision, Refusal> {
         self.check()?;
         match &self.verb {
+            Verb::Create { .. } if !manners.conditional_create => {
+                Ok(Decision::Create(store.fresh_id(creates_before)))
+            }
             Verb::Create { if_none_exist: None } => Ok(Decision::Create(store.fresh_id(creates_before))),
             Verb::Create { if_none_exist: Some(condition) } => {
                 let query = Query::parse(condition).map_err(|refusal| refusal.at(self.place.clone()))?;
@@ -149,13 +162,24 @@ impl Write {
                 }
             }
             Verb::Update { id, if_match } => {
-                let Some((_, version)) = store.read(&self.resource_type, id) else {
+                let Some(version) = store.version(&self.resource_type, id) else {
                     return Err(Refusal::not_found("the resource to be updated").at(self.place.clone()));
                 };
-                if if_match.as_deref().is_some_and(|tag| tag != etag(version)) {
-                    return Err(
-                        Refusal::new(412, "conflict", "another version stands").at(self.place.clone())
-                    );
+                let Some(tag) = if_match else {
+                    return match manners.without_if_match {
+                        None => Ok(Decision::Update(id.clone())),
+                        Some(status) => Err(Refusal::by(
+                            "if-match-required",
+                            status,
+                            "required",
+                            "an update must say on which version it builds",
+                        )
+                        .at(self.place.clone())),
+                    };
+                };
+                if *tag != etag(version) {
+                    return Err(Refusal::new(manners.stale_version, "conflict", "another version stands")
+                        .at(self.place.clone()));
                 }
                 Ok(Decision::Update(id.clone()))
             }
@@ -169,11 +193,16 @@ pub(crate) fn etag(version: usize) -> String {
 }
 
 /// Carries out all writes or none; `now` becomes `meta.lastUpdated`.
-pub(crate) fn transact(store: &mut FhirStore, writes: Vec<Write>, now: &str) -> Result<Vec<Effect>, Refusal> {
+pub(crate) fn transact(
+    store: &mut FhirStore,
+    manners: &Manners,
+    writes: Vec<Write>,
+    now: &str,
+) -> Result<Vec<Effect>, Refusal> {
     if !store.has_room_for(writes.len()) {
         return Err(Refusal::new(507, "no-store", "the stand-in's store is full"));
     }
-    let decisions = decide_all(store, &writes)?;
+    let decisions = decide_all(store, manners, &writes)?;
     let known: BTreeMap<String, String> = writes
         .iter()
         .zip(&decisions)
@@ -192,20 +221,21 @@ pub(crate) fn transact(store: &mut FhirStore, writes: Vec<Write>, now: &str) -> 
         .collect())
 }
 
-fn decide_all(store: &FhirStore, writes: &[Write]) -> Result<Vec<Decision>, Refusal> {
+fn decide_all(store: &FhirStore, manners: &Manners, writes: &[Write]) -> Result<Vec<Decision>, Refusal> {
     let mut decisions = Vec::with_capacity(writes.len());
     let mut creates = 0;
     let mut conditions = BTreeSet::new();
     let mut touched = BTreeSet::new();
     for write in writes {
-        if let Verb::Create { if_none_exist: Some(condition) } = &write.verb
+        if manners.conditional_create
+            && let Verb::Create { if_none_exist: Some(condition) } = &write.verb
             && !conditions.insert((&write.resource_type, condition))
         {
             return Err(
                 Refusal::new(400, "duplicate", "two entries have the same condition").at(write.place.clone())
             );
         }
-        let decision = write.decide(store, creates)?;
+        let decision = write.decide(store, manners, creates)?;
         creates += usize::from(matches!(decision, Decision::Create(_)));
         if !touched.insert((&write.resource_type, decision.id().to_owned())) {
             return Err(Refusal::new(400, "duplicate", "two entries concern the same resource")
@@ -249,29 +279,37 @@ fn carry_out(store: &mut FhirStore, write: Write, decision: Decision, now: &str)
         patients: write.patients(store),
         code: first_code(&write.resource),
         day: day_of(&write.resource),
+        effective: effective(&write.resource),
+        subject: subject_token(&write.resource),
+        identifiers: write.sent_identifiers.clone(),
+        content_sha256: write.sent_sha256.clone(),
+        repeats_a_fact: false,
         unchanged: false,
     };
-    let standing = store.read(&write.resource_type, &effect.id);
-    effect.unchanged = standing.is_some_and(|(standing, _)| same_content(standing, &write.resource));
-    effect.version = standing.map_or(0, |(_, version)| version);
+    if let Some((standing, version)) = store.read(&write.resource_type, &effect.id) {
+        effect.unchanged = same_content(&standing, &write.resource);
+        effect.version = version;
+    }
     let (kind, id) = match decision {
         Decision::Hit(_) => return effect,
         Decision::Create(id) => (EffectKind::Created, id),
         Decision::Update(id) => (EffectKind::Updated, id),
     };
     effect.kind = kind;
-    effect.version = store.put(&write.resource_type, &id, write.resource, now);
+    let placed = store.put(&write.resource_type, &id, write.resource, now);
+    effect.version = placed.version;
+    effect.repeats_a_fact = placed.repeats;
     effect
 }
 
 /// The names under which this may take effect once.
 fn keys(write: &Write) -> Vec<String> {
-    let mut keys = tokens(&write.resource);
+    let mut keys = write.sent_identifiers.clone();
     if let Verb::Create { if_none_exist: Some(condition) } = &write.verb {
         keys.push(format!("?{condition}"));
     }
     if keys.is_empty() {
-        keys.push(write.resource.to_string());
+        keys.push(format!("#{}", write.sent_sha256));
     }
     keys
 }

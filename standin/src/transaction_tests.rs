@@ -1,16 +1,19 @@
 use super::*;
 
+fn transact(store: &mut FhirStore, writes: Vec<Write>, now: &str) -> Result<Vec<Effect>, Refusal> {
+    super::transact(store, &Manners::default(), writes, now)
+}
+
 const NOW: &str = "2026-01-01T00:00:00Z";
 
 fn observation(value: &str, condition: Option<&str>) -> Write {
-    Write {
-        verb: Verb::Create { if_none_exist: condition.map(str::to_owned) },
-        resource_type: "Observation".into(),
-        resource: json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
+    Write::new(
+        Verb::Create { if_none_exist: condition.map(str::to_owned) },
+        "Observation",
+        json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
             "identifier": [{"system": "urn:s", "value": value}]}),
-        full_url: None,
-        place: "Bundle.entry[0]".into(),
-    }
+        "Bundle.entry[0]".into(),
+    )
 }
 
 #[test]

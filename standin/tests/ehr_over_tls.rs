@@ -2,71 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what surprises a test fails it, in its own functions too")]
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+mod wire;
 
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
-use standin::pki::Identity;
 use standin::{Ehr, EhrSettings, Pki, Play, Upstream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-
-/// One request on a connection of its own; `None` if it was closed without an answer.
-async fn call(
-    addr: SocketAddr,
-    ca: &Path,
-    client: Option<&Identity>,
-    head: &str,
-    body: &str,
-) -> std::io::Result<Option<(u16, String, Value)>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let config = match client {
-        None => builder.with_no_client_auth(),
-        Some(identity) => builder
-            .with_client_auth_cert(
-                vec![CertificateDer::from_pem_file(&identity.cert).unwrap()],
-                PrivateKeyDer::from_pem_file(&identity.key).unwrap(),
-            )
-            .unwrap(),
-    };
-    let socket = TcpStream::connect(addr).await?;
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
-    let length = if head.contains("Content-Length") { String::new() } else { content_length(body) };
-    let request = format!(
-        "{head}\r\nHost: {addr}\r\nConnection: close\r\nContent-Type: application/fhir+json{length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer).await {
-        Ok(_) => {}
-        // The stand-in hung up without a TLS farewell.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof && answer.is_empty() => {}
-        Err(error) => return Err(error),
-    }
-    if answer.is_empty() {
-        return Ok(None);
-    }
-    let text = String::from_utf8(answer).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Ok(Some((status, head.to_lowercase(), serde_json::from_str(body).unwrap())))
-}
-
-fn content_length(body: &str) -> String {
-    format!("\r\nContent-Length: {}", body.len())
-}
+use wire::call;
 
 struct Room {
     pki: Pki,
