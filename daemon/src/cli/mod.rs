@@ -16,6 +16,7 @@ mod quarantine;
 mod replay;
 mod run;
 mod send;
+mod site;
 mod status;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -75,6 +76,8 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Make and exchange the keys that prove this box to a site's EHR.
+    Site(site::Args),
     /// Show whose patient could not be told, and which patients were merged; undo a merge.
     Identity(identity::Args),
     /// Look at MLLP destinations, let a halted one go on, leave a message out.
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, config),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args, config),
+        Command::Site(args) => site::run(&args, config),
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
@@ -182,10 +186,15 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 14] = [
+    const VERBS: [&str; 19] = [
         "run",
         "check",
         "status",
+        "site keys new",
+        "site keys list --json",
+        "site keys publish --out x.json",
+        "site keys switch a",
+        "site keys retire",
         "identity list",
         "identity links",
         "identity unmerge 3",

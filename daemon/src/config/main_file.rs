@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::auth::Auth;
 use super::fault::Place;
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
@@ -98,8 +99,10 @@ pub struct Upstream {
     pub projection: Projection,
     /// Whether patients' summaries may go upstream: `consent = "permit"`; denied by default.
     pub consent_permit: bool,
-    /// Mutual TLS.
+    /// How the connection proves both sides.
     pub tls: ClientTls,
+    /// How tokens prove us; `None` where the certificate in `tls` does.
+    pub auth: Option<Auth>,
     /// How fast and how patiently.
     pub delivery: Delivery,
 }
@@ -259,12 +262,14 @@ fn read_upstream(root: &Section<'_>) -> Option<Upstream> {
             section.choice("projection", &[("upstream-summary", Projection::UpstreamSummary)], &[]);
         let consent_permit = section.choice("consent", &[("deny", false), ("permit", true)], &[]);
         let tls = ClientTls::read(section);
+        let auth = Auth::read(section);
         let delivery = Delivery::read(section);
         Some(Upstream {
             base_url: base_url?,
             projection: projection.unwrap_or(Projection::UpstreamSummary),
             consent_permit: consent_permit.unwrap_or(false),
             tls: tls?,
+            auth: auth?,
             delivery,
         })
     })

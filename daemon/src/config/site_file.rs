@@ -11,6 +11,7 @@ use clinical::{
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::auth::Auth;
 use super::fault::Place;
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
@@ -71,8 +72,10 @@ pub struct Ehr {
     pub wire: Wire,
     /// How the patient is named.
     pub subject: SubjectForm,
-    /// Mutual TLS.
+    /// How the connection proves both sides.
     pub tls: ClientTls,
+    /// How tokens prove us; `None` where the certificate in `tls` does.
+    pub auth: Option<Auth>,
 }
 
 /// How a site is spoken to.
@@ -276,6 +279,7 @@ fn read_ehr(section: &Section<'_>) -> Option<Ehr> {
     let subject =
         section.choice("subject", &[("identifier", SubjectForm::Identifier)], &["lookup", "pseudonym"]);
     let tls = ClientTls::read(section);
+    let auth = Auth::read(section);
     let units = [("mg/dL", MeanUnit::Mass), ("mmol/L", MeanUnit::Molar)];
     let glucose = section.choice("glucose_unit", &units, &[]);
     let local_codes = section.flag("local_codes");
@@ -293,6 +297,7 @@ fn read_ehr(section: &Section<'_>) -> Option<Ehr> {
         wire,
         subject: subject.unwrap_or(SubjectForm::Identifier),
         tls: tls?,
+        auth: auth?,
     })
 }
 

@@ -26,7 +26,12 @@ fn destination() -> Destination {
         verify_patient: config::VerifyPatient::Off,
         consented: true,
         delivery: config::Delivery::default(),
-        client: reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap(),
+        client: reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .no_proxy()
+            .build()
+            .unwrap()
+            .into(),
     }
 }
 

@@ -58,7 +58,8 @@ async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) 
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap();
+    let client =
+        reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap().into();
     let destination = Destination {
         id: "ehr:main".to_owned(),
         site: Some("main".to_owned()),
