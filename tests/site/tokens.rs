@@ -164,7 +164,17 @@ impl Tokens {
         token_url(self.address)
     }
 
-    /// What it does, and has seen. Not to be held across a wait.
+    /// Every request for a token so far.
+    pub fn asked(&self) -> Vec<Result<String, String>> {
+        self.desk().asked.clone()
+    }
+
+    /// Every FHIR request so far.
+    pub fn fhir(&self) -> Vec<(u16, Option<String>)> {
+        self.desk().fhir.clone()
+    }
+
+    /// What it does, and has seen. Not to be held across a wait, nor where it is asked for again.
     pub fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
