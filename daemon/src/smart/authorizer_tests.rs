@@ -261,8 +261,8 @@ async fn a_switched_key_signs_the_next_request_and_the_one_before_is_known_still
 #[tokio::test]
 async fn every_trouble_is_told_for_what_it_is_and_holds_no_secret() {
     let set = Set::new().await;
-    let key = std::fs::read_dir(&set.folder.0).unwrap().map(|file| file.unwrap().path());
-    let pem = key.filter(|path| path.extension().is_some_and(|end| end == "pem")).next().unwrap();
+    let mut files = std::fs::read_dir(&set.folder.0).unwrap().map(|file| file.unwrap().path());
+    let pem = files.find(|path| path.extension().is_some_and(|end| end == "pem")).unwrap();
     let secret = std::fs::read_to_string(&pem).unwrap().lines().nth(1).unwrap().to_owned();
     let trouble = async |settings: Settings| set.with(settings).bearer().await.unwrap_err();
     let mut told = Vec::new();

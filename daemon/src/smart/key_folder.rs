@@ -7,7 +7,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -205,23 +205,27 @@ fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Gives what root made to the owner of the folder that it stands in.
+/// Gives what root made to the owner of the folder that it stands in, or to its group where that is root's folder for a
+/// group.
 fn belong(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (made, owner) = (fs::metadata(path)?, fs::metadata(folder)?);
-    if rustix::process::geteuid().is_root()
-        && (made.uid(), made.gid()) != (owner.uid(), owner.gid())
-        && owner.uid() != 0
-    {
-        chown(path, Some(owner.uid()), Some(owner.gid()))?;
+    let is_same = (made.uid(), made.gid()) == (owner.uid(), owner.gid());
+    if !rustix::process::geteuid().is_root() || is_same {
+        return Ok(());
+    }
+    chown(path, Some(owner.uid()), Some(owner.gid()))?;
+    if owner.uid() == 0 {
+        let mode = made.mode() & 0o777;
+        // Its group reads what its owner reads, and enters its folders.
+        let granted = mode | (mode & 0o500) >> 3;
+        fs::set_permissions(path, fs::Permissions::from_mode(granted))?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::smart::key_ring::RETIRE_AFTER_MS;
 
@@ -272,6 +276,28 @@ mod tests {
         assert_eq!(folder.in_use().unwrap().kid(), first);
         assert!(folder.publish(&dir.path().join("other.json"), NOW).is_err());
         assert!(!dir.path().join("other.json").exists(), "a set without one of its keys is not written");
+    }
+
+    #[test]
+    fn what_root_makes_can_be_read_by_the_daemons_user_and_by_nobody_else() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root makes files for others");
+            return;
+        }
+        // Any numbers but root's.
+        for (uid, gid, file_mode) in [(4_711, 4_712, 0o600), (0, 4_712, 0o640)] {
+            let dir = tempfile::tempdir().unwrap();
+            chown(dir.path(), Some(uid), Some(gid)).unwrap();
+            let folder = KeyFolder(dir.path().join("keys"));
+            let (kid, _) = folder.make(NOW).unwrap();
+            let key = folder.0.join(format!("key-{kid}.pem"));
+            for path in [&folder.0, &key, &folder.ring_file()] {
+                let metadata = fs::metadata(path).unwrap();
+                assert_eq!((metadata.uid(), metadata.gid()), (uid, gid), "{}", path.display());
+            }
+            assert_eq!(mode(&key), file_mode);
+            folder.in_use().unwrap();
+        }
     }
 
     #[test]
