@@ -17,7 +17,7 @@ use site::{
     RESOURCES_PER_OUTCOME, condition, daily, edit_site, eventually, people, send, settled, until,
     until_metric, with_delivery,
 };
-use standin::rig::Rig;
+use standin::rig::{Rig, RigSettings};
 use tokens::{Mood, Tokens};
 
 const DAY: &str = "2026-03-02";
@@ -239,6 +239,64 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     let told = String::from_utf8(early.stderr).unwrap();
     assert!(told.contains("five minutes"), "{told}");
     assert_silent(&rig, &tokens).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_keeps_the_token_unless_it_asks_for_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, tokens) = prepared(dir.path()).await;
+    rig.start().await.unwrap();
+    until(&rig, "a token", |s| authorization(s)["token_left_s"].is_u64()).await;
+    edit_site(&rig, "retry_max = \"1s\"", "retry_max = \"2s\"");
+    let status = until(&rig, "the reload", |s| s["configuration"]["generation"] == 2).await;
+    assert!(authorization(&status)["granted"].is_string(), "{status:#}");
+    hour(&rig, 0).await;
+    settled(&rig).await;
+    assert_eq!(tokens.asked().len(), 1);
+    edit_site(&rig, "client_id_header", "scopes = [\"system/Observation.crus\"]\nclient_id_header");
+    until(&rig, "what is asked now", |s| authorization(s)["granted"] == "system/Observation.crus").await;
+    assert_eq!(tokens.asked().len(), 2);
+    assert_once(&rig, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_an_hour_off_is_told_to_people() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, tokens) = prepared(dir.path()).await;
+    tokens.desk().ahead_s = -3_600;
+    rig.start().await.unwrap();
+    let status = until(&rig, "the clock", |s| condition(s, "clock-skewed").is_some()).await;
+    let detail = condition(&status, "clock-skewed").unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("behind ours"), "{detail}");
+    assert!(condition(&status, "no-token").is_some(), "{status:#}");
+    assert_eq!(tokens.asked(), [Err("in the future".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_platform_is_proved_to_by_tokens_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { upstream: true, ..daily() }).await;
+    let tokens = Tokens::start(rig.pki(), "box-up", Some(rig.upstream.base_url())).await;
+    site::edit(&rig, "isthmus.toml", &rig.upstream.base_url(), &tokens.base_url());
+    site::edit(&rig, "isthmus.toml", ", cert = \"./client.pem\", key = \"./client.key\" }", " }");
+    let auth = "[upstream.auth]\nclient_id = \"box-up\"\nkeys = \"keys/upstream\"\n[upstream.delivery]";
+    site::edit(&rig, "isthmus.toml", "[upstream.delivery]", auth);
+    done(&rig, &["new", "--site", "upstream"]);
+    let out = rig.dir().join("jwks.json");
+    done(&rig, &["--site", "upstream", "publish", "--out", out.to_str().unwrap()]);
+    tokens.desk().keys = serde_json::from_slice(&fs::read(out).unwrap()).unwrap();
+    rig.start().await.unwrap();
+    hour(&rig, 0).await;
+    let status = settled(&rig).await;
+    assert!(status["upstream"]["authorization"]["granted"].is_string(), "{status:#}");
+    assert!(status["sites"][0]["authorization"].is_null(), "the EHR is proved to by a certificate");
+    assert!(rig.upstream.judge().creates > 0);
+    assert_eq!(tokens.desk().granted(), 1);
+    assert!(
+        tokens.fhir().iter().all(|(status, named)| *status == 200 && named.is_none()),
+        "{:?}",
+        tokens.fhir()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -245,13 +245,15 @@ impl Section<'_> {
             if asked.contains(&key) {
                 continue;
             }
-            if names_a_secret(key) {
+            let near = nearest(key, asked.iter().copied());
+            // `tokenurl` is a slip of `token_url`, which holds no secret.
+            if names_a_secret(key) && !near.is_some_and(names_a_secret) {
                 self.fault(
                     key,
                     "would put a secret into the configuration",
                     "keep it in a file of mode 0600 or a systemd credential, and name that file",
                 );
-            } else if let Some(near) = nearest(key, asked.iter().copied()) {
+            } else if let Some(near) = near {
                 self.fault(key, "is not a known key", format!("did you mean `{near}`?"));
             } else {
                 let mut known = asked.clone();

@@ -47,7 +47,7 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a destination's tokens are asked with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The destination's id, for metrics.
     pub destination: String,
@@ -147,6 +147,20 @@ impl Authorizer {
     pub fn new(settings: Settings, http: reqwest::Client) -> Self {
         let (granted, _) = watch::channel(None);
         Self { settings, http, gate: Default::default(), state: Default::default(), granted }
+    }
+
+    /// Takes over what another knows that asks for the same as the same client: its token, and what was granted. A reload
+    /// of the configuration costs no token, and leaves no moment in which it is not known what may be written.
+    pub fn take_over(&self, before: &Self) {
+        let (Ok(mut gate), true) = (self.gate.try_lock(), self.settings == before.settings) else { return };
+        let (old, mut new) = (before.state(), self.state());
+        new.held.clone_from(&old.held);
+        new.skew = old.skew;
+        new.signed_with.clone_from(&old.signed_with);
+        new.token_url.clone_from(&old.token_url);
+        (new.renewals, new.refusals) = (old.renewals, old.refusals);
+        (gate.serial, gate.skew) = (old.held.as_ref().map_or(0, |held| held.serial), old.skew);
+        self.granted.send_replace(before.granted.borrow().clone());
     }
 
     /// A token that may be shown now; asks for one where there is none.

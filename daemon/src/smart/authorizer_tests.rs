@@ -205,6 +205,23 @@ async fn a_token_near_its_end_is_renewed_while_the_old_one_still_counts() {
 }
 
 #[tokio::test]
+async fn a_token_is_taken_over_where_the_same_is_asked_as_the_same_client() {
+    let set = Set::new().await;
+    let before = set.authorizer();
+    let held = token(&before).await;
+    let after = set.authorizer();
+    after.take_over(&before);
+    assert!(Arc::ptr_eq(&token(&after).await, &held));
+    assert!(after.granted().borrow().is_some());
+    let next = after.instead_of(&held).await.unwrap();
+    assert_eq!((next.serial, set.server.desk().granted()), (2, 2));
+    let other = set.with(Settings { scopes: vec!["system/Patient.rs".to_owned()], ..set.settings() });
+    other.take_over(&before);
+    token(&other).await;
+    assert_eq!(set.server.desk().granted(), 3);
+}
+
+#[tokio::test]
 async fn what_was_redacted_is_missing() {
     let set = Set::new().await;
     set.server.desk().grants = Some("system/Observation.read system/Patient.read".to_owned());

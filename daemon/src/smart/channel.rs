@@ -39,6 +39,13 @@ impl Channel {
         self.authorizer.as_ref()
     }
 
+    /// Takes over the tokens of the way that was in force before this one, where they are asked for in the same way.
+    pub fn take_over(&self, before: &Self) {
+        if let (Some(tokens), Some(before)) = (&self.authorizer, &before.authorizer) {
+            tokens.take_over(before);
+        }
+    }
+
     /// The token to show; `None` where none is wanted.
     ///
     /// # Errors

@@ -50,6 +50,14 @@ pub enum FolderError {
 }
 
 impl FolderError {
+    /// The error with what to do about it; most of what a ring refuses says so itself.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Ring { source, .. } if *source != RingError::NoneInUse => self.to_string(),
+            _ => format!("{self}; {}", self.advice()),
+        }
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> String {
         match self {

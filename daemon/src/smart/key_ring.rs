@@ -81,7 +81,7 @@ pub enum RingError {
     #[error("keys.toml cannot be read: {0}")]
     Garbled(String),
     /// No key in use, so nothing can be signed.
-    #[error("no key is in use; make one: isthmus site keys new")]
+    #[error("no key is in use")]
     NoneInUse,
     /// No key of that name.
     #[error("there is no key {0}; isthmus site keys list names them")]

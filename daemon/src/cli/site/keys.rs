@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let folder = KeyFolder(folder);
     match act(&args.verb, &folder, time::now_ms()) {
         Ok(told) => told_of(&told),
-        Err(error) => return failed(&error, FAILED),
+        Err(error) => return failed(&error.told(), FAILED),
     }
     ExitCode::SUCCESS
 }

@@ -92,6 +92,7 @@ fn every_fault_of_auth_is_told_at_its_line() {
         (&format!("{good}scopes = [\"system/*.rs\"]\nscope_form = \"v1\"\n"), "", 11, "stands beside scopes"),
         (&format!("{good}scope_form = \"v3\"\n"), "", 10, "write \"v2\" or \"v1\""),
         (&format!("{good}client_secret = \"s3cret\"\n"), "", 10, "would put a secret"),
+        (&format!("{good}tokenurl = \"https://e.example/t\"\n"), "", 10, "did you mean `token_url`?"),
         (&format!("{good}clientid_header = true\n"), "", 10, "did you mean `client_id_header`?"),
         (good, "cert = \"client.pem\"\n", 5, "`ehr.tls.key` is missing"),
     ] {
