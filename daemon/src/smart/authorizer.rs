@@ -123,6 +123,8 @@ pub struct Authorizer {
     gate: tokio::sync::Mutex<Gate>,
     state: Mutex<State>,
     granted: watch::Sender<Option<Arc<Granted>>>,
+    /// Whether the last request for a token brought one.
+    available: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Authorizer {
@@ -145,8 +147,8 @@ enum Why {
 impl Authorizer {
     /// An authorizer that has asked for nothing yet. `http` trusts the destination's authority.
     pub fn new(settings: Settings, http: reqwest::Client) -> Self {
-        let (granted, _) = watch::channel(None);
-        Self { settings, http, gate: Default::default(), state: Default::default(), granted }
+        let ((granted, _), (available, _)) = (watch::channel(None), watch::channel(false));
+        Self { settings, http, gate: Default::default(), state: Default::default(), granted, available }
     }
 
     /// Takes over what another knows that asks for the same as the same client: its token, and what was granted. A reload
@@ -161,6 +163,7 @@ impl Authorizer {
         (new.renewals, new.refusals) = (old.renewals, old.refusals);
         (gate.serial, gate.skew) = (old.held.as_ref().map_or(0, |held| held.serial), old.skew);
         self.granted.send_replace(before.granted.borrow().clone());
+        self.available.send_replace(*before.available.borrow());
     }
 
     /// A token that may be shown now; asks for one where there is none.
@@ -211,6 +214,11 @@ impl Authorizer {
     /// What was granted last; changes with every answer that grants something else.
     pub fn granted(&self) -> watch::Receiver<Option<Arc<Granted>>> {
         self.granted.subscribe()
+    }
+
+    /// Whether the last request for a token brought one; changes with trouble and with its end.
+    pub fn available(&self) -> watch::Receiver<bool> {
+        self.available.subscribe()
     }
 
     /// How the tokens stand.
@@ -274,6 +282,7 @@ impl Authorizer {
                 state.renewals += 1;
                 drop(state);
                 Metric::TokenRenewals.add(1, &[destination(), ("cause", why.word().to_owned())]);
+                self.is_available(true);
                 self.granted.send_if_modified(|known| {
                     let changed = known.as_deref() != Some(&granted);
                     *known = Some(Arc::new(granted));
@@ -293,10 +302,15 @@ impl Authorizer {
                 state.trouble = Some((trouble.clone(), since));
                 state.refusals += 1;
                 drop(state);
+                self.is_available(false);
                 Metric::TokenRefusals.add(1, &[destination(), ("cause", trouble.word().to_owned())]);
                 Err(trouble)
             }
         }
+    }
+
+    fn is_available(&self, is: bool) {
+        self.available.send_if_modified(|was| std::mem::replace(was, is) != is);
     }
 
     async fn ask(&self, gate: &mut Gate) -> Result<(Token, SigningKey), Trouble> {

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     config::ClientTls,
     smart::{
+        Channel,
         answer::Refusal,
         key_folder::KeyFolder,
         scope::{self, Act, Form},
@@ -232,10 +233,7 @@ async fn what_was_redacted_is_missing() {
     let seen = granted.borrow_and_update().clone().unwrap();
     assert!(!seen.may(Act::Create, "Observation") && seen.may(Act::Search, "Observation"));
     assert_eq!(authorizer.standing().missing, ["system/Observation.cu"]);
-    let channel = crate::smart::Channel::with_tokens(
-        set.http.clone(),
-        Authorizer::new(set.settings(), set.http.clone()),
-    );
+    let channel = Channel::with_tokens(set.http.clone(), Authorizer::new(set.settings(), set.http.clone()));
     assert_eq!(channel.unpermitted_write("Observation"), None, "nothing is known before the first token");
     channel.prepare().await.unwrap();
     let cause = channel.unpermitted_write("Observation").unwrap();
@@ -251,11 +249,14 @@ async fn a_refused_client_is_not_asked_for_again_before_its_time_unless_its_key_
         assert_eq!(authorizer.bearer().await.unwrap_err(), Trouble::Refused(Refusal::InvalidClient));
     }
     assert_eq!(set.refusals(), ["unknown key"], "asked once");
+    let mut available = authorizer.available();
+    assert!(!*available.borrow_and_update());
     set.publish();
     set.folder.make(NOW).unwrap();
     set.publish();
     set.folder.switch(None, NOW).unwrap();
     token(&authorizer).await;
+    assert!(available.has_changed().unwrap() && *available.borrow());
     assert_eq!(authorizer.standing().signed_with.unwrap().0, set.folder.in_use().unwrap().kid());
 }
 
@@ -317,12 +318,28 @@ async fn every_trouble_is_told_for_what_it_is_and_holds_no_secret() {
 }
 
 #[tokio::test]
+async fn whoever_slowed_down_for_want_of_a_token_is_told_when_there_is_one() {
+    let set = Set::new().await;
+    set.server.desk().mood = Mood::Later(503, "1");
+    let channel = Channel::with_tokens(set.http.clone(), Authorizer::new(set.settings(), set.http.clone()));
+    let attempt = channel.prepare().await.unwrap_err();
+    assert!(matches!(attempt, crate::verdict::Attempt::Unsent(_)), "{attempt:?}");
+    let waiting = tokio::spawn({
+        let channel = channel.clone();
+        async move { channel.recovered().await }
+    });
+    set.server.desk().mood = Mood::Strict;
+    // The second that the endpoint asked for has to pass.
+    while channel.prepare().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn no_debug_shows_a_token() {
     let set = Set::new().await;
-    let channel = crate::smart::Channel::with_tokens(
-        set.http.clone(),
-        Authorizer::new(set.settings(), set.http.clone()),
-    );
+    let channel = Channel::with_tokens(set.http.clone(), Authorizer::new(set.settings(), set.http.clone()));
     channel.prepare().await.unwrap();
     let bearer = channel.bearer().await.unwrap().unwrap();
     let shown = format!(

@@ -72,6 +72,22 @@ impl Channel {
         self.bearer().await.map(|_| ())
     }
 
+    /// Returns when tokens are to be had again after they were not; never where none are wanted. Whoever slowed down because
+    /// there was none need not wait any longer.
+    pub async fn recovered(&self) {
+        let Some(mut available) = self.authorizer.as_ref().map(|tokens| tokens.available()) else {
+            return std::future::pending().await;
+        };
+        // The sender lives as long as the channel: neither wait ends by itself.
+        let had = *available.borrow();
+        if had && available.wait_for(|is| !is).await.is_err() {
+            return std::future::pending().await;
+        }
+        if available.wait_for(|is| *is).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// What was granted last; `None` where no tokens are wanted, or none was had yet: then nothing is known.
     pub fn granted(&self) -> Option<Arc<Granted>> {
         self.authorizer.as_ref()?.granted().borrow().clone()
