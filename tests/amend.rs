@@ -126,11 +126,7 @@ async fn an_amendment_names_the_version_it_replaces() {
 /// A PUT by another client of the EHR.
 async fn put(rig: &Rig, resource: &Value) {
     let pki = rig.pki();
-    let files = isthmus::config::ClientTls {
-        ca: pki.ca.clone(),
-        cert: pki.client.cert.clone(),
-        key: pki.client.key.clone(),
-    };
+    let files = isthmus::config::ClientTls::mutual(&pki.ca, &pki.client.cert, &pki.client.key);
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(isthmus::tls::client_config(&files).unwrap())
         .no_proxy()

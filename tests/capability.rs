@@ -193,7 +193,7 @@ async fn an_ehr_that_refuses_one_category_gets_what_it_takes_in_the_next_form() 
     assert_eq!(rig.ehr.judge().creates, RESOURCES_PER_OUTCOME, "in the transaction of the second form");
     let line = site::metrics(&rig).await;
     assert!(
-        line.contains("isthmus_decisions_total{destination=\"ehr:main\",decision=\"fallback\"} 1"),
+        line.contains("isthmus_broker_decisions_total{destination=\"ehr:main\",decision=\"fallback\"} 1"),
         "{line}"
     );
 }
@@ -207,9 +207,11 @@ async fn what_travels_alone_arrives_whole_once_and_is_amended_where_it_stands() 
     // The first answer is lost after the effect: it is found by our identifier and not sent again.
     rig.ehr.play_next(Play::ResetAfterBody, 1);
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
-    settled(&rig).await;
+    let status = settled(&rig).await;
     let judgement = rig.ehr.judge();
-    assert_eq!((judgement.creates, judgement.doubled), (2 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+    let quarantined = isthmus(&rig, &["quarantine", "list"]).await;
+    let told = format!("{judgement:?} {status:#} {quarantined:#}");
+    assert_eq!((judgement.creates, judgement.doubled), (2 * RESOURCES_PER_OUTCOME, 0), "{told}");
     let panels = rig.ehr.resources();
     let panel = panels.iter().find(|one| one["hasMember"].is_array()).unwrap();
     let members = panel["hasMember"].as_array().unwrap();

@@ -30,6 +30,7 @@ use crate::{
     outbound::{Halts, Refusals, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
+    smart,
     spool::{Spool, Standings},
     status::{Listening, Status},
     supervisor::Supervisor,
@@ -151,6 +152,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let certificates = Poke::default();
     let served = listeners.iter().filter_map(|listener| listener.served().cloned()).collect();
     tasks.spawn(Keeper::new(served, conditions.clone(), certificates.clone()).run(draining.clone()));
+    tasks.spawn(
+        smart::Keeper { current: current.clone(), conditions: conditions.clone() }.run(draining.clone()),
+    );
     let answering = status.clone();
     let identities = Identities {
         writer: store.writer(),

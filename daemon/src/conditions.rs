@@ -62,6 +62,12 @@ pub enum Kind {
     OutboundSilent,
     /// An MLLP receiver refuses a message that is sent again, and its line waits.
     OutboundRefused,
+    /// A destination wants tokens, and there is none to be had.
+    NoToken,
+    /// A token grants less than was asked for.
+    ScopeMissing,
+    /// A token endpoint's clock is too far from ours to be followed.
+    ClockSkewed,
 }
 
 impl Kind {
@@ -88,6 +94,9 @@ impl Kind {
             Self::OutboundHalted => "outbound-halted",
             Self::OutboundSilent => "outbound-silent",
             Self::OutboundRefused => "outbound-refused",
+            Self::NoToken => "no-token",
+            Self::ScopeMissing => "scope-missing",
+            Self::ClockSkewed => "clock-skewed",
         }
     }
 }

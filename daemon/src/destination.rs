@@ -15,8 +15,9 @@ use jiff::tz::TimeZone;
 
 use crate::{
     capability::{Capability, ResourceKind},
-    config::{self, Delivery, Filter, OnRecovery, Permits, Site, SubjectForm, Upstream, VerifyPatient},
+    config::{self, Auth, Delivery, Filter, OnRecovery, Permits, Site, SubjectForm, Upstream, VerifyPatient},
     mode::Ceiling,
+    smart::{Authorizer, Channel, Settings},
     tls::{self, TlsError},
 };
 
@@ -78,8 +79,8 @@ pub struct Destination {
     pub verify_patient: VerifyPatient,
     /// Waits and limits.
     pub delivery: Delivery,
-    /// The client, with our certificate.
-    pub client: reqwest::Client,
+    /// The way there: with our certificate, with tokens, or both.
+    pub client: Channel,
 }
 
 impl Destination {
@@ -103,7 +104,13 @@ impl Destination {
             consented: true,
             verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
-            client: client(&ehr.tls, &site.delivery)?,
+            client: channel(
+                &format!("ehr:{}", site.id),
+                &ehr.base_url,
+                &ehr.tls,
+                ehr.auth.as_ref(),
+                &site.delivery,
+            )?,
         }))
     }
 
@@ -127,7 +134,13 @@ impl Destination {
             // It knows nobody by an identifier.
             verify_patient: VerifyPatient::Off,
             delivery: upstream.delivery.clone(),
-            client: client(&upstream.tls, &upstream.delivery)?,
+            client: channel(
+                UPSTREAM,
+                &upstream.base_url,
+                &upstream.tls,
+                upstream.auth.as_ref(),
+                &upstream.delivery,
+            )?,
         })
     }
 
@@ -180,8 +193,35 @@ impl Destination {
     }
 }
 
-fn client(files: &crate::config::ClientTls, delivery: &Delivery) -> Result<reqwest::Client, TlsError> {
+/// The way to a destination. Tokens are asked for over a client of the same kind: the authority in `ca` signs both.
+fn channel(
+    id: &str,
+    base_url: &str,
+    files: &config::ClientTls,
+    auth: Option<&Auth>,
+    delivery: &Delivery,
+) -> Result<Channel, TlsError> {
+    let http = client(files, auth, delivery)?;
+    let Some(auth) = auth else { return Ok(http.into()) };
+    let settings = Settings {
+        destination: id.to_owned(),
+        base_url: base_url.trim_end_matches('/').to_owned(),
+        client_id: auth.client_id.clone(),
+        keys: auth.keys.clone(),
+        token_url: auth.token_url.clone(),
+        scopes: auth.scopes.clone(),
+    };
+    Ok(Channel::with_tokens(http.clone(), Authorizer::new(settings, http)))
+}
+
+fn client(
+    files: &config::ClientTls,
+    auth: Option<&Auth>,
+    delivery: &Delivery,
+) -> Result<reqwest::Client, TlsError> {
+    let headers = auth.map(Auth::headers).unwrap_or_default();
     reqwest::Client::builder()
+        .default_headers(headers)
         .tls_backend_preconfigured(tls::client_config(files)?)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -230,7 +270,7 @@ pub(crate) mod tests {
             verify_patient: VerifyPatient::Off,
             consented: true,
             delivery: Delivery::default(),
-            client: client.build().unwrap(),
+            client: client.build().unwrap().into(),
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod report;
 pub mod route;
 pub mod session;
 mod sidecar;
+pub mod smart;
 pub mod spool;
 pub mod status;
 pub mod supervisor;

@@ -92,6 +92,11 @@ impl Reload {
             let detail = format!("changed, in force after a restart: {}", restart.join(", "));
             self.conditions.raise(Kind::RestartNeeded, "", detail, time::now_ms());
         }
+        for destination in generation.destinations() {
+            if let Some(before) = old.destination(&destination.id) {
+                destination.client.take_over(&before.client);
+            }
+        }
         let number = generation.number;
         self.switch.put(generation);
         Metric::ConfigGeneration.set(number as f64, &[]);

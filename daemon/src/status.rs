@@ -192,8 +192,10 @@ impl Status {
                 })
             })
             .collect();
+        let authorization = destination.client.authorizer().map(|tokens| tokens.standing().document());
         json!({
             "destination": destination.id,
+            "authorization": authorization,
             "mode": mode,
             "since": time::rfc3339(since),
             "cause": cause,

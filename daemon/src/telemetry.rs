@@ -116,6 +116,14 @@ metrics_table! {
     Deliveries = counter "isthmus_delivery_attempts_total" Count,
     /// Time of one attempt to write, by destination.
     DeliverySeconds = histogram "isthmus_delivery_seconds" Seconds,
+    /// Tokens got from a destination's token endpoint, by destination and why one was asked for.
+    TokenRenewals = counter "isthmus_token_renewals_total" Count,
+    /// Requests for a token that ended without one, by destination and cause.
+    TokenRefusals = counter "isthmus_token_refusals_total" Count,
+    /// Age of the token in force, by destination; NaN where there is none.
+    TokenAge = gauge "isthmus_token_age_seconds" Seconds,
+    /// How far a token endpoint's clock is ahead of ours, by destination.
+    TokenClockSkew = gauge "isthmus_token_clock_skew_seconds" Seconds,
     /// Messages handed to an MLLP destination's connections, by destination; resends count again.
     OutboundSent = counter "isthmus_outbound_sent_total" Count,
     /// Answers of MLLP receivers, by destination and code.

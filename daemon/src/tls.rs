@@ -58,9 +58,9 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// A client that trusts one authority and shows one certificate.
+/// A client that trusts one authority and, where there is one, shows a certificate.
 pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
-    client_config_of(&files.ca, Some((&files.cert, &files.key)))
+    client_config_of(&files.ca, files.shown())
 }
 
 /// A client that trusts the authorities in `ca` and, where certificate and key are given, shows one.

@@ -18,6 +18,8 @@ pub const THROTTLE_DEFAULT: Duration = Duration::from_secs(5);
 pub enum Attempt {
     /// Nothing reached the destination: refused, unresolved, TLS failed.
     Unsent(String),
+    /// Nothing reached the destination: there is no token to show it, and there will be none until somebody does something.
+    Unauthorized(String),
     /// Bytes were sent and no whole answer came: timeout or reset.
     Lost(String),
     /// The destination answered.
@@ -105,6 +107,7 @@ impl Verdict {
 pub fn judge(attempt: &Attempt) -> Verdict {
     match attempt {
         Attempt::Unsent(cause) => Verdict::Unsent(cause.clone()),
+        Attempt::Unauthorized(cause) => Verdict::Auth(cause.clone()),
         Attempt::Lost(cause) => Verdict::Ambiguous(cause.clone()),
         Attempt::Answered(answer) => judge_answer(answer),
     }
@@ -198,6 +201,7 @@ mod tests {
             assert_eq!(judge(&answered(status, &[])).word(), wanted, "HTTP {status}");
         }
         assert_eq!(judge(&Attempt::Unsent("refused".into())).word(), "unsent");
+        assert_eq!(judge(&Attempt::Unauthorized("no token".into())).word(), "auth");
         assert_eq!(judge(&Attempt::Lost("reset".into())).word(), "ambiguous");
     }
 

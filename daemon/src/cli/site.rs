@@ -1,6 +1,7 @@
 //! `isthmus site`: what a site permits, what is in force, and what a person does about it.
 
 mod explain;
+mod keys;
 mod show;
 
 use std::{path::Path, process::ExitCode};
@@ -41,6 +42,8 @@ enum Verb {
     Amended(DoneArgs),
     /// Say that a person withdrew at the EHR what should not stand there (condition withdrawal-needed).
     Withdrawn(DoneArgs),
+    /// The keys that sign for this box at a token endpoint (SMART Backend Services).
+    Keys(keys::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +82,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         Verb::Release(args) => mode(args, false, config),
         Verb::Amended(args) => by_hand("amendment-needed", args, config),
         Verb::Withdrawn(args) => by_hand("withdrawal-needed", args, config),
+        Verb::Keys(args) => return keys::run(args, config),
     };
     done.map_or_else(|code| code, |()| ExitCode::SUCCESS)
 }

@@ -58,6 +58,23 @@ fn turned_away(listener: &Value) -> String {
     lines.collect()
 }
 
+/// How the tokens of a destination stand, in a line; nothing where it wants none.
+fn tokens(authorization: &Value) -> String {
+    if !authorization.is_object() {
+        return String::new();
+    }
+    let text = |key: &str| authorization[key].as_str().unwrap_or_default().to_owned();
+    let left = match authorization["token_left_s"].as_u64() {
+        Some(left_s) => format!("token for {left_s} s more, granted {}", text("granted")),
+        None => "no token".to_owned(),
+    };
+    let missing: Vec<&str> =
+        authorization["missing"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let missing =
+        if missing.is_empty() { String::new() } else { format!(", NOT granted {}", missing.join(" ")) };
+    format!("    client {}: {left}{missing}\n", text("client_id"))
+}
+
 /// The document in plain words.
 fn for_people(document: &Value) -> String {
     use std::fmt::Write;
@@ -104,6 +121,7 @@ fn for_people(document: &Value) -> String {
             write!(out, "  {:<16} {:<10} since {}", text(name), text(&site["mode"]), text(&site["since"]));
         let cause = text(&site["cause"]);
         let _ = if cause.is_empty() { writeln!(out) } else { writeln!(out, "  ({cause})") };
+        out.push_str(&tokens(&site["authorization"]));
     }
     if document["outbound"].as_array().is_some_and(|list| !list.is_empty()) {
         out.push_str(&super::outbound::table(&document["outbound"]));

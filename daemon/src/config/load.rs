@@ -52,7 +52,7 @@ pub struct Config {
 /// # Errors
 /// Every fault of every file at once. Names that begin with a dot are left to the editors that made them.
 pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, Faults> {
-    let findings = Findings::default();
+    let findings = Findings::with_credentials(credentials_dir);
     let mut mentions = Mentions::default();
     let main = open(main_path, &findings).and_then(|source| {
         read_file(&source, &findings, |root| read_main(root, credentials_dir, &mut mentions))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clinical::fhir::{form::Dates, projection::Projection};
 
+use super::auth::Auth;
 use super::fault::Place;
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
@@ -100,8 +101,10 @@ pub struct Upstream {
     pub way: Way,
     /// Whether patients' summaries may go upstream: `consent = "permit"`; denied by default.
     pub consent_permit: bool,
-    /// Mutual TLS.
+    /// How the connection proves both sides.
     pub tls: ClientTls,
+    /// How tokens prove us; `None` where the certificate in `tls` does.
+    pub auth: Option<Auth>,
     /// How fast and how patiently.
     pub delivery: Delivery,
 }
@@ -267,12 +270,14 @@ fn read_upstream(root: &Section<'_>) -> Option<Upstream> {
         }
         let consent_permit = section.choice("consent", &[("deny", false), ("permit", true)], &[]);
         let tls = ClientTls::read(section);
+        let auth = Auth::read(section);
         let delivery = Delivery::read(section);
         Some(Upstream {
             base_url: base_url?,
             way,
             consent_permit: consent_permit.unwrap_or(false),
             tls: tls?,
+            auth: auth?,
             delivery,
         })
     })

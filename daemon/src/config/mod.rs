@@ -13,6 +13,7 @@
 
 mod access;
 mod answer;
+mod auth;
 mod capability;
 mod fault;
 mod filter;
@@ -40,6 +41,7 @@ mod value;
 
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
+pub use auth::{Auth, keys_folder};
 pub use capability::{Mode, OnRecovery, Permits};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use filter::{Filter, Selection};

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -25,9 +25,21 @@ pub(super) struct Findings {
     faults: RefCell<Vec<Fault>>,
     asked: RefCell<BTreeSet<String>>,
     contents: RefCell<BTreeMap<PathBuf, [u8; 32]>>,
+    /// The folder of systemd credentials, where there is one.
+    credentials: Option<PathBuf>,
 }
 
 impl Findings {
+    /// None yet, of files that may name credentials in this folder.
+    pub(super) fn with_credentials(credentials: Option<&Path>) -> Self {
+        Self { credentials: credentials.map(Path::to_owned), ..Self::default() }
+    }
+
+    /// The folder of systemd credentials.
+    pub(super) fn credentials(&self) -> Option<&Path> {
+        self.credentials.as_deref()
+    }
+
     /// Notes a fault.
     pub(super) fn note(&self, fault: Fault) {
         self.faults.borrow_mut().push(fault);
@@ -233,13 +245,15 @@ impl Section<'_> {
             if asked.contains(&key) {
                 continue;
             }
-            if names_a_secret(key) {
+            let near = nearest(key, asked.iter().copied());
+            // `tokenurl` is a slip of `token_url`, which holds no secret.
+            if names_a_secret(key) && !near.is_some_and(names_a_secret) {
                 self.fault(
                     key,
                     "would put a secret into the configuration",
                     "keep it in a file of mode 0600 or a systemd credential, and name that file",
                 );
-            } else if let Some(near) = nearest(key, asked.iter().copied()) {
+            } else if let Some(near) = near {
                 self.fault(key, "is not a known key", format!("did you mean `{near}`?"));
             } else {
                 let mut known = asked.clone();

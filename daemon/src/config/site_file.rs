@@ -8,6 +8,7 @@ use clinical::{fhir::projection::Projection, identity::PatientRule, policy::Poli
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::auth::Auth;
 use super::capability::Permits;
 use super::fault::Place;
 use super::filter::Filter;
@@ -72,8 +73,10 @@ pub struct Ehr {
     pub ways: Vec<Way>,
     /// How the patient is named.
     pub subject: SubjectForm,
-    /// Mutual TLS.
+    /// How the connection proves both sides.
     pub tls: ClientTls,
+    /// How tokens prove us; `None` where the certificate in `tls` does.
+    pub auth: Option<Auth>,
 }
 
 /// How a site is spoken to.
@@ -208,12 +211,14 @@ fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
     ];
     let subject = section.choice("subject", &forms, &[]);
     let tls = ClientTls::read(section);
+    let auth = Auth::read(section);
     let ehr = Ehr {
         kind: kind.unwrap_or(EhrKind::Fhir),
         base_url: base_url?,
         subject: subject.unwrap_or_else(|| usual_subject(&ways)),
         tls: tls?,
         ways,
+        auth: auth?,
     };
     tell_subject(section, &ehr);
     Some(ehr)

@@ -2,6 +2,7 @@
 //! tables of faults, and noise.
 
 mod answering;
+mod auth;
 mod examples;
 mod faults;
 mod noise;

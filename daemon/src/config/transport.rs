@@ -1,6 +1,6 @@
 //! How bytes travel: the TLS of listeners and destinations, and the pace of delivery.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::rate::Rate;
@@ -47,15 +47,13 @@ pub(super) fn plain_or<T>(section: &Section<'_>, tls: Option<T>, example: &str) 
     }
 }
 
-/// What a destination is proved by, and what proves us: mutual TLS, all three PEM files.
+/// What a destination is proved by, and what proves us to its TLS: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {
     /// The certificates that may sign the destination's; no other is trusted.
     pub ca: PathBuf,
-    /// Our certificate, with its intermediates.
-    pub cert: PathBuf,
-    /// Our private key.
-    pub key: PathBuf,
+    /// Our certificate, with its intermediates, and our private key; `None` where tokens alone prove us.
+    pub shown: Option<(PathBuf, PathBuf)>,
 }
 
 /// What proves a listener, and which senders it takes.
@@ -118,18 +116,38 @@ impl Default for Delivery {
 }
 
 impl ClientTls {
-    /// Reads `tls`, which must be given, from a destination's section.
+    /// Mutual TLS with these files.
+    pub fn mutual(ca: &Path, cert: &Path, key: &Path) -> Self {
+        Self { ca: ca.to_owned(), shown: Some((cert.to_owned(), key.to_owned())) }
+    }
+
+    /// Our certificate and key, where we show one.
+    pub fn shown(&self) -> Option<(&Path, &Path)> {
+        self.shown.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()))
+    }
+
+    /// Reads `tls`, which must be given, from a destination's section. Certificate and key may be left out together where
+    /// an `auth` beside it says how tokens prove us.
     pub(super) fn read(destination: &Section<'_>) -> Option<Self> {
-        destination.require("tls", "tls = { ca = \"ca.pem\", cert = \"client.pem\", key = \"client.key\" }");
+        let by_tokens = destination.has("auth");
+        let example = if by_tokens {
+            "tls = { ca = \"ca.pem\" }"
+        } else {
+            "tls = { ca = \"ca.pem\", cert = \"client.pem\", key = \"client.key\" }"
+        };
+        destination.require("tls", example);
         destination.table("tls", |tls| {
             tls.require("ca", "ca = \"ca.pem\"");
-            tls.require("cert", "cert = \"client.pem\"");
-            tls.require("key", "key = \"client.key\"");
+            let shows = !by_tokens || tls.has("cert") || tls.has("key");
+            if shows {
+                tls.require("cert", "cert = \"client.pem\"");
+                tls.require("key", "key = \"client.key\"");
+            }
             let ca = tls.certificates("ca", "\"ca.pem\"");
             let cert = tls.certificates("cert", "\"client.pem\"");
             let key = tls.private_key("key", "\"client.key\"");
-            let files = Self { ca: ca?, cert: cert?, key: key? };
-            tls.can_connect(&files.ca, Some((&files.cert, &files.key)))?;
+            let files = Self { ca: ca?, shown: if shows { Some((cert?, key?)) } else { None } };
+            tls.can_connect(&files.ca, files.shown())?;
             Some(files)
         })
     }

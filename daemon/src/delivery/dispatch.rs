@@ -106,6 +106,7 @@ impl Deliverer {
         let uses = destination.uses().into_iter().map(|(capability, _)| capability);
         uses.filter(|capability| {
             destination.permits(*capability)
+                && destination.client.unpermitted_write(capability.resource.name()).is_none()
                 && self.observations.of(&self.id, capability.name()) == Observed::ReadOnly
         })
         .collect()
@@ -177,8 +178,10 @@ fn ledger(
     if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
         for part in &write.resources {
             names.push(part.full_url.clone());
-            let targets = part.resource["target"].as_array().map(Vec::as_slice).unwrap_or_default();
-            names.extend(targets.iter().filter_map(|target| target["reference"].as_str()).map(str::to_owned));
+            for list in ["target", "hasMember", "derivedFrom"] {
+                let named = part.resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
+                names.extend(named.iter().filter_map(|one| one["reference"].as_str()).map(str::to_owned));
+            }
         }
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

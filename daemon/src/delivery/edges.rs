@@ -9,8 +9,9 @@ use crate::{
     conditions::Kind,
     config::OnRecovery,
     destination::Destination,
-    mode::{Effect, Observed},
+    mode::{Effect, Event, Observed},
     time,
+    verdict::Attempt,
 };
 
 /// The reasons for which rows are held by the mode: what ends with the change of it.
@@ -45,6 +46,37 @@ impl Deliverer {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
                 return false;
             }
+        }
+        true
+    }
+
+    /// Makes what the token's scopes leave out a fact, before any write is tried (class configuration). False while there
+    /// is no token to tell: its trouble is told by who asks for it.
+    pub(super) async fn scopes_known(&self, destination: &Destination) -> bool {
+        if destination.client.authorizer().is_none() {
+            return true;
+        }
+        if destination.client.granted().is_none()
+            && let Err(trouble) = destination.client.prepare().await
+        {
+            if let Attempt::Unauthorized(cause) = trouble {
+                self.tell_unaccepted(destination, &cause);
+            }
+            return false;
+        }
+        for (capability, _) in destination.uses() {
+            let missing = destination.client.unpermitted_write(capability.resource.name());
+            let Some(cause) = missing.filter(|_| destination.permits(capability)) else { continue };
+            let now = time::now_ms();
+            let event = Event::Refused { cause };
+            let effect = self.observations.apply(&self.id, capability.name(), event, now);
+            let (modes, audit) = self.change(destination, capability, &effect, "the token's scopes", now);
+            for change in modes {
+                if let Err(error) = self.writer.set_mode(change, audit.clone()).await {
+                    tracing::warn!(destination = %self.id, %error, "a change of mode could not be stored yet");
+                }
+            }
+            self.show_mode(destination, capability, &effect);
         }
         true
     }

@@ -2,15 +2,20 @@
 //!
 //! Invariants: redirects are not followed; an answer's body is read up to [`ANSWER_MAX_BYTES`]; an error
 //! text names the phase that failed and a cause from a closed set, and never a URL, a header or a body, for
-//! those hold patient data.
+//! those hold patient data. Where the destination wants tokens, a 401 proves that nothing took effect: the request is
+//! sent once more with another token, and not a third time.
 
+use bytes::Bytes;
 use clinical::fhir::release::Release;
 use reqwest::{
-    Client, Method, Response,
-    header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER},
+    Method, Response,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 
-use crate::verdict::{Attempt, retry_after};
+use crate::{
+    smart::{Channel, authorizer::Bearer},
+    verdict::{Attempt, retry_after},
+};
 
 /// The search of a conditional create, of a resource that travels alone (FHIR R4, http.html#ccreate).
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
@@ -74,16 +79,39 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Sends one request in a release of FHIR. An `Err` is an [`Attempt`] that no answer came to.
+/// Sends one request in a release of FHIR, with a token where the destination wants one. An `Err` is an [`Attempt`] that no
+/// answer came to.
 pub async fn send(
-    client: &Client,
+    channel: &Channel,
     release: Release,
     request: Request<'_>,
     body: Option<Vec<u8>>,
 ) -> Result<Told, Attempt> {
+    let body = body.map(Bytes::from);
+    let bearer = channel.bearer().await?;
+    let told = exchange(channel, release, request, body.clone(), bearer.as_deref()).await?;
+    if told.status == 401
+        && let Some(refused) = bearer
+        && let Some(other) = channel.instead_of(&refused).await
+    {
+        return exchange(channel, release, request, body, Some(&other)).await;
+    }
+    Ok(told)
+}
+
+async fn exchange(
+    channel: &Channel,
+    release: Release,
+    request: Request<'_>,
+    body: Option<Bytes>,
+    bearer: Option<&Bearer>,
+) -> Result<Told, Attempt> {
     let reads_only = body.is_none();
     let Request { method, url, if_none_exist, if_match } = request;
-    let mut request = client.request(method.clone(), url).header(ACCEPT, release.media_type());
+    let mut request = channel.http().request(method.clone(), url).header(ACCEPT, release.media_type());
+    if let Some(bearer) = bearer {
+        request = request.header(AUTHORIZATION, bearer.header());
+    }
     for (name, value) in [(IF_NONE_EXIST, if_none_exist), (IF_MATCH, if_match)] {
         if let Some(value) = value {
             request = request.header(name, value);
@@ -98,6 +126,16 @@ pub async fn send(
 
 /// What an error proves: a connection that was never made carried nothing; a read changes nothing.
 fn classify(error: &reqwest::Error, reads_only: bool) -> Attempt {
+    let told = told(error);
+    if reads_only || error.is_connect() || error.is_builder() {
+        Attempt::Unsent(told)
+    } else {
+        Attempt::Lost(told)
+    }
+}
+
+/// The phase that failed, and a cause from a closed set.
+pub(crate) fn told(error: &reqwest::Error) -> String {
     let phase = if error.is_connect() {
         "could not connect"
     } else if error.is_timeout() {
@@ -107,14 +145,9 @@ fn classify(error: &reqwest::Error, reads_only: bool) -> Attempt {
     } else {
         "the connection broke"
     };
-    let told = match root(error) {
+    match root(error) {
         Some(cause) => format!("{phase}: {cause}"),
         None => phase.to_owned(),
-    };
-    if reads_only || error.is_connect() || error.is_builder() {
-        Attempt::Unsent(told)
-    } else {
-        Attempt::Lost(told)
     }
 }
 
@@ -155,7 +188,7 @@ fn of_tls(error: &rustls::Error) -> String {
     }
 }
 
-async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
+async fn read(response: Response) -> Result<Told, reqwest::Error> {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut told = Told {
         status: response.status().as_u16(),
@@ -164,20 +197,27 @@ async fn read(mut response: Response) -> Result<Told, reqwest::Error> {
         location: header(LOCATION),
         body: Vec::new(),
     };
-    while let Some(part) = response.chunk().await? {
-        if told.body.len() + part.len() > ANSWER_MAX_BYTES {
-            told.body.clear();
-            break;
-        }
-        told.body.extend_from_slice(&part);
-    }
+    told.body = body(response, ANSWER_MAX_BYTES).await?;
     Ok(told)
+}
+
+/// The body of an answer, empty where it is over `most` bytes.
+pub(crate) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await? {
+        if body.len() + part.len() > most {
+            return Ok(Vec::new());
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use reqwest::Client;
     use standin::Pki;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -192,11 +232,10 @@ mod tests {
 
     const QUERY: &str = "Observation?identifier=urn:isthmus:outcome%7CSECRET";
 
-    fn client(pki: &Pki) -> Client {
-        let files =
-            ClientTls { ca: pki.ca.clone(), cert: pki.client.cert.clone(), key: pki.client.key.clone() };
+    fn client(pki: &Pki) -> Channel {
+        let files = ClientTls::mutual(&pki.ca, &pki.client.cert, &pki.client.key);
         let config = tls::client_config(&files).unwrap();
-        Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap()
+        Client::builder().tls_backend_preconfigured(config).no_proxy().build().unwrap().into()
     }
 
     fn pki() -> (tempfile::TempDir, Pki) {
@@ -205,7 +244,7 @@ mod tests {
         (dir, pki)
     }
 
-    async fn told(client: &Client, base: &str, body: Option<&str>) -> Attempt {
+    async fn told(client: &Channel, base: &str, body: Option<&str>) -> Attempt {
         let url = format!("{base}/{QUERY}");
         let request = if body.is_some() { Request::post(&url) } else { Request::get(&url) };
         let body = body.map(|body| body.as_bytes().to_vec());
@@ -251,7 +290,8 @@ mod tests {
             .no_proxy()
             .resolve("smith.example", address)
             .build()
-            .unwrap();
+            .unwrap()
+            .into();
         let attempt = told(&client, &format!("https://smith.example:{port}"), None).await;
         let wanted = "could not connect: invalid peer certificate: it is for another name";
         assert_eq!(attempt, Attempt::Unsent(wanted.to_owned()));

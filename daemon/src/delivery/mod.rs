@@ -98,7 +98,7 @@ impl Deliverer {
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
-            let wait = match pace.unaligned {
+            let wait = match pace.unaligned || !self.scopes_known(&destination).await {
                 true => SETTLE_PAUSE,
                 false => self.dispatch(&destination, &mut pace, &mut tasks).await,
             };
@@ -113,6 +113,7 @@ impl Deliverer {
                     pace.unaligned = true;
                 }
                 () = self.current.changed() => {}
+                () = destination.client.recovered() => pace.forget_silence(Instant::now()),
                 () = sleep(wait) => {}
                 () = self.draining.begun() => break,
             }

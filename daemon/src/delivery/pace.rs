@@ -66,6 +66,12 @@ impl Pace {
         }
     }
 
+    /// There is a token again: nobody need wait for the end of a pause that the want of one had led to.
+    pub(super) fn forget_silence(&mut self, now: Instant) {
+        self.not_before = now;
+        self.circuit.forget(now);
+    }
+
     /// The probes of a capability; the first may go at once.
     pub(super) fn probing(&mut self, capability: &'static str, now: Instant) -> &mut Probing {
         self.probes.entry(capability).or_insert(Probing { at: now, row: None })

@@ -40,7 +40,7 @@ impl Deliverer {
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
-        self.tell(&outcome.verdict, row.patient);
+        self.tell(destination, &outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome.verdict, row.attempts, began, pace);
         let closed = matches!(effect, Effect::Close { .. });
@@ -69,7 +69,7 @@ impl Deliverer {
     }
 
     /// Raises and clears what people should see.
-    fn tell(&self, verdict: &Verdict, patient: i64) {
+    fn tell(&self, destination: &Destination, verdict: &Verdict, patient: i64) {
         let scope = birth_date::scope(patient, &self.id);
         match verdict {
             Verdict::Identity(cause) => {
@@ -81,18 +81,19 @@ impl Deliverer {
             }
         }
         match verdict {
-            Verdict::Auth(cause) => {
-                let detail = format!(
-                    "{cause}: the destination does not accept our certificate; check its registration and expiry"
-                );
-                self.conditions.raise(Kind::AuthDegraded, &self.id, detail, time::now_ms());
-            }
+            Verdict::Auth(cause) => self.tell_unaccepted(destination, cause),
             Verdict::Delivered => {
                 self.conditions.clear(Kind::AuthDegraded, &self.id);
                 Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
             }
             _ => {}
         }
+    }
+
+    /// Tells people that the destination does not accept us.
+    pub(super) fn tell_unaccepted(&self, destination: &Destination, cause: &str) {
+        let detail = format!("{cause}: {}", destination.client.advice());
+        self.conditions.raise(Kind::AuthDegraded, &self.id, detail, time::now_ms());
     }
 
     /// Slows the whole destination where it is silent or asks for it; returns the wait for this row.

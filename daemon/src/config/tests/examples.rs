@@ -7,6 +7,7 @@ use crate::config::{
     section::{Findings, read_file},
     source::{MAX_FILE_BYTES, Source},
 };
+use crate::smart::key_folder::KeyFolder;
 
 /// The shipped example with every setting that is commented out switched on: "#key", not "# prose".
 fn opened(example: &str) -> String {
@@ -15,6 +16,12 @@ fn opened(example: &str) -> String {
         _ => line.to_owned(),
     };
     example.lines().map(|line| open(line) + "\n").collect()
+}
+
+/// The example without the lines that begin so: of these keys only one may stand beside its like.
+fn without(text: &str, keys: &[&str]) -> String {
+    let is_named = |line: &&str| keys.iter().any(|key| line.starts_with(key));
+    text.lines().filter(|line| !is_named(line)).map(|line| line.to_owned() + "\n").collect()
 }
 
 /// The examples as they ship, but for the data folder of the package.
@@ -32,7 +39,13 @@ fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
     let (main, site) = examples();
     let closed = Folder::new(&main, &[("example.toml", &site)]).load().unwrap();
     let partial = opened(&site).replace("mode = \"read-only\"", "mode = \"partial\"");
-    let open = Folder::new(&opened(&main), &[("example.toml", &partial)]).load().unwrap();
+    let alone = ["key_file = \"ehr", "key_file = \"upstream", "key_credential", "kid", "scope_form"];
+    let (main, partial) = (without(&opened(&main), &alone), without(&partial, &alone));
+    let folder = Folder::new(&main, &[("example.toml", &partial)]);
+    for keys in ["keys/main", "keys/upstream"] {
+        KeyFolder(folder.path(keys)).make(0).unwrap();
+    }
+    let open = folder.load().unwrap();
 
     // A switched-on default changes nothing.
     assert_eq!(open.main.mllp[0].limits, closed.main.mllp[0].limits);

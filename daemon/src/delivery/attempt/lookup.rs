@@ -162,7 +162,7 @@ async fn get(to: To<'_>, url: &str) -> Result<Got, Verdict> {
             }
             _ => Ok(Got::Refused),
         },
-        Err(Attempt::Unsent(cause) | Attempt::Lost(cause)) => {
+        Err(Attempt::Unsent(cause) | Attempt::Unauthorized(cause) | Attempt::Lost(cause)) => {
             Err(Verdict::Ambiguous(format!("reading back: {cause}")))
         }
         Err(Attempt::Answered(_)) => Ok(Got::Refused),

@@ -1,0 +1,78 @@
+//! Where the key in use comes from: one file, or a folder in which keys are exchanged. It is read at every request for a
+//! token, so that a new key is used without a restart.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    key::SigningKey,
+    key_file::{self, KeyFileError},
+    key_folder::{FolderError, KeyFolder},
+};
+
+/// Where the key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A PEM file; also a systemd credential.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Its name in the public set; `None` is its thumbprint.
+        kid: Option<String>,
+    },
+    /// A folder that `isthmus site keys` keeps.
+    Folder(KeyFolder),
+}
+
+/// Why there is no key to sign with.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file cannot be used.
+    #[error("{0}")]
+    File(#[from] KeyFileError),
+    /// The folder cannot.
+    #[error("{0}")]
+    Folder(#[from] FolderError),
+}
+
+impl SourceError {
+    /// What to do about it.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::File(error) => error.advice(),
+            Self::Folder(error) => error.advice(),
+        }
+    }
+}
+
+/// What tells files from those that were there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(Option<(u64, u64, i64, i64)>);
+
+impl KeySource {
+    /// The key in use. Reads files.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn read(&self) -> Result<SigningKey, SourceError> {
+        match self {
+            Self::File { path, kid } => Ok(key_file::read(path, kid.as_deref())?),
+            Self::Folder(folder) => Ok(folder.in_use()?),
+        }
+    }
+
+    /// What changes where the key in use does.
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            Self::File { path, .. } => stamp(path),
+            Self::Folder(folder) => stamp(&folder.ring_file()),
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok();
+    Stamp(metadata.map(|metadata| (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec())))
+}
