@@ -1,0 +1,305 @@
+//! Recording decisions of the consent ledger: each with what follows for the queue and with its audit entry, in one
+//! transaction.
+//!
+//! Invariants: what a command is told of is committed and synced, and no row of that patient is leased to be sent from
+//! then on; a FHIR Consent is recorded once, however often it comes, and an older version of it never after a newer one.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    audit::{self, AuditEntry},
+    command::{Command, Hot},
+    consent::{self, ConsentDocument, ConsentEntry, ConsentHead, Purpose, Ruling},
+    consent_rows::{self, Moved},
+    error::WriteError,
+};
+
+/// What was recorded, and what it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Numbers of the new entries.
+    pub entries: Vec<i64>,
+    /// The end of the ledger with them.
+    pub head: ConsentHead,
+    /// Rows that were held or let go by it.
+    pub moved: Moved,
+    /// Windows to be looked at again: a grant reaches back to what was not written of them.
+    pub windows: usize,
+}
+
+/// The command that appends decisions, all of them or none.
+pub(crate) struct Record(pub Vec<ConsentEntry>);
+
+impl Command for Record {
+    type Out = Recorded;
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|entry| entry.reason.len() + entry.behalf.len()).sum()
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Recorded, WriteError> {
+        record(conn, &self.0)
+    }
+}
+
+fn record(conn: &Connection, entries: &[ConsentEntry]) -> Result<Recorded, WriteError> {
+    let mut recorded = Recorded {
+        entries: Vec::new(),
+        head: consent::head(conn)?,
+        moved: Moved::default(),
+        windows: 0,
+    };
+    let mut audits = Vec::new();
+    for entry in entries {
+        let (id, head) = consent::append(conn, entry)?;
+        recorded.entries.push(id);
+        recorded.head = head;
+        let hash: String = head.hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        audits.push(AuditEntry {
+            actor: entry.actor.clone(),
+            action: format!("consent {}", entry.ruling.word()),
+            object: format!("patient {} {}", entry.patient, entry.purpose.word()),
+            detail: format!("consent entry {id} ({hash}): {}", entry.reason),
+            at: entry.at,
+        });
+    }
+    for entry in entries {
+        recorded.moved += consent_rows::renew(conn, entry.patient, entry.at)?;
+        if entry.ruling == Ruling::Grant && entry.past {
+            recorded.windows += look_back(conn, entry)?;
+        }
+    }
+    if let (Some(last), Some(entry)) = (audits.last_mut(), entries.last()) {
+        let Moved { held, released, lapsed } = recorded.moved;
+        last.detail = format!("{}; rows held {held}, released {released}, given up {lapsed}", last.detail);
+        last.at = entry.at;
+    }
+    audit::append(conn, &audits)?;
+    Ok(recorded)
+}
+
+/// Has the windows looked at again whose version was not written for want of this consent.
+fn look_back(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Result<usize> {
+    let mut windows = conn.prepare_cached(
+        "SELECT DISTINCT w.id, d.destination FROM outcome_window w
+         JOIN decision d ON d.window_id = w.id AND d.version = w.version
+         WHERE w.patient = ?1 AND w.version > 0 AND d.decision = 'suppress' AND d.reason = ?2",
+    )?;
+    let mut touch = conn.prepare_cached(
+        "UPDATE outcome_window SET due_at = min(coalesce(due_at, ?2), ?2), dirty_since = coalesce(dirty_since, ?2),
+           generation = generation + 1 WHERE id = ?1",
+    )?;
+    let mut touched = 0;
+    for member in consent::person(conn, entry.patient)? {
+        let found = windows
+            .query_map(params![member, consent_rows::NO_CONSENT], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        for (id, destination) in found {
+            if Purpose::of(&destination) == entry.purpose {
+                touched += touch.execute([id, entry.at])?;
+            }
+        }
+    }
+    Ok(touched)
+}
+
+/// What a version of a FHIR Consent says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentSaying {
+    /// Which version of which Consent.
+    pub document: ConsentDocument,
+    /// Number of the identifier that it names.
+    pub patient: i64,
+    /// What it permits and denies; empty where it is not in force any more.
+    pub rules: Vec<ConsentRule>,
+    /// The message that it came in.
+    pub inbox_id: i64,
+    /// Who had it read.
+    pub actor: String,
+    /// Why, for the ledger.
+    pub reason: String,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+/// One rule of a FHIR Consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsentRule {
+    /// For what.
+    pub purpose: Purpose,
+    /// It permits; otherwise it denies.
+    pub permit: bool,
+    /// From then on, where it says so.
+    pub from: Option<i64>,
+    /// Before then, where it says so.
+    pub until: Option<i64>,
+}
+
+/// What became of a FHIR Consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Imported {
+    /// It says something new.
+    Recorded(Recorded),
+    /// This very version was recorded before.
+    Known {
+        /// By this entry, the last of it.
+        entry: i64,
+    },
+    /// A later version was recorded before.
+    Older {
+        /// By this entry.
+        entry: i64,
+    },
+    /// It is not in force, and nothing was recorded of it: there is nothing to end.
+    Nothing,
+    /// It is not in force any more, and what it had said was a denial: only a grant ends that.
+    Denied {
+        /// This entry.
+        entry: i64,
+    },
+    /// Another patient was named by the version before.
+    OtherPatient {
+        /// In this entry.
+        entry: i64,
+    },
+}
+
+/// The command that records what a FHIR Consent says.
+pub(crate) struct Import(pub ConsentSaying);
+
+impl Command for Import {
+    type Out = Imported;
+
+    fn bytes(&self) -> usize {
+        self.0.reason.len()
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Imported, WriteError> {
+        let said = self.0;
+        let before = consent::of_document(conn, &said.document.key)?;
+        if let Some((entry, last)) = before.last() {
+            let entry = *entry;
+            if before.iter().any(|(_, it)| it.document.is_some_and(|it| it.hash == said.document.hash)) {
+                return Ok(Imported::Known { entry });
+            }
+            if last.patient != said.patient {
+                return Ok(Imported::OtherPatient { entry });
+            }
+            let times = (last.document.and_then(|it| it.changed_at), said.document.changed_at);
+            if matches!(times, (Some(known), Some(new)) if new < known) {
+                return Ok(Imported::Older { entry });
+            }
+        }
+        // The last that each purpose was told of.
+        let mut stand: Vec<(i64, &ConsentEntry)> = Vec::new();
+        for (id, entry) in &before {
+            stand.retain(|(_, it)| it.purpose != entry.purpose);
+            stand.push((*id, entry));
+        }
+        stand.retain(|(_, entry)| !said.rules.iter().any(|rule| rule.purpose == entry.purpose));
+        if said.rules.is_empty() {
+            if let Some((entry, _)) = stand.iter().find(|(_, it)| it.ruling == Ruling::Withdraw) {
+                return Ok(Imported::Denied { entry: *entry });
+            }
+        }
+        let blank = |purpose, ruling, from, until| ConsentEntry {
+            at: said.at,
+            patient: said.patient,
+            purpose,
+            ruling,
+            from,
+            until,
+            past: false,
+            source: "fhir".to_owned(),
+            inbox_id: Some(said.inbox_id),
+            document: Some(said.document),
+            actor: said.actor.clone(),
+            behalf: String::new(),
+            reason: said.reason.clone(),
+        };
+        let mut entries: Vec<ConsentEntry> = stand
+            .iter()
+            .filter(|(_, it)| it.ruling == Ruling::Grant)
+            .map(|(_, it)| blank(it.purpose, Ruling::End, said.at, None))
+            .collect();
+        for rule in &said.rules {
+            let ruling = if rule.permit { Ruling::Grant } else { Ruling::Withdraw };
+            entries.push(blank(rule.purpose, ruling, rule.from.unwrap_or(said.at), rule.until));
+        }
+        if entries.is_empty() {
+            return Ok(Imported::Nothing);
+        }
+        Ok(Imported::Recorded(record(conn, &entries)?))
+    }
+}
+
+/// What holds at a site where the ledger says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConsentDefault {
+    /// The site.
+    pub site: String,
+    /// For what.
+    pub purpose: Purpose,
+    /// It may leave.
+    pub permit: bool,
+}
+
+/// The command that puts the sites' defaults in force, in the place of all before; rows that are held and may go by them
+/// are let go. What may not is stopped at the lease.
+pub(crate) struct SetDefaults {
+    pub defaults: Vec<ConsentDefault>,
+    pub at: i64,
+}
+
+impl Command for SetDefaults {
+    type Out = Moved;
+
+    fn bytes(&self) -> usize {
+        self.defaults.len() * 32
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Moved, WriteError> {
+        conn.prepare_cached("DELETE FROM consent_default")?.execute([])?;
+        let mut insert =
+            conn.prepare_cached("INSERT INTO consent_default (site, purpose, permit) VALUES (?1, ?2, ?3)")?;
+        for default in &self.defaults {
+            insert.execute(params![default.site, default.purpose.word(), default.permit])?;
+        }
+        let mut moved = Moved::default();
+        for patient in consent_rows::held_patients(conn)? {
+            moved += consent_rows::renew(conn, patient, self.at)?;
+        }
+        Ok(moved)
+    }
+}
+
+/// The command that draws the consequences of decisions whose time came or passed after `since`, up to `at`.
+pub(crate) struct Renew {
+    pub since: i64,
+    pub at: i64,
+}
+
+impl Command for Renew {
+    type Out = Moved;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Moved, WriteError> {
+        let patients: Vec<i64> = conn
+            .prepare_cached(
+                "SELECT patient FROM consent WHERE from_at > ?1 AND from_at <= ?2
+                 UNION SELECT patient FROM consent WHERE until_at > ?1 AND until_at <= ?2 ORDER BY patient",
+            )?
+            .query_map([self.since, self.at], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut moved = Moved::default();
+        for patient in patients {
+            moved += consent_rows::renew(conn, patient, self.at)?;
+        }
+        Ok(moved)
+    }
+}
