@@ -10,7 +10,7 @@
 //!
 //! Numbers: a doubt that must wait is looked at again after [`LOOK_AGAIN_MS`].
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     audit::{self, AuditEntry},
@@ -60,8 +60,13 @@ pub(crate) enum Passage {
 
 /// The last look before a row is leased.
 pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, WriteError> {
-    let answer = consent::answer(conn, row.patient, Purpose::of(&row.destination), at)?;
+    let purpose = Purpose::of(&row.destination);
+    let answer = consent::answer(conn, row.patient, purpose, at)?;
     if answer.permit {
+        if row.state != State::Ambiguous && !covers(conn, row, purpose)? {
+            lapse(conn, row, at)?;
+            return Ok(Passage::Held);
+        }
         return Ok(Passage::Free);
     }
     if row.state == State::Ambiguous && !row.destination.starts_with(BLIND) {
@@ -79,6 +84,19 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
         }],
     )?;
     Ok(Passage::Held)
+}
+
+/// Whether consent was in force when a row was queued, or is by a grant that reaches back to then.
+fn covers(conn: &Connection, row: &Place, purpose: Purpose) -> rusqlite::Result<bool> {
+    let queued_at: i64 = conn
+        .prepare_cached("SELECT created_at FROM outbox WHERE id = ?1")?
+        .query_row([row.id], |row| row.get(0))?;
+    Ok(consent::answer(conn, row.patient, purpose, queued_at)?.permit)
+}
+
+/// Whether consent denies a row to be sent.
+pub(crate) fn is_denied(conn: &Connection, row: &Place, at: i64) -> rusqlite::Result<bool> {
+    Ok(!consent::answer(conn, row.patient, Purpose::of(&row.destination), at)?.permit)
 }
 
 /// Holds a row that waits. Whether that is new.
@@ -101,11 +119,10 @@ fn hold(conn: &Connection, row: &Place, at: i64) -> Result<bool, WriteError> {
     Ok(true)
 }
 
-/// A row that waits, with what deciding on it needs.
+/// A row that waits, and why it does.
 struct Waiting {
     place: Place,
     reason: Option<String>,
-    created_at: i64,
 }
 
 /// Holds or lets go what waits of a patient, by what is in force now.
@@ -135,15 +152,15 @@ pub(crate) fn renew(conn: &Connection, patient: i64, at: i64) -> Result<Moved, W
 }
 
 fn waiting(conn: &Connection, destination: &str, patient: i64) -> Result<Vec<Waiting>, WriteError> {
-    let found: Vec<(i64, Option<String>, i64)> = conn
+    let found: Vec<(i64, Option<String>)> = conn
         .prepare_cached(
-            "SELECT id, reason, created_at FROM outbox INDEXED BY outbox_line
+            "SELECT id, reason FROM outbox INDEXED BY outbox_line
              WHERE destination = ?1 AND patient = ?2 AND state IN ('pending', 'leased', 'deferred', 'ambiguous')
              ORDER BY id",
         )?
-        .query_map(params![destination, patient], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map(params![destination, patient], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let with_place = |(id, reason, created_at)| Ok(Waiting { place: queue::place(conn, id)?, reason, created_at });
+    let with_place = |(id, reason)| Ok(Waiting { place: queue::place(conn, id)?, reason });
     found.into_iter().map(with_place).collect()
 }
 
@@ -169,13 +186,17 @@ fn decide(
             if queue::is_overtaken(conn, place)? {
                 let reason = Some(queue::OVERTAKEN);
                 queue::step(conn, place, Step::Supersede, Note { reason, at, ..Note::default() })?;
-            } else if consent::answer(conn, place.patient, purpose, row.created_at)?.permit {
+            } else if covers(conn, place, purpose)? {
                 queue::step(conn, place, Step::Release, Note { next_at: Some(at), at, ..Note::default() })?;
                 moved.released += 1;
             } else {
                 lapse(conn, place, at)?;
                 moved.lapsed += 1;
             }
+        }
+        State::Pending if !covers(conn, place, purpose)? => {
+            lapse(conn, place, at)?;
+            moved.lapsed += 1;
         }
         State::Ambiguous if is_held => {
             conn.prepare_cached("UPDATE outbox SET reason = NULL, next_at = min(next_at, ?2) WHERE id = ?1")?
@@ -226,13 +247,13 @@ pub(crate) fn owed(
     version: i64,
     at: i64,
 ) -> Result<Vec<String>, ReadError> {
-    let published: Option<(i64, i64)> = {
-        let sql = "SELECT w.patient, v.at FROM outcome_window w
-            JOIN published_version v ON v.window_id = w.id AND v.version = ?2 WHERE w.id = ?1";
-        rusqlite::OptionalExtension::optional(
-            conn.prepare_cached(sql)?.query_row([window_id, version], |row| Ok((row.get(0)?, row.get(1)?))),
+    let published: Option<(i64, i64)> = conn
+        .prepare_cached(
+            "SELECT w.patient, v.at FROM outcome_window w
+             JOIN published_version v ON v.window_id = w.id AND v.version = ?2 WHERE w.id = ?1",
         )?
-    };
+        .query_row([window_id, version], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
     let Some((patient, published_at)) = published else { return Ok(Vec::new()) };
     let suppressed: Vec<String> = conn
         .prepare_cached(

@@ -14,11 +14,12 @@
 //! [`reading`] those of single readings and events, [`report`] the DiagnosticReport with a page, [`provenance`] the one
 //! statement about them, [`projection`] checks what may leave, [`bundle`] packs one request, [`release`] writes it as R4
 //! or R5, [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP, the store,
-//! retries, verdicts.
+//! retries, verdicts. Beside that way: [`consent`] reads what a Consent permits.
 
 pub mod answer;
 pub mod bundle;
 pub mod codes;
+pub mod consent;
 pub mod figures;
 pub mod identifier;
 pub mod issue;
