@@ -98,7 +98,8 @@ impl Decision {
     }
 }
 
-/// Decides. Consent comes first: what lacks it is not even queued.
+/// Decides. Consent comes first: what lacks it is not even queued. It is the patient's, for the destination's purpose; the
+/// store asks again when a row is leased.
 pub fn decide(question: &Question<'_>) -> Decision {
     if question.consent == Consent::Deny {
         return Decision::Suppress(Reason::NoConsent);

@@ -59,6 +59,8 @@ pub enum Kind {
     OutboundSilent,
     /// An MLLP receiver refuses a message that is sent again, and its line waits.
     OutboundRefused,
+    /// The consent ledger does not verify: it was changed behind the daemon's back.
+    ConsentLedgerBroken,
 }
 
 impl Kind {
@@ -84,6 +86,7 @@ impl Kind {
             Self::OutboundHalted => "outbound-halted",
             Self::OutboundSilent => "outbound-silent",
             Self::OutboundRefused => "outbound-refused",
+            Self::ConsentLedgerBroken => "consent-ledger-broken",
         }
     }
 }

@@ -52,7 +52,8 @@ pub struct Destination {
     pub base_url: String,
     /// What the configuration permits.
     pub ceiling: Ceiling,
-    /// Whether its purpose has consent.
+    /// Whether patients of whom the consent ledger says nothing are written there, as the site's file says; of upstream, as
+    /// the box's says. For showing: what may leave is asked of the ledger.
     pub consented: bool,
     /// Whether its Patient is compared before the first write.
     pub verify_patient: VerifyPatient,
@@ -76,7 +77,7 @@ impl Destination {
             wire: ehr.wire,
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
             ceiling: ceiling(&site.capability),
-            consented: true,
+            consented: site.consent.permits(outbox::Purpose::Treatment, false),
             verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
             client: client(&ehr.tls, &site.delivery)?,
@@ -123,9 +124,9 @@ impl Destination {
         self.projection.provenance_in_bundle() && !apart
     }
 
-    /// Whether configuration and consent permit writes of a kind.
+    /// Whether the configuration permits writes of a kind. Consent is a matter of each patient, and asked of the ledger.
     pub fn permits(&self, kind: &str) -> bool {
-        self.consented && self.ceiling.permits(kind)
+        self.ceiling.permits(kind)
     }
 }
 

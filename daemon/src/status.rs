@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     conditions::Board,
     config::Mode as Configured,
+    consent,
     destination::Destination,
     generation::{Current, Generation},
     mode::{Mode, Observed, in_force},
@@ -115,6 +116,7 @@ impl Status {
             }
             Err(error) => document["store"] = json!({ "error": error.to_string() }),
         }
+        document["consent"] = consent::summary(&self.readers);
         document
     }
 
@@ -169,11 +171,13 @@ impl Status {
             .iter()
             .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
             .collect();
-        let mode = mode_of(destination, &observed);
+        let mode = self.mode_of(destination, &observed);
         let (since, cause) = match seen(SUMMARY) {
             Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
             Some(seen) if destination.permits(SUMMARY) => (seen.since, String::new()),
-            _ if !destination.consented => (self.started, "no consent for this purpose".to_owned()),
+            _ if !self.is_consented(destination) => {
+                (self.started, "no consent for this purpose, but for patients who gave it".to_owned())
+            }
             _ if !destination.permits(SUMMARY) => {
                 (self.started, "the configuration permits no more".to_owned())
             }
@@ -205,8 +209,25 @@ impl Status {
         })
     }
 
+    /// The mode in force at a destination, for patients of whom the consent ledger says nothing.
+    fn mode_of(&self, destination: &Destination, observed: &[(&str, Observed)]) -> Mode {
+        if !self.is_consented(destination) {
+            return Mode::ReadOnly;
+        }
+        in_force(&destination.ceiling, SUMMARY, observed)
+    }
+
+    /// Whether a destination's purpose has consent by default, upstream at any site.
+    fn is_consented(&self, destination: &Destination) -> bool {
+        let purpose = outbox::Purpose::of(&destination.id);
+        let is_permitted = |default: &outbox::ConsentDefault| default.purpose == purpose && default.permit;
+        destination.consented
+            || (destination.site.is_none() && self.current.get().consent_defaults().iter().any(is_permitted))
+    }
+
     /// Renews the gauges that are read from the store.
     pub fn export(&self) {
+        consent::export(&self.readers);
         let Ok(counts) = self.readers.with(|reader| reader.counts()) else { return };
         Metric::InboxPending.set(counts.inbox_pending as f64, &[]);
         for state in State::ALL {
@@ -221,7 +242,7 @@ impl Status {
                 .iter()
                 .map(|kind| (*kind, self.observations.of(&destination.id, kind)))
                 .collect();
-            let mode = match mode_of(destination, &observed) {
+            let mode = match self.mode_of(destination, &observed) {
                 Mode::ReadOnly => 0.0,
                 Mode::Partial => 1.0,
                 Mode::Full => 2.0,
@@ -229,12 +250,4 @@ impl Status {
             Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
         }
     }
-}
-
-/// The mode in force at a destination; without consent nothing is written, whatever else is permitted.
-fn mode_of(destination: &Destination, observed: &[(&str, Observed)]) -> Mode {
-    if !destination.consented {
-        return Mode::ReadOnly;
-    }
-    in_force(&destination.ceiling, SUMMARY, observed)
 }

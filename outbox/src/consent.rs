@@ -179,12 +179,14 @@ impl ConsentAnswer {
     }
 }
 
-const COLUMNS: &str = "id, at, patient, purpose, decision, from_at, until_at, past, source, inbox_id, document,
+const COLUMNS: &str =
+    "id, at, patient, purpose, decision, from_at, until_at, past, source, inbox_id, document,
     document_hash, document_at, actor, behalf, reason, hash";
 
 fn entry_of(row: &Row<'_>) -> rusqlite::Result<ConsentEntry> {
-    let purpose = Purpose::parse(row.get_ref(3)?.as_str()?)
-        .ok_or_else(|| rusqlite::Error::InvalidColumnType(3, "purpose".into(), rusqlite::types::Type::Text))?;
+    let purpose = Purpose::parse(row.get_ref(3)?.as_str()?).ok_or_else(|| {
+        rusqlite::Error::InvalidColumnType(3, "purpose".into(), rusqlite::types::Type::Text)
+    })?;
     let document = match (row.get::<_, Option<[u8; 32]>>(10)?, row.get::<_, Option<[u8; 32]>>(11)?) {
         (Some(key), Some(hash)) => Some(ConsentDocument { key, hash, changed_at: row.get(12)? }),
         _ => None,
@@ -332,10 +334,7 @@ pub(crate) fn newest(
 /// One entry with the hash that stands beside it.
 pub(crate) fn entry(conn: &Connection, id: i64) -> Result<Option<(ConsentEntry, [u8; 32])>, ReadError> {
     let sql = format!("SELECT {COLUMNS} FROM consent WHERE id = ?1");
-    Ok(conn
-        .prepare_cached(&sql)?
-        .query_row([id], |row| Ok((entry_of(row)?, row.get(16)?)))
-        .optional()?)
+    Ok(conn.prepare_cached(&sql)?.query_row([id], |row| Ok((entry_of(row)?, row.get(16)?))).optional()?)
 }
 
 /// What was recorded of a FHIR Consent, in order.
@@ -343,6 +342,16 @@ pub(crate) fn of_document(conn: &Connection, key: &[u8; 32]) -> rusqlite::Result
     conn.prepare_cached(&format!("SELECT {COLUMNS} FROM consent WHERE document = ?1 ORDER BY id"))?
         .query_map([key], |row| Ok((row.get(0)?, entry_of(row)?)))?
         .collect()
+}
+
+/// Whether the time of any decision came or passed after `since`, up to `at`.
+pub(crate) fn turns(conn: &Connection, since: i64, at: i64) -> Result<bool, ReadError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM consent WHERE from_at > ?1 AND from_at <= ?2)
+                 OR EXISTS (SELECT 1 FROM consent WHERE until_at > ?1 AND until_at <= ?2)",
+        )?
+        .exists([since, at])?)
 }
 
 /// The identifiers that count for whom this one counts for: their decisions are that patient's.
@@ -402,7 +411,9 @@ fn decided(
         "SELECT {COLUMNS} FROM consent WHERE patient = ?1 AND purpose = ?2 ORDER BY id"
     ))?;
     for member in &members {
-        for entry in find.query_map(params![member, purpose.word()], |row| Ok((row.get(0)?, entry_of(row)?)))? {
+        for entry in
+            find.query_map(params![member, purpose.word()], |row| Ok((row.get(0)?, entry_of(row)?)))?
+        {
             entries.push(entry?);
         }
     }
@@ -453,10 +464,7 @@ fn in_force(entries: &[(i64, ConsentEntry)], ways: &BTreeMap<i64, Way>, at: i64)
     let counts = |entry: &ConsentEntry| {
         let from = if entry.past { entry.from } else { entry.from.max(entry.at) };
         let overtaken = entry.document.is_some_and(|it| latest.get(&it.key) != Some(&it.hash));
-        entry.ruling != Ruling::End
-            && !overtaken
-            && from <= at
-            && entry.until.is_none_or(|until| at < until)
+        entry.ruling != Ruling::End && !overtaken && from <= at && entry.until.is_none_or(|until| at < until)
     };
     let mut found: Option<ConsentAnswer> = None;
     for member in ways.keys() {

@@ -43,12 +43,8 @@ impl Command for Record {
 }
 
 fn record(conn: &Connection, entries: &[ConsentEntry]) -> Result<Recorded, WriteError> {
-    let mut recorded = Recorded {
-        entries: Vec::new(),
-        head: consent::head(conn)?,
-        moved: Moved::default(),
-        windows: 0,
-    };
+    let mut recorded =
+        Recorded { entries: Vec::new(), head: consent::head(conn)?, moved: Moved::default(), windows: 0 };
     let mut audits = Vec::new();
     for entry in entries {
         let (id, head) = consent::append(conn, entry)?;
@@ -260,24 +256,19 @@ impl Command for SetDefaults {
         self.defaults.len() * 32
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Moved, WriteError> {
+    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Moved, WriteError> {
         conn.prepare_cached("DELETE FROM consent_default")?.execute([])?;
         let mut insert =
             conn.prepare_cached("INSERT INTO consent_default (site, purpose, permit) VALUES (?1, ?2, ?3)")?;
         for default in &self.defaults {
             insert.execute(params![default.site, default.purpose.word(), default.permit])?;
         }
-        let mut moved = Moved::default();
-        for patient in consent_rows::held_patients(conn)? {
-            moved += consent_rows::renew(conn, patient, self.at)?;
-        }
-        Ok(moved)
+        Renew { at: self.at }.apply(conn, hot)
     }
 }
 
-/// The command that draws the consequences of decisions whose time came or passed after `since`, up to `at`.
+/// The command that lets go what is held and may leave by now. What may not leave any more is stopped at the lease.
 pub(crate) struct Renew {
-    pub since: i64,
     pub at: i64,
 }
 
@@ -289,15 +280,8 @@ impl Command for Renew {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Moved, WriteError> {
-        let patients: Vec<i64> = conn
-            .prepare_cached(
-                "SELECT patient FROM consent WHERE from_at > ?1 AND from_at <= ?2
-                 UNION SELECT patient FROM consent WHERE until_at > ?1 AND until_at <= ?2 ORDER BY patient",
-            )?
-            .query_map([self.since, self.at], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
         let mut moved = Moved::default();
-        for patient in patients {
+        for patient in consent_rows::held_patients(conn)? {
             moved += consent_rows::renew(conn, patient, self.at)?;
         }
         Ok(moved)

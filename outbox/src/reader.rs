@@ -480,6 +480,11 @@ impl Reader {
         consent::verify(self.conn()?, known)
     }
 
+    /// Whether the time of any decision came or passed after `since`, up to `at`.
+    pub fn consent_turns(&self, since: i64, at: i64) -> Result<bool, ReadError> {
+        consent::turns(self.conn()?, since, at)
+    }
+
     /// How many rows are held for want of consent.
     pub fn held_for_consent(&self) -> Result<u64, ReadError> {
         consent_rows::held(self.conn()?)

@@ -93,7 +93,9 @@ impl Command for Settle {
                 queue::step(conn, &row, Step::Supersede, Note { reason, ..note })?
             }
             // Known not to have happened, and not permitted any more.
-            Verdict::Retry { .. } | Verdict::Defer { .. } if consent_rows::is_denied(conn, &row, self.at)? => {
+            Verdict::Retry { .. } | Verdict::Defer { .. }
+                if consent_rows::is_denied(conn, &row, self.at)? =>
+            {
                 let reason = Some(consent_rows::NO_CONSENT);
                 queue::step(conn, &row, Step::Defer, Note { reason, ..note })?
             }

@@ -274,9 +274,9 @@ impl Writer {
         Pending::new(self, SetDefaults { defaults, at })
     }
 
-    /// Draws the consequences of decisions whose time came or passed after `since`, up to `at`.
-    pub fn renew_consent(&self, since: i64, at: i64) -> Pending<Moved> {
-        Pending::new(self, Renew { since, at })
+    /// Lets go what was held for want of consent and may leave by now: the time of a decision came or passed.
+    pub fn renew_consent(&self, at: i64) -> Pending<Moved> {
+        Pending::new(self, Renew { at })
     }
 
     /// Raises a condition, or changes the detail of a raised one.

@@ -182,7 +182,9 @@ pub fn read_all(json: &Value, zone: &TimeZone) -> Vec<Result<Consent, ConsentFau
             Some("Consent") => Some(read(&entry["resource"], entries, zone).map_err(named)),
             // Looked up by those that name it.
             Some("Patient") => None,
-            _ => Some(fault(&format!("Bundle.entry[{place}].resource"), "is neither a Consent nor a Patient")),
+            _ => {
+                Some(fault(&format!("Bundle.entry[{place}].resource"), "is neither a Consent nor a Patient"))
+            }
         }
     };
     entries.iter().enumerate().filter_map(consent_or_fault).collect()
@@ -198,8 +200,7 @@ pub fn read(json: &Value, beside: &[Value], zone: &TimeZone) -> Result<Consent, 
         .iter()
         .any(|name| consent.contains_key(*name))
         || consent.get("provision").is_some_and(Value::is_array);
-    let is_r4 =
-        ["scope", "patient", "policyRule", "dateTime"].iter().any(|name| consent.contains_key(*name));
+    let is_r4 = ["scope", "patient", "policyRule", "dateTime"].iter().any(|name| consent.contains_key(*name));
     let own: &[&str] = match (is_r4, is_r5) {
         (true, true) => return fault("Consent", "has elements of R4 and of R5 side by side"),
         (false, false) => return fault("Consent.patient", "is missing"),
@@ -241,8 +242,13 @@ fn known(object: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), 
     match object.keys().find(|key| !names.contains(&key.as_str())) {
         None => Ok(()),
         // A name from outside is told only where it looks like one.
-        Some(key) if key.len() <= NAME_MOST && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
-            fault(&format!("{path}.{key}"), "limits or changes what is meant in a way that cannot be carried out")
+        Some(key)
+            if key.len() <= NAME_MOST && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+        {
+            fault(
+                &format!("{path}.{key}"),
+                "limits or changes what is meant in a way that cannot be carried out",
+            )
         }
         Some(_) => fault(path, "has an element that the standard does not know"),
     }
@@ -302,7 +308,8 @@ fn patient_of(
         return fault(&format!("{path}.identifier"), "is missing");
     };
     let contained = consent["contained"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let here = contained.iter().find(|it| it["id"].as_str().is_some_and(|id| target.strip_prefix('#') == Some(id)));
+    let here =
+        contained.iter().find(|it| it["id"].as_str().is_some_and(|id| target.strip_prefix('#') == Some(id)));
     let there = beside.iter().find(|entry| {
         let resource = &entry["resource"];
         let id = resource["id"].as_str().unwrap_or_default();
@@ -311,11 +318,18 @@ fn patient_of(
     });
     let patient = here.or_else(|| there.map(|entry| &entry["resource"]));
     let Some(patient) = patient.filter(|it| it["resourceType"] == "Patient") else {
-        return fault(&format!("{path}.reference"), "leads to no Patient that came along, and has no identifier");
+        return fault(
+            &format!("{path}.reference"),
+            "leads to no Patient that came along, and has no identifier",
+        );
     };
     let identifiers = patient["identifier"].as_array().map(Vec::as_slice).unwrap_or_default();
     let keys: Vec<PatientKey> = identifiers.iter().filter_map(key).collect();
-    if keys.is_empty() { fault(&format!("{path}.reference"), "leads to a Patient without identifier") } else { Ok(keys) }
+    if keys.is_empty() {
+        fault(&format!("{path}.reference"), "leads to a Patient without identifier")
+    } else {
+        Ok(keys)
+    }
 }
 
 fn has_coding(concept: &Value, known: &[(&str, &str)]) -> bool {
@@ -359,11 +373,14 @@ fn rules_r4(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
         Some(kind) => permits(kind, "Consent.provision.type")?,
         None if has_coding(&json["policyRule"], &[(ACT_CODE, "OPTIN")]) => true,
         None if has_coding(&json["policyRule"], &[(ACT_CODE, "OPTOUT")]) => false,
-        None => return fault("Consent.provision.type", "is missing, and policyRule is neither OPTIN nor OPTOUT"),
+        None => {
+            return fault("Consent.provision.type", "is missing, and policyRule is neither OPTIN nor OPTOUT");
+        }
     };
     let base = part(permit, provision, path, zone)?;
     let mut exceptions = Vec::new();
-    for (place, nested) in list(provision.get("provision"), "Consent.provision.provision")?.iter().enumerate() {
+    for (place, nested) in list(provision.get("provision"), "Consent.provision.provision")?.iter().enumerate()
+    {
         let path = format!("Consent.provision.provision[{place}]");
         let Some(nested) = nested.as_object() else { return fault(&path, "is no object") };
         known(nested, &path, &["id", "extension", "type", "period", "purpose"])?;
@@ -379,7 +396,8 @@ fn rules_r5(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
         return fault("Consent.decision", "is missing");
     }
     let permit = permits(&json["decision"], "Consent.decision")?;
-    let base = Part { permit, purposes: Vec::new(), period: period(&json["period"], "Consent.period", zone)? };
+    let base =
+        Part { permit, purposes: Vec::new(), period: period(&json["period"], "Consent.period", zone)? };
     let mut exceptions = Vec::new();
     for (place, nested) in list(json.get("provision"), "Consent.provision")?.iter().enumerate() {
         let path = format!("Consent.provision[{place}]");
@@ -394,7 +412,10 @@ fn rules_r5(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
 fn resolve(base: &Part, exceptions: &[(Part, String)]) -> Result<Vec<Rule>, ConsentFault> {
     for (exception, path) in exceptions {
         if exception.purposes.is_empty() {
-            return fault(&format!("{path}.purpose"), "is missing: an exception to everything is no exception");
+            return fault(
+                &format!("{path}.purpose"),
+                "is missing: an exception to everything is no exception",
+            );
         }
         if exception.permit == base.permit {
             return fault(&format!("{path}.type"), "is an exception that says what it is an exception to");

@@ -78,8 +78,10 @@ fn an_exception_is_for_its_purpose_and_its_time_and_the_base_for_the_rest() {
     }
     let opted_out = r5("permit", &json!([{"purpose": [reason("HRESCH"), reason("HPAYMT")]}]));
     assert_eq!(plain(&opted_out), [(Treatment, true), (Analytics, false), (Payment, false)]);
-    let for_a_month =
-        r5("deny", &json!([{"purpose": [reason("TREAT")], "period": {"start": "2026-03", "end": "2026-03"}}]));
+    let for_a_month = r5(
+        "deny",
+        &json!([{"purpose": [reason("TREAT")], "period": {"start": "2026-03", "end": "2026-03"}}]),
+    );
     assert_eq!(
         rules(&for_a_month)[..2],
         [(Treatment, false, None, None), (Treatment, true, Some(MARCH), Some(APRIL))],
@@ -95,7 +97,8 @@ fn a_period_includes_its_end_and_days_are_the_sites() {
         ("2026-03-01T00:00:00-05:00", "2026-03-31T23:59:59-04:00", MARCH, APRIL),
         ("2026-03-01T05:00:00Z", "2026-04-01T03:59:59.999Z", MARCH, APRIL),
     ] {
-        let provision = json!({"type": "permit", "purpose": [reason("TREAT")], "period": {"start": start, "end": end}});
+        let provision =
+            json!({"type": "permit", "purpose": [reason("TREAT")], "period": {"start": start, "end": end}});
         assert_eq!(rules(&r4(&provision)), [(Treatment, true, Some(from), Some(until))], "{start} {end}");
     }
 }
@@ -135,7 +138,10 @@ fn what_cannot_be_carried_out_exactly_is_refused_with_its_element() {
         ("Consent.provision.period.end", with("period", json!({"end": "2026-02-30"}))),
         ("Consent.provision.provision[0].provision", nested(json!({"type": "deny", "provision": []}))),
         ("Consent.provision.provision[0].purpose", nested(json!({"type": "deny"}))),
-        ("Consent.provision.provision[0].type", nested(json!({"type": "permit", "purpose": [reason("TREAT")]}))),
+        (
+            "Consent.provision.provision[0].type",
+            nested(json!({"type": "permit", "purpose": [reason("TREAT")]})),
+        ),
         ("Consent.modifierExtension", changed("modifierExtension", json!([]))),
         ("Consent.implicitRules", changed("implicitRules", json!("urn:x"))),
         ("Consent.scope", changed("scope", scope("treatment"))),
@@ -167,7 +173,11 @@ fn what_cannot_be_carried_out_exactly_is_refused_with_its_element() {
         assert!(!fault.to_string().contains("7700001") && !fault.to_string().contains("Zebediah"));
     }
     let odd = changed("7700001 Zebediah\u{1b}[2J", json!(1));
-    assert_eq!(read(&odd, &[], &zone()).unwrap_err().element, "Consent", "a name from outside is not repeated");
+    assert_eq!(
+        read(&odd, &[], &zone()).unwrap_err().element,
+        "Consent",
+        "a name from outside is not repeated"
+    );
 }
 
 #[test]
@@ -236,6 +246,8 @@ fn of_a_bundle_each_consent_counts_or_is_refused_for_itself() {
     assert_eq!(read[0].as_ref().unwrap_err().element, "Bundle.entry[0].resource.Consent.provision.actor");
     assert_eq!(read[1].as_ref().unwrap().rules.len(), 3);
     assert_eq!(read[2].as_ref().unwrap_err().element, "Bundle.entry[2].resource");
-    assert!(!holds_consent(&json!({"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient"}}]})));
+    assert!(!holds_consent(
+        &json!({"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient"}}]})
+    ));
     assert!(!holds_consent(&json!([1, 2])));
 }

@@ -7,7 +7,7 @@ use outbox::{ReadError, Readers, WriteError, Writer};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{generation::Current, pipeline::Wake};
+use crate::{conditions::Board, consent::TakeError, generation::Current, pipeline::Wake};
 
 /// What answers.
 pub struct Desk {
@@ -21,6 +21,10 @@ pub struct Desk {
     pub wake: Wake,
     /// Wakes the deliverers when a row was released.
     pub queued: watch::Sender<u64>,
+    /// Wakes the senders of MLLP destinations likewise.
+    pub replied: watch::Sender<u64>,
+    /// Where it is shown what is wrong.
+    pub conditions: Board,
 }
 
 /// Why something asked for was not done.
@@ -38,6 +42,12 @@ pub enum DeskError {
     /// Something that must be given is missing.
     #[error("{0}")]
     Wanted(&'static str),
+    /// What was given cannot be acted on.
+    #[error("{0}")]
+    Refused(String),
+    /// A Consent could not be taken.
+    #[error("{0}")]
+    Take(#[from] TakeError),
 }
 
 /// An answer, or the reason why there is none.

@@ -13,6 +13,7 @@
 
 mod access;
 mod answer;
+mod consent;
 mod fault;
 mod init;
 mod limits;
@@ -35,6 +36,7 @@ mod value;
 
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
+pub use consent::SiteConsent;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};

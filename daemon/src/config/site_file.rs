@@ -11,6 +11,7 @@ use clinical::{
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use super::consent::{SiteConsent, read_consent};
 use super::fault::Place;
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
@@ -46,6 +47,8 @@ pub struct Site {
     pub ehr: Option<Ehr>,
     /// What the site permits.
     pub capability: Capability,
+    /// What holds for patients of whom the consent ledger says nothing.
+    pub consent: SiteConsent,
     /// How fast and how patiently it is written to.
     pub delivery: Delivery,
     /// Which windows are published; at least one rule, no two with the same window.
@@ -198,6 +201,7 @@ pub(super) fn read_site(
     let ehr_written = root.has("ehr");
     let ehr = root.table("ehr", read_ehr);
     let capability = root.table("capability", read_capability);
+    let consent = read_consent(root);
     let delivery = Delivery::read(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
@@ -207,6 +211,7 @@ pub(super) fn read_site(
         timezone: timezone?,
         ehr: if ehr_written { Some(ehr?) } else { None },
         capability: capability.unwrap_or(Capability { mode: Mode::ReadOnly, allow: Vec::new() }),
+        consent,
         delivery,
         publish,
         patient,

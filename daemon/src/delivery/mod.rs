@@ -234,9 +234,7 @@ impl Deliverer {
 
     /// Why rows of a kind may not be sent now; `None` where they may.
     fn held(&self, destination: &Destination, kind: &str) -> Option<Reason> {
-        if !destination.consented {
-            Some(Reason::NoConsent)
-        } else if destination.ceiling == Ceiling::ReadOnly {
+        if destination.ceiling == Ceiling::ReadOnly {
             Some(Reason::ConfiguredReadOnly)
         } else if !destination.ceiling.permits(kind) {
             Some(Reason::KindNotPermitted)
@@ -252,7 +250,8 @@ impl Deliverer {
         if self.held(destination, kind).is_some() {
             return Vec::new();
         }
-        [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::NoConsent, Reason::ObservedReadOnly]
+        // Not for want of consent: that is the ledger's to end, for each patient.
+        [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::ObservedReadOnly]
             .map(|reason| reason.word().to_owned())
             .to_vec()
     }

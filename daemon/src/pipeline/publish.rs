@@ -257,7 +257,9 @@ impl Pipeline {
             self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
         }
         let display_hash = shown_hash(&computed.outcome, generation, &site.id);
-        if due.display_hash == Some(display_hash) {
+        let unchanged = due.display_hash == Some(display_hash);
+        let owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
+        if unchanged && owed.is_empty() {
             return Ok(Published::Unchanged);
         }
         let outcome_json =
@@ -271,10 +273,14 @@ impl Pipeline {
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         for destination in generation.destinations_of(&site.id) {
             let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
-            let timeliness = self.timeliness(due, site, stands.is_some(), now);
+            let mut timeliness = self.timeliness(due, site, stands.is_some(), now);
+            if unchanged && stands == Some(due.version) && !owed.contains(&destination.id) {
+                timeliness = Timeliness::NothingShownChanged;
+            }
+            let consent = self.consent_of(due, destination, now)?;
             timely |= timeliness == Timeliness::Current;
             standing.push((destination.id.clone(), stands));
-            let decision = self.decide(destination, resources::SUMMARY, timeliness);
+            let decision = self.decide(destination, resources::SUMMARY, consent, timeliness);
             let (word, reason) = decision.words();
             Metric::Decisions
                 .add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
@@ -311,7 +317,12 @@ impl Pipeline {
                 recorded: Instant(now),
                 provenance_in_bundle: destination.provenance_in_bundle(),
                 deferred,
-                provenance_deferred: match self.decide(destination, resources::PROVENANCE, timeliness) {
+                provenance_deferred: match self.decide(
+                    destination,
+                    resources::PROVENANCE,
+                    consent,
+                    timeliness,
+                ) {
                     Decision::Defer(reason) => Some(reason.word()),
                     Decision::Write | Decision::Suppress(_) => None,
                 },
@@ -355,12 +366,18 @@ impl Pipeline {
         Ok(if reason == Reason::LateData && !same_rules { Reason::PolicyChange } else { reason })
     }
 
-    fn decide(&self, destination: &Destination, kind: &str, timeliness: Timeliness) -> Decision {
+    fn decide(
+        &self,
+        destination: &Destination,
+        kind: &str,
+        consent: Consent,
+        timeliness: Timeliness,
+    ) -> Decision {
         broker::decide(&Question {
             kind,
             ceiling: &destination.ceiling,
             observed: self.observations.of(&destination.id, kind),
-            consent: if destination.consented { Consent::Permit } else { Consent::Deny },
+            consent,
             timeliness,
         })
     }

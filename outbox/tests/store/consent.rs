@@ -74,9 +74,13 @@ fn the_entry_recorded_last_counts_of_those_whose_time_has_come_and_not_passed() 
     decide(&folder, of(Ruling::Grant, 100));
     decide(&folder, ConsentEntry { until: Some(400), ..of(Ruling::Withdraw, 200) });
     decide(&folder, ConsentEntry { from: 300, ..of(Ruling::Grant, 210) });
-    for (at, permit, by) in
-        [(99, false, None), (100, true, Some(1)), (200, false, Some(2)), (299, false, Some(2)), (300, true, Some(3))]
-    {
+    for (at, permit, by) in [
+        (99, false, None),
+        (100, true, Some(1)),
+        (200, false, Some(2)),
+        (299, false, Some(2)),
+        (300, true, Some(3)),
+    ] {
         let answer = folder.read(|r| r.consent(patient, Purpose::Upstream, at));
         assert_eq!((answer.permit, answer.entry), (permit, by), "{at}");
     }
@@ -123,7 +127,8 @@ fn whatever_is_queued_is_held_at_the_lease_where_consent_does_not_cover_it() {
     let folder = Folder::new();
     let (one, other) = (folder.patient("A"), folder.patient("B"));
     decide(&folder, treatment(one, Ruling::Withdraw, 500));
-    let queued: Vec<i64> = (0..3).map(|n| folder.publish(one, 20 + n, vec![row(n as u64)], 1_000)[0]).collect();
+    let queued: Vec<i64> =
+        (0..3).map(|n| folder.publish(one, 20 + n, vec![row(n as u64)], 1_000)[0]).collect();
     let neighbour = folder.publish(other, 20, vec![row(9)], 1_100)[0];
     let lease = Lease {
         destination: "ehr".into(),
@@ -224,7 +229,7 @@ fn a_grant_for_a_time_begins_and_ends_by_itself() {
     assert!(folder.read(|r| r.consents(&[patient], None, 9)).len() == 2);
     let id = folder.publish(patient, 20, vec![row(1)], 2_500)[0];
     assert!(folder.lease(5_000).is_empty(), "its time has passed before it was sent");
-    assert_eq!(folder.writer().renew_consent(4_000, 5_500).wait().unwrap().released, 0);
+    assert_eq!(folder.writer().renew_consent(5_500).wait().unwrap().released, 0);
     decide(&folder, treatment(patient, Ruling::Grant, 6_000));
     assert_eq!(folder.state(id), State::Pending, "it was queued while consent was in force");
 }
@@ -318,12 +323,12 @@ fn a_fhir_consent_is_recorded_once_and_its_last_version_counts() {
     // The next version says nothing of the payer: what it had granted there ends.
     let second = saying(patient, 2, vec![rule(Purpose::Upstream, true), rule(Purpose::Treatment, false)]);
     assert_eq!(entries(import(second)), 3);
-    assert_eq!(
-        Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, 2_000)),
-        [false, true, false]
-    );
+    assert_eq!(Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, 2_000)), [false, true, false]);
     assert_eq!(import(first), Imported::Known { entry: 5 });
-    let unseen = ConsentSaying { document: ConsentDocument { hash: [9; 32], ..saying(1, 1, vec![]).document }, ..saying(patient, 1, vec![]) };
+    let unseen = ConsentSaying {
+        document: ConsentDocument { hash: [9; 32], ..saying(1, 1, vec![]).document },
+        ..saying(patient, 1, vec![])
+    };
     assert_eq!(import(unseen), Imported::Older { entry: 5 });
     assert_eq!(import(saying(other, 3, vec![])), Imported::OtherPatient { entry: 5 });
     // What it denied is not permitted by its end.
@@ -384,7 +389,8 @@ impl Naive {
 
     fn answer(&self, of: usize) -> Option<bool> {
         let last = |member: &usize| self.said.iter().rev().find(|(_, _, speaks)| speaks.contains(member));
-        let decided: Vec<bool> = self.person(of).iter().filter_map(last).map(|(_, grant, _)| *grant).collect();
+        let decided: Vec<bool> =
+            self.person(of).iter().filter_map(last).map(|(_, grant, _)| *grant).collect();
         (!decided.is_empty()).then(|| decided.iter().all(|grant| *grant))
     }
 }
