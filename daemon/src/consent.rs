@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clinical::fhir::consent::{self as fhir, Consent};
 use outbox::{
-    ConsentDocument, ConsentRule, ConsentSaying, Imported, PatientKey, Purpose, ReadError, Readers, Recorded,
-    Ruling, WriteError, Writer,
+    ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, PatientKey, Purpose, ReadError,
+    Readers, Recorded, Ruling, WriteError, Writer,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -215,7 +215,11 @@ pub(crate) fn count(readers: &Readers, recorded: &Recorded) -> Result<(), ReadEr
 /// # Errors
 /// Where the store cannot be read; a chain that does not hold is no error.
 pub fn check(readers: &Readers, conditions: &Board) -> Result<(), ReadError> {
-    match readers.with(|reader| reader.verify_consent(None)) {
+    show(readers.with(|reader| reader.verify_consent(None)), conditions)
+}
+
+fn show(walked: Result<ConsentHead, ReadError>, conditions: &Board) -> Result<(), ReadError> {
+    match walked {
         Ok(_) => {
             conditions.clear(Kind::ConsentLedgerBroken, "");
             Ok(())
@@ -288,5 +292,22 @@ pub(crate) fn export(readers: &Readers) {
     if let (Some(entries), Some(held)) = (told["entries"].as_u64(), told["held"].as_u64()) {
         Metric::ConsentEntries.set(entries as f64, &[]);
         Metric::ConsentHeld.set(held as f64, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_does_not_hold_is_told_with_its_entry_until_it_holds() {
+        let board = Board::default();
+        assert_eq!(show(Err(ReadError::ConsentBroken(7)), &board), Ok(()));
+        let told = &board.all()[0];
+        assert!(told.name == Kind::ConsentLedgerBroken && told.detail.contains("entry 7"), "{told:?}");
+        assert_eq!(show(Err(ReadError::Closed), &board), Err(ReadError::Closed));
+        assert_eq!(board.all().len(), 1, "what could not be walked says nothing");
+        assert_eq!(show(Ok(ConsentHead { entries: 0, hash: [0; 32] }), &board), Ok(()));
+        assert!(board.all().is_empty());
     }
 }
