@@ -14,6 +14,8 @@
 //! while two identifiers were one speaks for both until that is undone; what was decided before speaks for its own
 //! alone. An identifier for which nothing was decided has no say. Where none has, the site's default holds.
 //!
+//! Times of recording never fall back, and what holds now is asked for no earlier than the last of them.
+//!
 //! Numbers: a lookup is a seek for each identifier of the patient and the few entries there; where the ledger is empty,
 //! one look. Times in milliseconds.
 
@@ -127,6 +129,8 @@ pub struct ConsentEntry {
     pub until: Option<i64>,
     /// A grant that covers also what was made before it was recorded, back to `from`.
     pub past: bool,
+    /// The last link between identifiers when it was recorded; the store says it, whatever is handed in.
+    pub link: i64,
     /// `cli`, `fhir` or `message`.
     pub source: String,
     /// The message that said so.
@@ -180,15 +184,15 @@ impl ConsentAnswer {
 }
 
 const COLUMNS: &str =
-    "id, at, patient, purpose, decision, from_at, until_at, past, source, inbox_id, document,
+    "id, at, patient, purpose, decision, from_at, until_at, past, link, source, inbox_id, document,
     document_hash, document_at, actor, behalf, reason, hash";
 
 fn entry_of(row: &Row<'_>) -> rusqlite::Result<ConsentEntry> {
     let purpose = Purpose::parse(row.get_ref(3)?.as_str()?).ok_or_else(|| {
         rusqlite::Error::InvalidColumnType(3, "purpose".into(), rusqlite::types::Type::Text)
     })?;
-    let document = match (row.get::<_, Option<[u8; 32]>>(10)?, row.get::<_, Option<[u8; 32]>>(11)?) {
-        (Some(key), Some(hash)) => Some(ConsentDocument { key, hash, changed_at: row.get(12)? }),
+    let document = match (row.get::<_, Option<[u8; 32]>>(11)?, row.get::<_, Option<[u8; 32]>>(12)?) {
+        (Some(key), Some(hash)) => Some(ConsentDocument { key, hash, changed_at: row.get(13)? }),
         _ => None,
     };
     Ok(ConsentEntry {
@@ -199,12 +203,13 @@ fn entry_of(row: &Row<'_>) -> rusqlite::Result<ConsentEntry> {
         from: row.get(5)?,
         until: row.get(6)?,
         past: row.get(7)?,
-        source: row.get(8)?,
-        inbox_id: row.get(9)?,
+        link: row.get(8)?,
+        source: row.get(9)?,
+        inbox_id: row.get(10)?,
         document,
-        actor: row.get(13)?,
-        behalf: row.get(14)?,
-        reason: row.get(15)?,
+        actor: row.get(14)?,
+        behalf: row.get(15)?,
+        reason: row.get(16)?,
     })
 }
 
@@ -219,6 +224,7 @@ fn texts(entry: &ConsentEntry) -> Vec<String> {
         entry.from.to_string(),
         number(entry.until),
         u8::from(entry.past).to_string(),
+        entry.link.to_string(),
         entry.source.clone(),
         number(entry.inbox_id),
         entry.document.map_or_else(String::new, |document| hex(document.key)),
@@ -234,14 +240,28 @@ fn link(before: &[u8; 32], id: i64, entry: &ConsentEntry) -> [u8; 32] {
     audit::link_of(before, id, entry.at, &texts(entry))
 }
 
-/// Appends one entry; its number, and the head after it.
+/// The time by which it is asked what is in force now: not before the last entry, however late a command reaches the store
+/// and whatever was done to the clock. A decision that was told of holds.
+pub(crate) fn present(conn: &Connection, at: i64) -> rusqlite::Result<i64> {
+    let last: Option<i64> = conn
+        .prepare_cached("SELECT at FROM consent ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(last.map_or(at, |last| last.max(at)))
+}
+
+/// Appends one entry; its number, and the head after it. Times of recording never fall back.
 pub(crate) fn append(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Result<(i64, ConsentHead)> {
+    let newest_link: Option<i64> =
+        conn.prepare_cached("SELECT max(id) FROM patient_link")?.query_row([], |row| row.get(0))?;
+    let entry =
+        &ConsentEntry { at: present(conn, entry.at)?, link: newest_link.unwrap_or(0), ..entry.clone() };
     let before = head(conn)?;
     let id = before.entries as i64 + 1;
     let hash = link(&before.hash, id, entry);
     conn.prepare_cached(&format!(
         "INSERT INTO consent ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
     ))?
     .execute(params![
         id,
@@ -252,6 +272,7 @@ pub(crate) fn append(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Resul
         entry.from,
         entry.until,
         entry.past,
+        entry.link,
         entry.source,
         entry.inbox_id,
         entry.document.map(|document| document.key),
@@ -287,11 +308,11 @@ pub(crate) fn verify(conn: &Connection, known: Option<ConsentHead>) -> Result<Co
         let next = head.entries + 1;
         // What cannot be read as an entry any more was changed too.
         let hash = entry_of(row).map(|entry| link(&head.hash, id, &entry));
-        let stored = row.get::<_, [u8; 32]>(16);
+        let stored = row.get::<_, [u8; 32]>(17);
         if id != next as i64 || !matches!((hash, stored), (Ok(hash), Ok(stored)) if hash == stored) {
             return Err(ReadError::ConsentBroken(id));
         }
-        head = ConsentHead { entries: next, hash: row.get(16)? };
+        head = ConsentHead { entries: next, hash: row.get(17)? };
         met |= known == Some(head);
     }
     match known {
@@ -334,7 +355,7 @@ pub(crate) fn newest(
 /// One entry with the hash that stands beside it.
 pub(crate) fn entry(conn: &Connection, id: i64) -> Result<Option<(ConsentEntry, [u8; 32])>, ReadError> {
     let sql = format!("SELECT {COLUMNS} FROM consent WHERE id = ?1");
-    Ok(conn.prepare_cached(&sql)?.query_row([id], |row| Ok((entry_of(row)?, row.get(16)?))).optional()?)
+    Ok(conn.prepare_cached(&sql)?.query_row([id], |row| Ok((entry_of(row)?, row.get(17)?))).optional()?)
 }
 
 /// What was recorded of a FHIR Consent, in order.
@@ -399,6 +420,10 @@ pub(crate) fn default(conn: &Connection, site: &str, purpose: Purpose) -> rusqli
     Ok(said.unwrap_or(purpose.is_permitted_by_default()))
 }
 
+fn of_patient() -> String {
+    format!("SELECT {COLUMNS} FROM consent WHERE patient = ?1 AND purpose = ?2 ORDER BY id")
+}
+
 fn decided(
     conn: &Connection,
     patient: i64,
@@ -407,9 +432,7 @@ fn decided(
 ) -> rusqlite::Result<Option<ConsentAnswer>> {
     let members = person(conn, patient)?;
     let mut entries = Vec::new();
-    let mut find = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM consent WHERE patient = ?1 AND purpose = ?2 ORDER BY id"
-    ))?;
+    let mut find = conn.prepare_cached(&of_patient())?;
     for member in &members {
         for entry in
             find.query_map(params![member, purpose.word()], |row| Ok((row.get(0)?, entry_of(row)?)))?
@@ -426,32 +449,33 @@ fn decided(
     Ok(in_force(&entries, &ways, at))
 }
 
-/// The identifiers on the way up from one, each with when the way to it was whole: the time of its latest link.
+/// The identifiers on the way up from one, each with the latest link of the way to it.
 type Way = BTreeMap<i64, i64>;
 
 fn way_up(conn: &Connection, from: i64) -> rusqlite::Result<Way> {
     let mut links = conn.prepare_cached(
-        "SELECT parent, at FROM patient_link WHERE child = ?1 AND undone_at IS NULL AND kind <> 'related'",
+        "SELECT parent, id FROM patient_link WHERE child = ?1 AND undone_at IS NULL AND kind <> 'related'",
     )?;
-    let mut way = Way::from([(from, i64::MIN)]);
-    let mut next = vec![(from, i64::MIN)];
-    while let Some((id, whole_at)) = next.pop() {
+    let mut way = Way::from([(from, 0)]);
+    let mut next = vec![(from, 0)];
+    while let Some((id, latest)) = next.pop() {
         for link in links.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
-            let (parent, at) = link?;
-            let at = at.max(whole_at);
-            if way.get(&parent).is_none_or(|known| at < *known) {
-                way.insert(parent, at);
-                next.push((parent, at));
+            let (parent, link) = link?;
+            let link = link.max(latest);
+            if way.get(&parent).is_none_or(|known| link < *known) {
+                way.insert(parent, link);
+                next.push((parent, link));
             }
         }
     }
     Ok(way)
 }
 
-/// Since when two identifiers are one person's, by links that stand; never for two that are not.
-fn together_since(ways: &BTreeMap<i64, Way>, one: i64, other: i64) -> i64 {
+/// The link by which two identifiers came to be one person's, of those that stand; for two that are not, none that is.
+/// Links are numbered in the order in which they were made, which no clock can turn round.
+fn together_by(ways: &BTreeMap<i64, Way>, one: i64, other: i64) -> i64 {
     let (Some(one), Some(other)) = (ways.get(&one), ways.get(&other)) else { return i64::MAX };
-    let met = one.iter().filter_map(|(id, at)| other.get(id).map(|theirs| *at.max(theirs)));
+    let met = one.iter().filter_map(|(id, link)| other.get(id).map(|theirs| *link.max(theirs)));
     met.min().unwrap_or(i64::MAX)
 }
 
@@ -469,7 +493,7 @@ fn in_force(entries: &[(i64, ConsentEntry)], ways: &BTreeMap<i64, Way>, at: i64)
     let mut found: Option<ConsentAnswer> = None;
     for member in ways.keys() {
         let speaks = |entry: &ConsentEntry| {
-            entry.patient == *member || together_since(ways, entry.patient, *member) < entry.at
+            entry.patient == *member || together_by(ways, entry.patient, *member) <= entry.link
         };
         let governing = entries.iter().rev().find(|(_, entry)| counts(entry) && speaks(entry));
         let Some((id, entry)) = governing else { continue };
@@ -483,4 +507,32 @@ fn in_force(entries: &[(i64, ConsentEntry)], ways: &BTreeMap<i64, Way>, at: i64)
         };
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn a_lookup_is_a_seek_and_walks_nothing_of_others() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, &of_patient());
+        assert_eq!(steps.len(), 1, "nothing is sorted: {steps:?}");
+        assert!(steps[0].contains("INDEX consent_patient (patient=? AND purpose=?)"), "{steps:?}");
+    }
+
+    #[test]
+    fn a_destination_is_for_one_purpose() {
+        for (destination, purpose) in [
+            ("ehr:main", Purpose::Treatment),
+            ("ehr:upstream", Purpose::Treatment),
+            ("mllp:back", Purpose::Treatment),
+            ("upstream", Purpose::Upstream),
+            ("payer:x", Purpose::Payer),
+        ] {
+            assert_eq!(Purpose::of(destination), purpose, "{destination}");
+        }
+    }
 }

@@ -208,6 +208,7 @@ impl Command for Import {
             from,
             until,
             past: false,
+            link: 0,
             source: "fhir".to_owned(),
             inbox_id: Some(said.inbox_id),
             document: Some(said.document),

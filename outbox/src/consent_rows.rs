@@ -61,7 +61,7 @@ pub(crate) enum Passage {
 /// The last look before a row is leased.
 pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, WriteError> {
     let purpose = Purpose::of(&row.destination);
-    let answer = consent::answer(conn, row.patient, purpose, at)?;
+    let answer = consent::answer(conn, row.patient, purpose, consent::present(conn, at)?)?;
     if answer.permit {
         if row.state != State::Ambiguous && !covers(conn, row, purpose)? {
             lapse(conn, row, at)?;
@@ -96,6 +96,7 @@ fn covers(conn: &Connection, row: &Place, purpose: Purpose) -> rusqlite::Result<
 
 /// Whether consent denies a row to be sent.
 pub(crate) fn is_denied(conn: &Connection, row: &Place, at: i64) -> rusqlite::Result<bool> {
+    let at = consent::present(conn, at)?;
     Ok(!consent::answer(conn, row.patient, Purpose::of(&row.destination), at)?.permit)
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn renew(conn: &Connection, patient: i64, at: i64) -> Result<Moved, W
                 continue;
             }
             let purpose = Purpose::of(destination);
-            let now = consent::answer(conn, member, purpose, at)?;
+            let now = consent::answer(conn, member, purpose, consent::present(conn, at)?)?;
             for row in rows {
                 moved += decide(conn, &row, purpose, now, at)?;
             }

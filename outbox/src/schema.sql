@@ -344,6 +344,7 @@ CREATE TABLE consent (
   from_at       INTEGER NOT NULL,
   until_at      INTEGER,
   past          INTEGER NOT NULL CHECK (past IN (0, 1)), -- it reaches back before it was recorded
+  link          INTEGER NOT NULL,              -- the last of patient_link then: it speaks for who was one person by those
   source        TEXT    NOT NULL CHECK (source IN ('cli', 'fhir', 'message')),
   inbox_id      INTEGER,                       -- the message that said so
   document      BLOB    CHECK (length(document) = 32),      -- which FHIR Consent

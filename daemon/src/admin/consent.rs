@@ -257,6 +257,7 @@ impl Desk {
             from,
             until: ask.until,
             past: ask.past,
+            link: 0,
             source: "cli".to_owned(),
             inbox_id: None,
             document: None,

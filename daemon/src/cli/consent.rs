@@ -24,6 +24,10 @@ const LINES: u64 = 50;
 /// Places told after a withdrawal; `--json` has more.
 const PLACES: usize = 20;
 
+/// What is told where a grant begins before it is recorded and does not say that it reaches back.
+const NOT_BACK: &str =
+    "it holds from now on: what was made before this moment is covered only by --including-past\n";
+
 const EXAMPLES: &str = "\
 Examples:
   isthmus consent list                                          the newest decisions
@@ -257,7 +261,9 @@ fn decide(args: &Decision, past: Option<bool>, config: &Path) -> Result<ExitCode
     };
     let told = ask(config, Ask::Decide(wanted))?;
     let purposes = args.purpose.join(", ");
+    let reaches_back = args.from.is_some_and(|from| from < time::now_ms());
     say(&told, args.json, |told| match past {
+        Some(false) if reaches_back => granted(told, &purposes) + NOT_BACK,
         Some(_) => granted(told, &purposes),
         None => withdrawn(told, &purposes),
     });

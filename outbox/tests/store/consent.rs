@@ -21,6 +21,7 @@ pub(crate) fn entry(patient: i64, purpose: Purpose, ruling: Ruling, at: i64) -> 
         from: at,
         until: None,
         past: false,
+        link: 0,
         source: "cli".into(),
         inbox_id: None,
         document: None,
@@ -217,6 +218,22 @@ fn a_doubt_that_cannot_be_looked_up_waits_while_consent_is_denied_and_holds_up_n
     assert_eq!((take(300_000), folder.state(first)), (vec![], State::Ambiguous));
     decide(&folder, treatment(one, Ruling::Grant, 400_000));
     assert_eq!(take(400_000), [first]);
+}
+
+#[test]
+fn a_withdrawal_that_was_told_of_holds_whatever_the_clock_says_afterwards() {
+    let folder = Folder::new();
+    let patient = folder.patient("A");
+    let id = folder.publish(patient, 20, vec![row(1)], 1_000)[0];
+    let change = |ruling, at| decide(&folder, treatment(patient, ruling, at));
+    change(Ruling::Withdraw, 9_000);
+    // A lease that was asked for before, or a clock that was put back.
+    assert!(folder.lease(2_000).is_empty());
+    change(Ruling::Grant, 3_000);
+    change(Ruling::Withdraw, 2_500);
+    assert!(folder.lease(2_500).is_empty());
+    let times: Vec<i64> = folder.read(|r| r.consents(&[], None, 9)).iter().map(|(_, it)| it.at).collect();
+    assert_eq!((times, folder.state(id)), (vec![9_000; 3], State::Deferred));
 }
 
 #[test]
