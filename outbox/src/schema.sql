@@ -256,6 +256,8 @@ CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
+-- What waits for a person's word on consent is in no age.
+CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
 CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
 
 -- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.
