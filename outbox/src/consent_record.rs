@@ -188,18 +188,6 @@ impl Command for Import {
                 return Ok(Imported::Older { entry });
             }
         }
-        // The last that each purpose was told of.
-        let mut stand: Vec<(i64, &ConsentEntry)> = Vec::new();
-        for (id, entry) in &before {
-            stand.retain(|(_, it)| it.purpose != entry.purpose);
-            stand.push((*id, entry));
-        }
-        stand.retain(|(_, entry)| !said.rules.iter().any(|rule| rule.purpose == entry.purpose));
-        if said.rules.is_empty() {
-            if let Some((entry, _)) = stand.iter().find(|(_, it)| it.ruling == Ruling::Withdraw) {
-                return Ok(Imported::Denied { entry: *entry });
-            }
-        }
         let blank = |purpose, ruling, from, until| ConsentEntry {
             at: said.at,
             patient: said.patient,
@@ -216,19 +204,55 @@ impl Command for Import {
             behalf: String::new(),
             reason: said.reason.clone(),
         };
-        let mut entries: Vec<ConsentEntry> = stand
-            .iter()
-            .filter(|(_, it)| it.ruling == Ruling::Grant)
-            .map(|(_, it)| blank(it.purpose, Ruling::End, said.at, None))
-            .collect();
+        let unsaid = Purpose::ALL
+            .into_iter()
+            .filter(|purpose| !said.rules.iter().any(|rule| rule.purpose == *purpose));
+        let left: Vec<(Purpose, Left)> =
+            unsaid.filter_map(|purpose| Some((purpose, left_of(purpose, &before)?))).collect();
+        let mut entries: Vec<ConsentEntry> = Vec::new();
+        for (purpose, left) in &left {
+            match left {
+                Left::Ended => entries.push(blank(*purpose, Ruling::End, said.at, None)),
+                Left::DeniedWhole => entries.push(blank(*purpose, Ruling::Withdraw, said.at, None)),
+                Left::Denied(_) => {}
+            }
+        }
         for rule in &said.rules {
             let ruling = if rule.permit { Ruling::Grant } else { Ruling::Withdraw };
             entries.push(blank(rule.purpose, ruling, rule.from.unwrap_or(said.at), rule.until));
         }
-        if entries.is_empty() {
-            return Ok(Imported::Nothing);
+        if !entries.is_empty() {
+            return Ok(Imported::Recorded(record(conn, &entries)?));
         }
-        Ok(Imported::Recorded(record(conn, &entries)?))
+        let denied = left.iter().find_map(|(_, left)| match left {
+            Left::Denied(entry) => Some(*entry),
+            Left::Ended | Left::DeniedWhole => None,
+        });
+        Ok(denied.map_or(Imported::Nothing, |entry| Imported::Denied { entry }))
+    }
+}
+
+/// What is left of a purpose that a later version of a Consent names no more.
+enum Left {
+    /// Nothing: it was granted.
+    Ended,
+    /// A denial, whose exceptions end.
+    DeniedWhole,
+    /// A denial as it stands, by this entry.
+    Denied(i64),
+}
+
+/// What the version that spoke last of a purpose leaves of it. A grant ends with its document, a denial does not.
+fn left_of(purpose: Purpose, before: &[(i64, ConsentEntry)]) -> Option<Left> {
+    let of_purpose = || before.iter().filter(|(_, entry)| entry.purpose == purpose);
+    let (last, newest) = of_purpose().next_back()?;
+    let same = of_purpose().filter(|(_, entry)| entry.document == newest.document);
+    let rulings: Vec<Ruling> = same.map(|(_, entry)| entry.ruling).collect();
+    match (rulings.contains(&Ruling::Withdraw), rulings.contains(&Ruling::Grant)) {
+        (true, true) => Some(Left::DeniedWhole),
+        (true, false) => Some(Left::Denied(*last)),
+        (false, true) => Some(Left::Ended),
+        (false, false) => None,
     }
 }
 

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -250,4 +251,13 @@ fn of_a_bundle_each_consent_counts_or_is_refused_for_itself() {
         &json!({"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient"}}]})
     ));
     assert!(!holds_consent(&json!([1, 2])));
+}
+
+proptest! {
+    #[test]
+    fn a_date_of_any_text_is_a_moment_before_its_end_or_none(text in "[0-9]{0,5}[-]?[0-9]{0,3}[-]?[0-9]{0,3}(T[0-9:.Z+-]{0,20})?|.{0,12}") {
+        if let Some((from, until)) = moment(&text, &zone()) {
+            prop_assert!(from < until);
+        }
+    }
 }

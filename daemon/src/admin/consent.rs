@@ -334,6 +334,7 @@ impl Desk {
         );
         let writer = self.writer.clone();
         let receipt = Handle::current().block_on(async move { writer.intake_file(arrival).await })?;
+        self.wake.wake();
         let door = Door {
             site: &site,
             writer: &self.writer,
@@ -396,7 +397,7 @@ fn line_of(id: i64, entry: &ConsentEntry) -> Value {
         "patient": entry.patient,
         "purpose": entry.purpose.word(),
         "decision": entry.ruling.word(),
-        "from": time::rfc3339(entry.from),
+        "from": time::rfc3339(if entry.past { entry.from } else { entry.from.max(entry.at) }),
         "until": entry.until.map(time::rfc3339),
         "including_past": entry.past,
         "source": entry.source,

@@ -313,10 +313,20 @@ fn line_of(entry: &Value) -> String {
         entry["patient"].to_string(),
         text(&entry["purpose"]),
         text(&entry["decision"]),
-        text(&entry["from"]),
+        from(entry),
         text(&entry["source"]),
         text(&entry["actor"]),
     )
+}
+
+fn from(entry: &Value) -> String {
+    // A grant that reaches back without an end begins with the Unix epoch.
+    let from = text(&entry["from"]);
+    if entry["including_past"] == true && from.starts_with("1970-01-01") {
+        "the beginning".to_owned()
+    } else {
+        from
+    }
 }
 
 fn listed(told: &Value) -> String {
@@ -329,7 +339,7 @@ fn listed(told: &Value) -> String {
     let entries = told["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
     out.extend(entries.iter().map(line_of));
     if entries.is_empty() {
-        out += "nothing was decided: the sites' defaults hold\n";
+        out += "no decision is listed; where none was made, the site's default holds\n";
     }
     out
 }
@@ -414,7 +424,7 @@ fn verified(told: &Value) -> String {
 }
 
 fn imported(told: &Value) -> String {
-    let mut out = String::new();
+    let mut out = format!("kept as message {}\n", told["message"]);
     for (number, line) in (1..).zip(told["consents"].as_array().into_iter().flatten()) {
         out += &format!("Consent {number}: {}: {}\n", text(&line["became"]), text(&line["line"]));
     }

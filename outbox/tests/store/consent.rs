@@ -366,6 +366,27 @@ fn a_fhir_consent_is_recorded_once_and_its_last_version_counts() {
     assert_eq!(folder.read(|r| r.verify_consent(None)).entries, 8);
 }
 
+#[test]
+fn a_fhir_consent_that_ends_ends_its_grants_and_none_of_its_denials() {
+    let folder = Folder::new();
+    let patient = folder.patient("A");
+    let import = |saying| folder.writer().import_consent(saying).wait().unwrap();
+    // Treatment is denied but for a time, analytics denied, payment permitted.
+    let for_a_time = ConsentRule { from: Some(1_001), until: Some(9_000), ..rule(Purpose::Treatment, true) };
+    let rules = vec![
+        rule(Purpose::Treatment, false),
+        for_a_time,
+        rule(Purpose::Upstream, false),
+        rule(Purpose::Payer, true),
+    ];
+    import(saying(patient, 1, rules));
+    let all = |at| Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, at));
+    assert_eq!((all(2_000), all(9_500)), ([true, false, true], [false, false, true]));
+    assert!(matches!(import(saying(patient, 2, vec![])), Imported::Recorded(_)));
+    assert_eq!((all(2_000), all(9_500)), ([false; 3], [false; 3]), "the exception ends, the denial does not");
+    assert!(matches!(import(saying(patient, 3, vec![])), Imported::Denied { .. }));
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Decide { member: usize, grant: bool },

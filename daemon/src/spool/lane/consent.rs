@@ -1,8 +1,8 @@
 //! FHIR Consents in a file: stored as one message, and taken into the consent ledger each for itself.
 //!
 //! Invariants: the file is in the inbox, committed and synced, before any of it counts; a kill between the two leaves it in
-//! `work/`, and read again it is known; where nothing of it counts it is refused, and where a part does not it stays for
-//! people, with the element named.
+//! `work/`, and read again it is known; where any part of it does not count, the file stays for people with the element
+//! named, and the other parts count.
 
 use serde::Deserialize;
 use serde_json::Value;
