@@ -194,6 +194,46 @@ async fn what_was_withdrawn_stays_so_though_the_daemon_is_killed_right_after_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_when_consent_is_withdrawn_is_looked_for_and_not_sent_again() {
+    for (play, delivered) in [(Play::ResetAfterBody, 1), (Play::ResetBeforeEffect, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rig = site::prepare(dir.path(), daily()).await;
+        site::with_delivery(&rig, "retry_min = \"3s\"\nretry_max = \"3s\"");
+        rig.start().await.unwrap();
+        rig.ehr.play_next(play, 1);
+        send(&rig, &hours(1..2, DAY)).await;
+        until(&rig, "in doubt", |s| s["outbox"]["ambiguous"] == 1).await;
+        let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+        assert_eq!(told["stands"][0]["certain"], false, "{told:#}");
+        until(&rig, "the doubt is settled", |s| {
+            s["outbox"]["delivered"] == delivered && s["outbox"]["deferred"] == 1 - delivered
+        })
+        .await;
+        assert_eq!(chart::writes(&rig.ehr).len(), 1, "the one before the withdrawal");
+        assert_eq!(stands(&rig, 1, DAY), delivered == 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_denies_by_default_holds_what_waits_until_it_permits_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { probe_interval: "1h".to_owned(), ..daily() }).await;
+    edit_site(&rig, "mode = \"full\"", "mode = \"read-only\"");
+    rig.start().await.unwrap();
+    send(&rig, &hours(0..3, DAY)).await;
+    until(&rig, "all wait", |s| s["outbox"]["deferred"] == 3).await;
+    decide(&rig, "grant", 2, "treatment", &["--including-past"]);
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"\n[consent]\ntreatment = \"deny\"");
+    let status = until(&rig, "held", |s| s["consent"]["held"] == 2 && s["outbox"]["delivered"] == 1).await;
+    assert!(status["sites"][0]["cause"].as_str().unwrap().contains("no consent"), "{status:#}");
+    assert_eq!([0, 1, 2].map(|n| stands(&rig, n, DAY)), [false, false, true], "who granted it is served");
+    edit_site(&rig, "treatment = \"deny\"", "treatment = \"permit\"");
+    settled(&rig).await;
+    let judgement = rig.ehr.judge();
+    assert_eq!((judgement.creates, judgement.doubled), (3 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_whose_end_was_taken_away_fails_to_verify_against_its_head_with_the_entrys_number() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = site::prepare(dir.path(), daily()).await;

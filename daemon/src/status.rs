@@ -174,7 +174,9 @@ impl Status {
         let mode = self.mode_of(destination, &observed);
         let (since, cause) = match seen(SUMMARY) {
             Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
-            Some(seen) if destination.permits(SUMMARY) => (seen.since, String::new()),
+            Some(seen) if destination.permits(SUMMARY) && self.is_consented(destination) => {
+                (seen.since, String::new())
+            }
             _ if !self.is_consented(destination) => {
                 (self.started, "no consent for this purpose, but for patients who gave it".to_owned())
             }

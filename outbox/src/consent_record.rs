@@ -12,6 +12,7 @@ use crate::{
     consent::{self, ConsentDocument, ConsentEntry, ConsentHead, Purpose, Ruling},
     consent_rows::{self, Moved},
     error::WriteError,
+    in_force,
 };
 
 /// What was recorded, and what it did.
@@ -86,7 +87,7 @@ fn look_back(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Result<usize>
            generation = generation + 1 WHERE id = ?1",
     )?;
     let mut touched = 0;
-    for member in consent::person(conn, entry.patient)? {
+    for member in in_force::person(conn, entry.patient)? {
         let found = windows
             .query_map(params![member, consent_rows::NO_CONSENT], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))

@@ -14,8 +14,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     audit::{self, AuditEntry},
-    consent::{self, ConsentAnswer, Purpose},
+    consent::{ConsentAnswer, Purpose},
     error::{ReadError, WriteError},
+    in_force::{self, Looked},
     queue::{self, Note, Place, State, Step},
 };
 
@@ -61,9 +62,10 @@ pub(crate) enum Passage {
 /// The last look before a row is leased.
 pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, WriteError> {
     let purpose = Purpose::of(&row.destination);
-    let answer = consent::answer(conn, row.patient, purpose, consent::present(conn, at)?)?;
+    let looked = in_force::look(conn, row.patient, purpose)?;
+    let answer = looked.at(in_force::present(conn, at)?);
     if answer.permit {
-        if row.state != State::Ambiguous && !covers(conn, row, purpose)? {
+        if row.state != State::Ambiguous && !covers(conn, row, &looked)? {
             lapse(conn, row, at)?;
             return Ok(Passage::Held);
         }
@@ -87,17 +89,17 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
 }
 
 /// Whether consent was in force when a row was queued, or is by a grant that reaches back to then.
-fn covers(conn: &Connection, row: &Place, purpose: Purpose) -> rusqlite::Result<bool> {
+fn covers(conn: &Connection, row: &Place, looked: &Looked) -> rusqlite::Result<bool> {
     let queued_at: i64 = conn
         .prepare_cached("SELECT created_at FROM outbox WHERE id = ?1")?
         .query_row([row.id], |row| row.get(0))?;
-    Ok(consent::answer(conn, row.patient, purpose, queued_at)?.permit)
+    Ok(looked.at(queued_at).permit)
 }
 
 /// Whether consent denies a row to be sent.
 pub(crate) fn is_denied(conn: &Connection, row: &Place, at: i64) -> rusqlite::Result<bool> {
-    let at = consent::present(conn, at)?;
-    Ok(!consent::answer(conn, row.patient, Purpose::of(&row.destination), at)?.permit)
+    let at = in_force::present(conn, at)?;
+    Ok(!in_force::answer(conn, row.patient, Purpose::of(&row.destination), at)?.permit)
 }
 
 /// Holds a row that waits. Whether that is new.
@@ -136,16 +138,16 @@ pub(crate) fn renew(conn: &Connection, patient: i64, at: i64) -> Result<Moved, W
         .prepare_cached("SELECT DISTINCT destination FROM outbox_count ORDER BY destination")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for member in consent::person(conn, patient)? {
+    for member in in_force::person(conn, patient)? {
         for destination in &destinations {
             let rows = waiting(conn, destination, member)?;
             if rows.is_empty() {
                 continue;
             }
-            let purpose = Purpose::of(destination);
-            let now = consent::answer(conn, member, purpose, consent::present(conn, at)?)?;
+            let looked = in_force::look(conn, member, Purpose::of(destination))?;
+            let now = looked.at(in_force::present(conn, at)?);
             for row in rows {
-                moved += decide(conn, &row, purpose, now, at)?;
+                moved += decide(conn, &row, &looked, now, at)?;
             }
         }
     }
@@ -168,7 +170,7 @@ fn waiting(conn: &Connection, destination: &str, patient: i64) -> Result<Vec<Wai
 fn decide(
     conn: &Connection,
     row: &Waiting,
-    purpose: Purpose,
+    looked: &Looked,
     now: ConsentAnswer,
     at: i64,
 ) -> Result<Moved, WriteError> {
@@ -187,7 +189,7 @@ fn decide(
             if queue::is_overtaken(conn, place)? {
                 let reason = Some(queue::OVERTAKEN);
                 queue::step(conn, place, Step::Supersede, Note { reason, at, ..Note::default() })?;
-            } else if covers(conn, place, purpose)? {
+            } else if covers(conn, place, looked)? {
                 queue::step(conn, place, Step::Release, Note { next_at: Some(at), at, ..Note::default() })?;
                 moved.released += 1;
             } else {
@@ -195,7 +197,7 @@ fn decide(
                 moved.lapsed += 1;
             }
         }
-        State::Pending if !covers(conn, place, purpose)? => {
+        State::Pending if !covers(conn, place, looked)? => {
             lapse(conn, place, at)?;
             moved.lapsed += 1;
         }
@@ -268,8 +270,8 @@ pub(crate) fn owed(
     let mut owed = Vec::new();
     for destination in suppressed {
         let purpose = Purpose::of(&destination);
-        if consent::answer(conn, patient, purpose, at)?.permit
-            && consent::answer(conn, patient, purpose, published_at)?.permit
+        if in_force::answer(conn, patient, purpose, at)?.permit
+            && in_force::answer(conn, patient, purpose, published_at)?.permit
         {
             owed.push(destination);
         }
@@ -312,7 +314,7 @@ pub(crate) fn stood(
          ORDER BY o.destination, o.id",
     )?;
     let mut found = Vec::new();
-    for member in consent::person(conn, patient)? {
+    for member in in_force::person(conn, patient)? {
         let rows = find.query_map(params![member, queue::UNPROVEN], |row| {
             Ok(Stood {
                 destination: row.get(0)?,

@@ -32,6 +32,7 @@ mod error;
 mod facts;
 mod held;
 mod identify;
+mod in_force;
 mod inbox;
 mod key;
 mod lease;

@@ -22,6 +22,7 @@ use crate::{
     error::{ReadError, SqliteFault},
     facts::{self, Births},
     held::{self, Held, HeldFilter, HeldSum},
+    in_force,
     inbox::{self, Message},
     ledger::{self, Standing},
     lineage,
@@ -446,12 +447,12 @@ impl Reader {
 
     /// Whether something of a patient may leave for a purpose, by what is recorded now of the time `at`.
     pub fn consent(&self, patient: i64, purpose: Purpose, at: i64) -> Result<ConsentAnswer, ReadError> {
-        Ok(consent::answer(self.conn()?, patient, purpose, at)?)
+        Ok(in_force::answer(self.conn()?, patient, purpose, at)?)
     }
 
     /// The identifiers whose decisions are one patient's, of any of them.
     pub fn person(&self, patient: i64) -> Result<Vec<i64>, ReadError> {
-        Ok(consent::person(self.conn()?, patient)?)
+        Ok(in_force::person(self.conn()?, patient)?)
     }
 
     /// Entries of the consent ledger with their numbers, the newest first: those before `before`; of these identifiers
