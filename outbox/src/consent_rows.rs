@@ -279,6 +279,15 @@ pub(crate) fn owed(
     Ok(owed)
 }
 
+/// Whether a row of a window waits for a destination: a later version would take its place.
+pub(crate) fn waits(conn: &Connection, window_id: i64, destination: &str) -> Result<bool, ReadError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')",
+        )?
+        .exists(params![window_id, destination])?)
+}
+
 /// Something that stands at a destination, or was sent there, of a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stood {

@@ -26,4 +26,16 @@ impl Pipeline {
     pub(super) fn owed_by_consent(&self, due: &Window, now: i64) -> Result<Vec<String>, PipelineError> {
         Ok(self.readers.with(|reader| reader.owed_by_consent(due.id, due.version, now))?)
     }
+
+    /// Whether a destination is left alone by a version that is made for those that are owed one: it has what is shown
+    /// already, or was given it, and nothing waits there whose place the version would take.
+    pub(super) fn needs_no_row(
+        &self,
+        due: &Window,
+        destination: &Destination,
+        owed: &[String],
+    ) -> Result<bool, PipelineError> {
+        let waits = self.readers.with(|reader| reader.waits(due.id, &destination.id))?;
+        Ok(!waits && !owed.contains(&destination.id))
+    }
 }

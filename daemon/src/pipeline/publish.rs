@@ -274,7 +274,7 @@ impl Pipeline {
         for destination in generation.destinations_of(&site.id) {
             let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
             let mut timeliness = self.timeliness(due, site, stands.is_some(), now);
-            if unchanged && stands == Some(due.version) && !owed.contains(&destination.id) {
+            if unchanged && self.needs_no_row(due, destination, &owed)? {
                 timeliness = Timeliness::NothingShownChanged;
             }
             let consent = self.consent_of(due, destination, now)?;
