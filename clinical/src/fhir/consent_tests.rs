@@ -253,7 +253,50 @@ fn of_a_bundle_each_consent_counts_or_is_refused_for_itself() {
     assert!(!holds_consent(&json!([1, 2])));
 }
 
+/// Anything that may stand in the place of an element.
+fn odd() -> impl Strategy<Value = Value> {
+    let text = proptest::sample::select(vec!["", "active", "2026-02-30", "#", "Patient/", "7700001"]);
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([[], {}, null, 1])),
+        any::<i32>().prop_map(|number| json!(number)),
+        text.prop_map(|text| json!(text)),
+        ".{0,12}".prop_map(Value::String),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn whatever_stands_in_the_place_of_an_element_is_read_or_refused(
+        place in 0..24_usize, value in odd(), is_r5 in any::<bool>(),
+    ) {
+        let mut consent = match is_r5 {
+            true => r5("deny", &json!([{"purpose": [reason("TREAT")], "period": {"start": "2026"}}])),
+            false => r4(&json!({"type": "deny", "provision": [{"type": "permit", "purpose": [reason("TREAT")]}]})),
+        };
+        let names = [
+            "status", "scope", "category", "patient", "subject", "provision", "decision", "meta", "identifier", "id",
+            "period", "dateTime", "date", "policyRule", "contained", "resourceType",
+        ];
+        match (names.get(place), is_r5) {
+            (Some(name), _) => consent[*name] = value,
+            (None, true) => {
+                let name = ["purpose", "period", "id", "provision"][place % 4];
+                consent["provision"][0][name] = value;
+            }
+            (None, false) => {
+                let name = ["type", "purpose", "period", "provision"][place % 4];
+                consent["provision"][name] = value;
+            }
+        }
+        if let Ok(read) = read(&consent, &[], &zone()) {
+            prop_assert!(!read.patient.is_empty());
+        }
+        let _all = read_all(&json!({"resourceType": "Bundle", "entry": [{"resource": consent}]}), &zone());
+    }
+
     #[test]
     fn a_date_of_any_text_is_a_moment_before_its_end_or_none(text in "[0-9]{0,5}[-]?[0-9]{0,3}[-]?[0-9]{0,3}(T[0-9:.Z+-]{0,20})?|.{0,12}") {
         if let Some((from, until)) = moment(&text, &zone()) {

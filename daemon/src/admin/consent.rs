@@ -35,8 +35,8 @@ const SOURCE: &str = "consent-import";
 /// Longest name or reason.
 const TEXT_MOST_BYTES: usize = 1_000;
 
-/// What can be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What can be asked. Its `Debug` shows nothing of whom it is about.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
     /// Decisions, the newest first.
@@ -66,6 +66,18 @@ pub enum Ask {
     },
 }
 
+impl std::fmt::Debug for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::List(_) => "list",
+            Self::Show { .. } => "show",
+            Self::Decide(_) => "decide",
+            Self::Verify { .. } => "verify",
+            Self::Import { .. } => "import",
+        })
+    }
+}
+
 /// Whom a question is about.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,7 +97,7 @@ impl std::fmt::Debug for Whom {
 }
 
 /// Which decisions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListAsk {
     /// Of this patient.
@@ -99,7 +111,7 @@ pub struct ListAsk {
 }
 
 /// A decision to record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecideAsk {
     /// A grant; otherwise a withdrawal.
