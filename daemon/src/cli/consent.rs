@@ -430,3 +430,45 @@ fn imported(told: &Value) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_withdraws_is_told_what_stands_and_that_nothing_is_retracted() {
+        let place = json!({
+            "destination": "ehr:main", "kind": "bundle", "location": "Observation/\u{1b}[2J", "at": "T", "certain": true,
+        });
+        let mut doubt = place.clone();
+        (doubt["location"], doubt["certain"]) = (Value::Null, json!(false));
+        let told = json!({"entries": [4], "held": 1, "stands": [place, doubt], "left_out": false});
+        let shown = withdrawn(&told, "treatment");
+        assert!(shown.starts_with("withdrawn for treatment: entry 4; 1 write held\n"), "{shown}");
+        assert!(shown.contains("does not retract what was written"), "{shown}");
+        assert!(shown.contains("  ehr:main  bundle, written T (under way or in doubt"), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+        let none = withdrawn(&json!({"entries": [4], "held": 0, "stands": []}), "upstream");
+        assert!(none.ends_with("nothing of this patient stands at a destination because isthmus wrote it\n"));
+        let many = json!({"entries": [4], "held": 0, "stands": vec![told["stands"][0].clone(); PLACES + 1]});
+        assert!(withdrawn(&many, "treatment").ends_with("  and more: --json lists 21\n"));
+    }
+
+    #[test]
+    fn a_patient_is_a_system_and_a_value_and_a_head_its_entries_and_hash() {
+        let named = whom("urn:oid:1.2|x|7700001").unwrap();
+        assert_eq!((named.system.as_str(), named.value.as_str()), ("urn:oid:1.2|x", "7700001"));
+        for text in ["", "7700001", "|7700001", "urn:x|"] {
+            assert!(whom(text).is_err(), "{text}");
+        }
+        let hash = "A0".repeat(32);
+        assert_eq!(head(&format!("3:{hash}")), Ok((3, hash.to_lowercase())));
+        for text in
+            [hash.clone(), format!("x:{hash}"), format!("3:{}", &hash[1..]), format!("3:g{}", &hash[1..])]
+        {
+            assert!(head(&text).is_err(), "{text}");
+        }
+    }
+}
