@@ -4,6 +4,7 @@
 //! ask is decided by the file's mode (0600: the daemon's user and root). Who asked is told by the kernel
 //! (SO_PEERCRED), so that what a person does is in the audit log under that person's name.
 
+pub mod consent;
 pub mod desk;
 pub mod peer;
 pub mod quarantine;
@@ -28,8 +29,9 @@ use tokio::{
 use self::peer::Peer;
 use crate::outbound::desk::Ask;
 
-/// Longest request line: a command is a few dozen bytes.
-const REQUEST_MAX_BYTES: u64 = 16 * 1024;
+/// Longest request line: a command is a few dozen bytes, and a file of FHIR Consents the rest
+/// ([`consent::FILE_MOST_BYTES`], escaped as a text of JSON).
+const REQUEST_MAX_BYTES: u64 = 1024 * 1024;
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 8;
 /// How long one exchange may take.
@@ -76,6 +78,8 @@ pub enum Request {
     Replay(replay::Ask),
     /// Holds or releases writes of a site, or ends what waited for a person.
     Site(site::Ask),
+    /// The consent ledger: list, show, grant, withdraw, verify, import.
+    Consent(consent::Ask),
 }
 
 /// Why the admin socket cannot be served or asked.

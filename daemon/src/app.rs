@@ -18,7 +18,7 @@ use crate::{
     admin,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
-    delivery,
+    consent, delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     generation::{Current, Generation},
     identities::{self, Identities},
@@ -112,6 +112,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (switch, current) = Current::start(generation);
     let (conditions, observations, ready) = (Board::default(), Observations::default(), Ready::default());
     recall(&store, &observations, &conditions)?;
+    consent::check(&store.readers(), &conditions)?;
+    store.writer().consent_defaults(current.get().consent_defaults(), time::now_ms()).await?;
     let (halts, refusals) = (Halts::new(conditions.clone()), Refusals::new(conditions.clone()));
     halts.recall(&store.readers().with(|reader| reader.modes())?);
 
@@ -170,14 +172,23 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         wake: wake.clone(),
         queued: queued.clone(),
         observations: observations.clone(),
+        replied: replied.clone(),
         conditions: conditions.clone(),
     };
+    tasks.spawn(consent::turn(
+        store.writer(),
+        store.readers(),
+        queued.clone(),
+        replied.clone(),
+        draining.clone(),
+    ));
     let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
         admin::Request::Outbound { ask } => outbounds.answer(ask),
         admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
         admin::Request::Replay(ask) => desk.replay(ask, peer),
         admin::Request::Site(ask) => desk.site(ask, peer),
+        admin::Request::Consent(ask) => desk.consent(ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
@@ -220,11 +231,11 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         intakes.spawn(listener.serve(intake.clone(), shared.clone(), draining.clone()));
     }
     for settings in config.spools {
-        let (writer, current, draining) = (store.writer(), current.clone(), draining.clone());
+        let (current, draining) = (current.clone(), draining.clone());
         let spool = Spool::new(
             settings,
             intake.clone(),
-            writer,
+            (store.writer(), store.readers()),
             current,
             conditions.clone(),
             standings.clone(),

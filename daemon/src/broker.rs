@@ -200,7 +200,8 @@ pub fn closed(ceiling: &Ceiling, capability: Capability, observed: Observed) -> 
     }
 }
 
-/// Decides. Consent comes first: what lacks it is not even queued.
+/// Decides. Consent comes first: what lacks it is not even queued. It is the patient's, for the destination's purpose; the
+/// store asks again when a row is leased.
 pub fn decide(question: &Question<'_>) -> Decision {
     if let Some(reason) = not_to_be_written(question) {
         return Decision::Suppress(reason);

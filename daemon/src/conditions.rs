@@ -68,6 +68,8 @@ pub enum Kind {
     ScopeMissing,
     /// A token endpoint's clock is too far from ours to be followed.
     ClockSkewed,
+    /// The consent ledger does not verify: it was changed behind the daemon's back.
+    ConsentLedgerBroken,
 }
 
 impl Kind {
@@ -97,6 +99,7 @@ impl Kind {
             Self::NoToken => "no-token",
             Self::ScopeMissing => "scope-missing",
             Self::ClockSkewed => "clock-skewed",
+            Self::ConsentLedgerBroken => "consent-ledger-broken",
         }
     }
 }

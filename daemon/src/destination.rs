@@ -73,7 +73,8 @@ pub struct Destination {
     pub base_url: String,
     /// What the configuration permits.
     pub ceiling: Ceiling,
-    /// Whether its purpose has consent.
+    /// Whether patients of whom the consent ledger says nothing are written there, as the site's file says; of upstream, as
+    /// the box's says. For showing: what may leave is asked of the ledger.
     pub consented: bool,
     /// Whether its Patient is compared before the first write.
     pub verify_patient: VerifyPatient,
@@ -101,7 +102,7 @@ impl Destination {
             timezone: site.timezone.clone(),
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
             ceiling: ceiling(&site.capability),
-            consented: true,
+            consented: site.consent.permits(outbox::Purpose::Treatment, false),
             verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
             client: channel(
@@ -187,9 +188,10 @@ impl Destination {
         way.projection.provenance_in_bundle() && !apart
     }
 
-    /// Whether configuration and consent permit writes that need a capability.
+    /// Whether the configuration permits writes that need a capability. Consent is a matter of each patient, and asked of
+    /// the ledger.
     pub fn permits(&self, capability: Capability) -> bool {
-        self.consented && self.ceiling.permits(capability)
+        self.ceiling.permits(capability)
     }
 }
 

@@ -199,6 +199,19 @@ impl Generation {
         self.returns.get(source).map(String::as_str)
     }
 
+    /// What holds of consent at each site where the ledger says nothing.
+    pub fn consent_defaults(&self) -> Vec<outbox::ConsentDefault> {
+        let upstream = self.config.main.upstream.as_ref().is_some_and(|upstream| upstream.consent_permit);
+        let of = |site: &config::Site| {
+            outbox::Purpose::ALL.map(|purpose| outbox::ConsentDefault {
+                site: site.id.clone(),
+                purpose,
+                permit: site.consent.permits(purpose, upstream),
+            })
+        };
+        self.config.sites.values().flat_map(of).collect()
+    }
+
     /// Where a site's outcomes go: its EHR, and upstream.
     pub fn destinations_of<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a Arc<Destination>> {
         self.destinations().filter(move |destination| destination.site.as_deref().is_none_or(|of| of == site))

@@ -25,6 +25,7 @@ use mllp::{
 };
 use outbox::{Arrival, Receipt, WriteError, Writer};
 
+pub(crate) use self::file::deposit;
 pub use self::file::{Deposit, Received};
 use self::{
     arrival::{Place, arrival},

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod conditions;
 pub mod config;
+pub mod consent;
 pub mod delivery;
 pub mod demo;
 pub mod destination;

@@ -85,6 +85,11 @@ impl Reload {
             Ok(generation) => generation,
             Err(error) => return self.reject(&error.to_string()),
         };
+        // In force before the generation is: what it denies must not leave by it.
+        let defaults = generation.consent_defaults();
+        if let Err(error) = self.writer.consent_defaults(defaults, time::now_ms()).await {
+            return self.reject(&format!("the defaults of consent could not be stored: {error}"));
+        }
         self.conditions.clear(Kind::ConfigRejected, "");
         if restart.is_empty() {
             self.conditions.clear(Kind::RestartNeeded, "");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     conditions::Board,
     config::Mode as Configured,
+    consent,
     destination::Destination,
     generation::{Current, Generation},
     mode::{Mode, Observed, Use, in_force},
@@ -114,6 +115,7 @@ impl Status {
             }
             Err(error) => document["store"] = json!({ "error": error.to_string() }),
         }
+        document["consent"] = consent::summary(&self.readers);
         document
     }
 
@@ -165,13 +167,15 @@ impl Status {
     fn destination(&self, destination: &Destination) -> Value {
         let seen = |one: &Use| self.observations.seen(&destination.id, one.capability.name());
         let uses = self.uses(destination);
-        let mode = mode_of(destination, &uses);
+        let mode = self.mode_of(destination, &uses);
         let primary = uses.iter().find(|one| one.carries);
         let permitted = primary.is_some_and(|one| destination.permits(one.capability));
         let (since, cause) = match primary.and_then(seen) {
             Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
-            Some(seen) if permitted => (seen.since, String::new()),
-            _ if !destination.consented => (self.started, "no consent for this purpose".to_owned()),
+            Some(seen) if permitted && self.is_consented(destination) => (seen.since, String::new()),
+            _ if !self.is_consented(destination) => {
+                (self.started, "no consent for this purpose, but for patients who gave it".to_owned())
+            }
             _ if mode == Mode::Shadow => {
                 (self.started, "shadow: what would be written is shown, and never sent".to_owned())
             }
@@ -203,6 +207,22 @@ impl Status {
         })
     }
 
+    /// The mode in force at a destination, for patients of whom the consent ledger says nothing.
+    fn mode_of(&self, destination: &Destination, uses: &[Use]) -> Mode {
+        if !self.is_consented(destination) {
+            return Mode::ReadOnly;
+        }
+        in_force(&destination.ceiling, uses)
+    }
+
+    /// Whether a destination's purpose has consent by default, upstream at any site.
+    fn is_consented(&self, destination: &Destination) -> bool {
+        let purpose = outbox::Purpose::of(&destination.id);
+        let is_permitted = |default: &outbox::ConsentDefault| default.purpose == purpose && default.permit;
+        destination.consented
+            || (destination.site.is_none() && self.current.get().consent_defaults().iter().any(is_permitted))
+    }
+
     fn uses(&self, destination: &Destination) -> Vec<Use> {
         let uses = destination.uses().into_iter();
         uses.map(|(capability, carries)| {
@@ -214,6 +234,7 @@ impl Status {
 
     /// Renews the gauges that are read from the store.
     pub fn export(&self) {
+        consent::export(&self.readers);
         let Ok(counts) = self.readers.with(|reader| reader.counts()) else { return };
         Metric::InboxPending.set(counts.inbox_pending as f64, &[]);
         for state in State::ALL {
@@ -223,7 +244,7 @@ impl Status {
         Metric::InboxOldest.set(age(counts.inbox_oldest_pending_at), &[]);
         Metric::OldestUndelivered.set(age(counts.oldest_undelivered_at), &[]);
         for destination in self.current.get().destinations() {
-            let mode = match mode_of(destination, &self.uses(destination)) {
+            let mode = match self.mode_of(destination, &self.uses(destination)) {
                 Mode::Shadow => -1.0,
                 Mode::ReadOnly => 0.0,
                 Mode::Partial => 1.0,
@@ -232,12 +253,4 @@ impl Status {
             Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
         }
     }
-}
-
-/// The mode in force at a destination; without consent nothing is written, whatever else is permitted.
-fn mode_of(destination: &Destination, uses: &[Use]) -> Mode {
-    if !destination.consented {
-        return Mode::ReadOnly;
-    }
-    in_force(&destination.ceiling, uses)
 }

@@ -136,6 +136,12 @@ metrics_table! {
     OutboundStrays = counter "isthmus_outbound_stray_answers_total" Count,
     /// Whether an MLLP destination is halted, by destination.
     OutboundHalted = gauge "isthmus_outbound_halted" Count,
+    /// Decisions of the consent ledger, by purpose and decision.
+    ConsentDecisions = counter "isthmus_consent_decisions_total" Count,
+    /// Entries of the consent ledger.
+    ConsentEntries = gauge "isthmus_consent_entries" Count,
+    /// Writes held for want of consent.
+    ConsentHeld = gauge "isthmus_consent_held_rows" Count,
     /// Mode in force, by site: 0 read-only, 1 partial, 2 full.
     SiteMode = gauge "isthmus_site_mode" Count,
     /// Messages stored and not yet absorbed.

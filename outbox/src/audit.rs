@@ -51,11 +51,21 @@ impl Command for Append {
 }
 
 fn link(before: &[u8; 32], id: i64, entry: &AuditEntry) -> [u8; 32] {
+    link_of(before, id, entry.at, [&entry.actor, &entry.action, &entry.object, &entry.detail])
+}
+
+/// The hash of an entry of a chain, over the one before it: this one's form, and that of the consent ledger.
+pub(crate) fn link_of<'a>(
+    before: &[u8; 32],
+    id: i64,
+    at: i64,
+    texts: impl IntoIterator<Item = &'a String>,
+) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(before);
     hash.update(id.to_le_bytes());
-    hash.update(entry.at.to_le_bytes());
-    for text in [&entry.actor, &entry.action, &entry.object, &entry.detail] {
+    hash.update(at.to_le_bytes());
+    for text in texts {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     }

@@ -157,6 +157,9 @@ pub enum ReadError {
     /// The audit log's chain of hashes breaks at this entry.
     #[error("the audit log has been changed at or before entry {0}")]
     AuditBroken(i64),
+    /// The consent ledger's chain of hashes breaks at this entry.
+    #[error("the consent ledger has been changed at or before entry {0}")]
+    ConsentBroken(i64),
 }
 
 impl From<rusqlite::Error> for ReadError {

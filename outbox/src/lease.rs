@@ -3,12 +3,16 @@
 //! Only heads of their lines are taken, so a patient's writes at a destination leave in order and one at a time,
 //! and a row is taken only after the one it depends on was delivered. Ambiguous rows go first: until their fate
 //! is known, their line stands still.
+//!
+//! This is the last gate before bytes leave: a row whose patient's consent does not cover its destination is not leased,
+//! however it was queued (`consent_rows`).
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     command::{Command, Hot},
     conditions,
+    consent_rows::{self, Passage},
     error::WriteError,
     queue::{self, Note, PRIORITIES, State, Step},
     quota::{self, Quota},
@@ -19,6 +23,8 @@ use crate::{
 pub const LEASE_MAX_ROWS: usize = 256;
 /// Bytes after which a lease takes no more rows.
 pub const LEASE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How often a lease looks for further rows in the place of those that consent held: the next lease sees the rest.
+const LOOKS_MOST: usize = 16;
 /// Name of the condition raised where stored bytes no longer match their hash.
 pub const BODY_CORRUPT: &str = "body-corrupt";
 
@@ -79,8 +85,8 @@ pub struct LeasedRow {
     pub attempts: u32,
     /// It was sent before and its fate is not known: reconcile before sending.
     pub ambiguous: bool,
-    /// Where it is ambiguous: a later version stands in its place, or it is no longer about its patient. It is only to be
-    /// reconciled, and not sent again where it is found not to have happened.
+    /// Where it is ambiguous: a later version stands in its place, it is no longer about its patient, or consent was
+    /// withdrawn. It is only to be reconciled, and not sent again where it is found not to have happened.
     pub overtaken: bool,
     /// The row that was delivered before it.
     pub depends_on: Option<i64>,
@@ -110,6 +116,7 @@ pub(crate) const DUE_OF_ANY_KIND: &str = "SELECT id FROM outbox o INDEXED BY out
 pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o INDEXED BY outbox_due
     LEFT JOIN probe p ON p.destination = o.destination AND p.patient = o.patient
     WHERE o.head = 1 AND o.destination = ?1 AND o.kind = ?2 AND o.state IN ('deferred', 'ambiguous')
+      AND o.reason IS NOT 'no-consent'
       AND (o.depends_on IS NULL
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY p.at NULLS FIRST, o.id LIMIT 1";
@@ -122,21 +129,33 @@ impl Command for Lease {
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
-        let room = usize::try_from(quota::room(conn, &self.destination, &self.quotas)?).unwrap_or(usize::MAX);
-        let limit = self.limit.min(LEASE_MAX_ROWS).min(room);
-        let candidates = match &self.take {
-            Take::Probe { kind, latest } => self.to_probe(conn, kind, *latest, limit)?,
-            Take::Due { kinds, upto } => self.due(conn, kinds, *upto, limit)?,
-            Take::Any => self.due_of_any_kind(conn, limit)?,
-        };
+        let quota =
+            usize::try_from(quota::room(conn, &self.destination, &self.quotas)?).unwrap_or(usize::MAX);
+        let limit = self.limit.min(LEASE_MAX_ROWS).min(quota);
         let (mut taken, mut bytes) = (Vec::new(), 0_usize);
-        for id in candidates {
-            if bytes >= LEASE_MAX_BYTES {
-                break;
+        for _look in 0..LOOKS_MOST {
+            let room = limit.saturating_sub(taken.len());
+            let candidates = match &self.take {
+                Take::Probe { kind, latest } => self.to_probe(conn, kind, *latest, room)?,
+                Take::Due { kinds, upto } => self.due(conn, kinds, *upto, room)?,
+                Take::Any => self.due_of_any_kind(conn, room)?,
+            };
+            let mut passed_over = false;
+            for id in candidates {
+                if bytes >= LEASE_MAX_BYTES {
+                    break;
+                }
+                match self.take(conn, id)? {
+                    Some(row) => {
+                        bytes = bytes.saturating_add(row.body.len());
+                        taken.push(row);
+                    }
+                    None => passed_over = true,
+                }
             }
-            if let Some(row) = self.take(conn, id)? {
-                bytes = bytes.saturating_add(row.body.len());
-                taken.push(row);
+            // What was passed over is no candidate any more, and another may stand in its place.
+            if !passed_over || bytes >= LEASE_MAX_BYTES {
+                break;
             }
         }
         quota::spend(conn, &self.destination, &self.quotas, taken.len())?;
@@ -202,9 +221,14 @@ impl Lease {
         Ok(id.into_iter().collect())
     }
 
-    /// Leases one row; where its bytes are damaged, sets it aside instead and says so.
+    /// Leases one row; where consent does not cover it, holds it instead; where its bytes are damaged, sets it aside and
+    /// says so.
     fn take(&self, conn: &Connection, id: i64) -> Result<Option<LeasedRow>, WriteError> {
         let place = queue::place(conn, id)?;
+        let passage = consent_rows::gate(conn, &place, self.now)?;
+        if passage == Passage::Held {
+            return Ok(None);
+        }
         let Some(body) = queue::read_body(conn, id)? else {
             let reason = "the stored bytes do not match their hash";
             queue::quarantine(conn, &place, Note { reason: Some(reason), at: self.now, ..Note::default() })?;
@@ -212,7 +236,8 @@ impl Lease {
             return Ok(None);
         };
         // What waits is superseded where it is overtaken; only what may have been written is looked for all the same.
-        let overtaken = place.state == State::Ambiguous && queue::is_overtaken(conn, &place)?;
+        let overtaken = passage == Passage::LookOnly
+            || (place.state == State::Ambiguous && queue::is_overtaken(conn, &place)?);
         queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
         let row = conn
             .prepare_cached(

@@ -13,6 +13,7 @@
 //! | readings, app events and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
 //! | a message for a destination | [`Writer::enqueue`] |
+//! | consent | [`Writer::consent`], [`Reader::consent`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
@@ -22,12 +23,16 @@ pub mod bare;
 mod chunks;
 mod command;
 mod conditions;
+mod consent;
+mod consent_record;
+mod consent_rows;
 mod dedupe;
 mod doubt;
 mod error;
 mod facts;
 mod held;
 mod identify;
+mod in_force;
 mod inbox;
 mod key;
 mod lease;
@@ -69,6 +74,9 @@ pub use audit::{AuditEntry, AuditHead};
 pub use chunks::{Chunk, ChunkWrite};
 pub use command::Pending;
 pub use conditions::Condition;
+pub use consent::{ConsentAnswer, ConsentDocument, ConsentEntry, ConsentHead, Purpose, Ruling};
+pub use consent_record::{ConsentDefault, ConsentRule, ConsentSaying, Imported, Recorded};
+pub use consent_rows::{Moved, NO_CONSENT, Stood};
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use doubt::IN_DOUBT;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};

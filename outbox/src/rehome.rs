@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::{
     command::{Command, Hot},
-    conditions, doubt,
+    conditions, consent_rows, doubt,
     error::{ReadError, WriteError},
     lineage::{self, Root},
     publish,
@@ -85,6 +85,7 @@ pub(crate) fn relink(
     }
     for owner in owners {
         doubt::renew(conn, owner, how.at)?;
+        consent_rows::renew(conn, owner, how.at)?;
     }
     Ok(withdrawals)
 }

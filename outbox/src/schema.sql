@@ -260,6 +260,9 @@ CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
+-- What waits for a person's word on consent is in no age.
+CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
+CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
 
 -- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.
 CREATE TABLE outbox_count (
@@ -314,6 +317,7 @@ CREATE TABLE written (
   at           INTEGER NOT NULL,
   PRIMARY KEY (destination, identifier)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX written_row ON written (row_id);
 
 CREATE TABLE mode (
   site        TEXT    NOT NULL,
@@ -343,6 +347,48 @@ CREATE TABLE audit (
   detail TEXT    NOT NULL,
   hash   BLOB    NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
+
+-- The consent ledger: what was decided for an identifier and a purpose. Appended to only, each entry chained by hash to
+-- the one before it; what is in force is derived (consent.rs).
+CREATE TABLE consent (
+  id            INTEGER PRIMARY KEY,           -- without gaps
+  at            INTEGER NOT NULL,              -- when it was recorded
+  patient       INTEGER NOT NULL REFERENCES patient (id), -- the identifier that was named, not whom it counts for
+  purpose       TEXT    NOT NULL CHECK (purpose IN ('treatment', 'upstream', 'payer')),
+  decision      TEXT    NOT NULL CHECK (decision IN ('grant', 'withdraw', 'end')),
+  from_at       INTEGER NOT NULL,
+  until_at      INTEGER,
+  past          INTEGER NOT NULL CHECK (past IN (0, 1)), -- it reaches back before it was recorded
+  link          INTEGER NOT NULL,              -- the last of patient_link then: it speaks for who was one person by those
+  source        TEXT    NOT NULL CHECK (source IN ('cli', 'fhir', 'message')),
+  inbox_id      INTEGER,                       -- the message that said so
+  document      BLOB    CHECK (length(document) = 32),      -- which FHIR Consent
+  document_hash BLOB    CHECK (length(document_hash) = 32), -- and its content
+  document_at   INTEGER,                       -- and when that was last changed, as it says itself
+  actor         TEXT    NOT NULL,              -- who recorded it
+  behalf        TEXT    NOT NULL,              -- for whom: may name people, so shown on request only
+  reason        TEXT    NOT NULL,
+  hash          BLOB    NOT NULL CHECK (length(hash) = 32),
+  CHECK ((document IS NULL) = (document_hash IS NULL))
+) STRICT;
+CREATE INDEX consent_patient ON consent (patient, purpose, id);
+CREATE INDEX consent_document ON consent (document, id) WHERE document IS NOT NULL;
+CREATE INDEX consent_from ON consent (from_at);
+CREATE INDEX consent_until ON consent (until_at) WHERE until_at IS NOT NULL;
+CREATE TRIGGER consent_is_not_changed BEFORE UPDATE ON consent BEGIN
+  SELECT RAISE(ABORT, 'the consent ledger is appended to only');
+END;
+CREATE TRIGGER consent_is_not_deleted BEFORE DELETE ON consent BEGIN
+  SELECT RAISE(ABORT, 'the consent ledger is appended to only');
+END;
+
+-- What holds at a site where the ledger says nothing, as the configuration in force has it.
+CREATE TABLE consent_default (
+  site    TEXT    NOT NULL,
+  purpose TEXT    NOT NULL CHECK (purpose IN ('treatment', 'upstream', 'payer')),
+  permit  INTEGER NOT NULL CHECK (permit IN (0, 1)),
+  PRIMARY KEY (site, purpose)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,

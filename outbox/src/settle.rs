@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
+    consent_rows,
     error::{Conflict, WriteError},
     ledger::{self, Written},
     mode::{self, ModeChange},
@@ -90,6 +91,13 @@ impl Command for Settle {
             Verdict::Retry { .. } | Verdict::Defer { .. } if queue::is_overtaken(conn, &row)? => {
                 let reason = Some(queue::OVERTAKEN);
                 queue::step(conn, &row, Step::Supersede, Note { reason, ..note })?
+            }
+            // Known not to have happened, and not permitted any more.
+            Verdict::Retry { .. } | Verdict::Defer { .. }
+                if consent_rows::is_denied(conn, &row, self.at)? =>
+            {
+                let reason = Some(consent_rows::NO_CONSENT);
+                queue::step(conn, &row, Step::Defer, Note { reason, ..note })?
             }
             Verdict::Retry { at, cause } => {
                 queue::step(conn, &row, Step::Retry, Note { cause: Some(cause), next_at: Some(*at), ..note })?

@@ -24,7 +24,7 @@ pub struct Counts {
     pub windows_dirty: u64,
     /// Rows of the outbox by destination and state; those without rows are left out.
     pub outbox: Vec<(String, State, u64)>,
-    /// When the oldest row that is not settled was enqueued, in milliseconds.
+    /// When the oldest row that is not settled was enqueued, in milliseconds; those held for want of consent are not counted.
     pub oldest_undelivered_at: Option<i64>,
 }
 
@@ -40,6 +40,9 @@ const BY_STATE: &str = "SELECT destination, state, number FROM outbox_count WHER
     ORDER BY destination, state";
 /// The first entry of a part of the index `outbox_state`.
 const OLDEST: &str = "SELECT min(created_at) FROM outbox WHERE destination = ?1 AND state = ?2";
+/// The first entry of a part of the index `outbox_deferred`.
+const OLDEST_DEFERRED: &str = "SELECT min(created_at) FROM outbox INDEXED BY outbox_deferred
+    WHERE destination = ?1 AND ?2 = 'deferred' AND state = 'deferred' AND reason IS NOT 'no-consent'";
 
 pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
     let count = |sql: &str| -> rusqlite::Result<u64> {
@@ -53,7 +56,7 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
         let state = State::of(&row.get::<_, String>(1)?)?;
         if !state.is_settled() {
             let oldest: Option<i64> = conn
-                .prepare_cached(OLDEST)?
+                .prepare_cached(if state == State::Deferred { OLDEST_DEFERRED } else { OLDEST })?
                 .query_row(params![destination, state.name()], |row| row.get(0))?;
             oldest_undelivered_at = oldest_undelivered_at.into_iter().chain(oldest).min();
         }
@@ -97,6 +100,8 @@ mod tests {
         assert_eq!(plan(&conn, BY_STATE), ["SCAN outbox_count"]);
         let by = "SEARCH outbox USING COVERING INDEX outbox_state (destination=? AND state=?)";
         assert_eq!(plan(&conn, OLDEST), [by]);
+        let steps = plan(&conn, OLDEST_DEFERRED);
+        assert!(steps[0].contains("INDEX outbox_deferred (destination=?)"), "{steps:?}");
     }
 
     #[test]

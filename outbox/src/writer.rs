@@ -18,6 +18,9 @@ use crate::{
     audit::{Append, AuditEntry},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
+    consent::ConsentEntry,
+    consent_record::{ConsentDefault, ConsentSaying, Import, Imported, Record, Recorded, Renew, SetDefaults},
+    consent_rows::Moved,
     doubt::Agree,
     error::WriteError,
     facts::{EhrPatient, RememberPatient},
@@ -255,6 +258,26 @@ impl Writer {
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
+    }
+
+    /// Appends decisions to the consent ledger, all of them or none, with what follows from them.
+    pub fn consent(&self, entries: Vec<ConsentEntry>) -> Pending<Recorded> {
+        Pending::new(self, Record(entries))
+    }
+
+    /// Records what a FHIR Consent says, once.
+    pub fn import_consent(&self, saying: ConsentSaying) -> Pending<Imported> {
+        Pending::new(self, Import(saying))
+    }
+
+    /// Puts the sites' defaults of consent in force, in the place of all before.
+    pub fn consent_defaults(&self, defaults: Vec<ConsentDefault>, at: i64) -> Pending<Moved> {
+        Pending::new(self, SetDefaults { defaults, at })
+    }
+
+    /// Lets go what was held for want of consent and may leave by now: the time of a decision came or passed.
+    pub fn renew_consent(&self, at: i64) -> Pending<Moved> {
+        Pending::new(self, Renew { at })
     }
 
     /// Raises a condition, or changes the detail of a raised one.

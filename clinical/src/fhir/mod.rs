@@ -16,12 +16,13 @@
 //! [`projection`] and the [`form`] that the site chose: [`row`]s, a [`note`], a message. The projection's list says what
 //! may leave; [`address`] puts in what is the EHR's own, [`bundle`] packs one request, [`release`] writes it as R4 or R5,
 //! [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP,
-//! the store, retries, verdicts.
+//! the store, retries, verdicts. Beside that way: [`consent`] reads what a Consent permits.
 
 pub mod address;
 pub mod answer;
 pub mod bundle;
 pub mod codes;
+pub mod consent;
 pub mod figures;
 pub mod form;
 pub mod identifier;

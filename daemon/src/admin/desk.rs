@@ -7,7 +7,9 @@ use outbox::{ReadError, Readers, WriteError, Writer};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{conditions::Board, generation::Current, observations::Observations, pipeline::Wake};
+use crate::{
+    conditions::Board, consent::TakeError, generation::Current, observations::Observations, pipeline::Wake,
+};
 
 /// What answers.
 pub struct Desk {
@@ -21,6 +23,8 @@ pub struct Desk {
     pub wake: Wake,
     /// Wakes the deliverers when a row was released.
     pub queued: watch::Sender<u64>,
+    /// Wakes the senders of MLLP destinations likewise.
+    pub replied: watch::Sender<u64>,
     /// What is learned of destinations.
     pub observations: Observations,
     /// What is wrong now.
@@ -45,6 +49,12 @@ pub enum DeskError {
     /// Something that must be given is missing.
     #[error("{0}")]
     Wanted(&'static str),
+    /// What was given cannot be acted on.
+    #[error("{0}")]
+    Refused(String),
+    /// A Consent could not be taken.
+    #[error("{0}")]
+    Take(#[from] TakeError),
 }
 
 /// An answer, or the reason why there is none.

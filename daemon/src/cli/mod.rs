@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod consent;
 mod daemon;
 mod demo;
 mod filter;
@@ -82,6 +83,8 @@ enum Command {
     Identity(identity::Args),
     /// Look at MLLP destinations, let a halted one go on, leave a message out.
     Outbound(outbound::Args),
+    /// What patients permit, by purpose: list, grant, withdraw, verify; FHIR Consents in.
+    Consent(consent::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Site(args) => site::run(&args, config),
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
+        Command::Consent(args) => consent::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
@@ -186,10 +190,14 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 19] = [
+    const VERBS: [&str; 29] = [
         "run",
         "check",
         "status",
+        "site list --json",
+        "site show main",
+        "site hold main --reason r",
+        "site amended w --reason r",
         "site keys new",
         "site keys list --json",
         "site keys publish --out x.json",
@@ -206,6 +214,12 @@ mod tests {
         "quarantine release 17 --reason r",
         "quarantine drop 17 --reason r",
         "replay --id 17",
+        "consent list",
+        "consent show 3",
+        "consent grant --patient s|v --purpose upstream --by x --reason r",
+        "consent withdraw --patient s|v --purpose treatment --by x --reason r",
+        "consent verify",
+        "consent import f.json",
     ];
 
     #[test]

@@ -145,6 +145,14 @@ fn for_people(document: &Value) -> String {
         outbox["quarantined"],
         outbox["superseded"]
     );
+    let consent = &document["consent"];
+    if consent["entries"].as_u64() > Some(0) || consent["held"].as_u64() > Some(0) {
+        let _ = writeln!(
+            out,
+            "  consent {} decisions in the ledger, {} writes held for want of it",
+            consent["entries"], consent["held"]
+        );
+    }
     let conditions = document["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     if conditions.is_empty() {
         let aside = [&inbox["quarantined"], &inbox["unidentified"], &outbox["quarantined"]];

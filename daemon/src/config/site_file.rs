@@ -10,6 +10,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::auth::Auth;
 use super::capability::Permits;
+use super::consent::{SiteConsent, read_consent};
 use super::fault::Place;
 use super::filter::Filter;
 use super::patient::{Identity, read_patient};
@@ -48,6 +49,8 @@ pub struct Site {
     pub ehr: Option<Ehr>,
     /// What the site permits.
     pub capability: Permits,
+    /// What holds for patients of whom the consent ledger says nothing.
+    pub consent: SiteConsent,
     /// Which outcomes its EHR takes.
     pub filter: Filter,
     /// How fast and how patiently it is written to.
@@ -139,6 +142,7 @@ pub(super) fn read_site(
     let ehr = root.table("ehr", |section| read_ehr(root, section));
     let capability = root.table("capability", Permits::read);
     let filter = Filter::read(root);
+    let consent = read_consent(root);
     let delivery = Delivery::read(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
@@ -149,6 +153,7 @@ pub(super) fn read_site(
         timezone: timezone?,
         ehr: if ehr_written { Some(ehr?) } else { None },
         capability: capability.unwrap_or_default(),
+        consent,
         filter,
         delivery,
         publish,

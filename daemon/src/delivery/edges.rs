@@ -14,14 +14,10 @@ use crate::{
     verdict::Attempt,
 };
 
-/// The reasons for which rows are held by the mode: what ends with the change of it.
-const BY_MODE: [Reason; 5] = [
-    Reason::ConfiguredReadOnly,
-    Reason::KindNotPermitted,
-    Reason::NoConsent,
-    Reason::ObservedReadOnly,
-    Reason::HeldByHand,
-];
+/// The reasons for which rows are held by the mode: what ends with the change of it. Not for want of consent: that is the
+/// ledger's to end, for each patient.
+const BY_MODE: [Reason; 4] =
+    [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::ObservedReadOnly, Reason::HeldByHand];
 
 /// What people read of a capability that is closed.
 pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> String {
@@ -83,9 +79,6 @@ impl Deliverer {
 
     /// Why rows of a capability may not be sent now; `None` where they may.
     pub(super) fn held(&self, destination: &Destination, capability: Capability) -> Option<Reason> {
-        if !destination.consented {
-            return Some(Reason::NoConsent);
-        }
         let observed = self.observations.of(&self.id, capability.name());
         // What was deferred before the site went into shadow stays where it is.
         match broker::closed(&destination.ceiling, capability, observed) {

@@ -62,7 +62,8 @@ impl Intake {
 
     /// Commits a body that is no HL7 v2. `None` where the store cannot take it at the moment; the condition is told.
     pub async fn keep(&self, feed: &Feed, deposit: Deposit) -> Option<Receipt> {
-        self.commit(feed, arrival_of(feed, deposit)).await
+        let arrival = self::deposit(feed, deposit);
+        self.commit(feed, arrival).await
     }
 
     async fn commit(&self, feed: &Feed, arrival: Arrival) -> Option<Receipt> {
@@ -82,7 +83,8 @@ impl Intake {
     }
 }
 
-fn arrival_of(feed: &Feed, deposit: Deposit) -> Arrival {
+/// The arrival of a body that is no HL7 v2, for who commits it.
+pub(crate) fn deposit(feed: &Feed, deposit: Deposit) -> Arrival {
     let Deposit { kind, control_id, body, handler, refusal } = deposit;
     let hash: [u8; 32] = Sha256::digest(&body).into();
     // The leading word keeps these apart from messages, whose parts have their lengths before them.
@@ -119,7 +121,7 @@ mod tests {
             let body = Bytes::from_static(body.as_bytes());
             let deposit =
                 Deposit { kind, control_id: id.into(), body, handler: Handler::File, refusal: None };
-            arrival_of(&Feed::new(source, "main"), deposit)
+            super::deposit(&Feed::new(source, "main"), deposit)
         };
         let first = of("drop", "csv", "1", "a");
         assert_eq!(of("drop", "csv", "2", "a").key, first.key);

@@ -12,6 +12,7 @@
 pub mod absorb;
 pub mod again;
 mod app_events;
+mod consent;
 mod corrections;
 mod identify;
 pub mod manifest;

@@ -26,7 +26,7 @@ use super::{
     resources::{self, Entry},
 };
 use crate::{
-    broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
+    broker::{self, Decision, Offer, Priority, Question, Stands, Timeliness},
     conditions::Kind,
     config::PublishRule,
     destination::{Destination, PROVENANCE, Way},
@@ -46,6 +46,9 @@ struct Draft<'a> {
     owner: Option<PatientKey>,
     sessions: Vec<Session>,
     display_hash: [u8; 32],
+    /// Nothing that is shown has changed: it is made for those that are owed it by a grant of consent.
+    unchanged: bool,
+    owed: Vec<String>,
     now: i64,
 }
 
@@ -76,7 +79,9 @@ impl Pipeline {
             self.writer.clear(Kind::WithdrawalNeeded.word(), &scope).wait()?;
         }
         let display_hash = shown_hash(&computed.outcome, generation, &site.id);
-        if due.display_hash == Some(display_hash) {
+        let unchanged = due.display_hash == Some(display_hash);
+        let owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
+        if unchanged && owed.is_empty() {
             return Ok(Published::Unchanged);
         }
         let outcome_json =
@@ -84,7 +89,7 @@ impl Pipeline {
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         let owner = owner.map(|owner| PatientKey { system: owner.system, value: owner.value });
         let sessions = computed.sessions();
-        let draft = Draft { due, site, computed, owner, sessions, display_hash, now };
+        let draft = Draft { due, site, computed, owner, sessions, display_hash, unchanged, owed, now };
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let (mut standing, mut conditions, mut timely) = (Vec::new(), Vec::new(), false);
         for destination in generation.destinations_of(&site.id) {
@@ -140,6 +145,9 @@ impl Pipeline {
             Some(stands) if fixed && self.shows_the_same(draft, stands.version)? => {
                 Timeliness::NothingShownChanged
             }
+            _ if draft.unchanged && self.needs_no_row(due, destination, &draft.owed)? => {
+                Timeliness::NothingShownChanged
+            }
             _ => self.timeliness(due, draft.site, stands.is_some(), draft.now),
         };
         let priority = priority(due, stands.is_some(), draft.now);
@@ -154,7 +162,7 @@ impl Pipeline {
         let decision = broker::decide(&Question {
             ceiling: &destination.ceiling,
             offers: &offers,
-            consent: if destination.consented { Consent::Permit } else { Consent::Deny },
+            consent: self.consent_of(due, destination, draft.now)?,
             taken: self.is_taken(draft, destination)?,
             timeliness,
             priority,

@@ -1,17 +1,19 @@
-//! What is done with the content of a file: HL7 v2 message by message, an export as one message, other JSON as one message.
+//! What is done with the content of a file: HL7 v2 message by message, an export as one message, other JSON as one message;
+//! FHIR Consents in it are taken into the consent ledger too.
 //!
 //! Invariants: everything goes to the inbox, as if it had come over a connection, and is committed and synced when it
 //! is counted here. One message of a file waits for its commit at a time, and the lane rests while intake is busy: a
 //! large file is in no acknowledgement's way. A store that refuses is waited for; what was counted is not sent to it
 //! again.
 
+mod consent;
 mod export;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clinical::normalize::file::Format;
-use outbox::{Receipt, Writer};
+use outbox::{Readers, Receipt, Writer};
 use tokio::runtime::Handle;
 
 use super::{
@@ -70,6 +72,7 @@ pub(super) struct Lane {
     pub(super) feed: Feed,
     pub(super) intake: Intake,
     pub(super) writer: Writer,
+    pub(super) readers: Readers,
     pub(super) current: Current,
     pub(super) runtime: Handle,
     pub(super) draining: Draining,
@@ -83,7 +86,7 @@ impl Lane {
     pub(super) fn new(
         settings: config::Spool,
         intake: Intake,
-        writer: Writer,
+        store: (Writer, Readers),
         current: Current,
         runtime: Handle,
         draining: Draining,
@@ -91,7 +94,20 @@ impl Lane {
         let mut feed = Feed::new(&settings.name, &settings.site);
         feed.answering = Arc::new(settings.answering());
         let (pace, own, worked_since_ms) = (Pace::default(), 0, time::monotonic_ms());
-        Self { settings, feed, intake, writer, current, runtime, draining, pace, own, worked_since_ms }
+        let (writer, readers) = store;
+        Self {
+            settings,
+            feed,
+            intake,
+            writer,
+            readers,
+            current,
+            runtime,
+            draining,
+            pace,
+            own,
+            worked_since_ms,
+        }
     }
 
     /// Takes a file in.
@@ -168,13 +184,16 @@ impl Lane {
         }
     }
 
-    /// JSON: kept for whoever reads it later.
+    /// JSON: FHIR Consents are taken into the ledger; everything else is kept for whoever reads it later.
     fn json(&mut self, content: &Content<'_>) -> Read {
         let text = content.bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&content.bytes);
         // Read and thrown away: nothing of it is gathered in memory.
         if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(text) {
             let reason = format!("line {}: not JSON from column {} on", error.line(), error.column());
             return self.refuse(content, "unknown", &reason, "Write the file again, and drop it.");
+        }
+        if let Some(read) = self.consents(content, text) {
+            return read;
         }
         let mut report = Report { content: "JSON, kept and not read yet".to_owned(), ..Report::default() };
         let bytes = content.bytes.clone();

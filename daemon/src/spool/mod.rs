@@ -39,7 +39,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::Writer;
+use outbox::{Readers, Writer};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
@@ -95,14 +95,15 @@ impl Spool {
     pub fn new(
         settings: config::Spool,
         intake: Intake,
-        writer: Writer,
+        store: (Writer, Readers),
         current: Current,
         conditions: Board,
         standings: Standings,
         draining: Draining,
     ) -> Self {
         let standing = Standing { path: settings.path.display().to_string(), ..Standing::default() };
-        let lane = Lane::new(settings, intake, writer.clone(), current, Handle::current(), draining);
+        let writer = store.0.clone();
+        let lane = Lane::new(settings, intake, store, current, Handle::current(), draining);
         // Numbers go on from the time of day, so that they are other ones after a restart.
         let next_number = u64::try_from(time::now_ms()).unwrap_or(1);
         let (folder, identity, watch, tracker) = (None, None, None, Tracker::default());

@@ -1,0 +1,474 @@
+//! `isthmus consent`: the ledger of what patients permit, looked at and written.
+//!
+//! Exit codes: 0 done; 1 where something could not be done, was refused, or the ledger does not verify; 2 for wrong usage.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use serde_json::Value;
+
+use super::{FAILED, amount, daemon::Daemon, failed};
+use crate::{
+    admin::{
+        Request,
+        consent::{Ask, DecideAsk, FILE_MOST_BYTES, LINES_MOST, ListAsk, Whom},
+    },
+    report::paper::printable,
+    time,
+};
+
+/// Lines of a list where nothing else is said: two screens.
+const LINES: u64 = 50;
+/// Places told after a withdrawal; `--json` has more.
+const PLACES: usize = 20;
+
+/// What is told where a grant begins before it is recorded and does not say that it reaches back.
+const NOT_BACK: &str =
+    "it holds from now on: what was made before this moment is covered only by --including-past\n";
+
+const EXAMPLES: &str = "\
+Examples:
+  isthmus consent list                                          the newest decisions
+  isthmus consent list --patient 'urn:oid:1.2.3|7700001'        of one patient, and what is in force
+  isthmus consent withdraw --patient 'urn:oid:1.2.3|7700001' --purpose treatment \\
+      --by \"the patient\" --reason \"asked at the desk\"
+  isthmus consent grant --patient 'urn:oid:1.2.3|7700001' --purpose upstream --until 2027-01-01 \\
+      --by \"her guardian\" --reason \"form 12\"
+  isthmus consent import consent.json --reason \"from the portal\"
+  isthmus consent verify                                        walks the chain, prints its head
+
+A withdrawal stops what waits at once, and what is queued later. It does not retract what was written: what stands where is \
+listed. A grant holds from now on; --including-past lets go what was made before it too.
+
+Nothing in the ledger is ever changed or deleted. Every decision is in the audit log with your user name and the reason; \
+write no patient data into --reason.";
+
+/// Arguments of `isthmus consent`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List decisions, the newest first; patients by their numbers.
+    List(List),
+    /// Show one decision; with --reveal also whom it names and what was written about it.
+    Show(Show),
+    /// Record that a patient permits a purpose.
+    Grant(Grant),
+    /// Record that a patient does not permit a purpose (any more).
+    Withdraw(Decision),
+    /// Walk the chain of hashes, and print its head.
+    Verify(Verify),
+    /// Take a file with a FHIR Consent (R4 or R5), or a Bundle of them, into the ledger.
+    Import(Import),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Of this patient: the identifier's system, a bar, its value.
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
+    patient: Option<Whom>,
+    /// The patient's site; the box's where none is named.
+    #[arg(long, requires = "patient")]
+    site: Option<String>,
+    /// For this purpose.
+    #[arg(long, value_parser = ["treatment", "upstream", "payer"])]
+    purpose: Option<String>,
+    /// Those before this number.
+    #[arg(long, value_name = "ENTRY")]
+    before: Option<i64>,
+    /// Most lines.
+    #[arg(long, value_name = "N", default_value_t = LINES,
+          value_parser = clap::value_parser!(u64).range(1..=LINES_MOST as u64))]
+    limit: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Its number.
+    entry: i64,
+    /// Show whom it names and what was written about it too; wants --reason, and is written to the audit log first.
+    #[arg(long, requires = "reason")]
+    reveal: bool,
+    /// Why that must be seen.
+    #[arg(long, value_name = "TEXT", requires = "reveal", value_parser = words)]
+    reason: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Grant {
+    #[command(flatten)]
+    decision: Decision,
+    /// It covers what was made before it too: outcomes that were held or not written for want of this consent.
+    #[arg(long)]
+    including_past: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Decision {
+    /// The patient: the identifier's system, a bar, its value.
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
+    patient: Whom,
+    /// The patient's site; the box's where none is named.
+    #[arg(long)]
+    site: Option<String>,
+    /// For what; may be given more than once.
+    #[arg(long, required = true, value_parser = ["treatment", "upstream", "payer"])]
+    purpose: Vec<String>,
+    /// On whose behalf: the patient, a guardian.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    reason: String,
+    /// In force from: 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z; else from now on.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Option<i64>,
+    /// And before.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<i64>,
+    /// The patient need not be known yet: the decision holds from the first message on.
+    #[arg(long)]
+    unseen: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// A head printed earlier, ENTRIES:HASH: it must still be in the chain.
+    #[arg(long, value_name = "HEAD", value_parser = head)]
+    against: Option<(u64, String)>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Import {
+    /// The file.
+    file: PathBuf,
+    /// The site of its patients; the box's where none is named.
+    #[arg(long)]
+    site: Option<String>,
+    /// Why, for the ledger.
+    #[arg(long, value_name = "TEXT", default_value = "FHIR Consent imported", value_parser = words)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn whom(text: &str) -> Result<Whom, String> {
+    match text.rsplit_once('|') {
+        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
+            Ok(Whom { site: None, system: system.to_owned(), value: value.to_owned() })
+        }
+        _ => Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|7700001'"
+            .to_owned()),
+    }
+}
+
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("it goes into the ledger: write something".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn moment(text: &str) -> Result<i64, String> {
+    super::filter::moment(text, time::now_ms())
+}
+
+fn head(text: &str) -> Result<(u64, String), String> {
+    let wrong = || "ENTRIES:HASH is wanted, as `isthmus consent verify` prints it".to_owned();
+    let (entries, hash) = text.split_once(':').ok_or_else(wrong)?;
+    let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    match entries.parse() {
+        Ok(entries) if is_hash => Ok((entries, hash.to_ascii_lowercase())),
+        _ => Err(wrong()),
+    }
+}
+
+/// Does what the arguments say.
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let done = match &args.verb {
+        Verb::List(args) => list(args, config),
+        Verb::Show(args) => show(args, config),
+        Verb::Grant(args) => decide(&args.decision, Some(args.including_past), config),
+        Verb::Withdraw(args) => decide(args, None, config),
+        Verb::Verify(args) => verify(args, config),
+        Verb::Import(args) => import(args, config),
+    };
+    done.unwrap_or_else(|code| code)
+}
+
+fn ask(config: &Path, ask: Ask) -> Result<Value, ExitCode> {
+    Daemon::of(config)?.ask(&Request::Consent(ask))
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
+    match json {
+        true => println!("{told:#}"),
+        false => print!("{}", for_people(told)),
+    }
+}
+
+fn list(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
+    let patient = args.patient.clone().map(|whom| Whom { site: args.site.clone(), ..whom });
+    let wanted =
+        ListAsk { patient, purpose: args.purpose.clone(), before: args.before, limit: args.limit as usize };
+    let told = ask(config, Ask::List(wanted))?;
+    say(&told, args.json, listed);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
+    let reveal = args.reason.clone().filter(|_| args.reveal);
+    let told = ask(config, Ask::Show { entry: args.entry, reveal })?;
+    say(&told, args.json, shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A grant (`past` says whether it covers what was before it), else a withdrawal.
+fn decide(args: &Decision, past: Option<bool>, config: &Path) -> Result<ExitCode, ExitCode> {
+    let wanted = DecideAsk {
+        grant: past.is_some(),
+        patient: Whom { site: args.site.clone(), ..args.patient.clone() },
+        purposes: args.purpose.clone(),
+        by: args.by.clone(),
+        reason: args.reason.clone(),
+        from: args.from,
+        until: args.until,
+        past: past.unwrap_or(false),
+        unseen: args.unseen,
+    };
+    let told = ask(config, Ask::Decide(wanted))?;
+    let purposes = args.purpose.join(", ");
+    let reaches_back = args.from.is_some_and(|from| from < time::now_ms());
+    say(&told, args.json, |told| match past {
+        Some(false) if reaches_back => granted(told, &purposes) + NOT_BACK,
+        Some(_) => granted(told, &purposes),
+        None => withdrawn(told, &purposes),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(args: &Verify, config: &Path) -> Result<ExitCode, ExitCode> {
+    let told = ask(config, Ask::Verify { against: args.against.clone() })?;
+    if args.json || told["broken"].is_null() {
+        say(&told, args.json, verified);
+    }
+    if told["broken"].is_null() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(if args.json { ExitCode::from(FAILED) } else { failed(&text(&told["detail"]), FAILED) })
+}
+
+fn import(args: &Import, config: &Path) -> Result<ExitCode, ExitCode> {
+    let refused = |why: String| failed(&format!("{}: {why}", args.file.display()), FAILED);
+    let document = std::fs::read_to_string(&args.file).map_err(|error| refused(error.to_string()))?;
+    if document.len() > FILE_MOST_BYTES {
+        return Err(refused(format!(
+            "more than {FILE_MOST_BYTES} bytes: drop it into a spool's folder instead"
+        )));
+    }
+    let wanted = Ask::Import { document, site: args.site.clone(), reason: args.reason.clone() };
+    let told = ask(config, wanted)?;
+    say(&told, args.json, imported);
+    let mut lines = told["consents"].as_array().into_iter().flatten();
+    Ok(if lines.any(|line| line["became"] == "refused") { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// What stands in an answer must not steer the terminal.
+fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
+}
+
+fn line_of(entry: &Value) -> String {
+    let until =
+        entry["until"].as_str().map_or_else(String::new, |until| format!(" until {}", printable(until)));
+    let past = if entry["including_past"] == true { ", the past included" } else { "" };
+    let message = entry["message"].as_i64().map_or_else(String::new, |id| format!(" (message {id})"));
+    format!(
+        "entry {:<6} {}  patient {:<6} {:<9} {:<8} from {}{until}{past}; {}{message}, by {}\n",
+        entry["entry"],
+        text(&entry["at"]),
+        entry["patient"].to_string(),
+        text(&entry["purpose"]),
+        text(&entry["decision"]),
+        from(entry),
+        text(&entry["source"]),
+        text(&entry["actor"]),
+    )
+}
+
+fn from(entry: &Value) -> String {
+    // A grant that reaches back without an end begins with the Unix epoch.
+    let from = text(&entry["from"]);
+    if entry["including_past"] == true && from.starts_with("1970-01-01") {
+        "the beginning".to_owned()
+    } else {
+        from
+    }
+}
+
+fn listed(told: &Value) -> String {
+    let mut out = String::new();
+    for answer in told["in_force"].as_array().into_iter().flatten() {
+        let (purpose, decision, by) =
+            (text(&answer["purpose"]), text(&answer["decision"]), text(&answer["by"]));
+        out += &format!("in force: {purpose:<9} {decision:<6} by {by}\n");
+    }
+    let entries = told["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    out.extend(entries.iter().map(line_of));
+    if entries.is_empty() {
+        out += "no decision is listed; where none was made, the site's default holds\n";
+    }
+    out
+}
+
+fn shown(told: &Value) -> String {
+    let mut out = line_of(told);
+    for (name, value) in [
+        ("hash", &told["hash"]),
+        ("document", &told["document"]),
+        ("behalf", &told["behalf"]),
+        ("reason", &told["reason"]),
+    ] {
+        if value.is_string() {
+            out += &format!("  {name:<10} {}\n", text(value));
+        }
+    }
+    let identifier = &told["identifier"];
+    if identifier.is_object() {
+        out += &format!(
+            "  {:<10} {} of {}\n",
+            "identifier",
+            text(&identifier["value"]),
+            text(&identifier["system"])
+        );
+    } else {
+        out += "  whom it names, and what was written about it: --reveal --reason TEXT\n";
+    }
+    out
+}
+
+fn entries(told: &Value) -> String {
+    let numbers = told["entries"].as_array().into_iter().flatten().map(Value::to_string);
+    numbers.collect::<Vec<_>>().join(", ")
+}
+
+fn granted(told: &Value, purposes: &str) -> String {
+    let count = |name: &str| told[name].as_u64().unwrap_or(0);
+    let mut out = format!("granted for {purposes}: entry {}\n", entries(told));
+    if count("released") > 0 {
+        out += &format!("{} let go\n", amount(count("released"), "held write"));
+    }
+    if count("given_up") > 0 {
+        out += &format!(
+            "{} given up, for consent was not in force when they were queued\n",
+            amount(count("given_up"), "write")
+        );
+    }
+    if count("windows_again") > 0 {
+        out += &format!(
+            "{} looked at again, as the past is included\n",
+            amount(count("windows_again"), "window")
+        );
+    }
+    out
+}
+
+fn withdrawn(told: &Value, purposes: &str) -> String {
+    let held = told["held"].as_u64().unwrap_or(0);
+    let mut out =
+        format!("withdrawn for {purposes}: entry {}; {} held\n", entries(told), amount(held, "write"));
+    let stands = told["stands"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if stands.is_empty() {
+        out += "nothing of this patient stands at a destination because isthmus wrote it\n";
+        return out;
+    }
+    out += "A withdrawal does not retract what was written. This stands, and people have to retract it where it should \
+            not:\n";
+    for place in stands.iter().take(PLACES) {
+        let at = place["location"].as_str().map_or_else(|| text(&place["kind"]), printable);
+        let certain =
+            if place["certain"] == true { "" } else { " (under way or in doubt: its answer decides)" };
+        out += &format!("  {}  {at}, written {}{certain}\n", text(&place["destination"]), text(&place["at"]));
+    }
+    if stands.len() > PLACES || told["left_out"] == true {
+        out += &format!("  and more: --json lists {}\n", stands.len());
+    }
+    out
+}
+
+fn verified(told: &Value) -> String {
+    format!("the chain holds; its head is {}:{}\n", told["entries"], text(&told["head"]))
+}
+
+fn imported(told: &Value) -> String {
+    let mut out = format!("kept as message {}\n", told["message"]);
+    for (number, line) in (1..).zip(told["consents"].as_array().into_iter().flatten()) {
+        out += &format!("Consent {number}: {}: {}\n", text(&line["became"]), text(&line["line"]));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_withdraws_is_told_what_stands_and_that_nothing_is_retracted() {
+        let place = json!({
+            "destination": "ehr:main", "kind": "bundle", "location": "Observation/\u{1b}[2J", "at": "T", "certain": true,
+        });
+        let mut doubt = place.clone();
+        (doubt["location"], doubt["certain"]) = (Value::Null, json!(false));
+        let told = json!({"entries": [4], "held": 1, "stands": [place, doubt], "left_out": false});
+        let shown = withdrawn(&told, "treatment");
+        assert!(shown.starts_with("withdrawn for treatment: entry 4; 1 write held\n"), "{shown}");
+        assert!(shown.contains("does not retract what was written"), "{shown}");
+        assert!(shown.contains("  ehr:main  bundle, written T (under way or in doubt"), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+        let none = withdrawn(&json!({"entries": [4], "held": 0, "stands": []}), "upstream");
+        assert!(none.ends_with("nothing of this patient stands at a destination because isthmus wrote it\n"));
+        let many = json!({"entries": [4], "held": 0, "stands": vec![told["stands"][0].clone(); PLACES + 1]});
+        assert!(withdrawn(&many, "treatment").ends_with("  and more: --json lists 21\n"));
+    }
+
+    #[test]
+    fn a_patient_is_a_system_and_a_value_and_a_head_its_entries_and_hash() {
+        let named = whom("urn:oid:1.2|x|7700001").unwrap();
+        assert_eq!((named.system.as_str(), named.value.as_str()), ("urn:oid:1.2|x", "7700001"));
+        for text in ["", "7700001", "|7700001", "urn:x|"] {
+            assert!(whom(text).is_err(), "{text}");
+        }
+        let hash = "A0".repeat(32);
+        assert_eq!(head(&format!("3:{hash}")), Ok((3, hash.to_lowercase())));
+        for text in
+            [hash.clone(), format!("x:{hash}"), format!("3:{}", &hash[1..]), format!("3:g{}", &hash[1..])]
+        {
+            assert!(head(&text).is_err(), "{text}");
+        }
+    }
+}

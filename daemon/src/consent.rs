@@ -1,0 +1,313 @@
+//! Consent in the daemon: FHIR Consents are taken into the ledger, decisions whose time comes take effect, the ledger's
+//! chain is checked, and its state is told.
+//!
+//! Invariants: a Consent counts for exactly the patient it names, or for nobody: an identifier that is not known is taken
+//! only where it has the system of the site's patients, and identifiers of two people are refused; no text of a Consent is
+//! told but the names of its elements; a ledger that does not verify is told to people, and what it says goes on to hold.
+//!
+//! Numbers: decisions whose time has come are looked for every [`TURN`], and none is late at the lease, which asks itself.
+
+use std::time::Duration;
+
+use clinical::fhir::consent::{self as fhir, Consent};
+use outbox::{
+    ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, PatientKey, Purpose, ReadError,
+    Readers, Recorded, Ruling, WriteError, Writer,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::{
+    conditions::{Board, Kind},
+    config,
+    drain::Draining,
+    telemetry::Metric,
+    time,
+};
+
+/// Between two looks for decisions whose time has come.
+const TURN: Duration = Duration::from_secs(5);
+
+/// Why a Consent could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// The store could not be read.
+    #[error("the store could not be read: {0}")]
+    Read(#[from] ReadError),
+    /// The store refused.
+    #[error("the store refused: {0}")]
+    Write(#[from] WriteError),
+}
+
+/// What became of one Consent of a document, in words without patient data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It counts: entries of the ledger, and what they did to the queue.
+    Counts(Recorded),
+    /// It says nothing that the ledger does not have already.
+    Known(String),
+    /// It counts for nothing: the element and why.
+    Refused(String),
+}
+
+impl Taken {
+    /// The word for scripts.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Counts(_) => "recorded",
+            Self::Known(_) => "known",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// A line for people.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Counts(recorded) => {
+                let numbers: Vec<String> = recorded.entries.iter().map(i64::to_string).collect();
+                format!("recorded as entry {}", numbers.join(", "))
+            }
+            Self::Known(why) | Self::Refused(why) => why.clone(),
+        }
+    }
+}
+
+/// Where Consents come in, and by whom.
+pub struct Door<'a> {
+    /// The site whose patients they name.
+    pub site: &'a config::Site,
+    /// Commands to the store.
+    pub writer: &'a Writer,
+    /// Reads of the store.
+    pub readers: &'a Readers,
+    /// Who had them read.
+    pub actor: String,
+    /// Why, for the ledger.
+    pub reason: String,
+    /// The message that holds them.
+    pub inbox_id: i64,
+}
+
+impl Door<'_> {
+    /// Takes every Consent of a document into the ledger, each for itself. Blocks.
+    ///
+    /// # Errors
+    /// [`TakeError`] where the store cannot be asked; what was taken before stays taken, and is known the next time.
+    pub fn take(&self, document: &Value) -> Result<Vec<Taken>, TakeError> {
+        let read = fhir::read_all(document, &self.site.timezone);
+        read.into_iter().map(|read| self.take_one(read)).collect()
+    }
+
+    fn take_one(&self, read: Result<Consent, fhir::ConsentFault>) -> Result<Taken, TakeError> {
+        let consent = match read {
+            Ok(consent) => consent,
+            Err(fault) => return Ok(Taken::Refused(fault.to_string())),
+        };
+        let patient = match self.patient(&consent)? {
+            Ok(patient) => patient,
+            Err(why) => return Ok(Taken::Refused(why.to_owned())),
+        };
+        // Two servers may give the same id to different Consents.
+        let key = Sha256::new_with_prefix("consent\0")
+            .chain_update(&self.site.id)
+            .chain_update([0])
+            .chain_update(consent.key.unwrap_or(consent.hash))
+            .finalize();
+        let saying = ConsentSaying {
+            document: ConsentDocument { key: key.into(), hash: consent.hash, changed_at: consent.changed_at },
+            patient,
+            rules: consent.rules.iter().map(rule).collect(),
+            inbox_id: self.inbox_id,
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            at: time::now_ms(),
+        };
+        let imported = self.writer.import_consent(saying).wait()?;
+        if let Imported::Recorded(recorded) = &imported {
+            count(self.readers, recorded)?;
+        }
+        Ok(told(imported))
+    }
+
+    /// The number of the patient, or why there is none.
+    fn patient(&self, consent: &Consent) -> Result<Result<i64, &'static str>, TakeError> {
+        let key = |key: &clinical::identity::PatientKey| PatientKey {
+            site: self.site.id.clone(),
+            system: key.system.clone(),
+            value: key.value.clone(),
+        };
+        let keys: Vec<PatientKey> = consent.patient.iter().map(key).collect();
+        let mut people: Vec<(i64, Vec<i64>)> = Vec::new();
+        for key in &keys {
+            let found = self.readers.with(|reader| match reader.find_patient(key)? {
+                Some(number) => Ok(Some((number, reader.person(number)?))),
+                None => Ok(None),
+            })?;
+            people.extend(found);
+        }
+        if let Some((number, person)) = people.first() {
+            if people.iter().any(|(_, other)| other != person) {
+                return Ok(Err("Consent.patient: its identifiers are those of different patients here"));
+            }
+            return Ok(Ok(*number));
+        }
+        // Nobody yet: what is decided before the first result holds from the first result on.
+        let own = self.site.patient.one_system();
+        match keys.into_iter().find(|key| own.as_ref() == Some(&key.system)) {
+            Some(key) => {
+                let numbers = self.writer.patients(vec![key]).wait()?;
+                Ok(numbers.first().copied().ok_or("Consent.patient: has no identifier"))
+            }
+            None => Ok(Err(
+                "Consent.patient.identifier: is of nobody known here, and its system is not that of the site's patients \
+                 ([patient] system in the site's file)",
+            )),
+        }
+    }
+}
+
+fn rule(rule: &fhir::Rule) -> ConsentRule {
+    let purpose = match rule.purpose {
+        fhir::Purpose::Treatment => Purpose::Treatment,
+        fhir::Purpose::Analytics => Purpose::Upstream,
+        fhir::Purpose::Payment => Purpose::Payer,
+    };
+    ConsentRule { purpose, permit: rule.permit, from: rule.from, until: rule.until }
+}
+
+fn told(imported: Imported) -> Taken {
+    match imported {
+        Imported::Recorded(recorded) => Taken::Counts(recorded),
+        Imported::Known { entry } => {
+            Taken::Known(format!("this version is in the ledger already (entry {entry})"))
+        }
+        Imported::Older { entry } => {
+            Taken::Known(format!("a later version of it is in the ledger already (entry {entry})"))
+        }
+        Imported::Nothing => {
+            Taken::Known("it is not in force, and the ledger has nothing of it to end".to_owned())
+        }
+        Imported::Denied { entry } => Taken::Refused(format!(
+            "Consent.status: it had denied (entry {entry}), and a denial ends by a grant, not by the end of its document"
+        )),
+        Imported::OtherPatient { entry } => Taken::Refused(format!(
+            "Consent.patient: the version before it named another patient (entry {entry})"
+        )),
+    }
+}
+
+/// Counts what was recorded, by purpose and decision.
+pub(crate) fn count(readers: &Readers, recorded: &Recorded) -> Result<(), ReadError> {
+    for id in &recorded.entries {
+        if let Some((entry, _)) = readers.with(|reader| reader.consent_entry(*id))? {
+            let ruling: Ruling = entry.ruling;
+            let labels =
+                [("purpose", entry.purpose.word().to_owned()), ("decision", ruling.word().to_owned())];
+            Metric::ConsentDecisions.add(1, &labels);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the ledger's chain and shows whether it holds.
+///
+/// # Errors
+/// Where the store cannot be read; a chain that does not hold is no error.
+pub fn check(readers: &Readers, conditions: &Board) -> Result<(), ReadError> {
+    show(readers.with(|reader| reader.verify_consent(None)), conditions)
+}
+
+fn show(walked: Result<ConsentHead, ReadError>, conditions: &Board) -> Result<(), ReadError> {
+    match walked {
+        Ok(_) => {
+            conditions.clear(Kind::ConsentLedgerBroken, "");
+            Ok(())
+        }
+        Err(broken @ ReadError::ConsentBroken(_)) => {
+            conditions.raise(Kind::ConsentLedgerBroken, "", in_words(&broken), time::now_ms());
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What people are told of a ledger that does not verify.
+pub(crate) fn in_words(broken: &ReadError) -> String {
+    format!(
+        "{broken}, by something else than isthmus; what it says holds meanwhile: compare it with the audit log and a copy \
+         of the store, and find out who can write to the store's file"
+    )
+}
+
+/// Has decisions take effect whose time comes or passes, until the drain begins.
+pub(crate) async fn turn(
+    writer: Writer,
+    readers: Readers,
+    queued: watch::Sender<u64>,
+    replied: watch::Sender<u64>,
+    mut draining: Draining,
+) {
+    // What came to pass while the daemon was down is looked at too.
+    let mut since = 0;
+    loop {
+        let now = time::now_ms();
+        let looking = readers.clone();
+        let due =
+            tokio::task::spawn_blocking(move || looking.with(|reader| reader.consent_turns(since, now)))
+                .await;
+        match due {
+            Ok(Ok(false)) => since = now,
+            Ok(Ok(true)) => match writer.renew_consent(now).await {
+                Ok(moved) => {
+                    since = now;
+                    if moved != outbox::Moved::default() {
+                        queued.send_modify(|turn| *turn += 1);
+                        replied.send_modify(|turn| *turn += 1);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "decisions about consent could not be renewed yet"),
+            },
+            Ok(Err(error)) => tracing::warn!(%error, "the consent ledger could not be looked at"),
+            Err(error) => tracing::warn!(%error, "the consent ledger could not be looked at"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TURN) => {}
+            () = draining.begun() => return,
+        }
+    }
+}
+
+/// The ledger's state, for status.
+pub(crate) fn summary(readers: &Readers) -> Value {
+    match readers.with(|reader| Ok((reader.consent_head()?.entries, reader.held_for_consent()?))) {
+        Ok((entries, held)) => json!({ "entries": entries, "held": held }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
+/// Renews the ledger's gauges.
+pub(crate) fn export(readers: &Readers) {
+    let told = summary(readers);
+    if let (Some(entries), Some(held)) = (told["entries"].as_u64(), told["held"].as_u64()) {
+        Metric::ConsentEntries.set(entries as f64, &[]);
+        Metric::ConsentHeld.set(held as f64, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_does_not_hold_is_told_with_its_entry_until_it_holds() {
+        let board = Board::default();
+        assert_eq!(show(Err(ReadError::ConsentBroken(7)), &board), Ok(()));
+        let told = &board.all()[0];
+        assert!(told.name == Kind::ConsentLedgerBroken && told.detail.contains("entry 7"), "{told:?}");
+        assert_eq!(show(Err(ReadError::Closed), &board), Err(ReadError::Closed));
+        assert_eq!(board.all().len(), 1, "what could not be walked says nothing");
+        assert_eq!(show(Ok(ConsentHead { entries: 0, hash: [0; 32] }), &board), Ok(()));
+        assert!(board.all().is_empty());
+    }
+}

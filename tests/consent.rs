@@ -1,0 +1,360 @@
+//! What patients permit: a withdrawal stops what waits at once and over a kill, a grant is for its patient and purpose
+//! alone, FHIR Consents count or are refused with their element, and a ledger that was changed is found.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod site;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use site::{
+    RESOURCES_PER_OUTCOME, chart, daily, edit_site, eventually, files, people, send, settled, until,
+    until_metric,
+};
+use standin::{
+    Play,
+    rig::{Rig, RigSettings},
+};
+
+const DAY: &str = "2026-03-02";
+const NEXT_DAY: &str = "2026-03-03";
+const SYSTEM: &str = "urn:oid:1.2.3";
+
+fn isthmus(rig: &Rig, args: &[&str]) -> Output {
+    let config = rig.config();
+    Command::new(site::binary()).arg("consent").args(args).arg("--config").arg(&config).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
+}
+
+/// Runs `isthmus consent`, which must end well; what it printed.
+fn ask(rig: &Rig, args: &[&str]) -> String {
+    let output = isthmus(rig, args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
+    said(&output)
+}
+
+fn json(rig: &Rig, args: &[&str]) -> Value {
+    serde_json::from_str(&ask(rig, &[args, &["--json"]].concat())).unwrap()
+}
+
+fn whom(n: u32) -> String {
+    format!("{SYSTEM}|{}", people::person(n).mrn)
+}
+
+/// `grant` or `withdraw` of patient `n`.
+fn decide(rig: &Rig, verb: &str, n: u32, purpose: &str, more: &[&str]) -> Value {
+    let whom = whom(n);
+    let words =
+        [verb, "--patient", &whom, "--purpose", purpose, "--by", "Quibblethorpe", "--reason", "form 12"];
+    json(rig, &[&words, more].concat())
+}
+
+fn hours(patients: std::ops::Range<u32>, day: &str) -> Vec<Vec<u8>> {
+    patients.map(|n| people::hour(&format!("{day}-{n}"), n, day, 120)).collect()
+}
+
+fn stands(rig: &Rig, n: u32, day: &str) -> bool {
+    chart::mean(&rig.ehr, &people::person(n).mrn, day).is_some()
+}
+
+/// The patients whom the upstream platform tells apart.
+fn pseudonyms(rig: &Rig) -> BTreeSet<String> {
+    let subjects = rig.upstream.resources();
+    let subjects = subjects.iter().filter_map(|it| it["subject"]["identifier"]["value"].as_str());
+    subjects.map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_stops_what_waits_at_once_and_neighbours_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { probe_interval: "1h".to_owned(), ..daily() }).await;
+    edit_site(&rig, "mode = \"full\"", "mode = \"read-only\"");
+    rig.start().await.unwrap();
+    send(&rig, &hours(0..4, DAY)).await;
+    until(&rig, "all wait", |s| s["outbox"]["deferred"] == 4).await;
+
+    let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+    assert_eq!((&told["held"], &told["stands"]), (&json!(1), &json!([])), "{told:#}");
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"");
+    until(&rig, "neighbours are served", |s| s["outbox"]["delivered"] == 3 && s["outbox"]["deferred"] == 1)
+        .await;
+    // What comes after it is not even queued, for that patient alone.
+    send(&rig, &hours(0..3, NEXT_DAY)).await;
+    let status = until(&rig, "the next day", |s| s["outbox"]["delivered"] == 5).await;
+    assert_eq!(
+        [0, 1, 2, 3].map(|n| stands(&rig, n, DAY)),
+        [true, false, true, true],
+        "nothing of the patient who withdrew"
+    );
+    assert!(!stands(&rig, 1, NEXT_DAY) && stands(&rig, 2, NEXT_DAY));
+    assert_eq!(status["consent"], json!({"entries": 1, "held": 1}), "{status:#}");
+    until_metric(&rig, "isthmus_consent_held_rows", 1.0).await;
+    until_metric(&rig, "isthmus_consent_decisions_total{purpose=\"treatment\",decision=\"withdraw\"}", 1.0)
+        .await;
+
+    // Granted again, what was queued before the withdrawal goes; what was published during it does not.
+    let told = decide(&rig, "grant", 1, "treatment", &[]);
+    assert_eq!(told["released"], 1, "{told:#}");
+    settled(&rig).await;
+    assert!(stands(&rig, 1, DAY) && !stands(&rig, 1, NEXT_DAY));
+    let judgement = rig.ehr.judge();
+    assert_eq!((judgement.creates, judgement.doubled), (6 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+    // Unless the grant says so.
+    let told = decide(&rig, "grant", 1, "treatment", &["--including-past"]);
+    assert_eq!(told["windows_again"], 1, "{told:#}");
+    eventually("the past is written", || stands(&rig, 1, NEXT_DAY)).await;
+    settled(&rig).await;
+    let judgement = rig.ehr.judge();
+    assert_eq!((judgement.creates, judgement.updates), (7 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+
+    // What stands is told to who withdraws, and is not touched.
+    let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+    let places = told["stands"].as_array().unwrap();
+    assert_eq!(places.len() as u64, 2 * RESOURCES_PER_OUTCOME, "{told:#}");
+    assert!(places.iter().all(|place| place["destination"] == "ehr:main" && place["location"].is_string()));
+    assert!(stands(&rig, 1, DAY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upstream_is_denied_by_default_and_a_grant_is_for_its_patient_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { upstream: true, ..daily() }).await;
+    site::edit(&rig, "isthmus.toml", "consent = \"permit\"\n", "");
+    rig.start().await.unwrap();
+    let refused = isthmus(
+        &rig,
+        &["grant", "--patient", &whom(1), "--purpose", "upstream", "--by", "herself", "--reason", "form 12"],
+    );
+    assert_eq!(refused.status.code(), Some(1), "nobody of that identifier is known yet");
+    assert!(said(&refused).contains("nothing was recorded"), "{}", said(&refused));
+    decide(&rig, "grant", 1, "upstream", &["--unseen"]);
+    send(&rig, &hours(0..3, DAY)).await;
+    eventually("all are served at the EHR", || rig.ehr.judge().creates == 3 * RESOURCES_PER_OUTCOME).await;
+    eventually("one upstream", || pseudonyms(&rig).len() == 1).await;
+    settled(&rig).await;
+    let before = rig.upstream.judge().creates;
+    assert_eq!(pseudonyms(&rig).len(), 1);
+
+    // Another grants later: not what was published before, unless it includes the past.
+    decide(&rig, "grant", 2, "upstream", &[]);
+    send(&rig, &hours(2..3, NEXT_DAY)).await;
+    eventually("the next day of the second", || rig.upstream.judge().creates == 2 * before).await;
+    settled(&rig).await;
+    decide(&rig, "grant", 2, "upstream", &["--including-past"]);
+    eventually("and the day before", || rig.upstream.judge().creates == 3 * before).await;
+    settled(&rig).await;
+    assert_eq!(pseudonyms(&rig).len(), 2);
+    let at_the_ehr = rig.ehr.judge();
+    assert_eq!((at_the_ehr.creates, at_the_ehr.updates), (4 * RESOURCES_PER_OUTCOME, 0), "{at_the_ehr:?}");
+
+    // A site's file says otherwise than the box.
+    rig.write(
+        "sites.d/main.toml",
+        &(fs::read_to_string(rig.dir().join("sites.d/main.toml")).unwrap()
+            + "[consent]\nupstream = \"permit\"\n"),
+    )
+    .unwrap();
+    until(&rig, "reloaded", |s| s["configuration"]["generation"] == 2).await;
+    send(&rig, &hours(0..1, NEXT_DAY)).await;
+    eventually("whoever did not decide", || pseudonyms(&rig).len() == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_withdrawn_stays_so_though_the_daemon_is_killed_right_after_it_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.ehr.play(Play::RefuseWrites);
+    rig.start().await.unwrap();
+    send(&rig, &hours(0..3, DAY)).await;
+    until(&rig, "all wait", |s| s["outbox"]["deferred"] == 3).await;
+    let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+    rig.kill();
+    assert_eq!(told["entries"], json!([1]));
+    rig.ehr.play(Play::Accept);
+    rig.start().await.unwrap();
+    let status =
+        until(&rig, "the others", |s| s["outbox"]["delivered"] == 2 && s["outbox"]["deferred"] == 1).await;
+    assert_eq!(status["consent"], json!({"entries": 1, "held": 1}));
+    assert_eq!([0, 1, 2].map(|n| stands(&rig, n, DAY)), [true, false, true]);
+    let whom = whom(1);
+    let listed = json(&rig, &["list", "--patient", &whom]);
+    assert_eq!(
+        listed["in_force"][0],
+        json!({"purpose": "treatment", "decision": "deny", "by": "consent entry 1"})
+    );
+    assert_eq!(ask(&rig, &["verify"]).split(':').next(), Some("the chain holds; its head is 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_when_consent_is_withdrawn_is_looked_for_and_not_sent_again() {
+    for (play, delivered) in [(Play::ResetAfterBody, 1), (Play::ResetBeforeEffect, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rig = site::prepare(dir.path(), daily()).await;
+        site::with_delivery(&rig, "retry_min = \"3s\"\nretry_max = \"3s\"");
+        rig.start().await.unwrap();
+        rig.ehr.play_next(play, 1);
+        send(&rig, &hours(1..2, DAY)).await;
+        until(&rig, "in doubt", |s| s["outbox"]["ambiguous"] == 1).await;
+        let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+        assert_eq!(told["stands"][0]["certain"], false, "{told:#}");
+        until(&rig, "the doubt is settled", |s| {
+            s["outbox"]["delivered"] == delivered && s["outbox"]["deferred"] == 1 - delivered
+        })
+        .await;
+        assert_eq!(chart::writes(&rig.ehr).len(), 1, "the one before the withdrawal");
+        assert_eq!(stands(&rig, 1, DAY), delivered == 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_denies_by_default_holds_what_waits_until_it_permits_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { probe_interval: "1h".to_owned(), ..daily() }).await;
+    edit_site(&rig, "mode = \"full\"", "mode = \"read-only\"");
+    rig.start().await.unwrap();
+    send(&rig, &hours(0..3, DAY)).await;
+    until(&rig, "all wait", |s| s["outbox"]["deferred"] == 3).await;
+    decide(&rig, "grant", 2, "treatment", &["--including-past"]);
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"");
+    site::append_site(&rig, "[consent]\ntreatment = \"deny\"\n");
+    let status = until(&rig, "held", |s| s["consent"]["held"] == 2 && s["outbox"]["delivered"] == 1).await;
+    assert!(status["sites"][0]["cause"].as_str().unwrap().contains("no consent"), "{status:#}");
+    assert_eq!([0, 1, 2].map(|n| stands(&rig, n, DAY)), [false, false, true], "who granted it is served");
+    edit_site(&rig, "treatment = \"deny\"", "treatment = \"permit\"");
+    settled(&rig).await;
+    let judgement = rig.ehr.judge();
+    assert_eq!((judgement.creates, judgement.doubled), (3 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_whose_end_was_taken_away_fails_to_verify_against_its_head_with_the_entrys_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    decide(&rig, "withdraw", 1, "treatment", &["--unseen"]);
+    let head = |rig: &Rig| {
+        let told = json(rig, &["verify"]);
+        format!("{}:{}", told["entries"], told["head"].as_str().unwrap())
+    };
+    let first = head(&rig);
+    rig.stop().await.unwrap();
+    let store = rig.dir().join("data").join(outbox::DATABASE_FILE);
+    let copy = rig.dir().join("copy");
+    fs::copy(&store, &copy).unwrap();
+    rig.start().await.unwrap();
+    for n in 2..4 {
+        decide(&rig, "withdraw", n, "treatment", &["--unseen"]);
+    }
+    let third = head(&rig);
+    assert!(ask(&rig, &["verify", "--against", &first]).starts_with("the chain holds"));
+    rig.stop().await.unwrap();
+    // An older copy in its place: two people never withdrew, it says.
+    fs::copy(&copy, &store).unwrap();
+    rig.start().await.unwrap();
+    assert_eq!(head(&rig), first, "by itself it holds");
+    let verify = isthmus(&rig, &["verify", "--against", &third]);
+    assert_eq!(verify.status.code(), Some(1));
+    assert!(said(&verify).contains("at or before entry 3"), "{}", said(&verify));
+    let told = isthmus(&rig, &["verify", "--against", &third, "--json"]);
+    assert_eq!(told.status.code(), Some(1));
+    assert_eq!(serde_json::from_slice::<Value>(&told.stdout).unwrap()["broken"], 3);
+}
+
+/// A FHIR R4 Consent of patient `n` about treatment.
+fn fhir(n: u32, id: &str, kind: &str) -> Value {
+    json!({
+        "resourceType": "Consent", "id": id, "status": "active",
+        "patient": {"identifier": {"system": SYSTEM, "value": people::person(n).mrn}},
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "provision": {"type": kind, "purpose": [
+            {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"},
+        ]},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_exact_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = files::started(dir.path(), "").await;
+    folder.drop("one.json", fhir(1, "a", "deny").to_string());
+    files::until_settled_files(&rig, 1, 0).await;
+    let mut limited = fhir(2, "b", "deny");
+    limited["provision"]["actor"] = json!([{"role": {"text": "Zebediah"}}]);
+    let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": [
+        {"resource": limited}, {"resource": fhir(3, "c", "deny")},
+    ]});
+    folder.drop("two.json", bundle.to_string());
+    files::until_settled_files(&rig, 1, 1).await;
+    let letter = folder.text("quarantine/two.json.reason.txt");
+    assert!(letter.contains("Bundle.entry[0].resource.Consent.provision.actor"), "{letter}");
+    assert!(letter.contains("Consent 2: recorded as entry 2") && !letter.contains("Zebediah"), "{letter}");
+
+    send(&rig, &hours(0..4, DAY)).await;
+    settled(&rig).await;
+    assert_eq!([0, 1, 2, 3].map(|n| stands(&rig, n, DAY)), [true, false, true, false]);
+
+    // The same again by command is known; a later version that ends is told where it does not permit anything.
+    let file = dir.path().join("again.json");
+    fs::write(&file, fhir(1, "a", "deny").to_string()).unwrap();
+    let path = file.to_str().unwrap();
+    assert!(ask(&rig, &["import", path]).contains("known: this version is in the ledger already (entry 1)"));
+    let mut granted = fhir(1, "a", "permit");
+    granted["meta"] = json!({"versionId": "2"});
+    fs::write(&file, granted.to_string()).unwrap();
+    assert!(ask(&rig, &["import", path]).contains("recorded as entry 3"));
+    granted["status"] = json!("entered-in-error");
+    fs::write(&file, granted.to_string()).unwrap();
+    assert!(ask(&rig, &["import", path]).contains("recorded as entry 4"));
+    let list = ask(&rig, &["list"]);
+    assert!(list.lines().next().unwrap().contains(" end "), "{list}");
+    let foreign = json!({"identifier": {"system": "urn:elsewhere", "value": "7700001"}});
+    let mut elsewhere = fhir(1, "d", "deny");
+    elsewhere["patient"] = foreign;
+    fs::write(&file, elsewhere.to_string()).unwrap();
+    let refused = isthmus(&rig, &["import", path]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("Consent.patient.identifier"), "{}", said(&refused));
+    assert!(!said(&refused).contains("7700001"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_named_where_decisions_are_listed_and_who_looks_is_on_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    decide(&rig, "withdraw", 1, "payer", &["--unseen"]);
+    let named = ["7700001", "Quibblethorpe"];
+    for args in [&["list"][..], &["list", "--json"], &["show", "1"], &["show", "1", "--json"], &["verify"]] {
+        let shown = ask(&rig, args);
+        assert!(named.iter().all(|name| !shown.contains(name)), "{args:?}: {shown}");
+    }
+    let revealed = ask(&rig, &["show", "1", "--reveal", "--reason", "case 881"]);
+    assert!(named.iter().all(|name| revealed.contains(name)), "{revealed}");
+    for usage in [&["withdraw"][..], &["list", "--purpose", "fame"], &["show", "1", "--reveal"]] {
+        assert_eq!(isthmus(&rig, usage).status.code(), Some(2), "{usage:?}");
+    }
+    let metrics = site::metrics(&rig).await;
+    assert!(named.iter().all(|name| !metrics.contains(name)));
+    rig.stop().await.unwrap();
+    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
+    let store =
+        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
+    let audited = store.readers().with(|reader| reader.audit_after(0, 99)).unwrap();
+    store.close();
+    let of =
+        |action: &str| audited.iter().find(|(_, entry)| entry.action == action).expect("audited").1.clone();
+    let (withdrawn, seen) = (of("consent withdraw"), of("consent reveal"));
+    assert!(withdrawn.actor.starts_with("user ") && withdrawn.detail.contains("form 12"), "{withdrawn:?}");
+    assert!(seen.object == "consent entry 1" && seen.detail == "case 881", "{seen:?}");
+    let log = fs::read_to_string(rig.log_file()).unwrap();
+    assert!(named.iter().all(|name| !log.contains(name)));
+}
