@@ -11,6 +11,7 @@
 //! acknowledgement, and until everything acknowledged was absorbed, since work put off is not work saved.
 
 pub mod bare_server;
+pub mod deliver;
 pub mod figures;
 pub mod flow;
 pub mod history;
@@ -117,6 +118,9 @@ pub enum BenchError {
         /// Exports dropped.
         files: u64,
     },
+    /// Something took longer than the measurement can wait for.
+    #[error("the daemon did not {0} in time")]
+    Late(&'static str),
     /// A process ended while it was measured.
     #[error("the {0} ended while it was measured")]
     Ended(&'static str),

@@ -13,8 +13,8 @@ use tokio::runtime::Runtime;
 
 use super::{FAILED, failed, runtime};
 use crate::bench::{
-    self, BenchError, CONNECTIONS_MOST, IDLE_MOST, Plan, ROUNDS_MOST, ROWS_MOST, Stop, bare_server, flow,
-    history, traffic::Kind,
+    self, BenchError, CONNECTIONS_MOST, IDLE_MOST, Plan, ROUNDS_MOST, ROWS_MOST, Stop, bare_server, deliver,
+    flow, history, traffic::Kind,
 };
 
 /// Arguments of `isthmus bench`.
@@ -32,6 +32,8 @@ enum What {
     Flow(FlowArgs),
     /// How long it takes to store and compute a clinic's history, dropped as exports.
     History(HistoryArgs),
+    /// How fast what waits is written to an EHR that takes whatever comes.
+    Deliver(DeliverArgs),
 }
 
 /// Arguments of `isthmus bench mllp`.
@@ -124,6 +126,29 @@ struct HistoryArgs {
     json: bool,
 }
 
+/// Arguments of `isthmus bench deliver`.
+#[derive(Debug, clap::Args)]
+struct DeliverArgs {
+    /// Patients, each with one window.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    patients: u32,
+    /// Requests, and so patients, in flight.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=64))]
+    in_flight: u16,
+    /// The projection: `plain-r4` writes each resource by itself, `cgm-ig` all of a window in one transaction.
+    #[arg(long, value_name = "NAME", default_value = "plain-r4", value_parser = ["plain-r4", "plain-r5", "cgm-ig"])]
+    projection: String,
+    /// Writes in one request, where resources travel one by one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    batch: u16,
+    /// Where the database is made [default: the temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(seconds),
@@ -141,6 +166,7 @@ pub(super) fn run(args: Args) -> ExitCode {
         What::Mllp(args) => mllp(args, &binary, &runtime),
         What::Flow(args) => whole_way(args, &binary, &runtime),
         What::History(args) => past(args, &binary, &runtime),
+        What::Deliver(args) => writing(args, &binary, &runtime),
     }
 }
 
@@ -154,6 +180,19 @@ fn whole_way(args: FlowArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
     };
     let bar = bar(args.seconds.into(), "{bar:30} {pos} of {len} s");
     let done = runtime.block_on(flow::run(&plan, binary, &|passed| bar.set_position(passed)));
+    bar.finish_and_clear();
+    print(done, args.json)
+}
+
+fn writing(args: DeliverArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
+    let dir = args.dir.unwrap_or_else(std::env::temp_dir);
+    let DeliverArgs { patients, in_flight, projection, batch, .. } = args;
+    let plan = deliver::Plan { patients, in_flight, projection, batch, dir };
+    let bar = bar(patients.into(), "{bar:30} {pos} of {len} rows ({elapsed})");
+    let done = runtime.block_on(deliver::run(&plan, binary, &|written, rows| {
+        bar.set_length(rows);
+        bar.set_position(written);
+    }));
     bar.finish_and_clear();
     print(done, args.json)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clinical::fhir::location::Location;
 use jiff::Timestamp;
-use outbox::{Lease, LeasedRow, Quota, Readers, Take, Writer};
+use outbox::{Lease, LeasedRow, Quota, Readers, Take, Turn, Writer};
 use tokio::task::JoinSet;
 
 use super::{
@@ -30,7 +30,8 @@ use crate::{
 };
 
 impl Deliverer {
-    /// Leases what may be sent now and sends it; returns how long there is nothing more to do.
+    /// Commits the verdicts that came, leases what may be sent now and sends it; returns how long there is nothing more to
+    /// do.
     pub(super) async fn dispatch(
         &self,
         destination: &Arc<Destination>,
@@ -38,29 +39,28 @@ impl Deliverer {
         tasks: &mut JoinSet<Done>,
     ) -> Duration {
         let now = Instant::now();
-        if now < pace.not_before {
-            return (pace.not_before - now).min(LONGEST_SLEEP);
-        }
-        let in_flight = usize::from(destination.delivery.in_flight);
-        let room = match pace.circuit.room(in_flight, now) {
-            Ok(most) => most.saturating_sub(pace.out.len()),
-            Err(rest) => return rest.min(LONGEST_SLEEP),
+        let room = match Self::room(destination, pace, now) {
+            Ok(room) => room,
+            Err(rest) => {
+                self.turn(None, pace, tasks).await;
+                return rest.min(LONGEST_SLEEP);
+            }
         };
-        let ready = pace.throttle.ready(now);
-        if ready == 0 {
-            return pace.throttle.wait(now).min(LONGEST_SLEEP);
-        }
         let clock = Timestamp::now();
         let limits = &destination.delivery.rate;
         let quotas = rate::quotas(limits, &destination.timezone, clock);
         let quiet = rate::is_quiet(limits, &destination.timezone, clock);
         let upto = if quiet { Priority::Clinician } else { Priority::History };
-        let mut rows = self.probes(destination, pace, room.min(ready), quiet, &quotas).await;
+        let mut rows = self.probes(destination, pace, room, quiet, &quotas).await;
         let kinds = destination.uses().into_iter().map(|(capability, _)| capability);
         let open = kinds.filter(|capability| self.held(destination, *capability).is_none());
         let kinds: Vec<String> = open.map(|capability| capability.name().to_owned()).collect();
+        let limit = room.saturating_sub(rows.len());
         let take = Take::Due { kinds, upto: upto.rank() };
-        rows.extend(self.lease(room.min(ready).saturating_sub(rows.len()), take, &quotas).await);
+        let lease = (limit > 0).then(|| self.lease_of(limit, take, &quotas));
+        let due = self.turn(lease, pace, tasks).await;
+        let full = due.len() == limit;
+        rows.extend(due);
         pace.throttle.pass(rows.len(), now);
         let sent = rows.len();
         for row in rows {
@@ -69,7 +69,52 @@ impl Deliverer {
             let task = tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
             pace.out.insert(task.id(), row_id);
         }
+        if full && !pace.out.is_empty() {
+            // The end of one of them is what to wait for, or the rate.
+            let rest = pace.throttle.wait(now);
+            return if rest.is_zero() { LONGEST_SLEEP } else { rest.min(LONGEST_SLEEP) };
+        }
         self.until_next(destination, pace, quiet || (sent == 0 && self.is_used_up(&quotas)), now)
+    }
+
+    /// How many rows may go now, at least one.
+    ///
+    /// # Errors
+    /// How long none may.
+    fn room(destination: &Destination, pace: &mut Pace, now: Instant) -> Result<usize, Duration> {
+        if let Some(rest) = pace.not_before.checked_duration_since(now).filter(|rest| !rest.is_zero()) {
+            return Err(rest);
+        }
+        let most = pace.circuit.room(usize::from(destination.delivery.in_flight), now)?;
+        let ready = pace.throttle.ready(now);
+        if ready == 0 {
+            return Err(pace.throttle.wait(now));
+        }
+        match most.saturating_sub(pace.out.len()).min(ready) {
+            // The end of what is out is what to wait for.
+            0 => Err(LONGEST_SLEEP),
+            room => Ok(room),
+        }
+    }
+
+    /// One commit: the verdicts that wait, and the next lease. Verdicts that the store does not take together are
+    /// committed each by itself.
+    async fn turn(&self, lease: Option<Lease>, pace: &mut Pace, tasks: &mut JoinSet<Done>) -> Vec<LeasedRow> {
+        if lease.is_none() && pace.settled.is_empty() {
+            return Vec::new();
+        }
+        let turn = Turn { settled: pace.settled.clone(), lease };
+        match self.writer.turn(turn).await {
+            Ok(rows) => {
+                pace.settled.clear();
+                rows
+            }
+            Err(error) => {
+                tracing::warn!(destination = %self.id, %error, "no turn");
+                self.settle_each(pace, tasks);
+                Vec::new()
+            }
+        }
     }
 
     /// One deferred row of every closed capability whose time to be tried has come.
@@ -112,15 +157,13 @@ impl Deliverer {
         .collect()
     }
 
-    /// Leases rows to send, or one deferred row of a kind to learn from. None where the store refuses: the
-    /// loop comes back.
+    fn lease_of(&self, limit: usize, take: Take, quotas: &[Quota]) -> Lease {
+        Lease { destination: self.id.clone(), limit, now: time::now_ms(), take, quotas: quotas.to_vec() }
+    }
+
+    /// Leases one row alone. None where the store refuses: the loop comes back.
     pub(super) async fn lease(&self, limit: usize, take: Take, quotas: &[Quota]) -> Vec<LeasedRow> {
-        if limit == 0 {
-            return Vec::new();
-        }
-        let (destination, quotas) = (self.id.clone(), quotas.to_vec());
-        let lease = Lease { destination, limit, now: time::now_ms(), take, quotas };
-        self.writer.lease(lease).await.unwrap_or_else(|error| {
+        self.writer.lease(self.lease_of(limit, take, quotas)).await.unwrap_or_else(|error| {
             tracing::warn!(destination = %self.id, %error, "no lease");
             Vec::new()
         })

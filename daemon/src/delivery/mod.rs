@@ -105,6 +105,10 @@ impl Deliverer {
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {
                     self.finished(&destination, done, &mut pace, &mut tasks).await;
+                    // What else has come to its end shares the next commit.
+                    while let Some(done) = tasks.try_join_next_with_id() {
+                        self.finished(&destination, done, &mut pace, &mut tasks).await;
+                    }
                 }
                 changed = self.queued.changed() => {
                     if changed.is_err() {
@@ -127,8 +131,10 @@ impl Deliverer {
     /// within the drain's deadline.
     async fn finish(&mut self, destination: &Destination, mut tasks: JoinSet<Done>, mut pace: Pace) {
         let deadline = Instant::now() + crate::drain::DRAIN_DEADLINE;
+        self.settle_each(&mut pace, &mut tasks);
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline.into(), tasks.join_next_with_id()).await {
             self.finished(destination, done, &mut pace, &mut tasks).await;
+            self.settle_each(&mut pace, &mut tasks);
         }
         // Their requests are cut before they may be sent again by a deliverer after this one.
         tasks.shutdown().await;
@@ -152,7 +158,7 @@ impl Deliverer {
         match done {
             Ok((id, Done::Sent { row, outcome, began })) => {
                 pace.out.remove(&id);
-                self.conclude(destination, Ended { row, outcome, began }, pace, tasks).await;
+                self.conclude(destination, Ended { row, outcome, began }, pace).await;
             }
             Ok((id, Done::Settled)) => {
                 pace.settling.remove(&id);
@@ -168,6 +174,13 @@ impl Deliverer {
                     self.settle(broken, SETTLE_PAUSE, pace, tasks);
                 }
             }
+        }
+    }
+
+    /// Commits each of the verdicts that wait for a turn by itself.
+    fn settle_each(&self, pace: &mut Pace, tasks: &mut JoinSet<Done>) {
+        for settle in std::mem::take(&mut pace.settled) {
+            self.settle(settle, Duration::ZERO, pace, tasks);
         }
     }
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use outbox::Settle;
 use tokio::task;
 
 use super::rate::Throttle;
@@ -16,6 +17,8 @@ pub(super) struct Pace {
     pub out: HashMap<task::Id, i64>,
     /// Rows whose verdict is being committed, by the task that does it.
     pub settling: HashMap<task::Id, i64>,
+    /// Verdicts that the next turn commits, together with what it leases.
+    pub settled: Vec<Settle>,
     /// Nothing is sent before (monotonic): the destination asked for a pause.
     pub not_before: Instant,
     /// Whether the destination answers at all.
@@ -47,6 +50,7 @@ impl Pace {
         Self {
             out: HashMap::new(),
             settling: HashMap::new(),
+            settled: Vec::new(),
             not_before: now,
             circuit: Circuit::new(now),
             throttle: Throttle::new(&Rate::default(), now),

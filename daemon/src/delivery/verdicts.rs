@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use outbox::{LeasedRow, Settle};
-use tokio::task::JoinSet;
 
-use super::{Deliverer, Done, attempt, backoff, birth_date, chance, commit, consequence, pace::Pace};
+use super::{Deliverer, attempt, backoff, birth_date, chance, commit, consequence, pace::Pace};
 use crate::{
     capability::Capability,
     conditions::Kind,
@@ -28,14 +27,8 @@ pub(super) struct Ended {
 
 impl Deliverer {
     /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
-    /// sent; the rest is committed beside the loop.
-    pub(super) async fn conclude(
-        &self,
-        destination: &Destination,
-        ended: Ended,
-        pace: &mut Pace,
-        tasks: &mut JoinSet<Done>,
-    ) {
+    /// sent; the rest is committed with the next lease.
+    pub(super) async fn conclude(&self, destination: &Destination, ended: Ended, pace: &mut Pace) {
         let Ended { row, outcome, began } = ended;
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
@@ -64,7 +57,7 @@ impl Deliverer {
                 commit(&self.writer, settle).await;
                 self.show_mode(destination, capability, &effect);
             }
-            _ => self.settle(settle, Duration::ZERO, pace, tasks),
+            _ => pace.settled.push(settle),
         }
     }
 
