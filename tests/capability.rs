@@ -227,3 +227,28 @@ async fn what_travels_alone_arrives_whole_once_and_is_amended_where_it_stands() 
     assert_eq!((amended.creates, amended.doubled), (2 * RESOURCES_PER_OUTCOME + 1, 0), "{amended:?}");
     assert!(amended.updates > 0, "{amended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_batch_each_entry_is_judged_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), "mode = \"read-only\"").await;
+    edit_site(&rig, "projection = \"cgm-ig\"\n", "projection = \"plain-r4\"\n");
+    with_delivery(&rig, "batch = 10");
+    rig.start().await.unwrap();
+    send(&rig, &(0..10).map(|patient| hour("A", patient, 2)).collect::<Vec<_>>()).await;
+    until(&rig, "all wait", |s| s["outbox"]["deferred"] == 10 * RESOURCES_PER_OUTCOME).await;
+    // One patient's first resource is refused for its own sake, in the batch of all ten.
+    let mrn = people::person(3).mrn;
+    rig.ehr.rule(
+        standin::Rule::new("one item", standin::Act::Refuse(standin::Refused::new(422, "business-rule")))
+            .of_patient(&mrn)
+            .times(1),
+    );
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"\non_recovery = \"all\"");
+    let status = settled(&rig).await;
+    let (outbox, judgement) = (&status["outbox"], rig.ehr.judge());
+    assert_eq!(outbox["quarantined"], 1, "{outbox:#}");
+    assert_eq!((judgement.creates, judgement.doubled), (10 * RESOURCES_PER_OUTCOME - 1, 0), "{judgement:?}");
+    let requests = site::chart::writes(&rig.ehr).len();
+    assert!(requests < 40, "{requests} requests for 80 writes");
+}

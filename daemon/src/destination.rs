@@ -1,6 +1,6 @@
 //! Somewhere we write: a site's EHR, or the upstream platform.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clinical::{
     fhir::{
@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use crate::{
     capability::{Capability, ResourceKind},
     config::{self, Auth, Delivery, Filter, OnRecovery, Permits, Site, SubjectForm, Upstream, VerifyPatient},
+    delivery::attempt::batch::Refused,
     mode::Ceiling,
     smart::{Authorizer, Channel, Settings},
     tls::{self, TlsError},
@@ -82,6 +83,8 @@ pub struct Destination {
     pub delivery: Delivery,
     /// The way there: with our certificate, with tokens, or both.
     pub client: Channel,
+    /// Whether it refused a batch as such.
+    pub no_batches: Arc<Refused>,
 }
 
 impl Destination {
@@ -105,6 +108,7 @@ impl Destination {
             consented: site.consent.permits(outbox::Purpose::Treatment, false),
             verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
+            no_batches: Arc::default(),
             client: channel(
                 &format!("ehr:{}", site.id),
                 &ehr.base_url,
@@ -135,6 +139,7 @@ impl Destination {
             // It knows nobody by an identifier.
             verify_patient: VerifyPatient::Off,
             delivery: upstream.delivery.clone(),
+            no_batches: Arc::default(),
             client: channel(
                 UPSTREAM,
                 &upstream.base_url,
@@ -272,6 +277,7 @@ pub(crate) mod tests {
             verify_patient: VerifyPatient::Off,
             consented: true,
             delivery: Delivery::default(),
+            no_batches: Arc::default(),
             client: client.build().unwrap().into(),
         }
     }

@@ -7,6 +7,7 @@
 //! the destination's allow-list as the last thing before it leaves; what was overtaken while in doubt is not sent again,
 //! whether or not the destination lets us look.
 
+pub mod batch;
 mod fault;
 mod lookup;
 mod request;
@@ -37,6 +38,9 @@ use crate::{
 
 /// Rounds of one attempt: the write, and after a read-back or a conflict one more with what was learned.
 const ROUNDS: usize = 2;
+/// What is said of a create that cannot be conditional and may have taken effect.
+const NOT_SHOWN: &str =
+    "it may have been written, and the destination does not let us look; it is not sent blindly";
 /// What is said of a resource that a search, a conditional create or the ledger led to.
 const NOT_OURS: &str = "the search found a resource that is not ours";
 
@@ -81,45 +85,28 @@ pub struct Past {
     pub overtaken: bool,
 }
 
-/// Writes one row. `standing` says by `urn:uuid:` what the ledger knows of its resources and of those
-/// that they refer to, `seat` whom the EHR knows the patient as.
-pub async fn attempt(
-    destination: &Destination,
-    form: &str,
-    body: &[u8],
-    standing: BTreeMap<String, Standing>,
-    seat: &Seat,
-    past: Past,
-) -> Outcome {
-    let Ok(write) = serde_json::from_slice::<Write>(body) else {
-        return Outcome::unasked(Verdict::Data("the stored row is not readable".to_owned()), past.ambiguous);
+/// A row to write.
+pub struct Item {
+    /// Its form.
+    pub form: String,
+    /// Its bytes.
+    pub body: Vec<u8>,
+    /// By `urn:uuid:`, what the ledger knows of its resources and of those that they refer to.
+    pub standing: BTreeMap<String, Standing>,
+    /// Whom the EHR knows the patient as.
+    pub seat: Seat,
+    /// What is known of it.
+    pub past: Past,
+}
+
+/// Writes one row.
+pub async fn attempt(destination: &Destination, item: &Item) -> Outcome {
+    let mut sending = match Sending::of(destination, item) {
+        Ok(sending) => sending,
+        Err(verdict) => return Outcome::unasked(verdict, item.past.ambiguous),
     };
-    let Some(way) = destination.way(form) else {
-        return Outcome::unasked(Verdict::Unlisted, past.ambiguous);
-    };
-    // The row may have been queued under a configuration that permitted more.
-    let release = write.release();
-    let mut open = write.resources;
-    open.retain(|part| capability(&part.resource).is_some_and(|one| destination.permits(one)));
-    if open.is_empty() {
-        return Outcome::unasked(Verdict::Withheld, past.ambiguous);
-    }
-    let first = past.version == 1;
-    let mut sending = Sending {
-        to: To { destination, release, way, seat },
-        open,
-        standing,
-        written: Vec::new(),
-        wrote: false,
-        doubt: false,
-        first,
-        unmatched: BTreeSet::new(),
-    };
-    let (verdict, written) = match sending.run(past).await {
-        Ok(()) => (Verdict::Delivered, std::mem::take(&mut sending.written)),
-        Err(verdict) => (verdict, Vec::new()),
-    };
-    Outcome { verdict, written, wrote: sending.wrote, doubt: sending.doubt }
+    let ended = sending.run(item.past).await;
+    sending.outcome(ended)
 }
 
 /// Where resources go, in which form, and about whom.
@@ -148,10 +135,46 @@ struct Sending<'a> {
     unmatched: BTreeSet<String>,
 }
 
-impl Sending<'_> {
-    /// Every error ends the attempt, except for a conflict that the destination answered: after it there
-    /// is one more look and one more round.
+impl<'a> Sending<'a> {
+    /// What a row asks to be written; the verdict where nothing of it is to be sent.
+    fn of(destination: &'a Destination, item: &'a Item) -> Result<Self, Verdict> {
+        let write = serde_json::from_slice::<Write>(&item.body)
+            .map_err(|_| Verdict::Data("the stored row is not readable".to_owned()))?;
+        let way = destination.way(&item.form).ok_or(Verdict::Unlisted)?;
+        // The row may have been queued under a configuration that permitted more.
+        let release = write.release();
+        let mut open = write.resources;
+        open.retain(|part| capability(&part.resource).is_some_and(|one| destination.permits(one)));
+        if open.is_empty() {
+            return Err(Verdict::Withheld);
+        }
+        Ok(Self {
+            to: To { destination, release, way, seat: &item.seat },
+            open,
+            standing: item.standing.clone(),
+            written: Vec::new(),
+            wrote: false,
+            doubt: false,
+            first: item.past.version == 1,
+            unmatched: BTreeSet::new(),
+        })
+    }
+
+    fn outcome(mut self, ended: Result<(), Verdict>) -> Outcome {
+        let (verdict, written) = match ended {
+            Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
+            Err(verdict) => (verdict, Vec::new()),
+        };
+        Outcome { verdict, written, wrote: self.wrote, doubt: self.doubt }
+    }
+
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
+        self.begin(past).await?;
+        self.rounds(1).await
+    }
+
+    /// What is known before anything is sent: what an earlier attempt may have done, and what stands by our own ledger.
+    async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
             self.reconcile().await?;
@@ -160,10 +183,22 @@ impl Sending<'_> {
             if past.overtaken && !self.open.is_empty() {
                 return Err(if self.doubt { Verdict::Overtaken } else { Verdict::Withheld });
             }
+            // Sent again it would be a second one: it waits until it can be looked for.
+            let blind =
+                |part: &Part| part.if_none_exist.is_none() && !self.standing.contains_key(&part.full_url);
+            if self.doubt && self.open.iter().any(blind) {
+                return Err(Verdict::Ambiguous(NOT_SHOWN.to_owned()));
+            }
         } else {
             self.leave_out_unchanged();
         }
-        for round in 1..=ROUNDS {
+        Ok(())
+    }
+
+    /// Every error ends the attempt, except for a conflict that the destination answered: after it there
+    /// is one more look and one more round.
+    async fn rounds(&mut self, from: usize) -> Result<(), Verdict> {
+        for round in from..=ROUNDS {
             if self.open.is_empty() {
                 return Ok(());
             }
@@ -296,11 +331,16 @@ impl Sending<'_> {
             (Style::Single, [entry]) => request::single(self.to, entry).await?,
             _ => request::transaction(self.to, entries).await?,
         };
+        self.judged(&told, &answers, entries).map(|()| answers)
+    }
+
+    /// Judges the answers to entries.
+    fn judged(&mut self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> Result<(), Verdict> {
         self.wrote = true;
-        match judge(&Attempt::Answered(self.reduce(&told, &answers, entries.len()))) {
-            Verdict::Delivered | Verdict::ReadBack => Ok(answers),
+        match judge(&Attempt::Answered(self.reduce(told, answers, entries.len()))) {
+            Verdict::Delivered | Verdict::ReadBack => Ok(()),
             Verdict::Configuration(cause) | Verdict::Data(cause)
-                if self.may_be_gone(&told, &answers, entries) =>
+                if self.may_be_gone(told, answers, entries) =>
             {
                 Err(Verdict::Conflict(cause))
             }

@@ -57,8 +57,10 @@ async fn a_task_that_breaks_off_while_it_sends_or_settles_leaves_its_row_in_doub
         let (store, deliverer, row, _drain) = with_a_leased_row(dir.path()).await;
         let (mut pace, mut tasks) = (Pace::new(Instant::now()), JoinSet::new());
         let task = tasks.spawn(async { panic!("a defect") });
-        let under_way = if settling { &mut pace.settling } else { &mut pace.out };
-        under_way.insert(task.id(), row);
+        match settling {
+            true => pace.settling.insert(task.id(), row).is_none(),
+            false => pace.out.insert(task.id(), vec![row]).is_none(),
+        };
         while let Some(done) = tasks.join_next_with_id().await {
             deliverer.finished(&destination(Vec::new()), done, &mut pace, &mut tasks).await;
         }

@@ -6,17 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clinical::fhir::location::Location;
+use clinical::fhir::{location::Location, projection::Style};
 use jiff::Timestamp;
 use outbox::{Lease, LeasedRow, Quota, Readers, Take, Turn, Writer};
 use tokio::task::JoinSet;
 
 use super::{
     Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS,
-    attempt::{self, Past, Standing},
+    attempt::{self, Item, Past, Standing},
     backoff, chance,
     pace::Pace,
     rate, seat,
+    verdicts::Ended,
 };
 use crate::{
     broker::Priority,
@@ -63,11 +64,11 @@ impl Deliverer {
         rows.extend(due);
         pace.throttle.pass(rows.len(), now);
         let sent = rows.len();
-        for row in rows {
-            let (destination, row_id) = (Arc::clone(destination), row.id);
+        for rows in requests(destination, pace, rows) {
+            let (destination, ids) = (Arc::clone(destination), rows.iter().map(|row| row.id).collect());
             let (readers, writer) = (self.readers.clone(), self.writer.clone());
-            let task = tasks.spawn(async move { send(&destination, &readers, &writer, row).await });
-            pace.out.insert(task.id(), row_id);
+            let task = tasks.spawn(async move { send(&destination, &readers, &writer, rows).await });
+            pace.out.insert(task.id(), ids);
         }
         if full && !pace.out.is_empty() {
             // The end of one of them is what to wait for, or the rate.
@@ -90,7 +91,8 @@ impl Deliverer {
         if ready == 0 {
             return Err(pace.throttle.wait(now));
         }
-        match most.saturating_sub(pace.out.len()).min(ready) {
+        let requests = most.saturating_sub(pace.out.len());
+        match requests.saturating_mul(batch_of(destination)).min(ready) {
             // The end of what is out is what to wait for.
             0 => Err(LONGEST_SLEEP),
             room => Ok(room),
@@ -193,23 +195,77 @@ impl Deliverer {
     }
 }
 
-/// Sends one row, with what the ledger knows of its resources and of what they refer to.
-async fn send(destination: &Destination, readers: &Readers, writer: &Writer, row: LeasedRow) -> Done {
+/// How many rows go in one request.
+fn batch_of(destination: &Destination) -> usize {
+    if destination.no_batches.is_set() { 1 } else { usize::from(destination.delivery.rate.batch) }
+}
+
+/// Rows by the request that they go in: those in doubt and probes alone, for the answer decides what comes next; others
+/// that travel one by one together with others of their form.
+fn requests(destination: &Destination, pace: &Pace, rows: Vec<LeasedRow>) -> Vec<Vec<LeasedRow>> {
+    let most = batch_of(destination);
+    let mut requests: Vec<Vec<LeasedRow>> = Vec::new();
+    let mut open: BTreeMap<String, usize> = BTreeMap::new();
+    for row in rows {
+        let single = destination.way(&row.form).is_some_and(|way| way.projection.style() == Style::Single);
+        if most < 2 || !single || row.ambiguous || pace.is_probe(row.id) {
+            requests.push(vec![row]);
+            continue;
+        }
+        match open.get(&row.form).and_then(|at| requests.get_mut(*at)).filter(|rows| rows.len() < most) {
+            Some(rows) => rows.push(row),
+            None => {
+                open.insert(row.form.clone(), requests.len());
+                requests.push(vec![row]);
+            }
+        }
+    }
+    requests
+}
+
+/// Sends the rows of one request, with what the ledger knows of their resources and of what they refer to.
+async fn send(destination: &Destination, readers: &Readers, writer: &Writer, rows: Vec<LeasedRow>) -> Done {
     let began = Instant::now();
-    let outcome = match seat::take(destination, readers, writer, &row).await {
-        Ok(seat) => match ledger(destination, readers, &row) {
-            Ok(standing) => {
-                let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
-                attempt::attempt(destination, &row.form, &row.body, standing, &seat, past).await
+    let (mut items, mut outcomes) = (Vec::new(), Vec::new());
+    for row in &rows {
+        match ready(destination, readers, writer, row).await {
+            Ok(item) => {
+                items.push(item);
+                outcomes.push(None);
             }
-            Err(error) => {
-                attempt::Outcome::unasked(Verdict::Unsent(format!("ledger: {error}")), row.ambiguous)
-            }
-        },
-        Err(verdict) => attempt::Outcome::unasked(verdict, row.ambiguous),
-    };
-    Metric::DeliverySeconds.record(began.elapsed().as_secs_f64(), &[("destination", destination.id.clone())]);
-    Done::Sent { row: Box::new(row), outcome, began }
+            Err(verdict) => outcomes.push(Some(attempt::Outcome::unasked(verdict, row.ambiguous))),
+        }
+    }
+    let mut sent = match items.as_slice() {
+        [] => Vec::new(),
+        [item] => vec![attempt::attempt(destination, item).await],
+        items => attempt::batch::batch(destination, items).await,
+    }
+    .into_iter();
+    let seconds = began.elapsed().as_secs_f64();
+    let ended = rows.into_iter().zip(outcomes).filter_map(|(row, outcome)| {
+        Metric::DeliverySeconds.record(seconds, &[("destination", destination.id.clone())]);
+        let outcome = outcome.or_else(|| sent.next())?;
+        Some(Ended { row: Box::new(row), outcome, began })
+    });
+    Done::Sent(ended.collect())
+}
+
+/// A row with all that is known of it.
+///
+/// # Errors
+/// The verdict where it may not be sent.
+async fn ready(
+    destination: &Destination,
+    readers: &Readers,
+    writer: &Writer,
+    row: &LeasedRow,
+) -> Result<Item, Verdict> {
+    let seat = seat::take(destination, readers, writer, row).await?;
+    let standing = ledger(destination, readers, row);
+    let standing = standing.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
+    let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
+    Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, seat, past })
 }
 
 fn ledger(

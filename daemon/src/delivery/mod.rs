@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{LeasedRow, Readers, Settle, Writer};
+use outbox::{Readers, Settle, Writer};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -69,7 +69,7 @@ pub struct Deliverer {
 
 /// What a finished task brings back.
 enum Done {
-    Sent { row: Box<LeasedRow>, outcome: attempt::Outcome, began: Instant },
+    Sent(Vec<Ended>),
     Settled,
 }
 
@@ -140,6 +140,7 @@ impl Deliverer {
         tasks.shutdown().await;
         let left = std::mem::take(&mut pace.out)
             .into_values()
+            .flatten()
             .chain(std::mem::take(&mut pace.settling).into_values());
         for row_id in left {
             commit(&self.writer, doubt(row_id, "the sender stopped before an answer came")).await;
@@ -156,18 +157,22 @@ impl Deliverer {
         tasks: &mut JoinSet<Done>,
     ) {
         match done {
-            Ok((id, Done::Sent { row, outcome, began })) => {
+            Ok((id, Done::Sent(rows))) => {
                 pace.out.remove(&id);
-                self.conclude(destination, Ended { row, outcome, began }, pace).await;
+                for ended in rows {
+                    self.conclude(destination, ended, pace).await;
+                }
             }
             Ok((id, Done::Settled)) => {
                 pace.settling.remove(&id);
             }
             Err(error) => {
                 tracing::error!(destination = %self.id, %error, "a delivery task failed");
-                if let Some(row_id) = pace.out.remove(&error.id()) {
-                    let broken = doubt(row_id, "the sender failed before an answer came");
-                    self.settle(broken, Duration::ZERO, pace, tasks);
+                if let Some(rows) = pace.out.remove(&error.id()) {
+                    for row_id in rows {
+                        let broken = doubt(row_id, "the sender failed before an answer came");
+                        self.settle(broken, Duration::ZERO, pace, tasks);
+                    }
                 } else if let Some(row_id) = pace.settling.remove(&error.id()) {
                     // Not at once: it may break off again.
                     let broken = doubt(row_id, "the verdict was lost before it was stored");

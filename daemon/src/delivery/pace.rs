@@ -13,8 +13,8 @@ use crate::{config::Rate, outbound::pace::Pace as Circuit};
 
 /// The state of a destination between two turns.
 pub(super) struct Pace {
-    /// Rows out now, by the task that sends each.
-    pub out: HashMap<task::Id, i64>,
+    /// Rows out now, by the task that sends them.
+    pub out: HashMap<task::Id, Vec<i64>>,
     /// Rows whose verdict is being committed, by the task that does it.
     pub settling: HashMap<task::Id, i64>,
     /// Verdicts that the next turn commits, together with what it leases.
@@ -84,7 +84,7 @@ impl Pace {
     /// Whether a probe of a capability is out.
     pub(super) fn is_probing(&self, capability: &str) -> bool {
         let row = self.probes.get(capability).and_then(|probing| probing.row);
-        row.is_some_and(|row| self.out.values().any(|out| *out == row))
+        row.is_some_and(|row| self.out.values().any(|out| out.contains(&row)))
     }
 
     /// Whether a row went out as a probe.

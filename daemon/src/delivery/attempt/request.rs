@@ -30,6 +30,25 @@ pub(super) async fn transaction(to: To<'_>, entries: &[Entry]) -> Result<(Told, 
     Ok((told, answers))
 }
 
+/// Sends entries in one Bundle of type batch, each checked by itself.
+///
+/// # Errors
+/// As [`transaction`].
+pub(super) async fn batch(to: To<'_>, entries: &[Entry]) -> Result<(Told, Vec<EntryAnswer>), Verdict> {
+    let mut bundle = bundle::transaction(entries);
+    bundle["type"] = "batch".into();
+    for entry in bundle["entry"].as_array().into_iter().flatten() {
+        checked(to, &entry["resource"])?;
+    }
+    let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
+    let told = send(to, Request::post(&to.destination.base_url), body).await?;
+    let answers = match answer::read(&told.body) {
+        Body::Entries(entries) => entries,
+        _ => Vec::new(),
+    };
+    Ok((told, answers))
+}
+
 /// Sends one resource: POST to its type, or PUT to where the earlier version stands.
 ///
 /// # Errors

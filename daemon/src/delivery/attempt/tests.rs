@@ -106,6 +106,10 @@ fn refused() -> Value {
     json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "forbidden" }] })
 }
 
+fn item(body: Vec<u8>, standing: BTreeMap<String, Standing>, past: Past) -> Item {
+    Item { form: "cgm-ig".to_owned(), body, standing, seat: Seat::default(), past }
+}
+
 fn search(resource: &Value) -> [String; 2] {
     match resource["resourceType"].as_str() {
         Some("Observation") => ["identifier".into(), format!("urn:isthmus:outcome|{}", "ab".repeat(32))],
@@ -148,8 +152,7 @@ async fn tried_with(
     lines: Vec<Line>,
 ) -> (Outcome, Vec<String>) {
     let (ehr, destination) = against(Ceiling::Full, lines).await;
-    let outcome =
-        attempt(&destination, "cgm-ig", &body(&[observation(120)]), standing, &Seat::default(), past).await;
+    let outcome = attempt(&destination, &item(body(&[observation(120)]), standing, past)).await;
     (outcome, ehr.sent())
 }
 
@@ -222,15 +225,7 @@ async fn a_provenance_is_known_by_what_it_was_made_from() {
             ("POST", "/", 403, refused()),
         ];
         let (ehr, destination) = against(Ceiling::Full, lines).await;
-        let outcome = attempt(
-            &destination,
-            "cgm-ig",
-            &body(&[provenance()]),
-            BTreeMap::new(),
-            &Seat::default(),
-            DOUBTFUL,
-        )
-        .await;
+        let outcome = attempt(&destination, &item(body(&[provenance()]), BTreeMap::new(), DOUBTFUL)).await;
         assert_eq!(outcome.verdict == Verdict::Delivered, ours, "{identifier}: {:?}", outcome.verdict);
         assert_eq!(ehr.sent().is_empty(), ours, "{identifier}");
     }
@@ -242,7 +237,7 @@ async fn what_the_configuration_no_longer_permits_stays_here() {
     let row = body(&[observation(120), provenance()]);
     let lines = vec![("POST", "/", 200, answered("201 Created", Some("Observation/1")))];
     let (ehr, destination) = against(only("Observation"), lines).await;
-    let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), &Seat::default(), NEW).await;
+    let outcome = attempt(&destination, &item(row.clone(), BTreeMap::new(), NEW)).await;
     assert_eq!(
         (outcome.verdict.clone(), ehr.sent()),
         (Verdict::Delivered, vec!["POST Observation".to_owned()])
@@ -250,7 +245,7 @@ async fn what_the_configuration_no_longer_permits_stays_here() {
     assert_eq!(places(&outcome), ["Observation/1"]);
     for past in [NEW, DOUBTFUL] {
         let (ehr, destination) = against(Ceiling::ReadOnly, Vec::new()).await;
-        let outcome = attempt(&destination, "cgm-ig", &row, BTreeMap::new(), &Seat::default(), past).await;
+        let outcome = attempt(&destination, &item(row.clone(), BTreeMap::new(), past)).await;
         assert_eq!((outcome.verdict, outcome.doubt), (Verdict::Withheld, past.ambiguous));
         assert!(ehr.asked.lock().unwrap().is_empty());
     }
@@ -383,8 +378,7 @@ async fn a_provenance_taken_for_anothers_is_created_without_the_search_that_the_
         ("GET", "/Provenance/9", 200, theirs),
     ];
     let (ehr, destination) = against(Ceiling::Full, lines).await;
-    let outcome =
-        attempt(&destination, "cgm-ig", &body(&[provenance()]), BTreeMap::new(), &Seat::default(), NEW).await;
+    let outcome = attempt(&destination, &item(body(&[provenance()]), BTreeMap::new(), NEW)).await;
     assert!(!matches!(outcome.verdict, Verdict::Defect(_)), "{:?}", outcome.verdict);
     let asked = ehr.asked.lock().unwrap();
     let searches: Vec<bool> = asked
