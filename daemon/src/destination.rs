@@ -109,13 +109,17 @@ impl Destination {
             verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
             no_batches: Arc::default(),
-            client: channel(
-                &format!("ehr:{}", site.id),
-                &ehr.base_url,
-                &ehr.tls,
-                ehr.auth.as_ref(),
-                &site.delivery,
-            )?,
+            client: match &ehr.tls {
+                Some(tls) => channel(
+                    &format!("ehr:{}", site.id),
+                    &ehr.base_url,
+                    tls,
+                    ehr.auth.as_ref(),
+                    &site.delivery,
+                )?,
+                // Messages alone: nothing is sent over it.
+                None => nobody()?.into(),
+            },
         }))
     }
 
@@ -181,6 +185,16 @@ impl Destination {
         self.ways.first().map_or(Release::R4, |way| way.form.release)
     }
 
+    /// Where its messages of HL7 v2 go: destinations with queues of their own.
+    pub fn receivers(&self) -> impl Iterator<Item = String> {
+        self.ways.iter().filter_map(|way| way.outbound.as_deref()).map(crate::outbound::destination)
+    }
+
+    /// The kind of its rows in the queue of such a receiver, which may have rows of several sites.
+    pub fn message_kind(&self) -> String {
+        format!("{} of {}", MESSAGES.name(), self.site.as_deref().unwrap_or(&self.id))
+    }
+
     /// The way in which a row was made; `None` where the site no longer lists it.
     pub fn way(&self, form: &str) -> Option<&Way> {
         self.ways.iter().find(|way| way.projection.name() == form)
@@ -221,6 +235,17 @@ fn channel(
     Ok(Channel::with_tokens(http.clone(), Authorizer::new(settings, http)))
 }
 
+/// A client that trusts nobody.
+fn nobody() -> Result<reqwest::Client, TlsError> {
+    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Client(error.to_string()))?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
+    client.build().map_err(|error| TlsError::Client(error.to_string()))
+}
+
 fn client(
     files: &config::ClientTls,
     auth: Option<&Auth>,
@@ -257,12 +282,6 @@ pub(crate) mod tests {
 
     /// An EHR with these forms that permits everything, and that nothing is sent to.
     pub(crate) fn destination(ways: Vec<Way>) -> Destination {
-        let config = rustls::ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        let client = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
         Destination {
             id: "ehr:main".to_owned(),
             site: Some("main".to_owned()),
@@ -278,7 +297,7 @@ pub(crate) mod tests {
             consented: true,
             delivery: Delivery::default(),
             no_batches: Arc::default(),
-            client: client.build().unwrap().into(),
+            client: nobody().unwrap().into(),
         }
     }
 }

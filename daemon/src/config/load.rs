@@ -62,12 +62,39 @@ pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, 
     for said in &mentions.systems {
         said.check(sites.get(&said.site), &findings);
     }
+    if let Some(main) = &main {
+        sites.values().for_each(|site| check_receivers(site, main, &findings));
+    }
     let (faults, _, contents) = findings.into_parts();
     match main {
         Some(main) if faults.is_empty() => {
             Ok(Config { main, sites, policies, fingerprint: fingerprint(main_path, &contents) })
         }
         _ => Err(Faults::new(faults)),
+    }
+}
+
+/// Messages go through an `[[outbound]]` that there is.
+fn check_receivers(site: &Site, main: &Main, findings: &Findings) {
+    let named = site.ehr.iter().flat_map(|ehr| &ehr.ways).filter_map(|way| way.outbound.as_deref());
+    for name in named.filter(|name| !main.outbounds.iter().any(|known| known.name == **name)) {
+        let written = super::origin::origins(&site.file);
+        let at = written.iter().find(|(key, origin)| {
+            key.starts_with("projection[")
+                && key.ends_with("].outbound")
+                && origin.text.as_deref() == Some(name)
+        });
+        let place = Place { file: site.file.clone(), line: at.map_or(1, |(_, origin)| origin.line) };
+        let known: Vec<&str> = main.outbounds.iter().map(|known| known.name.as_str()).collect();
+        let instead = match known.as_slice() {
+            [] => "write an [[outbound]] into isthmus.toml".to_owned(),
+            known => format!("write one of {}", known.join(", ")),
+        };
+        findings.note(Fault::at(
+            &place,
+            format!("`projection.outbound` names no [[outbound]]: \"{name}\""),
+            instead,
+        ));
     }
 }
 

@@ -70,14 +70,14 @@ pub struct Site {
 pub struct Ehr {
     /// The protocol.
     pub kind: EhrKind,
-    /// The FHIR base URL, https, without a slash at its end.
+    /// The FHIR base URL, https, without a slash at its end; empty with [`EhrKind::Oru`].
     pub base_url: String,
     /// The forms that outcomes take, best first; at least one.
     pub ways: Vec<Way>,
     /// How the patient is named.
     pub subject: SubjectForm,
-    /// How the connection proves both sides.
-    pub tls: ClientTls,
+    /// How the connection proves both sides; `None` with [`EhrKind::Oru`].
+    pub tls: Option<ClientTls>,
     /// How tokens prove us; `None` where the certificate in `tls` does.
     pub auth: Option<Auth>,
 }
@@ -85,8 +85,10 @@ pub struct Ehr {
 /// How a site is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EhrKind {
-    /// `"fhir"`: transaction Bundles to a FHIR server.
+    /// `"fhir"`: to a FHIR server.
     Fhir,
+    /// `"oru"`: messages of HL7 v2 alone, through an `[[outbound]]`.
+    Oru,
 }
 
 /// How a resource names its patient.
@@ -205,9 +207,8 @@ fn read_timezone(root: &Section<'_>) -> Option<TimeZone> {
 }
 
 fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
-    section.require("base_url", "base_url = \"https://ehr.example.org/fhir\"");
-    let kind = section.choice("kind", &[("fhir", EhrKind::Fhir)], &["oru"]);
-    let base_url = section.url("base_url");
+    let kinds = [("fhir", EhrKind::Fhir), ("oru", EhrKind::Oru)];
+    let kind = section.choice("kind", &kinds, &[]).unwrap_or(EhrKind::Fhir);
     let ways = read_ways(root, section, &Usual::read(section));
     let forms = [
         ("identifier", SubjectForm::Identifier),
@@ -215,16 +216,30 @@ fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
         ("pseudonym", SubjectForm::Pseudonym),
     ];
     let subject = section.choice("subject", &forms, &[]);
+    let subject = subject.unwrap_or_else(|| usual_subject(&ways));
+    if kind == EhrKind::Oru {
+        return read_receiver(section, ways, subject);
+    }
+    section.require("base_url", "base_url = \"https://ehr.example.org/fhir\"");
+    let base_url = section.url("base_url");
     let tls = ClientTls::read(section);
     let auth = Auth::read(section);
-    let ehr = Ehr {
-        kind: kind.unwrap_or(EhrKind::Fhir),
-        base_url: base_url?,
-        subject: subject.unwrap_or_else(|| usual_subject(&ways)),
-        tls: tls?,
-        ways,
-        auth: auth?,
-    };
+    let ehr = Ehr { kind, base_url: base_url?, subject, tls: Some(tls?), ways, auth: auth? };
+    tell_subject(section, &ehr);
+    Some(ehr)
+}
+
+/// An EHR that takes messages alone: where it is, and how it is proved, is said in their `[[outbound]]`.
+fn read_receiver(section: &Section<'_>, ways: Vec<Way>, subject: SubjectForm) -> Option<Ehr> {
+    if let Some(way) = ways.iter().find(|way| way.projection != Projection::OruR01) {
+        section.fault(
+            "kind",
+            &format!("= \"oru\" does not go with {}, which is FHIR", way.projection.name()),
+            "write one [[projection]] with name = \"oru-r01\" and its outbound, or kind = \"fhir\"",
+        );
+        return None;
+    }
+    let ehr = Ehr { kind: EhrKind::Oru, base_url: String::new(), subject, tls: None, ways, auth: None };
     tell_subject(section, &ehr);
     Some(ehr)
 }

@@ -204,7 +204,10 @@ fn relative_paths_start_at_the_folder_of_the_file_that_names_them() {
     assert_eq!(config.main.store.key_file, folder.path("db.key"));
     assert_eq!(config.main.admin.socket, folder.path("isthmus.sock"));
     assert_eq!(config.main.upstream.unwrap().tls.ca, folder.path("ca.pem"));
-    assert_eq!(config.sites["main"].ehr.as_ref().unwrap().tls.ca, folder.path("sites.d/ca.pem"));
+    assert_eq!(
+        config.sites["main"].ehr.as_ref().unwrap().tls.as_ref().unwrap().ca,
+        folder.path("sites.d/ca.pem")
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     capability::Capability,
     conditions::Kind,
     config::OnRecovery,
-    destination::Destination,
+    destination::{Destination, MESSAGES},
     mode::{Effect, Event, Observed},
     time,
     verdict::Attempt,
@@ -36,11 +36,18 @@ impl Deliverer {
             let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
             let released = self.releasable(destination, capability, reloaded);
             let latest = destination.on_recovery == OnRecovery::Latest;
-            let aligned =
-                self.writer.align(&self.id, capability.name(), held, released, latest, time::now_ms()).await;
-            if let Err(error) = aligned {
-                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
-                return false;
+            // Messages wait in the queue of their receiver.
+            let queues: Vec<(String, String)> = match capability == MESSAGES {
+                true => destination.receivers().map(|id| (id, destination.message_kind())).collect(),
+                false => vec![(self.id.clone(), capability.name().to_owned())],
+            };
+            for (id, kind) in queues {
+                let (held, released) = (held.clone(), released.clone());
+                let aligned = self.writer.align(&id, &kind, held, released, latest, time::now_ms()).await;
+                if let Err(error) = aligned {
+                    tracing::warn!(destination = %id, %error, "the queue could not be brought in line with the mode");
+                    return false;
+                }
             }
         }
         true

@@ -215,6 +215,8 @@ impl Pipeline {
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
         if published > 0 {
             self.queued.send_modify(|turn| *turn += 1);
+            // Outcomes may go as messages.
+            self.replied.send_modify(|turn| *turn += 1);
         }
         if absorbed.messages > 0 || again.messages > 0 || published > 0 || rehomed > 0 {
             let backlog = absorbed.backlog || again.backlog || published > 0 || rehomed > 0;

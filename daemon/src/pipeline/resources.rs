@@ -116,7 +116,7 @@ fn alone(
         return Ok(NewRow {
             key: key(&to, MESSAGES.name(), version.version, [control_id.as_str()]),
             destination: to,
-            kind: MESSAGES.name().to_owned(),
+            kind: destination.message_kind(),
             depends_on: None,
             form: entry.way.projection.name().to_owned(),
             priority: entry.priority.rank(),

@@ -126,6 +126,6 @@ fn a_mapped_row_is_an_observation_under_its_category_and_a_message_goes_to_its_r
     way.form.postal.authority = "NORTH".to_owned();
     let rows = made(&way);
     let at = (rows.len(), rows[0].destination.as_str(), rows[0].kind.as_str());
-    assert_eq!(at, (1, "mllp:results", "message"));
+    assert_eq!(at, (1, "mllp:results", "message of main"));
     assert!(rows[0].body.starts_with(b"MSH|"));
 }

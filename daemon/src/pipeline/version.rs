@@ -103,8 +103,10 @@ impl Pipeline {
                 row.depends_on = row.depends_on.map(|index| index + base);
                 row
             }));
-            let stands = self.readers.with(|reader| reader.standing_version(due.id, &destination.id))?;
-            standing.push((destination.id.clone(), stands.map(|standing| standing.version)));
+            for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+                let stands = self.readers.with(|reader| reader.standing_version(due.id, &id))?;
+                standing.push((id, stands.map(|standing| standing.version)));
+            }
         }
         let version = due.version + 1;
         let manifest = Manifest {
@@ -183,11 +185,9 @@ impl Pipeline {
         due: &Window,
         destination: &Destination,
     ) -> Result<Option<StandingVersion>, PipelineError> {
-        let receivers = destination.ways.iter().filter_map(|way| way.outbound.as_deref());
-        let receivers: Vec<String> = receivers.map(crate::outbound::destination).collect();
         let mut highest: Option<StandingVersion> = None;
-        for id in std::iter::once(&destination.id).chain(&receivers) {
-            let found = self.readers.with(|reader| reader.standing_version(due.id, id))?;
+        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+            let found = self.readers.with(|reader| reader.standing_version(due.id, &id))?;
             if found.as_ref().map(|found| found.version) > highest.as_ref().map(|highest| highest.version) {
                 highest = found;
             }

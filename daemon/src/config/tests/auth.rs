@@ -29,7 +29,10 @@ fn of(folder: &Folder) -> Ehr {
 fn a_site_is_proved_by_tokens_alone_or_beside_its_certificate() {
     let ehr = of(&folder("client_id = \"box\"\nkeys = \"../keys/main\"\n", ""));
     let auth = ehr.auth.unwrap();
-    assert_eq!((ehr.tls.shown, auth.client_id.as_str(), auth.token_url.clone()), (None, "box", None));
+    assert_eq!(
+        (ehr.tls.clone().unwrap().shown, auth.client_id.as_str(), auth.token_url.clone()),
+        (None, "box", None)
+    );
     assert!(matches!(&auth.keys, KeySource::Folder(folder) if folder.0.ends_with("keys/main")));
     assert_eq!(
         auth.scopes,
@@ -46,7 +49,7 @@ fn a_site_is_proved_by_tokens_alone_or_beside_its_certificate() {
                  token_url = \"https://ehr.example/Token/\"\nclient_id_header = true\n";
     let ehr = of(&folder(lines, "cert = \"client.pem\"\nkey = \"client.key\"\n"));
     let auth = ehr.auth.unwrap();
-    assert!(ehr.tls.shown.is_some());
+    assert!(ehr.tls.as_ref().unwrap().shown.is_some());
     assert!(matches!(&auth.keys, KeySource::File { kid: Some(kid), .. } if kid == "k1"));
     assert_eq!(auth.token_url.as_deref(), Some("https://ehr.example/Token/"), "to the letter");
     assert_eq!(auth.scopes[..2], ["system/Observation.read", "system/Observation.write"]);
