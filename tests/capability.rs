@@ -43,6 +43,14 @@ async fn a_site_in_shadow_shows_what_it_would_write_and_writes_nothing_then_or_l
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     let status = until(&rig, "both are shown", |s| s["outbox"]["shown"] == 2).await;
     assert_eq!((mode(&status), &status["outbox"]["deferred"]), ("shadow", &0.into()), "{status:#}");
+    let shown = isthmus(&rig, &["queue", "list", "--state", "shown"]).await;
+    let row = shown["rows"][0]["row"].to_string();
+    let would_be = isthmus(&rig, &["queue", "show", &row]).await;
+    assert_eq!(would_be["resources"].as_array().unwrap().len() as u64, RESOURCES_PER_OUTCOME, "{would_be:#}");
+    let mrn = people::person(0).mrn;
+    assert!(!would_be.to_string().contains(&mrn[..5]), "{would_be:#}");
+    let revealed = isthmus(&rig, &["queue", "show", &row, "--reveal"]).await;
+    assert!(revealed.to_string().contains(&mrn[..5]), "{revealed:#}");
 
     // It goes live: what was shown stays shown, what comes is written.
     edit_site(&rig, "mode = \"shadow\"", "mode = \"full\"");

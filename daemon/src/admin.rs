@@ -8,6 +8,7 @@ pub mod consent;
 pub mod desk;
 pub mod peer;
 pub mod quarantine;
+pub mod queue;
 pub mod replay;
 pub mod show;
 pub mod site;
@@ -76,6 +77,8 @@ pub enum Request {
     Quarantine(quarantine::Ask),
     /// Has stored messages read anew.
     Replay(replay::Ask),
+    /// Rows of the queue, and what they would write.
+    Queue(queue::Ask),
     /// Holds or releases writes of a site, or ends what waited for a person.
     Site(site::Ask),
     /// The consent ledger: list, show, grant, withdraw, verify, import.

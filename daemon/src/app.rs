@@ -188,6 +188,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
         admin::Request::Replay(ask) => desk.replay(ask, peer),
         admin::Request::Site(ask) => desk.site(ask, peer),
+        admin::Request::Queue(ask) => desk.queue(ask, peer),
         admin::Request::Consent(ask) => desk.consent(ask, peer),
         request => identities.answer(&request, peer),
     });

@@ -322,6 +322,11 @@ impl Reader {
         rows::newest(self.conn()?, state, limit)
     }
 
+    /// One row of the outbox.
+    pub fn row(&self, id: i64) -> Result<Option<OutboxRow>, ReadError> {
+        rows::by_id(self.conn()?, id)
+    }
+
     /// The bytes of a row, their hash checked; `None` where there is no such row.
     pub fn body(&self, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
         rows::body(self.conn()?, row_id)

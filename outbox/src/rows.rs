@@ -48,31 +48,39 @@ pub(crate) fn newest(
     state: Option<State>,
     limit: usize,
 ) -> Result<Vec<OutboxRow>, ReadError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, destination, patient, window_id, version, kind, depends_on, state, reason, cause, attempts,
-           next_at, created_at, settled_at, form FROM outbox
-         WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2",
-    )?;
-    let rows = statement.query_map(params![state.map(State::name), limit as i64], |row| {
-        Ok(OutboxRow {
-            id: row.get(0)?,
-            destination: row.get(1)?,
-            patient: row.get(2)?,
-            window_id: row.get(3)?,
-            version: row.get(4)?,
-            kind: row.get(5)?,
-            depends_on: row.get(6)?,
-            state: State::of(row.get_ref(7)?.as_str()?)?,
-            reason: row.get(8)?,
-            cause: row.get(9)?,
-            attempts: row.get(10)?,
-            next_at: row.get(11)?,
-            created_at: row.get(12)?,
-            settled_at: row.get(13)?,
-            form: row.get(14)?,
-        })
-    })?;
+    let sql = format!("{ROW} WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![state.map(State::name), limit as i64], row_of)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One row.
+pub(crate) fn by_id(conn: &Connection, id: i64) -> Result<Option<OutboxRow>, ReadError> {
+    Ok(conn.prepare_cached(&format!("{ROW} WHERE id = ?1"))?.query_row([id], row_of).optional()?)
+}
+
+const ROW: &str =
+    "SELECT id, destination, patient, window_id, version, kind, depends_on, state, reason, cause,
+    attempts, next_at, created_at, settled_at, form FROM outbox";
+
+fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutboxRow> {
+    Ok(OutboxRow {
+        id: row.get(0)?,
+        destination: row.get(1)?,
+        patient: row.get(2)?,
+        window_id: row.get(3)?,
+        version: row.get(4)?,
+        kind: row.get(5)?,
+        depends_on: row.get(6)?,
+        state: State::of(row.get_ref(7)?.as_str()?)?,
+        reason: row.get(8)?,
+        cause: row.get(9)?,
+        attempts: row.get(10)?,
+        next_at: row.get(11)?,
+        created_at: row.get(12)?,
+        settled_at: row.get(13)?,
+        form: row.get(14)?,
+    })
 }
 
 /// A version of a window that stands, or may stand, at a destination.

@@ -14,6 +14,7 @@ mod outbound;
 mod outcomes;
 mod policy;
 mod quarantine;
+mod queue;
 mod replay;
 mod run;
 mod send;
@@ -85,6 +86,8 @@ enum Command {
     Outbound(outbound::Args),
     /// What patients permit, by purpose: list, grant, withdraw, verify; FHIR Consents in.
     Consent(consent::Args),
+    /// Look at what waits, went or would go out, down to the resources.
+    Queue(queue::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Consent(args) => consent::run(&args, config),
+        Command::Queue(args) => queue::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
@@ -190,10 +194,12 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 29] = [
+    const VERBS: [&str; 31] = [
         "run",
         "check",
         "status",
+        "queue list --state shown",
+        "queue show 7 --reveal",
         "site list --json",
         "site show main",
         "site hold main --reason r",
