@@ -17,7 +17,7 @@ use clinical::fhir::{
     address::address,
     answer::EntryAnswer,
     bundle::{self, Entry},
-    issue::{OperationOutcome, names_patient},
+    issue::{OperationOutcome, names_code, names_patient},
     location::Location,
     projection::{Amends, Style},
     readback::same_as,
@@ -37,6 +37,8 @@ use crate::{
 
 /// Rounds of one attempt: the write, and after a read-back or a conflict one more with what was learned.
 const ROUNDS: usize = 2;
+/// What is said of a resource that may stand where nothing can be looked up, and cannot be created conditionally.
+const NOT_SHOWN: &str = "the destination does not show whether it arrived, and would take it for another";
 /// What is said of a resource that a search, a conditional create or the ledger led to.
 const NOT_OURS: &str = "the search found a resource that is not ours";
 
@@ -222,6 +224,11 @@ impl Sending<'_> {
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
                     self.open.push(part);
+                }
+                // A server that keeps no names of ours would take it for another: sent blindly it would stand twice.
+                Found::Foreign | Found::Hidden if location.is_none() && part.if_none_exist.is_none() => {
+                    self.doubt = true;
+                    return Err(Verdict::Ambiguous(NOT_SHOWN.to_owned()));
                 }
                 // A search that gave us others' resources did not search for ours.
                 Found::Foreign | Found::Hidden => {
@@ -420,6 +427,7 @@ impl Sending<'_> {
             sent,
             retry_after: told.retry_after,
             names_patient: outcomes.iter().any(|outcome| names_patient(outcome, identifier)),
+            names_code: outcomes.iter().any(|outcome| names_code(outcome)),
             fault: fault::fingerprint(outcomes),
         }
     }

@@ -46,6 +46,7 @@ impl Deliverer {
         let closed = matches!(effect, Effect::Close { .. });
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
+        self.tell_doubt(row.id, matches!(verdict, outbox::Verdict::Ambiguous { .. }), pace, now);
         let capability = Capability::named(&row.kind);
         let evidence = format!("outbox row {}", row.id);
         let (modes, audit) = capability.map_or_else(Default::default, |capability| {
@@ -87,6 +88,21 @@ impl Deliverer {
                 Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
             }
             _ => {}
+        }
+    }
+
+    /// Tells people of writes that have been in doubt for long, and when there is none any more.
+    fn tell_doubt(&self, row: i64, in_doubt: bool, pace: &mut Pace, now: i64) {
+        pace.doubts.heard(row, in_doubt, now);
+        // A store that cannot be read is asked again.
+        pace.doubts.keep(now, |row| self.readers.with(|reader| reader.is_unproven(row)).unwrap_or(true));
+        match pace.doubts.told(now) {
+            Some(told) => {
+                self.conditions.raise(Kind::DoubtLasts, &self.id, told, now);
+            }
+            None => {
+                self.conditions.clear(Kind::DoubtLasts, &self.id);
+            }
         }
     }
 
