@@ -1,36 +1,20 @@
 //! Writes of which nobody knows whether they arrived, and since when. Pure: the time is handed in.
 //!
 //! Invariant: nothing here decides what is sent; a row in doubt is looked for again as long as it takes, and this is only how
-//! people hear of it. What is remembered ends with the daemon: behind a restart a doubt is told [`LASTS_AFTER_MS`] later.
+//! people hear of it. What is remembered ends with the daemon: behind a restart a doubt is told a whole `doubt_lasts_after` later.
 
 use std::collections::BTreeMap;
 
-/// How long a doubt may last until people are told: a look that fails is repeated within minutes, so a doubt of this age is
-/// not a matter of a destination that is busy.
-pub const LASTS_AFTER_MS: i64 = 15 * 60_000;
-/// The variable that shortens it, in milliseconds, for tests that cannot wait so long.
-pub const LASTS_AFTER_VARIABLE: &str = "ISTHMUS_DOUBT_LASTS_AFTER_MS";
 /// Rows remembered at once; the others of a destination that shows nothing are told by these.
 const MOST: usize = 10_000;
 
 /// The rows of one destination that are in doubt.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Doubts {
     since: BTreeMap<i64, i64>,
-    lasts_after_ms: i64,
 }
 
 impl Doubts {
-    /// Nothing is in doubt.
-    pub(super) fn new() -> Self {
-        let told = std::env::var(LASTS_AFTER_VARIABLE).ok().and_then(|text| text.parse().ok());
-        Self::lasting(told.unwrap_or(LASTS_AFTER_MS))
-    }
-
-    fn lasting(lasts_after_ms: i64) -> Self {
-        Self { since: BTreeMap::new(), lasts_after_ms }
-    }
-
     /// A row came out of an attempt, in doubt or not (ms UTC).
     pub(super) fn heard(&mut self, row: i64, in_doubt: bool, now: i64) {
         if !in_doubt {
@@ -41,15 +25,14 @@ impl Doubts {
     }
 
     /// Forgets rows that were settled by other ways than an attempt: `stands` says which are still in doubt. Asked only
-    /// of those that are old.
-    pub(super) fn keep(&mut self, now: i64, mut stands: impl FnMut(i64) -> bool) {
-        let lasts_after_ms = self.lasts_after_ms;
+    /// of those that are older than `lasts_after_ms`.
+    pub(super) fn keep(&mut self, lasts_after_ms: i64, now: i64, mut stands: impl FnMut(i64) -> bool) {
         self.since.retain(|row, since| now - *since < lasts_after_ms || stands(*row));
     }
 
     /// What people are told: how many are that old, the oldest, and for how many minutes; `None` where none is.
-    pub(super) fn told(&self, now: i64) -> Option<String> {
-        let old = self.since.iter().filter(|(_, since)| now - **since >= self.lasts_after_ms);
+    pub(super) fn told(&self, lasts_after_ms: i64, now: i64) -> Option<String> {
+        let old = self.since.iter().filter(|(_, since)| now - **since >= lasts_after_ms);
         let count = old.clone().count();
         let (row, since) = old.min_by_key(|(_, since)| **since)?;
         let minutes = (now - since) / 60_000;
@@ -66,33 +49,35 @@ impl Doubts {
 mod tests {
     use super::*;
 
+    const AFTER: i64 = 15 * 60_000;
+
     #[test]
     fn a_doubt_is_told_from_its_age_on_and_until_it_ends() {
-        let mut doubts = Doubts::lasting(LASTS_AFTER_MS);
+        let mut doubts = Doubts::default();
         doubts.heard(7, true, 0);
         doubts.heard(8, true, 60_000);
         // Heard again, it is as old as before.
-        doubts.heard(7, true, LASTS_AFTER_MS - 1);
-        assert_eq!(doubts.told(LASTS_AFTER_MS - 1), None);
-        let told = doubts.told(LASTS_AFTER_MS).unwrap();
+        doubts.heard(7, true, AFTER - 1);
+        assert_eq!(doubts.told(AFTER, AFTER - 1), None);
+        let told = doubts.told(AFTER, AFTER).unwrap();
         assert!(told.contains("a write arrived") && told.contains("row 7, for 15 minutes"), "{told}");
-        let told = doubts.told(LASTS_AFTER_MS + 60_000).unwrap();
+        let told = doubts.told(AFTER, AFTER + 60_000).unwrap();
         assert!(told.contains("(2)") && told.contains("row 7, for 16 minutes"), "{told}");
-        doubts.heard(7, false, LASTS_AFTER_MS + 60_000);
-        assert!(doubts.told(LASTS_AFTER_MS + 60_000).unwrap().contains("row 8"));
-        doubts.keep(LASTS_AFTER_MS + 60_000, |_| false);
-        assert_eq!(doubts.told(LASTS_AFTER_MS + 60_000), None);
+        doubts.heard(7, false, AFTER + 60_000);
+        assert!(doubts.told(AFTER, AFTER + 60_000).unwrap().contains("row 8"));
+        doubts.keep(AFTER, AFTER + 60_000, |_| false);
+        assert_eq!(doubts.told(AFTER, AFTER + 60_000), None);
     }
 
     #[test]
     fn only_old_rows_are_asked_about_and_there_is_room_for_so_many() {
-        let mut doubts = Doubts::lasting(10);
+        let mut doubts = Doubts::default();
         for row in 0..=MOST as i64 {
             doubts.heard(row, true, row.min(1));
         }
         assert_eq!(doubts.since.len(), MOST);
         let mut asked = Vec::new();
-        doubts.keep(10, |row| {
+        doubts.keep(10, 10, |row| {
             asked.push(row);
             true
         });

@@ -56,7 +56,7 @@ impl Pace {
             applied: 0,
             held_at: now,
             unaligned: true,
-            doubts: Doubts::new(),
+            doubts: Doubts::default(),
         }
     }
 
