@@ -54,6 +54,8 @@ pub enum Kind {
     CrlExpired,
     /// All connections of a listener are taken.
     ConnectionsFull,
+    /// Whether a write arrived has not been known for long: the destination does not show it.
+    DoubtLasts,
     /// Birth dates of a patient contradict each other, or a destination has several patients; writes are held.
     PatientInDoubt,
     /// An MLLP destination stands still because its receiver refused a message.
@@ -92,6 +94,7 @@ impl Kind {
             Self::CertificateExpiring => "certificate-expiring",
             Self::CrlExpired => "crl-expired",
             Self::ConnectionsFull => "connections-full",
+            Self::DoubtLasts => "doubt-lasts",
             Self::PatientInDoubt => "patient-in-doubt",
             Self::OutboundHalted => "outbound-halted",
             Self::OutboundSilent => "outbound-silent",

@@ -39,6 +39,8 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The OperationOutcome blames this patient (break-the-glass, no relationship, subject).
     pub names_patient: bool,
+    /// The OperationOutcome says that nothing is filed under the resource's code (a flowsheet row that is not mapped).
+    pub names_code: bool,
     /// A short fingerprint of the fault (issue code and expression), without patient data.
     pub fault: String,
 }
@@ -141,6 +143,7 @@ fn judge_refusal(status: u16, answer: &Answer) -> Verdict {
     match status {
         401 => Verdict::Auth(told()),
         403 if answer.names_patient => Verdict::Patient(told()),
+        400 | 422 if answer.names_code => Verdict::Configuration(told()),
         403 | 404 | 405 | 406 | 415 | 501 | 300..=399 => Verdict::Configuration(told()),
         409 | 412 => Verdict::Conflict(told()),
         429 | 503 => Verdict::Throttled(clamp(answer.retry_after)),
@@ -154,16 +157,26 @@ fn clamp(asked: Option<Duration>) -> Duration {
     asked.unwrap_or(THROTTLE_DEFAULT).clamp(RETRY_AFTER_RANGE.0, RETRY_AFTER_RANGE.1)
 }
 
-/// Reads a `Retry-After` header: seconds, or an HTTP date relative to `now`.
+/// A `Retry-After` of so many seconds (31 years) is no wait but a moment: seconds since 1970, which no standard knows and a
+/// reference server sends.
+const EPOCH_FROM: u64 = 1_000_000_000;
+/// The last second of the year 9999: beyond it the number says nothing.
+const EPOCH_UPTO: i64 = 253_402_300_799;
+
+/// Reads a `Retry-After` header: seconds (RFC 9110, 10.2.3), or a moment relative to `now`, as an HTTP date or in seconds
+/// since 1970.
 ///
 /// Returns `None` where the text is neither. The result is clamped by the verdict, not here.
 pub fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    let until = |second: i64| Duration::from_secs(u64::try_from(second - now.as_second()).unwrap_or(0));
+    match text.parse::<u64>() {
+        Ok(moment) if moment >= EPOCH_FROM => {
+            Some(until(i64::try_from(moment).ok().filter(|at| *at <= EPOCH_UPTO)?))
+        }
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(until(jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second())),
     }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::from_secs(u64::try_from(date.as_second() - now.as_second()).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -226,11 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_nothing_is_filed_under_is_a_matter_of_configuration() {
+        for (status, wanted) in [(400, "configuration"), (422, "configuration"), (409, "conflict")] {
+            let answer = Answer { status, names_code: true, ..Answer::default() };
+            assert_eq!(judge(&Attempt::Answered(answer)).word(), wanted, "HTTP {status}");
+        }
+    }
+
+    #[test]
     fn retry_after_is_seconds_or_a_date_and_is_clamped() {
         let now: jiff::Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
         assert_eq!(retry_after("Sun, 01 Mar 2026 00:00:30 GMT", now), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after("soon", now), None);
+        for (epoch, wanted) in [("1772323230", 30), ("1772323100", 0)] {
+            assert_eq!(retry_after(epoch, now), Some(Duration::from_secs(wanted)), "{epoch}");
+        }
+        for nothing in ["soon", "", "-5", "99999999999999999", "999999999999999999999999"] {
+            assert_eq!(retry_after(nothing, now), None, "{nothing}");
+        }
         assert_eq!(clamp(Some(Duration::from_secs(1_772_000_000))), Duration::from_secs(3600));
         assert_eq!(clamp(Some(Duration::ZERO)), Duration::from_secs(1));
         assert_eq!(clamp(None), THROTTLE_DEFAULT);

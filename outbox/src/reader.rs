@@ -317,6 +317,11 @@ impl Reader {
         queue::next_attempt_at(self.conn()?, destination)
     }
 
+    /// Whether a row may have taken effect without anybody knowing: it is in doubt, or out.
+    pub fn is_unproven(&self, row_id: i64) -> Result<bool, ReadError> {
+        rows::is_unproven(self.conn()?, row_id)
+    }
+
     /// Rows of the outbox, the newest first; of one state if one is given.
     pub fn rows(&self, state: Option<queue::State>, limit: usize) -> Result<Vec<OutboxRow>, ReadError> {
         rows::newest(self.conn()?, state, limit)

@@ -116,6 +116,13 @@ pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool
     .exists(params![window_id, queue::UNPROVEN])
 }
 
+/// Whether a row is out or in doubt.
+pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> Result<bool, ReadError> {
+    let mut statement =
+        conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state IN ('leased', 'ambiguous')")?;
+    Ok(statement.exists([row_id])?)
+}
+
 /// The bytes of a row, their hash checked.
 pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
     let exists = conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([row_id])?;

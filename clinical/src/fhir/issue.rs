@@ -123,6 +123,38 @@ pub fn names_patient(outcome: &OperationOutcome, identifier: &str) -> bool {
     outcome.issues.iter().any(|issue| issue.severity.may_fail() && issue.names_patient(identifier))
 }
 
+/// True where a refusal is about what the resource is filed under: an issue of type `code-invalid` that points at the
+/// resource's own code (or a document's type), as of a flowsheet row that nobody mapped. Every patient's would be refused
+/// alike, so it is a matter of configuration and not of one item's data.
+pub fn names_code(outcome: &OperationOutcome) -> bool {
+    let unmapped = |issue: &Issue| {
+        issue.severity.may_fail()
+            && issue.code == "code-invalid"
+            && issue.expression.iter().any(|path| ends_at_code(path))
+    };
+    outcome.issues.iter().any(unmapped)
+}
+
+/// `Observation.code`, `Observation.code.coding[0].code`, `Bundle.entry[0].resource.component[1].code`; and not
+/// `Observation.valueQuantity.code`, which is a unit.
+fn ends_at_code(path: &str) -> bool {
+    let names: Vec<&str> = path
+        .split(['.', '/'])
+        .map(|name| name.split(['[', '(']).next().unwrap_or_default())
+        .map(|name| name.rsplit(':').next().unwrap_or_default())
+        .filter(|name| !name.is_empty())
+        .collect();
+    let concept = match names.as_slice() {
+        [before @ .., "coding", "code" | "system" | "display"] | [before @ .., "coding"] => before,
+        all => all,
+    };
+    matches!(
+        concept,
+        [.., "Observation" | "DiagnosticReport" | "resource" | "component", "code"]
+            | [.., "DocumentReference" | "resource", "type"]
+    )
+}
+
 /// `Observation.subject`, `Bundle.entry[0].resource.subject.identifier`, `/f:Observation/f:subject`.
 fn ends_at_patient(path: &str) -> bool {
     let mut names = path

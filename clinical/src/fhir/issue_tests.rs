@@ -113,3 +113,26 @@ fn debug_output_has_no_text_of_the_server() {
     let odd = outcome(json!({ "severity": "error", "code": "MRN-4711" }));
     assert_eq!(format!("{odd:?}"), "[Error/?]");
 }
+
+#[test]
+fn an_unmapped_code_is_told_by_its_issue_type_and_by_where_it_points() {
+    for (code, expression, expected) in [
+        ("code-invalid", "Observation.code", true),
+        ("code-invalid", "Observation.code.coding[0].code", true),
+        ("code-invalid", "/f:Observation/f:code/f:coding[1]", true),
+        ("code-invalid", "Bundle.entry[2].resource.code", true),
+        ("code-invalid", "Observation.component[1].code", true),
+        ("code-invalid", "DocumentReference.type", true),
+        ("code-invalid", "Observation.valueQuantity.code", false),
+        ("code-invalid", "Observation.status", false),
+        ("code-invalid", "", false),
+        ("value", "Observation.code", false),
+        ("not-found", "Observation.subject", false),
+    ] {
+        let issue = |severity: &str| {
+            outcome(json!({ "severity": severity, "code": code, "expression": [expression] }))
+        };
+        assert_eq!(names_code(&issue("error")), expected, "{code} {expression}");
+        assert!(!names_code(&issue("warning")), "{code} {expression}");
+    }
+}

@@ -18,7 +18,7 @@ use clinical::fhir::{
     address::address,
     answer::EntryAnswer,
     bundle::{self, Entry},
-    issue::{OperationOutcome, names_patient},
+    issue::{OperationOutcome, names_code, names_patient},
     location::Location,
     projection::{Amends, Style},
     readback::same_as,
@@ -460,6 +460,7 @@ impl<'a> Sending<'a> {
             sent,
             retry_after: told.retry_after,
             names_patient: outcomes.iter().any(|outcome| names_patient(outcome, identifier)),
+            names_code: outcomes.iter().any(|outcome| names_code(outcome)),
             fault: fault::fingerprint(outcomes),
         }
     }

@@ -11,6 +11,7 @@ pub mod backoff;
 mod birth_date;
 mod consequence;
 mod dispatch;
+mod doubts;
 mod edges;
 mod ehr_patient;
 pub mod http;

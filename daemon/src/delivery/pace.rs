@@ -8,7 +8,7 @@ use std::{
 use outbox::Settle;
 use tokio::task;
 
-use super::rate::Throttle;
+use super::{doubts::Doubts, rate::Throttle};
 use crate::{config::Rate, outbound::pace::Pace as Circuit};
 
 /// The state of a destination between two turns.
@@ -33,6 +33,8 @@ pub(super) struct Pace {
     pub held_at: Instant,
     /// Rows were queued since the queue was last brought in line with the mode.
     pub unaligned: bool,
+    /// Rows of which nobody knows whether they arrived.
+    pub doubts: Doubts,
 }
 
 /// The probes of one capability: one at a time.
@@ -58,6 +60,7 @@ impl Pace {
             applied: 0,
             held_at: now,
             unaligned: true,
+            doubts: Doubts::default(),
         }
     }
 

@@ -39,6 +39,9 @@ impl Deliverer {
         let closed = matches!(effect, Effect::Close { .. });
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
+        let in_doubt = matches!(verdict, outbox::Verdict::Ambiguous { .. });
+        pace.doubts.heard(row.id, in_doubt, now);
+        self.tell_doubt(destination, pace, now);
         let capability = Capability::named(&row.kind);
         let evidence = format!("outbox row {}", row.id);
         let (modes, audit) = capability.map_or_else(Default::default, |capability| {
@@ -80,6 +83,23 @@ impl Deliverer {
                 Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
             }
             _ => {}
+        }
+    }
+
+    /// Tells people of writes that have been in doubt for long, and when there is none any more.
+    fn tell_doubt(&self, destination: &Destination, pace: &mut Pace, now: i64) {
+        let lasts_after_ms = destination.delivery.doubt_lasts_after.as_millis() as i64;
+        // A store that cannot be read is asked again.
+        pace.doubts.keep(lasts_after_ms, now, |row| {
+            self.readers.with(|reader| reader.is_unproven(row)).unwrap_or(true)
+        });
+        match pace.doubts.told(lasts_after_ms, now) {
+            Some(told) => {
+                self.conditions.raise(Kind::DoubtLasts, &self.id, told, now);
+            }
+            None => {
+                self.conditions.clear(Kind::DoubtLasts, &self.id);
+            }
         }
     }
 
