@@ -18,7 +18,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     capability::{Capability, ResourceKind},
-    config::{self, Auth, Delivery, Filter, OnRecovery, Permits, Site, SiteIntent, SubjectForm, Upstream, VerifyPatient},
+    config::{
+        self, Auth, Delivery, Filter, OnRecovery, Permits, Site, SiteIntent, SubjectForm, Upstream,
+        VerifyPatient,
+    },
     mode::Ceiling,
     smart::{Authorizer, Channel, Settings},
     tls::{self, TlsError},

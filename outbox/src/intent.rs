@@ -67,9 +67,10 @@ impl IntentState {
     }
 
     pub(crate) fn of(name: &str) -> rusqlite::Result<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
-            rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text)
-        })
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text))
     }
 }
 

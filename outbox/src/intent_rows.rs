@@ -129,7 +129,8 @@ pub struct WrittenPart {
     pub form: String,
 }
 
-const COLUMNS: &str = "i.id, i.key, i.patient, i.window_id, i.kind, i.body, i.author, i.role, i.behalf, i.transcribed,
+const COLUMNS: &str =
+    "i.id, i.key, i.patient, i.window_id, i.kind, i.body, i.author, i.role, i.behalf, i.transcribed,
   i.entered_at, i.confirmed_at, i.fresh_ms, i.decided, i.state, i.reason, i.state_at";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Intent> {
@@ -300,12 +301,7 @@ pub(crate) fn written(
          WHERE o.window_id = ?1 AND o.destination = ?2 AND r.destination = ?2 ORDER BY o.id, r.identifier",
     )?
     .query_map(params![window_id, destination], |row| {
-        Ok(WrittenPart {
-            identifier: row.get(0)?,
-            row_id: row.get(1)?,
-            kind: row.get(2)?,
-            form: row.get(3)?,
-        })
+        Ok(WrittenPart { identifier: row.get(0)?, row_id: row.get(1)?, kind: row.get(2)?, form: row.get(3)? })
     })?
     .collect()
 }

@@ -87,7 +87,10 @@ pub use facts::{Births, EhrPatient, Fact};
 pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
-pub use intent::{CancelIntent, ConfirmIntent, Entered, IntentFacts, IntentState, NewIntent, QueueIntent, Standing as IntentStanding, standing as intent_standing};
+pub use intent::{
+    CancelIntent, ConfirmIntent, Entered, IntentFacts, IntentState, NewIntent, QueueIntent,
+    Standing as IntentStanding, standing as intent_standing,
+};
 pub use intent_rows::{Intent, IntentFilter, IntentPlace, IntentRow, WrittenPart};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};

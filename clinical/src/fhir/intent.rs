@@ -415,10 +415,7 @@ impl Request<'_> {
             kind,
             category: None,
             slug: slug.to_owned(),
-            if_none_exist: self
-                .carrier
-                .conditional()
-                .then(|| format!("{parameter}={}", identifier.token())),
+            if_none_exist: self.carrier.conditional().then(|| format!("{parameter}={}", identifier.token())),
             identifier,
             reconcile,
             needs: Vec::new(),

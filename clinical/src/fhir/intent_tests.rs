@@ -121,13 +121,8 @@ fn free_words_are_bounded_hold_no_control_characters_and_are_in_no_debug_output(
     }
     assert_eq!(format!("{:?}", note("Zebediah")), "note");
     for (name, right) in [("", false), ("a\nb", false), (" ", false), ("Ada", true)] {
-        let signed = Signature {
-            author: name,
-            role: None,
-            behalf: None,
-            transcriber: None,
-            entered: Instant(0),
-        };
+        let signed =
+            Signature { author: name, role: None, behalf: None, transcriber: None, entered: Instant(0) };
         assert_eq!(signed.check().is_ok(), right, "{name:?}");
     }
     assert!(!is_document("CGM summary\n") && !is_document(&format!("{TITLE}\n\u{7}")));

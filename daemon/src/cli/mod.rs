@@ -10,6 +10,7 @@ mod demo;
 mod filter;
 mod identity;
 mod init;
+mod intent;
 mod outbound;
 mod outcomes;
 mod policy;
@@ -85,6 +86,8 @@ enum Command {
     Outbound(outbound::Args),
     /// What patients permit, by purpose: list, grant, withdraw, verify; FHIR Consents in.
     Consent(consent::Args),
+    /// What people want written: a note, a goal, an outcome in another form, or that what stands is taken back.
+    Intent(intent::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Consent(args) => consent::run(&args, config),
+        Command::Intent(args) => intent::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
@@ -190,7 +194,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 29] = [
+    const VERBS: [&str; 37] = [
         "run",
         "check",
         "status",
@@ -220,6 +224,14 @@ mod tests {
         "consent withdraw --patient s|v --purpose treatment --by x --reason r",
         "consent verify",
         "consent import f.json",
+        "intent note --patient s|v --by x --text t",
+        "intent goal --patient s|v --by x --time-in-range 70",
+        "intent flowsheet --window 3 --by x --form epic-flowsheet",
+        "intent withdraw --window 3 --by x",
+        "intent list",
+        "intent show 3",
+        "intent confirm 3 --by x --reason r",
+        "intent cancel 3 --reason r",
     ];
 
     #[test]

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{lines, words};
 use crate::fhir::{
-    intent,
     form::{CODE_MOST, ID_MOST},
+    intent,
     location::Location,
     report::ATTACHMENT_BYTES_MOST,
 };
