@@ -6,6 +6,7 @@
 
 pub mod consent;
 pub mod desk;
+pub mod intent;
 pub mod peer;
 pub mod quarantine;
 pub mod queue;
@@ -83,6 +84,8 @@ pub enum Request {
     Site(site::Ask),
     /// The consent ledger: list, show, grant, withdraw, verify, import.
     Consent(consent::Ask),
+    /// What people want written: enter, list, show, confirm, cancel.
+    Intent(intent::Ask),
 }
 
 /// Why the admin socket cannot be served or asked.

@@ -23,6 +23,7 @@ use crate::{
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
+    intent::{self, Intents},
     listener::{Listener, Shared, room::Rooms},
     mode::Learned,
     observations::Observations,
@@ -174,7 +175,20 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations: observations.clone(),
         replied: replied.clone(),
         conditions: conditions.clone(),
+        intents: Intents {
+            writer: store.writer(),
+            readers: store.readers(),
+            current: current.clone(),
+            observations: observations.clone(),
+            wake: wake.clone(),
+            queued: queued.clone(),
+            secret: SiteSecret::new(known.secret),
+            box_id: known.box_id.clone(),
+        },
     };
+    let watch =
+        intent::Watch { writer: store.writer(), readers: store.readers(), conditions: conditions.clone() };
+    tasks.spawn(watch.run(draining.clone()));
     tasks.spawn(consent::turn(
         store.writer(),
         store.readers(),
@@ -190,6 +204,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Site(ask) => desk.site(ask, peer),
         admin::Request::Queue(ask) => desk.queue(ask, peer),
         admin::Request::Consent(ask) => desk.consent(ask, peer),
+        admin::Request::Intent(ask) => desk.intent(ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();

@@ -20,12 +20,20 @@ pub enum ResourceKind {
     DocumentReference,
     /// A message of HL7 v2 that holds them.
     Message,
+    /// `Goal`: what a clinician set.
+    Goal,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Observation, Self::Provenance, Self::DiagnosticReport, Self::DocumentReference, Self::Message];
+    pub const ALL: [Self; 6] = [
+        Self::Observation,
+        Self::Provenance,
+        Self::DiagnosticReport,
+        Self::DocumentReference,
+        Self::Message,
+        Self::Goal,
+    ];
 
     /// The FHIR name of the kind, and `message`.
     pub const fn name(self) -> &'static str {
@@ -35,6 +43,7 @@ impl ResourceKind {
             Self::DiagnosticReport => "DiagnosticReport",
             Self::DocumentReference => "DocumentReference",
             Self::Message => "message",
+            Self::Goal => "Goal",
         }
     }
 }
@@ -69,7 +78,7 @@ impl Capability {
     }
 
     /// Every capability, and `Observation` for those of any category.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::of(ResourceKind::Observation),
         Self::observation(Category::Laboratory),
         Self::observation(Category::VitalSigns),
@@ -77,6 +86,7 @@ impl Capability {
         Self::of(ResourceKind::DiagnosticReport),
         Self::of(ResourceKind::DocumentReference),
         Self::of(ResourceKind::Message),
+        Self::of(ResourceKind::Goal),
     ];
 
     /// The capability of that name.

@@ -72,6 +72,8 @@ pub enum Kind {
     ClockSkewed,
     /// The consent ledger does not verify: it was changed behind the daemon's back.
     ConsentLedgerBroken,
+    /// What people want written is held until a person decides.
+    IntentWaiting,
 }
 
 impl Kind {
@@ -103,6 +105,7 @@ impl Kind {
             Self::ScopeMissing => "scope-missing",
             Self::ClockSkewed => "clock-skewed",
             Self::ConsentLedgerBroken => "consent-ledger-broken",
+            Self::IntentWaiting => "intent-waiting",
         }
     }
 }

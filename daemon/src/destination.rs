@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use clinical::{
     fhir::{
+        form::Coding,
         identifier::SiteSecret,
-        projection::{Amends, Kind, ProvenanceForm},
+        intent::NOTE_CODE,
+        metric::LOINC,
+        projection::{Amends, Kind, Projection, ProvenanceForm, Style},
         release::Release,
         subject::Subject,
     },
@@ -15,7 +18,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     capability::{Capability, ResourceKind},
-    config::{self, Auth, Delivery, Filter, OnRecovery, Permits, Site, SubjectForm, Upstream, VerifyPatient},
+    config::{
+        self, Auth, Delivery, Filter, OnRecovery, Permits, Site, SiteIntent, SubjectForm, Upstream,
+        VerifyPatient,
+    },
     delivery::attempt::batch::Refused,
     mode::Ceiling,
     smart::{Authorizer, Channel, Settings},
@@ -81,10 +87,63 @@ pub struct Destination {
     pub verify_patient: VerifyPatient,
     /// Waits and limits.
     pub delivery: Delivery,
+    /// How it takes what people want written; `None` where that names people it must not know.
+    pub intents: Option<IntentWay>,
     /// The way there: with our certificate, with tokens, or both.
     pub client: Channel,
     /// Whether it refused a batch as such.
     pub no_batches: Arc<Refused>,
+}
+
+/// How a destination takes what people want written, beside its forms.
+#[derive(Clone, Debug)]
+pub struct IntentWay {
+    /// The form of such writes.
+    pub way: Way,
+    /// The projection whose vendor's manners they keep.
+    pub carrier: Projection,
+    /// Whether notes go there.
+    pub notes: bool,
+    /// Whether goals are resources of their own.
+    pub goals: bool,
+    /// Whether who said it goes in a Provenance.
+    pub provenance: bool,
+}
+
+impl IntentWay {
+    /// How an EHR with these forms takes them; `None` where all it takes is pseudonymous, or a message.
+    pub fn of(ways: &[Way], said: SiteIntent) -> Option<Self> {
+        let documents = |way: &&Way| way.projection.kinds().contains(&Kind::DocumentReference);
+        let fhir = |way: &&Way| !matches!(way.projection, Projection::OruR01 | Projection::UpstreamSummary);
+        let beside = ways.iter().find(documents).or_else(|| ways.iter().find(fhir))?;
+        // An EHR that has documents has them whatever it files numbers as.
+        let carrier = match beside.projection {
+            Projection::EpicFlowsheet => Projection::EpicNote,
+            Projection::MillenniumLab => Projection::MillenniumDocument,
+            other => other,
+        };
+        let made = documents(&beside);
+        let mut way = Way { projection: Projection::Intent, form: beside.form.clone(), outbound: None };
+        if !made {
+            way.form.document = Coding { system: LOINC.to_owned(), code: NOTE_CODE.to_owned() };
+        }
+        let notes = said.notes.unwrap_or(made && beside.form.notes);
+        way.form.notes = notes;
+        let is_apart = said.notes == Some(true) || said.goals || carrier.style() == Style::Single;
+        let provenance = is_apart && way.form.provenance && carrier.provenance() != ProvenanceForm::None;
+        way.form.provenance = provenance;
+        Some(Self { way, carrier, notes, goals: said.goals, provenance })
+    }
+
+    /// What it uses beside what outcomes do.
+    fn uses(&self) -> impl Iterator<Item = Capability> {
+        let used = [
+            (self.notes, Capability::of(ResourceKind::DocumentReference)),
+            (self.goals, Capability::of(ResourceKind::Goal)),
+            (self.provenance, PROVENANCE),
+        ];
+        used.into_iter().filter(|(is_used, _)| *is_used).map(|(_, capability)| capability)
+    }
 }
 
 impl Destination {
@@ -108,6 +167,7 @@ impl Destination {
             consented: site.consent.permits(outbox::Purpose::Treatment, false),
             verify_patient: site.identity.verify_patient,
             delivery: site.delivery.clone(),
+            intents: IntentWay::of(&ehr.ways, site.intent).filter(|_| ehr.subject != SubjectForm::Pseudonym),
             no_batches: Arc::default(),
             client: match &ehr.tls {
                 Some(tls) => channel(
@@ -144,6 +204,7 @@ impl Destination {
             verify_patient: VerifyPatient::Off,
             delivery: upstream.delivery.clone(),
             no_batches: Arc::default(),
+            intents: None,
             client: channel(
                 UPSTREAM,
                 &upstream.base_url,
@@ -177,6 +238,11 @@ impl Destination {
                 }
             }
         }
+        for used in self.intents.iter().flat_map(IntentWay::uses) {
+            if !uses.iter().any(|(known, _)| *known == used) {
+                uses.push((used, false));
+            }
+        }
         uses
     }
 
@@ -197,7 +263,8 @@ impl Destination {
 
     /// The way in which a row was made; `None` where the site no longer lists it.
     pub fn way(&self, form: &str) -> Option<&Way> {
-        self.ways.iter().find(|way| way.projection.name() == form)
+        let intents = self.intents.iter().map(|intents| &intents.way);
+        self.ways.iter().chain(intents).find(|way| way.projection.name() == form)
     }
 
     /// Whether the Provenance goes in the Bundle of its Observations: where the projection has it so, unless
@@ -297,6 +364,7 @@ pub(crate) mod tests {
             consented: true,
             delivery: Delivery::default(),
             no_batches: Arc::default(),
+            intents: None,
             client: nobody().unwrap().into(),
         }
     }

@@ -23,6 +23,7 @@ pub mod filter;
 pub mod generation;
 pub mod identities;
 pub mod intake;
+pub mod intent;
 pub mod listener;
 pub mod matrix;
 pub mod mode;

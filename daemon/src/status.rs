@@ -11,6 +11,7 @@ use crate::{
     consent,
     destination::Destination,
     generation::{Current, Generation},
+    intent,
     mode::{Mode, Observed, Use, in_force},
     observations::Observations,
     outbound::desk::Desk,
@@ -116,6 +117,7 @@ impl Status {
             Err(error) => document["store"] = json!({ "error": error.to_string() }),
         }
         document["consent"] = consent::summary(&self.readers);
+        document["intents"] = intent::summary(&self.readers);
         document
     }
 
@@ -235,6 +237,7 @@ impl Status {
     /// Renews the gauges that are read from the store.
     pub fn export(&self) {
         consent::export(&self.readers);
+        intent::export(&self.readers);
         let Ok(counts) = self.readers.with(|reader| reader.counts()) else { return };
         Metric::InboxPending.set(counts.inbox_pending as f64, &[]);
         for state in State::ALL {

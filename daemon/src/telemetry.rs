@@ -140,6 +140,10 @@ metrics_table! {
     ConsentDecisions = counter "isthmus_consent_decisions_total" Count,
     /// Entries of the consent ledger.
     ConsentEntries = gauge "isthmus_consent_entries" Count,
+    /// What people wanted written, by kind, as it was taken.
+    Intents = counter "isthmus_intents_total" Count,
+    /// What people want written and is not done, by state.
+    IntentsOpen = gauge "isthmus_intents" Count,
     /// Writes held for want of consent.
     ConsentHeld = gauge "isthmus_consent_held_rows" Count,
     /// Mode in force, by site: 0 read-only, 1 partial, 2 full.

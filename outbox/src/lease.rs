@@ -5,7 +5,7 @@
 //! is known, their line stands still.
 //!
 //! This is the last gate before bytes leave: a row whose patient's consent does not cover its destination is not leased,
-//! however it was queued (`consent_rows`).
+//! however it was queued (`consent_rows`); nor is one that a person wanted and has to decide on anew (`intent`).
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,6 +14,7 @@ use crate::{
     conditions,
     consent_rows::{self, Passage},
     error::WriteError,
+    intent,
     queue::{self, Note, PRIORITIES, State, Step},
     quota::{self, Quota},
     stale,
@@ -229,6 +230,11 @@ impl Lease {
         if passage == Passage::Held {
             return Ok(None);
         }
+        let passage = match intent::gate(conn, &place, self.now)? {
+            Passage::Held => return Ok(None),
+            Passage::LookOnly => Passage::LookOnly,
+            Passage::Free => passage,
+        };
         let Some(body) = queue::read_body(conn, id)? else {
             let reason = "the stored bytes do not match their hash";
             queue::quarantine(conn, &place, Note { reason: Some(reason), at: self.now, ..Note::default() })?;

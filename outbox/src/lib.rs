@@ -13,6 +13,7 @@
 //! | readings, app events and windows from messages | [`Writer::absorb`] |
 //! | a version and its effects | [`Writer::publish`] |
 //! | a message for a destination | [`Writer::enqueue`] |
+//! | what people want written | [`Writer::enter_intent`], [`Reader::intents`] |
 //! | consent | [`Writer::consent`], [`Reader::consent`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
@@ -34,6 +35,8 @@ mod held;
 mod identify;
 mod in_force;
 mod inbox;
+mod intent;
+mod intent_rows;
 mod key;
 mod lease;
 mod ledger;
@@ -84,6 +87,11 @@ pub use facts::{Births, EhrPatient, Fact};
 pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
+pub use intent::{
+    CancelIntent, ConfirmIntent, Entered, IntentFacts, IntentState, NewIntent, QueueIntent,
+    Standing as IntentStanding, standing as intent_standing,
+};
+pub use intent_rows::{Intent, IntentFilter, IntentPlace, IntentRow, WrittenPart};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};
 pub use ledger::{Standing, Written};

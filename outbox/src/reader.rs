@@ -24,6 +24,8 @@ use crate::{
     held::{self, Held, HeldFilter, HeldSum},
     in_force,
     inbox::{self, Message},
+    intent::IntentState,
+    intent_rows::{self, Intent, IntentFilter, IntentPlace, WrittenPart},
     ledger::{self, Standing},
     lineage,
     links::{self, Link},
@@ -530,6 +532,49 @@ impl Reader {
     /// What stands, or may stand, of a patient at destinations of a purpose: at most `limit`.
     pub fn stood(&self, patient: i64, purpose: Purpose, limit: usize) -> Result<Vec<Stood>, ReadError> {
         consent_rows::stood(self.conn()?, patient, purpose, limit)
+    }
+
+    /// Intents, the newest first.
+    pub fn intents(&self, filter: &IntentFilter) -> Result<Vec<Intent>, ReadError> {
+        intent_rows::list(self.conn()?, filter)
+    }
+
+    /// One intent.
+    pub fn intent(&self, id: i64) -> Result<Option<Intent>, ReadError> {
+        Ok(intent_rows::by_id(self.conn()?, id)?)
+    }
+
+    /// Intents whose rows are still to be made.
+    pub fn waiting_intents(&self) -> Result<Vec<Intent>, ReadError> {
+        Ok(intent_rows::waiting_for_rows(self.conn()?)?)
+    }
+
+    /// The rows that an intent became, of its last round.
+    pub fn intent_places(&self, id: i64) -> Result<Vec<IntentPlace>, ReadError> {
+        Ok(intent_rows::places(self.conn()?, id)?)
+    }
+
+    /// How many intents are in each state.
+    pub fn intent_counts(&self) -> Result<Vec<(IntentState, u64)>, ReadError> {
+        Ok(intent_rows::counts(self.conn()?)?)
+    }
+
+    /// For whom an identifier counts now; `None` where that is nobody, or several.
+    pub fn owner(&self, patient: i64) -> Result<Option<i64>, ReadError> {
+        Ok(match lineage::root(self.conn()?, patient)? {
+            lineage::Root::One(owner) => Some(owner),
+            lineage::Root::Nobody | lineage::Root::Several => None,
+        })
+    }
+
+    /// A window by its number.
+    pub fn window_by_id(&self, id: i64) -> Result<Option<Window>, ReadError> {
+        Ok(windows::by_id(self.conn()?, id)?)
+    }
+
+    /// What we know to stand of a window at a destination, in the order in which it was written.
+    pub fn written_parts(&self, window_id: i64, destination: &str) -> Result<Vec<WrittenPart>, ReadError> {
+        Ok(intent_rows::written(self.conn()?, window_id, destination)?)
     }
 
     /// Walks the audit log's whole chain of hashes.

@@ -107,11 +107,15 @@ pub(crate) fn standing_version(
     statement.query_row(params![window_id, destination, queue::UNPROVEN], standing).optional()
 }
 
-/// Whether anything of a window stands, or may stand, at any destination.
+/// Whether anything of a window stands, or may stand, at any destination, and was not marked as entered in error since.
 pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached(
-        "SELECT 1 FROM outbox WHERE window_id = ?1
-         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?2))",
+        "SELECT 1 FROM outbox o WHERE o.window_id = ?1
+         AND (o.state IN ('delivered', 'leased', 'ambiguous') OR (o.state = 'quarantined' AND o.reason = ?2))
+         AND NOT EXISTS (
+           SELECT 1 FROM intent i JOIN intent_row r ON r.intent = i.id JOIN outbox w ON w.id = r.row_id
+           WHERE i.window_id = o.window_id AND i.kind = 'withdraw' AND i.state = 'done' AND o.state = 'delivered'
+             AND w.destination = o.destination AND w.id > o.id AND w.state = 'delivered')",
     )?
     .exists(params![window_id, queue::UNPROVEN])
 }

@@ -390,6 +390,48 @@ CREATE TABLE consent_default (
   PRIMARY KEY (site, purpose)
 ) STRICT, WITHOUT ROWID;
 
+-- What people at a site want written beside what is computed: a note, a goal, an outcome in another form, or that what
+-- stands is taken back. Nothing of it is deleted; what is held has no row in the queue until somebody decides (intent.rs).
+CREATE TABLE intent (
+  id           INTEGER PRIMARY KEY,
+  key          BLOB    NOT NULL UNIQUE CHECK (length(key) = 32), -- of the request: asked twice it is one intent
+  patient      INTEGER NOT NULL REFERENCES patient (id),
+  window_id    INTEGER,                        -- the outcome that it is about
+  kind         TEXT    NOT NULL CHECK (kind IN ('note', 'goal', 'flowsheet', 'withdraw')),
+  body         TEXT    NOT NULL,               -- may hold free words about a patient, so shown on request only
+  author       TEXT    NOT NULL,               -- as named
+  role         TEXT,
+  behalf       TEXT,
+  transcribed  TEXT,                           -- who typed it, as the kernel tells
+  entered_at   INTEGER NOT NULL,
+  confirmed_at INTEGER NOT NULL,               -- when its author last stood by it
+  fresh_ms     INTEGER NOT NULL CHECK (fresh_ms > 0), -- how long that holds
+  decided      INTEGER NOT NULL DEFAULT 0 CHECK (decided IN (0, 1)), -- a person let it go although the patient died
+  state        TEXT    NOT NULL CHECK (state IN ('waiting', 'held', 'queued', 'done', 'withdrawn', 'expired')),
+  reason       TEXT    NOT NULL DEFAULT '',    -- why it is held
+  state_at     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX intent_open ON intent (state, id) WHERE state NOT IN ('done', 'withdrawn');
+CREATE INDEX intent_patient ON intent (patient, id);
+CREATE INDEX intent_window ON intent (window_id, kind) WHERE window_id IS NOT NULL;
+
+-- The rows of the queue that an intent became; a new round each time that it was let go again.
+CREATE TABLE intent_row (
+  row_id INTEGER PRIMARY KEY,
+  intent INTEGER NOT NULL REFERENCES intent (id),
+  round  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX intent_row_intent ON intent_row (intent, round);
+CREATE TRIGGER intent_is_done AFTER UPDATE OF state ON outbox
+  WHEN NEW.state = 'delivered' AND EXISTS (SELECT 1 FROM intent_row WHERE row_id = NEW.id) BEGIN
+  UPDATE intent SET state = 'done', state_at = coalesce(NEW.settled_at, state_at)
+    WHERE state = 'queued' AND id = (SELECT intent FROM intent_row WHERE row_id = NEW.id)
+      AND NOT EXISTS (
+        SELECT 1 FROM intent_row r JOIN outbox o ON o.id = r.row_id
+        WHERE r.intent = intent.id AND o.state <> 'delivered'
+          AND r.round = (SELECT round FROM intent_row WHERE row_id = NEW.id));
+END;
+
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL

@@ -49,7 +49,8 @@ pub(crate) fn supersede(
 fn along(conn: &Connection, id: i64, at: i64) -> Result<usize, WriteError> {
     let row = queue::place(conn, id)?;
     // Superseded already, with the row it depends on.
-    if !matches!(row.state, State::Deferred | State::Pending) {
+    // And what a person wanted said goes, whichever window is written.
+    if !matches!(row.state, State::Deferred | State::Pending) || row.window_id == 0 {
         return Ok(0);
     }
     queue::step(conn, &row, Step::Supersede, Note { reason: Some(STALE), at, ..Note::default() })?;

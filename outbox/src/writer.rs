@@ -26,6 +26,7 @@ use crate::{
     facts::{EhrPatient, RememberPatient},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
+    intent::{CancelIntent, ConfirmIntent, Entered, IntentState, NewIntent, QueueIntent, Review},
     lease::{Lease, LeasedRow},
     links::UndoLink,
     messages::{Enqueue, NewMessage},
@@ -258,6 +259,31 @@ impl Writer {
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
+    }
+
+    /// Takes what a person wants written, with its rows of the queue, once for each key.
+    pub fn enter_intent(&self, intent: NewIntent) -> Pending<Entered> {
+        Pending::new(self, intent)
+    }
+
+    /// Gives an intent that waits its rows. Returns the state it is in now.
+    pub fn queue_intent(&self, queue: QueueIntent) -> Pending<IntentState> {
+        Pending::new(self, queue)
+    }
+
+    /// A person stands by an intent. Returns the state it is in now.
+    pub fn confirm_intent(&self, confirm: ConfirmIntent) -> Pending<IntentState> {
+        Pending::new(self, confirm)
+    }
+
+    /// Takes an intent back of which nothing was sent. Returns the state it is in now.
+    pub fn cancel_intent(&self, cancel: CancelIntent) -> Pending<IntentState> {
+        Pending::new(self, cancel)
+    }
+
+    /// Looks at every intent that is under way: holds those that a person has to decide on. Returns how many it held.
+    pub fn review_intents(&self, at: i64) -> Pending<usize> {
+        Pending::new(self, Review { at })
     }
 
     /// Appends decisions to the consent ledger, all of them or none, with what follows from them.

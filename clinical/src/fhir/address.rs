@@ -35,11 +35,15 @@ pub fn address(
         return Err(AddressError::Encounter);
     }
     let kind = resource["resourceType"].as_str().unwrap_or_default().to_owned();
-    if !["Observation", "DiagnosticReport", "DocumentReference"].contains(&kind.as_str()) {
+    if !["Observation", "DiagnosticReport", "DocumentReference", "Goal"].contains(&kind.as_str()) {
         return Ok(());
     }
     if let Some(subject) = subject {
         resource["subject"] = json!({ "reference": subject });
+    }
+    // R4: a goal belongs to no encounter.
+    if kind == "Goal" {
+        return Ok(());
     }
     match encounter {
         // R4: an encounter is part of a document's context, and may be several.

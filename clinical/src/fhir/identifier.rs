@@ -25,6 +25,9 @@ pub const READING_SYSTEM: &str = "urn:isthmus:reading";
 /// Identifier system of a sensor under a name that only this box can lead back to its serial number.
 pub const DEVICE_SYSTEM: &str = "urn:isthmus:device";
 
+/// Identifier system of what a person entered.
+pub const INTENT_SYSTEM: &str = "urn:isthmus:intent";
+
 /// The box's secret for identifiers: 32 bytes that never leave it. Losing it changes every identifier.
 #[derive(Clone)]
 pub struct SiteSecret([u8; 32]);
@@ -193,6 +196,11 @@ pub fn pseudonym(secret: &SiteSecret, destination: &str, patient: &str) -> Ident
 pub fn reading(secret: &SiteSecret, destination: &str, patient: &str, identity: u64) -> Identifier {
     let value = secret.mac("reading", &[destination, patient, &format!("{identity:016x}")]);
     Identifier { system: READING_SYSTEM, value }
+}
+
+/// The identifier of one part of what a person entered, for one destination: `key` is the intent's own.
+pub fn intent(secret: &SiteSecret, destination: &str, key: &str, part: &str) -> Identifier {
+    Identifier { system: INTENT_SYSTEM, value: secret.mac("intent", &[destination, key, part]) }
 }
 
 /// The name of a sensor for one destination: a serial number names a person to who has the sales records.

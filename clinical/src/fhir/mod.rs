@@ -26,6 +26,7 @@ pub mod consent;
 pub mod figures;
 pub mod form;
 pub mod identifier;
+pub mod intent;
 pub mod issue;
 pub mod location;
 pub mod metric;

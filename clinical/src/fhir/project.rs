@@ -214,7 +214,7 @@ pub fn project(
             vec![document::document(projection, form, version)?]
         }
         Projection::OruR01 => return Ok(vec![message::message(form, version)?]),
-        Projection::CgmReadings => return Err(ProjectionError::NoSummary),
+        Projection::CgmReadings | Projection::Intent => return Err(ProjectionError::NoSummary),
     };
     let mut items = Vec::with_capacity(made.len() * 2);
     let targets: Vec<Resource> = made.iter().map(|one| one.resource.clone()).collect();

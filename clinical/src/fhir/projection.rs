@@ -45,6 +45,9 @@ pub enum Projection {
     /// Single readings and single events, for a site that takes them beside the summaries. They have a list of their
     /// own, so that none of them can pass as a summary.
     CgmReadings,
+    /// What a person at the site enters: a note, a goal, and who entered it. No site chooses it; a site that takes such
+    /// writes does so beside its forms ([`super::intent`]).
+    Intent,
 }
 
 /// An element that the projection does not list, or whose value has not the listed shape. It holds

@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    conditions::Board, consent::TakeError, generation::Current, observations::Observations, pipeline::Wake,
+    conditions::Board,
+    consent::TakeError,
+    generation::Current,
+    intent::{IntentError, Intents},
+    observations::Observations,
+    pipeline::Wake,
 };
 
 /// What answers.
@@ -29,6 +34,8 @@ pub struct Desk {
     pub observations: Observations,
     /// What is wrong now.
     pub conditions: Board,
+    /// Takes what people want written.
+    pub intents: Intents,
 }
 
 /// Why something asked for was not done.
@@ -55,6 +62,9 @@ pub enum DeskError {
     /// A Consent could not be taken.
     #[error("{0}")]
     Take(#[from] TakeError),
+    /// What is wanted was not taken.
+    #[error("{0}")]
+    Intent(#[from] IntentError),
 }
 
 /// An answer, or the reason why there is none.

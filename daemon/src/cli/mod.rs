@@ -10,6 +10,7 @@ mod demo;
 mod filter;
 mod identity;
 mod init;
+mod intent;
 mod outbound;
 mod outcomes;
 mod policy;
@@ -88,6 +89,8 @@ enum Command {
     Consent(consent::Args),
     /// Look at what waits, went or would go out, down to the resources.
     Queue(queue::Args),
+    /// What people want written: a note, a goal, an outcome in another form, or that what stands is taken back.
+    Intent(intent::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Consent(args) => consent::run(&args, config),
         Command::Queue(args) => queue::run(&args, config),
+        Command::Intent(args) => intent::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
@@ -194,7 +198,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 31] = [
+    const VERBS: [&str; 39] = [
         "run",
         "check",
         "status",
@@ -226,6 +230,14 @@ mod tests {
         "consent withdraw --patient s|v --purpose treatment --by x --reason r",
         "consent verify",
         "consent import f.json",
+        "intent note --patient s|v --by x --text t",
+        "intent goal --patient s|v --by x --time-in-range 70",
+        "intent flowsheet --window 3 --by x --form epic-flowsheet",
+        "intent withdraw --window 3 --by x",
+        "intent list",
+        "intent show 3",
+        "intent confirm 3 --by x --reason r",
+        "intent cancel 3 --reason r",
     ];
 
     #[test]

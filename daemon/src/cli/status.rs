@@ -153,6 +153,14 @@ fn for_people(document: &Value) -> String {
             consent["entries"], consent["held"]
         );
     }
+    let intents = &document["intents"];
+    if ["waiting", "queued", "held", "expired"].iter().any(|state| intents[*state].as_u64() > Some(0)) {
+        let _ = writeln!(
+            out,
+            "  intents {} waiting, {} queued, {} held, {} expired",
+            intents["waiting"], intents["queued"], intents["held"], intents["expired"]
+        );
+    }
     let conditions = document["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     if conditions.is_empty() {
         let aside = [&inbox["quarantined"], &inbox["unidentified"], &outbox["quarantined"]];

@@ -10,6 +10,7 @@ use clinical::fhir::{form::Dates, projection::Projection};
 
 use super::auth::Auth;
 use super::fault::Place;
+use super::intent::{IntentRule, read_rule};
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
 use super::load::Mentions;
@@ -44,6 +45,8 @@ pub struct Main {
     pub store: StoreConfig,
     /// How long a resend is known as one.
     pub dedupe: Dedupe,
+    /// How long what people want written holds.
+    pub intent: IntentRule,
     /// Where messages come in: at least one listener.
     pub mllp: Vec<MllpListener>,
     /// Where messages go that are not for their listener's site or their type's handler; the first that matches.
@@ -168,6 +171,7 @@ pub(super) fn read_main(
         site: site?,
         store: store?,
         dedupe: dedupe.unwrap_or_default(),
+        intent: read_rule(root).unwrap_or_default(),
         mllp,
         routes,
         limits,

@@ -13,6 +13,7 @@ use super::capability::Permits;
 use super::consent::{SiteConsent, read_consent};
 use super::fault::Place;
 use super::filter::Filter;
+use super::intent::{SiteIntent, read_site_intent};
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
 use super::projection::{Usual, Way, read_ways};
@@ -51,6 +52,8 @@ pub struct Site {
     pub capability: Permits,
     /// What holds for patients of whom the consent ledger says nothing.
     pub consent: SiteConsent,
+    /// What people want written there, as far as it is taken.
+    pub intent: SiteIntent,
     /// Which outcomes its EHR takes.
     pub filter: Filter,
     /// How fast and how patiently it is written to.
@@ -156,6 +159,7 @@ pub(super) fn read_site(
         ehr: if ehr_written { Some(ehr?) } else { None },
         capability: capability.unwrap_or_default(),
         consent,
+        intent: read_site_intent(root),
         filter,
         delivery,
         publish,

@@ -24,6 +24,7 @@ pub mod resources;
 mod seats;
 mod set_aside;
 mod version;
+mod wish;
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -213,7 +214,8 @@ impl Pipeline {
             self.replied.send_modify(|turn| *turn += 1);
         }
         let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
-        if published > 0 {
+        let wished = self.wishes(&generation)?;
+        if published + wished > 0 {
             self.queued.send_modify(|turn| *turn += 1);
             // Outcomes may go as messages.
             self.replied.send_modify(|turn| *turn += 1);

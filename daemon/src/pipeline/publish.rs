@@ -172,7 +172,7 @@ impl Pipeline {
     }
 
     /// The outcome of a window from what is stored under any of the patient's identifiers; `None` for an empty one.
-    fn compute<'a>(
+    pub(super) fn compute<'a>(
         &self,
         due: &Window,
         members: &[i64],

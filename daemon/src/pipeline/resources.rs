@@ -171,7 +171,8 @@ fn key<'a>(
     effect.finalize().into()
 }
 
-fn part(item: &Item) -> Part {
+/// An item as a part of a row.
+pub(crate) fn part(item: &Item) -> Part {
     let search = item.reconcile.parameters(ABOUT).into_iter();
     Part {
         full_url: item.full_url(),
@@ -181,7 +182,8 @@ fn part(item: &Item) -> Part {
     }
 }
 
-fn capability_of(item: &Item) -> Capability {
+/// What writing an item needs.
+pub(crate) fn capability_of(item: &Item) -> Capability {
     let category = item.category.and_then(Category::of_code);
     match item.kind {
         Kind::Observation => Capability { resource: ResourceKind::Observation, category },
@@ -189,6 +191,7 @@ fn capability_of(item: &Item) -> Capability {
         Kind::DiagnosticReport => Capability::of(ResourceKind::DiagnosticReport),
         Kind::DocumentReference => Capability::of(ResourceKind::DocumentReference),
         Kind::Message => MESSAGES,
+        Kind::Goal => Capability::of(ResourceKind::Goal),
     }
 }
 

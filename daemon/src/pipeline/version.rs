@@ -286,6 +286,40 @@ impl Pipeline {
         Ok(resources::rows(destination, &version, &entry)?)
     }
 
+    /// The rows of the version in force in another form than it was decided for, because a person wants it so.
+    pub(super) fn in_form(
+        &self,
+        window: &Window,
+        site: &Site,
+        computed: &Computed<'_>,
+        destination: &Destination,
+        (way, enters): (&Way, Enters),
+    ) -> Result<Vec<NewRow>, PipelineError> {
+        let owner = self.readers.with(|reader| reader.patient(window.key.patient))?;
+        let draft = Draft {
+            // The next version of the one before is the one in force.
+            due: &Window { version: window.version - 1, ..window.clone() },
+            site,
+            computed,
+            owner: owner.map(|owner| PatientKey { system: owner.system, value: owner.value }),
+            sessions: computed.sessions(),
+            display_hash: [0; 32],
+            unchanged: false,
+            owed: Vec::new(),
+            now: crate::time::now_ms(),
+        };
+        let ruling = Ruling {
+            decision: Decision::Write(0),
+            way: Some(way.clone()),
+            stands: None,
+            timeliness: Timeliness::Current,
+            priority: Priority::Clinician,
+            fixed: false,
+        };
+        let rows = self.rows(&draft, destination, &ruling)?;
+        Ok(rows.into_iter().map(|row| NewRow { enters: enters.clone(), ..row }).collect())
+    }
+
     /// Why there is a next version at a destination where the version `stands`.
     fn reason(
         &self,

@@ -11,6 +11,7 @@ mod doubt;
 mod folder;
 mod identity;
 mod intake;
+mod intent;
 mod messages;
 mod model;
 mod opening;

@@ -15,6 +15,7 @@ use crate::fhir::{
 mod about;
 mod documents;
 mod flat;
+mod intent;
 mod lines;
 mod rule;
 mod words;
@@ -39,6 +40,9 @@ pub(super) const fn rules(
         (Projection::UpstreamSummary, b"Observation") => Some(OBSERVATION_UPSTREAM),
         (Projection::CgmReadings, b"Observation") => Some(OBSERVATION_READINGS),
         (Projection::CgmIg, b"DiagnosticReport") => Some(DIAGNOSTIC_REPORT),
+        (Projection::Intent, b"DocumentReference") => Some(intent::DOCUMENT),
+        (Projection::Intent, b"Goal") => Some(intent::GOAL),
+        (Projection::Intent, b"Provenance") => Some(intent::PROVENANCE),
         (Projection::EpicFlowsheet | Projection::EpicNote | Projection::OruR01, b"Provenance") => None,
         (_, b"Provenance") => Some(about::PROVENANCE),
         _ => None,
@@ -129,7 +133,7 @@ macro_rules! summary {
     ($($own:expr),* $(,)?) => {
         observation![
             ("Observation.identifier.system", Rule::OneOf(&[OUTCOME_SYSTEM])),
-            ("Observation.status", Rule::OneOf(&["final", "amended", "corrected"])),
+            ("Observation.status", Rule::OneOf(&["final", "amended", "corrected", "entered-in-error"])),
             ("Observation.code.coding.code", Rule::OneOf(METRIC_CODES)),
             ("Observation.code.text", Rule::OneOf(METRIC_TITLES)),
             ("Observation.effectivePeriod.start", Rule::Date),
@@ -202,7 +206,7 @@ const DIAGNOSTIC_REPORT: &[(&str, Rule)] = &[
     ("DiagnosticReport.meta.profile", Rule::OneOf(&[PDF_PROFILE])),
     ("DiagnosticReport.identifier.system", Rule::OneOf(&[OUTCOME_SYSTEM])),
     ("DiagnosticReport.identifier.value", Rule::Hex64),
-    ("DiagnosticReport.status", Rule::OneOf(&["final", "amended", "corrected"])),
+    ("DiagnosticReport.status", Rule::OneOf(&["final", "amended", "corrected", "entered-in-error"])),
     ("DiagnosticReport.category.coding.system", Rule::OneOf(&[SECTION_SYSTEM])),
     ("DiagnosticReport.category.coding.code", Rule::OneOf(&["LAB"])),
     ("DiagnosticReport.code.coding.system", Rule::OneOf(&[LOINC])),

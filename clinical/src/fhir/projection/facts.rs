@@ -56,12 +56,20 @@ pub enum Kind {
     DiagnosticReport,
     /// A message of HL7 v2.
     Message,
+    /// A Goal.
+    Goal,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Observation, Self::Provenance, Self::DocumentReference, Self::DiagnosticReport, Self::Message];
+    pub const ALL: [Self; 6] = [
+        Self::Observation,
+        Self::Provenance,
+        Self::DocumentReference,
+        Self::DiagnosticReport,
+        Self::Message,
+        Self::Goal,
+    ];
 
     /// The kind of a name; `None` for any other text.
     pub fn of_name(name: &str) -> Option<Self> {
@@ -76,12 +84,13 @@ impl Kind {
             Self::DocumentReference => "DocumentReference",
             Self::DiagnosticReport => "DiagnosticReport",
             Self::Message => "message",
+            Self::Goal => "Goal",
         }
     }
 }
 
 impl Projection {
-    /// All of them.
+    /// All that an outcome or its readings can be written in.
     pub const ALL: [Self; 10] = [
         Self::CgmIg,
         Self::PlainR4,
@@ -108,6 +117,7 @@ impl Projection {
             Self::OruR01 => "oru-r01",
             Self::UpstreamSummary => "upstream-summary",
             Self::CgmReadings => "cgm-readings",
+            Self::Intent => "intent",
         }
     }
 
@@ -136,6 +146,7 @@ impl Projection {
             Self::EpicNote => &[Kind::DocumentReference],
             Self::MillenniumDocument => &[Kind::DocumentReference, Kind::Provenance],
             Self::OruR01 => &[Kind::Message],
+            Self::Intent => &[Kind::DocumentReference, Kind::Goal, Kind::Provenance],
         }
     }
 
@@ -151,7 +162,12 @@ impl Projection {
     /// Whether a create may be conditional (If-None-Exist). Neither EHR documents it.
     pub const fn conditional(self) -> bool {
         match self {
-            Self::CgmIg | Self::PlainR4 | Self::PlainR5 | Self::UpstreamSummary | Self::CgmReadings => true,
+            Self::CgmIg
+            | Self::PlainR4
+            | Self::PlainR5
+            | Self::UpstreamSummary
+            | Self::CgmReadings
+            | Self::Intent => true,
             Self::EpicFlowsheet
             | Self::EpicNote
             | Self::MillenniumLab
@@ -215,7 +231,7 @@ impl Projection {
     pub const fn provenance(self) -> ProvenanceForm {
         match self {
             Self::CgmIg => ProvenanceForm::InBundle,
-            Self::PlainR4 | Self::PlainR5 | Self::UpstreamSummary => ProvenanceForm::After,
+            Self::PlainR4 | Self::PlainR5 | Self::UpstreamSummary | Self::Intent => ProvenanceForm::After,
             Self::MillenniumLab | Self::MillenniumDocument => ProvenanceForm::Each,
             Self::EpicFlowsheet | Self::EpicNote | Self::OruR01 | Self::CgmReadings => ProvenanceForm::None,
         }

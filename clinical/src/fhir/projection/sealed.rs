@@ -30,6 +30,10 @@ pub fn sealed(projection: Projection, form: &Form, value: &Value) -> Result<(), 
                 return Err(leak("Observation.effectivePeriod"));
             }
         }
+        // A person's own words go only where notes go.
+        "DocumentReference" if projection == Projection::Intent && !form.notes => {
+            return Err(leak("DocumentReference.content"));
+        }
         "DocumentReference" => {
             if !all(&value["type"]["coding"], |coding| same(&form.document, coding)) {
                 return Err(leak("DocumentReference.type.coding"));

@@ -21,7 +21,9 @@ pub fn same_as(projection: Projection, ours: &Value, theirs: &Value) -> bool {
         return false;
     }
     let kind = ours["resourceType"].as_str().unwrap_or_default();
-    let lossy = projection.style() == Style::Single && !projection.conditional();
+    // An intent goes to servers of either kind: one that dropped what a Provenance is made from is asked as those are.
+    let bare = projection == Projection::Intent && theirs.get("entity").is_none();
+    let lossy = projection.style() == Style::Single && (!projection.conditional() || bare);
     match kind {
         "Observation" if lossy => result(projection, ours, theirs),
         "DocumentReference" => document(ours, theirs),

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{lines, words};
 use crate::fhir::{
     form::{CODE_MOST, ID_MOST},
+    intent,
     location::Location,
     report::ATTACHMENT_BYTES_MOST,
 };
@@ -64,6 +65,12 @@ pub(in crate::fhir::projection) enum Rule {
     Title,
     /// The text of a note, in base64.
     Note,
+    /// The text of a note by a person, in base64: free, so only where a site takes such notes.
+    Words,
+    /// A person's name or role as given, or our title: one line.
+    Name,
+    /// A sentence about a goal.
+    GoalText,
     /// A SHA-1 in base64.
     Sha1,
     /// `Isthmus policy <id>/<version>: ` and one of our sentences, or the policy alone.
@@ -94,12 +101,15 @@ impl Rule {
             (Self::Size, value) if value.is_number() => return true,
             (Self::Base64, Value::String(text)) => return is_base64(text),
             (Self::Note, Value::String(text)) => return is_base64(text) && is_note(text),
+            (Self::Words, Value::String(text)) => return is_base64(text) && is_words(text),
             (_, Value::String(text)) if text.len() <= MAX_TEXT_BYTES => text.as_str(),
             _ => return false,
         };
         match self {
             Self::Text => true,
-            Self::Number | Self::Flag | Self::Base64 | Self::Note => false,
+            Self::Number | Self::Flag | Self::Base64 | Self::Note | Self::Words => false,
+            Self::Name => intent::is_name(text),
+            Self::GoalText => intent::is_goal(text),
             Self::Size => text.len() <= 10 && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()),
             Self::OneOf(listed) => listed.contains(&text),
             Self::Profile(base) => text.strip_prefix(base).is_some_and(|name| {
@@ -173,6 +183,12 @@ fn is_moment(text: &str) -> bool {
 fn is_note(text: &str) -> bool {
     let bytes = STANDARD.decode(text).ok();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).is_some_and(|text| lines::is_note(&text))
+}
+
+/// True where the text behind the base64 is a person's note with our head.
+fn is_words(text: &str) -> bool {
+    let bytes = STANDARD.decode(text).ok();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).is_some_and(|text| intent::is_document(&text))
 }
 
 /// True for `Type/id`, with an id that is one segment of a path.

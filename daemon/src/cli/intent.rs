@@ -1,0 +1,444 @@
+//! `isthmus intent`: what people want written, entered and looked after.
+//!
+//! Exit codes: 0 done; 1 where something could not be done or was refused; 2 for wrong usage.
+
+use std::{io::Read, path::Path, process::ExitCode};
+
+use clinical::fhir::intent::{Goal as Wanted, GoalUnit, TEXT_MOST_BYTES, Wish};
+use rand::RngExt;
+use serde_json::Value;
+
+use super::{FAILED, daemon::Daemon, failed};
+use crate::{
+    admin::{
+        Request,
+        intent::{Ask, EnterAsk, LINES_MOST},
+    },
+    report::paper::printable,
+};
+
+/// Lines of a list where nothing else is said: two screens.
+const LINES: u64 = 50;
+
+const EXAMPLES: &str = "\
+Examples:
+  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist --text \"Ate late on both Sundays.\"
+  isthmus intent note --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" < note.txt
+  isthmus intent goal --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" --time-in-range 70
+  isthmus intent goal --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" --range 3.9-10.0mmol
+  isthmus intent flowsheet --window 7 --by \"Dr. Quibble\" --form epic-flowsheet
+  isthmus intent withdraw --window 7 --by \"Dr. Quibble\"
+  isthmus intent list --state held                              what waits for a person
+  isthmus intent confirm 3 --by \"Dr. Quibble\" --reason \"still right\"
+
+What is entered goes to the EHR when it may, after the outcome that it is about: at a read-only site it waits like any write.
+It names its author, and you, who typed it. One that could not go for 72 hours, or whose patient was merged or has died, is
+held until a person decides; nothing is dropped.
+
+--request NAME makes a command safe to repeat: the same name at the same site is one intent. Write no patient data into
+--reason.";
+
+/// Arguments of `isthmus intent`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// A note about an outcome, or about the patient.
+    Note(Note),
+    /// A change of goal: a share of time in range, or the target range.
+    Goal(Goal),
+    /// An outcome in a form of the site that it was not written in.
+    Flowsheet(Flowsheet),
+    /// Mark what stands of a window as entered in error.
+    Withdraw(Withdraw),
+    /// List intents, the newest first; patients by their numbers.
+    List(List),
+    /// Show one intent; with --reveal also what it says and whom it names.
+    Show(Show),
+    /// Stand by an intent: one that is held or too old goes again.
+    Confirm(Confirm),
+    /// Take an intent back of which nothing was sent.
+    Cancel(Cancel),
+}
+
+#[derive(Debug, clap::Args)]
+struct Signed {
+    /// The author, as the chart should name them.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    by: String,
+    /// The author's role or number.
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    role: Option<String>,
+    /// For whom the author acts.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    on_behalf_of: Option<String>,
+    /// The site; the box's where none is named.
+    #[arg(long)]
+    site: Option<String>,
+    /// The request's name: the same again is not entered again.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    request: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct About {
+    /// The patient: the identifier's system, a bar, its value.
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
+    patient: Option<Whom>,
+    /// The number of the window that it is about.
+    #[arg(long, value_name = "N")]
+    window: Option<i64>,
+}
+
+/// Its `Debug` hides whom it names.
+#[derive(Clone)]
+struct Whom(String, String);
+
+impl std::fmt::Debug for Whom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Whom(..)")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Note {
+    #[command(flatten)]
+    about: About,
+    #[command(flatten)]
+    signed: Signed,
+    /// What it says; standard input where it is not given.
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "goals", required = true, multiple = false, args = ["time_in_range", "range"])]
+struct Goal {
+    #[command(flatten)]
+    about: About,
+    #[command(flatten)]
+    signed: Signed,
+    /// At least so many percent of time in range.
+    #[arg(long, value_name = "PERCENT")]
+    time_in_range: Option<u8>,
+    /// The target range with its unit: 70-180mg or 3.9-10.0mmol.
+    #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
+    range: Option<Wanted>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Flowsheet {
+    /// The number of the window.
+    #[arg(long, value_name = "N")]
+    window: i64,
+    /// A form of the site, as isthmus site show lists them.
+    #[arg(long)]
+    form: String,
+    #[command(flatten)]
+    signed: Signed,
+}
+
+#[derive(Debug, clap::Args)]
+struct Withdraw {
+    /// The number of the window.
+    #[arg(long, value_name = "N")]
+    window: i64,
+    #[command(flatten)]
+    signed: Signed,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// In this state.
+    #[arg(long, value_parser = ["waiting", "held", "queued", "done", "withdrawn", "expired"])]
+    state: Option<String>,
+    /// Those before this number.
+    #[arg(long, value_name = "INTENT")]
+    before: Option<i64>,
+    /// Most lines.
+    #[arg(long, value_name = "N", default_value_t = LINES,
+          value_parser = clap::value_parser!(u64).range(1..=LINES_MOST as u64))]
+    limit: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Its number.
+    intent: i64,
+    /// Show what it says and whom it names too; wants --reason, and is written to the audit log first.
+    #[arg(long, requires = "reason")]
+    reveal: bool,
+    /// Why that must be seen.
+    #[arg(long, value_name = "TEXT", requires = "reveal", value_parser = words)]
+    reason: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Confirm {
+    /// Its number.
+    intent: i64,
+    /// Who stands by it; its author, where it has become too old.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Cancel {
+    /// Its number.
+    intent: i64,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = words)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("write something".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn whom(text: &str) -> Result<Whom, String> {
+    match text.rsplit_once('|') {
+        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
+            Ok(Whom(system.to_owned(), value.to_owned()))
+        }
+        _ => Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|7700001'"
+            .to_owned()),
+    }
+}
+
+fn range(text: &str) -> Result<Wanted, String> {
+    let wrong = || "two numbers and their unit are wanted: 70-180mg or 3.9-10.0mmol".to_owned();
+    let (unit, rest) = match (text.strip_suffix("mmol"), text.strip_suffix("mg")) {
+        (Some(rest), _) => (GoalUnit::MmolL, rest),
+        (_, Some(rest)) => (GoalUnit::MgDl, rest),
+        _ => return Err(wrong()),
+    };
+    let (low, high) = rest.split_once('-').ok_or_else(wrong)?;
+    let number = |text: &str| match unit {
+        GoalUnit::MgDl => text.parse::<u16>().ok(),
+        GoalUnit::MmolL => {
+            let (whole, tenths) = text.split_once('.').unwrap_or((text, "0"));
+            let tenths = tenths.parse::<u16>().ok().filter(|_| tenths.len() == 1)?;
+            whole.parse::<u16>().ok()?.checked_mul(10)?.checked_add(tenths)
+        }
+    };
+    let (low, high) = (number(low).ok_or_else(wrong)?, number(high).ok_or_else(wrong)?);
+    Ok(Wanted::TargetRange { low, high, unit })
+}
+
+/// Does what the arguments say.
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let done = match &args.verb {
+        Verb::Note(args) => note(args, config),
+        Verb::Goal(args) => goal(args, config),
+        Verb::Flowsheet(args) => {
+            let wish = Wish::Flowsheet { form: args.form.clone() };
+            enter(wish, None, Some(args.window), &args.signed, config)
+        }
+        Verb::Withdraw(args) => enter(Wish::Withdraw, None, Some(args.window), &args.signed, config),
+        Verb::List(args) => list(args, config),
+        Verb::Show(args) => show(args, config),
+        Verb::Confirm(args) => {
+            let (by, reason) = (args.by.clone(), args.reason.clone());
+            let ask = Ask::Confirm { intent: args.intent, by, reason };
+            ended(ask, args.json, config)
+        }
+        Verb::Cancel(args) => {
+            let ask = Ask::Cancel { intent: args.intent, reason: args.reason.clone() };
+            ended(ask, args.json, config)
+        }
+    };
+    done.unwrap_or_else(|code| code)
+}
+
+fn ask(config: &Path, ask: Ask) -> Result<Value, ExitCode> {
+    Daemon::of(config)?.ask(&Request::Intent(ask))
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
+    match json {
+        true => println!("{told:#}"),
+        false => print!("{}", for_people(told)),
+    }
+}
+
+fn note(args: &Note, config: &Path) -> Result<ExitCode, ExitCode> {
+    let text = match &args.text {
+        Some(text) => text.clone(),
+        None => {
+            let mut text = String::new();
+            // One byte more than fits tells that it is too long.
+            let most = TEXT_MOST_BYTES as u64 + 1;
+            let read = std::io::stdin().take(most).read_to_string(&mut text);
+            read.map_err(|error| failed(&format!("standard input: {error}"), FAILED))?;
+            text
+        }
+    };
+    enter(Wish::Note { text }, args.about.patient.clone(), args.about.window, &args.signed, config)
+}
+
+fn goal(args: &Goal, config: &Path) -> Result<ExitCode, ExitCode> {
+    let share = args.time_in_range.map(|percent| Wanted::TimeInRange { percent });
+    let Some(goal) = share.or(args.range) else { return Err(failed(&"a goal is wanted", FAILED)) };
+    enter(Wish::Goal { goal }, args.about.patient.clone(), args.about.window, &args.signed, config)
+}
+
+fn enter(
+    wish: Wish,
+    patient: Option<Whom>,
+    window: Option<i64>,
+    signed: &Signed,
+    config: &Path,
+) -> Result<ExitCode, ExitCode> {
+    // What is wrong with it is told without the daemon.
+    wish.check().map_err(|fault| failed(&fault, FAILED))?;
+    let request = signed.request.clone();
+    let wanted = EnterAsk {
+        wish,
+        site: signed.site.clone(),
+        patient: patient.map(|Whom(system, value)| (system, value)),
+        window,
+        by: signed.by.clone(),
+        role: signed.role.clone(),
+        behalf: signed.on_behalf_of.clone(),
+        request: request.unwrap_or_else(|| format!("{:032x}", rand::rng().random::<u128>())),
+    };
+    let told = ask(config, Ask::Enter(wanted))?;
+    say(&told, signed.json, entered);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
+    let wanted = Ask::List { state: args.state.clone(), before: args.before, limit: args.limit as usize };
+    let told = ask(config, wanted)?;
+    say(&told, args.json, listed);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
+    let reveal = args.reason.clone().filter(|_| args.reveal);
+    let told = ask(config, Ask::Show { intent: args.intent, reveal })?;
+    say(&told, args.json, shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ended(wanted: Ask, json: bool, config: &Path) -> Result<ExitCode, ExitCode> {
+    let told = ask(config, wanted)?;
+    say(&told, json, |told| format!("intent {} is {}\n", told["intent"], text(&told["state"])));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What stands in an answer must not steer the terminal.
+fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
+}
+
+fn entered(told: &Value) -> String {
+    let before = if told["known"] == true { ", entered before" } else { "" };
+    let mut out = format!("intent {} is {}{before}\n", told["intent"], text(&told["state"]));
+    for place in told["by_hand"].as_array().into_iter().flatten() {
+        out +=
+            &format!("what stands at {} cannot be marked there: people have to do it by hand\n", text(place));
+    }
+    out
+}
+
+fn line_of(intent: &Value) -> String {
+    let about = match intent["window"].as_i64() {
+        Some(window) => format!("window {window}"),
+        None => "the patient".to_owned(),
+    };
+    let why = text(&intent["reason"]);
+    let why = if why.is_empty() { why } else { format!(" ({why})") };
+    format!(
+        "intent {:<6} {}  patient {:<6} {:<9} about {about:<12} {}{why} since {}\n",
+        intent["intent"].to_string(),
+        text(&intent["entered"]),
+        intent["patient"].to_string(),
+        text(&intent["kind"]),
+        text(&intent["state"]),
+        text(&intent["since"]),
+    )
+}
+
+fn listed(told: &Value) -> String {
+    let intents = told["intents"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match intents {
+        [] => "no intent is listed\n".to_owned(),
+        intents => intents.iter().map(line_of).collect(),
+    }
+}
+
+fn shown(told: &Value) -> String {
+    let mut out = line_of(told);
+    for (name, key) in
+        [("author", "author"), ("role", "role"), ("typed by", "transcribed_by"), ("behalf", "behalf")]
+    {
+        if told[key].is_string() {
+            out += &format!("  {name:<10} {}\n", text(&told[key]));
+        }
+    }
+    for row in told["rows"].as_array().into_iter().flatten() {
+        let why = row["reason"].as_str().map_or_else(String::new, |why| format!(": {}", printable(why)));
+        out += &format!(
+            "  row {:<6} {} {} {}{why}\n",
+            row["row"].to_string(),
+            text(&row["destination"]),
+            text(&row["kind"]),
+            text(&row["state"])
+        );
+    }
+    let identifier = &told["identifier"];
+    if identifier.is_object() {
+        out += &format!("  patient    {} of {}\n", text(&identifier["value"]), text(&identifier["system"]));
+        let said = told["wish"]["text"].as_str().map(str::to_owned);
+        let said = said.unwrap_or_else(|| told["wish"].to_string());
+        for line in said.lines() {
+            out += &format!("  | {}\n", printable(line));
+        }
+    } else {
+        out += "  what it says, and whom it names: --reveal --reason TEXT\n";
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_two_numbers_and_their_unit() {
+        let wanted = |low, high, unit| Ok(Wanted::TargetRange { low, high, unit });
+        assert_eq!(range("70-180mg"), wanted(70, 180, GoalUnit::MgDl));
+        assert_eq!(range("3.9-10.0mmol"), wanted(39, 100, GoalUnit::MmolL));
+        assert_eq!(range("4-10mmol"), wanted(40, 100, GoalUnit::MmolL));
+        for text in ["", "70-180", "70mg", "70-mg", "3.95-10mmol", "3.-10mmol", "x-ymg", "-70-180mg"] {
+            assert!(range(text).is_err(), "{text}");
+        }
+    }
+}

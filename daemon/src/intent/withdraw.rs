@@ -1,0 +1,103 @@
+//! Taking back what stands of a window: the very resources that were written, marked as entered in error.
+//!
+//! Invariants: only what our own ledger says stands is marked, in the form in which it was written, by an update of the
+//! version that we know (If-Match); what cannot be marked there is told to people.
+
+use std::collections::BTreeMap;
+
+use clinical::fhir::{
+    intent::{withdraw, withdrawable},
+    projection::{Projection, Style},
+    subject::Subject,
+};
+use outbox::{IntentRow, WrittenPart};
+
+use super::{IntentError, Plan, author_of, provenance_row, rows};
+use crate::{
+    broker::Priority,
+    capability::Capability,
+    destination::Destination,
+    pipeline::{
+        manifest::hex,
+        resources::{Part, Write},
+    },
+};
+
+impl rows::Making<'_> {
+    /// Adds to the plan what takes back what stands at a destination.
+    pub(super) fn withdraw(&self, destination: &Destination, plan: &mut Plan) -> Result<(), IntentError> {
+        let Some(window) = &plan.window else { return Ok(()) };
+        let readers = &self.intents.readers;
+        let stands = readers.with(|reader| reader.standing_version(window.id, &destination.id))?;
+        let Some(stands) = stands else { return Ok(()) };
+        let written = readers.with(|reader| reader.written_parts(window.id, &destination.id))?;
+        let groups = self.marked(&written)?;
+        // Something is there of which the ledger does not know where, or its form knows no such status.
+        if groups.is_empty() {
+            plan.by_hand.push(destination.id.clone());
+            return Ok(());
+        }
+        plan.stood.push((destination.id.clone(), Some(stands.version)));
+        let mut targets = Vec::new();
+        for ((form, kind, _), write) in groups {
+            targets.extend(write.resources.iter().map(|part| part.full_url.clone()));
+            let capability = Capability::named(&kind);
+            let enters = capability.map_or(outbox::Enters::Pending, |kind| {
+                rows::enters(destination, &self.intents.observations, kind)
+            });
+            plan.rows.push(IntentRow {
+                destination: destination.id.clone(),
+                kind,
+                form,
+                priority: Priority::Clinician.rank(),
+                version: None,
+                key: None,
+                depends_on: None,
+                withdraws: true,
+                enters,
+                body: serde_json::to_vec(&write).map_err(|error| IntentError::Made(error.to_string()))?,
+            });
+        }
+        let (key, nobody) = (hex(self.key), Subject::Reference(String::new()));
+        let box_of = (&self.intents.secret, self.intents.box_id.as_str());
+        if let Some(request) = author_of(destination, &nobody, box_of, &key, *self.signed) {
+            let last = plan.rows.len() - 1;
+            let observations = &self.intents.observations;
+            plan.rows.push(provenance_row(
+                destination,
+                observations,
+                &request,
+                &targets,
+                (true, Some(last)),
+            )?);
+        }
+        Ok(())
+    }
+
+    /// What stands, marked: together where its form travels together, else each alone. By form, kind and place.
+    fn marked(
+        &self,
+        written: &[WrittenPart],
+    ) -> Result<BTreeMap<(String, String, usize), Write>, IntentError> {
+        let mut groups: BTreeMap<(String, String, usize), Write> = BTreeMap::new();
+        for (place, one) in written.iter().enumerate() {
+            let Some(projection) = Projection::of_name(&one.form).filter(|it| withdrawable(*it)) else {
+                continue;
+            };
+            let body = self.intents.readers.with(|reader| reader.body(one.row_id))?;
+            let write: Option<Write> = body.and_then(|body| serde_json::from_slice(&body).ok());
+            let Some(write) = write else { continue };
+            let release = write.release.clone();
+            let part = write.resources.into_iter().find(|part| part.full_url == one.identifier);
+            let Some(part) = part.and_then(marked) else { continue };
+            let place = if projection.style() == Style::Single { place } else { 0 };
+            let group = groups.entry((one.form.clone(), one.kind.clone(), place));
+            group.or_insert_with(|| Write { release, resources: Vec::new() }).resources.push(part);
+        }
+        Ok(groups)
+    }
+}
+
+fn marked(mut part: Part) -> Option<Part> {
+    withdraw(&mut part.resource).then_some(part)
+}

@@ -1,0 +1,483 @@
+//! What people at a site want written: taken once, queued like any write, and held where a person has to decide anew.
+//!
+//! Invariants
+//! - One key is one intent, however often it is sent; the intent and its rows of the queue are one transaction.
+//! - Whether it may still go ([`standing`]) is asked when it is entered, every time it is looked at ([`Review`]), and in the
+//!   transaction of the lease ([`gate`]): nothing of an intent leaves for a patient whose identifier was retired, for one
+//!   who died, or after its author last stood by it for longer than its time, unless a person decided so.
+//! - What is held has no row in the queue, so that it holds up nothing else of its patient; let go, it gets new rows at the
+//!   end of their lines. Nothing is dropped: it waits for a person.
+//! - Of what was begun the rest goes on: a note that stands without its author is worse than one that comes late.
+
+use rusqlite::{Connection, params};
+
+use crate::{
+    audit::{self, AuditEntry},
+    command::{Command, Hot},
+    consent_rows::Passage,
+    error::{Conflict, WriteError},
+    intent_rows::{self, Intent, IntentRow},
+    queue::{self, Note, Place, State, Step},
+};
+
+/// Why the rows of an intent are taken out of their lines.
+const TAKEN_OUT: &str = "the intent is held until a person decides";
+/// Why those of a withdrawn intent are.
+const TAKEN_BACK: &str = "the intent was taken back";
+/// Why an intent is held whose rows were given up by others, as for want of consent.
+const GIVEN_UP: &str = "given-up";
+
+/// Where an intent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IntentState {
+    /// Its rows are still to be made.
+    Waiting,
+    /// A person has to decide.
+    Held,
+    /// It has rows in the queue.
+    Queued,
+    /// Everything of it was delivered.
+    Done,
+    /// It was taken back before anything of it was sent.
+    Withdrawn,
+    /// Its author has to stand by it again.
+    Expired,
+}
+
+impl IntentState {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Held, Self::Queued, Self::Done, Self::Withdrawn, Self::Expired];
+
+    /// Its name in the database and in what people see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Queued => "queued",
+            Self::Done => "done",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether it waits for a person.
+    pub const fn wants_a_person(self) -> bool {
+        matches!(self, Self::Held | Self::Expired)
+    }
+
+    pub(crate) fn of(name: &str) -> rusqlite::Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text))
+    }
+}
+
+/// What bears on whether an intent may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntentFacts {
+    /// When its author last stood by it, in milliseconds.
+    pub confirmed_at: i64,
+    /// How long that holds, in milliseconds.
+    pub fresh_ms: i64,
+    /// The identifier that it names counts for another patient now, or for nobody.
+    pub retired: bool,
+    /// The patient is known to have died.
+    pub deceased: bool,
+    /// A person decided that it goes although the patient died.
+    pub decided: bool,
+}
+
+/// Whether an intent may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Goes,
+    /// Held: its identifier was retired.
+    Retired,
+    /// Held: its patient died.
+    Deceased,
+    /// Its author has to stand by it again.
+    Aged,
+}
+
+impl Standing {
+    /// The state that it leads to, and the reason that is kept; `None` where it may go.
+    pub const fn held(self) -> Option<(IntentState, &'static str)> {
+        match self {
+            Self::Goes => None,
+            Self::Retired => Some((IntentState::Held, "merged")),
+            Self::Deceased => Some((IntentState::Held, "deceased")),
+            Self::Aged => Some((IntentState::Expired, "older than its author's word holds")),
+        }
+    }
+}
+
+/// Whether an intent may go at the moment `now`. Pure. Of whom it speaks comes before whether the patient lives, and both
+/// before its age: who confirms it has to know.
+pub const fn standing(now: i64, facts: &IntentFacts) -> Standing {
+    if facts.retired {
+        return Standing::Retired;
+    }
+    if facts.deceased && !facts.decided {
+        return Standing::Deceased;
+    }
+    if now.saturating_sub(facts.confirmed_at) > facts.fresh_ms {
+        return Standing::Aged;
+    }
+    Standing::Goes
+}
+
+/// An intent to take. No Debug: it may hold free words about a patient.
+#[derive(Clone)]
+pub struct NewIntent {
+    /// Of the request: asked again, it is not taken again.
+    pub key: [u8; 32],
+    /// The identifier that it names.
+    pub patient: i64,
+    /// The window that it is about.
+    pub window: Option<i64>,
+    /// `note`, `goal`, `flowsheet`, `withdraw`.
+    pub kind: String,
+    /// What is wanted, in the caller's words.
+    pub body: String,
+    /// Who wants it.
+    pub author: String,
+    /// In which role.
+    pub role: Option<String>,
+    /// For whom.
+    pub behalf: Option<String>,
+    /// Who typed it.
+    pub transcribed: Option<String>,
+    /// How long the author's word holds, in milliseconds.
+    pub fresh_ms: i64,
+    /// Its rows, each after those it depends on; none where they are made later.
+    pub rows: Vec<IntentRow>,
+    /// The versions that stood where the rows were made from them; where that has changed nothing is done.
+    pub stood: Vec<(String, Option<i64>)>,
+    /// Who did it, for the audit log.
+    pub actor: String,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+/// What became of a [`NewIntent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entered {
+    /// Its number.
+    pub id: i64,
+    /// Where it stands.
+    pub state: IntentState,
+    /// It had been taken before.
+    pub known: bool,
+}
+
+impl Command for NewIntent {
+    type Out = Entered;
+
+    fn bytes(&self) -> usize {
+        self.body.len() + intent_rows::size(&self.rows)
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Entered, WriteError> {
+        if let Some(known) = intent_rows::by_key(conn, &self.key)? {
+            return Ok(Entered { id: known.id, state: known.state, known: true });
+        }
+        let id = conn
+            .prepare_cached(
+                "INSERT INTO intent (key, patient, window_id, kind, body, author, role, behalf, transcribed, entered_at,
+                   confirmed_at, fresh_ms, state, state_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, 'waiting', ?10)",
+            )?
+            .insert(params![
+                self.key,
+                self.patient,
+                self.window,
+                self.kind,
+                self.body,
+                self.author,
+                self.role,
+                self.behalf,
+                self.transcribed,
+                self.at,
+                self.fresh_ms
+            ])?;
+        tell(conn, &self.actor, "intent entered", id, &self.kind, self.at)?;
+        let state = begin(conn, id, &self.rows, &self.stood, self.at)?;
+        Ok(Entered { id, state, known: false })
+    }
+}
+
+/// The command that gives a waiting intent its rows.
+pub struct QueueIntent {
+    /// Its number.
+    pub id: i64,
+    /// Its rows.
+    pub rows: Vec<IntentRow>,
+    /// Where no rows can be made: why, and it is held.
+    pub cannot: Option<String>,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+impl Command for QueueIntent {
+    type Out = IntentState;
+
+    fn bytes(&self) -> usize {
+        intent_rows::size(&self.rows)
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<IntentState, WriteError> {
+        let intent = intent_rows::by_id(conn, self.id)?.ok_or(Conflict::Missing)?;
+        if intent.state != IntentState::Waiting {
+            return Ok(intent.state);
+        }
+        if let Some(why) = &self.cannot {
+            hold(conn, &intent, IntentState::Held, why, self.at)?;
+            return Ok(IntentState::Held);
+        }
+        begin(conn, self.id, &self.rows, &[], self.at)
+    }
+}
+
+/// The command by which a person stands by an intent. One that is held or expired begins anew with these rows; one that is
+/// under way holds for longer.
+pub struct ConfirmIntent {
+    /// Its number.
+    pub id: i64,
+    /// For whom it is meant: whom its identifier counts for now.
+    pub patient: i64,
+    /// Its rows, made anew; none where they are made later.
+    pub rows: Vec<IntentRow>,
+    /// As in [`NewIntent::stood`].
+    pub stood: Vec<(String, Option<i64>)>,
+    /// It goes although the patient died.
+    pub decided: bool,
+    /// Who did it, for the audit log.
+    pub actor: String,
+    /// Why, for the audit log.
+    pub reason: String,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+impl Command for ConfirmIntent {
+    type Out = IntentState;
+
+    fn bytes(&self) -> usize {
+        intent_rows::size(&self.rows)
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<IntentState, WriteError> {
+        let intent = intent_rows::by_id(conn, self.id)?.ok_or(Conflict::Missing)?;
+        if matches!(intent.state, IntentState::Done | IntentState::Withdrawn) {
+            return Err(Conflict::Edge.into());
+        }
+        conn.prepare_cached("UPDATE intent SET confirmed_at = ?2, decided = max(decided, ?3) WHERE id = ?1")?
+            .execute(params![self.id, self.at, self.decided])?;
+        tell(conn, &self.actor, "intent confirmed", self.id, &self.reason, self.at)?;
+        if !intent.state.wants_a_person() {
+            return Ok(intent.state);
+        }
+        conn.prepare_cached(
+            "UPDATE intent SET patient = ?2, state = 'waiting', reason = '', state_at = ?3 WHERE id = ?1",
+        )?
+        .execute(params![self.id, self.patient, self.at])?;
+        begin(conn, self.id, &self.rows, &self.stood, self.at)
+    }
+}
+
+/// The command that takes an intent back. Refused with [`Conflict::Edge`] where something of it was sent, or may have been.
+pub struct CancelIntent {
+    /// Its number.
+    pub id: i64,
+    /// Who did it, for the audit log.
+    pub actor: String,
+    /// Why, for the audit log.
+    pub reason: String,
+    /// Now, in milliseconds.
+    pub at: i64,
+}
+
+impl Command for CancelIntent {
+    type Out = IntentState;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<IntentState, WriteError> {
+        let intent = intent_rows::by_id(conn, self.id)?.ok_or(Conflict::Missing)?;
+        match intent.state {
+            IntentState::Withdrawn => return Ok(IntentState::Withdrawn),
+            IntentState::Done => return Err(Conflict::Edge.into()),
+            _ if intent_rows::has_begun(conn, self.id, None)? => return Err(Conflict::Edge.into()),
+            _ => {}
+        }
+        take_out(conn, self.id, TAKEN_BACK, self.at)?;
+        set(conn, self.id, IntentState::Withdrawn, "", self.at)?;
+        tell(conn, &self.actor, "intent cancelled", self.id, &self.reason, self.at)?;
+        Ok(IntentState::Withdrawn)
+    }
+}
+
+/// The command that looks at every intent under way.
+pub(crate) struct Review {
+    pub at: i64,
+}
+
+impl Command for Review {
+    type Out = usize;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+        let mut held = 0;
+        for intent in intent_rows::under_way(conn)? {
+            let begun = intent_rows::has_begun(conn, intent.id, None)?;
+            let stands = stands(conn, &intent, self.at)?;
+            if let (false, Some((state, why))) = (begun, stands.held()) {
+                hold(conn, &intent, state, why, self.at)?;
+                held += 1;
+            } else if intent.state == IntentState::Queued && intent_rows::was_given_up(conn, intent.id)? {
+                hold(conn, &intent, IntentState::Held, GIVEN_UP, self.at)?;
+                held += 1;
+            } else {
+                intent_rows::follow(conn, &intent)?;
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// The last look before a row is leased.
+pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, WriteError> {
+    let Some(intent) = intent_rows::of_row(conn, row.id)? else { return Ok(Passage::Free) };
+    let Some((state, why)) = stands(conn, &intent, at)?.held() else { return Ok(Passage::Free) };
+    if row.state == State::Ambiguous {
+        return Ok(Passage::LookOnly);
+    }
+    if intent_rows::has_begun(conn, intent.id, Some(row.id))? {
+        return Ok(Passage::Free);
+    }
+    hold(conn, &intent, state, why, at)?;
+    Ok(Passage::Held)
+}
+
+fn stands(conn: &Connection, intent: &Intent, at: i64) -> rusqlite::Result<Standing> {
+    Ok(standing(at, &intent_rows::facts(conn, intent)?))
+}
+
+/// Queues an intent that waits, or holds it. Without rows it goes on waiting for them.
+fn begin(
+    conn: &Connection,
+    id: i64,
+    rows: &[IntentRow],
+    stood: &[(String, Option<i64>)],
+    at: i64,
+) -> Result<IntentState, WriteError> {
+    let intent = intent_rows::by_id(conn, id)?.ok_or(Conflict::Missing)?;
+    if let Some((state, why)) = stands(conn, &intent, at)?.held() {
+        hold(conn, &intent, state, why, at)?;
+        return Ok(state);
+    }
+    if rows.is_empty() {
+        return Ok(intent.state);
+    }
+    intent_rows::enqueue(conn, &intent, rows, stood, at)?;
+    set(conn, id, IntentState::Queued, "", at)?;
+    Ok(IntentState::Queued)
+}
+
+fn hold(
+    conn: &Connection,
+    intent: &Intent,
+    state: IntentState,
+    why: &str,
+    at: i64,
+) -> Result<(), WriteError> {
+    take_out(conn, intent.id, TAKEN_OUT, at)?;
+    set(conn, intent.id, state, why, at)?;
+    Ok(tell(conn, "isthmus", "intent held", intent.id, why, at)?)
+}
+
+/// Takes the rows that wait out of their lines.
+fn take_out(conn: &Connection, id: i64, why: &str, at: i64) -> Result<(), WriteError> {
+    for row_id in intent_rows::waiting(conn, id)? {
+        let row = queue::place(conn, row_id)?;
+        queue::step(conn, &row, Step::Supersede, Note { reason: Some(why), at, ..Note::default() })?;
+    }
+    Ok(())
+}
+
+fn set(conn: &Connection, id: i64, state: IntentState, why: &str, at: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE intent SET state = ?2, reason = ?3, state_at = ?4 WHERE id = ?1")?
+        .execute(params![id, state.name(), why, at])?;
+    Ok(())
+}
+
+fn tell(
+    conn: &Connection,
+    actor: &str,
+    action: &str,
+    id: i64,
+    detail: &str,
+    at: i64,
+) -> Result<(), WriteError> {
+    let entry = AuditEntry {
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        object: format!("intent {id}"),
+        detail: detail.to_owned(),
+        at,
+    };
+    Ok(audit::append(conn, &[entry])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_an_intent_goes_at_every_edge() {
+        let hour = 3_600_000;
+        let fresh = IntentFacts {
+            confirmed_at: 1_000,
+            fresh_ms: 72 * hour,
+            retired: false,
+            deceased: false,
+            decided: false,
+        };
+        let retired = IntentFacts { retired: true, ..fresh };
+        let died = IntentFacts { deceased: true, ..fresh };
+        let end = 1_000 + 72 * hour;
+        for (now, facts, wanted) in [
+            (1_000, fresh, Standing::Goes),
+            (end, fresh, Standing::Goes),
+            (end + 1, fresh, Standing::Aged),
+            // A clock that went back makes nobody older.
+            (-end, fresh, Standing::Goes),
+            (1_000, retired, Standing::Retired),
+            (end + 1, retired, Standing::Retired),
+            (1_000, IntentFacts { decided: true, ..retired }, Standing::Retired),
+            (1_000, died, Standing::Deceased),
+            (end + 1, died, Standing::Deceased),
+            (1_000, IntentFacts { decided: true, ..died }, Standing::Goes),
+            (end + 1, IntentFacts { decided: true, ..died }, Standing::Aged),
+            (1_000, IntentFacts { deceased: true, ..retired }, Standing::Retired),
+        ] {
+            assert_eq!(standing(now, &facts), wanted, "{now} {facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_found_by_its_name() {
+        for state in IntentState::ALL {
+            assert_eq!(IntentState::of(state.name()).unwrap(), state);
+        }
+        assert!(IntentState::of("lost").is_err());
+    }
+}
