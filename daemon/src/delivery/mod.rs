@@ -12,7 +12,7 @@ mod birth_date;
 mod consequence;
 mod dispatch;
 mod edges;
-mod ehr_patient;
+pub(crate) mod ehr_patient;
 pub mod http;
 mod pace;
 mod rate;
