@@ -7,7 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use clinical::fhir::projection::{Amends, Projection, Style};
+use clinical::fhir::{
+    projection::{Amends, Projection, Style},
+    release::Release,
+};
 use serde::Serialize;
 
 use super::{
@@ -276,7 +279,10 @@ fn subject(
 }
 
 fn release(proposal: &mut Proposal, destination: &Destination, statement: &Statement) {
-    let ours = destination.release().name();
+    let ours = match destination.release() {
+        Release::R4 => "R4",
+        Release::R5 => "R5",
+    };
     let agreement = match statement.release {
         None => Agreement::Unstated,
         Some(theirs) => Agreement::of(theirs == ours || (theirs == "R4B" && ours == "R4")),
@@ -285,7 +291,7 @@ fn release(proposal: &mut Proposal, destination: &Destination, statement: &State
     proposal.compare("release of FHIR", site, ours.to_owned(), agreement);
     let changes_form = proposal.changes.iter().any(|change| change.key == "projection");
     if agreement == Agreement::Contradicts && !changes_form {
-        let theirs = if statement.release == Some("R5") { "R5" } else { "R4" };
+        let theirs = if statement.release == Some("R5") { Release::R5.name() } else { Release::R4.name() };
         let evidence = format!("fhirVersion of the CapabilityStatement is {theirs}");
         proposal.change("ehr", "fhir_release", format!("\"{theirs}\""), evidence);
     }

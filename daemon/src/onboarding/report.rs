@@ -8,7 +8,7 @@ mod json;
 pub use self::{html::page, json::document};
 
 use super::{
-    playbook::{Finding, Status},
+    playbook::{Finding, Status, Step},
     run::Left,
 };
 
@@ -50,8 +50,10 @@ impl Report<'_> {
         self.findings.iter().filter(|finding| finding.status == status).count()
     }
 
-    /// Whether nothing failed, and something passed.
+    /// Whether nothing failed, and something passed; of a whole trial, whether something was written too.
     pub fn passed(&self) -> bool {
-        self.count(Status::Failed) == 0 && self.count(Status::Passed) > 0
+        let passed = |finding: &&Finding| finding.status == Status::Passed;
+        let wrote = self.findings.iter().filter(passed).any(|finding| finding.step == Step::Write);
+        self.count(Status::Failed) == 0 && self.count(Status::Passed) > 0 && (wrote || self.only.is_some())
     }
 }

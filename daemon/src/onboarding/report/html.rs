@@ -41,7 +41,7 @@ fn summary(out: &mut String, report: &Report<'_>) {
             "All {passed} checks that apply to this EHR passed. Results that Isthmus writes are taken, stand there \
              unchanged, are not written twice, and what must be refused is refused."
         ),
-        (false, 0) => "No check could be made.".to_owned(),
+        (false, 0) => "Nothing could be written, so nothing is proved: see why below.".to_owned(),
         (false, 1) => {
             "One check failed. Do not go live before it is resolved; what to do is said beside it.".to_owned()
         }

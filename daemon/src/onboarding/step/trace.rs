@@ -104,7 +104,7 @@ pub(super) async fn clean_up(run: &mut Run<'_>) -> Finding {
         return finding.judged(
             false,
             format!("{came}, of which {nowhere} without a location"),
-            "the EHR did not say where it filed them: find them on the test patient's chart by the maker acceptance-test",
+            "the EHR did not say where it filed them: find them on the test patient's chart by their dates in 2024",
         );
     }
     let why = match stands {

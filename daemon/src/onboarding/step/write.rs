@@ -43,7 +43,10 @@ pub(super) async fn write(run: &mut Run<'_>) -> Vec<Finding> {
 async fn one(run: &mut Run<'_>, way: &Way, finding: Finding) -> Finding {
     let rows = match run.rows(way, run.ordinary()) {
         Ok(rows) => rows,
-        Err(why) => return finding.left_out(why),
+        // The file permits a form that no window of the site fits.
+        Err(why) => {
+            return finding.judged(false, why, "nothing would ever be written in this form: mend its choices");
+        }
     };
     let done = run.deliver(way, &rows, false).await;
     run.leave_all(Step::Write, &done);
