@@ -28,6 +28,7 @@ pub mod listener;
 pub mod matrix;
 pub mod mode;
 pub mod observations;
+pub mod onboarding;
 pub mod open_files;
 pub mod outbound;
 pub mod pipeline;

@@ -34,6 +34,8 @@ pub struct Conduct {
     pub rate_limit: Option<RateLimit>,
     /// Its clock runs ahead by so much.
     pub clock_offset: SignedDuration,
+    /// It states that it hears If-None-Exist, and does not.
+    pub ignores_conditions: bool,
     /// The most entries of a page.
     pub page_max: usize,
     /// The most records the log keeps.
@@ -54,6 +56,7 @@ impl Conduct {
             smart: None,
             rate_limit: None,
             clock_offset: SignedDuration::ZERO,
+            ignores_conditions: false,
             page_max: PAGE_MAX,
             records_max: RECORDS_MAX,
             resources_max: RESOURCES_MAX,

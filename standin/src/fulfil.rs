@@ -85,7 +85,9 @@ impl Exchange {
         for write in &mut writes {
             self.conduct.persona.admit(write, &ward)?;
         }
-        transact(&mut self.store, &self.conduct.persona.manners(), writes, now)
+        let mut manners = self.conduct.persona.manners();
+        manners.conditional_create &= !self.conduct.ignores_conditions;
+        transact(&mut self.store, &manners, writes, now)
     }
 
     fn single_answer(&self, effects: &[Effect]) -> Answer {

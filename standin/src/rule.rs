@@ -187,6 +187,8 @@ pub enum Spoilt {
     WithoutLocation,
     /// No `ETag`.
     WithoutEtag,
+    /// Numbers lose the zeros at their end.
+    ShortDecimals,
 }
 
 impl Spoilt {
@@ -201,7 +203,18 @@ impl Spoilt {
             Self::Status(status) => answer.status = *status,
             Self::WithoutLocation => answer.without("location"),
             Self::WithoutEtag => answer.without("etag"),
+            Self::ShortDecimals => shorten(&mut answer.body),
         }
+    }
+}
+
+/// What a server makes of decimals that keeps them as binary numbers.
+fn shorten(json: &mut Value) {
+    match json {
+        Value::Number(number) => *json = json!(number.as_f64()),
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        _ => {}
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod explain;
 mod keys;
+mod probe;
 mod show;
+mod validate;
 
 use std::{path::Path, process::ExitCode};
 
@@ -44,6 +46,14 @@ enum Verb {
     Withdrawn(DoneArgs),
     /// The keys that sign for this box at a token endpoint (SMART Backend Services).
     Keys(keys::Args),
+    /// First day, first step: what the EHR states, held against the site's file, and what to change there.
+    Probe(probe::Args),
+    /// First day, second step: try everything out on a test patient, and leave a signed report.
+    Validate(validate::Args),
+    /// The public key that signs this box's reports.
+    ReportKey,
+    /// Whether a report is whole and was signed by a box's key.
+    VerifyReport(validate::VerifyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -83,6 +93,10 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         Verb::Amended(args) => by_hand("amendment-needed", args, config),
         Verb::Withdrawn(args) => by_hand("withdrawal-needed", args, config),
         Verb::Keys(args) => return keys::run(args, config),
+        Verb::Probe(args) => probe::run(args, config),
+        Verb::Validate(args) => validate::run(args, config),
+        Verb::ReportKey => validate::report_key(config),
+        Verb::VerifyReport(args) => validate::verify(args, config),
     };
     done.map_or_else(|code| code, |()| ExitCode::SUCCESS)
 }

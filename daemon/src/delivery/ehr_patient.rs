@@ -15,7 +15,7 @@ use crate::{
 
 /// What the EHR has under an identifier. No Debug: an id of an EHR may be made of anything.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// One Patient.
     One {
         /// Its birth date, where it gives one.
@@ -36,7 +36,7 @@ fn reference(kind: &str, resource: &Value) -> Option<String> {
 }
 
 /// Searches the EHR for Patients with the identifier (FHIR R4, Patient search by `identifier`).
-pub(super) async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Verdict> {
+pub(crate) async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Verdict> {
     let url = format!("{}/Patient", destination.base_url);
     let token = format!("{}|{}", escaped(&key.system), escaped(&key.value));
     let Ok(url) = reqwest::Url::parse_with_params(&url, [("identifier", token)]) else {
@@ -115,7 +115,7 @@ fn patients(bundle: &Value, key: &PatientKey) -> Found {
 ///
 /// # Errors
 /// The verdict where the EHR could not be asked.
-pub(super) async fn encounter(
+pub(crate) async fn encounter(
     destination: &Destination,
     patient: &str,
     now: jiff::Timestamp,

@@ -13,7 +13,7 @@ mod consequence;
 mod dispatch;
 mod doubts;
 mod edges;
-mod ehr_patient;
+pub(crate) mod ehr_patient;
 pub mod http;
 mod pace;
 mod rate;

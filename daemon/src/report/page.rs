@@ -14,7 +14,7 @@
 
 mod curve;
 mod figure;
-mod markup;
+pub(crate) mod markup;
 mod ranges;
 mod scale;
 mod sheet;

@@ -195,7 +195,7 @@ pub fn generate() -> Result<Zeroizing<String>, KeyError> {
     Ok(pem("PRIVATE KEY", pkcs8.as_ref()))
 }
 
-fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+pub(crate) fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     let text = Zeroizing::new(STANDARD.encode(der));
     // Room for all of it at once: growing would leave copies behind.
     let mut pem =

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::exhibit::visible::print;
 
 /// Text of anybody, safe between tags and in quoted attributes; what does not print is shown as an escape.
-pub(super) struct Text<'a>(pub(super) &'a str);
+pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,327 @@
+//! The first day at a site: what its EHR states becomes a matrix, and the playbook finds exactly what is wrong.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
+
+mod site;
+
+use std::{fs, path::Path, process::Output};
+
+use serde_json::Value;
+use standin::{
+    Conduct, Person, Persona,
+    persona::RowMap,
+    rig::{CLIENT_KEY_FILE, Registration, Rig, RigSettings},
+    rule::{Act, Refused, Rule, Spoilt, What},
+};
+
+const SYSTEM: &str = "urn:oid:1.2.3";
+/// No other text holds it by chance.
+const VALUE: &str = "TEST-ZQX4711";
+const PATIENT: &str = "urn:oid:1.2.3|TEST-ZQX4711";
+const BORN: &str = "1980-01-01";
+
+/// A site with a test patient; nothing of the daemon runs.
+async fn playing(
+    dir: &Path,
+    persona: Persona,
+    projection: &str,
+    change: impl FnOnce(&mut RigSettings),
+) -> Rig {
+    let mut conduct = Conduct::of(persona);
+    conduct.people.push(Person::new(SYSTEM, VALUE).born(BORN));
+    let vendor = matches!(persona, Persona::Epic | Persona::Millennium);
+    let mut settings = RigSettings {
+        conduct,
+        projection: projection.to_owned(),
+        subject: if vendor { "lookup" } else { "identifier" }.to_owned(),
+        upstream: false,
+        ..RigSettings::default()
+    };
+    change(&mut settings);
+    site::prepare(dir, settings).await
+}
+
+/// Runs the binary with the rig's configuration.
+async fn isthmus(rig: &Rig, args: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(site::binary());
+    command.args(args).arg("--config").arg(rig.config()).current_dir(rig.dir());
+    command.output().await.unwrap()
+}
+
+async fn probed(rig: &Rig, code: i32) -> Value {
+    let output = isthmus(rig, &["site", "probe", "main", "--json"]).await;
+    assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The report of a trial, which must end with this code; nowhere is the patient's identifier.
+async fn validated(rig: &Rig, code: i32, more: &[&str]) -> Value {
+    let mut args = vec![
+        "site",
+        "validate",
+        "main",
+        "--patient",
+        PATIENT,
+        "--born",
+        BORN,
+        "--test-patient-confirmed",
+        "--out",
+        "out",
+    ];
+    args.extend(more);
+    let output = isthmus(rig, &args).await;
+    assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+    let json = fs::read_to_string(rig.dir().join("out/report.json")).unwrap();
+    let html = fs::read_to_string(rig.dir().join("out/report.html")).unwrap();
+    for text in [&json, &html, &told(&output)] {
+        assert!(!text.contains(VALUE) && !text.contains(BORN) && !text.contains("Madeup"), "{text}");
+    }
+    assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="), "{html}");
+    serde_json::from_str(&json).unwrap()
+}
+
+/// The steps of a status, each once.
+fn steps(report: &Value, status: &str) -> Vec<String> {
+    let findings = report["findings"].as_array().unwrap();
+    let of = findings.iter().filter(|one| one["status"] == status);
+    let mut names: Vec<String> = of.map(|one| one["step"].as_str().unwrap().to_owned()).collect();
+    names.dedup();
+    names
+}
+
+fn assert_failed(report: &Value, wanted: &[&str]) {
+    assert_eq!(steps(report, "failed"), wanted, "{report:#}");
+}
+
+/// The keys that a probe would change, and the values.
+fn changes(probed: &Value) -> Vec<(String, String)> {
+    let list = probed["changes"].as_array().unwrap();
+    list.iter()
+        .map(|one| (one["key"].as_str().unwrap().to_owned(), one["value"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_each_kind_of_ehr_the_matrix_that_it_takes_is_proposed_and_then_nothing_more() {
+    for (persona, wrong, right) in [
+        (Persona::Epic, "cgm-ig", "epic-note"),
+        (Persona::Millennium, "cgm-ig", "millennium-lab"),
+        (Persona::Plain, "millennium-lab", "plain-r4"),
+        (Persona::CgmIg, "millennium-lab", "cgm-ig"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        // A vendor's EHR is told apart by what it states even where the file names patients by an identifier.
+        let subject = if wrong == "cgm-ig" { "identifier" } else { "lookup" };
+        let rig = playing(dir.path(), persona, wrong, |settings| settings.subject = subject.to_owned()).await;
+        let told = probed(&rig, 1).await;
+        let wanted = ("projection".to_owned(), format!("\"{right}\""));
+        assert!(changes(&told).contains(&wanted), "{persona:?}: {told:#}");
+        let subject = ("subject".to_owned(), "\"lookup\"".to_owned());
+        assert_eq!(changes(&told).contains(&subject), wrong == "cgm-ig", "{persona:?}: {told:#}");
+
+        // Nothing is written unasked; what is written can be read, says why, and settles it.
+        let file = rig.dir().join("sites.d/main.toml");
+        let before = fs::read_to_string(&file).unwrap();
+        assert!(!before.contains("site probe"));
+        let written = isthmus(&rig, &["site", "probe", "main", "--write"]).await;
+        assert!(written.status.success(), "{}", self::told(&written));
+        assert!(self::told(&written).contains("+projection = "), "{}", self::told(&written));
+        let after = fs::read_to_string(&file).unwrap();
+        assert!(after.contains(&format!("# site probe: with {wrong}, ")), "{after}");
+        let again = probed(&rig, 0).await;
+        assert_eq!((changes(&again), again["diff"].as_str()), (vec![], Some("")), "{again:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ehr_that_does_not_answer_is_told_and_proposes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+    rig.ehr.rule(Rule::new("down", Act::Refuse(Refused::new(503, "transient"))).on(What::Anything));
+    let output = isthmus(&rig, &["site", "probe", "main"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("/metadata is answered HTTP 503"), "{}", told(&output));
+    let output = isthmus(&rig, &["site", "probe", "elsewhere"]).await;
+    assert_eq!(output.status.code(), Some(78), "{}", told(&output));
+}
+
+/// Rows of the stand-in's own environment.
+fn flowsheet() -> String {
+    let map = RowMap::encoded(standin::conduct::ENVIRONMENT);
+    let rows = [
+        ("mean", "AVERAGE_CGM"),
+        ("gmi", "GLUCOSE_MANAGEMENT_INDICATOR"),
+        ("period-end", "REPORTING_PERIOD_END_CGM"),
+    ];
+    let rows = rows.map(|(row, name)| {
+        let (system, code) = map.coding_of(name).unwrap();
+        format!("{{ row = \"{row}\", code = \"{code}\", system = \"{system}\" }}")
+    });
+    format!("[[projection]]\nname = \"epic-flowsheet\"\nrows = [{}]\n", rows.join(", "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_right_matrix_everything_passes_at_each_kind_of_ehr() {
+    for (persona, projection, extra, must_pass) in [
+        (
+            Persona::CgmIg,
+            "cgm-ig",
+            String::new(),
+            vec!["write", "read-back", "decimals", "resend", "conflict", "units"],
+        ),
+        (
+            Persona::Plain,
+            "plain-r4",
+            String::new(),
+            vec!["write", "read-back", "resend", "conflict", "leap-day"],
+        ),
+        (
+            Persona::Epic,
+            "epic-flowsheet",
+            flowsheet(),
+            vec![
+                "encounter",
+                "write",
+                "read-back",
+                "decimals",
+                "moments",
+                "resend",
+                "forbidden-kinds",
+                "unmapped-row",
+                "unknown-patient",
+            ],
+        ),
+        (
+            Persona::Millennium,
+            "millennium-lab",
+            String::new(),
+            vec!["write", "read-back", "moments", "resend", "conflict", "forbidden-kinds", "unmapped-row"],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let rig = playing(dir.path(), persona, projection, |settings| settings.site_extra = extra).await;
+        let report = validated(&rig, 0, &[]).await;
+        assert_failed(&report, &[]);
+        let passed = steps(&report, "passed");
+        let common = ["reach", "statement", "patient", "malformed", "throttle", "clean-up", "clock-change"];
+        for step in common.into_iter().chain(must_pass) {
+            assert!(passed.iter().any(|one| one == step), "{persona:?}: {step}: {report:#}");
+        }
+        // What stands is listed, and what the site amends is taken back.
+        let left = report["left"].as_array().unwrap();
+        let standing = left.iter().filter(|one| one["state"] == "stands").count();
+        let amends = matches!(persona, Persona::CgmIg | Persona::Plain);
+        assert_eq!(standing < left.len(), amends, "{report:#}");
+        assert_eq!(report["patient_system"], SYSTEM);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_misbehaviour_fails_the_step_that_is_about_it_and_no_other() {
+    // A kind that the matrix leaves out is taken.
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+    let allow = "mode = \"partial\"\nallow = [\"Observation\", \"Provenance\", \"DiagnosticReport\"]";
+    site::edit_site(&rig, "mode = \"full\"", allow);
+    assert_failed(&validated(&rig, 1, &[]).await, &["forbidden-kinds"]);
+
+    // A resend is a second resource.
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |settings| {
+        settings.conduct.ignores_conditions = true
+    });
+    assert_failed(&validated(&rig.await, 1, &[]).await, &["resend"]);
+
+    // 6.90 is kept as 6.9.
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::CgmIg, "cgm-ig", |_| ()).await;
+    rig.ehr.rule(Rule::new("short", Act::Spoil(vec![Spoilt::ShortDecimals])).on(What::Reads));
+    assert_failed(&validated(&rig, 1, &[]).await, &["decimals"]);
+
+    // Writes are throttled in the middle of a burst that keeps to the rate, and it is not said for how long.
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::CgmIg, "cgm-ig", |_| ()).await;
+    rig.ehr.rule(
+        Rule::new("slow", Act::Refuse(Refused::new(429, "throttled"))).on(What::Updates).after(3).times(1),
+    );
+    let report = validated(&rig, 1, &["--only", "throttle"]).await;
+    assert_failed(&report, &["throttle"]);
+    assert!(report.to_string().contains("429 at request 4 of 10, without a Retry-After"), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_birth_date_is_another_person_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Millennium, "millennium-lab", |settings| {
+        settings.conduct.people = vec![Person::new(SYSTEM, VALUE).born("1980-01-02")];
+    })
+    .await;
+    assert_failed(&validated(&rig, 1, &[]).await, &["patient"]);
+    assert_eq!(rig.ehr.judge().creates, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_is_held_back_fails_the_token_and_a_write_under_it_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = "box-1";
+    let auth = format!(
+        "[ehr.auth]\nclient_id = \"{client}\"\nkey_file = \"../{CLIENT_KEY_FILE}\"\nkid = \"rig-1\"\n"
+    );
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |settings| {
+        settings.registration = Some(Registration::of(client));
+        settings.ehr_extra = auth;
+    })
+    .await;
+    let report = validated(&rig, 0, &[]).await;
+    let passed = steps(&report, "passed");
+    for step in ["token", "without-token", "without-scope"] {
+        assert!(passed.iter().any(|one| one == step), "{step}: {report:#}");
+    }
+    // Of the scopes asked for, those on documents are left out.
+    let granted = ["system/Observation.crus", "system/Provenance.crus", "system/Patient.rs"];
+    assert!(rig.ehr.set_granted(client, &granted));
+    assert_failed(&validated(&rig, 1, &[]).await, &["token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_before_somebody_says_that_the_patient_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+    let output = isthmus(&rig, &["site", "validate", "main", "--patient", PATIENT]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("--test-patient-confirmed") && !told(&output).contains(VALUE));
+    assert!(rig.ehr.log().records().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_verifies_by_isthmus_and_by_openssl_until_a_byte_of_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+    validated(&rig, 0, &["--only", "reach"]).await;
+    let key = isthmus(&rig, &["site", "report-key"]).await;
+    assert!(key.status.success(), "{}", told(&key));
+    fs::write(rig.dir().join("key.pem"), &key.stdout).unwrap();
+    let verify = ["site", "verify-report", "out", "--key", "key.pem"];
+    assert!(isthmus(&rig, &verify).await.status.success());
+    assert!(isthmus(&rig, &["site", "verify-report", "out"]).await.status.success());
+
+    let openssl = std::process::Command::new("openssl")
+        .args(["dgst", "-sha384", "-verify", "../key.pem", "-signature", "report.sig", "report.sha256"])
+        .current_dir(rig.dir().join("out"))
+        .output();
+    match openssl {
+        Ok(output) => assert!(output.status.success(), "{}", told(&output)),
+        Err(_) => println!("skipped: no openssl on this machine"),
+    }
+
+    let page = rig.dir().join("out/report.html");
+    let html = fs::read_to_string(&page).unwrap();
+    fs::write(&page, html.replacen("Not passed", "Passed", 1).replacen("Passed", "passed", 1)).unwrap();
+    let output = isthmus(&rig, &verify).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("report.html is not what was signed"), "{}", told(&output));
+}
