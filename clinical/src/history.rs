@@ -17,6 +17,9 @@
 //! Intervals, the order of devices and the rule about scans belong to the whole window: they are added up from counts of
 //! its days. Where one of them changes (a second device comes to have more readings, say), every day is made anew.
 //!
+//! Where a device came by several routes, which reading of a fact counts depends on the whole window, and the outcome is
+//! computed at once from its readings: `clinical/src/select/feeds.rs`.
+//!
 //! Numbers: about 100 bytes a reading and 12 KB a day beside them.
 
 mod day;
@@ -29,8 +32,10 @@ use crate::{
     calendar::{CalendarError, LocalDay, Zone},
     chunk::stands_before,
     outcome::Outcome,
+    outcomes,
     policy::Policy,
     reading::{Device, Reading},
+    select::feeds,
     series::Palette,
 };
 
@@ -42,6 +47,8 @@ pub struct History {
     days: BTreeMap<LocalDay, Day>,
     /// Where the standing version of each identity lies.
     places: HashMap<Device, HashMap<u64, LocalDay>>,
+    /// The feeds that each device ever came by.
+    feeds: BTreeMap<Device, u8>,
     palette: Palette,
     stamps: u64,
     made: usize,
@@ -52,7 +59,7 @@ impl History {
     #[must_use]
     pub fn new(zone: Zone, policy: Policy) -> Self {
         let palette = Palette::new(&policy);
-        Self { zone, policy, days: BTreeMap::new(), places: HashMap::new(), palette, stamps: 0, made: 0 }
+        Self { zone, policy, days: BTreeMap::new(), places: HashMap::new(), feeds: BTreeMap::new(), palette, stamps: 0, made: 0 }
     }
 
     /// Takes readings of a device in; of each identity the version that stands before the others stays. Returns the
@@ -67,9 +74,11 @@ impl History {
             self.places.insert(device.clone(), HashMap::new());
         }
         let Some(places) = self.places.get_mut(device) else { return touched };
+        let feeds = self.feeds.entry(device.clone()).or_default();
         // Readings come in runs of one day: the calendar is asked once a run.
         let mut known: Option<(LocalDay, i64, i64)> = None;
         for reading in readings {
+            *feeds |= feeds::bit(reading.route);
             let day = match known {
                 Some((day, from, to)) if from <= reading.time.0 && reading.time.0 < to => day,
                 _ => {
@@ -127,7 +136,24 @@ impl History {
     pub fn outcome(&mut self, first: LocalDay, last: LocalDay) -> Result<Option<Outcome>, CalendarError> {
         let period = self.zone.period(first, last)?;
         self.made = 0;
+        if self.has_two_feeds() {
+            let days = self.days.range(first..=last).map(|(_, day)| day);
+            self.made = days.clone().count();
+            let readings = days.flat_map(Day::readings);
+            let streams: Vec<_> = readings.map(|(device, of_day)| (device.clone(), of_day.clone())).collect();
+            return Ok(outcomes::compute(&period, &streams, &self.policy));
+        }
         Ok(self.sums(first, last).and_then(|sums| sums.outcome(&period, &self.policy)))
+    }
+
+    /// Whether any device came by several routes, or one feed may mean the device of another.
+    fn has_two_feeds(&self) -> bool {
+        let feeds = || self.feeds.iter().filter(|(_, bits)| **bits != 0);
+        let meet = |(bare, of_bare): (&Device, &u8)| {
+            feeds::are_several(*of_bare)
+                || feeds().any(|(full, bits)| feeds::are_several(of_bare | bits) && feeds::may_mean(bare, full))
+        };
+        feeds().any(meet)
     }
 
     /// How many identities there are: as many as readings were put in, where no identity came twice.

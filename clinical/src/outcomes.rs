@@ -15,7 +15,7 @@ use crate::{
     policy::Policy,
     profile::Profile,
     reading::{Device, Instant, Reading},
-    select::{Counted, Excluded, Selection, pick},
+    select::{Counted, Crossings, Excluded, Selection, pick},
     series::{Point, Series},
 };
 
@@ -53,7 +53,14 @@ pub fn summarize(period: &Period, selection: &Selection, policy: &Policy) -> Opt
 
 fn counted(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> (Series, Excluded) {
     let mut excluded = Excluded::new();
-    let picked = pick(period, streams, (&[], policy), &mut excluded, &mut Vec::new());
+    let picked = pick(
+        period,
+        streams,
+        (&[], policy),
+        &mut excluded,
+        &mut Vec::new(),
+        &mut Crossings::default(),
+    );
     (Series::of(picked, policy), excluded)
 }
 

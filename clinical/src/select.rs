@@ -9,6 +9,7 @@
 //!    then is the period applied, so that a reading moved out of it by a correction is gone from it.
 //! 2. What its source took back is dropped, and scans where the period has any other reading.
 //!    Then what lies in the warm-up after a session start that the source states (`clinical/src/session.rs`).
+//!    Where a device came by several routes, each fact counts once (`clinical/src/select/feeds.rs`).
 //! 3. Within a device, of readings at the same time a corrected one stands before the others, then the
 //!    one of the better route, then the one made later; the others are duplicates (same value) or
 //!    conflicts. What has the same value as a neighbour within half an interval is a duplicate (phone
@@ -19,10 +20,12 @@
 //!    overlaps one of a device before it is excluded.
 
 pub(crate) mod device;
+pub(crate) mod feeds;
 
 use std::collections::BTreeMap;
 
 use self::device::Distances;
+pub use self::feeds::{Conflict, Crossings};
 use crate::{
     chunk::stands_before,
     outcome::{Exclusion, Period},
@@ -108,6 +111,8 @@ pub struct Selection {
     /// What became of the warm-up of each device with readings in the period: one for each stated session start, or
     /// the reason why nothing is left out.
     pub warm_up: Vec<(Device, WarmUp)>,
+    /// What became of facts that came twice.
+    pub crossings: Crossings,
 }
 
 impl Selection {
@@ -140,11 +145,11 @@ pub fn select_after(
     starts: &[(Device, Instant)],
     policy: &Policy,
 ) -> Selection {
-    let (mut excluded, mut warm_up) = (Excluded::new(), Vec::new());
-    let picked = pick(period, streams, (starts, policy), &mut excluded, &mut warm_up);
+    let (mut excluded, mut warm_up, mut crossings) = (Excluded::new(), Vec::new(), Crossings::default());
+    let picked = pick(period, streams, (starts, policy), &mut excluded, &mut warm_up, &mut crossings);
     let counted =
         picked.into_iter().map(|Picked { reading, minutes }| Counted { reading: *reading, minutes });
-    Selection { counted: counted.collect(), excluded, warm_up }
+    Selection { counted: counted.collect(), excluded, warm_up, crossings }
 }
 
 /// As [`select_after`], without a copy of the readings.
@@ -154,11 +159,15 @@ pub(crate) fn pick<'a>(
     (starts, policy): (&[(Device, Instant)], &Policy),
     excluded: &mut Excluded,
     warm_up: &mut Vec<(Device, WarmUp)>,
+    crossings: &mut Crossings,
 ) -> Vec<Picked<'a>> {
     let mut devices: BTreeMap<&Device, Standings<'_>> = join(streams)
         .into_iter()
         .map(|(device, parts)| (device, standing(&parts, period, excluded)))
         .collect();
+    if devices.len() > 1 {
+        feeds::join_unnamed(&mut devices, policy);
+    }
     for (name, of_device) in &mut devices {
         leave_out_wear_in(name, &mut of_device.readings, (starts, policy), excluded, warm_up);
     }
@@ -167,12 +176,17 @@ pub(crate) fn pick<'a>(
             drop_scans(&mut of_device.readings, excluded);
         }
     }
+    for (name, of_device) in &mut devices {
+        if feeds::are_several(of_device.routes) {
+            feeds::settle(name, of_device, policy, excluded, crossings);
+        }
+    }
     let mut tracks: Vec<_> = devices
         .into_iter()
         .filter(|(_, of_device)| !of_device.readings.is_empty())
         .map(|(name, of_device)| {
-            let distances = of_device.distances();
-            device::track(name, of_device.readings, distances, policy, excluded)
+            let found = (of_device.distances(), of_device.minutes);
+            device::track(name, of_device.readings, found, policy, excluded, crossings)
         })
         .collect();
     tracks.sort_by_cached_key(device::Track::priority);
@@ -230,16 +244,27 @@ struct Standings<'a> {
     readings: Vec<&'a Reading>,
     /// A scan is among them, or was.
     has_scans: bool,
-    /// How many of the period their source took back.
-    retracted: usize,
-    /// Of as many readings as were taken.
+    /// Those of the period that their source took back.
+    gone: Vec<&'a Reading>,
+    /// The bits of the routes that they, and what was taken back, came by.
+    routes: u8,
+    /// The interval, where it is known before the readings are one at a time.
+    minutes: Option<u8>,
+    /// Of as many readings as were taken; [`usize::MAX`] where they are not those any more.
     taken: (usize, Distances),
 }
 
 impl<'a> Standings<'a> {
     fn of_up_to(count: usize) -> Self {
         let taken = (0, Distances::default());
-        Self { readings: Vec::with_capacity(count), has_scans: false, retracted: 0, taken }
+        Self {
+            readings: Vec::with_capacity(count),
+            has_scans: false,
+            gone: Vec::new(),
+            routes: 0,
+            minutes: None,
+            taken,
+        }
     }
 
     /// The distances between the readings, also after some of those that were taken are gone.
@@ -253,8 +278,9 @@ impl<'a> Standings<'a> {
         if reading.time < period.start || period.end <= reading.time {
             return;
         }
+        self.routes |= feeds::bit(reading.route);
         if reading.standing == Standing::Retracted {
-            self.retracted += 1;
+            self.gone.push(reading);
             return;
         }
         self.has_scans |= reading.route == Route::Scan;
@@ -285,7 +311,7 @@ fn standing<'a>(parts: &[&'a [Reading]], period: &Period, excluded: &mut Exclude
         resolve_versions(&mut versions);
         versions.into_iter().for_each(|reading| standings.take(reading, period));
     }
-    exclude(excluded, Exclusion::Retracted, standings.retracted);
+    exclude(excluded, Exclusion::Retracted, standings.gone.len());
     standings
 }
 

@@ -91,7 +91,7 @@ fn stand(held: &mut [Held<'_>], policy: &Policy, stamps: &mut u64) {
             if without_scans {
                 drop_scans(&mut readings, &mut standings.excluded);
             }
-            one_at_a_time(&mut readings, policy, &mut standings.excluded);
+            one_at_a_time(&mut readings, policy, &mut standings.excluded, |_, _| ());
             if !readings.is_empty() {
                 let distances = Distances::of(&readings);
                 let readings = readings.into_iter().copied().collect();

@@ -5,7 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::{Excluded, Picked, exclude};
+use super::{Conflict, Crossings, Excluded, Picked, exclude};
 use crate::{
     glucose::{Glucose, Measured},
     outcome::Exclusion,
@@ -44,15 +44,20 @@ pub(crate) fn priority(route: Route, readings: usize, name: &Device) -> impl Ord
 pub(super) fn track<'a>(
     name: &'a Device,
     mut readings: Vec<&'a Reading>,
-    mut distances: Distances,
+    (mut distances, minutes): (Distances, Option<u8>),
     policy: &Policy,
     excluded: &mut Excluded,
+    crossings: &mut Crossings,
 ) -> Track<'a> {
     if !distances.are_all_over(0) {
-        one_at_a_time(&mut readings, policy, excluded);
+        let conflict = |stands: &Reading, yields: &Reading| {
+            let (device, stands, yields) = (name.clone(), *stands, *yields);
+            crossings.conflicts.push(Conflict { device, stands, yields });
+        };
+        one_at_a_time(&mut readings, policy, excluded, conflict);
         distances = Distances::of(&readings);
     }
-    let minutes = distances.interval(name, policy);
+    let minutes = minutes.unwrap_or_else(|| distances.interval(name, policy));
     if !distances.are_all_over(half_ms(minutes)) {
         drop_copies(&mut readings, minutes, policy, excluded);
     }
@@ -64,13 +69,18 @@ pub(crate) fn best_route<'a>(readings: impl Iterator<Item = &'a Reading>) -> Rou
     readings.map(|reading| reading.route).min().unwrap_or(Route::Scan)
 }
 
-/// Puts a device's readings in order and leaves one at a time.
-pub(crate) fn one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, excluded: &mut Excluded) {
+/// Puts a device's readings in order and leaves one at a time. `conflict` is told which stands where two differ.
+pub(crate) fn one_at_a_time(
+    readings: &mut Vec<&Reading>,
+    policy: &Policy,
+    excluded: &mut Excluded,
+    conflict: impl FnMut(&Reading, &Reading),
+) {
     if readings.is_sorted_by(|a, b| a.time < b.time) {
         return;
     }
     readings.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
-    keep_one_at_a_time(readings, policy, excluded);
+    keep_one_at_a_time(readings, policy, excluded, conflict);
 }
 
 /// Which of two readings of one device and time stands: the lesser. A correction by its source
@@ -83,12 +93,20 @@ fn rank(a: &Reading, b: &Reading) -> Ordering {
 }
 
 /// Of the readings at one time the first stands; `readings` are by time and rank.
-fn keep_one_at_a_time(readings: &mut Vec<&Reading>, policy: &Policy, excluded: &mut Excluded) {
+fn keep_one_at_a_time(
+    readings: &mut Vec<&Reading>,
+    policy: &Policy,
+    excluded: &mut Excluded,
+    mut conflict: impl FnMut(&Reading, &Reading),
+) {
     readings.dedup_by(|reading, stands| {
         let yields = reading.time == stands.time;
         if yields {
             let same = same_value(stands.glucose, reading.glucose, policy);
             exclude(excluded, if same { Exclusion::Duplicate } else { Exclusion::Conflict }, 1);
+            if !same {
+                conflict(stands, reading);
+            }
         }
         yields
     });
@@ -135,7 +153,7 @@ fn is_better_source(a: &Reading, b: &Reading) -> bool {
     (a.standing == Standing::Final, a.route) < (b.standing == Standing::Final, b.route)
 }
 
-const fn half_ms(minutes: u8) -> i64 {
+pub(super) const fn half_ms(minutes: u8) -> i64 {
     minutes as i64 * Instant::MINUTE_MS / 2
 }
 
@@ -225,7 +243,7 @@ impl Distances {
 
 /// True where two readings state one value: equal numbers in one unit, or numbers in the two units
 /// that are the same to the tenth of mmol/L that is usually shown.
-fn same_value(a: Glucose, b: Glucose, policy: &Policy) -> bool {
+pub(super) fn same_value(a: Glucose, b: Glucose, policy: &Policy) -> bool {
     if a.unit == b.unit {
         return match (a.measured, b.measured) {
             (Measured::Exact(a), Measured::Exact(b))
