@@ -29,7 +29,7 @@ use super::{
 use crate::{
     config::{Ehr, Site},
     delivery::{
-        attempt::{Past, Standing, attempt},
+        attempt::{Item, Past, Standing, attempt},
         http::{self, Request, Told},
         seat::Seat,
     },
@@ -204,9 +204,14 @@ impl<'a> Run<'a> {
         let mut done = Delivered { standing: BTreeMap::new(), refused: None, wrote: false, sent: 0 };
         for row in rows {
             let began = Instant::now();
-            let outcome =
-                attempt(&destination, way.projection.name(), &row.body, done.standing.clone(), &seat, past);
-            let outcome = outcome.await;
+            let item = Item {
+                form: way.projection.name().to_owned(),
+                body: row.body.clone(),
+                standing: done.standing.clone(),
+                seat: seat.clone(),
+                past,
+            };
+            let outcome = attempt(&destination, &item).await;
             self.slowest = self.slowest.max(began.elapsed());
             if outcome.verdict == Verdict::Withheld {
                 continue;
