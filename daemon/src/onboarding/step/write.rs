@@ -45,7 +45,11 @@ async fn one(run: &mut Run<'_>, way: &Way, finding: Finding) -> Finding {
         Ok(rows) => rows,
         // The file permits a form that no window of the site fits.
         Err(why) => {
-            return finding.judged(false, why, "nothing would ever be written in this form: mend its choices");
+            return finding.judged(
+                false,
+                why,
+                "nothing would ever be written in this form: mend its choices",
+            );
         }
     };
     let done = run.deliver(way, &rows, false).await;
