@@ -118,9 +118,11 @@ mod tests {
     fn a_value_is_replaced_where_it_stands_and_everything_else_stays() {
         let text = "# mine\n[ehr] # here\nprojection = \"cgm-ig\" # chosen\nbase_url = \"https://e\"\n\n[delivery]\n";
         let edited = apply(text, &[change("ehr", "projection", "\"plain-r4\"")]).unwrap();
-        let (before, after) =
-            ("projection = \"cgm-ig\"", "# site probe: because\\nof it\nprojection = \"plain-r4\"");
-        assert_eq!(edited.replace("\\x0a", "\\n"), text.replace(before, after));
+        // A line break of the evidence is no line break of the file.
+        let comment = format!("# site probe: {}\n", printable("because\nof it"));
+        let (before, after) = ("projection = \"cgm-ig\"", format!("{comment}projection = \"plain-r4\""));
+        assert_eq!(comment.lines().count(), 1);
+        assert_eq!(edited, text.replace(before, &after));
     }
 
     #[test]

@@ -375,6 +375,12 @@ fn tokens(proposal: &mut Proposal, site: &Site, told: &Told<'_>) {
                 .to_owned(),
         );
     }
+    if told.statement.vendor == Some(Vendor::Epic) && auth.is_some_and(|auth| !auth.client_id_header) {
+        proposal.advice.push(
+            "Epic's gateways may refuse requests without Epic-Client-ID: write client_id_header = true in [ehr.auth]"
+                .to_owned(),
+        );
+    }
     let Some(smart) = told.smart else { return };
     if smart.private_key_jwt == Some(false) {
         proposal
@@ -405,6 +411,18 @@ fn tokens(proposal: &mut Proposal, site: &Site, told: &Told<'_>) {
 
 fn granted(proposal: &mut Proposal, destination: &Destination, told: &Told<'_>) {
     let Some(granted) = told.granted else { return };
+    if destination.ways.iter().any(|way| way.form.encounter) {
+        let may = granted.may(Act::Search, "Encounter");
+        let site = if may { "granted" } else { "not granted" }.to_owned();
+        proposal.compare("scope to search Encounter", site, "used".to_owned(), Agreement::of(may));
+        if !may {
+            proposal.advice.push(
+                "results are filed under an encounter, and the token does not let us search Encounter: ask for \
+                 system/Encounter.rs, and list it in scopes of [ehr.auth]"
+                    .to_owned(),
+            );
+        }
+    }
     for (used, _) in destination.uses() {
         let name = used.resource.name();
         if used.resource == ResourceKind::Message {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use crate::{
-    onboarding::playbook::{Finding, Status},
+    onboarding::playbook::{Finding, Status, Step},
     report::page::markup::Text,
 };
 
@@ -38,8 +38,8 @@ fn summary(out: &mut String, report: &Report<'_>) {
     let (class, verdict) = if report.passed() { ("passed", "Passed") } else { ("failed", "Not passed") };
     let told = match (report.passed(), failed) {
         (true, _) => format!(
-            "All {passed} checks that apply to this EHR passed. Results that Isthmus writes are taken, stand there \
-             unchanged, are not written twice, and what must be refused is refused."
+            "All {passed} checks that apply passed{}. Those that do not apply say why.",
+            proved(report)
         ),
         (false, 0) => "Nothing could be written, so nothing is proved: see why below.".to_owned(),
         (false, 1) => {
@@ -77,6 +77,21 @@ fn summary(out: &mut String, report: &Report<'_>) {
         version = Text(report.version),
         configuration = Text(report.configuration.get(..16).unwrap_or(report.configuration)),
     );
+}
+
+/// What a whole trial shows, of what was tried: nothing is claimed of a step that was left out.
+fn proved(report: &Report<'_>) -> String {
+    let claims = [
+        (Step::Write, "results are taken"),
+        (Step::ReadBack, "stand there unchanged"),
+        (Step::Resend, "are not written twice"),
+    ];
+    let passed = |step: Step| {
+        report.findings.iter().any(|finding| finding.step == step && finding.status == Status::Passed)
+    };
+    let shown: Vec<&str> =
+        claims.into_iter().filter(|(step, _)| passed(*step)).map(|(_, claim)| claim).collect();
+    if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) }
 }
 
 fn status(finding: &Finding) -> String {

@@ -36,8 +36,10 @@ pub(super) async fn reach(run: &Run<'_>) -> Finding {
             let left = (ends_s - time::now_ms() / 1_000).div_euclid(DAY_S);
             let date = time::rfc3339(ends_s.saturating_mul(1_000));
             let why = match left {
-                ..=SOON_DAYS => format!("it ends in {left} days: have it renewed before going live"),
-                _ => format!("it ends in {left} days"),
+                ..=SOON_DAYS => {
+                    format!("the EHR's certificate ends in {left} days: have it renewed before going live")
+                }
+                _ => format!("the EHR's certificate ends in {left} days"),
             };
             finding.judged(true, format!("{version}; the EHR's certificate ends {date}"), why)
         }

@@ -39,6 +39,7 @@ pub(super) async fn forbidden_kinds(run: &mut Run<'_>) -> Vec<Finding> {
         let told = post(run, capability.resource.name(), &body, true).await;
         let mut finding = refused(run, finding, told);
         finding.sent = format!("a minimal {capability}: {by}");
+        finding.why = format!("{capability}: {}", finding.why);
         findings.push(finding);
     }
     if findings.is_empty() {
