@@ -69,6 +69,14 @@ fn plain() -> RigSettings {
     }
 }
 
+/// An ADT that merges a patient into another.
+fn merged(survivor: u32, retired: u32) -> Vec<u8> {
+    let mr = |n: u32| format!("{}^^^NORTH^MR", people::person(n).mrn);
+    let head =
+        "MSH|^~\\&|ADT|NORTH|ISTHMUS|NORTH|20260401120001||ADT^A40|M1|P|2.5.1\rEVN|A40|20260401120001\r";
+    format!("{head}PID|1||{}||Q^Z||19310709|M\rMRG|{}\r", mr(survivor), mr(retired)).into_bytes()
+}
+
 /// Whether a status says that the outcomes wait and nothing is to be computed.
 fn all_wait(s: &Value) -> bool {
     s["outbox"]["deferred"].as_u64() > Some(0) && s["inbox"]["windows_due"] == 0 && s["inbox"]["pending"] == 0
@@ -233,14 +241,7 @@ async fn a_withdrawn_consent_stops_it_and_a_merge_holds_it() {
         .output()
         .unwrap();
     assert!(consent.status.success(), "{}", said(&consent));
-    let mr = |n: u32| format!("{}^^^NORTH^MR", people::person(n).mrn);
-    let merge = format!(
-        "MSH|^~\\&|ADT|NORTH|ISTHMUS|NORTH|20260401120001||ADT^A40|M1|P|2.5.1\rEVN|A40|20260401120001\r\
-         PID|1||{}||Q^Z||19310709|M\rMRG|{}\r",
-        mr(2),
-        mr(1)
-    );
-    send(&rig, &[merge.into_bytes()]).await;
+    send(&rig, &[merged(2, 1)]).await;
     until(&rig, "held", |s| s["intents"]["held"] == 1).await;
     open(&rig);
     until(&rig, "open", |s| s["sites"][0]["mode"] == "full").await;
@@ -299,6 +300,34 @@ async fn what_stands_is_marked_entered_in_error_exactly_once_though_the_daemon_i
         assert_eq!(by[0]["target"].as_array().unwrap().len(), stood.len());
         assert_eq!(rig.ehr.judge().doubled, 0, "{projection}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_merge_left_to_people_is_taken_back_by_one_command_and_the_request_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = plain();
+    // [patient] stands before it.
+    settings.site_extra = format!("on_merge = \"republish\"\n{}", settings.site_extra);
+    let mut rig = site::prepare(dir.path(), settings).await;
+    rig.start().await.unwrap();
+    send(&rig, &[hour(1)]).await;
+    settled(&rig).await;
+    send(&rig, &[merged(2, 1)]).await;
+    let status = until(&rig, "people are asked", |s| condition(s, "withdrawal-needed").is_some()).await;
+    let scope = condition(&status, "withdrawal-needed").unwrap()["scope"].clone();
+    settled(&rig).await;
+    let window = scope.as_str().unwrap().strip_prefix("window ").unwrap().to_owned();
+    let told = json(&rig, &["withdraw", "--window", &window, "--by", AUTHOR]);
+    until(&rig, "nobody is asked", |s| condition(s, "withdrawal-needed").is_none()).await;
+    settled(&rig).await;
+    assert_eq!(state(&rig, &told["intent"]), "done");
+    let of = |n: u32| -> Vec<Value> {
+        let mrn = people::person(n).mrn;
+        let all = of_type(&rig, "Observation").into_iter();
+        all.filter(|it| it["subject"]["identifier"]["value"] == mrn).collect()
+    };
+    assert!(!of(1).is_empty() && of(1).iter().all(|it| it["status"] == "entered-in-error"));
+    assert!(!of(2).is_empty() && of(2).iter().all(|it| it["status"] == "final"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ pub fn settings(site: &Site, file: &str, written: &BTreeMap<String, Origin>) -> 
             sheet.way(at, way);
         }
     }
+    sheet.intent(site);
     sheet.delivery(site);
     sheet.filter(&site.filter);
     for rule in &site.publish {
@@ -121,6 +122,16 @@ impl Sheet<'_> {
             let value = format!("{} of {}", row.coding.code, row.coding.system);
             self.put(&table, &format!("row {}", row.row.slug()), value, from);
         }
+    }
+
+    fn intent(&mut self, site: &Site) {
+        let notes = match site.intent.notes {
+            None => "where a form makes documents",
+            Some(true) => "document",
+            Some(false) => "off",
+        };
+        self.add("intent", "intent", "notes", notes.to_owned());
+        self.add("intent", "intent", "goals", if site.intent.goals { "goal" } else { "note" }.to_owned());
     }
 
     fn delivery(&mut self, site: &Site) {

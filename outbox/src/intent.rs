@@ -16,7 +16,9 @@ use crate::{
     command::{Command, Hot},
     consent_rows::Passage,
     error::{Conflict, WriteError},
-    intent_rows::{self, Intent, IntentRow},
+    intent_queue::{self, IntentRow},
+    intent_rows::{self, Intent},
+    intent_standing::{IntentState, Standing, standing},
     queue::{self, Note, Place, State, Step},
 };
 
@@ -26,108 +28,6 @@ const TAKEN_OUT: &str = "the intent is held until a person decides";
 const TAKEN_BACK: &str = "the intent was taken back";
 /// Why an intent is held whose rows were given up by others, as for want of consent.
 const GIVEN_UP: &str = "given-up";
-
-/// Where an intent stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum IntentState {
-    /// Its rows are still to be made.
-    Waiting,
-    /// A person has to decide.
-    Held,
-    /// It has rows in the queue.
-    Queued,
-    /// Everything of it was delivered.
-    Done,
-    /// It was taken back before anything of it was sent.
-    Withdrawn,
-    /// Its author has to stand by it again.
-    Expired,
-}
-
-impl IntentState {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::Held, Self::Queued, Self::Done, Self::Withdrawn, Self::Expired];
-
-    /// Its name in the database and in what people see.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Queued => "queued",
-            Self::Done => "done",
-            Self::Withdrawn => "withdrawn",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Whether it waits for a person.
-    pub const fn wants_a_person(self) -> bool {
-        matches!(self, Self::Held | Self::Expired)
-    }
-
-    pub(crate) fn of(name: &str) -> rusqlite::Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
-            .ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "state".into(), rusqlite::types::Type::Text))
-    }
-}
-
-/// What bears on whether an intent may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IntentFacts {
-    /// When its author last stood by it, in milliseconds.
-    pub confirmed_at: i64,
-    /// How long that holds, in milliseconds.
-    pub fresh_ms: i64,
-    /// The identifier that it names counts for another patient now, or for nobody.
-    pub retired: bool,
-    /// The patient is known to have died.
-    pub deceased: bool,
-    /// A person decided that it goes although the patient died.
-    pub decided: bool,
-}
-
-/// Whether an intent may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It may.
-    Goes,
-    /// Held: its identifier was retired.
-    Retired,
-    /// Held: its patient died.
-    Deceased,
-    /// Its author has to stand by it again.
-    Aged,
-}
-
-impl Standing {
-    /// The state that it leads to, and the reason that is kept; `None` where it may go.
-    pub const fn held(self) -> Option<(IntentState, &'static str)> {
-        match self {
-            Self::Goes => None,
-            Self::Retired => Some((IntentState::Held, "merged")),
-            Self::Deceased => Some((IntentState::Held, "deceased")),
-            Self::Aged => Some((IntentState::Expired, "older than its author's word holds")),
-        }
-    }
-}
-
-/// Whether an intent may go at the moment `now`. Pure. Of whom it speaks comes before whether the patient lives, and both
-/// before its age: who confirms it has to know.
-pub const fn standing(now: i64, facts: &IntentFacts) -> Standing {
-    if facts.retired {
-        return Standing::Retired;
-    }
-    if facts.deceased && !facts.decided {
-        return Standing::Deceased;
-    }
-    if now.saturating_sub(facts.confirmed_at) > facts.fresh_ms {
-        return Standing::Aged;
-    }
-    Standing::Goes
-}
 
 /// An intent to take. No Debug: it may hold free words about a patient.
 #[derive(Clone)]
@@ -177,7 +77,7 @@ impl Command for NewIntent {
     type Out = Entered;
 
     fn bytes(&self) -> usize {
-        self.body.len() + intent_rows::size(&self.rows)
+        self.body.len() + intent_queue::size(&self.rows)
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Entered, WriteError> {
@@ -225,7 +125,7 @@ impl Command for QueueIntent {
     type Out = IntentState;
 
     fn bytes(&self) -> usize {
-        intent_rows::size(&self.rows)
+        intent_queue::size(&self.rows)
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<IntentState, WriteError> {
@@ -266,7 +166,7 @@ impl Command for ConfirmIntent {
     type Out = IntentState;
 
     fn bytes(&self) -> usize {
-        intent_rows::size(&self.rows)
+        intent_queue::size(&self.rows)
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<IntentState, WriteError> {
@@ -346,7 +246,7 @@ impl Command for Review {
                 hold(conn, &intent, IntentState::Held, GIVEN_UP, self.at)?;
                 held += 1;
             } else {
-                intent_rows::follow(conn, &intent)?;
+                intent_queue::follow(conn, &intent)?;
             }
         }
         Ok(held)
@@ -387,7 +287,7 @@ fn begin(
     if rows.is_empty() {
         return Ok(intent.state);
     }
-    intent_rows::enqueue(conn, &intent, rows, stood, at)?;
+    intent_queue::enqueue(conn, &intent, rows, stood, at)?;
     set(conn, id, IntentState::Queued, "", at)?;
     Ok(IntentState::Queued)
 }
@@ -401,7 +301,7 @@ fn hold(
 ) -> Result<(), WriteError> {
     take_out(conn, intent.id, TAKEN_OUT, at)?;
     set(conn, intent.id, state, why, at)?;
-    Ok(tell(conn, "isthmus", "intent held", intent.id, why, at)?)
+    tell(conn, "isthmus", "intent held", intent.id, why, at)
 }
 
 /// Takes the rows that wait out of their lines.
@@ -434,50 +334,6 @@ fn tell(
         detail: detail.to_owned(),
         at,
     };
-    Ok(audit::append(conn, &[entry])?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whether_an_intent_goes_at_every_edge() {
-        let hour = 3_600_000;
-        let fresh = IntentFacts {
-            confirmed_at: 1_000,
-            fresh_ms: 72 * hour,
-            retired: false,
-            deceased: false,
-            decided: false,
-        };
-        let retired = IntentFacts { retired: true, ..fresh };
-        let died = IntentFacts { deceased: true, ..fresh };
-        let end = 1_000 + 72 * hour;
-        for (now, facts, wanted) in [
-            (1_000, fresh, Standing::Goes),
-            (end, fresh, Standing::Goes),
-            (end + 1, fresh, Standing::Aged),
-            // A clock that went back makes nobody older.
-            (-end, fresh, Standing::Goes),
-            (1_000, retired, Standing::Retired),
-            (end + 1, retired, Standing::Retired),
-            (1_000, IntentFacts { decided: true, ..retired }, Standing::Retired),
-            (1_000, died, Standing::Deceased),
-            (end + 1, died, Standing::Deceased),
-            (1_000, IntentFacts { decided: true, ..died }, Standing::Goes),
-            (end + 1, IntentFacts { decided: true, ..died }, Standing::Aged),
-            (1_000, IntentFacts { deceased: true, ..retired }, Standing::Retired),
-        ] {
-            assert_eq!(standing(now, &facts), wanted, "{now} {facts:?}");
-        }
-    }
-
-    #[test]
-    fn a_state_is_found_by_its_name() {
-        for state in IntentState::ALL {
-            assert_eq!(IntentState::of(state.name()).unwrap(), state);
-        }
-        assert!(IntentState::of("lost").is_err());
-    }
+    audit::append(conn, &[entry])?;
+    Ok(())
 }

@@ -36,7 +36,9 @@ mod identify;
 mod in_force;
 mod inbox;
 mod intent;
+mod intent_queue;
 mod intent_rows;
+mod intent_standing;
 mod key;
 mod lease;
 mod ledger;
@@ -87,11 +89,12 @@ pub use facts::{Births, EhrPatient, Fact};
 pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
-pub use intent::{
-    CancelIntent, ConfirmIntent, Entered, IntentFacts, IntentState, NewIntent, QueueIntent,
-    Standing as IntentStanding, standing as intent_standing,
+pub use intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent};
+pub use intent_queue::IntentRow;
+pub use intent_rows::{Intent, IntentFilter, IntentPlace, WrittenPart};
+pub use intent_standing::{
+    IntentFacts, IntentState, Standing as IntentStanding, standing as intent_standing,
 };
-pub use intent_rows::{Intent, IntentFilter, IntentPlace, IntentRow, WrittenPart};
 pub use key::{KEY_HEX_DIGITS, Key, KeyError, KeyWarning};
 pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow, Take};
 pub use ledger::{Standing, Written};

@@ -154,6 +154,9 @@ impl Intents {
         let site = self.site(command.site.as_deref())?;
         let key = key_of(&site.id, &command.request);
         let (patient, window) = self.about(&site, &command.about)?;
+        // What is taken back was written for whom it was written; who takes it back knows whose window it is now.
+        let owner = self.readers.with(|reader| reader.owner(patient))?;
+        let patient = owner.filter(|_| command.wish == Wish::Withdraw).unwrap_or(patient);
         let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key)?;
         let generation = self.current.get();
         let fresh = generation.config.main.intent.reconfirm_after;

@@ -151,6 +151,7 @@ fn row(
     let write = Write { release: way.way.form.release.name().to_owned(), resources };
     Ok(IntentRow {
         destination: destination.id.clone(),
+        patient: None,
         kind: kind.to_owned(),
         form: way.way.projection.name().to_owned(),
         priority: Priority::Clinician.rank(),

@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// For whom it was written, its form, its kind, and its place where it travels alone.
+type Group = (i64, String, String, usize);
+
 impl rows::Making<'_> {
     /// Adds to the plan what takes back what stands at a destination.
     pub(super) fn withdraw(&self, destination: &Destination, plan: &mut Plan) -> Result<(), IntentError> {
@@ -39,7 +42,7 @@ impl rows::Making<'_> {
         }
         plan.stood.push((destination.id.clone(), Some(stands.version)));
         let mut targets = Vec::new();
-        for ((form, kind, _), write) in groups {
+        for ((patient, form, kind, _), write) in groups {
             targets.extend(write.resources.iter().map(|part| part.full_url.clone()));
             let capability = Capability::named(&kind);
             let enters = capability.map_or(outbox::Enters::Pending, |kind| {
@@ -47,6 +50,7 @@ impl rows::Making<'_> {
             });
             plan.rows.push(IntentRow {
                 destination: destination.id.clone(),
+                patient: Some(patient),
                 kind,
                 form,
                 priority: Priority::Clinician.rank(),
@@ -74,12 +78,9 @@ impl rows::Making<'_> {
         Ok(())
     }
 
-    /// What stands, marked: together where its form travels together, else each alone. By form, kind and place.
-    fn marked(
-        &self,
-        written: &[WrittenPart],
-    ) -> Result<BTreeMap<(String, String, usize), Write>, IntentError> {
-        let mut groups: BTreeMap<(String, String, usize), Write> = BTreeMap::new();
+    /// What stands, marked: together where its form travels together, else each alone.
+    fn marked(&self, written: &[WrittenPart]) -> Result<BTreeMap<Group, Write>, IntentError> {
+        let mut groups: BTreeMap<Group, Write> = BTreeMap::new();
         for (place, one) in written.iter().enumerate() {
             let Some(projection) = Projection::of_name(&one.form).filter(|it| withdrawable(*it)) else {
                 continue;
@@ -91,7 +92,7 @@ impl rows::Making<'_> {
             let part = write.resources.into_iter().find(|part| part.full_url == one.identifier);
             let Some(part) = part.and_then(marked) else { continue };
             let place = if projection.style() == Style::Single { place } else { 0 };
-            let group = groups.entry((one.form.clone(), one.kind.clone(), place));
+            let group = groups.entry((one.patient, one.form.clone(), one.kind.clone(), place));
             group.or_insert_with(|| Write { release, resources: Vec::new() }).resources.push(part);
         }
         Ok(groups)

@@ -163,8 +163,8 @@ impl Pipeline {
         }
         let detail = format!(
             "window {} (version {}) was published and all its readings were taken back since; \
-             mark what stands at the destination as entered in error",
-            due.id, due.version
+             mark what stands at the destination as entered in error: isthmus intent withdraw --window {}",
+            due.id, due.version, due.id
         );
         let scope = format!("window {}", due.id);
         self.conditions.raise(Kind::WithdrawalNeeded, &scope, detail.clone(), now);

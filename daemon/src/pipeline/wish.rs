@@ -127,6 +127,7 @@ impl Pipeline {
             }
             rows.push(IntentRow {
                 destination: row.destination,
+                patient: None,
                 kind: row.kind,
                 form: row.form,
                 priority: Priority::Clinician.rank(),

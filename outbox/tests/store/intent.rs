@@ -14,6 +14,7 @@ const FRESH_MS: i64 = 10_000;
 fn part(kind: &str, depends_on: Option<usize>) -> IntentRow {
     IntentRow {
         destination: "ehr".into(),
+        patient: None,
         kind: kind.into(),
         form: "intent".into(),
         priority: 0,
