@@ -173,7 +173,7 @@ async fn one_guarded_patient_waits_and_three_close_the_site() {
         eventually("two are refused", || rig.ehr.judge().refused == 2).await;
         assert_eq!(mode(&rig.status().await.unwrap()), "full", "{form}");
         send(&rig, &[hour(2)]).await;
-        let told = until(&rig, "closed", |s| mode(s) != "full").await;
+        let told = until(&rig, "closed", |s| condition(s, "read-only").is_some()).await;
         let cause = condition(&told, "read-only").unwrap()["detail"].as_str().unwrap();
         assert!(cause.contains("3 patients"), "{form}: {cause}");
         assert!((0..3).all(|n| mean(&rig, n).is_none()), "{form}");
