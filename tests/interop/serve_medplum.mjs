@@ -23,13 +23,7 @@ const [router, repo] = [new FhirRouter(), new MemoryRepository()];
 let [lost, found] = [false, false];
 
 async function ask(method, target, body, headers = {}) {
-  const url = new URL(target, 'https://x');
-  const query = {};
-  for (const name of url.searchParams.keys()) {
-    const all = url.searchParams.getAll(name);
-    query[name] = all.length > 1 ? all : all[0];
-  }
-  const request = { method, url: url.pathname, pathname: url.pathname, body, params: {}, query, headers };
+  const request = { method, url: target, body, params: {}, headers };
   const [outcome, resource] = await router.handleRequest(request, repo);
   return { status: core.getStatus(outcome), resource: resource ?? outcome };
 }
