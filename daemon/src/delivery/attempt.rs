@@ -372,14 +372,25 @@ impl<'a> Sending<'a> {
             match (entry, stated) {
                 (Entry::Update { location, .. }, _) => self.file(&part, &at(location.clone())),
                 (Entry::Create { .. }, stated) if answer.status == Some(201) => {
-                    // Without a location the server keeps to itself where: the next version has to search.
-                    if let Some(location) = stated.filter(|it| it.resource_type() == lookup::kind(&part)) {
-                        self.file(&part, &at(location));
+                    match stated.filter(|it| it.resource_type() == lookup::kind(&part)) {
+                        Some(location) => self.file(&part, &at(location)),
+                        None => self.place(part).await?,
                     }
                 }
                 (Entry::Create { .. }, Some(location)) => self.take_existing(part, at(location)).await?,
                 (Entry::Create { .. }, None) => self.take_unplaced(part).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Something was created, and the server does not say where. What travels alone is looked for at once, for others refer
+    /// to it; in a transaction they did so within the Bundle, and the next version searches.
+    async fn place(&mut self, part: Part) -> Result<(), Verdict> {
+        if self.to.way.projection.style() == Style::Single
+            && let Found::Ours(_, standing) = lookup::search(self.to, &part, &self.resolved(&part)?).await?
+        {
+            self.file(&part, &standing);
         }
         Ok(())
     }
