@@ -59,7 +59,16 @@ impl History {
     #[must_use]
     pub fn new(zone: Zone, policy: Policy) -> Self {
         let palette = Palette::new(&policy);
-        Self { zone, policy, days: BTreeMap::new(), places: HashMap::new(), feeds: BTreeMap::new(), palette, stamps: 0, made: 0 }
+        Self {
+            zone,
+            policy,
+            days: BTreeMap::new(),
+            places: HashMap::new(),
+            feeds: BTreeMap::new(),
+            palette,
+            stamps: 0,
+            made: 0,
+        }
     }
 
     /// Takes readings of a device in; of each identity the version that stands before the others stays. Returns the
@@ -151,7 +160,8 @@ impl History {
         let feeds = || self.feeds.iter().filter(|(_, bits)| **bits != 0);
         let meet = |(bare, of_bare): (&Device, &u8)| {
             feeds::are_several(*of_bare)
-                || feeds().any(|(full, bits)| feeds::are_several(of_bare | bits) && feeds::may_mean(bare, full))
+                || feeds()
+                    .any(|(full, bits)| feeds::are_several(of_bare | bits) && feeds::may_mean(bare, full))
         };
         feeds().any(meet)
     }

@@ -53,14 +53,8 @@ pub fn summarize(period: &Period, selection: &Selection, policy: &Policy) -> Opt
 
 fn counted(period: &Period, streams: &[(Device, Vec<Reading>)], policy: &Policy) -> (Series, Excluded) {
     let mut excluded = Excluded::new();
-    let picked = pick(
-        period,
-        streams,
-        (&[], policy),
-        &mut excluded,
-        &mut Vec::new(),
-        &mut Crossings::default(),
-    );
+    let picked =
+        pick(period, streams, (&[], policy), &mut excluded, &mut Vec::new(), &mut Crossings::default());
     (Series::of(picked, policy), excluded)
 }
 

@@ -189,6 +189,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Replay(ask) => desk.replay(ask, peer),
         admin::Request::Site(ask) => desk.site(ask, peer),
         admin::Request::Consent(ask) => desk.consent(ask, peer),
+        admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
@@ -332,6 +333,7 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
         }
     }
     identities::show_doubts(conditions, &store.readers())?;
+    crate::pipeline::show_conflicts(conditions, &store.readers())?;
     for mode in store.readers().with(|reader| reader.modes())? {
         let learned = match mode.mode.as_str() {
             "read-only" => Learned::read_only(mode.since, mode.cause.clone()),

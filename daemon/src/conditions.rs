@@ -70,6 +70,8 @@ pub enum Kind {
     ClockSkewed,
     /// The consent ledger does not verify: it was changed behind the daemon's back.
     ConsentLedgerBroken,
+    /// Two feeds say different things of one moment, or somebody's summary differs from ours.
+    FeedConflict,
 }
 
 impl Kind {
@@ -100,6 +102,7 @@ impl Kind {
             Self::ScopeMissing => "scope-missing",
             Self::ClockSkewed => "clock-skewed",
             Self::ConsentLedgerBroken => "consent-ledger-broken",
+            Self::FeedConflict => "feed-conflict",
         }
     }
 }

@@ -77,7 +77,8 @@ pub(crate) const fn are_several(bits: u8) -> bool {
 /// Whether a device of this name may be meant where a feed says `bare`.
 pub(crate) fn may_mean(bare: &Device, full: &Device) -> bool {
     let rest = full.0.strip_prefix(bare.0.as_str());
-    !full.0.is_empty() && rest.is_some_and(|rest| (bare.0.is_empty() && !rest.is_empty()) || rest.starts_with('^'))
+    !full.0.is_empty()
+        && rest.is_some_and(|rest| (bare.0.is_empty() && !rest.is_empty()) || rest.starts_with('^'))
 }
 
 /// The interval of a device by the distances within each of its routes.
@@ -104,7 +105,9 @@ pub(super) fn join_unnamed(devices: &mut BTreeMap<&Device, Standings<'_>>, polic
         if meant.is_empty() || own == 0 {
             continue;
         }
-        let known = |name: &Device, of: &Standings<'_>| of.minutes.unwrap_or_else(|| interval(name, &of.readings, policy));
+        let known = |name: &Device, of: &Standings<'_>| {
+            of.minutes.unwrap_or_else(|| interval(name, &of.readings, policy))
+        };
         let found: Vec<(&Device, u8, Moments)> = meant
             .iter()
             .filter_map(|name| {
@@ -115,7 +118,8 @@ pub(super) fn join_unnamed(devices: &mut BTreeMap<&Device, Standings<'_>>, polic
         let Some(of_bare) = devices.get_mut(bare) else { continue };
         of_bare.minutes = Some(known(bare, of_bare));
         let counterpart = |reading: &Reading| {
-            let mut near = found.iter().filter(|(_, minutes, moments)| moments.meet(reading, half_ms(*minutes)));
+            let mut near =
+                found.iter().filter(|(_, minutes, moments)| moments.meet(reading, half_ms(*minutes)));
             let one = near.next().map(|(name, ..)| *name);
             one.filter(|_| near.next().is_none())
         };
@@ -160,7 +164,8 @@ impl Moments {
     fn meet(&self, reading: &Reading, half_ms: i64) -> bool {
         let from = Instant(reading.time.0.saturating_sub(half_ms));
         let place = self.0.partition_point(|(time, _)| *time < from);
-        let near = self.0[place..].iter().take_while(|(time, _)| time.0.saturating_sub(reading.time.0) <= half_ms);
+        let near =
+            self.0[place..].iter().take_while(|(time, _)| time.0.saturating_sub(reading.time.0) <= half_ms);
         bit(reading.route) != 0
             && near.take(2 * NEIGHBOURS_MOST).any(|(_, route)| are_several(bit(*route) | bit(reading.route)))
     }
@@ -168,7 +173,9 @@ impl Moments {
 
 /// Which of two counterparts stands: the lesser.
 fn rank(a: &Reading, b: &Reading) -> Ordering {
-    let key = |r: &Reading| (r.standing == Standing::Final, r.route, Reverse(r.made_at), r.time, r.identity, r.message);
+    let key = |r: &Reading| {
+        (r.standing == Standing::Final, r.route, Reverse(r.made_at), r.time, r.identity, r.message)
+    };
     key(a).cmp(&key(b))
 }
 
@@ -183,7 +190,8 @@ pub(super) fn settle(
     let minutes = of_device.minutes.unwrap_or_else(|| interval(name, &of_device.readings, policy));
     of_device.minutes = Some(minutes);
     let feeds = |reading: &&&Reading| bit(reading.route) != 0;
-    let mut all: Vec<&Reading> = of_device.readings.iter().chain(&of_device.gone).filter(feeds).copied().collect();
+    let mut all: Vec<&Reading> =
+        of_device.readings.iter().chain(&of_device.gone).filter(feeds).copied().collect();
     all.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
     let pairs = counterparts(&all, half_ms(minutes), policy);
     let (mut lost, mut met) = (vec![false; all.len()], vec![0u8; all.len()]);
@@ -210,7 +218,8 @@ pub(super) fn settle(
         }
     }
     let scans = of_device.readings.iter().copied().filter(|reading| bit(reading.route) == 0);
-    let kept = all.iter().zip(&lost).filter(|(reading, lost)| !**lost && reading.standing != Standing::Retracted);
+    let kept =
+        all.iter().zip(&lost).filter(|(reading, lost)| !**lost && reading.standing != Standing::Retracted);
     of_device.taken.0 = usize::MAX;
     of_device.readings = scans.chain(kept.map(|(reading, _)| *reading)).collect();
 }
@@ -226,7 +235,8 @@ fn counterparts(all: &[&Reading], half_ms: i64, policy: &Policy) -> Vec<(bool, i
             if reading.route == earlier.route {
                 continue;
             }
-            let (stands, yields) = if rank(earlier, reading).is_lt() { (place, other) } else { (other, place) };
+            let (stands, yields) =
+                if rank(earlier, reading).is_lt() { (place, other) } else { (other, place) };
             let unequal = !same_value(earlier.glucose, reading.glucose, policy);
             pairs.push((unequal, near(reading), stands, yields));
         }

@@ -34,7 +34,8 @@ fn feed(route: Route, shift_ms: i64, count: i64) -> Vec<Reading> {
 }
 
 fn of(streams: &[(&str, Vec<Reading>)]) -> Selection {
-    let streams: Vec<_> = streams.iter().map(|(name, all)| (Device((*name).to_owned()), all.clone())).collect();
+    let streams: Vec<_> =
+        streams.iter().map(|(name, all)| (Device((*name).to_owned()), all.clone())).collect();
     select(&period(), &streams, Policy::standard())
 }
 
@@ -70,7 +71,14 @@ fn unequal_values_are_in_conflict_up_to_half_an_interval_and_beyond_it_they_are_
 
 #[test]
 fn values_are_equal_across_units_where_they_are_the_same_to_the_tenth_that_is_shown() {
-    for (mg_dl, tenths, equal) in [(99, 55, true), (100, 56, true), (70, 39, true), (98, 55, false), (180, 100, true), (182, 100, false)] {
+    for (mg_dl, tenths, equal) in [
+        (99, 55, true),
+        (100, 56, true),
+        (70, 39, true),
+        (98, 55, false),
+        (180, 100, true),
+        (182, 100, false),
+    ] {
         let pair = vec![
             by(Route::Fhir, 0, Glucose::mg_dl(mg_dl)),
             by(Route::Hl7v2, 20_000, Glucose::mmol_l_tenths(tenths)),
@@ -80,7 +88,10 @@ fn values_are_equal_across_units_where_they_are_the_same_to_the_tenth_that_is_sh
         assert_eq!(selection.counted[0].reading.glucose, Glucose::mg_dl(mg_dl), "never re-expressed");
         assert_eq!(selection.crossings.conflicts.is_empty(), equal, "{mg_dl} mg/dL and {tenths} tenths");
     }
-    let low = |unit| Glucose { measured: Measured::Below(if unit == Unit::MgDl { "40" } else { "2.2" }.parse().unwrap()), unit };
+    let low = |unit| Glucose {
+        measured: Measured::Below(if unit == Unit::MgDl { "40" } else { "2.2" }.parse().unwrap()),
+        unit,
+    };
     let limits = vec![by(Route::Fhir, 0, low(Unit::MgDl)), by(Route::Hl7v2, 0, low(Unit::MmolL))];
     assert!(of(&[("a", limits)]).crossings.conflicts.is_empty(), "a limit is a limit in either unit");
 }
@@ -104,7 +115,9 @@ fn a_correction_outranks_any_route_and_between_corrections_the_route_decides() {
 
 #[test]
 fn what_one_feed_took_back_does_not_count_because_another_carries_it() {
-    for (gone, other) in [(Route::Fhir, Route::Hl7v2), (Route::Hl7v2, Route::Fhir), (Route::File, Route::Fhir)] {
+    for (gone, other) in
+        [(Route::Fhir, Route::Hl7v2), (Route::Hl7v2, Route::Fhir), (Route::File, Route::Fhir)]
+    {
         let mut all = [feed(gone, 0, 5), feed(other, 9_000, 5)].concat();
         // A retraction need not state a value.
         all[2] = Reading { standing: Standing::Retracted, glucose: Glucose::mg_dl(0), ..all[2] };
@@ -122,7 +135,9 @@ fn what_one_feed_took_back_does_not_count_because_another_carries_it() {
 
 #[test]
 fn a_feed_that_names_the_device_less_fully_speaks_of_the_one_that_it_meets() {
-    for (bare, full, joined) in [("", "SN1", true), ("", "SN1^MAKER", true), ("SN1", "SN1^MAKER", true), ("SN", "SN1", false)] {
+    for (bare, full, joined) in
+        [("", "SN1", true), ("", "SN1^MAKER", true), ("SN1", "SN1^MAKER", true), ("SN", "SN1", false)]
+    {
         let mut hl7 = feed(Route::Hl7v2, 9_000, 40);
         hl7[7].glucose = Glucose::mg_dl(180);
         let selection = of(&[(bare, feed(Route::Fhir, 0, 40)), (full, hl7)]);

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod conflicts;
 mod consent;
 mod daemon;
 mod demo;
@@ -85,6 +86,8 @@ enum Command {
     Outbound(outbound::Args),
     /// What patients permit, by purpose: list, grant, withdraw, verify; FHIR Consents in.
     Consent(consent::Args),
+    /// Where two feeds say different things of one moment: list, show, settle.
+    Conflicts(conflicts::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Consent(args) => consent::run(&args, config),
+        Command::Conflicts(args) => conflicts::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),

@@ -14,6 +14,7 @@ pub mod again;
 mod app_events;
 mod consent;
 mod corrections;
+mod feeds;
 mod identify;
 pub mod manifest;
 pub(crate) mod pace;
@@ -24,6 +25,8 @@ pub mod resources;
 mod seats;
 mod set_aside;
 mod version;
+
+pub(crate) use self::feeds::show as show_conflicts;
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
