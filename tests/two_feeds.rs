@@ -19,7 +19,7 @@ const PATIENTS: &str = "urn:oid:1.2.3";
 const OPEN: &str = "isthmus_conflicts_open";
 
 /// The Observation of the `place`-th five minutes of patient 1's day, as another system writes it.
-fn observation(place: usize, value: f64, status: &str, updated: u32) -> Value {
+fn observation(place: usize, value: u32, status: &str, updated: u32) -> Value {
     json!({ "resource": {
         "resourceType": "Observation",
         "meta": { "lastUpdated": format!("2026-03-04T00:00:{updated:02}Z") },
@@ -38,7 +38,7 @@ fn bundle(entries: Vec<Value>) -> String {
 }
 
 fn fhir(values: &[u32]) -> String {
-    let entry = |(place, value): (usize, &u32)| observation(place, f64::from(*value), "final", 0);
+    let entry = |(place, value): (usize, &u32)| observation(place, *value, "final", 0);
     bundle(values.iter().enumerate().map(entry).collect())
 }
 
@@ -120,7 +120,7 @@ async fn what_differs_is_flagged_and_a_correction_and_a_retraction_amend_what_wa
     assert!(shown.contains("180 mg/dL") && shown.contains("120 mg/dL"), "{shown}");
 
     // Its source corrects it: no contradiction is left.
-    let corrected = bundle(vec![observation(7, 120.0, "corrected", 1)]);
+    let corrected = bundle(vec![observation(7, 120, "corrected", 1)]);
     let status = dropped(&rig, &folder, 2, &corrected).await;
     let standing = chart::mean(&rig.ehr, &people::person(1).mrn, DAY).unwrap();
     assert_eq!((standing.value, standing.status.as_str()), (130.0, "corrected"));
@@ -129,7 +129,7 @@ async fn what_differs_is_flagged_and_a_correction_and_a_retraction_amend_what_wa
     assert!(told(&rig, &["list", "--all"]).contains("conflict 1 gone"));
 
     // What is taken back does not count because HL7 v2 carries it too.
-    dropped(&rig, &folder, 3, &bundle(vec![observation(3, 240.0, "entered-in-error", 1)])).await;
+    dropped(&rig, &folder, 3, &bundle(vec![observation(3, 240, "entered-in-error", 1)])).await;
     assert_eq!(mean(&rig, 1), Some(120.0));
     assert_eq!(rig.ehr.judge().doubled, 0);
 }
@@ -171,7 +171,7 @@ async fn a_summary_that_came_in_is_compared_and_never_written() {
     settled(&rig).await;
     let writes = chart::writes(&rig.ehr).len();
     let summary = |value: &str| {
-        let mut entry = observation(0, 0.0, "final", 0);
+        let mut entry = observation(0, 0, "final", 0);
         let it = &mut entry["resource"];
         it["code"]["coding"][0]["code"] = "97507-8".into();
         it["effectivePeriod"] = json!({ "start": DAY, "end": DAY });
@@ -194,11 +194,11 @@ async fn a_summary_that_came_in_is_compared_and_never_written() {
 async fn what_cannot_be_read_names_its_place_and_a_bare_reference_names_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let (rig, folder) = started(dir.path(), "").await;
-    let mut broken = observation(1, 100.0, "final", 0);
+    let mut broken = observation(1, 100, "final", 0);
     broken["resource"]["valueQuantity"]["code"] = "mg/mL".into();
-    let mut nobody = observation(2, 100.0, "final", 0);
+    let mut nobody = observation(2, 100, "final", 0);
     nobody["resource"]["subject"] = json!({ "reference": "Patient/4711" });
-    dropped(&rig, &folder, 1, &bundle(vec![observation(0, 120.0, "final", 0), broken, nobody])).await;
+    dropped(&rig, &folder, 1, &bundle(vec![observation(0, 120, "final", 0), broken, nobody])).await;
     assert_eq!(mean(&rig, 1), Some(120.0), "its neighbours cost it nothing");
     let config = rig.config();
     let asked = |args: &[&str]| {
@@ -206,7 +206,7 @@ async fn what_cannot_be_read_names_its_place_and_a_bare_reference_names_nobody()
         String::from_utf8(output.stdout).unwrap()
     };
     eventually("the fault is told with its place", || {
-        asked(&["quarantine", "list"]).contains("Bundle.entry[1].resource.valueQuantity.code")
+        asked(&["quarantine", "show", "1"]).contains("Bundle.entry[1].resource.valueQuantity.code")
     })
     .await;
     let waiting = asked(&["identity", "list"]);

@@ -10,6 +10,7 @@
 //! 2. Readings of two routes are counterparts where they are at most half an interval apart: a sensor measures once an
 //!    interval, so no two measurements are closer than half of one, and a feed that rounds its times is off by no more.
 //!    Those of equal value find each other first, then the nearest.
+//!    Before that, of readings at one time by one route one stands: a corrected one before the others.
 //! 3. Of two counterparts a corrected or retracted one stands before a final one, whatever its route; then the better route
 //!    (FHIR, HL7 v2, file). The other is a duplicate (equal values) or in conflict (unequal ones). What was taken back takes
 //!    its counterpart along: that another feed still carries it makes it no truer.
@@ -23,7 +24,7 @@ use std::{
 
 use super::{
     Excluded, Standings,
-    device::{Distances, half_ms, same_value},
+    device::{Distances, half_ms, one_at_a_time, same_value},
     exclude,
 };
 use crate::{
@@ -55,8 +56,18 @@ pub struct Conflict {
 pub struct Crossings {
     /// Readings that another route has with the same value.
     pub duplicates: u64,
-    /// Readings that contradict the one that counts, by the same route or another.
+    /// Readings that contradict the one that counts, by the same route or another. What a source corrected in its own feed
+    /// is none.
     pub conflicts: Vec<Conflict>,
+}
+
+impl Crossings {
+    pub(super) fn contradict(&mut self, device: &Device, stands: &Reading, yields: &Reading) {
+        let is_correction = stands.route == yields.route && stands.standing == Standing::Corrected;
+        if !is_correction {
+            self.conflicts.push(Conflict { device: device.clone(), stands: *stands, yields: *yields });
+        }
+    }
 }
 
 /// A route's bit among those of a device; none for a scan.
@@ -189,9 +200,15 @@ pub(super) fn settle(
 ) {
     let minutes = of_device.minutes.unwrap_or_else(|| interval(name, &of_device.readings, policy));
     of_device.minutes = Some(minutes);
-    let feeds = |reading: &&&Reading| bit(reading.route) != 0;
-    let mut all: Vec<&Reading> =
-        of_device.readings.iter().chain(&of_device.gone).filter(feeds).copied().collect();
+    let mut all: Vec<&Reading> = of_device.gone.iter().copied().filter(|it| bit(it.route) != 0).collect();
+    for route in FEEDS {
+        let mut of_route: Vec<&Reading> =
+            of_device.readings.iter().copied().filter(|it| it.route == route).collect();
+        one_at_a_time(&mut of_route, policy, excluded, |stands, yields| {
+            crossings.contradict(name, stands, yields);
+        });
+        all.append(&mut of_route);
+    }
     all.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
     let pairs = counterparts(&all, half_ms(minutes), policy);
     let (mut lost, mut met) = (vec![false; all.len()], vec![0u8; all.len()]);
@@ -211,7 +228,7 @@ pub(super) fn settle(
             exclude(excluded, Exclusion::Retracted, 1);
         } else if unequal {
             exclude(excluded, Exclusion::Conflict, 1);
-            crossings.conflicts.push(Conflict { device: name.clone(), stands: *winner, yields: *loser });
+            crossings.contradict(name, winner, loser);
         } else {
             exclude(excluded, Exclusion::Duplicate, 1);
             crossings.duplicates += 1;
