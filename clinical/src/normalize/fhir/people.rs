@@ -64,11 +64,10 @@ impl Beside {
         }
         let relative = resource["id"].as_str().map(|id| format!("{kind}/{id}"));
         for address in resource.address.iter().cloned().chain(relative) {
-            match kind {
-                "Patient" => {
-                    drop(self.patients.entry(address).or_insert_with(|| identifiers(&resource["identifier"])))
-                }
-                _ => drop(self.devices.entry(address).or_insert_with(|| device_of(&resource))),
+            if kind == "Patient" {
+                self.patients.entry(address).or_insert_with(|| identifiers(&resource["identifier"]));
+            } else {
+                self.devices.entry(address).or_insert_with(|| device_of(&resource));
             }
         }
     }
