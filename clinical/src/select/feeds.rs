@@ -110,7 +110,10 @@ pub(super) fn join_unnamed(devices: &mut BTreeMap<&Device, Standings<'_>>, polic
     for bare in names.iter().rev().copied() {
         let Some(own) = devices.get(bare).map(|of_device| of_device.routes) else { continue };
         let several = |full: &&Device| {
-            may_mean(bare, full) && devices.get(*full).is_some_and(|other| are_several(own | other.routes))
+            may_mean(bare, full)
+                && devices
+                    .get(*full)
+                    .is_some_and(|other| other.routes != 0 && are_several(own | other.routes))
         };
         let meant: Vec<&Device> = names.iter().copied().filter(several).collect();
         if meant.is_empty() || own == 0 {
@@ -144,7 +147,8 @@ pub(super) fn join_unnamed(devices: &mut BTreeMap<&Device, Standings<'_>>, polic
             });
         }
         of_bare.taken.0 = usize::MAX;
-        of_bare.routes = of_bare.readings.iter().fold(0, |bits, reading| bits | bit(reading.route));
+        let left = of_bare.readings.iter().chain(&of_bare.gone);
+        of_bare.routes = left.fold(0, |bits, reading| bits | bit(reading.route));
         for (name, minutes, _) in &found {
             if let Some(of_device) = devices.get_mut(name) {
                 of_device.minutes = Some(*minutes);

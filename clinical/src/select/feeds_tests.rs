@@ -160,6 +160,18 @@ fn a_correction_that_is_another_reading_to_its_source_takes_the_place_of_all_cop
 }
 
 #[test]
+fn a_device_without_readings_in_the_period_changes_nothing_of_an_unnamed_one() {
+    let mut unnamed = feed(Route::Hl7v2, 0, 10);
+    unnamed
+        .push(Reading { standing: Standing::Retracted, ..by(Route::Fhir, 46 * MINUTE, Glucose::mg_dl(40)) });
+    let beyond = vec![by(Route::Fhir, 3 * Instant::DAY_MS, Glucose::mg_dl(40))];
+    let alone = of(&[("", unnamed.clone())]);
+    let beside = of(&[("", unnamed), ("G6", beyond)]);
+    assert_eq!((values(&alone).len(), &beside.excluded), (9, &alone.excluded));
+    assert_eq!(values(&beside), values(&alone));
+}
+
+#[test]
 fn an_unnamed_reading_that_several_devices_may_have_made_is_none_of_theirs() {
     let (a, b) = (feed(Route::Hl7v2, 0, 10), feed(Route::Hl7v2, 1_000, 10));
     let unnamed = vec![by(Route::Fhir, 10 * MINUTE, Glucose::mg_dl(222))];
