@@ -76,7 +76,14 @@ async fn after_a_recovery_each_patients_latest_window_is_written_and_what_stands
     send(&rig, &[hour("B", 0, 2), hour("B", 0, 3), hour("B", 1, 2), hour("B", 1, 4), hour("B", 2, 2), late])
         .await;
     // One of them may be out as a probe, and a probe leaves out what is stale.
-    until(&rig, "read-only", |s| mode(s) == "read-only" && s["inbox"]["windows_due"] == 0).await;
+    // All six are there, and none is out: one that is sent before a later window came would be taken.
+    let rows = |s: &Value, state: &str| s["outbox"][state].as_u64().unwrap_or_default();
+    let all_wait = |s: &Value| {
+        mode(s) == "read-only"
+            && s["inbox"]["windows_due"] == 0
+            && (rows(s, "leased"), rows(s, "deferred") + rows(s, "superseded")) == (0, 6)
+    };
+    until(&rig, "read-only", all_wait).await;
     rig.ehr.play(Play::Accept);
     let status = settled(&rig).await;
     assert_eq!((mode(&status), &status["outbox"]["superseded"]), ("full", &2.into()), "{status:#}");

@@ -19,7 +19,7 @@ const FEWEST: usize = 8;
 type Judge = fn(&[u8]);
 
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, Judge); 17] = [
+const TARGETS: [(&str, Judge); 18] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
     ("apple_health", |data| judges::document::judge(data, Format::AppleHealth)),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, Judge); 17] = [
     ("dexcom_api", |data| judges::document::judge(data, Format::DexcomApi)),
     ("envelope", judges::envelope::judge),
     ("escape", judges::escape::judge),
+    ("fhir", judges::fhir::judge),
     ("frame", judges::frame::judge),
     ("glooko", |data| judges::export::judge(judges::export::GLOOKO, data)),
     ("libreview", |data| judges::export::judge(judges::export::LIBREVIEW, data)),

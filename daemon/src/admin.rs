@@ -4,6 +4,7 @@
 //! ask is decided by the file's mode (0600: the daemon's user and root). Who asked is told by the kernel
 //! (SO_PEERCRED), so that what a person does is in the audit log under that person's name.
 
+pub mod conflicts;
 pub mod consent;
 pub mod desk;
 pub mod intent;
@@ -86,6 +87,8 @@ pub enum Request {
     Consent(consent::Ask),
     /// What people want written: enter, list, show, confirm, cancel.
     Intent(intent::Ask),
+    /// Contradictions between feeds: list, show, settle.
+    Conflicts(conflicts::Ask),
 }
 
 /// Why the admin socket cannot be served or asked.

@@ -205,6 +205,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Queue(ask) => desk.queue(ask, peer),
         admin::Request::Consent(ask) => desk.consent(ask, peer),
         admin::Request::Intent(ask) => desk.intent(ask, peer),
+        admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
@@ -348,6 +349,7 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
         }
     }
     identities::show_doubts(conditions, &store.readers())?;
+    crate::pipeline::show_conflicts(conditions, &store.readers())?;
     for mode in store.readers().with(|reader| reader.modes())? {
         let learned = match mode.mode.as_str() {
             "read-only" => Learned::read_only(mode.since, mode.cause.clone()),

@@ -74,6 +74,8 @@ pub enum Kind {
     ConsentLedgerBroken,
     /// What people want written is held until a person decides.
     IntentWaiting,
+    /// Two feeds say different things of one moment, or somebody's summary differs from ours.
+    FeedConflict,
 }
 
 impl Kind {
@@ -106,6 +108,7 @@ impl Kind {
             Self::ClockSkewed => "clock-skewed",
             Self::ConsentLedgerBroken => "consent-ledger-broken",
             Self::IntentWaiting => "intent-waiting",
+            Self::FeedConflict => "feed-conflict",
         }
     }
 }

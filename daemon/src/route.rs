@@ -30,13 +30,16 @@ pub enum Handler {
     Orders,
     /// Looks for glucose readings in an export that the file lane stored.
     File,
+    /// Looks for glucose readings and summaries in FHIR that the file lane stored.
+    Fhir,
     /// Nothing: it is kept.
     Keep,
 }
 
 impl Handler {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Results, Self::Patients, Self::Orders, Self::File, Self::Keep];
+    pub const ALL: [Self; 6] =
+        [Self::Results, Self::Patients, Self::Orders, Self::File, Self::Fhir, Self::Keep];
 
     /// Those that a message over MLLP may be routed to.
     pub const OF_MESSAGES: [Self; 4] = [Self::Results, Self::Patients, Self::Orders, Self::Keep];
@@ -48,6 +51,7 @@ impl Handler {
             Self::Patients => "patients",
             Self::Orders => "orders",
             Self::File => "file",
+            Self::Fhir => "fhir",
             Self::Keep => "keep",
         }
     }

@@ -108,6 +108,12 @@ metrics_table! {
     Unidentified = counter "isthmus_unidentified_total" Count,
     /// What ADT and orders said of who is who, by change.
     IdentityChanges = counter "isthmus_identity_changes_total" Count,
+    /// Readings that another feed has too and that were left out of an outcome, counted with each outcome.
+    FeedDuplicates = counter "isthmus_feed_duplicates_total" Count,
+    /// Contradictions between feeds that nobody has looked at yet.
+    ConflictsOpen = gauge "isthmus_conflicts_open" Count,
+    /// Numbers of CGM summaries that came in and are compared with ours.
+    ForeignSummaries = counter "isthmus_foreign_summaries_total" Count,
     /// Outcomes computed.
     Outcomes = counter "isthmus_outcomes_total" Count,
     /// Decisions of the broker, by destination and decision.

@@ -12,6 +12,7 @@ pub mod document;
 pub mod envelope;
 pub mod escape;
 pub mod export;
+pub mod fhir;
 pub mod frame;
 pub mod normalize;
 pub mod segments;

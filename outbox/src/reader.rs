@@ -16,6 +16,7 @@ use crate::{
     audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
+    conflicts::{self, ForeignSummary, KeptConflict},
     consent::{self, ConsentAnswer, ConsentEntry, ConsentHead, Purpose},
     consent_rows::{self, Stood},
     doubt,
@@ -370,6 +371,35 @@ impl Reader {
     /// What a patient's messages from `first` to `last`, both included, held beside their readings.
     pub fn set_aside(&self, patient: i64, first: i64, last: i64) -> Result<Vec<SetAside>, ReadError> {
         set_aside::of(self.conn()?, patient, first, last)
+    }
+
+    /// The newest contradictions between feeds, those that are open alone or all.
+    pub fn conflicts(&self, all: bool, limit: usize) -> Result<Vec<KeptConflict>, ReadError> {
+        conflicts::newest(self.conn()?, all, limit)
+    }
+
+    /// One contradiction.
+    pub fn conflict(&self, id: i64) -> Result<Option<KeptConflict>, ReadError> {
+        conflicts::by_id(self.conn()?, id)
+    }
+
+    /// How many contradictions are open, and since when the first of them is.
+    pub fn open_conflicts(&self) -> Result<(u64, Option<i64>), ReadError> {
+        conflicts::open(self.conn()?)
+    }
+
+    /// Whether a patient has an open contradiction from `from` up to, not including, `to`.
+    pub fn has_conflicts(&self, patient: i64, from: i64, to: i64) -> Result<bool, ReadError> {
+        conflicts::any_open(self.conn()?, patient, from, to)
+    }
+
+    /// Summaries that others computed for these dates under a patient's identifier; of each number the last.
+    pub fn foreign_summaries(
+        &self,
+        patient: i64,
+        dates: (&str, &str),
+    ) -> Result<Vec<ForeignSummary>, ReadError> {
+        conflicts::summaries(self.conn()?, patient, dates)
     }
 
     /// The list of messages an outcome came from.

@@ -170,6 +170,41 @@ CREATE TABLE app_event (
   UNIQUE (patient, day, device)
 ) STRICT;
 
+-- Two sources that say different things of one moment of a patient, or of one number of a summary. A row is never
+-- deleted: what its source ended is `gone`, what a person has looked at is `settled`.
+CREATE TABLE conflict (
+  id           INTEGER PRIMARY KEY,
+  patient      INTEGER NOT NULL REFERENCES patient (id),
+  kind         TEXT    NOT NULL CHECK (kind IN ('reading', 'summary')),
+  about        TEXT    NOT NULL,               -- the device, or the code of the number
+  at           INTEGER NOT NULL,
+  stands_id    INTEGER NOT NULL,               -- message that counts; 0 for what was computed here
+  stands_route TEXT    NOT NULL,
+  stands_value TEXT    NOT NULL,               -- patient data, as is the other
+  yields_id    INTEGER NOT NULL,
+  yields_route TEXT    NOT NULL,
+  yields_value TEXT    NOT NULL,
+  state        TEXT    NOT NULL CHECK (state IN ('open', 'settled', 'gone')),
+  since        INTEGER NOT NULL,
+  state_at     INTEGER NOT NULL,
+  note         TEXT    NOT NULL,
+  UNIQUE (patient, kind, about, at, stands_route, stands_value, yields_route, yields_value)
+) STRICT;
+CREATE INDEX conflict_open ON conflict (patient, at) WHERE state = 'open';
+
+-- Numbers of CGM summaries that others computed, by message: they are compared with ours and never written.
+CREATE TABLE foreign_summary (
+  patient    INTEGER NOT NULL,
+  first_date TEXT    NOT NULL,
+  last_date  TEXT    NOT NULL,
+  code       TEXT    NOT NULL,
+  inbox_id   INTEGER NOT NULL,
+  value      TEXT    NOT NULL,
+  retracted  INTEGER NOT NULL CHECK (retracted IN (0, 1)),
+  made_at    INTEGER NOT NULL,
+  PRIMARY KEY (patient, first_date, last_date, code, inbox_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE outcome_window (
   id                 INTEGER PRIMARY KEY,
   patient            INTEGER NOT NULL REFERENCES patient (id),

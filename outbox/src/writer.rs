@@ -18,6 +18,7 @@ use crate::{
     audit::{Append, AuditEntry},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
+    conflicts::{Findings, ForeignSummary, RecordFindings, RecordSummaries, SettleConflict},
     consent::ConsentEntry,
     consent_record::{ConsentDefault, ConsentSaying, Import, Imported, Record, Recorded, Renew, SetDefaults},
     consent_rows::Moved,
@@ -182,6 +183,21 @@ impl Writer {
     /// Remembers what a destination said of a patient before the first write.
     pub fn remember_patient(&self, destination: &str, patient: i64, said: EhrPatient) -> Pending<()> {
         Pending::new(self, RememberPatient { destination: destination.to_owned(), patient, said })
+    }
+
+    /// Records contradictions between feeds, and which of those known before are gone.
+    pub fn record_conflicts(&self, findings: Vec<Findings>) -> Pending<()> {
+        Pending::new(self, RecordFindings(findings))
+    }
+
+    /// Says that a person has looked at a contradiction; the audit log keeps the note.
+    pub fn settle_conflict(&self, id: i64, actor: &str, note: &str, at: i64) -> Pending<()> {
+        Pending::new(self, SettleConflict { id, actor: actor.to_owned(), note: note.to_owned(), at })
+    }
+
+    /// Records summaries that others computed.
+    pub fn record_summaries(&self, summaries: Vec<ForeignSummary>) -> Pending<()> {
+        Pending::new(self, RecordSummaries(summaries))
     }
 
     /// Records what became of a due window. Returns the ids of the new rows, in order.

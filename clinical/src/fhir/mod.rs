@@ -22,6 +22,7 @@ pub mod address;
 pub mod answer;
 pub mod bundle;
 pub mod codes;
+pub mod compared;
 pub mod consent;
 pub mod figures;
 pub mod form;

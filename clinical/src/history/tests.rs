@@ -173,6 +173,26 @@ proptest! {
         prop_assert_eq!(kept(&mut history, 5), scratch(&history, 5));
     }
 
+    /// As above where every device came by one route: then it is what is kept that the outcome is made of.
+    #[test]
+    fn what_is_kept_of_single_feeds_changes_no_bit(
+        readings in prop::collection::vec(any_reading(), 1..120), days in 1i32..5,
+    ) {
+        let mut history = History::new(zone(), Policy::standard().clone());
+        for (at, (number, reading)) in readings.into_iter().enumerate() {
+            // The unnamed one may be any other, so it is left out.
+            let number = 1 + number % 2;
+            let route = [Route::Fhir, Route::Hl7v2, Route::File][usize::from(number)];
+            let route = if reading.route == Route::Scan { Route::Scan } else { route };
+            history.insert(&device(number), [Reading { route, ..reading }]);
+            if at % 17 == 0 {
+                prop_assert_eq!(kept(&mut history, days), scratch(&history, days));
+            }
+        }
+        prop_assert!(!history.has_two_feeds());
+        prop_assert_eq!(kept(&mut history, 5), scratch(&history, 5));
+    }
+
     #[test]
     fn the_order_in_which_readings_come_in_does_not_matter(
         (readings, shuffled) in prop::collection::vec(any_reading(), 1..60)

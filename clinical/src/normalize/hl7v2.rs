@@ -15,7 +15,7 @@
 //! kind); never MSH-7.
 
 pub mod adt;
-mod codes;
+pub(in crate::normalize) mod codes;
 mod draft;
 mod escape;
 mod fault;

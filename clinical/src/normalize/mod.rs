@@ -15,7 +15,7 @@
 //! [`file::MAX_READINGS`] readings, [`file::MAX_FAULTS_LISTED`] faults that are listed (the others are counted by their
 //! reason), and of each kind 120,000 app events that are kept (the others are counted).
 //!
-//! [`hl7v2`] reads messages, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
+//! [`hl7v2`] reads messages, [`fhir`] Observations, [`mod@file`] recognizes and reads exports; [`clock`] holds the time zone that
 //! both take for clock times without an offset.
 
 mod apple_health;
@@ -27,6 +27,7 @@ mod date_order;
 mod device_name;
 mod dexcom_api;
 mod faults;
+pub mod fhir;
 pub mod file;
 mod format;
 mod glooko;

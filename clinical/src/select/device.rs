@@ -5,7 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::{Conflict, Crossings, Excluded, Picked, exclude};
+use super::{Crossings, Excluded, Picked, exclude};
 use crate::{
     glucose::{Glucose, Measured},
     outcome::Exclusion,
@@ -51,8 +51,7 @@ pub(super) fn track<'a>(
 ) -> Track<'a> {
     if !distances.are_all_over(0) {
         let conflict = |stands: &Reading, yields: &Reading| {
-            let (device, stands, yields) = (name.clone(), *stands, *yields);
-            crossings.conflicts.push(Conflict { device, stands, yields });
+            crossings.contradict(name, stands, yields);
         };
         one_at_a_time(&mut readings, policy, excluded, conflict);
         distances = Distances::of(&readings);

@@ -10,6 +10,7 @@
 //! 2. Readings of two routes are counterparts where they are at most half an interval apart: a sensor measures once an
 //!    interval, so no two measurements are closer than half of one, and a feed that rounds its times is off by no more.
 //!    Those of equal value find each other first, then the nearest.
+//!    Before that, of readings at one time by one route one stands: a corrected one before the others.
 //! 3. Of two counterparts a corrected or retracted one stands before a final one, whatever its route; then the better route
 //!    (FHIR, HL7 v2, file). The other is a duplicate (equal values) or in conflict (unequal ones). What was taken back takes
 //!    its counterpart along: that another feed still carries it makes it no truer.
@@ -23,7 +24,7 @@ use std::{
 
 use super::{
     Excluded, Standings,
-    device::{Distances, half_ms, same_value},
+    device::{Distances, half_ms, one_at_a_time, same_value},
     exclude,
 };
 use crate::{
@@ -55,8 +56,18 @@ pub struct Conflict {
 pub struct Crossings {
     /// Readings that another route has with the same value.
     pub duplicates: u64,
-    /// Readings that contradict the one that counts, by the same route or another.
+    /// Readings that contradict the one that counts, by the same route or another. What a source corrected in its own feed
+    /// is none.
     pub conflicts: Vec<Conflict>,
+}
+
+impl Crossings {
+    pub(super) fn contradict(&mut self, device: &Device, stands: &Reading, yields: &Reading) {
+        let is_correction = stands.route == yields.route && stands.standing == Standing::Corrected;
+        if !is_correction {
+            self.conflicts.push(Conflict { device: device.clone(), stands: *stands, yields: *yields });
+        }
+    }
 }
 
 /// A route's bit among those of a device; none for a scan.
@@ -99,7 +110,10 @@ pub(super) fn join_unnamed(devices: &mut BTreeMap<&Device, Standings<'_>>, polic
     for bare in names.iter().rev().copied() {
         let Some(own) = devices.get(bare).map(|of_device| of_device.routes) else { continue };
         let several = |full: &&Device| {
-            may_mean(bare, full) && devices.get(*full).is_some_and(|other| are_several(own | other.routes))
+            may_mean(bare, full)
+                && devices
+                    .get(*full)
+                    .is_some_and(|other| other.routes != 0 && are_several(own | other.routes))
         };
         let meant: Vec<&Device> = names.iter().copied().filter(several).collect();
         if meant.is_empty() || own == 0 {
@@ -133,7 +147,8 @@ pub(super) fn join_unnamed(devices: &mut BTreeMap<&Device, Standings<'_>>, polic
             });
         }
         of_bare.taken.0 = usize::MAX;
-        of_bare.routes = of_bare.readings.iter().fold(0, |bits, reading| bits | bit(reading.route));
+        let left = of_bare.readings.iter().chain(&of_bare.gone);
+        of_bare.routes = left.fold(0, |bits, reading| bits | bit(reading.route));
         for (name, minutes, _) in &found {
             if let Some(of_device) = devices.get_mut(name) {
                 of_device.minutes = Some(*minutes);
@@ -189,9 +204,15 @@ pub(super) fn settle(
 ) {
     let minutes = of_device.minutes.unwrap_or_else(|| interval(name, &of_device.readings, policy));
     of_device.minutes = Some(minutes);
-    let feeds = |reading: &&&Reading| bit(reading.route) != 0;
-    let mut all: Vec<&Reading> =
-        of_device.readings.iter().chain(&of_device.gone).filter(feeds).copied().collect();
+    let mut all: Vec<&Reading> = of_device.gone.iter().copied().filter(|it| bit(it.route) != 0).collect();
+    for route in FEEDS {
+        let mut of_route: Vec<&Reading> =
+            of_device.readings.iter().copied().filter(|it| it.route == route).collect();
+        one_at_a_time(&mut of_route, policy, excluded, |stands, yields| {
+            crossings.contradict(name, stands, yields);
+        });
+        all.append(&mut of_route);
+    }
     all.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| rank(a, b)));
     let pairs = counterparts(&all, half_ms(minutes), policy);
     let (mut lost, mut met) = (vec![false; all.len()], vec![0u8; all.len()]);
@@ -211,7 +232,7 @@ pub(super) fn settle(
             exclude(excluded, Exclusion::Retracted, 1);
         } else if unequal {
             exclude(excluded, Exclusion::Conflict, 1);
-            crossings.conflicts.push(Conflict { device: name.clone(), stands: *winner, yields: *loser });
+            crossings.contradict(name, winner, loser);
         } else {
             exclude(excluded, Exclusion::Duplicate, 1);
             crossings.duplicates += 1;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod conflicts;
 mod consent;
 mod daemon;
 mod demo;
@@ -91,6 +92,8 @@ enum Command {
     Queue(queue::Args),
     /// What people want written: a note, a goal, an outcome in another form, or that what stands is taken back.
     Intent(intent::Args),
+    /// Where two feeds say different things of one moment: list, show, settle.
+    Conflicts(conflicts::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Consent(args) => consent::run(&args, config),
         Command::Queue(args) => queue::run(&args, config),
         Command::Intent(args) => intent::run(&args, config),
+        Command::Conflicts(args) => conflicts::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),

@@ -94,6 +94,7 @@ impl Pipeline {
             read.has_readings &= !batch.identity.iter().any(|entry| entry.inbox_id == read.inbox_id);
         }
         let (chunks, mut dirty, changed) = self.merge_all(&seated, &batch, generation, now)?;
+        self.take_summaries(&mut batch, generation, now, &mut dirty)?;
         let app_events = self.merge_events(&mut batch, generation, now, &mut dirty)?;
         tell(&batch, changed);
         let set_aside = self.set_aside(&batch);

@@ -95,7 +95,7 @@ fn judged<'a>(message: &'a Message, generation: &Generation) -> Result<Cow<'a, M
     if message.handler == PART {
         return if message.refused { Err(NO_MESSAGE.to_owned()) } else { Ok(Cow::Borrowed(message)) };
     }
-    if message.handler == Handler::File.word() {
+    if [Handler::File, Handler::Fhir].iter().any(|handler| message.handler == handler.word()) {
         // It says itself whose it is.
         return if message.refused { Err(NO_MESSAGE.to_owned()) } else { Ok(Cow::Borrowed(message)) };
     }

@@ -14,6 +14,7 @@ pub mod again;
 mod app_events;
 mod consent;
 mod corrections;
+mod feeds;
 mod identify;
 pub mod manifest;
 pub(crate) mod pace;
@@ -25,6 +26,8 @@ mod seats;
 mod set_aside;
 mod version;
 mod wish;
+
+pub(crate) use self::feeds::show as show_conflicts;
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},

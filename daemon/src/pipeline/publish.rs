@@ -8,11 +8,13 @@ use clinical::{
     outcomes,
     policy::Policy,
     reading::{Device, Instant, Reading},
+    select::Crossings,
 };
 use outbox::{Outcome as Published, Publish, Window, WriteError};
 
 use super::{
-    Pipeline, PipelineError, app_events, corrections::Cited, manifest::Listing, record::Record, set_aside,
+    Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
+    set_aside,
 };
 use crate::{conditions::Kind, generation::Generation, telemetry::Metric, time};
 
@@ -200,16 +202,25 @@ impl Pipeline {
             outcomes::summarize(&period, &selection, policy)
         };
         // Day summaries know no starts of sensors.
+        let theirs = self.foreign_summaries(members, &period)?;
         let outcome = match logged.iter().any(|(_, event)| event.kind == EventKind::SensorStart) {
             true => at_once(record.chunks(days)),
             false => record.outcome(due, days, (&zone, policy), at_once)?,
         };
         Metric::Outcomes.add(u64::from(outcome.is_some()), &[]);
-        let Some(mut outcome) = outcome else { return Ok(None) };
         let chunks = record.chunks(days);
+        let crossings = match outcome.as_ref().is_some_and(feeds::came_twice) {
+            true => app_events::selected(&period, &mut chunks.to_vec(), &logged, policy).crossings,
+            false => Crossings::default(),
+        };
+        feeds::count(&crossings);
+        let computed = outcome.as_ref().map(|outcome| (outcome, policy.factor_e4.value));
+        self.record_conflicts(feeds::findings(due, &period, &crossings.conflicts, computed, &theirs))?;
+        let Some(mut outcome) = outcome else { return Ok(None) };
         let stored = chunks.iter().flat_map(|(_, readings)| readings);
         let mut cited = Cited::of(period.start, period.end, stored);
         cited.messages.extend(app_events::messages_of_starts(&logged, period.start, period.end));
+        cited.messages.extend(theirs.iter().map(|summary| summary.inbox_id as u64));
         let listed = &cited.messages;
         if let (Some(first), Some(last)) = (listed.first(), listed.last()) {
             let (first, last) = (*first as i64, *last as i64);

@@ -1,6 +1,7 @@
 //! From a message to what follows from it, before any id or stored chunk is looked up. Each handler has a room of
 //! its own; nothing here fails: what cannot be read leaves a reason.
 
+mod fhir;
 mod file;
 mod orders;
 mod patients;
@@ -16,7 +17,10 @@ use clinical::{
     app_event::AppEvent,
     birth_date::BirthDate,
     identity::{Identifier, Name, PatientKey},
-    normalize::hl7v2::{Fault, Place},
+    normalize::{
+        fhir::Summary,
+        hl7v2::{Fault, Place},
+    },
     outcome::Exclusion,
     reading::{Device, Reading},
 };
@@ -90,6 +94,8 @@ pub(super) struct Batch {
     pub(super) files: Vec<FileSeen>,
     /// What messages held beside their readings.
     pub(super) aside: Vec<(Owner, i64, Exclusion, u32)>,
+    /// Numbers of CGM summaries that others computed. Every owner here is one of `readings`, if with none.
+    pub(super) summaries: Vec<(Owner, i64, Summary)>,
     /// What was said of who is who, in order.
     pub(super) sayings: Vec<Said>,
     /// The kind of each, for the counter: reading alone counts nothing, since a release is tried out by reading.
@@ -171,6 +177,7 @@ fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch)
     match handler {
         Handler::Results => results::read(&case, batch),
         Handler::File => file::read(&case, batch),
+        Handler::Fhir => fhir::read(&case, batch),
         Handler::Patients => patients::read(&case, batch),
         Handler::Orders => orders::read(&case, batch),
         Handler::Keep => {}

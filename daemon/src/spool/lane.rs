@@ -1,5 +1,5 @@
 //! What is done with the content of a file: HL7 v2 message by message, an export as one message, other JSON as one message;
-//! FHIR Consents in it are taken into the consent ledger too.
+//! FHIR Consents in it are taken into the consent ledger too, and FHIR Observations are read as readings.
 //!
 //! Invariants: everything goes to the inbox, as if it had come over a connection, and is committed and synced when it
 //! is counted here. One message of a file waits for its commit at a time, and the lane rests while intake is busy: a
@@ -8,6 +8,7 @@
 
 mod consent;
 mod export;
+mod fhir;
 
 use std::{sync::Arc, time::Duration};
 
@@ -184,9 +185,13 @@ impl Lane {
         }
     }
 
-    /// JSON: FHIR Consents are taken into the ledger; everything else is kept for whoever reads it later.
+    /// JSON: FHIR Consents are taken into the ledger, FHIR Observations are read; everything else is kept for whoever
+    /// reads it later.
     fn json(&mut self, content: &Content<'_>) -> Read {
         let text = content.bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&content.bytes);
+        if let Some(read) = self.observations(content, text) {
+            return read;
+        }
         // Read and thrown away: nothing of it is gathered in memory.
         if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(text) {
             let reason = format!("line {}: not JSON from column {} on", error.line(), error.column());

@@ -69,13 +69,13 @@ pub(super) fn is_system(system: &str, names: &[&str]) -> bool {
 }
 
 /// What the standards say of a code under its system.
-enum Known {
+pub(in crate::normalize) enum Known {
     /// The place in [`SENSOR`].
     Sensor(usize),
     KeptApart,
 }
 
-fn known(code: &str, system: &str) -> Option<Known> {
+pub(in crate::normalize) fn known(code: &str, system: &str) -> Option<Known> {
     let (systems, apart): (&[&str], &[&str]) = if is_system(system, &LOINC) {
         (&LOINC, &APART_LOINC)
     } else if is_system(system, &MDC) {
@@ -87,6 +87,16 @@ fn known(code: &str, system: &str) -> Option<Known> {
         return Some(Known::KeptApart);
     }
     SENSOR.iter().position(|(sensor, of, _)| *sensor == code && *of == systems).map(Known::Sensor)
+}
+
+/// The unit that a sensor's code of [`known`] fixes.
+pub(in crate::normalize) fn unit_of(sensor: usize) -> Option<Unit> {
+    SENSOR.get(sensor).and_then(|(.., unit)| *unit)
+}
+
+/// True for a sensor's code, whatever system it is of.
+pub(in crate::normalize) fn is_sensor(code: &str) -> bool {
+    SENSOR.iter().any(|(sensor, ..)| *sensor == code)
 }
 
 /// What OBX-3 says the observation is about. The same set of codes gives the same answer whichever
