@@ -24,7 +24,7 @@ const MAX_SCOPES: usize = 64;
 /// What may be written, and is asked for where `scopes` does not say.
 const WRITTEN: [&str; 3] = ["Observation", "Provenance", "DocumentReference"];
 /// What is read beside it: whom a birth date is compared with.
-const READ: [&str; 2] = ["Patient", "Encounter"];
+const READ: [&str; 1] = ["Patient"];
 
 /// How tokens prove us.
 #[derive(Clone, Debug, PartialEq, Eq)]
