@@ -5,7 +5,7 @@
 //! only where it has the system of the site's patients, and identifiers of two people are refused; no text of a Consent is
 //! told but the names of its elements; a ledger that does not verify is told to people, and what it says goes on to hold.
 //!
-//! Numbers: decisions whose time has come are looked for every [`TURN`], and none is late at the lease, which asks itself.
+//! Numbers: decisions whose time has come are looked for every `TURN`, and none is late at the lease, which asks itself.
 
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! Invariants: all that one [`Reader`] reads is of one moment; a reader is held briefly, because the write-ahead
 //! log cannot be emptied past the oldest moment being read.
 
+mod people;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -17,16 +19,11 @@ use crate::{
     chunks::{self, Chunk},
     conditions::{self, Condition},
     conflicts::{self, ForeignSummary, KeptConflict},
-    consent::{self, ConsentAnswer, ConsentEntry, ConsentHead, Purpose},
-    consent_rows::{self, Stood},
     doubt,
     error::{ReadError, SqliteFault},
     facts::{self, Births, EhrPatient},
     held::{self, Held, HeldFilter, HeldSum},
-    in_force,
     inbox::{self, Message},
-    intent_rows::{self, Intent, IntentFilter, IntentPlace, WrittenPart},
-    intent_standing::IntentState,
     ledger::{self, Standing},
     lineage,
     links::{self, Link},
@@ -500,111 +497,6 @@ impl Reader {
     /// Audit entries after the given number, with their numbers.
     pub fn audit_after(&self, id: i64, limit: usize) -> Result<Vec<(i64, AuditEntry)>, ReadError> {
         audit::after(self.conn()?, id, limit)
-    }
-
-    /// Whether something of a patient may leave for a purpose, by what is recorded now of the time `at`.
-    pub fn consent(&self, patient: i64, purpose: Purpose, at: i64) -> Result<ConsentAnswer, ReadError> {
-        Ok(in_force::answer(self.conn()?, patient, purpose, at)?)
-    }
-
-    /// The identifiers whose decisions are one patient's, of any of them.
-    pub fn person(&self, patient: i64) -> Result<Vec<i64>, ReadError> {
-        Ok(in_force::person(self.conn()?, patient)?)
-    }
-
-    /// Entries of the consent ledger with their numbers, the newest first: those before `before`; of these identifiers
-    /// where any are named.
-    pub fn consents(
-        &self,
-        patients: &[i64],
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<(i64, ConsentEntry)>, ReadError> {
-        consent::newest(self.conn()?, patients, before, limit)
-    }
-
-    /// One entry of the consent ledger and its hash.
-    pub fn consent_entry(&self, id: i64) -> Result<Option<(ConsentEntry, [u8; 32])>, ReadError> {
-        consent::entry(self.conn()?, id)
-    }
-
-    /// The end of the consent ledger as it is stored; nothing is checked.
-    pub fn consent_head(&self) -> Result<ConsentHead, ReadError> {
-        Ok(consent::head(self.conn()?)?)
-    }
-
-    /// Walks the consent ledger's whole chain of hashes; a head that was exported earlier must be in it.
-    pub fn verify_consent(&self, known: Option<ConsentHead>) -> Result<ConsentHead, ReadError> {
-        consent::verify(self.conn()?, known)
-    }
-
-    /// Whether the time of any decision came or passed after `since`, up to `at`.
-    pub fn consent_turns(&self, since: i64, at: i64) -> Result<bool, ReadError> {
-        consent::turns(self.conn()?, since, at)
-    }
-
-    /// How many rows are held for want of consent.
-    pub fn held_for_consent(&self) -> Result<u64, ReadError> {
-        consent_rows::held(self.conn()?)
-    }
-
-    /// The destinations for which a version was not written for want of consent, which is in force at `at` and reaches
-    /// back to it.
-    pub fn owed_by_consent(&self, window_id: i64, version: i64, at: i64) -> Result<Vec<String>, ReadError> {
-        consent_rows::owed(self.conn()?, window_id, version, at)
-    }
-
-    /// Whether a row of a window waits for a destination.
-    pub fn waits(&self, window_id: i64, destination: &str) -> Result<bool, ReadError> {
-        consent_rows::waits(self.conn()?, window_id, destination)
-    }
-
-    /// What stands, or may stand, of a patient at destinations of a purpose: at most `limit`.
-    pub fn stood(&self, patient: i64, purpose: Purpose, limit: usize) -> Result<Vec<Stood>, ReadError> {
-        consent_rows::stood(self.conn()?, patient, purpose, limit)
-    }
-
-    /// Intents, the newest first.
-    pub fn intents(&self, filter: &IntentFilter) -> Result<Vec<Intent>, ReadError> {
-        intent_rows::list(self.conn()?, filter)
-    }
-
-    /// One intent.
-    pub fn intent(&self, id: i64) -> Result<Option<Intent>, ReadError> {
-        Ok(intent_rows::by_id(self.conn()?, id)?)
-    }
-
-    /// Intents whose rows are still to be made.
-    pub fn waiting_intents(&self) -> Result<Vec<Intent>, ReadError> {
-        Ok(intent_rows::waiting_for_rows(self.conn()?)?)
-    }
-
-    /// The rows that an intent became, of its last round.
-    pub fn intent_places(&self, id: i64) -> Result<Vec<IntentPlace>, ReadError> {
-        Ok(intent_rows::places(self.conn()?, id)?)
-    }
-
-    /// How many intents are in each state.
-    pub fn intent_counts(&self) -> Result<Vec<(IntentState, u64)>, ReadError> {
-        Ok(intent_rows::counts(self.conn()?)?)
-    }
-
-    /// For whom an identifier counts now; `None` where that is nobody, or several.
-    pub fn owner(&self, patient: i64) -> Result<Option<i64>, ReadError> {
-        Ok(match lineage::root(self.conn()?, patient)? {
-            lineage::Root::One(owner) => Some(owner),
-            lineage::Root::Nobody | lineage::Root::Several => None,
-        })
-    }
-
-    /// A window by its number.
-    pub fn window_by_id(&self, id: i64) -> Result<Option<Window>, ReadError> {
-        Ok(windows::by_id(self.conn()?, id)?)
-    }
-
-    /// What we know to stand of a window at a destination, in the order in which it was written.
-    pub fn written_parts(&self, window_id: i64, destination: &str) -> Result<Vec<WrittenPart>, ReadError> {
-        Ok(intent_rows::written(self.conn()?, window_id, destination)?)
     }
 
     /// Walks the audit log's whole chain of hashes.

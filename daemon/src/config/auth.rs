@@ -244,7 +244,7 @@ pub enum KeysFolderError {
 /// the first key must not be refused because there is none. Without a site, that of `isthmus.toml`.
 ///
 /// # Errors
-/// [`KeysFolderError`].
+/// `KeysFolderError`.
 pub fn keys_folder(main_path: &Path, site: Option<&str>) -> Result<(String, PathBuf), KeysFolderError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|source| KeysFolderError::Io { path: path.to_owned(), source })

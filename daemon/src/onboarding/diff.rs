@@ -1,6 +1,6 @@
 //! A unified diff of two texts, by lines. Pure.
 //!
-//! A site's file has some hundred lines; beyond [`LINES_MOST`] the whole text is shown as replaced, which is true too.
+//! A site's file has some hundred lines; beyond `LINES_MOST` the whole text is shown as replaced, which is true too.
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,7 @@
 //!
 //! Invariants: whoever needs a token waits at one gate, and finds the one that was got meanwhile; behind a failure nobody
 //! asks before its time, unless the key changed since; a refused token is never shown again; the state that people
-//! see is changed in one place ([`Authorizer::turn`]).
+//! see is changed in one place (`Authorizer::turn`).
 
 use std::{
     fmt,
