@@ -217,8 +217,8 @@ fn lapse(conn: &Connection, row: &Place, at: i64) -> Result<(), WriteError> {
     queue::step(conn, row, Step::Supersede, Note { reason, at, ..Note::default() })?;
     if row.window_id != 0 {
         conn.prepare_cached(
-            "INSERT INTO decision (window_id, version, destination, decision, reason, at)
-             VALUES (?1, ?2, ?3, 'suppress', ?4, ?5)",
+            "INSERT INTO decision (window_id, version, destination, decision, form, reason, at)
+             VALUES (?1, ?2, ?3, 'suppress', '', ?4, ?5)",
         )?
         .execute(params![row.window_id, row.version, row.destination, NO_CONSENT, at])?;
     }
