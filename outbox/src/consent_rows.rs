@@ -313,7 +313,7 @@ pub(crate) fn stood(
     limit: usize,
 ) -> Result<Vec<Stood>, ReadError> {
     let mut find = conn.prepare_cached(
-        "SELECT o.destination, o.kind, o.version, r.location, coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
+        "SELECT o.destination, o.kind, o.version, nullif(r.location, ''), coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
            o.state = 'delivered'
          FROM outcome_window w JOIN outbox o ON o.window_id = w.id LEFT JOIN written r ON r.row_id = o.id
          WHERE w.patient = ?1 AND (o.state IN ('leased', 'ambiguous')

@@ -120,11 +120,21 @@ pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool
     .exists(params![window_id, queue::UNPROVEN])
 }
 
-/// Whether a row is out or in doubt.
-pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> Result<bool, ReadError> {
-    let mut statement =
-        conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state IN ('leased', 'ambiguous')")?;
-    Ok(statement.exists([row_id])?)
+/// Rows of a destination of which nobody knows whether they happened, being looked for or not: their numbers, and since
+/// when (ms UTC), the longest first.
+pub(crate) const IN_DOUBT: &str = "SELECT id, doubt_since FROM outbox INDEXED BY outbox_doubt
+    WHERE destination = ?1 AND doubt_since IS NOT NULL ORDER BY doubt_since LIMIT ?2";
+
+/// As [`IN_DOUBT`] says.
+pub(crate) fn in_doubt(
+    conn: &Connection,
+    destination: &str,
+    limit: usize,
+) -> Result<Vec<(i64, i64)>, ReadError> {
+    let mut statement = conn.prepare_cached(IN_DOUBT)?;
+    let rows =
+        statement.query_map(params![destination, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The bytes of a row, their hash checked.

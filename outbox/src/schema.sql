@@ -283,6 +283,7 @@ CREATE TABLE outbox (
   next_at     INTEGER NOT NULL,
   created_at  INTEGER NOT NULL,
   leased_at   INTEGER,
+  doubt_since INTEGER,                         -- since when nobody knows whether it happened; kept while it is looked for
   settled_at  INTEGER,
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
   CHECK (head = 1 OR state <> 'leased')
@@ -294,6 +295,7 @@ CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
   WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous');
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
+CREATE INDEX outbox_doubt ON outbox (destination, doubt_since) WHERE doubt_since IS NOT NULL;
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 -- What waits for a person's word on consent is in no age.
 CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
@@ -344,7 +346,8 @@ CREATE TABLE probe (
 CREATE TABLE written (
   destination  TEXT    NOT NULL,
   identifier   TEXT    NOT NULL,
-  location     TEXT    NOT NULL,
+  location     TEXT    NOT NULL,               -- empty where it stands and nobody knows where
+  told         INTEGER NOT NULL DEFAULT 0 CHECK (told IN (0, 1)), -- a person said so: it is looked for before it is written over
   etag         TEXT,
   content_hash BLOB    NOT NULL CHECK (length(content_hash) = 32),
   version      INTEGER NOT NULL,

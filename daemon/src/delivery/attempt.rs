@@ -11,6 +11,7 @@ pub mod batch;
 mod fault;
 mod lookup;
 mod request;
+pub mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,7 @@ use outbox::Written;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use self::lookup::Found;
+use self::{lookup::Found, told::Told as ToldOf};
 use super::{http::Told, seat::Seat};
 use crate::{
     destination::{Destination, PROVENANCE, Way},
@@ -93,6 +94,8 @@ pub struct Item {
     pub body: Vec<u8>,
     /// By `urn:uuid:`, what the ledger knows of its resources and of those that they refer to.
     pub standing: BTreeMap<String, Standing>,
+    /// Likewise, those of its resources that stand by a person's word alone, or nobody knows where.
+    pub told: BTreeMap<String, ToldOf>,
     /// Whom the EHR knows the patient as.
     pub seat: Seat,
     /// What is known of it.
@@ -123,6 +126,7 @@ struct Sending<'a> {
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
+    told: BTreeMap<String, ToldOf>,
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
@@ -152,6 +156,7 @@ impl<'a> Sending<'a> {
             to: To { destination, release, way, seat: &item.seat },
             open,
             standing: item.standing.clone(),
+            told: item.told.clone(),
             written: Vec::new(),
             wrote: false,
             doubt: false,
@@ -192,7 +197,7 @@ impl<'a> Sending<'a> {
         } else {
             self.leave_out_unchanged();
         }
-        Ok(())
+        self.find_told().await
     }
 
     /// Every error ends the attempt, except for a conflict that the destination answered: after it there
@@ -225,6 +230,9 @@ impl<'a> Sending<'a> {
             if self.standing.get(&part.full_url).is_some_and(|standing| !same(standing)) {
                 self.standing.remove(&part.full_url);
             }
+            if self.told.get(&part.full_url).is_some_and(|told| !told.is(part)) {
+                self.told.remove(&part.full_url);
+            }
         }
     }
 
@@ -236,6 +244,8 @@ impl<'a> Sending<'a> {
                 Some(standing) if standing.content_hash == Some(content_hash(&part)) => {
                     self.file(&part, &standing);
                 }
+                // The ledger says all that is known of it.
+                None if self.told.get(&part.full_url).is_some_and(|told| told.is(&part)) => {}
                 _ => self.open.push(part),
             }
         }
@@ -306,6 +316,7 @@ impl<'a> Sending<'a> {
             location: standing.location.reference(),
             etag: standing.etag.clone(),
             content_hash: content_hash(part),
+            told: false,
         });
     }
 
@@ -387,10 +398,13 @@ impl<'a> Sending<'a> {
     /// Something was created, and the server does not say where. What travels alone is looked for at once, for others refer
     /// to it; in a transaction they did so within the Bundle, and the next version searches.
     async fn place(&mut self, part: Part) -> Result<(), Verdict> {
-        if self.to.way.projection.style() == Style::Single
-            && let Found::Ours(_, standing) = lookup::search(self.to, &part, &self.resolved(&part)?).await?
-        {
-            self.file(&part, &standing);
+        if self.to.way.projection.style() == Style::Single {
+            match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
+                Found::Ours(_, standing) => self.file(&part, &standing),
+                // Its next version must not be created beside it.
+                _ if part.if_none_exist.is_none() => self.written.push(told::unplaced(&part)),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -477,7 +491,8 @@ impl<'a> Sending<'a> {
     }
 }
 
-fn content_hash(part: &Part) -> [u8; 32] {
+/// SHA-256 of a part as it is made, before the EHR's own names are put in: what the ledger has of it.
+pub fn content_hash(part: &Part) -> [u8; 32] {
     Sha256::digest(part.resource.to_string().as_bytes()).into()
 }
 
@@ -487,3 +502,6 @@ fn not_ours() -> Verdict {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod told_tests;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS,
-    attempt::{self, Item, Past, Standing},
+    attempt::{self, Item, Past, Standing, told::Told},
     backoff, chance,
     pace::Pace,
     rate, seat,
@@ -262,34 +262,42 @@ async fn ready(
     row: &LeasedRow,
 ) -> Result<Item, Verdict> {
     let seat = seat::take(destination, readers, writer, row).await?;
-    let standing = ledger(destination, readers, row);
-    let standing = standing.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
+    let known = ledger(destination, readers, row);
+    let (standing, told) = known.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
     let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
-    Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, seat, past })
+    Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, told, seat, past })
 }
 
-fn ledger(
-    destination: &Destination,
-    readers: &Readers,
-    row: &LeasedRow,
-) -> Result<BTreeMap<String, Standing>, outbox::ReadError> {
+/// What the ledger knows by the names of resources: where they stand, and what stands by a person's word.
+type Known = (BTreeMap<String, Standing>, BTreeMap<String, Told>);
+
+fn ledger(destination: &Destination, readers: &Readers, row: &LeasedRow) -> Result<Known, outbox::ReadError> {
     let mut names = Vec::new();
-    if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
-        for part in &write.resources {
-            names.push(part.full_url.clone());
-            for list in ["target", "hasMember", "derivedFrom"] {
-                let named = part.resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
-                names.extend(named.iter().filter_map(|one| one["reference"].as_str()).map(str::to_owned));
-            }
+    let own = serde_json::from_slice::<Write>(&row.body).map(|write| write.resources).unwrap_or_default();
+    for part in &own {
+        names.push(part.full_url.clone());
+        for list in ["target", "hasMember", "derivedFrom"] {
+            let named = part.resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
+            names.extend(named.iter().filter_map(|one| one["reference"].as_str()).map(str::to_owned));
         }
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let written = readers.with(|reader| reader.written(&destination.id, &names))?;
-    Ok(written
-        .into_iter()
-        .filter_map(|(name, at)| {
-            let location = Location::parse(&at.location)?;
-            Some((name, Standing { location, etag: at.etag, content_hash: Some(at.content_hash) }))
-        })
-        .collect())
+    let (mut standing, mut told) = (BTreeMap::new(), BTreeMap::new());
+    for (name, at) in written {
+        let (location, content_hash) = (Location::parse(&at.location), at.content_hash);
+        if at.told || at.location.is_empty() {
+            let stood = match readers.with(|reader| reader.body(at.row_id)) {
+                // Looked for by what is to be written instead, it is not found where nothing names it, and people are told.
+                Err(outbox::ReadError::BodyCorrupt(_)) => None,
+                body => body?.and_then(|body| serde_json::from_slice::<Write>(&body).ok()),
+            };
+            let parts = stood.map(|write| write.resources).unwrap_or_default();
+            let part = parts.iter().chain(&own).find(|part| part.full_url == name).cloned();
+            told.extend(part.map(|part| (name, Told { part, location, content_hash })));
+        } else if let Some(location) = location {
+            standing.insert(name, Standing { location, etag: at.etag, content_hash: Some(content_hash) });
+        }
+    }
+    Ok((standing, told))
 }

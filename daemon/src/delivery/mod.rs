@@ -97,12 +97,17 @@ impl Deliverer {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
+                pace.look_at_doubts = true;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
             let wait = match pace.unaligned || !self.scopes_known(&destination).await {
                 true => SETTLE_PAUSE,
                 false => self.dispatch(&destination, &mut pace, &mut tasks).await,
             };
+            if std::mem::take(&mut pace.look_at_doubts) {
+                // After the verdicts at hand were committed.
+                self.renew_doubts(&destination, &mut pace);
+            }
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {
                     self.finished(&destination, done, &mut pace, &mut tasks).await;

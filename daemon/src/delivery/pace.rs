@@ -35,6 +35,8 @@ pub(super) struct Pace {
     pub unaligned: bool,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
+    /// The store is to be asked about them.
+    pub look_at_doubts: bool,
 }
 
 /// The probes of one capability: one at a time.
@@ -61,6 +63,7 @@ impl Pace {
             held_at: now,
             unaligned: true,
             doubts: Doubts::default(),
+            look_at_doubts: false,
         }
     }
 

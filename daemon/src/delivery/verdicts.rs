@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use outbox::{LeasedRow, Settle};
 
-use super::{Deliverer, attempt, backoff, birth_date, chance, commit, consequence, pace::Pace};
+use super::{
+    Deliverer, attempt, backoff, birth_date, chance, commit, consequence,
+    doubts::{self, Doubts},
+    pace::Pace,
+};
 use crate::{
     capability::Capability,
     conditions::Kind,
@@ -86,16 +90,24 @@ impl Deliverer {
         }
     }
 
+    /// Takes over what the store says of writes in doubt, unless a verdict is still to be committed: what it ends would
+    /// be told once more. A store that cannot be read is asked again.
+    pub(super) fn renew_doubts(&self, destination: &Destination, pace: &mut Pace) {
+        if !pace.settled.is_empty() || !pace.settling.is_empty() {
+            return;
+        }
+        if let Ok(stored) = self.readers.with(|reader| reader.in_doubt(&self.id, doubts::MOST)) {
+            pace.doubts = Doubts::of(stored);
+            self.tell_doubt(destination, pace, time::now_ms());
+        }
+    }
+
     /// Tells people of writes that have been in doubt for long, and when there is none any more.
-    fn tell_doubt(&self, destination: &Destination, pace: &mut Pace, now: i64) {
+    fn tell_doubt(&self, destination: &Destination, pace: &Pace, now: i64) {
         let lasts_after_ms = destination.delivery.doubt_lasts_after.as_millis() as i64;
-        // A store that cannot be read is asked again.
-        pace.doubts.keep(lasts_after_ms, now, |row| {
-            self.readers.with(|reader| reader.is_unproven(row)).unwrap_or(true)
-        });
         match pace.doubts.told(lasts_after_ms, now) {
-            Some(told) => {
-                self.conditions.raise(Kind::DoubtLasts, &self.id, told, now);
+            Some((told, since)) => {
+                self.conditions.raise(Kind::DoubtLasts, &self.id, told, since);
             }
             None => {
                 self.conditions.clear(Kind::DoubtLasts, &self.id);

@@ -208,6 +208,7 @@ impl<'a> Run<'a> {
                 form: way.projection.name().to_owned(),
                 body: row.body.clone(),
                 standing: done.standing.clone(),
+                told: BTreeMap::new(),
                 seat: seat.clone(),
                 past,
             };

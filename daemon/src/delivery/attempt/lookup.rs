@@ -116,7 +116,7 @@ fn about(part: &Part, ours: &Value) -> Option<String> {
 }
 
 /// Whether the destination keeps our identifiers.
-fn by_identifier(part: &Part) -> bool {
+pub(super) fn by_identifier(part: &Part) -> bool {
     part.search.iter().any(|(name, _)| name == "identifier" || name == "entity:identifier")
 }
 

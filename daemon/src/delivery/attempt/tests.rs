@@ -13,22 +13,22 @@ use serde_json::json;
 use super::*;
 use crate::{capability::Capability, mode::Ceiling};
 
-const OURS: &str = "urn:uuid:00000000-0000-8000-8000-000000000001";
+pub(super) const OURS: &str = "urn:uuid:00000000-0000-8000-8000-000000000001";
 const NEW: Past = Past { version: 1, ambiguous: false, overtaken: false };
-const LATER: Past = Past { version: 2, ambiguous: false, overtaken: false };
+pub(super) const LATER: Past = Past { version: 2, ambiguous: false, overtaken: false };
 const DOUBTFUL: Past = Past { version: 1, ambiguous: true, overtaken: false };
 
 /// Method, start of path and query, status, body. The first line that fits is the answer.
-type Line = (&'static str, &'static str, u16, Value);
+pub(super) type Line = (&'static str, &'static str, u16, Value);
 
-struct Ehr {
+pub(super) struct Ehr {
     lines: Vec<Line>,
     asked: Mutex<Vec<(String, String, Value)>>,
 }
 
 impl Ehr {
     /// The requests of the Bundles that came, `POST Observation` or `PUT Observation/1`.
-    fn sent(&self) -> Vec<String> {
+    pub(super) fn sent(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         let bundles = asked.iter().filter(|(method, ..)| method == "POST");
         let entries = bundles.flat_map(|(_, _, bundle)| bundle["entry"].as_array().unwrap());
@@ -47,7 +47,7 @@ async fn answer(State(ehr): State<Arc<Ehr>>, method: Method, uri: Uri, body: Byt
     (StatusCode::from_u16(line.2).unwrap(), serde_json::to_vec(&line.3).unwrap())
 }
 
-async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) {
+pub(super) async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let ehr = Arc::new(Ehr { lines, asked: Mutex::default() });
@@ -58,7 +58,7 @@ async fn against(ceiling: Ceiling, lines: Vec<Line>) -> (Arc<Ehr>, Destination) 
     (ehr, destination)
 }
 
-fn observation(value: u32) -> Value {
+pub(super) fn observation(value: u32) -> Value {
     json!({
         "resourceType": "Observation",
         "status": "final",
@@ -76,25 +76,25 @@ fn provenance() -> Value {
 }
 
 /// As a server shows it.
-fn shown(mut resource: Value, id: &str) -> Value {
+pub(super) fn shown(mut resource: Value, id: &str) -> Value {
     resource["id"] = id.into();
     resource["meta"] = json!({ "versionId": "3" });
     resource
 }
 
 /// Another patient's.
-fn foreign() -> Value {
+pub(super) fn foreign() -> Value {
     let mut theirs = shown(observation(90), "9");
     theirs["identifier"][0]["value"] = "ef".repeat(32).into();
     theirs
 }
 
-fn found(resources: &[Value]) -> Value {
+pub(super) fn found(resources: &[Value]) -> Value {
     let entries: Vec<Value> = resources.iter().map(|resource| json!({ "resource": resource })).collect();
     json!({ "resourceType": "Bundle", "type": "searchset", "entry": entries })
 }
 
-fn answered(status: &str, location: Option<&str>) -> Value {
+pub(super) fn answered(status: &str, location: Option<&str>) -> Value {
     let mut response = json!({ "status": status, "etag": "W/\"1\"" });
     if let Some(location) = location {
         response["location"] = location.into();
@@ -102,12 +102,13 @@ fn answered(status: &str, location: Option<&str>) -> Value {
     json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": [{ "response": response }] })
 }
 
-fn refused() -> Value {
+pub(super) fn refused() -> Value {
     json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "forbidden" }] })
 }
 
-fn item(body: Vec<u8>, standing: BTreeMap<String, Standing>, past: Past) -> Item {
-    Item { form: "cgm-ig".to_owned(), body, standing, seat: Seat::default(), past }
+pub(super) fn item(body: Vec<u8>, standing: BTreeMap<String, Standing>, past: Past) -> Item {
+    let told = BTreeMap::new();
+    Item { form: "cgm-ig".to_owned(), body, standing, told, seat: Seat::default(), past }
 }
 
 fn search(resource: &Value) -> [String; 2] {
@@ -117,7 +118,7 @@ fn search(resource: &Value) -> [String; 2] {
     }
 }
 
-fn body(resources: &[Value]) -> Vec<u8> {
+pub(super) fn body(resources: &[Value]) -> Vec<u8> {
     let part = |resource: &Value| Part {
         full_url: if resource["resourceType"] == "Observation" {
             OURS
