@@ -11,7 +11,7 @@ use crate::{
     command::{Command, Hot},
     conditions::{self, Condition},
     error::{Conflict, ReadError, WriteError},
-    packed,
+    intent, packed,
     queue::{self, Note, State, Step},
     rows,
     windows::{self, Window},
@@ -264,6 +264,7 @@ impl Publish {
                 let kept = decisions.iter().filter(|made| made.keeps_earlier).map(|made| &*made.destination);
                 let kept: Vec<&str> = kept.collect();
                 supersede(conn, window.id, version, &kept, "a later version was published", self.at)?;
+                intent::give_up_own(conn, window.id, self.at)?;
                 enqueue(conn, &window, version, &rows, self.at)
             }
         }

@@ -445,6 +445,7 @@ CREATE TABLE intent (
   confirmed_at INTEGER NOT NULL,               -- when its author last stood by it
   fresh_ms     INTEGER NOT NULL CHECK (fresh_ms > 0), -- how long that holds
   decided      INTEGER NOT NULL DEFAULT 0 CHECK (decided IN (0, 1)), -- a person let it go although the patient died
+  own          INTEGER NOT NULL CHECK (own IN (0, 1)), -- the box itself: its window was published and has no readings left
   state        TEXT    NOT NULL CHECK (state IN ('waiting', 'held', 'queued', 'done', 'withdrawn', 'expired')),
   reason       TEXT    NOT NULL DEFAULT '',    -- why it is held
   state_at     INTEGER NOT NULL

@@ -153,8 +153,8 @@ impl Pipeline {
         })
     }
 
-    /// Every reading of a published window was taken back: what stands at a destination is wrong, and a
-    /// person has to withdraw it.
+    /// Every reading of a published window was taken back: what stands at a destination is wrong. It is marked so by the
+    /// watch over intents where its form permits that; else people have to.
     fn withdrawn(&self, due: &Window, generation: &Generation, now: i64) -> Result<Published, PipelineError> {
         let mut stands = false;
         for destination in generation.destinations_of(&due.site) {
@@ -164,8 +164,8 @@ impl Pipeline {
             return Ok(Published::Withdrawn { condition: None });
         }
         let detail = format!(
-            "window {} (version {}) was published and all its readings were taken back since; \
-             mark what stands at the destination as entered in error: isthmus intent withdraw --window {}",
+            "window {} (version {}) was published and all its readings were taken back since; what stands is marked as \
+             entered in error by itself where its form permits that, else by people: isthmus intent withdraw --window {}",
             due.id, due.version, due.id
         );
         let scope = format!("window {}", due.id);

@@ -85,6 +85,16 @@ impl Reader {
         Ok(intent_rows::by_id(self.conn()?, id)?)
     }
 
+    /// The intent of a request.
+    pub fn intent_by_key(&self, key: &[u8; 32]) -> Result<Option<Intent>, ReadError> {
+        Ok(intent_rows::by_key(self.conn()?, key)?)
+    }
+
+    /// Whether a window was published and has no readings left.
+    pub fn was_taken_back(&self, window_id: i64) -> Result<bool, ReadError> {
+        Ok(windows::was_taken_back(self.conn()?, window_id)?)
+    }
+
     /// Intents whose rows are still to be made.
     pub fn waiting_intents(&self) -> Result<Vec<Intent>, ReadError> {
         Ok(intent_rows::waiting_for_rows(self.conn()?)?)
