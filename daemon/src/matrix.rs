@@ -93,6 +93,8 @@ impl Sheet<'_> {
             self.add("capability", "capability", "allow", allowed.join(", "));
         }
         self.add("capability", "capability", "bulk", permits.bulk.to_string());
+        let repeats = permits.repeat_summaries.to_string();
+        self.add("capability", "capability", "repeat_summaries", repeats);
         self.add("capability", "capability", "on_recovery", permits.on_recovery.name().to_owned());
     }
 

@@ -400,6 +400,11 @@ impl Reader {
         conflicts::summaries(self.conn()?, patient, dates)
     }
 
+    /// The destinations for which the last that was decided of a window, but for repetitions, had this reason.
+    pub fn left_for(&self, window_id: i64, reason: &str) -> Result<Vec<String>, ReadError> {
+        rows::left_for(self.conn()?, window_id, reason)
+    }
+
     /// The list of messages an outcome came from.
     pub fn manifest(&self, id: &str) -> Result<Option<crate::publish::Manifest>, ReadError> {
         crate::publish::manifest(self.conn()?, id)

@@ -148,3 +148,16 @@ pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, Re
         None => Err(ReadError::BodyCorrupt(row_id)),
     }
 }
+
+/// The destinations for which the last that was decided of a window had this reason; that a later version shows nothing new
+/// there decides nothing.
+pub(crate) fn left_for(conn: &Connection, window_id: i64, reason: &str) -> Result<Vec<String>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT destination FROM decision d WHERE window_id = ?1 AND reason = ?2
+           AND id = (SELECT max(id) FROM decision l WHERE l.window_id = ?1 AND l.destination = d.destination
+                       AND l.reason <> 'nothing-shown-changed')
+         ORDER BY destination",
+    )?;
+    let found = statement.query_map(params![window_id, reason], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}

@@ -14,11 +14,19 @@ pub struct Permits {
     pub bulk: bool,
     /// What goes out when the site permits writes again.
     pub on_recovery: OnRecovery,
+    /// Whether an outcome is written although a FHIR summary that came in at the site says the same numbers.
+    pub repeat_summaries: bool,
 }
 
 impl Default for Permits {
     fn default() -> Self {
-        Self { mode: Mode::ReadOnly, allow: Vec::new(), bulk: true, on_recovery: OnRecovery::Latest }
+        Self {
+            mode: Mode::ReadOnly,
+            allow: Vec::new(),
+            bulk: true,
+            on_recovery: OnRecovery::Latest,
+            repeat_summaries: false,
+        }
     }
 }
 
@@ -78,6 +86,7 @@ impl Permits {
         let listed = section.choices("allow", &Capability::ALL.map(|one| (one.name(), one)));
         let shipped = Self::default();
         let bulk = section.flag("bulk").unwrap_or(shipped.bulk);
+        let repeat_summaries = section.flag("repeat_summaries").unwrap_or(shipped.repeat_summaries);
         let words = OnRecovery::ALL.map(|word| (word.name(), word));
         let on_recovery = section.choice("on_recovery", &words, &[]).unwrap_or(shipped.on_recovery);
         let (mode, written) = (mode?, section.has("allow"));
@@ -99,6 +108,6 @@ impl Permits {
             }
             Mode::Shadow | Mode::ReadOnly | Mode::Full => Vec::new(),
         };
-        Some(Self { mode, allow, bulk, on_recovery })
+        Some(Self { mode, allow, bulk, on_recovery, repeat_summaries })
     }
 }

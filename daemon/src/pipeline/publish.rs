@@ -10,7 +10,7 @@ use clinical::{
     reading::{Device, Instant, Reading},
     select::Crossings,
 };
-use outbox::{Outcome as Published, Publish, Window, WriteError};
+use outbox::{ForeignSummary, Outcome as Published, Publish, Window, WriteError};
 
 use super::{
     Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
@@ -35,6 +35,8 @@ pub(super) struct Computed<'a> {
     chunks: &'a [(Device, Vec<Reading>)],
     /// What was logged beside them.
     pub(super) logged: Vec<(Device, AppEvent)>,
+    /// What others computed for the same dates.
+    pub(super) summaries: Vec<ForeignSummary>,
 }
 
 impl Computed<'_> {
@@ -230,6 +232,6 @@ impl Pipeline {
             }
         }
         let listing = Listing::of(cited.messages.iter().copied());
-        Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged }))
+        Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged, summaries: theirs }))
     }
 }

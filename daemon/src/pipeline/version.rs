@@ -24,6 +24,7 @@ use super::{
     manifest::Listing,
     publish::Computed,
     resources::{self, Entry},
+    said::said,
 };
 use crate::{
     broker::{self, Decision, Offer, Priority, Question, Stands, Timeliness},
@@ -80,7 +81,10 @@ impl Pipeline {
         }
         let display_hash = shown_hash(&computed.outcome, generation, &site.id);
         let unchanged = due.display_hash == Some(display_hash);
-        let owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
+        let mut owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
+        if unchanged {
+            owed.extend(self.owed_by_summaries(due, generation, computed)?);
+        }
         if unchanged && owed.is_empty() {
             return Ok(Published::Unchanged);
         }
@@ -159,6 +163,7 @@ impl Pipeline {
                 capability: way.carrier(),
                 observed: self.observations.of(&destination.id, way.carrier().name()),
                 amends: way.amends(),
+                said: stands.is_none() && said(destination, way, draft.computed),
             })
             .collect();
         let decision = broker::decide(&Question {
@@ -227,6 +232,9 @@ impl Pipeline {
         let (word, _) = ruling.decision.words();
         Metric::Decisions.add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
         let scope = format!("window {} at {}", draft.due.id, destination.id);
+        if ruling.decision == Decision::Suppress(broker::Reason::SameSummary) {
+            Metric::SameSummaries.add(1, &[("destination", destination.id.clone())]);
+        }
         if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
             return None;
         }

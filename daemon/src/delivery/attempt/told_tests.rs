@@ -28,7 +28,7 @@ async fn tried_over(
 
 #[tokio::test]
 async fn what_stands_by_a_persons_word_is_found_before_it_is_written_over() {
-    let taken = ("POST", "/", 200, answered("200 OK", Some("Observation/7")));
+    let taken = ("POST", "/", 200, answered("201 Created", Some("Observation/7")));
     let read = |status, body| vec![("GET", "/Observation/7", status, body), taken.clone()];
     let search = |status, body| vec![("GET", "/Observation?", status, body), taken.clone()];
     let named = || told(Some("Observation/7"), 100);
