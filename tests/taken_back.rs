@@ -170,6 +170,7 @@ async fn at_a_site_that_takes_no_writes_it_waits_and_is_given_up_when_the_readin
         .unwrap();
     let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let intent = &listed["intents"][0];
+    assert_eq!(intent["own"], true, "{listed:#}");
     assert_eq!((&intent["kind"], &intent["state"]), (&"withdraw".into(), &"withdrawn".into()), "{listed:#}");
 }
 

@@ -162,10 +162,9 @@ impl Desk {
                 Ok(state) => {
                     self.queued.send_modify(|turn| *turn += 1);
                     self.replied.send_modify(|turn| *turn += 1);
-                    let placed = written.iter().flatten().all(|one| !one.location.is_empty());
+                    let placed = self.is_placed(&row, written.as_deref().unwrap_or_default())?;
                     return Ok(json!({
-                        "settled": id, "written": stands, "was": row.state.name(), "state": state.name(),
-                        "placed": stands && placed,
+                        "settled": id, "written": stands, "was": row.state.name(), "state": state.name(), "placed": placed,
                     }));
                 }
                 Err(WriteError::Conflict(Conflict::Edge)) => {}
@@ -186,6 +185,13 @@ impl Desk {
             std::thread::sleep(MOMENT);
         }
         Err(DeskError::Unknown(format!("there is no row {id}")))
+    }
+
+    /// Whether the ledger knows where all of it stands; `None` where it has nothing to know, as of a message.
+    fn is_placed(&self, row: &OutboxRow, written: &[Written]) -> Result<Option<bool>, DeskError> {
+        let names: Vec<&str> = written.iter().map(|one| one.identifier.as_str()).collect();
+        let known = self.readers.with(|reader| reader.written(&row.destination, &names))?;
+        Ok((!names.is_empty()).then(|| known.values().all(|one| !one.location.is_empty())))
     }
 
     /// What a row writes; nothing of a message, of which the ledger has nothing.

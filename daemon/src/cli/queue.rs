@@ -53,7 +53,8 @@ enum What {
     /// With --written the row is done, and what waits behind it goes on. A later version of it is written over the earlier
     /// one where that is found, by the place that --location named (it is read first) or by a search; where it cannot be
     /// found the later version is set aside for people and not written beside it. With --not-written it is sent again,
-    /// unless a later version or another patient took its place meanwhile. Either is in the audit log with who said it.
+    /// unless a later version or another patient took its place meanwhile. Either is in the audit log with who said it. A row
+    /// that was set aside because "it may have been written" is settled likewise.
     #[command(group = clap::ArgGroup::new("stands").required(true))]
     Settle {
         /// Its number, as `isthmus queue list --state ambiguous` and the condition doubt-lasts show it.
@@ -122,10 +123,13 @@ fn for_people(told: &Value) -> String {
 /// What became of a row in doubt, and what follows.
 fn settled(told: &Value) -> String {
     let state = told["state"].as_str().unwrap_or_default();
-    let what = match (state, told["placed"] == true) {
-        ("delivered", true) => "it is done; a later version is written over it where a read shows it there",
-        ("delivered", false) => {
-            "it is done; a later version of it is looked for before it is written, else set aside"
+    let what = match (state, told["placed"].as_bool()) {
+        ("delivered", None) => "it is done",
+        ("delivered", Some(true)) => {
+            "it is done; a later version is written over it where a read shows it there"
+        }
+        ("delivered", Some(false)) => {
+            "it is done; it is looked for before a later version is written, and where it is not found that one is set aside"
         }
         ("pending", _) => "it is sent again",
         ("deferred", _) => "it is sent again when it may be written",

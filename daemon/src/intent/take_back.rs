@@ -16,7 +16,7 @@ use clinical::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{IntentError, Intents};
+use super::{IntentError, Intents, refused};
 use crate::time;
 
 /// Who says it, as lists of intents name them.
@@ -39,6 +39,11 @@ impl Intents {
         let key = key_of(&site.id, id, window.version);
         if self.readers.with(|reader| reader.intent_by_key(&key))?.is_some() {
             return Ok(None);
+        }
+        if self.readers.with(|reader| reader.is_under_way(id))? {
+            return refused(
+                "a write of it is under way or in doubt, and it is marked as entered in error after that",
+            );
         }
         let at = time::now_ms();
         let signed = Signature {
@@ -78,7 +83,8 @@ impl Intents {
                 }
             };
             let detail = format!("window {id} was published, and no reading of it is left: {what}");
-            conditions.raise(WithdrawalNeeded, &scope, detail, time::now_ms());
+            // It may have ended meanwhile.
+            conditions.renew(WithdrawalNeeded, &scope, detail);
         }
     }
 }

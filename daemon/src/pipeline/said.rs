@@ -33,11 +33,11 @@ impl Pipeline {
         computed: &Computed<'_>,
     ) -> Result<Vec<String>, PipelineError> {
         let left = self.readers.with(|reader| reader.left_for(due.id, Reason::SameSummary.word()))?;
-        let says = |id: &String| {
-            generation.destination(id).is_some_and(|destination| {
-                destination.ways.iter().any(|way| said(&destination, way, computed))
-            })
+        let owed = |id: &String| {
+            // One that is configured no more is owed nothing.
+            let found = generation.destination(id);
+            found.is_some_and(|it| !it.ways.iter().any(|way| said(&it, way, computed)))
         };
-        Ok(left.into_iter().filter(|id| !says(id)).collect())
+        Ok(left.into_iter().filter(owed).collect())
     }
 }

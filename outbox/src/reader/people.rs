@@ -8,7 +8,7 @@ use crate::{
     in_force,
     intent_rows::{self, Intent, IntentFilter, IntentPlace, WrittenPart},
     intent_standing::IntentState,
-    lineage,
+    lineage, rehome,
     windows::{self, Window},
 };
 
@@ -88,6 +88,11 @@ impl Reader {
     /// The intent of a request.
     pub fn intent_by_key(&self, key: &[u8; 32]) -> Result<Option<Intent>, ReadError> {
         Ok(intent_rows::by_key(self.conn()?, key)?)
+    }
+
+    /// Whether a write of a window is out, or in doubt.
+    pub fn is_under_way(&self, window_id: i64) -> Result<bool, ReadError> {
+        Ok(rehome::is_under_way(self.conn()?, window_id)?)
     }
 
     /// Whether a window was published and has no readings left.
