@@ -303,9 +303,9 @@ fn the_box_takes_back_only_what_has_no_readings_left_and_gives_it_up_when_they_c
     };
     let refused = Err(WriteError::Conflict(Conflict::Window));
     assert_eq!(folder.writer().enter_intent(own(1)).wait(), refused, "it has readings");
-    let empty = |at| {
+    let empty = |at, number| {
         let due = folder.dirty(patient, 20_000, at);
-        assert_eq!(folder.writer().enter_intent(own(1)).wait(), refused, "it is to be computed");
+        assert_eq!(folder.writer().enter_intent(own(number)).wait(), refused, "it is to be computed");
         let publish = outbox::Publish {
             window_id: due.id,
             expected_version: due.version,
@@ -315,7 +315,7 @@ fn the_box_takes_back_only_what_has_no_readings_left_and_gives_it_up_when_they_c
         };
         folder.writer().publish(publish).wait().unwrap();
     };
-    empty(2_200);
+    empty(2_200, 1);
     let entered = enter(&folder, own(1));
     assert_eq!(entered.state, IntentState::Queued);
     // Nobody's word is too old: it is the box's own.
@@ -327,7 +327,7 @@ fn the_box_takes_back_only_what_has_no_readings_left_and_gives_it_up_when_they_c
     assert_eq!(folder.state(version), State::Delivered);
 
     // What was begun is not given up: the version goes behind it.
-    empty(2_500);
+    empty(2_500, 2);
     let stood = vec![("ehr".into(), Some(2))];
     let second = enter(&folder, NewIntent { stood, ..own(2) });
     take(&folder, 2_500);
