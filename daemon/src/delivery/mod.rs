@@ -99,9 +99,11 @@ impl Deliverer {
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
-            let wait = match pace.unaligned || !self.scopes_known(&destination).await {
-                true => SETTLE_PAUSE,
-                false => self.dispatch(&destination, &mut pace, &mut tasks).await,
+            let wait = if pace.unaligned || !self.scopes_known(&destination).await {
+                self.settle_each(&mut pace, &mut tasks);
+                SETTLE_PAUSE
+            } else {
+                self.dispatch(&destination, &mut pace, &mut tasks).await
             };
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {

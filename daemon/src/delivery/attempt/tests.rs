@@ -388,3 +388,26 @@ async fn a_provenance_taken_for_anothers_is_created_without_the_search_that_the_
         .collect();
     assert_eq!(searches, [true, false]);
 }
+
+#[tokio::test]
+async fn what_may_not_leave_of_one_row_of_a_batch_stays_and_its_neighbours_go() {
+    let taken = |id: &str| json!({ "response": { "status": "201 Created", "location": format!("Observation/{id}/_history/1") } });
+    let answers =
+        json!({ "resourceType": "Bundle", "type": "batch-response", "entry": [taken("1"), taken("2")] });
+    let (ehr, destination) = against(Ceiling::Full, vec![("POST", "/", 200, answers)]).await;
+    let mut leak = observation(101);
+    leak["subject"] = json!({ "display": "a name" });
+    let items = [observation(100), leak, observation(102)]
+        .map(|resource| item(body(&[resource]), BTreeMap::new(), NEW));
+    let outcomes = batch::batch(&destination, &items).await;
+    assert!(matches!(outcomes[1].verdict, Verdict::Defect(_)) && !outcomes[1].wrote);
+    for at in [0, 2] {
+        assert!(matches!(outcomes[at].verdict, Verdict::Delivered), "{:?}", outcomes[at].verdict);
+    }
+    let asked = ehr.asked.lock().unwrap();
+    let values = |bundle: &Value| -> Vec<i64> {
+        let entries = bundle["entry"].as_array().unwrap().iter();
+        entries.filter_map(|entry| entry["resource"]["valueQuantity"]["value"].as_i64()).collect()
+    };
+    assert_eq!(asked.iter().map(|(.., bundle)| values(bundle)).collect::<Vec<_>>(), [[100, 102]]);
+}
