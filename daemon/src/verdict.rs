@@ -76,6 +76,9 @@ pub enum Verdict {
     /// An earlier attempt may have taken effect, the destination does not let us look, and the row was overtaken: it is
     /// not sent again.
     Overtaken,
+    /// Nothing was sent: between its lease and its request it was decided that it may not leave, or by other rules. The
+    /// store and the next lease know what becomes of it.
+    Recalled(&'static str),
     /// Nothing took effect: retry with back-off.
     Unsent(String),
     /// Nobody knows: reconcile by search before anything is sent again.
@@ -99,6 +102,7 @@ impl Verdict {
             Self::Withheld => "withheld",
             Self::Unlisted => "unlisted",
             Self::Overtaken => "overtaken",
+            Self::Recalled(_) => "recalled",
             Self::Unsent(_) => "unsent",
             Self::Ambiguous(_) => "ambiguous",
         }

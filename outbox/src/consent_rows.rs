@@ -96,6 +96,19 @@ fn covers(conn: &Connection, row: &Place, looked: &Looked) -> rusqlite::Result<b
     Ok(looked.at(queued_at).permit)
 }
 
+/// Whether consent lets a row of a patient leave: in force now, and where that is asked too, when it was queued.
+pub(crate) fn lets_leave(
+    conn: &Connection,
+    destination: &str,
+    patient: i64,
+    queued_at: Option<i64>,
+    at: i64,
+) -> rusqlite::Result<bool> {
+    let looked = in_force::look(conn, patient, Purpose::of(destination))?;
+    let now = in_force::present(conn, at)?;
+    Ok(looked.at(now).permit && queued_at.is_none_or(|then| looked.at(then).permit))
+}
+
 /// Whether consent denies a row to be sent.
 pub(crate) fn is_denied(conn: &Connection, row: &Place, at: i64) -> rusqlite::Result<bool> {
     let at = in_force::present(conn, at)?;

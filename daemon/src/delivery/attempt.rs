@@ -41,6 +41,9 @@ const ROUNDS: usize = 2;
 /// What is said of a create that cannot be conditional and may have taken effect.
 const NOT_SHOWN: &str =
     "it may have been written, and the destination does not let us look; it is not sent blindly";
+/// What is said of what was created no one says where, where its correction needs the place.
+const UNPLACED: &str =
+    "it was created, and the destination neither says nor shows where; it is looked for again";
 /// What is said of a resource that a search, a conditional create or the ledger led to.
 const NOT_OURS: &str = "the search found a resource that is not ours";
 
@@ -97,7 +100,12 @@ pub struct Item {
     pub seat: Seat,
     /// What is known of it.
     pub past: Past,
+    /// Asked before each write of it: to find its patient and what an earlier attempt did may take long.
+    pub last_look: LastLook,
 }
+
+/// Whether what was leased may still leave; the verdict where it may not.
+pub type LastLook = Box<dyn Fn() -> Result<(), Verdict> + Send + Sync>;
 
 /// Writes one row.
 pub async fn attempt(destination: &Destination, item: &Item) -> Outcome {
@@ -120,6 +128,7 @@ struct To<'a> {
 
 struct Sending<'a> {
     to: To<'a>,
+    last_look: &'a LastLook,
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
@@ -150,6 +159,7 @@ impl<'a> Sending<'a> {
         }
         Ok(Self {
             to: To { destination, release, way, seat: &item.seat },
+            last_look: &item.last_look,
             open,
             standing: item.standing.clone(),
             written: Vec::new(),
@@ -327,6 +337,7 @@ impl<'a> Sending<'a> {
 
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
+        (self.last_look)()?;
         let (told, answers) = match (self.to.way.projection.style(), entries) {
             (Style::Single, [entry]) => request::single(self.to, entry).await?,
             _ => request::transaction(self.to, entries).await?,
@@ -385,12 +396,19 @@ impl<'a> Sending<'a> {
     }
 
     /// Something was created, and the server does not say where. What travels alone is looked for at once, for others refer
-    /// to it; in a transaction they did so within the Bundle, and the next version searches.
+    /// to it; in a transaction they did so within the Bundle, and the next version searches. What would be written a second
+    /// time by its correction, for its create cannot be conditional, is in doubt until it is found.
     async fn place(&mut self, part: Part) -> Result<(), Verdict> {
-        if self.to.way.projection.style() == Style::Single
-            && let Found::Ours(_, standing) = lookup::search(self.to, &part, &self.resolved(&part)?).await?
-        {
-            self.file(&part, &standing);
+        let projection = self.to.way.projection;
+        if projection.style() != Style::Single {
+            return Ok(());
+        }
+        match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
+            Found::Ours(_, standing) => self.file(&part, &standing),
+            _ if projection.amends() == Amends::Update && part.if_none_exist.is_none() => {
+                return Err(Verdict::Ambiguous(UNPLACED.to_owned()));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -456,7 +474,7 @@ impl<'a> Sending<'a> {
 
     /// The answer without what could be patient data.
     fn reduce(&self, told: &Told, answers: &[EntryAnswer], sent: usize) -> Answer {
-        let whole = OperationOutcome::read(&told.json());
+        let whole = OperationOutcome::read(told.json());
         let of_entries = answers.iter().filter(|answer| answer.status.is_none_or(|status| status >= 300));
         let outcomes: Vec<&OperationOutcome> =
             whole.iter().chain(of_entries.filter_map(|answer| answer.outcome.as_ref())).collect();

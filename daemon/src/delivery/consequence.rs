@@ -29,6 +29,7 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         | Verdict::Throttled(_)
         | Verdict::Withheld
         | Verdict::Unlisted
+        | Verdict::Recalled(_)
         | Verdict::Overtaken
         | Verdict::Defect(_)
         | Verdict::Unsent(_)
@@ -61,6 +62,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         | Verdict::Patient(_)
         | Verdict::Identity(_)
         | Verdict::Throttled(_)
+        | Verdict::Recalled(_)
         | Verdict::Unsent(_)
         | Verdict::Auth(_)
             if held =>
@@ -72,6 +74,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },
         Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
         Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
+        Verdict::Recalled(cause) => Settlement::Retry { at: now, cause: cause.to_owned() },
         Verdict::Unsent(cause) | Verdict::Auth(cause) | Verdict::Identity(cause) => {
             Settlement::Retry { at, cause }
         }
@@ -92,6 +95,7 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Defect(cause)
         | Verdict::Unsent(cause)
         | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),
+        Verdict::Recalled(cause) => format!("{word}: {cause}"),
         Verdict::Delivered
         | Verdict::ReadBack
         | Verdict::Throttled(_)

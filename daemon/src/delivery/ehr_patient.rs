@@ -48,7 +48,7 @@ pub(crate) async fn search(destination: &Destination, key: &PatientKey) -> Resul
         Err(attempt) => return Err(unsent(judge(&attempt))),
     };
     if told.status == 200 {
-        return Ok(patients(&told.json(), key));
+        return Ok(patients(told.json(), key));
     }
     let answer = Answer { status: told.status, retry_after: told.retry_after, ..Answer::default() };
     match unsent(judge(&Attempt::Answered(answer))) {
@@ -131,7 +131,7 @@ pub(crate) async fn encounter(
         Err(attempt) => return Err(unsent(judge(&attempt))),
     };
     if told.status == 200 {
-        return Ok(matching(&told.json(), patient, now));
+        return Ok(matching(told.json(), patient, now));
     }
     let answer = Answer { status: told.status, retry_after: told.retry_after, ..Answer::default() };
     match unsent(judge(&Attempt::Answered(answer))) {

@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod backoff;
 mod birth_date;
 mod consequence;
+mod departure;
 mod dispatch;
 mod doubts;
 mod edges;

@@ -131,7 +131,7 @@ impl Deliverer {
                 let nth = pace.circuit.silence(began, now, wait);
                 wait(nth)
             }
-            Verdict::Ambiguous(_) => wait(attempts.max(1)),
+            Verdict::Ambiguous(_) | Verdict::Recalled(_) => wait(attempts.max(1)),
             _ => {
                 pace.circuit.answered();
                 wait(attempts.max(1))

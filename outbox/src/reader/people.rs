@@ -18,6 +18,18 @@ impl Reader {
         Ok(in_force::answer(self.conn()?, patient, purpose, at)?)
     }
 
+    /// Whether consent, as it is recorded now, lets a leased row of a patient leave for its destination. `queued_at`: when
+    /// it was queued, in milliseconds; `None` where it may have left before.
+    pub fn lets_leave(
+        &self,
+        destination: &str,
+        patient: i64,
+        queued_at: Option<i64>,
+        at: i64,
+    ) -> Result<bool, ReadError> {
+        Ok(consent_rows::lets_leave(self.conn()?, destination, patient, queued_at, at)?)
+    }
+
     /// The identifiers whose decisions are one patient's, of any of them.
     pub fn person(&self, patient: i64) -> Result<Vec<i64>, ReadError> {
         Ok(in_force::person(self.conn()?, patient)?)

@@ -68,7 +68,11 @@ async fn begun<'a>(destination: &'a Destination, item: &'a Item) -> Result<(Send
         [part] => sending.entry(part),
         _ => Err(Verdict::Defect("more than one resource in a row of a batch".to_owned())),
     };
-    let entry = entry.and_then(|entry| request::check(sending.to, &entry).map(|()| entry));
+    let entry = entry.and_then(|entry| {
+        request::check(sending.to, &entry)?;
+        (item.last_look)()?;
+        Ok(entry)
+    });
     match entry {
         Ok(entry) => Ok((sending, entry)),
         Err(verdict) => Err(sending.outcome(Err(verdict))),

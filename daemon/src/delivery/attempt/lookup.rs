@@ -46,7 +46,7 @@ pub(super) async fn read(to: To<'_>, part: &Part, location: &Location) -> Result
         Got::Gone => return Ok(Found::Absent),
         Got::Refused => return Ok(Found::Hidden),
     };
-    let theirs = told.json();
+    let theirs = told.json().clone();
     if !theirs.is_object() {
         return Ok(Found::Hidden);
     }
@@ -76,8 +76,9 @@ pub(super) async fn search(to: To<'_>, part: &Part, ours: &Value) -> Result<Foun
     }
     let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
     if entries.is_empty() {
-        let counted = bundle["total"].as_u64().unwrap_or(0);
-        return Ok(if counted == 0 { Found::Absent } else { Found::Hidden });
+        // A page may be short, even empty, and what was asked for on the next.
+        let all = bundle["total"].as_u64().unwrap_or(0) == 0 && !has_next(bundle);
+        return Ok(if all { Found::Absent } else { Found::Hidden });
     }
     let mut resources = entries.iter().map(|entry| &entry["resource"]);
     let by_content = !by_identifier(part);
@@ -87,7 +88,7 @@ pub(super) async fn search(to: To<'_>, part: &Part, ours: &Value) -> Result<Foun
     };
     let Some(theirs) = resources.clone().find(found) else {
         if by_content {
-            return Ok(others(ours, &bundle, resources));
+            return Ok(others(ours, bundle, resources));
         }
         // An OperationOutcome alone remarks on the search ("parameter ignored"); it is no match.
         let matched = resources.any(|resource| resource["resourceType"] == kind);
@@ -120,11 +121,16 @@ fn by_identifier(part: &Part) -> bool {
     part.search.iter().any(|(name, _)| name == "identifier" || name == "entity:identifier")
 }
 
+/// Whether a search has a further page.
+fn has_next(bundle: &Value) -> bool {
+    let links = bundle["link"].as_array().map(Vec::as_slice).unwrap_or_default();
+    links.iter().any(|link| link["relation"] == "next")
+}
+
 /// What a search by patient, code and date proves that found others alone: that ours is not there, where every one is of
 /// the patient and the code that were asked for and there is no further page; else that the server did not search.
 fn others<'a>(ours: &Value, bundle: &Value, mut resources: impl Iterator<Item = &'a Value>) -> Found {
-    let links = bundle["link"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if links.iter().any(|link| link["relation"] == "next") {
+    if has_next(bundle) {
         return Found::Hidden;
     }
     let code = |resource: &Value| -> Vec<String> {
