@@ -9,15 +9,17 @@ use std::{
     collections::BTreeSet,
     fs,
     process::{Command, Output},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 use site::{
     RESOURCES_PER_OUTCOME, chart, daily, edit_site, eventually, files, people, send, settled, until,
     until_metric,
+    vendors::{conduct, of_patient, prepared},
 };
 use standin::{
-    Play,
+    Act, Persona, Play, Rule, What,
     rig::{Rig, RigSettings},
 };
 
@@ -212,6 +214,38 @@ async fn what_is_in_doubt_when_consent_is_withdrawn_is_looked_for_and_not_sent_a
         assert_eq!(chart::writes(&rig.ehr).len(), 1, "the one before the withdrawal");
         assert_eq!(stands(&rig, 1, DAY), delivered == 1);
     }
+}
+
+/// Its patient is being looked for at a slow EHR when consent is withdrawn: nothing was sent yet, and nothing is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_made_ready_when_consent_is_withdrawn_does_not_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let forms = "[[projection]]\nname = \"plain-r4\"\n";
+    let mut rig = prepared(dir.path(), conduct(Persona::Plain, 3), "lookup", forms, "").await;
+    rig.ehr.rule(Rule::new("slow", Act::Slow(Duration::from_secs(1))).on(What::Reads).of_type("Patient"));
+    rig.start().await.unwrap();
+    send(&rig, &hours(1..2, DAY)).await;
+    eventually("the patient is looked for", || {
+        rig.ehr.log().records().iter().any(|one| one.path.contains("/Patient?"))
+    })
+    .await;
+    let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+    assert_eq!(told["stands"][0]["certain"], false, "it is under way: {told:#}");
+    send(&rig, &hours(2..3, DAY)).await;
+    until(&rig, "the neighbour's are written", |s| {
+        s["outbox"]["delivered"].as_u64() >= Some(RESOURCES_PER_OUTCOME) && s["outbox"]["leased"] == 0
+    })
+    .await;
+    let results = |n: u32| {
+        let [mrn, system] = [people::person(n).mrn, SYSTEM.to_owned()];
+        let known = rig.ehr.resources().into_iter().find(|one| {
+            one["resourceType"] == "Patient"
+                && one["identifier"][0]["value"] == mrn.as_str()
+                && one["identifier"][0]["system"] == system.as_str()
+        });
+        of_patient(&rig, "Observation", known.unwrap()["id"].as_str().unwrap()).len()
+    };
+    assert_eq!([results(1), results(2)], [0, RESOURCES_PER_OUTCOME as usize - 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
