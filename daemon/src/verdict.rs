@@ -65,6 +65,8 @@ pub enum Verdict {
     /// We would not send it ourselves (allow-list, unreadable row): a person has to look; it says nothing
     /// about the destination.
     Defect(String),
+    /// The destination takes creates and not this update of what stands: people have to amend it.
+    NotAmended(String),
     /// Another version stands there: re-read and reconcile.
     Conflict(String),
     /// Too fast, or not now: wait this long.
@@ -96,6 +98,7 @@ impl Verdict {
             Self::Patient(_) => "patient",
             Self::Identity(_) => "identity",
             Self::Auth(_) => "auth",
+            Self::NotAmended(_) => "not-amended",
             Self::Conflict(_) => "conflict",
             Self::Defect(_) => "defect",
             Self::Throttled(_) => "throttled",
@@ -122,6 +125,9 @@ pub fn judge(attempt: &Attempt) -> Verdict {
 fn judge_answer(answer: &Answer) -> Verdict {
     if !(200..300).contains(&answer.status) {
         return judge_refusal(answer.status, answer);
+    }
+    if answer.entries.contains(&0) {
+        return Verdict::Ambiguous("the answer tells no status of an entry".to_owned());
     }
     if let Some(&refused) = answer.entries.iter().find(|status| !(200..300).contains(*status)) {
         return judge_refusal(refused, answer);
@@ -228,6 +234,8 @@ mod tests {
         assert_eq!(judge(&answered(200, &[201, 200])).word(), "read-back");
         assert_eq!(judge(&answered(200, &[201, 422])).word(), "data");
         assert_eq!(judge(&answered(200, &[201, 412])).word(), "conflict");
+        // An entry without a status that can be read may stand.
+        assert_eq!(judge(&answered(200, &[201, 0])).word(), "ambiguous");
     }
 
     #[test]

@@ -317,17 +317,19 @@ pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Re
     Ok(())
 }
 
-/// When the next row of a destination may be leased, not counting deferred ones.
+/// When the next row of a destination may be leased, not counting deferred ones and those that wait for another row.
 pub(crate) fn next_attempt_at(conn: &Connection, destination: &str) -> Result<Option<i64>, ReadError> {
     let mut statement = conn.prepare_cached(
-        "SELECT min(next_at) FROM outbox INDEXED BY outbox_due
-         WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?3",
+        "SELECT next_at FROM outbox o INDEXED BY outbox_due
+         WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?3
+           AND (depends_on IS NULL OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
+         ORDER BY next_at, id LIMIT 1",
     )?;
     let mut first: Option<i64> = None;
     for state in [State::Pending, State::Ambiguous] {
         for priority in 0..PRIORITIES {
-            let at: Option<i64> =
-                statement.query_row(params![destination, state.name(), priority], |row| row.get(0))?;
+            let asked = params![destination, state.name(), priority];
+            let at: Option<i64> = statement.query_row(asked, |row| row.get(0)).optional()?;
             first = first.into_iter().chain(at).min();
         }
     }

@@ -66,6 +66,10 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether the last write was an update of what stands.
+    pub amended: bool,
+    /// Whether what was asked last was not answered.
+    pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
     pub doubt: bool,
 }
@@ -73,7 +77,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, amended: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -135,6 +139,10 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// The last write was an update of what stands.
+    amended: bool,
+    /// What was asked last was not answered.
+    silent: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
@@ -164,6 +172,8 @@ impl<'a> Sending<'a> {
             standing: item.standing.clone(),
             written: Vec::new(),
             wrote: false,
+            amended: false,
+            silent: false,
             doubt: false,
             first: item.past.version == 1,
             unmatched: BTreeSet::new(),
@@ -175,7 +185,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        Outcome { verdict, written, wrote: self.wrote, doubt: self.doubt }
+        let Self { wrote, amended, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, amended, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -187,7 +198,9 @@ impl<'a> Sending<'a> {
     async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
-            self.reconcile().await?;
+            let looked = self.reconcile().await;
+            self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
+            looked?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
@@ -338,16 +351,19 @@ impl<'a> Sending<'a> {
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
         (self.last_look)()?;
-        let (told, answers) = match (self.to.way.projection.style(), entries) {
-            (Style::Single, [entry]) => request::single(self.to, entry).await?,
-            _ => request::transaction(self.to, entries).await?,
+        let answered = match (self.to.way.projection.style(), entries) {
+            (Style::Single, [entry]) => request::single(self.to, entry).await,
+            _ => request::transaction(self.to, entries).await,
         };
+        self.silent = matches!(answered, Err(Verdict::Ambiguous(_)));
+        let (told, answers) = answered?;
         self.judged(&told, &answers, entries).map(|()| answers)
     }
 
     /// Judges the answers to entries.
     fn judged(&mut self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> Result<(), Verdict> {
         self.wrote = true;
+        self.amended = entries.iter().any(|entry| matches!(entry, Entry::Update { .. }));
         match judge(&Attempt::Answered(self.reduce(told, answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(()),
             Verdict::Configuration(cause) | Verdict::Data(cause)

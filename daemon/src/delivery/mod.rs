@@ -38,7 +38,7 @@ use tokio::{
 pub use self::edges::closed_detail;
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
-    conditions::Board, destination::Destination, drain::Draining, generation::Current,
+    conditions::Board, destination::Destination, drain::Draining, generation::Current, mode::Event,
     observations::Observations, time,
 };
 
@@ -142,11 +142,9 @@ impl Deliverer {
         }
         // Their requests are cut before they may be sent again by a deliverer after this one.
         tasks.shutdown().await;
-        let left = std::mem::take(&mut pace.out)
-            .into_values()
-            .flatten()
-            .chain(std::mem::take(&mut pace.settling).into_values());
-        for row_id in left {
+        let out: Vec<i64> = std::mem::take(&mut pace.out).into_values().flatten().collect();
+        self.unprobe(&out, &pace);
+        for row_id in out.into_iter().chain(std::mem::take(&mut pace.settling).into_values()) {
             commit(&self.writer, doubt(row_id, "the sender stopped before an answer came")).await;
         }
     }
@@ -173,6 +171,7 @@ impl Deliverer {
             Err(error) => {
                 tracing::error!(destination = %self.id, %error, "a delivery task failed");
                 if let Some(rows) = pace.out.remove(&error.id()) {
+                    self.unprobe(&rows, pace);
                     for row_id in rows {
                         let broken = doubt(row_id, "the sender failed before an answer came");
                         self.settle(broken, Duration::ZERO, pace, tasks);
@@ -182,6 +181,15 @@ impl Deliverer {
                     let broken = doubt(row_id, "the verdict was lost before it was stored");
                     self.settle(broken, SETTLE_PAUSE, pace, tasks);
                 }
+            }
+        }
+    }
+
+    /// A probe that broke off taught nothing: the next may go.
+    fn unprobe(&self, rows: &[i64], pace: &Pace) {
+        for (capability, probing) in &pace.probes {
+            if probing.row.is_some_and(|row| rows.contains(&row)) {
+                self.observations.apply(&self.id, capability, Event::Inconclusive, time::now_ms());
             }
         }
     }

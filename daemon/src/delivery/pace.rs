@@ -1,7 +1,7 @@
 //! What a deliverer remembers between two turns of its loop. Pure: the time is handed in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Pace {
     pub unaligned: bool,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
+    /// Capabilities of which something was created since they were last closed.
+    pub created: BTreeSet<String>,
 }
 
 /// The probes of one capability: one at a time.
@@ -61,6 +63,7 @@ impl Pace {
             held_at: now,
             unaligned: true,
             doubts: Doubts::default(),
+            created: BTreeSet::new(),
         }
     }
 
