@@ -74,9 +74,8 @@ impl Taken {
 
     /// A line for people.
     pub fn line(&self) -> String {
-        let numbers = |recorded: &Recorded| {
-            recorded.entries.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let numbers =
+            |recorded: &Recorded| recorded.entries.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
         match self {
             Self::Counts(recorded) => format!("recorded as entry {}", numbers(recorded)),
             Self::Halved(recorded, why) => {
@@ -106,13 +105,20 @@ pub struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Takes every Consent of a document into the ledger, each for itself. Blocks.
+    /// Takes every Consent of a document into the ledger, each for itself; versions in the order in which their server
+    /// stored them, for a history lists the newest first. What became of each is in the order of the document. Blocks.
     ///
     /// # Errors
     /// [`TakeError`] where the store cannot be asked; what was taken before stays taken, and is known the next time.
     pub fn take(&self, document: &Value) -> Result<Vec<Taken>, TakeError> {
-        let read = fhir::read_all(document, &self.site.timezone);
-        read.into_iter().map(|read| self.take_one(read)).collect()
+        let mut read: Vec<_> =
+            fhir::read_all(document, &self.site.timezone).into_iter().enumerate().collect();
+        let stamp = |consent: &Consent| consent.changed_at.filter(|_| consent.stamped);
+        read.sort_by_key(|(_, read)| read.as_ref().ok().and_then(stamp));
+        let taken = read.into_iter().map(|(place, read)| Ok((place, self.take_one(read)?)));
+        let mut taken: Vec<(usize, Taken)> = taken.collect::<Result<_, TakeError>>()?;
+        taken.sort_by_key(|(place, _)| *place);
+        Ok(taken.into_iter().map(|(_, taken)| taken).collect())
     }
 
     fn take_one(&self, read: Result<Consent, fhir::ConsentFault>) -> Result<Taken, TakeError> {
@@ -222,7 +228,8 @@ fn told(imported: Imported, stamped: bool) -> Taken {
             Taken::Known(format!("this version is in the ledger already (entry {entry})"))
         }
         Imported::Older { entry } => {
-            let place = entry.map_or_else(String::new, |entry| format!(", and in the ledger (entry {entry})"));
+            let place =
+                entry.map_or_else(String::new, |entry| format!(", and in the ledger (entry {entry})"));
             Taken::Known(format!("a later version of it was met already{place}"))
         }
         Imported::Nothing => {
@@ -241,13 +248,19 @@ fn told(imported: Imported, stamped: bool) -> Taken {
 fn misdated(date: Misdated, stamped: bool) -> String {
     let element = if stamped { "Consent.meta.lastUpdated" } else { "Consent.dateTime or date" };
     let what = match date {
-        Misdated::Ahead => "lies ahead of this box's clock; put right whichever clock is wrong and send it again".to_owned(),
+        Misdated::Ahead => {
+            "lies ahead of this box's clock; put right whichever clock is wrong and send it again".to_owned()
+        }
         Misdated::Before(entry) => {
             let of = entry.map_or_else(String::new, |entry| format!(" (entry {entry})"));
-            format!("lies before what is known of it{of}; have its source send it with the time of its last change")
+            format!(
+                "lies before what is known of it{of}; have its source send it with the time of its last change"
+            )
         }
     };
-    format!("what it permits counts for nothing. {element}: {what}, or record the decision by isthmus consent grant")
+    format!(
+        "what it permits counts for nothing. {element}: {what}, or record the decision by isthmus consent grant"
+    )
 }
 
 /// Counts what was recorded, by purpose and decision.

@@ -166,4 +166,3 @@ pub(crate) fn verify(conn: &Connection, known: Option<ConsentHead>) -> Result<Co
         _ => Ok(head),
     }
 }
-

@@ -235,11 +235,7 @@ fn keep_stamp(conn: &Connection, said: &ConsentSaying) -> rusqlite::Result<()> {
 }
 
 /// Where a version stands.
-fn place(
-    conn: &Connection,
-    said: &ConsentSaying,
-    before: &[(i64, ConsentEntry)],
-) -> rusqlite::Result<Place> {
+fn place(conn: &Connection, said: &ConsentSaying, before: &[(i64, ConsentEntry)]) -> rusqlite::Result<Place> {
     let document = said.document;
     let last = before.last().and_then(|(_, entry)| entry.document);
     if last.is_some_and(|last| last.hash == document.hash) {

@@ -46,8 +46,12 @@ impl Command for Record {
 
 /// Appends decisions, with what follows from them.
 pub(crate) fn record(conn: &Connection, entries: &[ConsentEntry]) -> Result<Recorded, WriteError> {
-    let mut recorded =
-        Recorded { entries: Vec::new(), head: consent_chain::head(conn)?, moved: Moved::default(), windows: 0 };
+    let mut recorded = Recorded {
+        entries: Vec::new(),
+        head: consent_chain::head(conn)?,
+        moved: Moved::default(),
+        windows: 0,
+    };
     let mut audits = Vec::new();
     for entry in entries {
         let (id, head) = consent_chain::append(conn, entry)?;

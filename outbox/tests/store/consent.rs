@@ -347,13 +347,8 @@ fn what_a_withdrawal_lists_is_all_that_was_written_for_the_patient_notes_and_goa
     assert_eq!(stands(survivor, Purpose::Treatment), written);
     assert_eq!(stands(survivor, Purpose::Upstream), []);
     // Of identifiers that were merged, what was written under each.
-    let statement = Statement {
-        inbox_id: 1,
-        ordinal: 0,
-        said_at: 2_000,
-        how: how(true, 2_000),
-        saying: merge("S", "R"),
-    };
+    let statement =
+        Statement { inbox_id: 1, ordinal: 0, said_at: 2_000, how: how(true, 2_000), saying: merge("S", "R") };
     folder.writer().identify(vec![statement]).wait().unwrap();
     written.extend(note());
     written.sort();

@@ -57,7 +57,9 @@ fn one_entry_of_a_clock_that_was_ahead_shadows_nothing_that_is_decided_later() {
 
 #[test]
 fn a_grant_covers_what_is_queued_after_it_by_any_clock_and_nothing_before_it() {
-    for (queued_at, granted_at, again_at) in [(1_000, 2_000, 3_000), (AHEAD, 2_000, 1_000), (1_000, AHEAD, 2_000)] {
+    for (queued_at, granted_at, again_at) in
+        [(1_000, 2_000, 3_000), (AHEAD, 2_000, 1_000), (1_000, AHEAD, 2_000)]
+    {
         let folder = Folder::new();
         let patient = folder.patient("A");
         let before = folder.publish(patient, 20, vec![upstream(1)], queued_at)[0];

@@ -7,7 +7,12 @@ use crate::folder::Folder;
 
 pub(crate) fn saying(patient: i64, version: u8, rules: Vec<ConsentRule>) -> ConsentSaying {
     ConsentSaying {
-        document: ConsentDocument { key: [1; 32], hash: [version; 32], changed_at: Some(i64::from(version)), stamped: true },
+        document: ConsentDocument {
+            key: [1; 32],
+            hash: [version; 32],
+            changed_at: Some(i64::from(version)),
+            stamped: true,
+        },
         patient,
         rules,
         inbox_id: 1,
@@ -114,7 +119,8 @@ fn a_denial_that_comes_again_after_a_permit_is_in_force_again_where_no_date_tell
         let patient = folder.patient("A");
         let denied = version(patient, 1, first, vec![rule(Purpose::Treatment, false)]);
         let permitted = version(patient, 2, second, vec![rule(Purpose::Treatment, true)]);
-        for (saying, treated) in [(&denied, false), (&permitted, true), (&denied, false), (&permitted, true)] {
+        for (saying, treated) in [(&denied, false), (&permitted, true), (&denied, false), (&permitted, true)]
+        {
             assert!(matches!(import(&folder, saying), Imported::Recorded(_)), "{first:?}");
             assert_eq!(treats(&folder, patient), treated);
             assert!(matches!(import(&folder, saying), Imported::Known { .. }), "the same again right after");
@@ -126,7 +132,9 @@ fn a_denial_that_comes_again_after_a_permit_is_in_force_again_where_no_date_tell
 fn what_a_server_stored_before_what_is_known_is_known_and_what_it_stored_again_counts_again() {
     let folder = Folder::new();
     let patient = folder.patient("A");
-    let at = |hash, stamp, permit| version(patient, hash, Some((stamp, true)), vec![rule(Purpose::Treatment, permit)]);
+    let at = |hash, stamp, permit| {
+        version(patient, hash, Some((stamp, true)), vec![rule(Purpose::Treatment, permit)])
+    };
     import(&folder, &at(1, 10, false));
     import(&folder, &at(2, 20, true));
     // A whole history each night, in any order: nothing grows, and the last version counts.
@@ -137,7 +145,11 @@ fn what_a_server_stored_before_what_is_known_is_known_and_what_it_stored_again_c
     // The denial stored anew.
     assert!(matches!(import(&folder, &at(1, 30, false)), Imported::Recorded(_)));
     assert_eq!(import(&folder, &at(1, 40, false)), Imported::Known { entry: 3 }, "stored again as it was");
-    assert_eq!(import(&folder, &at(3, 35, true)), Imported::Older { entry: Some(3) }, "that came before the last");
+    assert_eq!(
+        import(&folder, &at(3, 35, true)),
+        Imported::Older { entry: Some(3) },
+        "that came before the last"
+    );
     assert!(!treats(&folder, patient));
     assert_eq!(entries(&folder), 3);
     // One that was never seen and denies counts, though a later one is known.
@@ -209,7 +221,9 @@ fn of_a_version_that_denies_and_permits_and_is_misdated_the_denial_counts_alone_
 fn a_version_of_another_patient_is_refused_and_dates_nothing() {
     let folder = Folder::new();
     let (patient, other) = (folder.patient("A"), folder.patient("B"));
-    let of = |patient, hash, stamp| version(patient, hash, Some((stamp, true)), vec![rule(Purpose::Upstream, true)]);
+    let of = |patient, hash, stamp| {
+        version(patient, hash, Some((stamp, true)), vec![rule(Purpose::Upstream, true)])
+    };
     import(&folder, &of(patient, 1, 10));
     assert_eq!(import(&folder, &of(other, 2, 90)), Imported::OtherPatient { entry: 1 });
     assert!(matches!(import(&folder, &of(patient, 3, 20)), Imported::Recorded(_)));

@@ -40,7 +40,8 @@ fn values(value: &Value, found: &mut BTreeSet<String>) {
 
 fn words(text: &str, found: &mut BTreeSet<String>) {
     found.insert(text.to_owned());
-    let ends = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | ',' | ';' | '|' | '^' | '&');
+    let ends =
+        |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | ',' | ';' | '|' | '^' | '&');
     found.extend(text.split(ends).map(|word| word.trim_end_matches(['.', ':']).to_owned()));
     // A URI of ours ends in what it names.
     found.extend(text.rsplit(':').next().map(str::to_owned));
@@ -72,16 +73,23 @@ fn is_of_no_one(value: &str) -> bool {
     let digits_and = |text: &str, mark: char| text.bytes().all(|b| b.is_ascii_digit() || b == mark as u8);
     let is_day = |text: &str| text.len() == 10 && digits_and(text, '-');
     let is_loinc = |text: &str| text.len() <= 8 && digits_and(text, '-');
+    // As it stands, within a search or an element, or cut at a colon.
     let is_system = |text: &str| {
-        ["http://", "https://"].iter().any(|begin| text.starts_with(begin))
-            || (text.starts_with("urn:isthmus:") && !text.contains('|') && text != policy_uri)
+        let text = text
+            .trim_start_matches("entity:")
+            .trim_start_matches("identifier=")
+            .trim_start_matches("xmlns=\"");
+        let ours = |text: &str| text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
+        ["http://", "//"].iter().any(|begin| text.starts_with(begin))
+            || text.strip_prefix("urn:isthmus:").is_some_and(ours)
+            || text.strip_prefix("urn:isthmus:StructureDefinition:").is_some_and(ours)
     };
     [BOX, outcome.period.zone.as_str(), &rules.sha256, &rules.id, &policy_uri].contains(&value)
         || is_day(value)
         || is_loinc(value)
         || is_system(value)
-        || value.split([' ', '-', '/']).all(|word| word.bytes().all(|b| b.is_ascii_alphabetic()))
-        || value == format!("policy {}", rules.id)
+        || value.split([' ', '-', '/', '(', ')']).all(|word| word.bytes().all(|b| b.is_ascii_alphabetic()))
+        || [format!("policy {}", rules.id), "Isthmus 0.1.0".to_owned()].iter().any(|known| known == value)
 }
 
 #[test]
