@@ -191,6 +191,22 @@ async fn what_was_withdrawn_stays_so_though_the_daemon_is_killed_right_after_it_
         json!({"purpose": "treatment", "decision": "deny", "by": "consent entry 1"})
     );
     assert_eq!(ask(&rig, &["verify"]).split(':').next(), Some("the chain holds; its head is 1"));
+    // What would never be in force is not answered as recorded.
+    let over = [
+        "--purpose",
+        "treatment",
+        "--by",
+        "x",
+        "--reason",
+        "y",
+        "--from",
+        "2020-01-01",
+        "--until",
+        "2020-02-01",
+    ];
+    let refused = isthmus(&rig, &[&["withdraw", "--patient", &whom], &over[..]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("over before it is recorded"), "{}", said(&refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -250,6 +250,11 @@ impl Desk {
         if ask.until.is_some_and(|until| until <= ask.from.unwrap_or(now)) {
             return Err(DeskError::Wanted("it would end before it begins"));
         }
+        if !ask.past && ask.until.is_some_and(|until| until <= now) {
+            return Err(DeskError::Wanted(
+                "it would be over before it is recorded, by this box's clock: look at --until, and at the clock",
+            ));
+        }
         if !ask.grant && ask.past {
             return Err(DeskError::Wanted(
                 "a withdrawal does not reach back: what was written stands, and people have to retract it",
