@@ -193,6 +193,22 @@ async fn what_was_withdrawn_stays_so_though_the_daemon_is_killed_right_after_it_
         json!({"purpose": "treatment", "decision": "deny", "by": "consent entry 1"})
     );
     assert_eq!(ask(&rig, &["verify"]).split(':').next(), Some("the chain holds; its head is 1"));
+    // What would never be in force is not answered as recorded.
+    let over = [
+        "--purpose",
+        "treatment",
+        "--by",
+        "x",
+        "--reason",
+        "y",
+        "--from",
+        "2020-01-01",
+        "--until",
+        "2020-02-01",
+    ];
+    let refused = isthmus(&rig, &[&["withdraw", "--patient", &whom], &over[..]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("over before it is recorded"), "{}", said(&refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,15 +352,25 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     settled(&rig).await;
     assert_eq!([0, 1, 2, 3].map(|n| stands(&rig, n, DAY)), [true, false, true, false]);
 
-    // The same again by command is known; a later version that ends is told where it does not permit anything.
+    // The same again is known; a later version that ends is told where it does not permit anything.
+    folder.drop("three.json", fhir(1, "a", "deny").to_string());
+    files::until_settled_files(&rig, 2, 1).await;
+    assert_eq!(json(&rig, &["list"])["entries"].as_array().unwrap().len(), 2);
+    // By command an id alone is nobody's: that server's Consent may be another one.
     let file = dir.path().join("again.json");
-    fs::write(&file, fhir(1, "a", "deny").to_string()).unwrap();
+    fs::write(&file, fhir(1, "a", "permit").to_string()).unwrap();
     let path = file.to_str().unwrap();
-    assert!(ask(&rig, &["import", path]).contains("known: this version is in the ledger already (entry 1)"));
+    let refused = isthmus(&rig, &["import", path]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("say --source NAME"), "{}", said(&refused));
+    assert!(!stands(&rig, 1, DAY));
     let mut granted = fhir(1, "a", "permit");
-    granted["meta"] = json!({"versionId": "2"});
+    granted["identifier"] = json!([{"system": "urn:portal", "value": "77"}]);
     fs::write(&file, granted.to_string()).unwrap();
     assert!(ask(&rig, &["import", path]).contains("recorded as entry 3"));
+    granted["meta"] = json!({"versionId": "2", "lastUpdated": "2026-03-01T08:00:00Z"});
+    fs::write(&file, granted.to_string()).unwrap();
+    assert!(ask(&rig, &["import", path]).contains("known: this version is in the ledger already (entry 3)"));
     granted["status"] = json!("entered-in-error");
     fs::write(&file, granted.to_string()).unwrap();
     assert!(ask(&rig, &["import", path]).contains("recorded as entry 4"));
@@ -354,10 +380,65 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     let mut elsewhere = fhir(1, "d", "deny");
     elsewhere["patient"] = foreign;
     fs::write(&file, elsewhere.to_string()).unwrap();
-    let refused = isthmus(&rig, &["import", path]);
+    let refused = isthmus(&rig, &["import", path, "--source", "portal"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("Consent.patient.identifier"), "{}", said(&refused));
     assert!(!said(&refused).contains("7700001"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_that_a_server_sends_again_is_in_force_again_and_a_permit_from_the_future_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = files::started(dir.path(), "").await;
+    let by = |verb: &str| {
+        let listed = json(&rig, &["list", "--patient", &whom(1)]);
+        (listed["in_force"][0]["decision"] == verb, listed["entries"].as_array().unwrap().len())
+    };
+    for (n, (kind, verb)) in
+        [("deny", "deny"), ("permit", "permit"), ("deny", "deny")].into_iter().enumerate()
+    {
+        folder.drop(&format!("{n}.json"), fhir(1, "a", kind).to_string());
+        files::until_settled_files(&rig, n as u64 + 1, 0).await;
+        assert_eq!(by(verb), (true, n + 1), "{kind} for the {n}th time");
+    }
+    let mut ahead = fhir(1, "a", "permit");
+    ahead["meta"] = json!({"lastUpdated": "2999-01-01T00:00:00Z"});
+    folder.drop("ahead.json", ahead.to_string());
+    files::until_settled_files(&rig, 3, 1).await;
+    let letter = folder.text("quarantine/ahead.json.reason.txt");
+    assert!(letter.contains("Consent.meta.lastUpdated: lies ahead of this box's clock"), "{letter}");
+    assert_eq!(by("deny"), (true, 3));
+    // It denies too: that counts at once, and what it permits does not.
+    ahead["provision"] = json!({"type": "deny", "provision": [{"type": "permit", "purpose": [
+        {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"},
+    ]}]});
+    let file = dir.path().join("ahead.json");
+    fs::write(&file, ahead.to_string()).unwrap();
+    let told = isthmus(&rig, &["import", file.to_str().unwrap(), "--source", "portal"]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(
+        said(&told).contains("refused: what it denies is recorded as entry 4, 5; what it permits"),
+        "{}",
+        said(&told)
+    );
+    assert_eq!(by("deny"), (true, 5));
+
+    // A server's history lists the newest version first.
+    let stored = |kind: &str, at: &str| {
+        let mut version = fhir(2, "h", kind);
+        version["meta"] = json!({"lastUpdated": at});
+        json!({"resource": version})
+    };
+    let history = json!({"resourceType": "Bundle", "type": "collection", "entry": [
+        stored("permit", "2026-02-01T08:00:00Z"), stored("deny", "2026-01-01T08:00:00Z"),
+    ]});
+    for (name, taken) in [("history.json", 4), ("next-night.json", 5)] {
+        folder.drop(name, history.to_string());
+        files::until_settled_files(&rig, taken, 1).await;
+        let listed = json(&rig, &["list", "--patient", &whom(2)]);
+        assert_eq!(listed["in_force"][0]["decision"], "permit", "{listed:#}");
+        assert_eq!(listed["entries"].as_array().unwrap().len(), 2, "nothing grows");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use std::{
     process::Command,
 };
 
+use clinical::fhir::identifier::{SiteSecret, manifest_seal};
+use serde_json::Value;
 use site::{chart, daily, edit, eventually, settled, until, wire::Wire};
 use standin::{
     Play,
@@ -204,4 +206,47 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
         }
         assert!(!resource.to_string().contains(MRN), "the number stands elsewhere: {resource:#}");
     }
+}
+
+/// The first Provenance that stands there, and the hash or the keyed hash in it of its list of messages.
+fn cited(resources: Vec<Value>, name: &str) -> (Value, String) {
+    let stated = resources.into_iter().find(|it| it["resourceType"] == "Provenance").expect("a Provenance");
+    let part = &stated["entity"][0]["extension"][0]["extension"][1];
+    assert_eq!(part["url"], name, "{stated:#}");
+    let hash = part["valueString"].as_str().unwrap().to_owned();
+    (stated, hash)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_upstream_is_told_leads_back_to_the_messages_in_the_store_and_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { upstream: true, ..daily() }).await;
+    rig.start().await.unwrap();
+    let mut wire = Wire::open(rig.mllp()).await;
+    wire.exchange(planted(1, 100).as_bytes()).await;
+    settled(&rig).await;
+    assert!(rig.stop().await.unwrap().success());
+    let (of_the_ehr, sha256) = cited(rig.ehr.resources(), "sha256");
+    let (of_upstream, seal) = cited(rig.upstream.resources(), "hmac-sha256");
+    assert!(!of_upstream.to_string().contains(&sha256) && !of_the_ehr.to_string().contains(&seal));
+    let recorded = |stated: &Value| stated["recorded"].as_str().unwrap().to_owned();
+    assert_ne!(recorded(&of_upstream), recorded(&of_the_ehr));
+    assert!(recorded(&of_upstream).ends_with("T00:00:00Z"));
+
+    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
+    let store =
+        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
+    let secret = store.readers().with(|reader| reader.meta("box-secret")).unwrap().unwrap();
+    let secret = SiteSecret::new(secret.try_into().unwrap());
+    let hex = isthmus::pipeline::manifest::hex;
+    let find = |is_it: &dyn Fn(&str) -> bool| {
+        let found =
+            store.readers().with(|reader| reader.find_manifest(|sha256| is_it(&hex(sha256)))).unwrap();
+        found.map(|manifest| isthmus::pipeline::manifest::Listing::ids(&manifest.body).unwrap())
+    };
+    let messages = find(&|it| manifest_seal(&secret, "upstream", it) == seal);
+    assert_eq!((messages.as_deref(), find(&|it| it == sha256)), (Some(&[1][..]), Some(vec![1])));
+    let source = store.readers().with(|reader| reader.message(1)).unwrap().expect("the message is there");
+    assert!(source.body.starts_with(b"MSH|"));
+    store.close();
 }

@@ -16,7 +16,7 @@ use crate::{
     audit::{self, AuditEntry},
     consent::{ConsentAnswer, Purpose},
     error::{ReadError, WriteError},
-    in_force::{self, Looked},
+    in_force::{self, Looked, Moment},
     queue::{self, Note, Place, State, Step},
 };
 
@@ -63,7 +63,7 @@ pub(crate) enum Passage {
 pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, WriteError> {
     let purpose = Purpose::of(&row.destination);
     let looked = in_force::look(conn, row.patient, purpose)?;
-    let answer = looked.at(in_force::present(conn, at)?);
+    let answer = looked.now(at);
     if answer.permit {
         if row.state != State::Ambiguous && !covers(conn, row, &looked)? {
             lapse(conn, row, at)?;
@@ -90,10 +90,10 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
 
 /// Whether consent was in force when a row was queued, or is by a grant that reaches back to then.
 fn covers(conn: &Connection, row: &Place, looked: &Looked) -> rusqlite::Result<bool> {
-    let queued_at: i64 = conn
-        .prepare_cached("SELECT created_at FROM outbox WHERE id = ?1")?
-        .query_row([row.id], |row| row.get(0))?;
-    Ok(looked.at(queued_at).permit)
+    let queued: Moment = conn
+        .prepare_cached("SELECT created_at, consent FROM outbox WHERE id = ?1")?
+        .query_row([row.id], |row| Ok(Moment { at: row.get(0)?, entries: row.get(1)? }))?;
+    Ok(looked.then(queued).permit)
 }
 
 /// Whether consent lets a row of a patient leave: in force now, and where that is asked too, when it was queued.
@@ -111,7 +111,6 @@ pub(crate) fn lets_leave(
 
 /// Whether consent denies a row to be sent.
 pub(crate) fn is_denied(conn: &Connection, row: &Place, at: i64) -> rusqlite::Result<bool> {
-    let at = in_force::present(conn, at)?;
     Ok(!in_force::answer(conn, row.patient, Purpose::of(&row.destination), at)?.permit)
 }
 
@@ -158,7 +157,7 @@ pub(crate) fn renew(conn: &Connection, patient: i64, at: i64) -> Result<Moved, W
                 continue;
             }
             let looked = in_force::look(conn, member, Purpose::of(destination))?;
-            let now = looked.at(in_force::present(conn, at)?);
+            let now = looked.now(at);
             for row in rows {
                 moved += decide(conn, &row, &looked, now, at)?;
             }
@@ -263,14 +262,16 @@ pub(crate) fn owed(
     version: i64,
     at: i64,
 ) -> Result<Vec<String>, ReadError> {
-    let published: Option<(i64, i64)> = conn
+    let published: Option<(i64, Moment)> = conn
         .prepare_cached(
-            "SELECT w.patient, v.at FROM outcome_window w
+            "SELECT w.patient, v.at, v.consent FROM outcome_window w
              JOIN published_version v ON v.window_id = w.id AND v.version = ?2 WHERE w.id = ?1",
         )?
-        .query_row([window_id, version], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([window_id, version], |row| {
+            Ok((row.get(0)?, Moment { at: row.get(1)?, entries: row.get(2)? }))
+        })
         .optional()?;
-    let Some((patient, published_at)) = published else { return Ok(Vec::new()) };
+    let Some((patient, published)) = published else { return Ok(Vec::new()) };
     let suppressed: Vec<String> = conn
         .prepare_cached(
             "SELECT destination FROM decision d WHERE window_id = ?1 AND version = ?2 AND decision = 'suppress'
@@ -282,10 +283,8 @@ pub(crate) fn owed(
         .collect::<Result<_, _>>()?;
     let mut owed = Vec::new();
     for destination in suppressed {
-        let purpose = Purpose::of(&destination);
-        if in_force::answer(conn, patient, purpose, at)?.permit
-            && in_force::answer(conn, patient, purpose, published_at)?.permit
-        {
+        let looked = in_force::look(conn, patient, Purpose::of(&destination))?;
+        if looked.now(at).permit && looked.then(published).permit {
             owed.push(destination);
         }
     }
@@ -318,7 +317,8 @@ pub struct Stood {
     pub certain: bool,
 }
 
-/// What stands, or may stand, of a patient's windows at destinations of a purpose: at most `limit`, by destination.
+/// What stands, or may stand, of a patient at destinations of a purpose, of windows and of what people wanted written
+/// (whose rows have none): at most `limit`, by identifier and destination.
 pub(crate) fn stood(
     conn: &Connection,
     patient: i64,
@@ -328,11 +328,15 @@ pub(crate) fn stood(
     let mut find = conn.prepare_cached(
         "SELECT o.destination, o.kind, o.version, r.location, coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
            o.state = 'delivered'
-         FROM outcome_window w JOIN outbox o ON o.window_id = w.id LEFT JOIN written r ON r.row_id = o.id
-         WHERE w.patient = ?1 AND (o.state IN ('leased', 'ambiguous')
+         FROM (SELECT p.id FROM outcome_window w JOIN outbox p ON p.window_id = w.id WHERE w.patient = ?1
+               UNION ALL SELECT id FROM outbox INDEXED BY outbox_windowless
+                 WHERE patient = ?1 AND window_id = 0 AND patient <> 0) of_patient
+         JOIN outbox o ON o.id = of_patient.id LEFT JOIN written r ON r.row_id = o.id
+         WHERE (o.state IN ('leased', 'ambiguous')
            OR (o.state = 'quarantined' AND o.reason = ?2) OR (o.state = 'delivered' AND r.row_id IS NOT NULL)
-           OR (o.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM outbox l WHERE l.window_id = w.id
-                 AND l.destination = o.destination AND l.state = 'delivered' AND l.version > o.version)))
+           OR (o.state = 'delivered' AND (o.window_id = 0
+                 OR NOT EXISTS (SELECT 1 FROM outbox l WHERE l.window_id = o.window_id
+                   AND l.destination = o.destination AND l.state = 'delivered' AND l.version > o.version))))
          ORDER BY o.destination, o.id",
     )?;
     let mut found = Vec::new();

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     command::{Command, Hot},
     conditions::{self, Condition},
+    consent_chain::RECORDED,
     error::{Conflict, ReadError, WriteError},
     packed,
     queue::{self, Note, State, Step},
@@ -324,10 +325,10 @@ fn record(conn: &Connection, window_id: i64, kept: &Kept<'_>, at: i64) -> rusqli
            first_published_at = coalesce(first_published_at, ?4) WHERE id = ?1",
     )?
     .execute(params![window_id, kept.version, kept.display_hash, at])?;
-    conn.prepare_cached(
-        "INSERT INTO published_version (window_id, version, display_hash, outcome_bytes, outcome, manifest, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
+    conn.prepare_cached(&format!(
+        "INSERT INTO published_version (window_id, version, display_hash, outcome_bytes, outcome, manifest, at,
+           consent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {RECORDED})"
+    ))?
     .execute(params![
         window_id,
         kept.version,
@@ -423,11 +424,11 @@ fn enqueue(
             return Err(Conflict::EffectKey.into());
         }
         let id = conn
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "INSERT INTO outbox (destination, patient, window_id, version, kind, key, depends_on, state,
-                   head, reason, next_at, created_at, form, priority, settled_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13)",
-            )?
+                   head, reason, next_at, created_at, form, priority, settled_at, consent)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13, {RECORDED})"
+            ))?
             .insert(params![
                 row.destination,
                 window.key.patient,
@@ -465,6 +466,21 @@ fn manifest_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Manifest> {
 pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, ReadError> {
     let mut statement = conn.prepare_cached(&format!("{MANIFEST} WHERE id = ?1"))?;
     Ok(statement.query_row([id], manifest_from).optional()?)
+}
+
+/// The manifest whose hash is the one sought.
+pub(crate) fn find_manifest(
+    conn: &Connection,
+    is_it: impl Fn(&[u8; 32]) -> bool,
+) -> Result<Option<Manifest>, ReadError> {
+    let mut statement = conn.prepare_cached("SELECT id, sha256 FROM manifest")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if is_it(&row.get(1)?) {
+            return manifest(conn, row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
+        }
+    }
+    Ok(None)
 }
 
 /// The outcome of a published version of a window, as its maker wrote it.

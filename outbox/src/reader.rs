@@ -404,6 +404,15 @@ impl Reader {
         crate::publish::manifest(self.conn()?, id)
     }
 
+    /// The list of messages whose hash is the one sought. A destination that knows pseudonyms is told a keyed hash of it
+    /// alone, so what is sought is a question that the caller answers. Walks all hashes, and of the lists reads the one.
+    pub fn find_manifest(
+        &self,
+        is_it: impl Fn(&[u8; 32]) -> bool,
+    ) -> Result<Option<crate::publish::Manifest>, ReadError> {
+        crate::publish::find_manifest(self.conn()?, is_it)
+    }
+
     /// The outcome of a published version of a window, as its maker wrote it.
     pub fn outcome_of(&self, window_id: i64, version: i64) -> Result<Option<String>, ReadError> {
         crate::publish::outcome_of(self.conn()?, window_id, version)

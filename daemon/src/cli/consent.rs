@@ -164,6 +164,10 @@ struct Import {
     /// The site of its patients; the box's where none is named.
     #[arg(long)]
     site: Option<String>,
+    /// The server that it comes from, by any name, the same one each time. Wanted where a Consent has no identifier with a
+    /// system: another server may give its id to another Consent.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    source: Option<String>,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT", default_value = "FHIR Consent imported", value_parser = words)]
     reason: String,
@@ -289,7 +293,8 @@ fn import(args: &Import, config: &Path) -> Result<ExitCode, ExitCode> {
             "more than {FILE_MOST_BYTES} bytes: drop it into a spool's folder instead"
         )));
     }
-    let wanted = Ask::Import { document, site: args.site.clone(), reason: args.reason.clone() };
+    let (site, source) = (args.site.clone(), args.source.clone());
+    let wanted = Ask::Import { document, site, source, reason: args.reason.clone() };
     let told = ask(config, wanted)?;
     say(&told, args.json, imported);
     let mut lines = told["consents"].as_array().into_iter().flatten();

@@ -3,6 +3,7 @@
 use super::Reader;
 use crate::{
     consent::{self, ConsentAnswer, ConsentEntry, ConsentHead, Purpose},
+    consent_chain,
     consent_rows::{self, Stood},
     error::ReadError,
     in_force,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 impl Reader {
-    /// Whether something of a patient may leave for a purpose, by what is recorded now of the time `at`.
+    /// Whether something of a patient may leave for a purpose; `at` is now.
     pub fn consent(&self, patient: i64, purpose: Purpose, at: i64) -> Result<ConsentAnswer, ReadError> {
         Ok(in_force::answer(self.conn()?, patient, purpose, at)?)
     }
@@ -53,12 +54,12 @@ impl Reader {
 
     /// The end of the consent ledger as it is stored; nothing is checked.
     pub fn consent_head(&self) -> Result<ConsentHead, ReadError> {
-        Ok(consent::head(self.conn()?)?)
+        Ok(consent_chain::head(self.conn()?)?)
     }
 
     /// Walks the consent ledger's whole chain of hashes; a head that was exported earlier must be in it.
     pub fn verify_consent(&self, known: Option<ConsentHead>) -> Result<ConsentHead, ReadError> {
-        consent::verify(self.conn()?, known)
+        consent_chain::verify(self.conn()?, known)
     }
 
     /// Whether the time of any decision came or passed after `since`, up to `at`.

@@ -6,6 +6,8 @@ mod again;
 mod app_events;
 mod audit;
 mod consent;
+mod consent_clock;
+mod consent_fhir;
 mod delivery;
 mod doubt;
 mod folder;

@@ -241,6 +241,8 @@ fn a_version_is_kept_with_its_outcome_and_manifest() {
     assert_eq!((kept.window.version, kept.window.first_published_at), (2, Some(2_000)));
     assert_eq!((kept.window.display_hash, kept.window.computed_at), (Some([2; 32]), Some(3_000)));
     assert_eq!(folder.read(|r| r.manifest(&kept.manifest)).map(|m| m.count), Some(1));
+    let by_hash = |byte| folder.read(|r| r.find_manifest(|sha256| *sha256 == [byte; 32]));
+    assert_eq!((by_hash(3).map(|m| m.count), by_hash(4)), (Some(1), None));
     assert_eq!(folder.read(|r| r.outcomes(patient, 9)).len(), 1);
 }
 
