@@ -1,7 +1,7 @@
 //! The whole table of what an EHR may answer to a write, in each style of sending: one transaction Bundle, single
 //! resources, and a batch whose entries are judged each by itself. Judged from what stands at the stand-in and from its log.
 //!
-//! Where each row of the table is held. *Table* is [`TABLE`] below, which every style goes through.
+//! Where each row of the table is held. *Table* is [`table`] below, which every style goes through.
 //!
 //! | answer | transaction | single | batch | by a vendor's rules |
 //! |---|---|---|---|---|
@@ -11,14 +11,14 @@
 //! | the same fault of five patients | Table, `read_only.rs` | Table | Table | |
 //! | 403, 404, 405 to a create | Table, `read_only.rs` | Table, `answers.rs` (Provenance) | Table | |
 //! | an unmapped row | Table | Table | Table | `answers.rs` (Epic) |
-//! | a write scope missing from the token's answer | | | | `vendor_answers.rs`, `authorization.rs` |
+//! | a write scope missing from the token's answer | `vendor_answers.rs`, `authorization.rs` | `vendor_answers.rs` | as single | `vendor_answers.rs` |
 //! | 403 for one patient, then several | Table, `answers.rs` | Table, `answers.rs` | Table | |
 //! | 401 | Table, `verdicts.rs`, `authorization.rs` | Table | Table | `vendor_answers.rs` |
 //! | 409, 412 | Table, `amend.rs` | Table | Table | `projections.rs` (Millennium's 409) |
 //! | 429, 503 (seconds, date, epoch, absurd, none) | Table, `answers.rs` (pause) | Table, `answers.rs` | Table | |
 //! | an hour at the most | `nobody_is_waited_for...` | the same | the same | |
-//! | refused connection | `answers.rs` (nobody listens) | `answers.rs` | Table's connections | |
-//! | TLS | `verdicts.rs` (another authority) | `verdicts.rs` | one connection for all | |
+//! | refused connection | `who_is_not_there...`, `answers.rs` | the same | the same | |
+//! | TLS | `verdicts.rs` (another authority) | `verdicts.rs` | as single | |
 //! | 408, 5xx (done or not; it cannot be told when) | Table | Table | Table | `answers.rs` (no identifier) |
 //! | timeout, reset after the body; looked for | Table, `answers.rs` | Table, `answers.rs` | Table | `answers.rs` (no identifier) |
 //! | the same, the look refused or false | Table (conditional create, update) | Table | Table | `answers.rs`, `vendor_answers.rs` (no condition) |
@@ -527,6 +527,27 @@ async fn nobody_is_waited_for_longer_than_an_hour_whatever_is_asked() {
         // A busy machine may need a while to ask.
         assert!((3_000..=3_600).contains(&ahead), "{style:?}: {ahead} s");
         assert_eq!(site.rig.ehr.judge().creates, 0, "{style:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_is_waited_for_and_nobody_takes_that_for_a_refusal() {
+    for style in [Style::Transaction, Style::Single, Style::Batch] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut site = Site::started(dir.path(), style, Conduct::default()).await;
+        site.rig.ehr.stop();
+        site.together(&[0, 1].map(|n| people::hour(&format!("F{n}"), n, DAY, 120))).await;
+        let unsent = "isthmus_delivery_attempts_total{destination=\"ehr:main\",verdict=\"unsent\"}";
+        let deadline = std::time::Instant::now() + site::PATIENCE;
+        while site::metric(&site::metrics(&site.rig).await, unsent) < 2.0 {
+            assert!(std::time::Instant::now() < deadline, "{style:?}: nobody tried");
+        }
+        let told = site.rig.status().await.unwrap();
+        assert_eq!(told["sites"][0]["mode"], "full", "{style:?}: {told:#}");
+        site.rig.ehr.listen_again().await.unwrap();
+        settled(&site.rig).await;
+        site.assert_whole(&[0, 1], Met::Create, "nobody listens");
+        assert_eq!(site.rig.ehr.judge().creates, 2 * RESOURCES_PER_OUTCOME, "{style:?}");
     }
 }
 

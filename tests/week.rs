@@ -6,7 +6,8 @@
 //! what was sent and adds it up, and reads the stand-in's log; it shares no code with the product.
 //!
 //! `ISTHMUS_WEEK_SEED` plays one seed, `ISTHMUS_WEEK_SEEDS` so many one after the other (one unless told otherwise),
-//! `ISTHMUS_WEEK_EVENTS` as many events each. A failure names its seed.
+//! `ISTHMUS_WEEK_EVENTS` as many events each. A failure names its seed; with `ISTHMUS_WEEK_KEEP` the site's folder stays, so that
+//! its daemon can be started again and asked.
 
 #![allow(
     clippy::unwrap_used,
@@ -348,8 +349,11 @@ impl Week {
         }
     }
 
-    /// What was on its way has come to its end.
+    /// What was on its way has come to its end. To an EHR that is down nothing is.
     async fn nothing_under_way(&self) {
+        if self.ehr_is_down {
+            return;
+        }
         until(&self.rig, "what is under way ends", |s| s["outbox"]["leased"] == 0).await;
     }
 
@@ -490,7 +494,11 @@ async fn a_week_of_a_site_ends_with_every_permitted_write_made_once() {
         told("ISTHMUS_WEEK_SEED").unwrap_or_else(|| jiff::Timestamp::now().as_second().unsigned_abs());
     let events = told("ISTHMUS_WEEK_EVENTS").unwrap_or(200);
     for seed in first..first + told("ISTHMUS_WEEK_SEEDS").unwrap_or(1) {
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
+        if std::env::var_os("ISTHMUS_WEEK_KEEP").is_some() {
+            dir.disable_cleanup(true);
+            println!("week: seed {seed} in {}", dir.path().display());
+        }
         let began = std::time::Instant::now();
         let mut week = Week::begun(dir.path(), seed).await;
         for _ in 0..events {

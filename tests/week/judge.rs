@@ -123,15 +123,17 @@ fn judge_numbers(rig: &Rig, did: &Did, status: &Value) {
     }
 }
 
-/// Every result has somebody to say where it is from.
+/// Every result has somebody to say where it is from; but for what stood half written when its patient was merged away.
 fn judge_sources(rig: &Rig) {
+    let retired = people::person(MERGED.1).mrn;
     let resources = rig.ehr.resources();
     let targets: BTreeSet<String> = resources
         .iter()
         .flat_map(|one| one["target"].as_array().into_iter().flatten())
         .map(|target| target["reference"].as_str().unwrap().split("/_history").next().unwrap().to_owned())
         .collect();
-    for one in resources.iter().filter(|one| one["resourceType"] == "Observation") {
+    let results = resources.iter().filter(|one| one["resourceType"] == "Observation");
+    for one in results.filter(|one| one["subject"]["identifier"]["value"] != retired) {
         let name = format!("Observation/{}", one["id"].as_str().unwrap());
         assert!(targets.contains(&name), "no Provenance of {one:#}");
     }
