@@ -230,8 +230,8 @@ async fn what_may_have_arrived_is_looked_for_by_our_identifier_and_never_written
             send(&rig, &[hour(n)]).await;
             settled(&rig).await;
             assert_eq!(mean(&rig, n).map(|one| (one.value, one.version)), Some((120.0, 1)), "{form} {name}");
-            // And an update, which has no other place to stand.
-            rig.ehr.rule(Rule::new("doubt", doubtful()[n as usize].clone()).on(What::Updates).times(1));
+            // And an update, which has no other place to stand. (A transaction creates its Provenance besides.)
+            rig.ehr.rule(Rule::new("doubt", doubtful()[n as usize].clone()).of_type("Observation").times(1));
             send(&rig, &[late(&format!("L{n}"), n, 240)]).await;
             settled(&rig).await;
             assert_eq!(mean(&rig, n).map(|one| one.value), Some(180.0), "{form} {name}");

@@ -68,6 +68,7 @@ pub(crate) fn record(conn: &Connection, entries: &[ConsentEntry]) -> Result<Reco
     }
     for entry in entries {
         recorded.moved += consent_rows::renew(conn, entry.patient, entry.at)?;
+        decide_anew(conn, entry.patient)?;
         if entry.ruling == Ruling::Grant && entry.past {
             recorded.windows += look_back(conn, entry)?;
         }
@@ -79,6 +80,19 @@ pub(crate) fn record(conn: &Connection, entries: &[ConsentEntry]) -> Result<Reco
     }
     audit::append(conn, &audits)?;
     Ok(recorded)
+}
+
+/// What is just being decided of the patient's windows was decided by what was in force before: it finds its window changed
+/// when it is to be recorded, and is made again. Else a version that was suppressed for want of consent could be recorded
+/// after the grant that looked back for such versions.
+fn decide_anew(conn: &Connection, patient: i64) -> rusqlite::Result<()> {
+    let mut touch = conn.prepare_cached(
+        "UPDATE outcome_window SET generation = generation + 1 WHERE patient = ?1 AND due_at IS NOT NULL",
+    )?;
+    for member in in_force::person(conn, patient)? {
+        touch.execute([member])?;
+    }
+    Ok(())
 }
 
 /// Has the windows looked at again whose version was not written for want of this consent.

@@ -113,7 +113,7 @@ pub use patients::{Name, PatientKey};
 pub use pick::{Pick, Picked};
 pub use publish::{Decision, Enters, Manifest, NewRow, Outcome, Publish};
 pub use quarantine::{EntryState, IdentityEntry, QuarantineEntry, RefusedEntry};
-pub use queue::{PRIORITIES, State, Step, UNPROVEN};
+pub use queue::{PRIORITIES, State, Step, UNPROVEN, UNRESOLVED};
 pub use quota::Quota;
 pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};

@@ -252,6 +252,10 @@ fn is_void(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
 /// destination, and is not sent again. Stored, and compared with what is stored: it must never change.
 pub const UNPROVEN: &str = "it may have been written, the destination does not let us look, and a later version or another patient took its place";
 
+/// Why a row was set aside whose resource refers to others, none of which was written: it comes back with any of them.
+/// Stored, and compared with what is stored: it must never change.
+pub const UNRESOLVED: &str = "nothing of what it refers to was written";
+
 /// Whether a row was set aside as [`UNPROVEN`].
 pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state = 'quarantined' AND reason = ?2")?

@@ -21,6 +21,8 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         {
             Event::Inconclusive
         }
+        // Set aside by ourselves, before the destination was asked.
+        Verdict::Data(_) if !outcome.wrote => Event::Inconclusive,
         Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
         Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
         Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },

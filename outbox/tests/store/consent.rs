@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use outbox::{
-    ConsentDefault, ConsentEntry, ConsentHead, Lease, LeasedRow, NewMessage, NewRow, Purpose, ReadError,
-    Recorded, Ruling, Saying, State, Statement, Take, Verdict,
+    Conflict, ConsentDefault, ConsentEntry, ConsentHead, Lease, LeasedRow, NewMessage, NewRow, Purpose, ReadError,
+    Recorded, Ruling, Saying, State, Statement, Take, Verdict, WriteError,
 };
 use proptest::prelude::*;
 
-use crate::folder::{Folder, raw, row};
+use crate::folder::{Folder, raw, row, version};
 use crate::identity::{how, merge};
 
 /// A decision recorded at this time, in force from then on.
@@ -117,6 +117,24 @@ fn a_withdrawal_holds_what_waits_of_that_patient_and_purpose_and_neighbours_go_o
     let last = &audited.last().unwrap().1;
     assert_eq!((last.action.as_str(), last.object.as_str()), ("consent grant", "patient 1 treatment"));
     assert!(last.detail.starts_with("consent entry 2 (") && last.detail.contains("released 2"), "{last:?}");
+}
+
+#[test]
+fn what_was_decided_before_a_grant_is_not_recorded_after_it() {
+    let folder = Folder::new();
+    let (patient, neighbour) = (folder.patient("A"), folder.patient("B"));
+    decide(&folder, treatment(patient, Ruling::Withdraw, 1_000));
+    // Both are read, computed and suppressed before the grant, and come to the store after it.
+    let (read, other) = (folder.dirty(patient, 20, 1_100), folder.dirty(neighbour, 20, 1_100));
+    let grant = ConsentEntry { from: 0, past: true, ..treatment(patient, Ruling::Grant, 1_200) };
+    assert_eq!(decide(&folder, grant).windows, 0, "there is nothing to look back to yet");
+    let stale = folder.writer().publish(version(&read, Vec::new(), 1_150)).wait();
+    assert_eq!(stale, Err(WriteError::Conflict(Conflict::Window)));
+    folder.writer().publish(version(&other, vec![row(2)], 1_150)).wait().unwrap();
+    // It is due still, and decided anew.
+    let again = folder.read(|r| r.due_windows(9_000, 9, &["main"]));
+    assert_eq!(again.iter().map(|window| window.id).collect::<Vec<_>>(), [read.id]);
+    folder.writer().publish(version(&again[0], vec![row(1)], 1_250)).wait().unwrap();
 }
 
 #[test]
