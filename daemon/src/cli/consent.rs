@@ -9,7 +9,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{FAILED, amount, daemon::Daemon, failed};
+use super::{
+    FAILED, amount,
+    daemon::{ask, say, tell, text},
+    failed,
+};
 use crate::{
     admin::{
         Request,
@@ -207,47 +211,31 @@ fn head(text: &str) -> Result<(u64, String), String> {
 
 /// Does what the arguments say.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let done = match &args.verb {
+    match &args.verb {
         Verb::List(args) => list(args, config),
         Verb::Show(args) => show(args, config),
         Verb::Grant(args) => decide(&args.decision, Some(args.including_past), config),
         Verb::Withdraw(args) => decide(args, None, config),
-        Verb::Verify(args) => verify(args, config),
-        Verb::Import(args) => import(args, config),
-    };
-    done.unwrap_or_else(|code| code)
-}
-
-fn ask(config: &Path, ask: Ask) -> Result<Value, ExitCode> {
-    Daemon::of(config)?.ask(&Request::Consent(ask))
-}
-
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
-    match json {
-        true => println!("{told:#}"),
-        false => print!("{}", for_people(told)),
+        Verb::Verify(args) => verify(args, config).unwrap_or_else(|code| code),
+        Verb::Import(args) => import(args, config).unwrap_or_else(|code| code),
     }
 }
 
-fn list(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
+fn list(args: &List, config: &Path) -> ExitCode {
     let patient = args.patient.clone().map(|whom| Whom { site: args.site.clone(), ..whom });
     let wanted =
         ListAsk { patient, purpose: args.purpose.clone(), before: args.before, limit: args.limit as usize };
-    let told = ask(config, Ask::List(wanted))?;
-    say(&told, args.json, listed);
-    Ok(ExitCode::SUCCESS)
+    tell(config, &Request::Consent(Ask::List(wanted)), args.json, listed)
 }
 
-fn show(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
+fn show(args: &Show, config: &Path) -> ExitCode {
     let reveal = args.reason.clone().filter(|_| args.reveal);
-    let told = ask(config, Ask::Show { entry: args.entry, reveal })?;
-    say(&told, args.json, shown);
-    Ok(ExitCode::SUCCESS)
+    let wanted = Ask::Show { entry: args.entry, reveal };
+    tell(config, &Request::Consent(wanted), args.json, shown)
 }
 
 /// A grant (`past` says whether it covers what was before it), else a withdrawal.
-fn decide(args: &Decision, past: Option<bool>, config: &Path) -> Result<ExitCode, ExitCode> {
+fn decide(args: &Decision, past: Option<bool>, config: &Path) -> ExitCode {
     let wanted = DecideAsk {
         grant: past.is_some(),
         patient: Whom { site: args.site.clone(), ..args.patient.clone() },
@@ -259,19 +247,17 @@ fn decide(args: &Decision, past: Option<bool>, config: &Path) -> Result<ExitCode
         past: past.unwrap_or(false),
         unseen: args.unseen,
     };
-    let told = ask(config, Ask::Decide(wanted))?;
     let purposes = args.purpose.join(", ");
     let reaches_back = args.from.is_some_and(|from| from < time::now_ms());
-    say(&told, args.json, |told| match past {
+    tell(config, &Request::Consent(Ask::Decide(wanted)), args.json, |told| match past {
         Some(false) if reaches_back => granted(told, &purposes) + NOT_BACK,
         Some(_) => granted(told, &purposes),
         None => withdrawn(told, &purposes),
-    });
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn verify(args: &Verify, config: &Path) -> Result<ExitCode, ExitCode> {
-    let told = ask(config, Ask::Verify { against: args.against.clone() })?;
+    let told = ask(config, &Request::Consent(Ask::Verify { against: args.against.clone() }))?;
     if args.json || told["broken"].is_null() {
         say(&told, args.json, verified);
     }
@@ -290,15 +276,10 @@ fn import(args: &Import, config: &Path) -> Result<ExitCode, ExitCode> {
         )));
     }
     let wanted = Ask::Import { document, site: args.site.clone(), reason: args.reason.clone() };
-    let told = ask(config, wanted)?;
+    let told = ask(config, &Request::Consent(wanted))?;
     say(&told, args.json, imported);
     let mut lines = told["consents"].as_array().into_iter().flatten();
     Ok(if lines.any(|line| line["became"] == "refused") { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
-}
-
-/// What stands in an answer must not steer the terminal.
-fn text(value: &Value) -> String {
-    printable(value.as_str().unwrap_or_default())
 }
 
 fn line_of(entry: &Value) -> String {

@@ -8,6 +8,7 @@ use super::{BAD_CONFIGURATION, FAILED, failed, runtime};
 use crate::{
     admin::{self, AdminError, Request},
     config,
+    report::paper::printable,
 };
 
 /// The daemon that the configuration speaks of.
@@ -39,6 +40,41 @@ impl Daemon {
             None => Ok(told),
         }
     }
+}
+
+/// Asks once. Errs with the exit code, after saying why.
+pub(super) fn ask(config: &Path, request: &Request) -> Result<Value, ExitCode> {
+    Daemon::of(config)?.ask(request)
+}
+
+/// Prints an answer: as JSON, or in the words of `for_people`, which end their lines themselves.
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+pub(super) fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
+    match json {
+        true => println!("{told:#}"),
+        false => print!("{}", for_people(told)),
+    }
+}
+
+/// Asks once and prints the answer; the exit code. What went wrong has been said.
+pub(super) fn tell(
+    config: &Path,
+    request: &Request,
+    json: bool,
+    for_people: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    match ask(config, request) {
+        Ok(told) => {
+            say(&told, json, for_people);
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// A text of an answer. Senders may have written it, and it must not steer the terminal.
+pub(super) fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
 }
 
 fn unreachable(path: &Path, source: &std::io::Error) -> String {

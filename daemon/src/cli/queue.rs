@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
+use super::daemon::tell;
 use crate::{
     admin::{Request, queue::Ask},
     report::paper::printable,
@@ -48,7 +48,6 @@ enum What {
 }
 
 /// Asks the daemon and prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let (json, ask) = match &args.what {
         What::List { state, destination, limit, json } => {
@@ -57,16 +56,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         }
         What::Show { row, reveal, json } => (*json, Ask::Show { row: *row, reveal: *reveal }),
     };
-    match Daemon::of(config).and_then(|daemon| daemon.ask(&Request::Queue(ask))) {
-        Ok(told) => {
-            match json {
-                true => println!("{told:#}"),
-                false => print!("{}", for_people(&told)),
-            }
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
+    tell(config, &Request::Queue(ask), json, for_people)
 }
 
 fn for_people(told: &Value) -> String {
