@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     FAILED, amount,
+    argument::{self, Named},
     daemon::{ask, say, tell, text},
     failed,
 };
@@ -76,8 +77,8 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct List {
     /// Of this patient: the identifier's system, a bar, its value.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Option<Whom>,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
+    patient: Option<Named>,
     /// The patient's site; the box's where none is named.
     #[arg(long, requires = "patient")]
     site: Option<String>,
@@ -123,8 +124,8 @@ struct Grant {
 #[derive(Debug, clap::Args)]
 struct Decision {
     /// The patient: the identifier's system, a bar, its value.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Whom,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
+    patient: Named,
     /// The patient's site; the box's where none is named.
     #[arg(long)]
     site: Option<String>,
@@ -176,23 +177,13 @@ struct Import {
     json: bool,
 }
 
-fn whom(text: &str) -> Result<Whom, String> {
-    match text.rsplit_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(Whom { site: None, system: system.to_owned(), value: value.to_owned() })
-        }
-        _ => Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|7700001'"
-            .to_owned()),
-    }
+fn words(text: &str) -> Result<String, String> {
+    argument::words(text, "it goes into the ledger: write something")
 }
 
-fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        Err("it goes into the ledger: write something".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+/// Whom an identifier names at a site.
+fn at(site: Option<&String>, named: &Named) -> Whom {
+    Whom { site: site.cloned(), system: named.system.clone(), value: named.value.clone() }
 }
 
 fn moment(text: &str) -> Result<i64, String> {
@@ -222,7 +213,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
 }
 
 fn list(args: &List, config: &Path) -> ExitCode {
-    let patient = args.patient.clone().map(|whom| Whom { site: args.site.clone(), ..whom });
+    let patient = args.patient.as_ref().map(|named| at(args.site.as_ref(), named));
     let wanted =
         ListAsk { patient, purpose: args.purpose.clone(), before: args.before, limit: args.limit as usize };
     tell(config, &Request::Consent(Ask::List(wanted)), args.json, listed)
@@ -238,7 +229,7 @@ fn show(args: &Show, config: &Path) -> ExitCode {
 fn decide(args: &Decision, past: Option<bool>, config: &Path) -> ExitCode {
     let wanted = DecideAsk {
         grant: past.is_some(),
-        patient: Whom { site: args.site.clone(), ..args.patient.clone() },
+        patient: at(args.site.as_ref(), &args.patient),
         purposes: args.purpose.clone(),
         by: args.by.clone(),
         reason: args.reason.clone(),
@@ -438,12 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patient_is_a_system_and_a_value_and_a_head_its_entries_and_hash() {
-        let named = whom("urn:oid:1.2|x|7700001").unwrap();
-        assert_eq!((named.system.as_str(), named.value.as_str()), ("urn:oid:1.2|x", "7700001"));
-        for text in ["", "7700001", "|7700001", "urn:x|"] {
-            assert!(whom(text).is_err(), "{text}");
-        }
+    fn a_head_is_its_entries_and_hash() {
         let hash = "A0".repeat(32);
         assert_eq!(head(&format!("3:{hash}")), Ok((3, hash.to_lowercase())));
         for text in

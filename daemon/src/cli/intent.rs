@@ -6,6 +6,7 @@ use std::{io::Read, path::Path, process::ExitCode};
 
 use super::{
     FAILED,
+    argument::{self, Named},
     daemon::{tell, text},
     failed,
 };
@@ -94,21 +95,11 @@ struct Signed {
 #[group(required = true, multiple = false)]
 struct About {
     /// The patient: the identifier's system, a bar, its value.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Option<Whom>,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
+    patient: Option<Named>,
     /// The number of the window that it is about.
     #[arg(long, value_name = "N")]
     window: Option<i64>,
-}
-
-/// Its `Debug` hides whom it names.
-#[derive(Clone)]
-struct Whom(String, String);
-
-impl std::fmt::Debug for Whom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Whom(..)")
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -218,18 +209,7 @@ struct Cancel {
 }
 
 fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() { Err("write something".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-fn whom(text: &str) -> Result<Whom, String> {
-    match text.rsplit_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(Whom(system.to_owned(), value.to_owned()))
-        }
-        _ => Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|7700001'"
-            .to_owned()),
-    }
+    argument::words(text, "write something")
 }
 
 fn range(text: &str) -> Result<Wanted, String> {
@@ -298,7 +278,13 @@ fn goal(args: &Goal, config: &Path) -> ExitCode {
     enter(Wish::Goal { goal }, args.about.patient.clone(), args.about.window, &args.signed, config)
 }
 
-fn enter(wish: Wish, patient: Option<Whom>, window: Option<i64>, signed: &Signed, config: &Path) -> ExitCode {
+fn enter(
+    wish: Wish,
+    patient: Option<Named>,
+    window: Option<i64>,
+    signed: &Signed,
+    config: &Path,
+) -> ExitCode {
     // What is wrong with it is told without the daemon.
     if let Err(fault) = wish.check() {
         return failed(&fault, FAILED);
@@ -307,7 +293,7 @@ fn enter(wish: Wish, patient: Option<Whom>, window: Option<i64>, signed: &Signed
     let wanted = EnterAsk {
         wish,
         site: signed.site.clone(),
-        patient: patient.map(|Whom(system, value)| (system, value)),
+        patient: patient.map(|named| (named.system, named.value)),
         window,
         by: signed.by.clone(),
         role: signed.role.clone(),

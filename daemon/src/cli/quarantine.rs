@@ -17,7 +17,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    FAILED,
+    FAILED, argument,
     daemon::{Daemon, say, tell},
     failed,
     filter::Filter,
@@ -186,8 +186,7 @@ fn filter(text: &str) -> Result<Filter, String> {
 }
 
 fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() { Err("say why: it goes into the audit log".to_owned()) } else { Ok(text.to_owned()) }
+    argument::words(text, "say why: it goes into the audit log")
 }
 
 /// A message's number, as list and acknowledgements (MSA and MSH-10 of an ACK: I17) give it.
