@@ -42,8 +42,10 @@ pub fn settings(site: &Site, file: &str, written: &BTreeMap<String, Origin>) -> 
             sheet.way(at, way);
         }
     }
+    sheet.consent(site);
     sheet.intent(site);
     sheet.delivery(site);
+    sheet.add("retention", "retention", "written", site.retention.in_words());
     sheet.filter(&site.filter);
     for rule in &site.publish {
         let table = format!("publish {}d", rule.window_days);
@@ -121,6 +123,18 @@ impl Sheet<'_> {
             let from = line.map_or("default".to_owned(), |line| format!("{}:{line}", self.file));
             let value = format!("{} of {}", row.coding.code, row.coding.system);
             self.put(&table, &format!("row {}", row.row.slug()), value, from);
+        }
+    }
+
+    fn consent(&mut self, site: &Site) {
+        let consent = &site.consent;
+        for (key, said, of_the_box) in [
+            ("treatment", consent.treatment, "permit"),
+            ("upstream", consent.upstream, "as [upstream] of the main file says"),
+            ("payer", consent.payer, "deny"),
+        ] {
+            let value = said.map_or(of_the_box, |permit| if permit { "permit" } else { "deny" });
+            self.add("consent", "consent", key, value.to_owned());
         }
     }
 

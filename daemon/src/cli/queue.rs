@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::tell;
+use super::daemon::{tell, text};
 use crate::{
     admin::{Request, queue::Ask},
     report::paper::printable,
@@ -68,8 +68,20 @@ fn for_people(told: &Value) -> String {
             let resources: String = resources.map(|resource| format!("{resource:#}\n")).collect();
             let message =
                 told["message"].as_str().map(|text| format!("{}\n", printable(text))).unwrap_or_default();
-            format!("{}{resources}{message}", line(told))
+            format!("{}{resources}{message}{}", line(told), removed(&told["removed"]))
         }
+    }
+}
+
+/// What is left of bytes that the site's retention removed; nothing where they are there.
+fn removed(left: &Value) -> String {
+    match left["at"].as_str() {
+        Some(at) => format!(
+            "its bytes were removed on {} by retention; their SHA-256 was {}\n",
+            printable(at),
+            text(&left["sha256"])
+        ),
+        None => String::new(),
     }
 }
 

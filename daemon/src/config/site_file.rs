@@ -17,6 +17,7 @@ use super::intent::{SiteIntent, read_site_intent};
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
 use super::projection::{Usual, Way, read_ways};
+use super::retention::{Retention, read_retention};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
@@ -54,6 +55,8 @@ pub struct Site {
     pub consent: SiteConsent,
     /// What people want written there, as far as it is taken.
     pub intent: SiteIntent,
+    /// For how long the bytes of what was written for its patients are kept.
+    pub retention: Retention,
     /// Which outcomes its EHR takes.
     pub filter: Filter,
     /// How fast and how patiently it is written to.
@@ -144,10 +147,12 @@ pub(super) fn read_site(
     *named = id.clone().map(|id| (id, root.place("id")));
     let timezone = read_timezone(root);
     let ehr_written = root.has("ehr");
+    let intent = read_site_intent(root);
     let ehr = root.table("ehr", |section| read_ehr(root, section));
     let capability = root.table("capability", Permits::read);
     let filter = Filter::read(root);
     let consent = read_consent(root);
+    let retention = read_retention(root);
     let delivery = Delivery::read(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
@@ -159,7 +164,8 @@ pub(super) fn read_site(
         ehr: if ehr_written { Some(ehr?) } else { None },
         capability: capability.unwrap_or_default(),
         consent,
-        intent: read_site_intent(root),
+        intent,
+        retention,
         filter,
         delivery,
         publish,
