@@ -38,6 +38,9 @@ pub fn settings(site: &Site, file: &str, written: &BTreeMap<String, Origin>) -> 
             SubjectForm::Pseudonym => "pseudonym",
         };
         sheet.add("ehr", "ehr", "subject", subject.to_owned());
+        if let Some(auth) = &ehr.auth {
+            sheet.add("ehr.auth", "ehr.auth", "scopes", auth.scopes.join(" "));
+        }
         for (at, way) in ehr.ways.iter().enumerate() {
             sheet.way(at, way);
         }

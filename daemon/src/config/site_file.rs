@@ -8,7 +8,7 @@ use clinical::{fhir::projection::Projection, identity::PatientRule, policy::Poli
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::auth::Auth;
+use super::auth::{Auth, Used};
 use super::capability::Permits;
 use super::consent::{SiteConsent, read_consent};
 use super::fault::Place;
@@ -148,7 +148,7 @@ pub(super) fn read_site(
     let timezone = read_timezone(root);
     let ehr_written = root.has("ehr");
     let intent = read_site_intent(root);
-    let ehr = root.table("ehr", |section| read_ehr(root, section));
+    let ehr = root.table("ehr", |section| read_ehr(root, section, &intent));
     let capability = root.table("capability", Permits::read);
     let filter = Filter::read(root);
     let consent = read_consent(root);
@@ -216,7 +216,7 @@ fn read_timezone(root: &Section<'_>) -> Option<TimeZone> {
     None
 }
 
-fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
+fn read_ehr(root: &Section<'_>, section: &Section<'_>, intent: &SiteIntent) -> Option<Ehr> {
     let kinds = [("fhir", EhrKind::Fhir), ("oru", EhrKind::Oru)];
     let kind = section.choice("kind", &kinds, &[]).unwrap_or(EhrKind::Fhir);
     let ways = read_ways(root, section, &Usual::read(section));
@@ -233,7 +233,8 @@ fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
     section.require("base_url", "base_url = \"https://ehr.example.org/fhir\"");
     let base_url = section.url("base_url");
     let tls = ClientTls::read(section);
-    let auth = Auth::read(section);
+    let used = Used { encounters: ways.iter().any(|way| way.form.encounter), goals: intent.goals };
+    let auth = Auth::read(section, used);
     let ehr = Ehr { kind, base_url: base_url?, subject, tls: Some(tls?), ways, auth: auth? };
     tell_subject(section, &ehr);
     Some(ehr)
