@@ -10,7 +10,10 @@ use clinical::fhir::{
 };
 use serde::Serialize;
 
-use crate::config::{Filter, Mode, Origin, Selection, Site, SubjectForm, Way};
+use crate::{
+    config::{Filter, Origin, Selection, Site, SubjectForm, Way},
+    mode::Mode,
+};
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -92,7 +95,7 @@ impl Sheet<'_> {
 
     fn capability(&mut self, site: &Site) {
         let permits = &site.capability;
-        self.add("capability", "capability", "mode", permits.mode.name().to_owned());
+        self.add("capability", "capability", "mode", permits.mode.word().to_owned());
         if permits.mode == Mode::Partial {
             let allowed: Vec<&str> = permits.allow.iter().map(|one| one.name()).collect();
             self.add("capability", "capability", "allow", allowed.join(", "));

@@ -136,7 +136,7 @@ fn list(json: bool, path: &Path) -> Result<(), ExitCode> {
             "file": site.file,
             "base_url": site.ehr.as_ref().map(|ehr| ehr.base_url.clone()),
             "forms": forms.collect::<Vec<_>>(),
-            "configured": site.capability.mode.name(),
+            "configured": site.capability.mode.word(),
             "mode": seen["mode"],
             "since": seen["since"],
             "cause": seen["cause"],

@@ -45,7 +45,7 @@ mod value;
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
 pub use auth::{Auth, keys_folder};
-pub use capability::{Mode, OnRecovery, Permits};
+pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use filter::{Filter, Selection};

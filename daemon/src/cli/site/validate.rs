@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         site: &site.id,
         base_url: &ehr.base_url,
         software: &software,
-        mode: site.capability.mode.name(),
+        mode: site.capability.mode.word(),
         patient_system: &args.patient.system,
         began: &began,
         took_s: started.elapsed().as_secs(),
