@@ -15,6 +15,7 @@
 //! | a message for a destination | [`Writer::enqueue`] |
 //! | what people want written | [`Writer::enter_intent`], [`Reader::intents`] |
 //! | consent | [`Writer::consent`], [`Reader::consent`] |
+//! | bytes that nobody needs any more | [`Reader::removable`], [`Writer::remove_bytes`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 

@@ -1,6 +1,10 @@
 //! Asking the running daemon, for the commands that need it: it alone has the store open.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use serde_json::Value;
 
@@ -47,12 +51,19 @@ pub(super) fn ask(config: &Path, request: &Request) -> Result<Value, ExitCode> {
     Daemon::of(config)?.ask(request)
 }
 
-/// Prints an answer: as JSON, or in the words of `for_people`, which end their lines themselves.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+/// Prints an answer: as JSON, or in the words of `for_people`, which end their lines themselves. A reader that has seen
+/// enough (`head`) may go away meanwhile.
 pub(super) fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
-    match json {
-        true => println!("{told:#}"),
-        false => print!("{}", for_people(told)),
+    let text = match json {
+        true => format!("{told:#}\n"),
+        false => for_people(told),
+    };
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _code = failed(&format!("standard output: {error}"), FAILED);
+        }
+        _ => {}
     }
 }
 
