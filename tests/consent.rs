@@ -5,17 +5,13 @@
 
 mod site;
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, process::Output, time::Duration};
 
 use serde_json::{Value, json};
 use site::{
-    RESOURCES_PER_OUTCOME, chart, daily, edit_site, eventually, files, people, send, settled, until,
-    until_metric,
+    RESOURCES_PER_OUTCOME, chart,
+    command::{self, said},
+    daily, edit_site, eventually, files, people, send, settled, until, until_metric,
     vendors::{conduct, of_patient, prepared},
 };
 use standin::{
@@ -27,24 +23,17 @@ const DAY: &str = "2026-03-02";
 const NEXT_DAY: &str = "2026-03-03";
 const SYSTEM: &str = "urn:oid:1.2.3";
 
+/// `isthmus consent`.
 fn isthmus(rig: &Rig, args: &[&str]) -> Output {
-    let config = rig.config();
-    Command::new(site::binary()).arg("consent").args(args).arg("--config").arg(&config).output().unwrap()
+    command::isthmus(rig, &[&["consent"], args].concat())
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
-}
-
-/// Runs `isthmus consent`, which must end well; what it printed.
 fn ask(rig: &Rig, args: &[&str]) -> String {
-    let output = isthmus(rig, args);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    said(&output)
+    command::ask(rig, &[&["consent"], args].concat())
 }
 
 fn json(rig: &Rig, args: &[&str]) -> Value {
-    serde_json::from_str(&ask(rig, &[args, &["--json"]].concat())).unwrap()
+    command::json(rig, &[&["consent"], args].concat())
 }
 
 fn whom(n: u32) -> String {
@@ -459,14 +448,8 @@ async fn nobody_is_named_where_decisions_are_listed_and_who_looks_is_on_record()
     }
     let metrics = site::metrics(&rig).await;
     assert!(named.iter().all(|name| !metrics.contains(name)));
-    rig.stop().await.unwrap();
-    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
-    let store =
-        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
-    let audited = store.readers().with(|reader| reader.audit_after(0, 99)).unwrap();
-    store.close();
-    let of =
-        |action: &str| audited.iter().find(|(_, entry)| entry.action == action).expect("audited").1.clone();
+    let audited = site::store::audit(&mut rig).await;
+    let of = |action: &str| audited.iter().find(|entry| entry.action == action).expect("audited").clone();
     let (withdrawn, seen) = (of("consent withdraw"), of("consent reveal"));
     assert!(withdrawn.actor.starts_with("user ") && withdrawn.detail.contains("form 12"), "{withdrawn:?}");
     assert!(seen.object == "consent entry 1" && seen.detail == "case 881", "{seen:?}");

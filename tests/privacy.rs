@@ -7,7 +7,6 @@ mod site;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use clinical::fhir::identifier::{SiteSecret, manifest_seal};
@@ -90,12 +89,7 @@ fn assert_clean(what: &str, bytes: &[u8], also: &[&str]) {
 
 /// What is printed of what is held back, where nobody asks for it to be revealed.
 fn held_back(rig: &Rig, messages: i64) -> Vec<(String, Vec<u8>)> {
-    let config = rig.config();
-    let said = |args: &[&str]| {
-        let output = Command::new(site::binary()).args(args).arg("--config").arg(&config).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        (args.join(" "), [output.stdout, output.stderr].concat())
-    };
+    let said = |args: &[&str]| (args.join(" "), site::command::ask(rig, args).into_bytes());
     let mut told = vec![said(&["quarantine", "list", "--all"]), said(&["quarantine", "list", "--json"])];
     for id in 1..=messages {
         told.push(said(&["quarantine", "show", &id.to_string()]));
@@ -156,10 +150,9 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
     }
     until(&rig, "a contradiction waits", |s| s["inbox"]["unidentified"].as_u64() >= Some(2)).await;
     for what in [["identity", "list"], ["identity", "links"]] {
-        let told =
-            Command::new(site::binary()).args(what).arg("--config").arg(rig.config()).output().unwrap();
-        assert!(told.status.success() && !told.stdout.is_empty());
-        assert_clean("what people see of identities", &told.stdout, &[MRN, "7700002", "1999"]);
+        let told = site::command::ask(&rig, &what);
+        assert!(!told.is_empty());
+        assert_clean("what people see of identities", told.as_bytes(), &[MRN, "7700002", "1999"]);
     }
 
     // Refusals whose texts name the patient, and a destination that cannot be understood.
@@ -171,15 +164,12 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
         until(&rig, "absorbed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
     assert!(status["inbox"]["quarantined"].as_u64() >= Some(4), "{status:#}");
 
-    let name_of_config = rig.config();
-    let people_see = Command::new(site::binary()).arg("status").arg("--config").arg(&name_of_config).output();
-    let people_see = people_see.unwrap();
-    assert!(people_see.status.success());
+    let people_see = site::command::ask(&rig, &["status"]);
     let shown = held_back(&rig, status["inbox"]["total"].as_i64().unwrap());
     let metrics = site::metrics(&rig).await;
     assert!(rig.stop().await.unwrap().success());
     assert_clean("status", status.to_string().as_bytes(), &[MRN]);
-    assert_clean("status for people", &people_see.stdout, &[MRN]);
+    assert_clean("status for people", people_see.as_bytes(), &[MRN]);
     for (what, bytes) in &shown {
         assert_clean(what, bytes, &[MRN]);
     }

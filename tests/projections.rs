@@ -62,13 +62,6 @@ fn assert_clean(rig: &Rig) {
     assert_eq!((judgement.leaks, judgement.doubled, judgement.repeated_facts), (0, 0, 0), "{judgement:?}");
 }
 
-/// `isthmus` with these words, which must succeed.
-async fn isthmus(rig: &Rig, words: &[&str]) {
-    let mut command = tokio::process::Command::new(site::binary());
-    let output = command.args(words).arg("--config").arg(rig.config()).output().await.unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flowsheet_gets_each_mapped_row_once_and_people_are_told_of_what_it_cannot_amend() {
     let dir = tempfile::tempdir().unwrap();
@@ -119,7 +112,7 @@ async fn a_flowsheet_gets_each_mapped_row_once_and_people_are_told_of_what_it_ca
     settled(&rig).await;
     assert_eq!(writes(&rig), before, "an amendment would be a second reading too");
     let scope = condition(&told, "amendment-needed").unwrap()["scope"].as_str().unwrap().to_owned();
-    isthmus(&rig, &["site", "amended", &scope, "--reason", "typed in"]).await;
+    site::command::ask(&rig, &["site", "amended", &scope, "--reason", "typed in"]);
     until(&rig, "it ended", |s| condition(s, "amendment-needed").is_none()).await;
     assert!(rig.stop().await.unwrap().success());
     rig.start().await.unwrap();

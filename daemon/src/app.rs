@@ -16,6 +16,7 @@ use tokio::{signal::unix, sync::watch, task::JoinSet};
 
 use crate::{
     admin,
+    clock::Clock,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
     consent, delivery,
@@ -31,6 +32,7 @@ use crate::{
     outbound::{Halts, Refusals, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
+    retention::Sweeper,
     smart,
     spool::{Spool, Standings},
     status::{Listening, Status},
@@ -216,6 +218,13 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         }
     });
     tasks.spawn(export(status, draining.clone()));
+    let sweeper = Sweeper {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        clock: Clock::from_mark(known.high_water_ms),
+    };
+    tasks.spawn(sweeper.run(draining.clone()));
     tasks.spawn(
         Reload {
             path: path.to_owned(),

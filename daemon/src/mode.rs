@@ -276,21 +276,25 @@ impl Ceiling {
     }
 }
 
-/// The mode in force at a site, for people: the lesser of what is configured and what was observed.
+/// How much of what is made is written at a site, as a whole: what its file permits at the most, and, for people, what is in
+/// force, which is the lesser of that and of what was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Nothing is written, and nothing is kept for later.
+    /// What would be written is made and shown; nothing is written, then or later.
     Shadow,
-    /// No outcome is written in any form.
+    /// No outcome is written in any form; writes are deferred.
     ReadOnly,
-    /// Outcomes are written, and not all that is made of them.
+    /// Outcomes are written, and not all that is made of them: in a file, what its `allow` lists.
     Partial,
     /// Everything is written.
     Full,
 }
 
 impl Mode {
+    /// Every mode, from the one that writes least.
+    pub const ALL: [Self; 4] = [Self::Shadow, Self::ReadOnly, Self::Partial, Self::Full];
+
     /// The word for it, as in configuration and status.
     pub const fn word(self) -> &'static str {
         match self {

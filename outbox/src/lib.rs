@@ -15,6 +15,7 @@
 //! | a message for a destination | [`Writer::enqueue`] |
 //! | what people want written | [`Writer::enter_intent`], [`Reader::intents`] |
 //! | consent | [`Writer::consent`], [`Reader::consent`] |
+//! | bytes that nobody needs any more | [`Reader::removable`], [`Writer::remove_bytes`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
@@ -62,6 +63,7 @@ mod quota;
 mod reader;
 mod rehome;
 mod release;
+mod retention;
 mod rows;
 mod schema;
 mod seats;
@@ -118,6 +120,7 @@ pub use quota::Quota;
 pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
 pub use release::{DropRow, Release};
+pub use retention::{Expiry, LOOK_ROWS, REMOVE_BYTES, REMOVE_ROWS, Removable, RemoveBytes, Removed};
 pub use rows::{OutboxRow, StandingVersion};
 pub use schema::SCHEMA_VERSION;
 pub use seats::Seat;

@@ -8,7 +8,7 @@
 //!   head before it settles; a unique index holds the database to one head per line. So the order per patient
 //!   costs nothing at lease time, however long the queue is.
 //! - The bytes to send are written once, apart from the small row that changes; their hash is checked when they
-//!   are read.
+//!   are read. What is removed by the site's retention (`retention.rs`) leaves its hash.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ pub enum State {
     Quarantined,
     /// A later version of the same window took its place before it was sent, or it is about nobody any more.
     Superseded,
-    /// Quarantined, and a person decided that it is not to be sent; its bytes stay.
+    /// Quarantined, and a person decided that it is not to be sent; its bytes stay as the site's retention says.
     Dropped,
     /// Made to be looked at, and never sent: the site is in shadow. No edge leads to it or from it.
     Shown,
@@ -352,10 +352,10 @@ pub(crate) fn write_body(conn: &Connection, row_id: i64, bytes: &[u8]) -> rusqli
         .execute(params![row_id, sha256, bytes])
 }
 
-/// The bytes of a row, `None` where they are damaged or missing.
+/// The bytes of a row, `None` where they are damaged, missing or removed.
 pub(crate) fn read_body(conn: &Connection, row_id: i64) -> rusqlite::Result<Option<Body>> {
     let found = conn
-        .prepare_cached("SELECT bytes, sha256 FROM outbox_body WHERE row_id = ?1")?
+        .prepare_cached("SELECT bytes, sha256 FROM outbox_body WHERE row_id = ?1 AND bytes IS NOT NULL")?
         .query_row([row_id], |row| Ok(Body { bytes: row.get(0)?, sha256: row.get(1)? }))
         .optional()?;
     Ok(found.filter(|body| <[u8; 32]>::from(Sha256::digest(&body.bytes)) == body.sha256))

@@ -36,6 +36,7 @@ use crate::{
     queue,
     quota::{self, Quota},
     rehome::{self, Rehomed},
+    retention::{self, Expiry, Removable, Removed},
     rows::{self, OutboxRow, StandingVersion},
     seats::{self, Seat},
     set_aside::{self, SetAside},
@@ -332,9 +333,19 @@ impl Reader {
         rows::by_id(self.conn()?, id)
     }
 
-    /// The bytes of a row, their hash checked; `None` where there is no such row.
+    /// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.
     pub fn body(&self, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
         rows::body(self.conn()?, row_id)
+    }
+
+    /// What is left of a row's bytes, where they were removed.
+    pub fn removed(&self, row_id: i64) -> Result<Option<Removed>, ReadError> {
+        Ok(retention::removed(self.conn()?, row_id)?)
+    }
+
+    /// Rows of a site's patients, after the row `after`, whose bytes may be removed: old enough, and needed by nobody.
+    pub fn removable(&self, site: &str, expiry: &Expiry, after: i64) -> Result<Removable, ReadError> {
+        retention::removable(self.conn()?, site, expiry, after)
     }
 
     /// What stands at a destination under these identifiers.

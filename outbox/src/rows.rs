@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     error::ReadError,
     queue::{self, State},
+    retention,
 };
 
 /// A row of the outbox without its bytes.
@@ -127,10 +128,10 @@ pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> Result<bool, ReadEr
     Ok(statement.exists([row_id])?)
 }
 
-/// The bytes of a row, their hash checked.
+/// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.
 pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
     let exists = conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([row_id])?;
-    if !exists {
+    if !exists || retention::removed(conn, row_id)?.is_some() {
         return Ok(None);
     }
     match queue::read_body(conn, row_id)? {

@@ -324,9 +324,11 @@ CREATE TRIGGER outbox_goes AFTER DELETE ON outbox BEGIN
 END;
 
 CREATE TABLE outbox_body (
-  row_id INTEGER PRIMARY KEY,
-  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
-  bytes  BLOB NOT NULL
+  row_id     INTEGER PRIMARY KEY,
+  sha256     BLOB NOT NULL CHECK (length(sha256) = 32),
+  bytes      BLOB,                             -- none once the site's retention has removed them (retention.rs)
+  removed_at INTEGER,
+  CHECK ((bytes IS NULL) = (removed_at IS NOT NULL))
 ) STRICT;
 
 -- How many rows were taken in the present span of a quota.

@@ -41,6 +41,7 @@ use crate::{
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::{DropRow, Release},
+    retention::RemoveBytes,
     seats::{FindSeats, Seat},
     settle::Settle,
     skip::Skip,
@@ -256,6 +257,11 @@ impl Writer {
     /// Has stored messages read anew. Returns how many were not waiting for that already.
     pub fn ask_again(&self, ask: AskAgain) -> Pending<u64> {
         Pending::new(self, ask)
+    }
+
+    /// Removes the bytes of rows that nobody needs any more, all of them or none.
+    pub fn remove_bytes(&self, remove: RemoveBytes) -> Pending<()> {
+        Pending::new(self, remove)
     }
 
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
 
 pub mod chart;
+pub mod command;
 pub mod disk;
 pub mod files;
 pub mod listeners;
 pub mod people;
 pub mod secure;
+pub mod store;
 pub mod vendors;
 pub mod wire;
 

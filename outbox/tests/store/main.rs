@@ -20,3 +20,4 @@ mod opening;
 mod pipeline;
 mod recovery;
 mod rehome;
+mod retention;

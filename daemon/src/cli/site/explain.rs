@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
     capability::Capability,
-    config::{Config, Mode, Site},
+    config::{Config, Site},
     destination,
     filter::{self, About},
-    mode::{Ceiling, Observed},
+    mode::{Ceiling, Mode, Observed},
     report::paper::printable,
 };
 
