@@ -135,7 +135,7 @@ fn queue() {
         destination: "ehr".into(),
         limit: 1,
         now: 10,
-        take: outbox::Take::Probe { kind: "bundle".into(), latest: false },
+        take: outbox::Take::Probe { kind: "bundle".into(), latest: Vec::new() },
         quotas: Vec::new(),
     };
     writer.lease(lease).wait().unwrap();

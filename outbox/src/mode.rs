@@ -153,7 +153,7 @@ impl Align {
     fn shift(&self, conn: &Connection) -> Result<usize, WriteError> {
         let mut moved = 0;
         if let (true, false, Some(kind)) = (self.latest, self.release_deferred.is_empty(), &self.kind) {
-            moved += stale::supersede(conn, &self.destination, kind, self.at)?;
+            moved += stale::supersede(conn, &self.destination, kind, &self.release_deferred, self.at)?;
         }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
@@ -161,7 +161,7 @@ impl Align {
         if let Some(reason) = &self.defer_pending {
             moved += conn
                 .prepare_cached(
-                    "UPDATE outbox SET state = 'deferred', reason = ?2
+                    "UPDATE outbox SET state = 'deferred', reason = ?2, weighed = 0
                      WHERE destination = ?1 AND state = 'pending' AND (?3 IS NULL OR kind = ?3)",
                 )?
                 .execute(params![self.destination, reason, self.kind])?;

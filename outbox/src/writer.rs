@@ -25,6 +25,7 @@ use crate::{
     doubt::Agree,
     error::WriteError,
     facts::{EhrPatient, RememberPatient},
+    fallback::{Weigh, Weighed},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
     intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review},
@@ -276,6 +277,11 @@ impl Writer {
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
+    }
+
+    /// Has windows decided on anew whose rows wait in a form that is closed, while another may be open.
+    pub fn weigh(&self, weigh: Weigh) -> Pending<Weighed> {
+        Pending::new(self, weigh)
     }
 
     /// Takes what a person wants written, with its rows of the queue, once for each key.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{
     Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS,
     attempt::{self, Item, Past, Standing},
-    backoff, chance,
+    backoff, chance, edges,
     pace::Pace,
     rate, seat,
     verdicts::Ended,
@@ -135,7 +135,10 @@ impl Deliverer {
             if quiet || rows.len() >= room || pace.is_probing(name) || now < pace.probing(name, now).at {
                 continue;
             }
-            let latest = destination.on_recovery == OnRecovery::Latest;
+            let latest = match destination.on_recovery {
+                OnRecovery::Latest => edges::by_mode(),
+                OnRecovery::All => Vec::new(),
+            };
             let probe = self.lease(1, Take::Probe { kind: name.to_owned(), latest }, quotas).await;
             let next = now + backoff::jittered(destination.delivery.probe_interval, chance());
             let probing = pace.probing(name, now);
@@ -149,7 +152,7 @@ impl Deliverer {
     }
 
     /// The capabilities that the configuration permits and the destination refused.
-    fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
+    pub(super) fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
         let uses = destination.uses().into_iter().map(|(capability, _)| capability);
         uses.filter(|capability| {
             destination.permits(*capability)

@@ -16,8 +16,18 @@ use crate::{
 
 /// The reasons for which rows are held by the mode: what ends with the change of it. Not for want of consent: that is the
 /// ledger's to end, for each patient.
-const BY_MODE: [Reason; 4] =
-    [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::ObservedReadOnly, Reason::HeldByHand];
+const BY_MODE: [Reason; 5] = [
+    Reason::ConfiguredReadOnly,
+    Reason::KindNotPermitted,
+    Reason::ObservedReadOnly,
+    Reason::HeldByHand,
+    Reason::TriedAnew,
+];
+
+/// Their words.
+pub(super) fn by_mode() -> Vec<String> {
+    BY_MODE.map(|reason| reason.word().to_owned()).into()
+}
 
 /// What people read of a capability that is closed.
 pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> String {

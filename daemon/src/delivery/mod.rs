@@ -13,6 +13,7 @@ mod consequence;
 mod dispatch;
 mod doubts;
 mod edges;
+mod fallback;
 pub(crate) mod ehr_patient;
 pub mod http;
 mod pace;
@@ -38,7 +39,7 @@ pub use self::edges::closed_detail;
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
     conditions::Board, destination::Destination, drain::Draining, generation::Current,
-    observations::Observations, time,
+    observations::Observations, outbound::Halts, time,
 };
 
 /// The deliverer looks at its queue at least so often.
@@ -60,6 +61,8 @@ pub struct Deliverer {
     pub current: Current,
     /// What is learned of destinations.
     pub observations: Observations,
+    /// Which receivers of messages stand still.
+    pub halts: Halts,
     /// Where faults are told.
     pub conditions: Board,
     /// Changes when rows were queued.
@@ -81,6 +84,7 @@ impl Deliverer {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut pace = Pace::new(Instant::now());
         let mut last: Option<Arc<Destination>> = None;
+        let mut halted = self.halts.subscribe();
         loop {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
@@ -92,10 +96,12 @@ impl Deliverer {
             }
             if pace.unaligned {
                 pace.unaligned = !self.align(&destination, reloaded).await;
+                pace.unweighed = true;
             }
             if Instant::now() >= pace.held_at {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
+                pace.unweighed |= self.has_halted(&destination);
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
@@ -103,6 +109,10 @@ impl Deliverer {
                 true => SETTLE_PAUSE,
                 false => self.dispatch(&destination, &mut pace, &mut tasks).await,
             };
+            // After what came back was settled: what was refused waits from now on.
+            if !pace.unaligned {
+                self.fall_back(&destination, &mut pace).await;
+            }
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {
                     self.finished(&destination, done, &mut pace, &mut tasks).await;
@@ -118,6 +128,7 @@ impl Deliverer {
                     pace.unaligned = true;
                 }
                 () = self.current.changed() => {}
+                _ = halted.changed() => {}
                 () = destination.client.recovered() => pace.forget_silence(Instant::now()),
                 () = sleep(wait) => {}
                 () = self.draining.begun() => break,
@@ -166,6 +177,7 @@ impl Deliverer {
             }
             Ok((id, Done::Settled)) => {
                 pace.settling.remove(&id);
+                pace.unweighed = true;
             }
             Err(error) => {
                 tracing::error!(destination = %self.id, %error, "a delivery task failed");

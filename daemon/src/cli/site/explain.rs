@@ -122,6 +122,7 @@ fn window(site: &Site, ehr: &crate::config::Ehr, about: &About<'_>, status: &Val
             capability: way.carrier(),
             observed: observed(status, &site.id, way.carrier()),
             amends: way.amends(),
+            untried: false,
         })
         .collect();
     let decision = broker::decide(&Question {

@@ -1,0 +1,44 @@
+//! What stands and what waits of a window at a destination.
+
+use super::Reader;
+use crate::{
+    error::ReadError,
+    rows::{self, StandingVersion},
+};
+
+impl Reader {
+    /// The highest version of a window that stands, or may stand, at a destination.
+    pub fn standing_version(
+        &self,
+        window_id: i64,
+        destination: &str,
+    ) -> Result<Option<StandingVersion>, ReadError> {
+        Ok(rows::standing_version(self.conn()?, window_id, destination)?)
+    }
+
+    /// Whether anything of a window stands, or may stand, at any destination.
+    pub fn stands(&self, window_id: i64) -> Result<bool, ReadError> {
+        Ok(rows::stands(self.conn()?, window_id)?)
+    }
+
+    /// Whether a row of a window waits for a destination.
+    pub fn waits(&self, window_id: i64, destination: &str) -> Result<bool, ReadError> {
+        rows::waits(self.conn()?, window_id, destination)
+    }
+
+    /// The form in which the newest version of a window waits for a destination, not for want of consent.
+    pub fn waiting_form(&self, window_id: i64, destination: &str) -> Result<Option<String>, ReadError> {
+        rows::waiting_form(self.conn()?, window_id, destination)
+    }
+
+    /// Rows of a window at a destination that are not settled, or whose fate is not known: what they hold may come to stand
+    /// there.
+    pub fn may_come(&self, window_id: i64, destination: &str) -> Result<Vec<i64>, ReadError> {
+        rows::may_come(self.conn()?, window_id, destination)
+    }
+
+    /// Whether a number of an earlier version than the newest of a window stands, or may stand, at a destination.
+    pub fn is_outdated(&self, window_id: i64, destination: &str) -> Result<bool, ReadError> {
+        rows::is_outdated(self.conn()?, window_id, destination)
+    }
+}
