@@ -343,7 +343,7 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.
 fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
     for condition in store.readers().with(|reader| reader.conditions())? {
-        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded] {
+        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded, Kind::NumberWithheld] {
             if condition.name == kind.word() {
                 conditions.raise(kind, &condition.scope, condition.detail.clone(), condition.since);
             }

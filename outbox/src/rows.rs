@@ -149,14 +149,15 @@ pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool
     .exists(params![window_id, queue::UNPROVEN])
 }
 
-/// Rows of a window at a destination that wait, are out or in doubt, Provenance aside.
-pub(crate) fn may_come(conn: &Connection, window_id: i64, destination: &str) -> Result<Vec<i64>, ReadError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id FROM outbox WHERE window_id = ?1 AND destination = ?2 AND kind <> 'Provenance'
-         AND (state IN ('pending', 'deferred', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3))
-         ORDER BY id",
-    )?;
-    let rows = statement.query_map(params![window_id, destination, queue::UNPROVEN], |row| row.get(0))?;
+/// Every row of a window at a destination, in their order.
+pub(crate) fn of_window(
+    conn: &Connection,
+    window_id: i64,
+    destination: &str,
+) -> Result<Vec<OutboxRow>, ReadError> {
+    let sql = format!("{ROW} WHERE window_id = ?1 AND destination = ?2 ORDER BY id");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![window_id, destination], row_of)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

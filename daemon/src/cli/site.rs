@@ -42,7 +42,7 @@ enum Verb {
     Release(ModeArgs),
     /// Say that a person amended by hand what no write could (condition amendment-needed).
     Amended(DoneArgs),
-    /// Say that a person withdrew at the EHR what should not stand there (condition withdrawal-needed).
+    /// Say that a person withdrew at the EHR what should not stand there (conditions withdrawal-needed, number-withheld).
     Withdrawn(DoneArgs),
     /// The keys that sign for this box at a token endpoint (SMART Backend Services).
     Keys(keys::Args),
@@ -194,7 +194,7 @@ fn by_hand(condition: &str, args: &DoneArgs, config: &Path) -> Result<(), ExitCo
     let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
     match args.json {
         true => println!("{told:#}"),
-        false => println!("{}: done by hand; {condition} ends", printable(&args.scope)),
+        false => println!("{}: done by hand; the condition ends", printable(&args.scope)),
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod rate;
 pub mod seat;
 mod verdicts;
 mod withdrawal;
+mod withheld;
 
 use std::{
     sync::Arc,
@@ -101,6 +102,7 @@ impl Deliverer {
             if Instant::now() >= pace.held_at {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
+                withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
                 pace.unweighed |= self.has_halted(&destination);
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }

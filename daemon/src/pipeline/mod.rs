@@ -27,6 +27,7 @@ mod seats;
 mod set_aside;
 mod version;
 mod wish;
+mod withheld;
 
 pub(crate) use self::feeds::show as show_conflicts;
 

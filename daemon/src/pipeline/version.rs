@@ -6,7 +6,7 @@ use clinical::{
     calendar::LocalDay,
     fhir::{
         figures::{figures, shown_text},
-        project::Version,
+        project::{self, LeftOut, Version},
         provenance::{Maker, Manifest as Cited, Reason, Session},
         row::Row,
     },
@@ -32,7 +32,6 @@ use crate::{
     destination::{Destination, PROVENANCE, Way},
     filter::{self, About},
     generation::{Generation, Site},
-    telemetry::Metric,
 };
 
 /// A window that ended longer ago than this when it is first written is history: longer than any feed is late.
@@ -50,7 +49,7 @@ pub(super) struct Draft<'a> {
     /// it waits in a form that has closed.
     unchanged: bool,
     owed: Vec<String>,
-    now: i64,
+    pub(super) now: i64,
 }
 
 /// What becomes of a version at one destination.
@@ -97,7 +96,7 @@ impl Pipeline {
         for destination in generation.destinations_of(&site.id) {
             let ruling = self.rule(&draft, destination)?;
             timely |= ruling.timeliness == Timeliness::Current;
-            conditions.extend(self.tell_of(&draft, destination, &ruling));
+            conditions.extend(amendment_needed(&draft, destination, &ruling));
             if let (Decision::Defer(_, broker::Reason::TriedAnew), Some(way)) = (ruling.decision, &ruling.way) {
                 self.observations.to_be_tried(&destination.id, way.carrier().name(), now);
             }
@@ -108,7 +107,8 @@ impl Pipeline {
             };
             decisions.push(recorded(destination, &ruling, earlier));
             let base = rows.len();
-            let made = self.rows(&draft, destination, &ruling)?;
+            let (made, left_out) = self.rows(&draft, destination, &ruling)?;
+            conditions.extend(self.tell_of_withheld(&draft, destination, &ruling, &left_out)?);
             rows.extend(made.into_iter().map(|mut row| {
                 row.depends_on = row.depends_on.map(|index| index + base);
                 row
@@ -248,33 +248,14 @@ impl Pipeline {
         Ok(filter::refusal(filter, &about).is_none())
     }
 
-    /// Counts the decision; what people are asked to do where no write can do it.
-    fn tell_of(&self, draft: &Draft<'_>, destination: &Destination, ruling: &Ruling) -> Option<Condition> {
-        let (word, _) = ruling.decision.words();
-        Metric::Decisions.add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
-        let scope = format!("window {} at {}", draft.due.id, destination.id);
-        if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
-            return None;
-        }
-        let detail = format!(
-            "version {} has other numbers than the one that stands, which cannot be replaced there; \
-             amend it by hand, then: isthmus site amended {} --at {}",
-            draft.due.version + 1,
-            draft.due.id,
-            destination.id
-        );
-        self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), draft.now);
-        Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })
-    }
-
-    /// The rows of a version for one destination; none where it is not to be written.
+    /// The rows of a version for one destination, none where it is not to be written, and the numbers that they leave out.
     fn rows(
         &self,
         draft: &Draft<'_>,
         destination: &Destination,
         ruling: &Ruling,
-    ) -> Result<Vec<NewRow>, PipelineError> {
-        let (Some(way), Some(owner)) = (&ruling.way, &draft.owner) else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<NewRow>, Vec<LeftOut>), PipelineError> {
+        let (Some(way), Some(owner)) = (&ruling.way, &draft.owner) else { return Ok(Default::default()) };
         let (due, computed) = (draft.due, draft.computed);
         let subject = destination.subject(owner.clone(), &self.secret, due.key.patient);
         let stands = ruling.stands.as_ref().map(|standing| standing.version);
@@ -313,7 +294,8 @@ impl Pipeline {
                 None => Enters::Pending,
             },
         };
-        Ok(resources::rows(destination, &version, &entry)?)
+        let left_out = project::left_out(way.projection, &way.form, &version);
+        Ok((resources::rows(destination, &version, &entry)?, left_out))
     }
 
     /// The rows of the version in force in another form than it was decided for, because a person wants it so.
@@ -346,7 +328,7 @@ impl Pipeline {
             priority: Priority::Clinician,
             fixed: false,
         };
-        let rows = self.rows(&draft, destination, &ruling)?;
+        let (rows, _) = self.rows(&draft, destination, &ruling)?;
         Ok(rows.into_iter().map(|row| NewRow { enters: enters.clone(), ..row }).collect())
     }
 
@@ -395,6 +377,20 @@ fn priority(due: &Window, stands: bool, now: i64) -> Priority {
     } else {
         Priority::Routine
     }
+}
+
+/// What people are asked to do where what stands cannot be replaced.
+fn amendment_needed(draft: &Draft<'_>, destination: &Destination, ruling: &Ruling) -> Option<Condition> {
+    if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
+        return None;
+    }
+    let scope = format!("window {} at {}", draft.due.id, destination.id);
+    let detail = format!(
+        "version {} has other numbers than the one that stands, which cannot be replaced there; \
+         amend it by hand, then: isthmus site amended \"{scope}\" --reason ...",
+        draft.due.version + 1
+    );
+    Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })
 }
 
 /// The row that says what was decided, and why.

@@ -3,7 +3,7 @@
 use super::Reader;
 use crate::{
     error::ReadError,
-    rows::{self, StandingVersion},
+    rows::{self, OutboxRow, StandingVersion},
 };
 
 impl Reader {
@@ -31,10 +31,9 @@ impl Reader {
         rows::waiting_form(self.conn()?, window_id, destination)
     }
 
-    /// Rows of a window at a destination that are not settled, or whose fate is not known: what they hold may come to stand
-    /// there.
-    pub fn may_come(&self, window_id: i64, destination: &str) -> Result<Vec<i64>, ReadError> {
-        rows::may_come(self.conn()?, window_id, destination)
+    /// Every row of a window at a destination, in their order.
+    pub fn rows_of_window(&self, window_id: i64, destination: &str) -> Result<Vec<OutboxRow>, ReadError> {
+        rows::of_window(self.conn()?, window_id, destination)
     }
 
     /// Whether a number of an earlier version than the newest of a window stands, or may stand, at a destination.
