@@ -5,6 +5,7 @@
 mod again;
 mod app_events;
 mod audit;
+mod chart;
 mod consent;
 mod delivery;
 mod doubt;
