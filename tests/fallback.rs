@@ -4,7 +4,7 @@
 
 mod site;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 use site::{
@@ -12,7 +12,7 @@ use site::{
     until, with_delivery,
 };
 use standin::{
-    Act, Refused, Rule,
+    Act, Play, Refused, Rule,
     receiver::{Heard, Receiver, Step, answer},
     rig::{Rig, RigSettings},
 };
@@ -30,8 +30,7 @@ fn hour(id: &str, patient: u32, day: u32) -> Vec<u8> {
 }
 
 async fn with_forms(dir: &std::path::Path, forms: &str, main: &str) -> Rig {
-    let settings =
-        RigSettings { site_extra: forms.to_owned(), main_extra: main.to_owned(), ..daily() };
+    let settings = RigSettings { site_extra: forms.to_owned(), main_extra: main.to_owned(), ..daily() };
     let rig = prepare(dir, settings).await;
     edit_site(&rig, "projection = \"cgm-ig\"\n", "");
     with_delivery(&rig, "retry_min = \"50ms\"\nretry_max = \"200ms\"");
@@ -72,7 +71,11 @@ fn in_category(rig: &Rig, category: &str) -> usize {
 fn assert_each_once(rig: &Rig) {
     means(rig);
     let judgement = rig.ehr.judge();
-    assert_eq!((judgement.doubled, judgement.repeated_facts, judgement.stale_hits), (0, 0, 0), "{judgement:?}");
+    assert_eq!(
+        (judgement.doubled, judgement.repeated_facts, judgement.stale_hits),
+        (0, 0, 0),
+        "{judgement:?}"
+    );
 }
 
 fn rows(status: &Value, state: &str) -> u64 {
@@ -86,7 +89,8 @@ async fn moved(rig: &Rig) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_in_a_form_that_closes_arrives_once_in_the_next_and_what_stands_is_amended_where_it_stands() {
+async fn what_waits_in_a_form_that_closes_arrives_once_in_the_next_and_what_stands_is_amended_where_it_stands()
+ {
     for (status, killed) in [(403, false), (405, true)] {
         let dir = tempfile::tempdir().unwrap();
         let mut rig = with_forms(dir.path(), FORMS, "").await;
@@ -112,7 +116,8 @@ async fn what_waits_in_a_form_that_closes_arrives_once_in_the_next_and_what_stan
         eventually("they arrive in the second form", || in_category(&rig, LABORATORY) == 8).await;
         // What stands in the first form is amended there alone, so its rows wait, and its Provenance for them.
         let waits = |s: &Value| {
-            (rows(s, "pending"), rows(s, "leased"), rows(s, "ambiguous")) == (1, 0, 0) && rows(s, "deferred") > 0
+            (rows(s, "pending"), rows(s, "leased"), rows(s, "ambiguous")) == (1, 0, 0)
+                && rows(s, "deferred") > 0
         };
         let waiting = until(&rig, "the amendment alone waits", waits).await;
         assert!(condition(&waiting, "read-only").is_some(), "{waiting:#}");
@@ -173,6 +178,17 @@ async fn what_waits_goes_in_its_own_form_where_that_opens_first_and_stays_where_
     isthmus(&rig, &["site", "release", "main", "--reason", "the first too"]).await;
     settled(&rig).await;
     assert_eq!((in_category(&rig, VITAL), in_category(&rig, LABORATORY)), (2, 1));
+
+    // The file lists the first form no more while something waits in it.
+    isthmus(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
+    send(&rig, &[hour("C", 3, 2)]).await;
+    until(&rig, "it waits", |s| s["inbox"]["windows_due"] == 0 && rows(s, "deferred") == 8).await;
+    edit_site(&rig, "[[projection]]\nname = \"plain-r4\"\ncategory = \"vital-signs\"\n", "");
+    until(&rig, "the file is in force", |s| s["sites"][0]["capabilities"].as_array().unwrap().len() == 1)
+        .await;
+    isthmus(&rig, &["site", "release", "main", "--reason", "go on"]).await;
+    settled(&rig).await;
+    assert_eq!((in_category(&rig, VITAL), in_category(&rig, LABORATORY)), (2, 2));
     assert_each_once(&rig);
 }
 
@@ -207,8 +223,84 @@ async fn a_form_that_nothing_waits_in_is_tried_by_a_new_window_and_opens_again()
     assert_each_once(&rig);
 }
 
-const ORU: &str =
-    "[[projection]]\nname = \"oru-r01\"\noutbound = \"results\"\nwindow = \"1d\"\nauthority = \"NORTH\"\n\
+/// What may happen at a site, by a seed that is told where a test fails.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// The means in the chart, by patient and last date; each stands once.
+fn values(rig: &Rig) -> BTreeMap<(String, String), f64> {
+    means(rig);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all =
+        rig.ehr.resources().into_iter().filter(|one| one["code"]["coding"][0]["code"] == site::chart::MEAN);
+    all.map(|one| {
+        let window = (text(&one["subject"]["identifier"]["value"]), text(&one["effectivePeriod"]["end"]));
+        (window, one["valueQuantity"]["value"].as_f64().unwrap())
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_closes_and_opens_every_window_ends_up_once_with_its_newest_numbers_in_one_form() {
+    for seed in [5, 11, 23] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rig = with_forms(dir.path(), FORMS, "").await;
+        rig.start().await.unwrap();
+        let (mut chance, mut told) = (Chance(seed), BTreeMap::<(u32, u32), Vec<u32>>::new());
+        let mut refused: BTreeMap<&str, bool> = [(VITAL, false), (LABORATORY, false)].into();
+        for step in 0..24 {
+            // An hour more of a day: a new window, or later data of one.
+            for _ in 0..=chance.below(2) {
+                let (patient, day) = (chance.below(4) as u32, 2 + chance.below(3) as u32);
+                let hours = told.entry((patient, day)).or_default();
+                let value = 100 + 10 * chance.below(8) as u32;
+                let date = people::day(&format!("2026-03-{day:02}"));
+                let readings = people::readings(date, 12 * hours.len() as i64, &[value; 12]);
+                let id = format!("S{step}-{patient}-{day}-{}", hours.len());
+                hours.push(value);
+                send(&rig, &[people::message(&id, &people::person(patient), &readings)]).await;
+            }
+            match chance.below(6) {
+                0 | 1 => {
+                    let category = if chance.below(3) == 0 { LABORATORY } else { VITAL };
+                    let is_refused = refused.get_mut(category).unwrap();
+                    *is_refused = !*is_refused;
+                    let act = Act::Refuse(Refused::new(405, "not-supported"));
+                    if *is_refused {
+                        rig.ehr.rule(Rule::new(category, act).of_category(category));
+                    } else {
+                        assert!(rig.ehr.withdraw(category));
+                    }
+                }
+                2 => rig.ehr.play_next(Play::ResetAfterBody, 1),
+                3 if chance.below(2) == 0 => {
+                    rig.kill();
+                    rig.start().await.unwrap();
+                }
+                _ => tokio::time::sleep(Duration::from_millis(chance.below(400))).await,
+            }
+        }
+        for (category, _) in refused.into_iter().filter(|(_, refused)| *refused) {
+            rig.ehr.withdraw(category);
+        }
+        settled(&rig).await;
+        let expected = told.into_iter().map(|((patient, day), hours)| {
+            let mean = f64::from(hours.iter().sum::<u32>()) / hours.len() as f64;
+            ((people::person(patient).mrn, format!("2026-03-{day:02}")), (mean * 100.0).round() / 100.0)
+        });
+        assert_eq!(values(&rig), expected.collect(), "seed {seed}");
+        let judgement = rig.ehr.judge();
+        assert_eq!((judgement.doubled, judgement.repeated_facts), (0, 0), "seed {seed}: {judgement:?}");
+    }
+}
+
+const ORU: &str = "[[projection]]\nname = \"oru-r01\"\noutbound = \"results\"\nwindow = \"1d\"\nauthority = \"NORTH\"\n\
      identifier_type = \"MR\"\nreceiving_application = \"EHR\"\nreceiving_facility = \"NORTH\"\n\
      [[projection]]\nname = \"cgm-ig\"\n";
 

@@ -259,7 +259,9 @@ async fn a_number_that_a_later_version_withholds_is_told_to_people_until_it_is_w
     let mut rig = prepared(dir.path(), conduct(Persona::Millennium, 1), "lookup", forms, "").await;
     rig.start().await.unwrap();
     let patient = rig.ehr.admitted()[0].patient.clone();
-    let cv = |rig: &Rig| coded(&of_patient(rig, "Observation", &patient), "104638-2")["valueQuantity"]["value"].as_f64();
+    let cv = |rig: &Rig| {
+        coded(&of_patient(rig, "Observation", &patient), "104638-2")["valueQuantity"]["value"].as_f64()
+    };
     let is_told = |s: &Value| condition(s, "number-withheld").is_some();
     let one = |id: &str, value: u32| {
         people::message(id, &people::person(0), &people::readings(people::day(DAY), 0, &[value]))

@@ -11,9 +11,9 @@
 //!
 //! Numbers: at most [`WEIGH_MOST`] rows in a transaction.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter, slice};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql};
 
 use crate::{
     command::{Command, Hot},
@@ -32,8 +32,8 @@ pub enum Shut {
     Kind(String),
     /// Those of a kind that wait at a receiver that stands still, deferred or not.
     Halted(String),
-    /// Those deferred for a reason: their form is closed whatever their kind.
-    Reason(String),
+    /// Those in any other form than these: it is not listed any more, whatever their kind.
+    Unlisted(Vec<String>),
 }
 
 /// The command that has windows decided on anew. Returns how many rows were weighed, [`WEIGH_MOST`] where more may be left,
@@ -65,8 +65,14 @@ pub struct Weighed {
 const OF_KIND: &str = "destination = ?1 AND kind = ?2 AND state = 'deferred'";
 /// Rows of a kind that wait.
 const HALTED: &str = "destination = ?1 AND kind = ?2 AND state IN ('pending', 'deferred')";
-/// Rows deferred for a reason.
-const FOR_REASON: &str = "destination = ?1 AND reason = ?2 AND state = 'deferred'";
+/// Rows that wait in another form than so many; a Provenance goes with what it is about.
+fn unlisted(forms: usize) -> String {
+    let places: Vec<String> = (2..forms + 2).map(|place| format!("?{place}")).collect();
+    let forms = places.join(", ");
+    format!(
+        "destination = ?1 AND state IN ('pending', 'deferred') AND form NOT IN ({forms}) AND kind <> 'Provenance'"
+    )
+}
 
 impl Command for Weigh {
     type Out = Weighed;
@@ -76,23 +82,26 @@ impl Command for Weigh {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Weighed, WriteError> {
-        let (which, of) = match &self.shut {
-            Shut::Kind(kind) => (OF_KIND, kind),
-            Shut::Halted(kind) => (HALTED, kind),
-            Shut::Reason(reason) => (FOR_REASON, reason),
+        let (which, names) = match &self.shut {
+            Shut::Kind(kind) => (OF_KIND.to_owned(), slice::from_ref(kind)),
+            Shut::Halted(kind) => (HALTED.to_owned(), slice::from_ref(kind)),
+            Shut::Unlisted(forms) => (unlisted(forms.len()), forms.as_slice()),
         };
+        let names = names.iter().map(|name| name as &dyn ToSql);
+        let mut of: Vec<&dyn ToSql> = iter::once(&self.destination as &dyn ToSql).chain(names).collect();
         if self.anew {
             conn.prepare_cached(&format!("UPDATE outbox SET weighed = 0 WHERE {which} AND weighed = 1"))?
-                .execute(params![self.destination, of])?;
+                .execute(of.as_slice())?;
         }
+        let (spared, limit) = (of.len() + 1, of.len() + 2);
+        let most = WEIGH_MOST as i64;
+        of.extend([&self.spared as &dyn ToSql, &most]);
         let found: Vec<(i64, i64, Option<String>)> = conn
             .prepare_cached(&format!(
                 "SELECT id, window_id, reason FROM outbox WHERE {which} AND weighed = 0
-                 AND (?3 IS NULL OR reason IS NOT ?3) ORDER BY id LIMIT ?4"
+                 AND (?{spared} IS NULL OR reason IS NOT ?{spared}) ORDER BY id LIMIT ?{limit}"
             ))?
-            .query_map(params![self.destination, of, self.spared, WEIGH_MOST as i64], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
+            .query_map(of.as_slice(), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         let (rows, mut due) = (found.len(), BTreeSet::new());
         for (id, window, reason) in found {
@@ -135,7 +144,8 @@ mod tests {
     fn what_was_weighed_is_not_walked_again() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
-        let steps = plan(&conn, &format!("SELECT id FROM outbox WHERE {OF_KIND} AND weighed = 0 ORDER BY id"));
+        let steps =
+            plan(&conn, &format!("SELECT id FROM outbox WHERE {OF_KIND} AND weighed = 0 ORDER BY id"));
         assert!(steps[0].contains("INDEX outbox_unweighed (destination=? AND kind=?)"), "{steps:?}");
         assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
     }

@@ -69,9 +69,9 @@ impl Deliverer {
                 asked.push(weigh);
             }
         }
-        // What was made in a form that is listed no more is found out when it is to be sent.
         if anew {
-            let shut = Shut::Reason(Reason::FormNotListed.word().to_owned());
+            let listed = destination.ways.iter().map(|way| way.projection.name().to_owned());
+            let shut = Shut::Unlisted(listed.collect());
             asked.push(Weigh { destination: self.id.clone(), shut, spared: None, anew, at });
         }
         asked

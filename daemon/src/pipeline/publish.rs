@@ -251,9 +251,9 @@ fn decided(publish: &Publish) -> Vec<[(&'static str, String); 2]> {
         Published::Version { decisions, .. } | Published::Computed { decisions, .. } => decisions.as_slice(),
         Published::Unchanged | Published::Withdrawn { .. } | Published::Postponed { .. } => &[],
     };
-    let labels = decisions.iter().map(|made| {
-        [("destination", made.destination.clone()), ("decision", made.decision.clone())]
-    });
+    let labels = decisions
+        .iter()
+        .map(|made| [("destination", made.destination.clone()), ("decision", made.decision.clone())]);
     labels.collect()
 }
 

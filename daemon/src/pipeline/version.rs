@@ -15,7 +15,8 @@ use clinical::{
     reading::Instant,
 };
 use outbox::{
-    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, StandingVersion, Window,
+    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, StandingVersion,
+    Window,
 };
 use sha2::{Digest, Sha256};
 
@@ -97,7 +98,8 @@ impl Pipeline {
             let ruling = self.rule(&draft, destination)?;
             timely |= ruling.timeliness == Timeliness::Current;
             conditions.extend(amendment_needed(&draft, destination, &ruling));
-            if let (Decision::Defer(_, broker::Reason::TriedAnew), Some(way)) = (ruling.decision, &ruling.way) {
+            if let (Decision::Defer(_, broker::Reason::TriedAnew), Some(way)) = (ruling.decision, &ruling.way)
+            {
                 self.observations.to_be_tried(&destination.id, way.carrier().name(), now);
             }
             let earlier = match (ruling.fixed, moved.contains(&destination.id)) {
@@ -143,11 +145,7 @@ impl Pipeline {
     }
 
     /// The destinations where what waits goes in another form than the one that it was made in.
-    fn moved(
-        &self,
-        draft: &Draft<'_>,
-        generation: &Generation,
-    ) -> Result<BTreeSet<String>, PipelineError> {
+    fn moved(&self, draft: &Draft<'_>, generation: &Generation) -> Result<BTreeSet<String>, PipelineError> {
         let mut moved = BTreeSet::new();
         for destination in generation.destinations_of(&draft.due.site) {
             if self.falls_back(draft, destination)? {

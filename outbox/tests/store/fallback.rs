@@ -19,13 +19,7 @@ fn deferred(key: u64, reason: &str) -> NewRow {
 }
 
 fn closed() -> Weigh {
-    Weigh {
-        destination: EHR.into(),
-        shut: Shut::Kind("bundle".into()),
-        spared: None,
-        anew: false,
-        at: 3_000,
-    }
+    Weigh { destination: EHR.into(), shut: Shut::Kind("bundle".into()), spared: None, anew: false, at: 3_000 }
 }
 
 fn halted() -> Weigh {
@@ -96,14 +90,17 @@ fn what_was_begun_is_wanted_by_a_person_or_waits_for_something_else_stays_in_its
         let spared = Some("tried-anew".to_owned());
         assert_eq!(weigh(&folder, Weigh { spared, ..closed() }).1, windows, "{reason}");
     }
-    // A form that is listed no more is closed whatever its kind.
-    let folder = Folder::new();
-    let patient = folder.patient("a");
-    let other = NewRow { kind: "document".into(), ..deferred(1, "form-not-listed") };
-    folder.publish(patient, 20, vec![other], 1_000);
-    assert_eq!(weigh(&folder, closed()), (0, 0));
-    let shut = Shut::Reason("form-not-listed".into());
-    assert_eq!(weigh(&folder, Weigh { shut, ..closed() }), (1, 1));
+    // A form that is listed no more is closed whatever its kind, and whether its rows are held or not.
+    for waits in [deferred(1, "form-not-listed"), at(EHR, 1)] {
+        let folder = Folder::new();
+        let patient = folder.patient("a");
+        folder.publish(patient, 20, vec![NewRow { kind: "document".into(), ..waits }], 1_000);
+        assert_eq!(weigh(&folder, closed()), (0, 0));
+        for (listed, wanted) in [("plain-r4", (0, 0)), ("cgm-ig", (1, 1))] {
+            let shut = Shut::Unlisted(vec![listed.into(), "epic-note".into()]);
+            assert_eq!(weigh(&folder, Weigh { shut, ..closed() }), wanted, "{listed}");
+        }
+    }
 }
 
 #[test]
