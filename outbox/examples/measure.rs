@@ -125,7 +125,7 @@ fn queue() {
         requeue_quarantined: None,
         defer_pending: Some("read-only".into()),
         release_deferred: Vec::new(),
-        latest: false,
+        latest: Vec::new(),
     };
     let begun = Instant::now();
     let moved = writer.set_mode(change, Vec::new()).wait().unwrap();

@@ -264,7 +264,8 @@ impl Writer {
 
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
     /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
-    /// has overtaken. `latest`: of what is released, what a later window has made stale is superseded. Returns how many
+    /// has overtaken. `latest`: of what is released and was deferred for one of these
+    /// reasons, what a later window has made stale is superseded. Returns how many
     /// moved.
     pub fn align(
         &self,
@@ -272,7 +273,7 @@ impl Writer {
         kind: &str,
         defer_pending: Option<String>,
         release_deferred: Vec<String>,
-        latest: bool,
+        latest: Vec<String>,
         now_ms: i64,
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));

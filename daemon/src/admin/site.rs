@@ -122,7 +122,7 @@ impl Desk {
             requeue_quarantined: None,
             defer_pending: None,
             release_deferred: Vec::new(),
-            latest: false,
+            latest: Vec::new(),
         };
         let audit = AuditEntry {
             actor: peer.actor(),

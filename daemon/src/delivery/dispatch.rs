@@ -21,7 +21,6 @@ use super::{
 };
 use crate::{
     broker::Priority,
-    config::OnRecovery,
     destination::Destination,
     mode::{Event, Observed},
     pipeline::resources::Write,
@@ -135,9 +134,10 @@ impl Deliverer {
             if quiet || rows.len() >= room || pace.is_probing(name) || now < pace.probing(name, now).at {
                 continue;
             }
-            let latest = match destination.on_recovery {
-                OnRecovery::Latest => edges::by_mode(),
-                OnRecovery::All => Vec::new(),
+            // While another form is open, what waits falls back to it, and nothing of it is stale.
+            let latest = match self.has_open_form(destination) {
+                true => Vec::new(),
+                false => edges::left_out(destination.on_recovery),
             };
             let probe = self.lease(1, Take::Probe { kind: name.to_owned(), latest }, quotas).await;
             let next = now + backoff::jittered(destination.delivery.probe_interval, chance());

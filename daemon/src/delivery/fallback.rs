@@ -39,6 +39,11 @@ impl Deliverer {
         destination.ways.iter().any(|way| self.is_halted(way))
     }
 
+    /// Whether an outcome may be written in any form.
+    pub(super) fn has_open_form(&self, destination: &Destination) -> bool {
+        destination.ways.iter().any(|way| !self.is_closed(destination, way))
+    }
+
     fn is_halted(&self, way: &Way) -> bool {
         is_halted(way, |receiver| self.halts.of(receiver).is_some())
     }
@@ -49,11 +54,10 @@ impl Deliverer {
 
     /// What is asked of the store: nothing where no form is open.
     fn to_weigh(&self, destination: &Destination, anew: bool) -> Vec<Weigh> {
-        let (closed, open): (Vec<&Way>, Vec<&Way>) =
-            destination.ways.iter().partition(|way| self.is_closed(destination, way));
-        if open.is_empty() {
+        if !self.has_open_form(destination) {
             return Vec::new();
         }
+        let closed = destination.ways.iter().filter(|way| self.is_closed(destination, way));
         let at = time::now_ms();
         let mut asked: Vec<Weigh> = Vec::new();
         for way in closed {

@@ -4,7 +4,9 @@ use outbox::{Enters, Lease, Mode, ModeChange, NewRow, State, Take};
 
 use crate::folder::{Folder, row};
 
-const BY_MODE: [&str; 2] = ["observed-read-only", "held-by-hand"];
+/// What ends with the mode, and of that what may be left out.
+const BY_MODE: [&str; 3] = ["observed-read-only", "held-by-hand", "tried-anew"];
+const LATEST: [&str; 2] = ["observed-read-only", "held-by-hand"];
 
 /// A row that waits for a reason.
 fn deferred(key: u64, reason: &str) -> NewRow {
@@ -34,17 +36,17 @@ fn recovered(folder: &Folder) {
         requeue_quarantined: None,
         defer_pending: None,
         release_deferred: words(&BY_MODE),
-        latest: true,
+        latest: words(&LATEST),
     };
     folder.writer().set_mode(change, Vec::new()).wait().unwrap();
 }
 
 fn aligned(folder: &Folder) {
-    folder.writer().align("ehr", "bundle", None, words(&BY_MODE), true, 2_000).wait().unwrap();
+    folder.writer().align("ehr", "bundle", None, words(&BY_MODE), words(&LATEST), 2_000).wait().unwrap();
 }
 
 fn probed(folder: &Folder) {
-    let take = Take::Probe { kind: "bundle".into(), latest: words(&BY_MODE) };
+    let take = Take::Probe { kind: "bundle".into(), latest: words(&LATEST) };
     let lease = Lease { destination: "ehr".into(), limit: 1, now: 2_000, take, quotas: Vec::new() };
     folder.writer().lease(lease).wait().unwrap();
 }
@@ -61,6 +63,8 @@ fn only_what_waits_for_the_mode_is_left_out_as_stale_and_only_for_what_is_to_be_
         ("no-consent", None, None),
         ("form-not-listed", Some("observed-read-only"), None),
         ("form-not-listed", None, None),
+        // It would have gone in another form.
+        ("tried-anew", None, None),
         // The later one may never go.
         ("observed-read-only", Some("no-consent"), None),
         ("observed-read-only", Some("form-not-listed"), None),
