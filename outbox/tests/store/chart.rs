@@ -86,7 +86,7 @@ fn what_people_are_asked_with_a_version_is_in_the_audit_log_with_it() {
     }
     let ids = folder.writer().publish(publish).wait().unwrap();
     assert_eq!(folder.state(ids[0]), State::Pending);
-    assert_eq!(folder.read(|r| r.conditions()), [asked.clone()]);
+    assert_eq!(folder.read(|r| r.conditions()), std::slice::from_ref(&asked));
     let told = folder.read(|r| r.audit_after(0, 9));
     let told: Vec<_> = told.iter().map(|(_, one)| (&*one.action, &*one.object, &*one.detail)).collect();
     assert_eq!(told, [("number-withheld raised", &*asked.scope, &*asked.detail)]);
