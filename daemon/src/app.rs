@@ -243,7 +243,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations: observations.clone(),
         conditions: conditions.clone(),
         queue,
-        halts,
+        halts: halts.clone(),
         refusals,
         replies,
         draining: draining.clone(),
@@ -274,6 +274,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         readers: store.readers(),
         current,
         observations,
+        halts,
         conditions: conditions.clone(),
         queued,
         replied,
@@ -351,7 +352,7 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.
 fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
     for condition in store.readers().with(|reader| reader.conditions())? {
-        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded] {
+        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded, Kind::NumberWithheld] {
             if condition.name == kind.word() {
                 conditions.raise(kind, &condition.scope, condition.detail.clone(), condition.since);
             }

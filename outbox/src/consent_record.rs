@@ -13,7 +13,7 @@ use crate::{
     consent_chain,
     consent_rows::{self, Moved},
     error::WriteError,
-    in_force,
+    in_force, windows,
 };
 
 /// What was recorded, and what it did.
@@ -102,10 +102,6 @@ fn look_back(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Result<usize>
          JOIN decision d ON d.window_id = w.id AND d.version = w.version
          WHERE w.patient = ?1 AND w.version > 0 AND d.decision = 'suppress' AND d.reason = ?2",
     )?;
-    let mut touch = conn.prepare_cached(
-        "UPDATE outcome_window SET due_at = min(coalesce(due_at, ?2), ?2), dirty_since = coalesce(dirty_since, ?2),
-           generation = generation + 1 WHERE id = ?1",
-    )?;
     let mut touched = 0;
     for member in in_force::person(conn, entry.patient)? {
         let found = windows
@@ -115,7 +111,7 @@ fn look_back(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Result<usize>
             .collect::<Result<Vec<_>, _>>()?;
         for (id, destination) in found {
             if Purpose::of(&destination) == entry.purpose {
-                touched += touch.execute([id, entry.at])?;
+                touched += windows::touch(conn, id, entry.at)?;
             }
         }
     }

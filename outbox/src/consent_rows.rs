@@ -26,8 +26,6 @@ pub const NO_CONSENT: &str = "no-consent";
 const NOT_COVERED: &str = "no consent was in force when it was queued, and the grant does not reach back";
 /// When a row in doubt that may not be sent again is looked at again: the time of a grant may have come.
 const LOOK_AGAIN_MS: i64 = 60_000;
-/// Destinations of which nothing can be looked up.
-const BLIND: &str = "mllp:";
 
 /// What a decision did to rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,7 +69,7 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
         }
         return Ok(Passage::Free);
     }
-    if row.state == State::Ambiguous && !row.destination.starts_with(BLIND) {
+    if row.state == State::Ambiguous && !row.destination.starts_with(queue::MLLP) {
         return Ok(Passage::LookOnly);
     }
     hold(conn, row, at)?;
@@ -289,15 +287,6 @@ pub(crate) fn owed(
         }
     }
     Ok(owed)
-}
-
-/// Whether a row of a window waits for a destination: a later version would take its place.
-pub(crate) fn waits(conn: &Connection, window_id: i64, destination: &str) -> Result<bool, ReadError> {
-    Ok(conn
-        .prepare_cached(
-            "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')",
-        )?
-        .exists(params![window_id, destination])?)
 }
 
 /// Something that stands at a destination, or was sent there, of a patient.

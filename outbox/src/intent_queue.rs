@@ -105,8 +105,8 @@ fn clear_the_way(conn: &Connection, window: i64, rows: &[IntentRow], at: i64) ->
         }
     }
     if rows.iter().any(|row| row.withdraws) {
-        let kept: Vec<&str> = all.iter().map(String::as_str).filter(|one| !taken(one)).collect();
-        publish::supersede(conn, window, i64::MAX, &kept, NOT_ANY_MORE, at)?;
+        let reason = |destination: &str| taken(destination).then_some(NOT_ANY_MORE);
+        publish::supersede(conn, window, i64::MAX, reason, at)?;
     }
     Ok(())
 }

@@ -185,8 +185,8 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
     let settled_at = state.is_settled().then_some(note.at);
     conn.prepare_cached(
         "UPDATE outbox SET state = ?2, reason = ?3, cause = coalesce(?4, cause),
-           next_at = coalesce(?5, next_at), settled_at = ?6,
-           head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END
+           next_at = coalesce(?5, next_at), settled_at = ?6, weighed = 0,
+           doubted = max(doubted, ?2 = 'ambiguous'), head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END
          WHERE id = ?1",
     )?
     .execute(params![row.id, state.name(), note.reason, note.cause, note.next_at, settled_at])?;
@@ -221,13 +221,38 @@ pub(crate) fn move_up_sql() -> String {
     )
 }
 
-/// Whether a later version of the same window has a row for this destination that counts.
+/// Prefix of the queue of a site's EHR.
+const EHR: &str = "ehr:";
+/// Prefix of the queue of a receiver of messages, of which nothing can be looked up.
+pub(crate) const MLLP: &str = "mllp:";
+
+/// Whether two queues lead into one chart: they are the same, or a site's EHR and a receiver of its messages. Rows of one
+/// window alone may be compared so: its site has one EHR.
+pub(crate) fn is_one_chart(one: &str, other: &str) -> bool {
+    let chart = |id: &str| id.starts_with(EHR) || id.starts_with(MLLP);
+    one == other || (chart(one) && chart(other))
+}
+
+/// Whether a later version of the same window has a row for this destination that counts, in whichever form: messages have
+/// a queue of their own.
 pub(crate) fn has_successor(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version > ?3
+    // What is about no window has no chart in common with anything.
+    if row.window_id == 0 {
+        let sql = "SELECT 1 FROM outbox WHERE window_id = 0 AND destination = ?1 AND version > ?2
+            AND state NOT IN ('superseded', 'quarantined', 'dropped', 'shown')";
+        return conn.prepare_cached(sql)?.exists(params![row.destination, row.version]);
+    }
+    let mut later = conn.prepare_cached(
+        "SELECT DISTINCT destination FROM outbox WHERE window_id = ?1 AND version > ?2
          AND state NOT IN ('superseded', 'quarantined', 'dropped', 'shown')",
-    )?
-    .exists(params![row.window_id, row.destination, row.version])
+    )?;
+    let mut found = later.query(params![row.window_id, row.version])?;
+    while let Some(one) = found.next()? {
+        if is_one_chart(one.get_ref(0)?.as_str()?, &row.destination) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a row must not be written any more although nobody has it yet: a later version stands in its place, or what
@@ -303,7 +328,7 @@ pub(crate) fn dependents(conn: &Connection, id: i64) -> rusqlite::Result<Vec<i64
 /// What was being delivered when the store was last open: nobody knows whether it arrived.
 pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
     conn.execute(
-        "UPDATE outbox SET state = 'ambiguous', next_at = ?1, cause = 'the store was closed while it was sent'
+        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?1, cause = 'the store was closed while it was sent'
          WHERE head = 1 AND state = 'leased'",
         [now_ms],
     )
@@ -312,7 +337,7 @@ pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<u
 /// Rows leased by a command whose fate was not known: its caller never heard of them.
 pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "UPDATE outbox SET state = 'ambiguous', next_at = ?2, cause = 'the lease was not known to be kept'
+        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?2, cause = 'the lease was not known to be kept'
          WHERE id = ?1 AND state = 'leased'",
     )?;
     for id in ids {

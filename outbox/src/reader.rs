@@ -3,6 +3,7 @@
 //! Invariants: all that one [`Reader`] reads is of one moment; a reader is held briefly, because the write-ahead
 //! log cannot be emptied past the oldest moment being read.
 
+mod chart;
 mod people;
 
 use std::{
@@ -37,7 +38,7 @@ use crate::{
     quota::{self, Quota},
     rehome::{self, Rehomed},
     retention::{self, Expiry, Removable, Removed},
-    rows::{self, OutboxRow, StandingVersion},
+    rows::{self, OutboxRow},
     seats::{self, Seat},
     set_aside::{self, SetAside},
     status::{self, Counts},
@@ -360,20 +361,6 @@ impl Reader {
     /// The name of the first of these quotas that a destination has used up.
     pub fn exhausted(&self, destination: &str, quotas: &[Quota]) -> Result<Option<String>, ReadError> {
         quota::exhausted(self.conn()?, destination, quotas)
-    }
-
-    /// The highest version of a window that stands, or may stand, at a destination.
-    pub fn standing_version(
-        &self,
-        window_id: i64,
-        destination: &str,
-    ) -> Result<Option<StandingVersion>, ReadError> {
-        Ok(rows::standing_version(self.conn()?, window_id, destination)?)
-    }
-
-    /// Whether anything of a window stands, or may stand, at any destination.
-    pub fn stands(&self, window_id: i64) -> Result<bool, ReadError> {
-        Ok(rows::stands(self.conn()?, window_id)?)
     }
 
     /// What a patient's messages from `first` to `last`, both included, held beside their readings.

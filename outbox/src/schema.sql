@@ -281,6 +281,8 @@ CREATE TABLE outbox (
   reason      TEXT,
   cause       TEXT,
   attempts    INTEGER NOT NULL DEFAULT 0,
+  doubted     INTEGER NOT NULL DEFAULT 0 CHECK (doubted IN (0, 1)), -- an attempt at it may have taken effect
+  weighed     INTEGER NOT NULL DEFAULT 0 CHECK (weighed IN (0, 1)), -- while it waits: whether another form is open was asked
   next_at     INTEGER NOT NULL,
   created_at  INTEGER NOT NULL,
   consent     INTEGER NOT NULL,                -- entries of the consent ledger then: what was decided by then, by no clock
@@ -301,6 +303,7 @@ CREATE INDEX outbox_windowless ON outbox (patient) WHERE window_id = 0 AND patie
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 -- What waits for a person's word on consent is in no age.
 CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
+CREATE INDEX outbox_unweighed ON outbox (destination, kind, id) WHERE state = 'deferred' AND weighed = 0;
 CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
 
 -- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.

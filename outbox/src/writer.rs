@@ -27,6 +27,7 @@ use crate::{
     doubt::Agree,
     error::WriteError,
     facts::{EhrPatient, RememberPatient},
+    fallback::{Weigh, Weighed},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
     intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review},
@@ -271,7 +272,8 @@ impl Writer {
 
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
     /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
-    /// has overtaken. `latest`: of what is released, what a later window has made stale is superseded. Returns how many
+    /// has overtaken. `latest`: of what is released and was deferred for one of these
+    /// reasons, what a later window has made stale is superseded. Returns how many
     /// moved.
     pub fn align(
         &self,
@@ -279,11 +281,16 @@ impl Writer {
         kind: &str,
         defer_pending: Option<String>,
         release_deferred: Vec<String>,
-        latest: bool,
+        latest: Vec<String>,
         now_ms: i64,
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
+    }
+
+    /// Has windows decided on anew whose rows wait in a form that is closed, while another may be open.
+    pub fn weigh(&self, weigh: Weigh) -> Pending<Weighed> {
+        Pending::new(self, weigh)
     }
 
     /// Takes what a person wants written, with its rows of the queue, once for each key.

@@ -46,7 +46,7 @@ enum Verb {
     Release(ModeArgs),
     /// Say that a person amended by hand what no write could (condition amendment-needed).
     Amended(DoneArgs),
-    /// Say that a person withdrew at the EHR what should not stand there (condition withdrawal-needed).
+    /// Say that a person withdrew at the EHR what should not stand there (conditions withdrawal-needed, number-withheld).
     Withdrawn(DoneArgs),
     /// The keys that sign for this box at a token endpoint (SMART Backend Services).
     Keys(keys::Args),
@@ -193,6 +193,6 @@ fn by_hand(condition: &str, args: &DoneArgs, config: &Path) -> ExitCode {
     let (scope, reason) = (args.scope.clone(), args.reason.clone());
     let ask = Ask::Done { condition: condition.to_owned(), scope, reason };
     tell(config, &Request::Site(ask), args.json, |_| {
-        format!("{}: done by hand; {condition} ends\n", printable(&args.scope))
+        format!("{}: done by hand; the condition ends\n", printable(&args.scope))
     })
 }

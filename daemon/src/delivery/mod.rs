@@ -15,12 +15,14 @@ mod dispatch;
 mod doubts;
 mod edges;
 pub(crate) mod ehr_patient;
+mod fallback;
 pub mod http;
 mod pace;
 mod rate;
 pub mod seat;
 mod verdicts;
 mod withdrawal;
+mod withheld;
 
 use std::{
     sync::Arc,
@@ -39,7 +41,7 @@ pub use self::edges::closed_detail;
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
     conditions::Board, destination::Destination, drain::Draining, generation::Current, mode::Event,
-    observations::Observations, time,
+    observations::Observations, outbound::Halts, time,
 };
 
 /// The deliverer looks at its queue at least so often.
@@ -61,6 +63,8 @@ pub struct Deliverer {
     pub current: Current,
     /// What is learned of destinations.
     pub observations: Observations,
+    /// Which receivers of messages stand still.
+    pub halts: Halts,
     /// Where faults are told.
     pub conditions: Board,
     /// Changes when rows were queued.
@@ -82,6 +86,7 @@ impl Deliverer {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut pace = Pace::new(Instant::now());
         let mut last: Option<Arc<Destination>> = None;
+        let mut halted = self.halts.subscribe();
         loop {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
@@ -93,10 +98,13 @@ impl Deliverer {
             }
             if pace.unaligned {
                 pace.unaligned = !self.align(&destination, reloaded).await;
+                pace.unweighed = true;
             }
             if Instant::now() >= pace.held_at {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
+                withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
+                pace.unweighed |= self.has_halted(&destination);
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
@@ -106,6 +114,10 @@ impl Deliverer {
             } else {
                 self.dispatch(&destination, &mut pace, &mut tasks).await
             };
+            // After what came back was settled: what was refused waits from now on.
+            if !pace.unaligned {
+                self.fall_back(&destination, &mut pace).await;
+            }
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {
                     self.finished(&destination, done, &mut pace, &mut tasks).await;
@@ -121,6 +133,7 @@ impl Deliverer {
                     pace.unaligned = true;
                 }
                 () = self.current.changed() => {}
+                _ = halted.changed() => {}
                 () = destination.client.recovered() => pace.forget_silence(Instant::now()),
                 () = sleep(wait) => {}
                 () = self.draining.begun() => break,
@@ -167,6 +180,7 @@ impl Deliverer {
             }
             Ok((id, Done::Settled)) => {
                 pace.settling.remove(&id);
+                pace.unweighed = true;
             }
             Err(error) => {
                 tracing::error!(destination = %self.id, %error, "a delivery task failed");

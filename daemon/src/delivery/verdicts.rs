@@ -41,9 +41,14 @@ impl Deliverer {
         if closed {
             pace.created.remove(&row.kind);
         }
+        let unlisted = matches!(outcome.verdict, Verdict::Unlisted);
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
         let in_doubt = matches!(verdict, outbox::Verdict::Ambiguous { .. });
+        pace.unweighed |= matches!(verdict, outbox::Verdict::Defer { .. });
+        if unlisted {
+            pace.forms = None;
+        }
         pace.doubts.heard(row.id, in_doubt, now);
         self.tell_doubt(destination, pace, now);
         let capability = Capability::named(&row.kind);

@@ -78,11 +78,6 @@ impl Reader {
         consent_rows::owed(self.conn()?, window_id, version, at)
     }
 
-    /// Whether a row of a window waits for a destination.
-    pub fn waits(&self, window_id: i64, destination: &str) -> Result<bool, ReadError> {
-        consent_rows::waits(self.conn()?, window_id, destination)
-    }
-
     /// What stands, or may stand, of a patient at destinations of a purpose: at most `limit`.
     pub fn stood(&self, patient: i64, purpose: Purpose, limit: usize) -> Result<Vec<Stood>, ReadError> {
         consent_rows::stood(self.conn()?, patient, purpose, limit)

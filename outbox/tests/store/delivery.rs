@@ -250,7 +250,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             kind: None,
             requeue_quarantined: None,
             release_deferred: Vec::new(),
-            latest: false,
+            latest: Vec::new(),
         }],
         audit: vec![AuditEntry {
             actor: "delivery".into(),
@@ -294,7 +294,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             kind: None,
             requeue_quarantined: None,
             release_deferred: vec!["read-only".into()],
-            latest: false,
+            latest: Vec::new(),
         }],
         audit: Vec::new(),
         at: 9_000,
@@ -319,7 +319,7 @@ fn a_mode_set_by_hand_moves_the_rows_and_says_how_many() {
         kind: None,
         requeue_quarantined: None,
         release_deferred: release.map(Into::into).into_iter().collect(),
-        latest: false,
+        latest: Vec::new(),
     };
     assert_eq!(folder.writer().set_mode(change(Some("hold"), None), Vec::new()).wait(), Ok(2));
     assert_eq!(folder.writer().set_mode(change(None, Some("other")), Vec::new()).wait(), Ok(0));

@@ -5,11 +5,13 @@
 mod again;
 mod app_events;
 mod audit;
+mod chart;
 mod consent;
 mod consent_clock;
 mod consent_fhir;
 mod delivery;
 mod doubt;
+mod fallback;
 mod folder;
 mod identity;
 mod intake;
@@ -21,3 +23,4 @@ mod pipeline;
 mod recovery;
 mod rehome;
 mod retention;
+mod stale;

@@ -216,7 +216,8 @@ fn a_version_is_kept_with_its_outcome_and_manifest() {
     let patient = folder.patient("a");
     let window = folder.dirty(patient, 20, 1_000);
     let computed = |outcome: &str, of: &str, expected_version, expected_generation| {
-        let result = Outcome::Computed { outcome_json: outcome.into(), manifest: manifest(of) };
+        let result =
+            Outcome::Computed { outcome_json: outcome.into(), manifest: manifest(of), decisions: Vec::new() };
         let publish =
             Publish { window_id: window.id, expected_version, expected_generation, result, at: 1_000 };
         folder.writer().publish(publish).wait().unwrap();
