@@ -63,7 +63,7 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
     let looked = in_force::look(conn, row.patient, purpose)?;
     let answer = looked.now(at);
     if answer.permit {
-        if row.state != State::Ambiguous && !covers(conn, row, &looked)? {
+        if row.state != State::Ambiguous && !covers(conn, row.id, &looked)? {
             lapse(conn, row, at)?;
             return Ok(Passage::Held);
         }
@@ -87,24 +87,39 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
 }
 
 /// Whether consent was in force when a row was queued, or is by a grant that reaches back to then.
-fn covers(conn: &Connection, row: &Place, looked: &Looked) -> rusqlite::Result<bool> {
+fn covers(conn: &Connection, row_id: i64, looked: &Looked) -> rusqlite::Result<bool> {
     let queued: Moment = conn
         .prepare_cached("SELECT created_at, consent FROM outbox WHERE id = ?1")?
-        .query_row([row.id], |row| Ok(Moment { at: row.get(0)?, entries: row.get(1)? }))?;
+        .query_row([row_id], |row| Ok(Moment { at: row.get(0)?, entries: row.get(1)? }))?;
     Ok(looked.then(queued).permit)
 }
 
-/// Whether consent lets a row of a patient leave: in force now, and where that is asked too, when it was queued.
+/// Whether consent lets a leased row of a patient leave: in force now and, unless it may have left before, when it was
+/// queued.
 pub(crate) fn lets_leave(
     conn: &Connection,
     destination: &str,
     patient: i64,
-    queued_at: Option<i64>,
+    row: Leased,
     at: i64,
 ) -> rusqlite::Result<bool> {
     let looked = in_force::look(conn, patient, Purpose::of(destination))?;
-    let now = in_force::present(conn, at)?;
-    Ok(looked.at(now).permit && queued_at.is_none_or(|then| looked.at(then).permit))
+    if !looked.now(at).permit {
+        return Ok(false);
+    }
+    match row {
+        Leased::InDoubt => Ok(true),
+        Leased::New(id) => covers(conn, id, &looked),
+    }
+}
+
+/// Of a leased row, what is asked of consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leased {
+    /// Its number; nothing of it left yet.
+    New(i64),
+    /// It may have left before.
+    InDoubt,
 }
 
 /// Whether consent denies a row to be sent.
@@ -199,7 +214,7 @@ fn decide(
             if queue::is_overtaken(conn, place)? {
                 let reason = Some(queue::OVERTAKEN);
                 queue::step(conn, place, Step::Supersede, Note { reason, at, ..Note::default() })?;
-            } else if covers(conn, place, looked)? {
+            } else if covers(conn, place.id, looked)? {
                 queue::step(conn, place, Step::Release, Note { next_at: Some(at), at, ..Note::default() })?;
                 moved.released += 1;
             } else {
@@ -207,7 +222,7 @@ fn decide(
                 moved.lapsed += 1;
             }
         }
-        State::Pending if !covers(conn, place, looked)? => {
+        State::Pending if !covers(conn, place.id, looked)? => {
             lapse(conn, place, at)?;
             moved.lapsed += 1;
         }

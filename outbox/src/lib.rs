@@ -91,7 +91,7 @@ pub use consent::{ConsentAnswer, ConsentDocument, ConsentEntry, ConsentHead, Pur
 pub use consent_default::ConsentDefault;
 pub use consent_import::{ConsentRule, ConsentSaying, Imported, Misdated};
 pub use consent_record::Recorded;
-pub use consent_rows::{Moved, NO_CONSENT, Stood};
+pub use consent_rows::{Leased, Moved, NO_CONSENT, Stood};
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use doubt::IN_DOUBT;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};

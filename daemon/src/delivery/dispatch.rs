@@ -11,9 +11,7 @@ use jiff::Timestamp;
 use outbox::{Lease, LeasedRow, Quota, Take, Turn};
 use tokio::task::JoinSet;
 
-use super::{
-    Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS, backoff, chance, edges, pace::Pace, rate,
-};
+use super::{Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS, backoff, chance, edges, pace::Pace, rate};
 use crate::{
     broker::Priority,
     destination::Destination,

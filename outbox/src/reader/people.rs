@@ -4,7 +4,7 @@ use super::Reader;
 use crate::{
     consent::{self, ConsentAnswer, ConsentEntry, ConsentHead, Purpose},
     consent_chain,
-    consent_rows::{self, Stood},
+    consent_rows::{self, Leased, Stood},
     error::ReadError,
     in_force,
     intent_rows::{self, Intent, IntentFilter, IntentPlace, WrittenPart},
@@ -19,16 +19,15 @@ impl Reader {
         Ok(in_force::answer(self.conn()?, patient, purpose, at)?)
     }
 
-    /// Whether consent, as it is recorded now, lets a leased row of a patient leave for its destination. `queued_at`: when
-    /// it was queued, in milliseconds; `None` where it may have left before.
+    /// Whether consent, as it is recorded now, lets a leased row of a patient leave for its destination.
     pub fn lets_leave(
         &self,
         destination: &str,
         patient: i64,
-        queued_at: Option<i64>,
+        row: Leased,
         at: i64,
     ) -> Result<bool, ReadError> {
-        Ok(consent_rows::lets_leave(self.conn()?, destination, patient, queued_at, at)?)
+        Ok(consent_rows::lets_leave(self.conn()?, destination, patient, row, at)?)
     }
 
     /// The identifiers whose decisions are one patient's, of any of them.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use outbox::{
-    Conflict, ConsentDefault, ConsentEntry, ConsentHead, Lease, LeasedRow, NewMessage, NewRow, Purpose, ReadError,
-    Recorded, Ruling, Saying, State, Statement, Take, Verdict, WriteError,
+    Conflict, ConsentDefault, ConsentEntry, ConsentHead, Lease, LeasedRow, NewMessage, NewRow, Purpose,
+    ReadError, Recorded, Ruling, Saying, State, Statement, Take, Verdict, WriteError,
 };
 use proptest::prelude::*;
 
