@@ -1,7 +1,7 @@
 //! What a deliverer remembers between two turns of its loop. Pure: the time is handed in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -35,8 +35,6 @@ pub(super) struct Pace {
     pub unaligned: bool,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
-    /// Capabilities of which something was created since they were last closed.
-    pub created: BTreeSet<String>,
 }
 
 /// The probes of one capability: one at a time.
@@ -63,7 +61,6 @@ impl Pace {
             held_at: now,
             unaligned: true,
             doubts: Doubts::default(),
-            created: BTreeSet::new(),
         }
     }
 
