@@ -319,24 +319,3 @@ async fn nothing_is_lost_where_nobody_listens() {
         assert_once(&rig);
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_site_that_takes_creates_and_no_updates_stays_open_and_people_amend() {
-    let dir = tempfile::tempdir().unwrap();
-    let rig = started(dir.path(), "plain-r4").await;
-    let refused = Act::Refuse(Refused::new(403, "forbidden"));
-    rig.ehr.rule(Rule::new("no-updates", refused).on(What::Updates));
-    send(&rig, &[hour(0)]).await;
-    settled(&rig).await;
-    send(&rig, &[late("L", 0, 300)]).await;
-    let told = until(&rig, "told", |s| condition(s, "amendment-needed").is_some()).await;
-    let detail = condition(&told, "amendment-needed").unwrap()["detail"].as_str().unwrap();
-    assert!(detail.contains("HTTP 403"), "{detail}");
-    send(&rig, &[hour(1)]).await;
-    eventually("the neighbour is served", || mean(&rig, 1).is_some()).await;
-    let told =
-        until(&rig, "all is settled", |s| s["outbox"]["pending"] == 0 && s["outbox"]["leased"] == 0).await;
-    assert_eq!((mode(&told), condition(&told, "read-only")), ("full", None), "{told:#}");
-    let first = mean(&rig, 0).unwrap();
-    assert_eq!(first.value, 120.0, "what stands is what was written first");
-}

@@ -288,7 +288,7 @@ async fn a_number_that_a_later_version_withholds_is_told_to_people_until_it_is_w
     let status = until(&rig, "people are told anew", is_told).await;
     settled(&rig).await;
     let scope = condition(&status, "number-withheld").unwrap()["scope"].as_str().unwrap().to_owned();
-    isthmus(&rig, &["site", "withdrawn", &scope, "--reason", "marked in the chart"]).await;
+    site::command::ask(&rig, &["site", "withdrawn", &scope, "--reason", "marked in the chart"]);
     until(&rig, "it ended", |s| !is_told(s)).await;
     // Another version that withholds it asks for nothing that was done.
     let corrected = people::altered(&one("ONE2", 110), "ONE2^CGMHUB", "ONE^CGMHUB");

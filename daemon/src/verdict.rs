@@ -65,8 +65,6 @@ pub enum Verdict {
     /// We would not send it ourselves (allow-list, unreadable row): a person has to look; it says nothing
     /// about the destination.
     Defect(String),
-    /// The destination takes creates and not this update of what stands: people have to amend it.
-    NotAmended(String),
     /// Another version stands there: re-read and reconcile.
     Conflict(String),
     /// Too fast, or not now: wait this long.
@@ -98,7 +96,6 @@ impl Verdict {
             Self::Patient(_) => "patient",
             Self::Identity(_) => "identity",
             Self::Auth(_) => "auth",
-            Self::NotAmended(_) => "not-amended",
             Self::Conflict(_) => "conflict",
             Self::Defect(_) => "defect",
             Self::Throttled(_) => "throttled",

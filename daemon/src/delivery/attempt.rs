@@ -66,8 +66,6 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
-    /// Whether the last write was an update of what stands.
-    pub amended: bool,
     /// Whether what was asked last was not answered.
     pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
@@ -77,7 +75,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, amended: false, silent: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -139,8 +137,6 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
-    /// The last write was an update of what stands.
-    amended: bool,
     /// What was asked last was not answered.
     silent: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
@@ -172,7 +168,6 @@ impl<'a> Sending<'a> {
             standing: item.standing.clone(),
             written: Vec::new(),
             wrote: false,
-            amended: false,
             silent: false,
             doubt: false,
             first: item.past.version == 1,
@@ -185,8 +180,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        let Self { wrote, amended, silent, doubt, .. } = self;
-        Outcome { verdict, written, wrote, amended, silent, doubt }
+        let Self { wrote, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -363,7 +358,6 @@ impl<'a> Sending<'a> {
     /// Judges the answers to entries.
     fn judged(&mut self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> Result<(), Verdict> {
         self.wrote = true;
-        self.amended = entries.iter().any(|entry| matches!(entry, Entry::Update { .. }));
         match judge(&Attempt::Answered(self.reduce(told, answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(()),
             Verdict::Configuration(cause) | Verdict::Data(cause)

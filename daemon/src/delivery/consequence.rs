@@ -36,7 +36,6 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         | Verdict::Unlisted
         | Verdict::Recalled(_)
         | Verdict::Overtaken
-        | Verdict::NotAmended(_)
         | Verdict::Defect(_)
         | Verdict::Unsent(_)
         | Verdict::Ambiguous(_) => Event::Inconclusive,
@@ -76,7 +75,6 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
             read_only()
         }
         Verdict::Data(reason) => Settlement::Quarantine { reason },
-        Verdict::NotAmended(reason) => Settlement::Quarantine { reason: format!("not amended: {reason}") },
         Verdict::Conflict(reason) => Settlement::Quarantine { reason: format!("conflict: {reason}") },
         Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },
         Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
@@ -99,7 +97,6 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Auth(cause)
         | Verdict::Identity(cause)
         | Verdict::Conflict(cause)
-        | Verdict::NotAmended(cause)
         | Verdict::Defect(cause)
         | Verdict::Unsent(cause)
         | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),

@@ -76,7 +76,6 @@ fn what_was_only_looked_at_says_nothing_of_permission_and_a_refusal_in_doubt_doe
     // Found wrong here, and not by the destination.
     assert_eq!(of(Verdict::Data(text()), false), Event::Inconclusive);
     assert_eq!(of(Verdict::Data(text()), true), Event::DataRefused { patient: 7, fault: text() });
-    assert_eq!(of(Verdict::NotAmended(text()), true), Event::Inconclusive);
     assert_eq!(of(Verdict::Configuration(text()), true), Event::Refused { cause: text() });
     assert_eq!(of(Verdict::Withheld, false), Event::Inconclusive);
     assert_eq!(of(Verdict::Data(text()), false), Event::Inconclusive, "set aside before it was asked");

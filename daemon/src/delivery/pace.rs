@@ -1,7 +1,7 @@
 //! What a deliverer remembers between two turns of its loop. Pure: the time is handed in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -39,8 +39,6 @@ pub(super) struct Pace {
     pub forms: Option<(u64, Vec<bool>)>,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
-    /// Capabilities of which something was created since they were last closed.
-    pub created: BTreeSet<String>,
 }
 
 /// The probes of one capability: one at a time.
@@ -69,7 +67,6 @@ impl Pace {
             unweighed: true,
             forms: None,
             doubts: Doubts::default(),
-            created: BTreeSet::new(),
         }
     }
 

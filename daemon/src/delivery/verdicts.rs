@@ -29,18 +29,14 @@ impl Deliverer {
     /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
     /// sent; the rest is committed with the next lease.
     pub(super) async fn conclude(&self, destination: &Destination, ended: Ended, pace: &mut Pace) {
-        let Ended { row, mut outcome, began } = ended;
+        let Ended { row, outcome, began } = ended;
         let now = time::now_ms();
-        outcome.verdict = self.of_this_write(&row, &outcome, pace);
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
         self.tell(destination, &outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome, row.attempts, began, pace);
         let closed = matches!(effect, Effect::Close { .. });
-        if closed {
-            pace.created.remove(&row.kind);
-        }
         let unlisted = matches!(outcome.verdict, Verdict::Unlisted);
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
@@ -71,27 +67,6 @@ impl Deliverer {
             }
             _ => pace.settled.push(settle),
         }
-    }
-
-    /// A refusal of an update closes the capability as one of a create does, for mostly both ended; but not where creates
-    /// were taken since: the site takes no updates, and else each of them would close what the next probe opens.
-    fn of_this_write(&self, row: &LeasedRow, outcome: &attempt::Outcome, pace: &mut Pace) -> Verdict {
-        match &outcome.verdict {
-            Verdict::Delivered if outcome.wrote && !outcome.amended => {
-                pace.created.insert(row.kind.clone());
-            }
-            Verdict::Configuration(cause) if outcome.amended && pace.created.contains(&row.kind) => {
-                let scope = format!("window {} at {}", row.window_id, self.id);
-                let detail = format!(
-                    "the destination takes no update of what stands ({cause}); amend it by hand, then: \
-                     isthmus site amended \"{scope}\" --reason TEXT"
-                );
-                self.conditions.raise(Kind::AmendmentNeeded, &scope, detail, time::now_ms());
-                return Verdict::NotAmended(cause.clone());
-            }
-            _ => {}
-        }
-        outcome.verdict.clone()
     }
 
     /// Raises and clears what people should see.

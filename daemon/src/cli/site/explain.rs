@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::{
     broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
-    capability::Capability,
     config::{Config, Site, Way},
     destination,
     filter::{self, About},
