@@ -177,7 +177,7 @@ impl<'a> Sending<'a> {
     async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
-            self.reconcile().await?;
+            self.reconcile(past).await?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
@@ -244,7 +244,7 @@ impl<'a> Sending<'a> {
     /// Looks for every resource; what stands there as we meant it is written already. What the destination
     /// does not show is tried again, for a conditional create and an update may be repeated, and the doubt
     /// is kept.
-    async fn reconcile(&mut self) -> Result<(), Verdict> {
+    async fn reconcile(&mut self, past: Past) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
@@ -258,8 +258,12 @@ impl<'a> Sending<'a> {
                     self.standing.remove(&part.full_url);
                     self.open.push(part);
                 }
+                // It may be let go or set aside by what is found: not by what nobody answered.
+                Found::Unauthorized if past.overtaken => {
+                    return Err(Verdict::Ambiguous("HTTP 401 when reading back".to_owned()));
+                }
                 // A search that gave us others' resources did not search for ours.
-                Found::Foreign | Found::Hidden => {
+                Found::Foreign | Found::Hidden | Found::Unauthorized => {
                     self.doubt = true;
                     self.open.push(part);
                 }
@@ -279,7 +283,7 @@ impl<'a> Sending<'a> {
             match lookup::read(self.to, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
-                Found::Hidden => self.open.push(part),
+                Found::Hidden | Found::Unauthorized => self.open.push(part),
                 // It was deleted there: it is created anew.
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
@@ -404,8 +408,8 @@ impl<'a> Sending<'a> {
         match lookup::read(self.to, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => self.file(&part, &standing),
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 self.standing.insert(part.full_url.clone(), standing);
                 self.open.push(part);
             }
@@ -419,8 +423,8 @@ impl<'a> Sending<'a> {
         match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => {}
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => {}
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 let cause = "an earlier version may stand where the destination does not let us look";
                 return Err(Verdict::Conflict(cause.to_owned()));
             }
