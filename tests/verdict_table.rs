@@ -202,6 +202,10 @@ fn table() -> Vec<Row> {
             .looking(spoilt(&[Spoilt::WrongBody(no_bundle)]), Some(1)),
         Row::new("reset, the search fails at first", Create, Act::ResetAfterBody, Once)
             .looking(bare(503), Some(1)),
+        Row::new("reset, the search not authorized at first", Create, Act::ResetAfterBody, Once)
+            .looking(bare(401), Some(1)),
+        Row::new("update, reset, reads not authorized at first", Update, Act::ResetAfterBody, Once)
+            .looking(bare(401), Some(1)),
         Row::new("update, reset, reads refused", Update, Act::ResetAfterBody, Doubt).looking(bare(403), None),
     ]
 }

@@ -14,19 +14,19 @@ use crate::{
 
 /// An hour that was sent.
 #[derive(Clone, Copy)]
-pub struct Block {
+pub(crate) struct Block {
     /// Of each of its readings, in mg/dL.
-    pub value: u32,
+    pub(crate) value: u32,
     /// Which message told it first.
-    pub message: u32,
+    pub(crate) message: u32,
     /// It was told again with another value.
-    pub corrected: bool,
+    pub(crate) corrected: bool,
 }
 
 /// A span of the EHR's own clock in ms in which something was not permitted; open while it has no end.
-pub struct Span {
-    pub from: f64,
-    pub to: Option<f64>,
+pub(crate) struct Span {
+    pub(crate) from: f64,
+    pub(crate) to: Option<f64>,
 }
 
 impl Span {
@@ -37,25 +37,25 @@ impl Span {
 
 /// What the test did, and when.
 #[derive(Default)]
-pub struct Did {
+pub(crate) struct Did {
     /// Hours by number, by patient as sent and day.
-    pub sent: BTreeMap<(u32, u32), BTreeMap<u32, Block>>,
+    pub(crate) sent: BTreeMap<(u32, u32), BTreeMap<u32, Block>>,
     /// When the file permitted nothing, or (false) no results.
-    pub shut: Vec<(bool, Span)>,
+    pub(crate) shut: Vec<(bool, Span)>,
     /// When a patient's consent was withdrawn.
-    pub withdrawn: BTreeMap<u32, Vec<Span>>,
+    pub(crate) withdrawn: BTreeMap<u32, Vec<Span>>,
     /// The merge was sent.
-    pub merged: bool,
+    pub(crate) merged: bool,
     /// Since when nothing is written under the retired identifier.
-    pub retired: Option<Span>,
-    pub corrections: u32,
-    pub stops: u32,
-    pub kills: u32,
+    pub(crate) retired: Option<Span>,
+    pub(crate) corrections: u32,
+    pub(crate) stops: u32,
+    pub(crate) kills: u32,
 }
 
 impl Did {
     /// For whoever reads the output.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let withdrawals: usize = self.withdrawn.values().map(Vec::len).sum();
         format!(
             "{} corrections, merged: {}, {} stops, {} kills, {} ceilings, {withdrawals} withdrawals",
@@ -85,7 +85,7 @@ impl Did {
 
 /// What is there is what was sent, added up, each once; and nothing came when it was not permitted. Of patients below
 /// `in_order` no day came before the day before it.
-pub fn judge(rig: &Rig, did: &Did, status: &Value, in_order: u32) {
+pub(crate) fn judge(rig: &Rig, did: &Did, status: &Value, in_order: u32) {
     assert!(did.merged && did.retired.is_some(), "the merge was forgotten");
     assert_eq!(status["outbox"]["quarantined"], 0, "{status:#}");
     judge_numbers(rig, did, status);

@@ -193,7 +193,7 @@ impl<'a> Sending<'a> {
     async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
-            let looked = self.reconcile().await;
+            let looked = self.reconcile(past).await;
             self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
             looked?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
@@ -262,7 +262,7 @@ impl<'a> Sending<'a> {
     /// Looks for every resource; what stands there as we meant it is written already. What the destination
     /// does not show is tried again, for a conditional create and an update may be repeated, and the doubt
     /// is kept.
-    async fn reconcile(&mut self) -> Result<(), Verdict> {
+    async fn reconcile(&mut self, past: Past) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
@@ -276,8 +276,12 @@ impl<'a> Sending<'a> {
                     self.standing.remove(&part.full_url);
                     self.open.push(part);
                 }
+                // It may be let go or set aside by what is found: not by what nobody answered.
+                Found::Unauthorized if past.overtaken => {
+                    return Err(Verdict::Ambiguous("HTTP 401 when reading back".to_owned()));
+                }
                 // A search that gave us others' resources did not search for ours.
-                Found::Foreign | Found::Hidden => {
+                Found::Foreign | Found::Hidden | Found::Unauthorized => {
                     self.doubt = true;
                     self.open.push(part);
                 }
@@ -297,7 +301,7 @@ impl<'a> Sending<'a> {
             match lookup::read(self.to, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
-                Found::Hidden => self.open.push(part),
+                Found::Hidden | Found::Unauthorized => self.open.push(part),
                 // It was deleted there: it is created anew.
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
@@ -432,8 +436,8 @@ impl<'a> Sending<'a> {
         match lookup::read(self.to, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => self.file(&part, &standing),
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 self.standing.insert(part.full_url.clone(), standing);
                 self.open.push(part);
             }
@@ -447,8 +451,8 @@ impl<'a> Sending<'a> {
         match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => {}
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => {}
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 let cause = "an earlier version may stand where the destination does not let us look";
                 return Err(Verdict::Conflict(cause.to_owned()));
             }
