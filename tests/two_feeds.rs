@@ -5,11 +5,9 @@
 
 mod site;
 
-use std::process::{Command, Output};
-
 use serde_json::{Value, json};
 use site::{
-    chart, condition, eventually,
+    chart, command, condition, eventually,
     files::{DAY, Folder, mean, started, until_settled_files},
     people, send, settled, until_metric,
 };
@@ -46,15 +44,9 @@ fn hl7(control_id: &str, values: &[u32]) -> Vec<u8> {
     people::message(control_id, &people::person(1), &people::readings(people::day(DAY), 0, values))
 }
 
-fn conflicts(rig: &Rig, args: &[&str]) -> Output {
-    let config = rig.config();
-    Command::new(site::binary()).arg("conflicts").args(args).arg("--config").arg(&config).output().unwrap()
-}
-
+/// `isthmus conflicts`.
 fn told(rig: &Rig, args: &[&str]) -> String {
-    let output = conflicts(rig, args);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    command::ask(rig, &[&["conflicts"], args].concat())
 }
 
 /// Drops a file, the `n`th, and waits until all that follows from it is done.
@@ -148,8 +140,7 @@ async fn a_v2_correction_outranks_fhir_and_what_people_settled_stays_so() {
     let listed = told(&rig, &["list"]);
     assert!(listed.contains("hl7v2 (message 3) counts, fhir (message 1) does not"), "{listed}");
 
-    let refused = conflicts(&rig, &["settle", "1", "--note", " "]);
-    assert!(!refused.status.success());
+    command::refused(&rig, &["conflicts", "settle", "1", "--note", " "]);
     told(&rig, &["settle", "1", "--note", "the ward's own meter was right"]);
     until_metric(&rig, OPEN, 0.0).await;
     // The window is computed again, and finds what was settled.
@@ -200,16 +191,12 @@ async fn what_cannot_be_read_names_its_place_and_a_bare_reference_names_nobody()
     nobody["resource"]["subject"] = json!({ "reference": "Patient/4711" });
     dropped(&rig, &folder, 1, &bundle(vec![observation(0, 120, "final", 0), broken, nobody])).await;
     assert_eq!(mean(&rig, 1), Some(120.0), "its neighbours cost it nothing");
-    let config = rig.config();
-    let asked = |args: &[&str]| {
-        let output = Command::new(site::binary()).args(args).arg("--config").arg(&config).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
     eventually("the fault is told with its place", || {
-        asked(&["quarantine", "show", "1"]).contains("Bundle.entry[1].resource.valueQuantity.code")
+        command::ask(&rig, &["quarantine", "show", "1"])
+            .contains("Bundle.entry[1].resource.valueQuantity.code")
     })
     .await;
-    let waiting = asked(&["identity", "list"]);
+    let waiting = command::ask(&rig, &["identity", "list"]);
     assert!(waiting.contains("no Patient with one came along") && !waiting.contains("4711"), "{waiting}");
 }
 
@@ -253,10 +240,21 @@ fn whole_summary(mean: &str, status: &str, updated: u32, own: &str) -> String {
 
 const LEFT: &str = "isthmus_same_summaries_total{destination=\"ehr:main\"}";
 
+/// A site whose file says whether the summaries that come in are in its chart, and its spool.
+async fn charted(dir: &std::path::Path, there: bool) -> (Rig, site::files::Folder) {
+    let mut rig = site::prepare(dir, site::daily()).await;
+    if there {
+        site::edit_site(&rig, "mode = \"full\"\n", "mode = \"full\"\nsummaries_in_chart = true\n");
+    }
+    let folder = site::files::spool(&rig, "");
+    rig.start().await.unwrap();
+    (rig, folder)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_summary_that_the_site_sent_with_the_same_numbers_keeps_ours_from_being_written_until_it_differs() {
     let dir = tempfile::tempdir().unwrap();
-    let (rig, folder) = started(dir.path(), "").await;
+    let (rig, folder) = charted(dir.path(), true).await;
     dropped(&rig, &folder, 1, &whole_summary("120.0", "final", 1, "urn:vendor")).await;
     send(&rig, &[hl7("HOUR", &[120; 12])]).await;
     settled(&rig).await;
@@ -301,7 +299,7 @@ async fn what_was_left_to_a_summary_is_written_when_that_is_taken_back_or_correc
     for (n, (value, status)) in [("120.0", "entered-in-error"), ("99.5", "corrected")].into_iter().enumerate()
     {
         let dir = tempfile::tempdir().unwrap();
-        let (rig, folder) = started(dir.path(), "").await;
+        let (rig, folder) = charted(dir.path(), true).await;
         dropped(&rig, &folder, 1, &whole_summary("120.0", "final", 1, "urn:vendor")).await;
         send(&rig, &[hl7("HOUR", &[120; 12])]).await;
         settled(&rig).await;
@@ -314,22 +312,18 @@ async fn what_was_left_to_a_summary_is_written_when_that_is_taken_back_or_correc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_an_echo_of_ours_nor_a_part_of_the_numbers_nor_a_site_that_wants_both_holds_ours_back() {
+async fn neither_an_echo_of_ours_nor_a_part_of_the_numbers_nor_a_feed_that_is_not_in_the_chart_holds_ours_back()
+ {
     let whole = whole_summary("120.0", "final", 1, "urn:vendor");
     let mut part: Value = serde_json::from_str(&whole).unwrap();
     part["entry"].as_array_mut().unwrap().pop();
-    for (what, text, repeat) in [
-        ("an echo", whole_summary("120.0", "final", 1, "urn:isthmus:outcome"), false),
-        ("a part", part.to_string(), false),
-        ("both are wanted", whole, true),
+    for (what, text, charted_there) in [
+        ("an echo", whole_summary("120.0", "final", 1, "urn:isthmus:outcome"), true),
+        ("a part", part.to_string(), true),
+        ("a feed that is not in the chart", whole, false),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let mut rig = site::prepare(dir.path(), site::daily()).await;
-        if repeat {
-            site::edit_site(&rig, "mode = \"full\"\n", "mode = \"full\"\nrepeat_summaries = true\n");
-        }
-        let folder = site::files::spool(&rig, "");
-        rig.start().await.unwrap();
+        let (rig, folder) = charted(dir.path(), charted_there).await;
         dropped(&rig, &folder, 1, &text).await;
         send(&rig, &[hl7("HOUR", &[120; 12])]).await;
         settled(&rig).await;

@@ -23,7 +23,7 @@ use crate::{
         VerifyPatient,
     },
     delivery::attempt::batch::Refused,
-    mode::Ceiling,
+    mode::{Ceiling, Mode},
     smart::{Authorizer, Channel, Settings},
     tls::{self, TlsError},
 };
@@ -73,7 +73,7 @@ pub struct Destination {
     /// Whether it takes windows of the past.
     pub bulk: bool,
     /// Whether an outcome goes there although a summary of the site's own says the same numbers.
-    pub repeat_summaries: bool,
+    pub summaries_in_chart: bool,
     /// What goes out when it permits writes again.
     pub on_recovery: OnRecovery,
     /// The zone of its days, for quotas and quiet hours.
@@ -162,7 +162,7 @@ impl Destination {
             subject: ehr.subject,
             filter: site.filter.clone(),
             bulk: site.capability.bulk,
-            repeat_summaries: site.capability.repeat_summaries,
+            summaries_in_chart: site.capability.summaries_in_chart,
             on_recovery: site.capability.on_recovery,
             timezone: site.timezone.clone(),
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
@@ -198,7 +198,7 @@ impl Destination {
             subject: SubjectForm::Pseudonym,
             filter: Filter::default(),
             bulk: true,
-            repeat_summaries: false,
+            summaries_in_chart: false,
             on_recovery: OnRecovery::All,
             timezone: TimeZone::UTC,
             base_url: upstream.base_url.trim_end_matches('/').to_owned(),
@@ -340,10 +340,10 @@ fn client(
 /// What a site's file permits at the most.
 pub fn ceiling(permits: &Permits) -> Ceiling {
     match permits.mode {
-        config::Mode::Shadow => Ceiling::Shadow,
-        config::Mode::ReadOnly => Ceiling::ReadOnly,
-        config::Mode::Partial => Ceiling::Partial(permits.allow.clone()),
-        config::Mode::Full => Ceiling::Full,
+        Mode::Shadow => Ceiling::Shadow,
+        Mode::ReadOnly => Ceiling::ReadOnly,
+        Mode::Partial => Ceiling::Partial(permits.allow.clone()),
+        Mode::Full => Ceiling::Full,
     }
 }
 
@@ -360,7 +360,7 @@ pub(crate) mod tests {
             subject: SubjectForm::Identifier,
             filter: Filter::default(),
             bulk: true,
-            repeat_summaries: false,
+            summaries_in_chart: false,
             on_recovery: OnRecovery::All,
             timezone: TimeZone::UTC,
             base_url: "http://127.0.0.1:9".to_owned(),

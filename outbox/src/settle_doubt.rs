@@ -46,7 +46,11 @@ impl Command for SettleDoubt {
         let row = queue::place(conn, self.row_id)?;
         let stands = match &self.stands {
             Some(written) => Some(ledger::told(conn, &row, written)?),
-            None => None,
+            None => {
+                // No later message corrects what never arrived.
+                conn.prepare_cached("UPDATE outbox SET doubted = 0 WHERE id = ?1")?.execute([row.id])?;
+                None
+            }
         };
         let at = self.at;
         match row.state {

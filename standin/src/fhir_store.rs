@@ -1,9 +1,10 @@
 //! The stand-in's memory: resources by type and id, every version kept, nothing ever deleted.
 //!
 //! Numbers: at most [`RESOURCES_MAX`] resources, or fewer where asked; the caller checks
-//! [`FhirStore::has_room_for`] before a write. Searches by `identifier=system|value` and by patient use an
-//! index; all others walk the type. A version is kept as text, which takes a seventh of the memory of its
-//! parsed form (two kilobytes for a result, with its indexes), and is parsed when it is looked at.
+//! [`FhirStore::has_room_for`] before a write. Searches by `identifier=system|value`, by that of a
+//! Provenance's entity and by patient use an index; all others walk the type. A version is kept as text, which
+//! takes a seventh of the memory of its parsed form (two kilobytes for a result, with its indexes), and is
+//! parsed when it is looked at.
 //! Which facts stand is counted as they come and go, so that a duplicate is known at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::fact::{Fact, fact_of, subject_token};
 use crate::id::IdForm;
-use crate::search::{Query, identifiers};
+use crate::search::{Query, identifiers, list};
 
 /// A stand-in lives for a demo or a test; beyond this something is wrong with the sender.
 pub const RESOURCES_MAX: usize = 500_000;
@@ -124,7 +125,7 @@ impl FhirStore {
     /// Puts a version on top. `id` and `meta` are set here.
     pub(crate) fn put(&mut self, resource_type: &str, id: &str, mut resource: Value, now: &str) -> Placed {
         let before = self.read(resource_type, id).map(|(standing, version)| {
-            (self.fact(&standing), version, tokens(&standing), subject_token(&standing))
+            (self.fact(&standing), version, keys(&standing), subject_token(&standing))
         });
         let (fact_before, version, keys_before, subject_before) = before.unwrap_or_default();
         let version = version + 1;
@@ -136,7 +137,7 @@ impl FhirStore {
         if self.tells_last_updated {
             resource["meta"]["lastUpdated"] = json!(now);
         }
-        for key in tokens(&resource).into_iter().filter(|key| !keys_before.contains(key)) {
+        for key in keys(&resource).into_iter().filter(|key| !keys_before.contains(key)) {
             remember(&mut self.by_identifier, resource_type, key, id, version);
         }
         if let Some(key) = subject_token(&resource).filter(|key| Some(key) != subject_before.as_ref()) {
@@ -210,12 +211,18 @@ fn remember(
 
 /// The resource's own identifiers as `system|value`.
 pub(crate) fn tokens(resource: &Value) -> Vec<String> {
-    identifiers(resource)
-        .filter_map(|identifier| {
-            let value = identifier["value"].as_str()?;
-            Some(format!("{}|{value}", identifier["system"].as_str().unwrap_or_default()))
-        })
-        .collect()
+    identifiers(resource).filter_map(token).collect()
+}
+
+/// What it is found by: its own identifiers; a Provenance, which has none, those of what it is made from.
+fn keys(resource: &Value) -> Vec<String> {
+    let of_entities = list(&resource["entity"]).iter().map(|entity| &entity["what"]["identifier"]);
+    identifiers(resource).chain(of_entities).filter_map(token).collect()
+}
+
+fn token(identifier: &Value) -> Option<String> {
+    let value = identifier["value"].as_str()?;
+    Some(format!("{}|{value}", identifier["system"].as_str().unwrap_or_default()))
 }
 
 /// Whether two versions say the same: equal apart from what the server itself sets (`id`, and the

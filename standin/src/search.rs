@@ -130,9 +130,10 @@ impl Query {
         self.criteria.iter().any(|c| c.parameter == parameter)
     }
 
-    /// One `system|value` that every match must carry in `identifier`, for the index.
+    /// One `system|value` that every match must carry, in `identifier` or as that of an entity, for the index.
     pub(crate) fn pivot(&self) -> Option<&str> {
-        self.only_value_of(Parameter::Identifier).filter(|value| is_whole_token(value))
+        let of = |parameter| self.only_value_of(parameter).filter(|value| is_whole_token(value));
+        of(Parameter::Identifier).or_else(|| of(Parameter::EntityIdentifier))
     }
 
     /// The one subject that every match must speak of, as [`crate::fact::subject_token`] says it.

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     delivery::attempt::content_hash,
-    pipeline::resources::{Part, Write},
+    pipeline::{
+        manifest::hex,
+        resources::{Part, Write},
+    },
     time,
 };
 
@@ -99,6 +102,11 @@ impl Desk {
     fn row(&self, id: i64, reveal: bool, peer: &Peer) -> Result<Value, DeskError> {
         let row = self.readers.with(|reader| reader.row(id))?;
         let row = row.ok_or_else(|| DeskError::Unknown(format!("there is no row {id}")))?;
+        if let Some(removed) = self.readers.with(|reader| reader.removed(id))? {
+            let mut told = summary(&row);
+            told["removed"] = json!({ "at": time::rfc3339(removed.at), "sha256": hex(&removed.sha256) });
+            return Ok(told);
+        }
         let body = self.readers.with(|reader| reader.body(id))?.unwrap_or_default();
         if reveal {
             let audit = AuditEntry {

@@ -1,7 +1,7 @@
 //! `[capability]` of a site's file: what the site permits at the most.
 
 use super::section::Section;
-use crate::capability::Capability;
+use crate::{capability::Capability, mode::Mode};
 
 /// `[capability]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct Permits {
     pub bulk: bool,
     /// What goes out when the site permits writes again.
     pub on_recovery: OnRecovery,
-    /// Whether an outcome is written although a FHIR summary that came in at the site says the same numbers.
-    pub repeat_summaries: bool,
+    /// Whether a FHIR summary that came in at the site is in its chart: an outcome that says the same numbers is left to it.
+    pub summaries_in_chart: bool,
 }
 
 impl Default for Permits {
@@ -25,34 +25,7 @@ impl Default for Permits {
             allow: Vec::new(),
             bulk: true,
             on_recovery: OnRecovery::Latest,
-            repeat_summaries: false,
-        }
-    }
-}
-
-/// What a site permits as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
-    /// `"shadow"`: what would be written is made and shown; nothing is written, then or later.
-    Shadow,
-    /// `"read-only"`: nothing is written; writes are deferred.
-    ReadOnly,
-    /// `"partial"`: what is listed in `allow` is written.
-    Partial,
-    /// `"full"`: everything the projections make is written.
-    Full,
-}
-
-impl Mode {
-    const ALL: [Self; 4] = [Self::Shadow, Self::ReadOnly, Self::Partial, Self::Full];
-
-    /// The mode as it is written in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Shadow => "shadow",
-            Self::ReadOnly => "read-only",
-            Self::Partial => "partial",
-            Self::Full => "full",
+            summaries_in_chart: false,
         }
     }
 }
@@ -82,11 +55,11 @@ impl Permits {
     /// Reads the table.
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
         section.require("mode", "mode = \"shadow\", \"read-only\", \"partial\" or \"full\"");
-        let mode = section.choice("mode", &Mode::ALL.map(|mode| (mode.name(), mode)), &[]);
+        let mode = section.choice("mode", &Mode::ALL.map(|mode| (mode.word(), mode)), &[]);
         let listed = section.choices("allow", &Capability::ALL.map(|one| (one.name(), one)));
         let shipped = Self::default();
         let bulk = section.flag("bulk").unwrap_or(shipped.bulk);
-        let repeat_summaries = section.flag("repeat_summaries").unwrap_or(shipped.repeat_summaries);
+        let summaries_in_chart = section.flag("summaries_in_chart").unwrap_or(shipped.summaries_in_chart);
         let words = OnRecovery::ALL.map(|word| (word.name(), word));
         let on_recovery = section.choice("on_recovery", &words, &[]).unwrap_or(shipped.on_recovery);
         let (mode, written) = (mode?, section.has("allow"));
@@ -108,6 +81,6 @@ impl Permits {
             }
             Mode::Shadow | Mode::ReadOnly | Mode::Full => Vec::new(),
         };
-        Some(Self { mode, allow, bulk, on_recovery, repeat_summaries })
+        Some(Self { mode, allow, bulk, on_recovery, summaries_in_chart })
     }
 }

@@ -64,6 +64,8 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether what was asked last was not answered.
+    pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
     pub doubt: bool,
 }
@@ -71,7 +73,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -100,7 +102,12 @@ pub struct Item {
     pub seat: Seat,
     /// What is known of it.
     pub past: Past,
+    /// Asked before each write of it: to find its patient and what an earlier attempt did may take long.
+    pub last_look: LastLook,
 }
+
+/// Whether what was leased may still leave; the verdict where it may not.
+pub type LastLook = Box<dyn Fn() -> Result<(), Verdict> + Send + Sync>;
 
 /// Writes one row.
 pub async fn attempt(destination: &Destination, item: &Item) -> Outcome {
@@ -123,6 +130,7 @@ struct To<'a> {
 
 struct Sending<'a> {
     to: To<'a>,
+    last_look: &'a LastLook,
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
@@ -130,6 +138,8 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// What was asked last was not answered.
+    silent: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
@@ -154,11 +164,13 @@ impl<'a> Sending<'a> {
         }
         Ok(Self {
             to: To { destination, release, way, seat: &item.seat },
+            last_look: &item.last_look,
             open,
             standing: item.standing.clone(),
             told: item.told.clone(),
             written: Vec::new(),
             wrote: false,
+            silent: false,
             doubt: false,
             first: item.past.version == 1,
             unmatched: BTreeSet::new(),
@@ -170,7 +182,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        Outcome { verdict, written, wrote: self.wrote, doubt: self.doubt }
+        let Self { wrote, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -182,7 +195,9 @@ impl<'a> Sending<'a> {
     async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
-            self.reconcile().await?;
+            let looked = self.reconcile(past).await;
+            self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
+            looked?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
@@ -197,7 +212,7 @@ impl<'a> Sending<'a> {
         } else {
             self.leave_out_unchanged();
         }
-        self.find_told().await
+        self.find_told(past).await
     }
 
     /// Every error ends the attempt, except for a conflict that the destination answered: after it there
@@ -254,7 +269,7 @@ impl<'a> Sending<'a> {
     /// Looks for every resource; what stands there as we meant it is written already. What the destination
     /// does not show is tried again, for a conditional create and an update may be repeated, and the doubt
     /// is kept.
-    async fn reconcile(&mut self) -> Result<(), Verdict> {
+    async fn reconcile(&mut self, past: Past) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
@@ -268,8 +283,12 @@ impl<'a> Sending<'a> {
                     self.standing.remove(&part.full_url);
                     self.open.push(part);
                 }
+                // It may be let go or set aside by what is found: not by what nobody answered.
+                Found::Unauthorized if past.overtaken => {
+                    return Err(Verdict::Ambiguous("HTTP 401 when reading back".to_owned()));
+                }
                 // A search that gave us others' resources did not search for ours.
-                Found::Foreign | Found::Hidden => {
+                Found::Foreign | Found::Hidden | Found::Unauthorized => {
                     self.doubt = true;
                     self.open.push(part);
                 }
@@ -289,7 +308,7 @@ impl<'a> Sending<'a> {
             match lookup::read(self.to, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
-                Found::Hidden => self.open.push(part),
+                Found::Hidden | Found::Unauthorized => self.open.push(part),
                 // It was deleted there: it is created anew.
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
@@ -338,10 +357,13 @@ impl<'a> Sending<'a> {
 
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
-        let (told, answers) = match (self.to.way.projection.style(), entries) {
-            (Style::Single, [entry]) => request::single(self.to, entry).await?,
-            _ => request::transaction(self.to, entries).await?,
+        (self.last_look)()?;
+        let answered = match (self.to.way.projection.style(), entries) {
+            (Style::Single, [entry]) => request::single(self.to, entry).await,
+            _ => request::transaction(self.to, entries).await,
         };
+        self.silent = matches!(answered, Err(Verdict::Ambiguous(_)));
+        let (told, answers) = answered?;
         self.judged(&told, &answers, entries).map(|()| answers)
     }
 
@@ -396,7 +418,8 @@ impl<'a> Sending<'a> {
     }
 
     /// Something was created, and the server does not say where. What travels alone is looked for at once, for others refer
-    /// to it; in a transaction they did so within the Bundle, and the next version searches.
+    /// to it; in a transaction they did so within the Bundle, and the next version searches. What is not
+    /// found then, and its correction would create a second time, is kept as standing nobody knows where.
     async fn place(&mut self, part: Part) -> Result<(), Verdict> {
         if self.to.way.projection.style() == Style::Single {
             match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
@@ -418,8 +441,8 @@ impl<'a> Sending<'a> {
         match lookup::read(self.to, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => self.file(&part, &standing),
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 self.standing.insert(part.full_url.clone(), standing);
                 self.open.push(part);
             }
@@ -433,8 +456,8 @@ impl<'a> Sending<'a> {
         match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => {}
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => {}
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 let cause = "an earlier version may stand where the destination does not let us look";
                 return Err(Verdict::Conflict(cause.to_owned()));
             }
@@ -470,7 +493,7 @@ impl<'a> Sending<'a> {
 
     /// The answer without what could be patient data.
     fn reduce(&self, told: &Told, answers: &[EntryAnswer], sent: usize) -> Answer {
-        let whole = OperationOutcome::read(&told.json());
+        let whole = OperationOutcome::read(told.json());
         let of_entries = answers.iter().filter(|answer| answer.status.is_none_or(|status| status >= 300));
         let outcomes: Vec<&OperationOutcome> =
             whole.iter().chain(of_entries.filter_map(|answer| answer.outcome.as_ref())).collect();

@@ -10,13 +10,13 @@ use clinical::{
     reading::{Device, Instant, Reading},
     select::Crossings,
 };
-use outbox::{ForeignSummary, Outcome as Published, Publish, Window, WriteError};
+use outbox::{Condition, ForeignSummary, Outcome as Published, Publish, Window, WriteError};
 
 use super::{
     Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
     set_aside,
 };
-use crate::{conditions::Kind, generation::Generation, telemetry::Metric, time};
+use crate::{broker, conditions::Kind, generation::Generation, telemetry::Metric, time};
 
 /// Windows published in one turn.
 pub const MAX_WINDOWS: usize = 64;
@@ -72,8 +72,19 @@ impl Pipeline {
                 commands.push(self.settle_or_tell(window, generation, &mut record)?);
             }
         }
+        let decided: Vec<_> = commands.iter().flat_map(decided).collect();
+        let asked: Vec<Condition> = commands.iter().flat_map(asked).cloned().collect();
         match self.writer.publish_all(commands).wait() {
-            Ok(()) => Ok(due.len()),
+            Ok(()) => {
+                decided.into_iter().for_each(Counted::count);
+                for Condition { name, scope, detail, since } in asked {
+                    let kinds = [Kind::AmendmentNeeded, Kind::NumberWithheld];
+                    if let Some(kind) = kinds.into_iter().find(|kind| kind.word() == name) {
+                        self.conditions.raise(kind, &scope, detail, since);
+                    }
+                }
+                Ok(due.len())
+            }
             // A delivery began meanwhile, or a window was dirtied: it is read again.
             Err(WriteError::Conflict(conflict)) => {
                 tracing::debug!(%conflict, "windows are read again");
@@ -233,5 +244,45 @@ impl Pipeline {
         }
         let listing = Listing::of(cited.messages.iter().copied());
         Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged, summaries: theirs }))
+    }
+}
+
+/// A decision as it is counted, once it is in the store.
+struct Counted {
+    destination: String,
+    decision: String,
+    /// It was left to a summary of somebody else.
+    same_summary: bool,
+}
+
+impl Counted {
+    fn of(made: &outbox::Decision) -> Self {
+        let same_summary = made.reason == broker::Reason::SameSummary.word();
+        Self { destination: made.destination.clone(), decision: made.decision.clone(), same_summary }
+    }
+
+    fn count(self) {
+        let destination = ("destination", self.destination);
+        if self.same_summary {
+            Metric::SameSummaries.add(1, std::slice::from_ref(&destination));
+        }
+        Metric::Decisions.add(1, &[destination, ("decision", self.decision)]);
+    }
+}
+
+/// The decisions of a window.
+fn decided(publish: &Publish) -> Vec<Counted> {
+    let decisions = match &publish.result {
+        Published::Version { decisions, .. } | Published::Computed { decisions, .. } => decisions.as_slice(),
+        Published::Unchanged | Published::Withdrawn { .. } | Published::Postponed { .. } => &[],
+    };
+    decisions.iter().map(Counted::of).collect()
+}
+
+/// What people are asked to do about a window.
+fn asked(publish: &Publish) -> &[Condition] {
+    match &publish.result {
+        Published::Version { conditions, .. } => conditions,
+        _ => &[],
     }
 }

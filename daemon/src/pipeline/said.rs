@@ -1,6 +1,6 @@
 //! What somebody else's summary says already: an outcome that is left to it, and what is owed when it says so no more.
 //!
-//! Invariants: only what came in as FHIR at the site itself, for the same patient and dates, is asked; never an echo of what
+//! Invariants: only where the site's file says that such a summary is in its chart, for a feed proves no chart; only what came in as FHIR at the site itself, for the same patient and dates, is asked; never an echo of what
 //! this product wrote, which is no summary of somebody else (`clinical/src/normalize/fhir/observation.rs`); what was left to
 //! it is written as soon as it is taken back or says something else, for the result would be nowhere.
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// Whether every number that would be written in a form is in summaries that came in at the destination's own site.
 pub(super) fn said(destination: &Destination, way: &Way, computed: &Computed<'_>) -> bool {
-    if destination.site.is_none() || destination.repeat_summaries || computed.summaries.is_empty() {
+    if destination.site.is_none() || !destination.summaries_in_chart || computed.summaries.is_empty() {
         return false;
     }
     let theirs: Vec<(&str, &str)> =

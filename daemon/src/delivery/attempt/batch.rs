@@ -35,21 +35,24 @@ pub async fn batch(destination: &Destination, items: &[Item]) -> Vec<Outcome> {
     let to = under_way.first().map(|(_, sending, _)| sending.to);
     let entries: Vec<Entry> = under_way.iter().map(|(.., entry)| entry.clone()).collect();
     let answered = match (to, entries.as_slice()) {
-        (Some(to), [_, _, ..]) => request::batch(to, &entries).await,
+        (Some(to), [_, _, ..]) => Some(request::batch(to, &entries).await),
         // One alone, or none.
-        _ => Err(Verdict::Withheld),
+        _ => None,
     };
-    let refused = matches!(&answered, Ok((told, answers)) if answers.is_empty() && is_refused(told));
+    let refused = matches!(&answered, Some(Ok((told, answers))) if answers.is_empty() && is_refused(told));
     if refused {
         tracing::warn!(destination = %destination.id, "it takes no batches; writes go one by one");
         destination.no_batches.0.store(true, Ordering::Relaxed);
     }
     for (place, (at, mut sending, entry)) in under_way.into_iter().enumerate() {
         let ended = match &answered {
-            Err(Verdict::Withheld) => sending.rounds(1).await,
-            Ok(_) if refused => sending.rounds(1).await,
-            Ok((told, answers)) => one_of(&mut sending, told, answers.get(place), entry).await,
-            Err(verdict) => Err(verdict.clone()),
+            None => sending.rounds(1).await,
+            Some(_) if refused => sending.rounds(1).await,
+            Some(Ok((told, answers))) => one_of(&mut sending, told, answers.get(place), entry).await,
+            Some(Err(verdict)) => {
+                sending.silent = matches!(verdict, Verdict::Ambiguous(_));
+                Err(verdict.clone())
+            }
         };
         outcomes[at] = Some(sending.outcome(ended));
     }
@@ -68,6 +71,11 @@ async fn begun<'a>(destination: &'a Destination, item: &'a Item) -> Result<(Send
         [part] => sending.entry(part),
         _ => Err(Verdict::Defect("more than one resource in a row of a batch".to_owned())),
     };
+    let entry = entry.and_then(|entry| {
+        request::check(sending.to, &entry)?;
+        (item.last_look)()?;
+        Ok(entry)
+    });
     match entry {
         Ok(entry) => Ok((sending, entry)),
         Err(verdict) => Err(sending.outcome(Err(verdict))),
@@ -92,7 +100,7 @@ async fn one_of(
 
 /// Whether the Bundle as such is what was refused: nothing else is posted to the base.
 fn is_refused(told: &Told) -> bool {
-    matches!(told.status, 400 | 404 | 405 | 415 | 422 | 501)
+    matches!(told.status, 400 | 404 | 405 | 413 | 415 | 422 | 501)
 }
 
 fn lost() -> Outcome {

@@ -22,25 +22,21 @@ use crate::{
 /// The verdict where no answer came, or where nothing was sent.
 pub(super) async fn transaction(to: To<'_>, entries: &[Entry]) -> Result<(Told, Vec<EntryAnswer>), Verdict> {
     let body = checked(to, &bundle::transaction(entries))?;
-    let told = send(to, Request::post(&to.destination.base_url), body).await?;
-    let answers = match answer::read(&told.body) {
-        Body::Entries(entries) => entries,
-        _ => Vec::new(),
-    };
-    Ok((told, answers))
+    together(to, body).await
 }
 
-/// Sends entries in one Bundle of type batch, each checked by itself.
+/// Sends entries in one Bundle of type batch; each has passed [`check`] by itself.
 ///
 /// # Errors
 /// As [`transaction`].
 pub(super) async fn batch(to: To<'_>, entries: &[Entry]) -> Result<(Told, Vec<EntryAnswer>), Verdict> {
     let mut bundle = bundle::transaction(entries);
     bundle["type"] = "batch".into();
-    for entry in bundle["entry"].as_array().into_iter().flatten() {
-        checked(to, &entry["resource"])?;
-    }
-    let body = serde_json::to_vec(&bundle).map_err(|error| Verdict::Defect(error.to_string()))?;
+    together(to, bytes(&bundle)?).await
+}
+
+/// Posts a Bundle to the base, and reads what came of its entries; none where the answer is no Bundle.
+async fn together(to: To<'_>, body: Vec<u8>) -> Result<(Told, Vec<EntryAnswer>), Verdict> {
     let told = send(to, Request::post(&to.destination.base_url), body).await?;
     let answers = match answer::read(&told.body) {
         Body::Entries(entries) => entries,
@@ -76,14 +72,27 @@ pub(super) async fn single(to: To<'_>, entry: &Entry) -> Result<(Told, Vec<Entry
         status: Some(told.status),
         location: told.location.clone(),
         etag: told.etag.clone(),
-        outcome: OperationOutcome::read(&told.json()),
+        outcome: OperationOutcome::read(told.json()),
     };
     Ok((told, vec![answer]))
+}
+
+/// Checks one entry of a batch as it is about to leave.
+///
+/// # Errors
+/// [`Verdict::Defect`] where it holds what the destination's allow-list does not name.
+pub(super) fn check(to: To<'_>, entry: &Entry) -> Result<(), Verdict> {
+    let (Entry::Create { resource, .. } | Entry::Update { resource, .. }) = entry;
+    sealed(to.way.projection, &to.way.form, resource).map_err(|leak| Verdict::Defect(leak.to_string()))
 }
 
 /// The bytes of what may leave.
 fn checked(to: To<'_>, value: &Value) -> Result<Vec<u8>, Verdict> {
     sealed(to.way.projection, &to.way.form, value).map_err(|leak| Verdict::Defect(leak.to_string()))?;
+    bytes(value)
+}
+
+fn bytes(value: &Value) -> Result<Vec<u8>, Verdict> {
     serde_json::to_vec(value).map_err(|error| Verdict::Defect(error.to_string()))
 }
 

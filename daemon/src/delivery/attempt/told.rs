@@ -9,7 +9,7 @@ use clinical::fhir::{location::Location, readback::same_as};
 use outbox::Written;
 
 use super::{
-    Sending, content_hash,
+    Past, Sending, content_hash,
     lookup::{self, Found},
 };
 use crate::{pipeline::resources::Part, verdict::Verdict};
@@ -50,8 +50,16 @@ impl Sending<'_> {
     /// Looks for those parts still to be written of which an earlier version stands by a person's word.
     ///
     /// # Errors
-    /// [`Verdict::Conflict`] where it cannot be found; as a look's.
-    pub(super) async fn find_told(&mut self) -> Result<(), Verdict> {
+    /// [`Verdict::Conflict`] where it cannot be found; [`Verdict::Unsent`] where nobody answered, for nothing left, unless an
+    /// earlier attempt is in doubt: then as a look's.
+    pub(super) async fn find_told(&mut self, past: Past) -> Result<(), Verdict> {
+        self.seek_told().await.map_err(|verdict| match verdict {
+            Verdict::Ambiguous(cause) if !past.ambiguous => Verdict::Unsent(cause),
+            verdict => verdict,
+        })
+    }
+
+    async fn seek_told(&mut self) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
             let told = self.told.get(&part.full_url).filter(|_| !self.standing.contains_key(&part.full_url));
             let Some(told) = told.cloned() else {
@@ -73,7 +81,10 @@ impl Sending<'_> {
                     self.compare(part, &theirs, standing);
                 }
                 Found::Absent if lookup::by_identifier(&told.part) => self.open.push(part),
-                Found::Hidden if part.if_none_exist.is_some() => self.open.push(part),
+                Found::Hidden | Found::Unauthorized if part.if_none_exist.is_some() => self.open.push(part),
+                Found::Unauthorized => {
+                    return Err(Verdict::Ambiguous("HTTP 401 when looking for what stands".to_owned()));
+                }
                 Found::Ours(..) | Found::Foreign | Found::Absent | Found::Hidden => {
                     return Err(Verdict::Conflict(UNPLACED.to_owned()));
                 }
