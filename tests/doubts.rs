@@ -12,7 +12,7 @@ use site::{
     condition, edit_site, eventually, people, send, settled, until,
     vendors::{DAY, conduct, late, of_patient, prepared},
 };
-use standin::{Act, Persona, Refused, Rule, What, rig::Rig};
+use standin::{Act, Persona, Refused, Rule, Spoilt, What, rig::Rig};
 
 const LAB: &str = "[[projection]]\nname = \"millennium-lab\"\nwindow = \"1d\"\n";
 /// Results of an hour at Millennium: all that has a LOINC code but the GMI, which so few readings withhold.
@@ -155,4 +155,27 @@ async fn a_restart_makes_no_doubt_younger() {
     assert!(condition(&status, "doubt-lasts").is_none(), "{status:#}");
     eventually("it is delivered", || told(&rig, &["queue", "show", &row])["state"] == "delivered").await;
     assert_eq!(results(&rig, 0), RESULTS);
+}
+
+/// The EHR indexes what it takes later than it takes it, and a create cannot be conditional there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_search_does_not_show_at_once_is_not_sent_again_for_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepared(dir.path(), conduct(Persona::Millennium, 1), "lookup", LAB, "").await;
+    edit_site(&rig, "absence_counts_after = \"300ms\"", "absence_counts_after = \"5s\"");
+    let nothing = serde_json::json!({ "resourceType": "Bundle", "type": "searchset", "total": 0 });
+    let unindexed = Act::Spoil(vec![Spoilt::WrongBody(nothing)]);
+    rig.ehr.rule(Rule::new("unindexed", unindexed).on(What::Reads).of_type("Observation").times(2));
+    rig.ehr.rule(Rule::new("lost", Act::ResetAfterBody).on(What::Creates).times(1));
+    rig.start().await.unwrap();
+    send(&rig, &[people::hour("H0", 0, DAY, 120)]).await;
+    let status = settled(&rig).await;
+    let judgement = rig.ehr.judge();
+    assert_eq!(
+        (results(&rig, 0), judgement.doubled, judgement.repeated_facts),
+        (RESULTS, 0, 0),
+        "{status:#}"
+    );
+    let lied = rig.ehr.log().records().iter().filter(|it| it.rule.as_deref() == Some("unindexed")).count();
+    assert_eq!(lied, 2, "the row was looked for again");
 }

@@ -176,6 +176,7 @@ impl Sheet<'_> {
             ("timeout", spoken(delivery.timeout)),
             ("retry_min", spoken(delivery.retry_min)),
             ("retry_max", spoken(delivery.retry_max)),
+            ("absence_counts_after", spoken(delivery.absence_counts_after)),
             ("doubt_lasts_after", spoken(delivery.doubt_lasts_after)),
         ] {
             self.add("delivery", "delivery", key, value);

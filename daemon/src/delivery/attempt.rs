@@ -42,6 +42,8 @@ const ROUNDS: usize = 2;
 /// What is said of a create that cannot be conditional and may have taken effect.
 const NOT_SHOWN: &str =
     "it may have been written, and the destination does not let us look; it is not sent blindly";
+/// The same, where a search finds nothing so soon after the request whose answer did not come.
+const TOO_EARLY: &str = "it may have been written, and a search does not show it yet; it is looked for again before it is sent again";
 /// What is said of a resource that a search, a conditional create or the ledger led to.
 const NOT_OURS: &str = "the search found a resource that is not ours";
 
@@ -64,6 +66,8 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether what was answered last was to update something.
+    pub amending: bool,
     /// Whether what was asked last was not answered.
     pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
@@ -73,7 +77,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, silent: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, amending: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -86,6 +90,9 @@ pub struct Past {
     pub ambiguous: bool,
     /// And if it has not, it must not any more: [`outbox::LeasedRow::overtaken`].
     pub overtaken: bool,
+    /// It was asked for so lately that a search which finds nothing proves nothing: the request may still be under way at
+    /// the destination, or not indexed there.
+    pub recent: bool,
 }
 
 /// A row to write.
@@ -138,8 +145,12 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// What was answered last was to update something.
+    amending: bool,
     /// What was asked last was not answered.
     silent: bool,
+    /// What would be created blindly was not found, too soon for that to be a proof.
+    early: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
@@ -170,7 +181,9 @@ impl<'a> Sending<'a> {
             told: item.told.clone(),
             written: Vec::new(),
             wrote: false,
+            amending: false,
             silent: false,
+            early: false,
             doubt: false,
             first: item.past.version == 1,
             unmatched: BTreeSet::new(),
@@ -182,8 +195,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        let Self { wrote, silent, doubt, .. } = self;
-        Outcome { verdict, written, wrote, silent, doubt }
+        let Self { wrote, amending, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, amending, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -198,21 +211,31 @@ impl<'a> Sending<'a> {
             let looked = self.reconcile(past).await;
             self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
             looked?;
+            if self.early {
+                return Err(Verdict::Ambiguous(TOO_EARLY.to_owned()));
+            }
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
                 return Err(if self.doubt { Verdict::Overtaken } else { Verdict::Withheld });
             }
             // Sent again it would be a second one: it waits until it can be looked for.
-            let blind =
-                |part: &Part| part.if_none_exist.is_none() && !self.standing.contains_key(&part.full_url);
-            if self.doubt && self.open.iter().any(blind) {
+            if self.doubt && self.open.iter().any(|part| self.is_blind(part)) {
                 return Err(Verdict::Ambiguous(NOT_SHOWN.to_owned()));
+            }
+            // Should the answer to what goes now be lost too, then absence has to be proved anew.
+            if self.written.is_empty() && self.open.iter().any(|part| self.is_blind(part)) {
+                return Err(Verdict::Absent);
             }
         } else {
             self.leave_out_unchanged();
         }
         self.find_told(past).await
+    }
+
+    /// Whether a part, sent twice, would stand twice.
+    fn is_blind(&self, part: &Part) -> bool {
+        part.if_none_exist.is_none() && !self.standing.contains_key(&part.full_url)
     }
 
     /// Every error ends the attempt, except for a conflict that the destination answered: after it there
@@ -281,6 +304,7 @@ impl<'a> Sending<'a> {
                 Found::Foreign if location.is_some() => return Err(not_ours()),
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
+                    self.early |= past.recent && self.is_blind(&part);
                     self.open.push(part);
                 }
                 // It may be let go or set aside by what is found: not by what nobody answered.
@@ -370,6 +394,7 @@ impl<'a> Sending<'a> {
     /// Judges the answers to entries.
     fn judged(&mut self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> Result<(), Verdict> {
         self.wrote = true;
+        self.amending = entries.iter().any(|entry| matches!(entry, Entry::Update { .. }));
         match judge(&Attempt::Answered(self.reduce(told, answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(()),
             Verdict::Configuration(cause) | Verdict::Data(cause)
@@ -525,6 +550,9 @@ fn not_ours() -> Verdict {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod absence_tests;
 
 #[cfg(test)]
 mod told_tests;

@@ -91,7 +91,16 @@ impl Departure {
         let seat = seat::take(&self.destination, &self.readers, &self.writer, row).await?;
         let known = ledger(&self.destination, &self.readers, row);
         let (standing, told) = known.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
-        let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
+        let counts_after = self.destination.delivery.absence_counts_after.as_millis() as i64;
+        let past = Past {
+            version: row.version,
+            ambiguous: row.ambiguous,
+            overtaken: row.overtaken,
+            // A clock that was put back makes nothing recent for ever.
+            recent: row
+                .doubt_since
+                .is_some_and(|since| (0..counts_after).contains(&(time::now_ms() - since))),
+        };
         let last_look = self.last_look(row);
         Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, told, seat, past, last_look })
     }

@@ -6,6 +6,7 @@
 //! permission closes the capability in memory before the next lease is asked for; every verdict is
 //! committed with the change of mode and the audit entry that it causes.
 
+mod amendments;
 pub mod attempt;
 pub mod backoff;
 mod birth_date;

@@ -19,6 +19,9 @@ use crate::{
     verdict::Verdict,
 };
 
+/// What is said of an amendment that is refused where creates are taken.
+const AMENDS_NOTHING: &str = "the site takes new results of this kind and refuses to amend one";
+
 /// An attempt that came to its end.
 pub(super) struct Ended {
     /// The row.
@@ -33,7 +36,8 @@ impl Deliverer {
     /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
     /// sent; the rest is committed with the next lease.
     pub(super) async fn conclude(&self, destination: &Destination, ended: Ended, pace: &mut Pace) {
-        let Ended { row, outcome, began } = ended;
+        let Ended { row, mut outcome, began } = ended;
+        let unamended = self.refuses_amendments(&row, &mut outcome, pace);
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
@@ -70,6 +74,53 @@ impl Deliverer {
                 self.show_mode(destination, capability, &effect);
             }
             _ => pace.settled.push(settle),
+        }
+        if unamended {
+            self.tell_unamended(&row, now).await;
+        }
+    }
+
+    /// Whether the site takes creates of this kind and refuses this amendment, and then that it is set aside by itself.
+    fn refuses_amendments(&self, row: &LeasedRow, outcome: &mut attempt::Outcome, pace: &mut Pace) -> bool {
+        let now = Instant::now();
+        match &outcome.verdict {
+            Verdict::Configuration(cause) if outcome.amending && !outcome.doubt => {
+                let is_open = self.observations.of(&self.id, &row.kind) == Observed::Open;
+                let alone = is_open && pace.amendments.refused(row.id, &row.kind, now);
+                if alone {
+                    outcome.verdict = Verdict::Conflict(format!("{AMENDS_NOTHING}: {cause}"));
+                }
+                alone
+            }
+            Verdict::Delivered | Verdict::ReadBack if outcome.wrote => {
+                match outcome.amending {
+                    true => pace.amendments.amended(row.id, &row.kind),
+                    false => pace.amendments.created(&row.kind, now),
+                }
+                false
+            }
+            Verdict::Configuration(_) if !outcome.amending => {
+                pace.amendments.create_refused(&row.kind);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Asks people to amend what stands, where the site lets nobody else.
+    async fn tell_unamended(&self, row: &LeasedRow, now: i64) {
+        if row.window_id == 0 {
+            return;
+        }
+        let scope = format!("window {} at {}", row.window_id, self.id);
+        let detail = format!(
+            "{AMENDS_NOTHING}: what stands there is older than version {} (outbox row {}); amend it by hand, then: isthmus site amended \
+             \"{scope}\" --reason ...",
+            row.version, row.id
+        );
+        self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), now);
+        if let Err(error) = self.writer.raise(Kind::AmendmentNeeded.word(), &scope, &detail, now).await {
+            tracing::warn!(destination = %self.id, %error, "a condition could not be stored; its row is in quarantine");
         }
     }
 
@@ -149,7 +200,7 @@ impl Deliverer {
                 wait(nth)
             }
             Verdict::Ambiguous(_) if outcome.silent => wait(pace.circuit.silence(began, now, wait)),
-            Verdict::Ambiguous(_) | Verdict::Recalled(_) => wait(attempts.max(1)),
+            Verdict::Ambiguous(_) | Verdict::Recalled(_) | Verdict::Absent => wait(attempts.max(1)),
             _ => {
                 pace.circuit.answered();
                 wait(attempts.max(1))

@@ -14,9 +14,9 @@ use super::*;
 use crate::{capability::Capability, mode::Ceiling};
 
 pub(super) const OURS: &str = "urn:uuid:00000000-0000-8000-8000-000000000001";
-const NEW: Past = Past { version: 1, ambiguous: false, overtaken: false };
-pub(super) const LATER: Past = Past { version: 2, ambiguous: false, overtaken: false };
-const DOUBTFUL: Past = Past { version: 1, ambiguous: true, overtaken: false };
+const NEW: Past = Past { version: 1, ambiguous: false, overtaken: false, recent: false };
+pub(super) const LATER: Past = Past { version: 2, ambiguous: false, overtaken: false, recent: false };
+const DOUBTFUL: Past = Past { version: 1, ambiguous: true, overtaken: false, recent: false };
 
 /// Method, start of path and query, status, body. The first line that fits is the answer.
 pub(super) type Line = (&'static str, &'static str, u16, Value);
@@ -27,6 +27,11 @@ pub(super) struct Ehr {
 }
 
 impl Ehr {
+    /// How many requests would have changed something.
+    pub(super) fn writes(&self) -> usize {
+        self.asked.lock().unwrap().iter().filter(|(method, ..)| method != "GET").count()
+    }
+
     /// The requests of the Bundles that came, `POST Observation` or `PUT Observation/1`.
     pub(super) fn sent(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
