@@ -1,7 +1,8 @@
 //! A week of a simulated site, compressed in time: a seeded schedule of data, late data, corrections, a merge, outages,
 //! throttling, refusals of everything or of one category, lost answers, slow answers, lost tokens, new keys, reloads, a
 //! ceiling that is lowered and raised, withdrawals and grants of consent, stops and kills; in one form that travels in a
-//! Bundle, in one that travels alone, or in two with a fallback. What ends open is put right at last; then every permitted
+//! Bundle, in one that travels alone, in two with a fallback, or as flat results at an EHR that keeps no identifier of ours and
+//! takes no conditional create, where a search by patient, code and date is all that tells what stands. What ends open is put right at last; then every permitted
 //! write stands once with the right numbers, and nothing arrived that was not permitted. The oracle (`week/judge.rs`) knows
 //! what was sent and adds it up, and reads the stand-in's log; it shares no code with the product.
 //!
@@ -23,9 +24,9 @@ use std::{collections::BTreeMap, process::Command, time::Duration};
 
 use judge::{Block, Did, Span};
 use serde_json::Value;
-use site::{daily, edit_site, people, send, until, with_delivery};
+use site::{daily, edit_site, people, send, until, vendors, with_delivery};
 use standin::{
-    Act, ClientKey, Conduct, Play, Refused, RetryAfter, Rule, SmartSettings,
+    Act, ClientKey, Conduct, Persona, Play, Refused, RetryAfter, Rule, SmartSettings,
     rig::{CLIENT_KEY_FILE, Registration, Rig, RigSettings},
     smart::Algorithm,
 };
@@ -76,11 +77,13 @@ enum Forms {
     Alone,
     /// As vital signs; where these are refused, as laboratory results in a Bundle.
     Two,
+    /// As flat results at Millennium, of patients who are looked up.
+    Flat,
 }
 
 impl Forms {
     fn of(seed: u64) -> Self {
-        [Self::Bundle, Self::Alone, Self::Two][(seed % 3) as usize]
+        [Self::Bundle, Self::Alone, Self::Two, Self::Flat][(seed % 4) as usize]
     }
 
     /// The lines of the site's file, in `[ehr]` and at its end.
@@ -88,6 +91,7 @@ impl Forms {
         match self {
             Self::Bundle => ("projection = \"cgm-ig\"\n", ""),
             Self::Alone => ("projection = \"plain-r4\"\n", ""),
+            Self::Flat => ("", "[[projection]]\nname = \"millennium-lab\"\nwindow = \"1d\"\n"),
             Self::Two => (
                 "",
                 "[[projection]]\nname = \"plain-r4\"\ncategory = \"vital-signs\"\n[[projection]]\nname = \"cgm-ig\"\n",
@@ -124,10 +128,13 @@ fn now_ms(rig: &Rig) -> f64 {
 
 impl Week {
     async fn begun(dir: &std::path::Path, seed: u64) -> Self {
-        let (forms, ehr_moves) = (Forms::of(seed), seed.is_multiple_of(2));
+        let (forms, ehr_moves) = (Forms::of(seed), (seed / 4).is_multiple_of(2));
         let conduct = Conduct {
             smart: Some(SmartSettings::of("nobody", serde_json::json!({"keys": []}))),
-            ..Conduct::default()
+            ..match forms {
+                Forms::Flat => vendors::conduct(Persona::Millennium, PATIENTS),
+                Forms::Bundle | Forms::Alone | Forms::Two => Conduct::default(),
+            }
         };
         let on_merge = if ehr_moves { "ehr-moves" } else { "republish" };
         let auth = format!(
@@ -142,6 +149,8 @@ impl Week {
             site_extra: auth,
             ..daily()
         };
+        let subject = if forms == Forms::Flat { "lookup".to_owned() } else { settings.subject.clone() };
+        let settings = RigSettings { subject, ..settings };
         let mut rig = site::prepare(dir, settings).await;
         edit_site(&rig, "projection = \"cgm-ig\"\n", forms.lines().0);
         with_delivery(&rig, "timeout = \"1s\"\nretry_min = \"50ms\"\nretry_max = \"400ms\"");
@@ -315,9 +324,9 @@ impl Week {
         self.did.merged = true;
         if self.ehr_moves {
             for mut resource in self.rig.ehr.resources() {
-                if resource["subject"]["identifier"]["value"] == people::person(retired).mrn {
+                if judge::whose(&self.rig, &resource["subject"]) == people::person(retired).mrn {
                     let id = resource["id"].as_str().unwrap().to_owned();
-                    resource["subject"]["identifier"]["value"] = people::person(survivor).mrn.into();
+                    resource["subject"] = judge::subject(&self.rig, survivor);
                     self.rig.ehr.place(&id, resource);
                 }
             }

@@ -13,7 +13,10 @@
 use serde_json::Value;
 
 use super::{items, same_concept, same_content, same_number, same_subject, same_text};
-use crate::fhir::projection::{Projection, Style};
+use crate::fhir::{
+    location::Location,
+    projection::{Projection, Style},
+};
 
 /// True where `theirs` says what `ours` says, as far as the destination of this projection keeps it.
 pub fn same_as(projection: Projection, ours: &Value, theirs: &Value) -> bool {
@@ -27,11 +30,7 @@ pub fn same_as(projection: Projection, ours: &Value, theirs: &Value) -> bool {
     match kind {
         "Observation" if lossy => result(projection, ours, theirs),
         "DocumentReference" => document(ours, theirs),
-        "Provenance" if lossy => {
-            let of = |json: &Value| json["target"][0]["reference"].as_str().map(tail);
-            let second = |json: &Value| json["recorded"].as_str().and_then(second_of);
-            of(ours).is_some() && of(ours) == of(theirs) && second(ours) == second(theirs)
-        }
+        "Provenance" if lossy => same_target(ours, theirs) && recorded(ours) == recorded(theirs),
         _ => {
             same_content(ours, theirs)
                 && same_moment(&ours["effectiveDateTime"], &theirs["effectiveDateTime"])
@@ -47,6 +46,24 @@ fn result(projection: Projection, ours: &Value, theirs: &Value) -> bool {
         && same_concept(&ours["code"], &theirs["code"])
         && same_moment(&ours["effectiveDateTime"], &theirs["effectiveDateTime"])
         && same_flat_value(ours, theirs)
+}
+
+/// Whether theirs is a Provenance of the same target that was recorded before ours.
+pub fn is_before(ours: &Value, theirs: &Value) -> bool {
+    same_text(ours, theirs, "resourceType")
+        && same_target(ours, theirs)
+        && recorded(theirs).is_some_and(|theirs| recorded(ours).is_some_and(|ours| theirs < ours))
+}
+
+fn same_target(ours: &Value, theirs: &Value) -> bool {
+    let of = |json: &Value| json["target"][0]["reference"].as_str().map(place);
+    of(ours).is_some() && of(ours) == of(theirs)
+}
+
+/// The second in which a Provenance was recorded.
+fn recorded(provenance: &Value) -> Option<i64> {
+    let at: jiff::Timestamp = provenance["recorded"].as_str()?.parse().ok()?;
+    Some(at.as_second())
 }
 
 /// Whether theirs is an Observation of the very moment that ours is of, and counts.
@@ -100,16 +117,10 @@ fn same_moment(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// The second that a moment lies in; `None` for what is none.
-fn second_of(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
-}
-
-/// `Type/id` of a reference, without the base that a server may put before it.
-fn tail(reference: &str) -> String {
-    let mut parts = reference.rsplit('/');
-    let (id, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    format!("{kind}/{id}")
+/// `Type/id` of a reference, without the base that a server may put before it and the version after it; a name within
+/// what is sent as it is.
+fn place(reference: &str) -> String {
+    Location::parse(reference).map_or_else(|| reference.to_owned(), |location| location.reference())
 }
 
 #[cfg(test)]

@@ -31,22 +31,62 @@ fn entry(value: f64, at: &str, status: &str) -> Value {
     })
 }
 
+/// A Provenance of a result, as an EHR has it that keeps no identifier of ours.
+fn source(target: &str, recorded: &str) -> Value {
+    json!({
+        "resourceType": "Provenance",
+        "id": "6",
+        "target": [{ "reference": target }],
+        "recorded": recorded,
+    })
+}
+
+#[tokio::test]
+async fn the_provenances_of_earlier_versions_are_not_the_one_that_may_have_been_written() {
+    let (ours, base) = ("2026-03-15T06:00:00Z", "https://ehr.example/r4/Observation/5");
+    for (what, theirs, ends) in [
+        ("none", vec![], Ends::Absent),
+        ("ours", vec![source("Observation/5", "2026-03-15T06:00:00.4Z")], Ends::There),
+        ("ours, its place spelt out", vec![source(&format!("{base}/_history/2"), ours)], Ends::There),
+        ("the version before", vec![source("Observation/5", "2026-03-14T06:00:00Z")], Ends::Absent),
+        (
+            "recorded by the server's clock",
+            vec![source("Observation/5", "2026-03-15T06:00:09Z")],
+            Ends::Open(NOT_SHOWN),
+        ),
+        ("another's", vec![source("Observation/9", "2026-03-14T06:00:00Z")], Ends::Open(NOT_SHOWN)),
+    ] {
+        let (search, past) = ([("target", ABOUT)], Past { ambiguous: true, ..LATER });
+        let told =
+            sought((Projection::MillenniumLab, past), source("Observation/5", ours), &search, &theirs).await;
+        assert_eq!(told, (ends, 0), "{what}");
+    }
+}
+
 /// One look for what may have been written, and what left for the EHR besides.
 async fn looked(recent: bool, overtaken: bool, theirs: &[Value]) -> (Ends, usize) {
-    let (form, ours) = (Projection::EpicFlowsheet, entry(64.25, "2026-03-15T06:00:00Z", "final"));
-    let lines =
-        vec![("GET", "/Observation?", 200, found(theirs)), ("POST", "/Observation", 201, Value::Null)];
+    let ours = entry(64.25, "2026-03-15T06:00:00Z", "final");
+    let search = [("patient", ABOUT), ("code", "urn:oid:1.2|8001"), ("date", "2026-03-15T06:00:00Z")];
+    let past = Past { ambiguous: true, recent, overtaken, ..LATER };
+    sought((Projection::EpicFlowsheet, past), ours, &search, theirs).await
+}
+
+async fn sought(
+    (form, past): (Projection, Past),
+    ours: Value,
+    search: &[(&str, &str)],
+    theirs: &[Value],
+) -> (Ends, usize) {
+    let lines = vec![("GET", "/", 200, found(theirs)), ("POST", "/", 201, Value::Null)];
     let (ehr, mut destination) = against(crate::mode::Ceiling::Full, lines).await;
     destination.ways = vec![Way::of(form)];
-    let search = [("patient", ABOUT), ("code", "urn:oid:1.2|8001"), ("date", "2026-03-15T06:00:00Z")];
     let part = Part {
         full_url: OURS.to_owned(),
         resource: ours,
         if_none_exist: None,
-        search: search.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        search: search.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     };
     let write = Write { release: "r4".to_owned(), resources: vec![part] };
-    let past = Past { ambiguous: true, recent, overtaken, ..LATER };
     let item = Item {
         form: form.name().to_owned(),
         ..item(serde_json::to_vec(&write).unwrap(), BTreeMap::new(), past)

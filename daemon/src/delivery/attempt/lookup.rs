@@ -7,7 +7,7 @@
 
 use clinical::fhir::{
     location::Location,
-    readback::{is_of_moment, same_as},
+    readback::{is_before, is_of_moment, same_as},
 };
 use serde_json::Value;
 
@@ -139,12 +139,16 @@ fn has_next(bundle: &Value) -> bool {
     links.iter().any(|link| link["relation"] == "next")
 }
 
-/// What a search by patient, code and date proves that found others alone: that ours is not there, where every one is of
-/// the patient and the code that were asked for, none is of our moment, and there is no further page; else nothing, for the
-/// server did not search, or ours is what it has of that moment, as it rounded it.
+/// What a search proves that found others alone: that ours is not there, where each of them is what was asked for and is
+/// certainly another, and there is no further page; else nothing, for the server did not search, or what it has is ours as it
+/// changed it. A result is asked for by patient and code, and is another where it is of another moment. A Provenance is
+/// asked for by its target, and is another where it was recorded before ours: every version has one of its own, in order.
 fn others<'a>(ours: &Value, bundle: &Value, mut resources: impl Iterator<Item = &'a Value>) -> Found {
     if has_next(bundle) {
         return Found::Hidden;
+    }
+    if ours["resourceType"] == PROVENANCE.name() {
+        return if resources.all(|theirs| is_before(ours, theirs)) { Found::Absent } else { Found::Hidden };
     }
     let code = |resource: &Value| -> Vec<String> {
         let concept = if resource.get("code").is_some() { &resource["code"] } else { &resource["type"] };
