@@ -353,7 +353,7 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
     for mode in store.readers().with(|reader| reader.modes())? {
         let learned = match mode.mode.as_str() {
             "read-only" => Learned::read_only(mode.since, mode.cause.clone()),
-            "held" => Learned::held(mode.since, mode.cause.clone()),
+            outbox::HELD => Learned::held(mode.since, mode.cause.clone()),
             _ => continue,
         };
         let detail = delivery::closed_detail(&mode.capability, learned.observed(), &mode.cause);

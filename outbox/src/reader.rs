@@ -317,6 +317,11 @@ impl Reader {
         queue::next_attempt_at(self.conn()?, destination)
     }
 
+    /// The kinds of the rows that wait at a destination, or are out.
+    pub fn kinds_waiting(&self, destination: &str) -> Result<Vec<String>, ReadError> {
+        mode::kinds_waiting(self.conn()?, destination)
+    }
+
     /// Whether a row may have taken effect without anybody knowing: it is in doubt, or out.
     pub fn is_unproven(&self, row_id: i64) -> Result<bool, ReadError> {
         rows::is_unproven(self.conn()?, row_id)

@@ -54,7 +54,9 @@ impl Sender {
         };
         write("db.key", KEY);
         fs::create_dir(dir.path().join("sites.d")).unwrap();
-        write("sites.d/main.toml", "id = \"main\"\ntimezone = \"Etc/UTC\"\n");
+        let form = "name = \"oru-r01\"\noutbound = \"x\"\nauthority = \"N\"\nidentifier_type = \"MR\"\n";
+        let site = "id = \"main\"\ntimezone = \"Etc/UTC\"\n[ehr]\nkind = \"oru\"\n";
+        write("sites.d/main.toml", &format!("{site}[[projection]]\n{form}[capability]\nmode = \"full\"\n"));
         let main = format!(
             "data_dir = \"data\"\nsite = \"main\"\n[store]\nkey_file = \"db.key\"\n[[mllp]]\n\
              listen = \"127.0.0.1:0\"\nplain = true\n[[outbound]]\nname = \"x\"\naddress = \"{at}\"\n\
@@ -76,6 +78,7 @@ impl Sender {
             writer: store.writer(),
             readers: store.readers(),
             current: current.clone(),
+            observations: Observations::default(),
             halts: halts.clone(),
             refusals: refusals.clone(),
             conditions: conditions.clone(),
@@ -164,7 +167,7 @@ fn message(patient: i64, number: usize) -> NewMessage {
     NewMessage {
         destination: "mllp:x".to_owned(),
         patient,
-        kind: "oru".to_owned(),
+        kind: "message of main".to_owned(),
         key,
         body: body.into_bytes(),
         at: time::now_ms(),
