@@ -53,7 +53,7 @@ async fn a_site_in_shadow_shows_what_it_would_write_and_writes_nothing_then_or_l
     assert_eq!(would_be["resources"].as_array().unwrap().len() as u64, RESOURCES_PER_OUTCOME, "{would_be:#}");
     let mrn = people::person(0).mrn;
     assert!(!would_be.to_string().contains(&mrn[..5]), "{would_be:#}");
-    let revealed = isthmus(&rig, &["queue", "show", &row, "--reveal"]).await;
+    let revealed = isthmus(&rig, &["queue", "show", &row, "--reveal", "--reason", "rehearsal"]).await;
     assert!(revealed.to_string().contains(&mrn[..5]), "{revealed:#}");
 
     // It goes live: what was shown stays shown, what comes is written.

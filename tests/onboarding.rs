@@ -69,6 +69,7 @@ async fn validated(rig: &Rig, code: i32, more: &[&str]) -> Value {
         "--born",
         BORN,
         "--test-patient-confirmed",
+        "--unaudited",
         "--out",
         "out",
     ];
@@ -324,4 +325,51 @@ async fn a_report_verifies_by_isthmus_and_by_openssl_until_a_byte_of_it_changes(
     let output = isthmus(&rig, &verify).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("report.html is not what was signed"), "{}", told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_cannot_be_there_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = playing(dir.path(), Persona::Plain, "millennium-lab", |settings| {
+        settings.subject = "identifier".to_owned();
+        settings.ehr_extra = String::new();
+    })
+    .await;
+    let trial =
+        ["site", "validate", "main", "--patient", PATIENT, "--test-patient-confirmed", "--only", "reach"];
+    let output = isthmus(&rig, &trial).await;
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(
+        told(&output).contains("--unaudited") && told(&output).contains("nothing was sent"),
+        "{}",
+        told(&output)
+    );
+    assert!(rig.ehr.log().records().is_empty());
+    let folder = rig.dir().join("keys");
+    let new = ["site", "keys", "new", "--folder", folder.to_str().unwrap()];
+    let output = isthmus(&rig, &new).await;
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not in the audit log"), "{}", told(&output));
+
+    rig.start().await.unwrap();
+    let output = isthmus(&rig, &new).await;
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", told(&output));
+    isthmus(&rig, &trial).await;
+    let written = isthmus(&rig, &["site", "probe", "main", "--write"]).await;
+    assert!(written.status.success(), "{}", told(&written));
+    rig.stop().await.unwrap();
+    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
+    let store =
+        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
+    let entries = store.readers().with(|reader| reader.audit_after(0, 1_000)).unwrap();
+    store.close();
+    let deeds: Vec<_> = entries.iter().filter(|(_, entry)| entry.action.starts_with("site ")).collect();
+    let actions: Vec<&str> = deeds.iter().map(|(_, entry)| entry.action.as_str()).collect();
+    let wanted = ["site keys new", "site validate begun", "site validate ended", "site probe written"];
+    assert_eq!(actions, wanted);
+    for (_, entry) in deeds {
+        assert!(entry.actor.contains("uid"), "{entry:?}");
+        assert!(!format!("{entry:?}").contains(VALUE), "{entry:?}");
+        assert!(entry.object == "site main" || entry.object.ends_with("/keys"), "{entry:?}");
+    }
 }

@@ -206,6 +206,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Consent(ask) => desk.consent(ask, peer),
         admin::Request::Intent(ask) => desk.intent(ask, peer),
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
+        admin::Request::Beside(ask) => desk.beside(&ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();

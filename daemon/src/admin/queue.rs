@@ -1,15 +1,16 @@
 //! `isthmus queue`, the daemon's side: rows of the outbox, and what they would write.
 //!
-//! Invariants: without `reveal` nothing is shown that says whose a row is; with it the audit log has it before the answer
-//! leaves.
+//! Invariants: without `reveal` nothing is shown that says whose a row is, or what a person said (`seen`); with it the audit
+//! log has it, and why, before the answer leaves.
 
 use outbox::{AuditEntry, OutboxRow, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    desk::{Desk, DeskError, told},
+    desk::{Desk, DeskError, reason, told},
     peer::Peer,
+    seen::{self, MASKED},
 };
 use crate::{pipeline::resources::Write, time};
 
@@ -35,8 +36,8 @@ pub enum Ask {
     Show {
         /// Its number.
         row: i64,
-        /// With whom it is about; the audit log says so.
-        reveal: bool,
+        /// With whom it is about and what people said: why, for the audit log.
+        reveal: Option<String>,
     },
 }
 
@@ -47,7 +48,7 @@ impl Desk {
             Ask::List { state, destination, limit } => {
                 self.queued_rows(state.as_deref(), destination.as_deref(), limit.min(ROWS_MOST))
             }
-            Ask::Show { row, reveal } => self.row(row, reveal, peer),
+            Ask::Show { row, reveal } => self.row(row, reveal.as_deref(), peer),
         })
     }
 
@@ -68,16 +69,16 @@ impl Desk {
         Ok(json!({ "rows": rows }))
     }
 
-    fn row(&self, id: i64, reveal: bool, peer: &Peer) -> Result<Value, DeskError> {
+    fn row(&self, id: i64, reveal: Option<&str>, peer: &Peer) -> Result<Value, DeskError> {
         let row = self.readers.with(|reader| reader.row(id))?;
         let row = row.ok_or_else(|| DeskError::Unknown(format!("there is no row {id}")))?;
         let body = self.readers.with(|reader| reader.body(id))?.unwrap_or_default();
-        if reveal {
+        if let Some(why) = reveal {
             let audit = AuditEntry {
                 actor: peer.actor(),
-                action: "queue revealed".to_owned(),
+                action: "queue reveal".to_owned(),
                 object: format!("outbox row {id}"),
-                detail: row.destination.clone(),
+                detail: format!("{}: {}", row.destination, reason(why)?),
                 at: time::now_ms(),
             };
             self.writer.audit(vec![audit]).wait()?;
@@ -86,12 +87,15 @@ impl Desk {
         told["bytes"] = json!(body.len());
         match serde_json::from_slice::<Write>(&body) {
             Ok(write) => {
-                let resources = write.resources.into_iter().map(|part| shown(part.resource, reveal));
+                let resources = write.resources.into_iter().map(|part| match reveal {
+                    Some(_) => part.resource,
+                    None => seen::masked(part.resource, &row.form),
+                });
                 told["resources"] = resources.collect();
             }
             // A message: all of it says whose it is.
-            Err(_) if reveal => told["message"] = String::from_utf8_lossy(&body).into(),
-            Err(_) => told["message"] = "(masked; --reveal shows it)".into(),
+            Err(_) if reveal.is_some() => told["message"] = String::from_utf8_lossy(&body).into(),
+            Err(_) => told["message"] = MASKED.into(),
         }
         Ok(told)
     }
@@ -123,28 +127,9 @@ fn summary(row: &OutboxRow) -> Value {
     })
 }
 
-/// A resource as it would be written, without whom it is about unless that is asked for.
-fn shown(mut resource: Value, reveal: bool) -> Value {
-    if !reveal && resource.get("subject").is_some() {
-        resource["subject"] = json!({ "display": "(masked; --reveal shows it)" });
-    }
-    resource
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_subject_is_masked_and_nothing_else_is() {
-        let resource = json!({"resourceType": "Observation", "subject": {"identifier": {"value": "4711"}}, "status": "final"});
-        let masked = shown(resource.clone(), false);
-        assert!(!masked.to_string().contains("4711"));
-        assert_eq!((&masked["status"], &masked["resourceType"]), (&"final".into(), &"Observation".into()));
-        assert_eq!(shown(resource.clone(), true), resource);
-        let provenance = json!({"resourceType": "Provenance"});
-        assert_eq!(shown(provenance.clone(), false), provenance);
-    }
 
     #[test]
     fn a_state_that_there_is_not_is_told_with_those_that_there_are() {

@@ -2,13 +2,16 @@
 //!
 //! Exit codes: 0 done; 1 where something could not be done or was refused; 2 for wrong usage.
 
-use std::{io::Read, path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clinical::fhir::intent::{Goal as Wanted, GoalUnit, TEXT_MOST_BYTES, Wish};
 use rand::RngExt;
 use serde_json::Value;
 
-use super::{FAILED, daemon::Daemon, failed};
+use super::{FAILED, daemon::Daemon, failed, typed};
 use crate::admin::{
     Request,
     intent::{Ask, EnterAsk, LINES_MOST},
@@ -22,10 +25,10 @@ const LINES: u64 = 50;
 
 const EXAMPLES: &str = "\
 Examples:
-  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist --text \"Ate late on both Sundays.\"
-  isthmus intent note --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" < note.txt
-  isthmus intent goal --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" --time-in-range 70
-  isthmus intent goal --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" --range 3.9-10.0mmol
+  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist       asks for the words, ended by Ctrl-D
+  isthmus intent note --patient - --by \"Dr. Quibble\" --text-file note.txt      asks for the patient
+  isthmus intent goal --patient - --by \"Dr. Quibble\" --time-in-range 70
+  isthmus intent goal --patient - --by \"Dr. Quibble\" --range 3.9-10.0mmol
   isthmus intent flowsheet --window 7 --by \"Dr. Quibble\" --form epic-flowsheet
   isthmus intent withdraw --window 7 --by \"Dr. Quibble\"
   isthmus intent list --state held                              what waits for a person
@@ -34,6 +37,9 @@ Examples:
 What is entered goes to the EHR when it may, after the outcome that it is about: at a read-only site it waits like any write.
 It names its author, and you, who typed it. One that could not go for 72 hours, or whose patient was merged or has died, is
 held until a person decides; nothing is dropped.
+
+--patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads the first line of standard input. What stands on a
+command line is seen by other users of the machine, sudo logs it and the shell remembers it; so no word of a note stands there.
 
 --request NAME makes a command safe to repeat: the same name at the same site is one intent. Write no patient data into
 --reason.";
@@ -91,7 +97,7 @@ struct Signed {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct About {
-    /// The patient: the identifier's system, a bar, its value.
+    /// The patient: the identifier's system, a bar, its value; `-` reads it from standard input.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
     patient: Option<Whom>,
     /// The number of the window that it is about.
@@ -115,9 +121,9 @@ struct Note {
     about: About,
     #[command(flatten)]
     signed: Signed,
-    /// What it says; standard input where it is not given.
-    #[arg(long, value_name = "TEXT")]
-    text: Option<String>,
+    /// A file with what it says; standard input where it is `-` or not given.
+    #[arg(long, value_name = "FILE")]
+    text_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -192,7 +198,7 @@ struct Show {
 struct Confirm {
     /// Its number.
     intent: i64,
-    /// Who stands by it; its author, where it has become too old.
+    /// Its author, named as entered.
     #[arg(long, value_name = "NAME", value_parser = words)]
     by: String,
     /// Why.
@@ -221,6 +227,7 @@ fn words(text: &str) -> Result<String, String> {
 }
 
 fn whom(text: &str) -> Result<Whom, String> {
+    let text = typed::or_line(text, "The patient, SYSTEM|VALUE")?;
     match text.rsplit_once('|') {
         Some((system, value)) if !system.is_empty() && !value.is_empty() => {
             Ok(Whom(system.to_owned(), value.to_owned()))
@@ -288,17 +295,9 @@ fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
 }
 
 fn note(args: &Note, config: &Path) -> Result<ExitCode, ExitCode> {
-    let text = match &args.text {
-        Some(text) => text.clone(),
-        None => {
-            let mut text = String::new();
-            // One byte more than fits tells that it is too long.
-            let most = TEXT_MOST_BYTES as u64 + 1;
-            let read = std::io::stdin().take(most).read_to_string(&mut text);
-            read.map_err(|error| failed(&format!("standard input: {error}"), FAILED))?;
-            text
-        }
-    };
+    let asked = "What the note says, ended by Ctrl-D";
+    let text =
+        typed::text(args.text_file.as_deref(), TEXT_MOST_BYTES, asked).map_err(|why| failed(&why, FAILED))?;
     enter(Wish::Note { text }, args.about.patient.clone(), args.about.window, &args.signed, config)
 }
 

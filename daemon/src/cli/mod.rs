@@ -22,6 +22,7 @@ mod run;
 mod send;
 mod site;
 mod status;
+mod typed;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -207,7 +208,7 @@ mod tests {
         "check",
         "status",
         "queue list --state shown",
-        "queue show 7 --reveal",
+        "queue show 7 --reveal --reason r",
         "site list --json",
         "site show main",
         "site hold main --reason r",
@@ -234,7 +235,7 @@ mod tests {
         "consent withdraw --patient s|v --purpose treatment --by x --reason r",
         "consent verify",
         "consent import f.json",
-        "intent note --patient s|v --by x --text t",
+        "intent note --patient s|v --by x --text-file t",
         "intent goal --patient s|v --by x --time-in-range 70",
         "intent flowsheet --window 3 --by x --form epic-flowsheet",
         "intent withdraw --window 3 --by x",

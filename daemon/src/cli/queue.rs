@@ -34,17 +34,26 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// One row with the resources that it writes, in the form in which they leave; whose they are is masked.
+    /// One row with the resources that it writes, in the form in which they leave; whose they are, and what people said, is
+    /// masked.
     Show {
         /// Its number.
         row: i64,
-        /// Show whom it is about. This is written into the audit log.
-        #[arg(long)]
+        /// Show all of it; wants --reason, and is written to the audit log first.
+        #[arg(long, requires = "reason")]
         reveal: bool,
+        /// Why that must be seen.
+        #[arg(long, value_name = "TEXT", requires = "reveal", value_parser = words)]
+        reason: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+}
+
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why: it goes into the audit log".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Asks the daemon and prints.
@@ -55,7 +64,9 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             let (state, destination) = (state.clone(), destination.clone());
             (*json, Ask::List { state, destination, limit: *limit })
         }
-        What::Show { row, reveal, json } => (*json, Ask::Show { row: *row, reveal: *reveal }),
+        What::Show { row, reveal, reason, json } => {
+            (*json, Ask::Show { row: *row, reveal: reason.clone().filter(|_| *reveal) })
+        }
     };
     match Daemon::of(config).and_then(|daemon| daemon.ask(&Request::Queue(ask))) {
         Ok(told) => {

@@ -1,13 +1,12 @@
 //! The folder of a site's keys: private keys, one a file, and `keys.toml`, which says what is done with each.
 //!
 //! Invariants: a private key is written before the ring names it and removed after the ring has let go of it, so that a
-//! power cut leaves at most a file that nobody uses; every file is written beside its place, synced and moved there.
-//! What root writes belongs to whoever owns the folder, for the daemon runs as that user.
+//! power cut leaves at most a file that nobody uses; what is made, and for whom, is `rooted`'s to keep safe, for root makes
+//! it and the daemon's user may own the folder.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use super::{
     key::{self, KeyError, SigningKey},
     key_file::{self, KeyFileError},
     key_ring::{Ring, RingError, State},
+    rooted::Folder,
 };
 
 /// The file of the ring.
@@ -113,8 +113,7 @@ impl KeyFolder {
     /// # Errors
     /// [`FolderError`]; nothing is overwritten.
     pub fn make(&self, now_ms: i64) -> Result<(String, State), FolderError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
-        made.and_then(|()| belong(&self.0)).map_err(|source| self.io(source))?;
+        Folder::make(&self.0).map_err(|source| self.io(source))?;
         let mut ring = self.ring()?;
         let pem = key::generate()?;
         let kid = SigningKey::from_pem(pem.as_bytes(), None)?.kid().to_owned();
@@ -136,8 +135,7 @@ impl KeyFolder {
         let keys = ring.public().map(|entry| key_file::read(&self.0.join(&entry.file), Some(&entry.kid)));
         let keys: Vec<SigningKey> = keys.collect::<Result<_, _>>()?;
         let text = format!("{:#}\n", key::public_set(&keys));
-        replace(out, 0o644, text.as_bytes())
-            .map_err(|source| FolderError::Io { path: out.to_owned(), source })?;
+        put(out, text.as_bytes()).map_err(|source| FolderError::Io { path: out.to_owned(), source })?;
         ring.published(now_ms);
         self.keep(&ring)?;
         Ok(keys.len())
@@ -164,11 +162,9 @@ impl KeyFolder {
         let mut ring = self.ring()?;
         let entry = ring.retire(kid, now_ms).map_err(|source| self.refused(source))?;
         self.keep(&ring)?;
-        let path = self.0.join(&entry.file);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FolderError::Io { path, source }),
-            _ => Ok(entry.kid),
-        }
+        let removed = Folder::make(&self.0).and_then(|folder| folder.remove(OsStr::new(&entry.file)));
+        removed.map_err(|source| FolderError::Io { path: self.0.join(&entry.file), source })?;
+        Ok(entry.kid)
     }
 
     fn keep(&self, ring: &Ring) -> Result<(), FolderError> {
@@ -177,8 +173,8 @@ impl KeyFolder {
     }
 
     fn write(&self, name: &str, mode: u32, bytes: &[u8]) -> Result<(), FolderError> {
-        let path = self.0.join(name);
-        replace(&path, mode, bytes).map_err(|source| FolderError::Io { path, source })
+        let written = Folder::make(&self.0).and_then(|folder| folder.write(OsStr::new(name), mode, bytes));
+        written.map_err(|source| FolderError::Io { path: self.0.join(name), source })
     }
 
     fn io(&self, source: io::Error) -> FolderError {
@@ -190,50 +186,17 @@ impl KeyFolder {
     }
 }
 
-/// Writes a file whole or not at all, synced together with its folder.
-fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+/// Writes the public set to a file that anybody reads.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
-    let draft = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        belong(&draft)?;
-        fs::rename(&draft, path)?;
-        File::open(folder)?.sync_all()
-    })();
-    if written.is_err() {
-        // It may not have been made; then there is nothing to take away.
-        let _removed = fs::remove_file(&draft);
-    }
-    written
-}
-
-/// Gives what root made to the owner of the folder that it stands in, or to its group where that is root's folder for a
-/// group.
-fn belong(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (made, owner) = (fs::metadata(path)?, fs::metadata(folder)?);
-    let is_same = (made.uid(), made.gid()) == (owner.uid(), owner.gid());
-    if !rustix::process::geteuid().is_root() || is_same {
-        return Ok(());
-    }
-    chown(path, Some(owner.uid()), Some(owner.gid()))?;
-    if owner.uid() == 0 {
-        let mode = made.mode() & 0o777;
-        // Its group reads what its owner reads, and enters its folders.
-        let granted = mode | (mode & 0o500) >> 3;
-        fs::set_permissions(path, fs::Permissions::from_mode(granted))?;
-    }
-    Ok(())
+    Folder::open(folder)?.write(name, 0o644, bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
     use super::*;
     use crate::smart::key_ring::RETIRE_AFTER_MS;
 

@@ -4,8 +4,9 @@ use std::{fs, io::Write as _, os::unix::fs::PermissionsExt, path::Path, process:
 
 use serde_json::{Value, json};
 
-use super::load;
+use super::{audit, load};
 use crate::{
+    admin::beside::Deed,
     cli::{BAD_CONFIGURATION, FAILED, failed, runtime},
     config::Site,
     destination::Destination,
@@ -85,6 +86,8 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     }
     if args.write && !diff.is_empty() {
         write(path, &site.file, &text, &proposed)?;
+        let changed = format!("{} keys of {name} changed", proposal.changes.len());
+        audit::tell_done(path, Deed::ProbeWritten, &format!("site {}", args.site), &changed);
         if !args.json {
             println!("\nWritten to {}. A running daemon takes it over by itself.", site.file.display());
         }

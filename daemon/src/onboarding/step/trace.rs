@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use clinical::fhir::{location::Location, projection::Amends};
 use serde_json::Value;
 
-use super::{NOTHING, resend};
+use super::{
+    NOTHING,
+    ours::{Patient, is_ours},
+    resend,
+};
 use crate::{
     delivery::http::Request,
     onboarding::{
@@ -114,13 +118,19 @@ pub(super) async fn clean_up(run: &mut Run<'_>) -> Finding {
     finding.judged(true, came, why)
 }
 
-/// Marks what stands as entered in error; whether the EHR took that.
+/// Marks what stands as entered in error, where it is what was written; whether the EHR took that.
 async fn withdraw(run: &mut Run<'_>, left: &Left) -> bool {
     let Some(location) = Location::parse(&left.location) else { return false };
     if !matches!(location.resource_type(), "Observation" | "DocumentReference" | "DiagnosticReport") {
         return false;
     }
     let Ok((mut standing, etag)) = run.read(&location).await else { return false };
+    let key = &run.asked.key;
+    let patient = Patient { reference: run.seat.subject.as_deref(), identifier: (&key.system, &key.value) };
+    // The EHR said where it filed it, and may be wrong.
+    if !is_ours(&left.sent, &standing, &patient) {
+        return false;
+    }
     let Value::Object(fields) = &mut standing else { return false };
     fields.insert("status".to_owned(), "entered-in-error".into());
     let url = format!("{}/{}", run.destination.base_url, location.reference());
