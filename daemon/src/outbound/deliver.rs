@@ -203,10 +203,15 @@ impl Deliverer {
         }
         match self.writer.turn(Turn { settled: work.settled.clone(), lease }).await {
             Ok(rows) => {
+                // What came back may have come to a line that was closed meanwhile.
+                let back = !work.settled.is_empty() && work.results.is_any_closed();
                 work.settled.clear();
                 let full = limit.is_some_and(|limit| rows.len() >= limit);
                 self.send(rows, lane, work);
-                if full {
+                if back {
+                    work.results.unaligned();
+                }
+                if full || back {
                     // More may be due; whether they may go is for the next turn to say.
                     return Duration::ZERO;
                 }
@@ -214,6 +219,7 @@ impl Deliverer {
             // One of them found its row in another state, which is told; the others must not suffer for it.
             Err(WriteError::Conflict(_)) => {
                 self.settle_one_by_one(work).await;
+                work.results.unaligned();
                 return Duration::ZERO;
             }
             Err(error) => {
@@ -318,8 +324,6 @@ impl Deliverer {
                     work.out.remove(&id);
                     let settle = self.conclude(settings, &sent, &mut work.pace);
                     work.settled.push(settle);
-                    // It may come back to a line that was closed meanwhile.
-                    work.results.unaligned();
                 }
                 Err(error) => {
                     tracing::error!(destination = %self.id, %error, "a delivery task failed");
