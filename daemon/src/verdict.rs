@@ -76,6 +76,9 @@ pub enum Verdict {
     /// An earlier attempt may have taken effect, the destination does not let us look, and the row was overtaken: it is
     /// not sent again.
     Overtaken,
+    /// Nothing was sent: between its lease and its request it was decided that it may not leave, or by other rules. The
+    /// store and the next lease know what becomes of it.
+    Recalled(&'static str),
     /// Nothing took effect: retry with back-off.
     Unsent(String),
     /// Nobody knows: reconcile by search before anything is sent again.
@@ -99,6 +102,7 @@ impl Verdict {
             Self::Withheld => "withheld",
             Self::Unlisted => "unlisted",
             Self::Overtaken => "overtaken",
+            Self::Recalled(_) => "recalled",
             Self::Unsent(_) => "unsent",
             Self::Ambiguous(_) => "ambiguous",
         }
@@ -118,6 +122,9 @@ pub fn judge(attempt: &Attempt) -> Verdict {
 fn judge_answer(answer: &Answer) -> Verdict {
     if !(200..300).contains(&answer.status) {
         return judge_refusal(answer.status, answer);
+    }
+    if answer.entries.contains(&0) {
+        return Verdict::Ambiguous("the answer tells no status of an entry".to_owned());
     }
     if let Some(&refused) = answer.entries.iter().find(|status| !(200..300).contains(*status)) {
         return judge_refusal(refused, answer);
@@ -224,6 +231,8 @@ mod tests {
         assert_eq!(judge(&answered(200, &[201, 200])).word(), "read-back");
         assert_eq!(judge(&answered(200, &[201, 422])).word(), "data");
         assert_eq!(judge(&answered(200, &[201, 412])).word(), "conflict");
+        // An entry without a status that can be read may stand.
+        assert_eq!(judge(&answered(200, &[201, 0])).word(), "ambiguous");
     }
 
     #[test]

@@ -49,8 +49,9 @@ pub struct ModeChange {
     pub defer_pending: Option<String>,
     /// Make all rows it concerns that were deferred for one of these reasons pending again.
     pub release_deferred: Vec<String>,
-    /// Of what is released, leave out what a later window of the same patient has made stale.
-    pub latest: bool,
+    /// Of what is released and was deferred for one of these reasons, leave out what a later window of the same patient has
+    /// made stale.
+    pub latest: Vec<String>,
 }
 
 pub(crate) struct SetMode {
@@ -95,7 +96,7 @@ impl Command for SetByHand {
                 kind: Some(kind),
                 defer_pending: self.change.defer_pending.clone(),
                 release_deferred: Vec::new(),
-                latest: false,
+                latest: Vec::new(),
                 at: self.change.mode.since,
             };
             moved += rows.shift(conn)?;
@@ -131,7 +132,7 @@ fn record(conn: &Connection, change: &ModeChange, held: bool) -> Result<usize, W
         kind: change.kind.clone(),
         defer_pending: change.defer_pending.clone(),
         release_deferred: if held { Vec::new() } else { change.release_deferred.clone() },
-        latest: change.latest,
+        latest: change.latest.clone(),
         at: mode.since,
     };
     Ok(requeued + rows.shift(conn)?)
@@ -184,8 +185,8 @@ pub(crate) struct Align {
     pub kind: Option<String>,
     pub defer_pending: Option<String>,
     pub release_deferred: Vec<String>,
-    /// Of what is released, leave out what is stale.
-    pub latest: bool,
+    /// Of what is released and was deferred for one of these reasons, leave out what is stale.
+    pub latest: Vec<String>,
     /// Now, in milliseconds.
     pub at: i64,
 }
@@ -206,8 +207,10 @@ impl Align {
     /// Returns how many rows moved.
     fn shift(&self, conn: &Connection) -> Result<usize, WriteError> {
         let mut moved = 0;
-        if let (true, false, Some(kind)) = (self.latest, self.release_deferred.is_empty(), &self.kind) {
-            moved += stale::supersede(conn, &self.destination, kind, self.at)?;
+        let released = |reason: &&String| self.release_deferred.contains(*reason);
+        let latest: Vec<String> = self.latest.iter().filter(released).cloned().collect();
+        if let (false, Some(kind)) = (latest.is_empty(), &self.kind) {
+            moved += stale::supersede(conn, &self.destination, kind, &latest, self.at)?;
         }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
@@ -215,7 +218,7 @@ impl Align {
         if let Some(reason) = &self.defer_pending {
             moved += conn
                 .prepare_cached(
-                    "UPDATE outbox SET state = 'deferred', reason = ?2
+                    "UPDATE outbox SET state = 'deferred', reason = ?2, weighed = 0
                      WHERE destination = ?1 AND state = 'pending' AND (?3 IS NULL OR kind = ?3)",
                 )?
                 .execute(params![self.destination, reason, self.kind])?;

@@ -41,6 +41,9 @@ const ROUNDS: usize = 2;
 /// What is said of a create that cannot be conditional and may have taken effect.
 const NOT_SHOWN: &str =
     "it may have been written, and the destination does not let us look; it is not sent blindly";
+/// What is said of what was created no one says where, where its correction needs the place.
+const UNPLACED: &str =
+    "it was created, and the destination neither says nor shows where; it is looked for again";
 /// What is said of a resource that a search, a conditional create or the ledger led to.
 const NOT_OURS: &str = "the search found a resource that is not ours";
 
@@ -63,6 +66,8 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether what was asked last was not answered.
+    pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
     pub doubt: bool,
 }
@@ -70,7 +75,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -97,7 +102,12 @@ pub struct Item {
     pub seat: Seat,
     /// What is known of it.
     pub past: Past,
+    /// Asked before each write of it: to find its patient and what an earlier attempt did may take long.
+    pub last_look: LastLook,
 }
+
+/// Whether what was leased may still leave; the verdict where it may not.
+pub type LastLook = Box<dyn Fn() -> Result<(), Verdict> + Send + Sync>;
 
 /// Writes one row.
 pub async fn attempt(destination: &Destination, item: &Item) -> Outcome {
@@ -120,12 +130,15 @@ struct To<'a> {
 
 struct Sending<'a> {
     to: To<'a>,
+    last_look: &'a LastLook,
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// What was asked last was not answered.
+    silent: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
@@ -150,10 +163,12 @@ impl<'a> Sending<'a> {
         }
         Ok(Self {
             to: To { destination, release, way, seat: &item.seat },
+            last_look: &item.last_look,
             open,
             standing: item.standing.clone(),
             written: Vec::new(),
             wrote: false,
+            silent: false,
             doubt: false,
             first: item.past.version == 1,
             unmatched: BTreeSet::new(),
@@ -165,7 +180,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        Outcome { verdict, written, wrote: self.wrote, doubt: self.doubt }
+        let Self { wrote, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -177,7 +193,9 @@ impl<'a> Sending<'a> {
     async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
-            self.reconcile().await?;
+            let looked = self.reconcile(past).await;
+            self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
+            looked?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
@@ -244,7 +262,7 @@ impl<'a> Sending<'a> {
     /// Looks for every resource; what stands there as we meant it is written already. What the destination
     /// does not show is tried again, for a conditional create and an update may be repeated, and the doubt
     /// is kept.
-    async fn reconcile(&mut self) -> Result<(), Verdict> {
+    async fn reconcile(&mut self, past: Past) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
@@ -258,8 +276,12 @@ impl<'a> Sending<'a> {
                     self.standing.remove(&part.full_url);
                     self.open.push(part);
                 }
+                // It may be let go or set aside by what is found: not by what nobody answered.
+                Found::Unauthorized if past.overtaken => {
+                    return Err(Verdict::Ambiguous("HTTP 401 when reading back".to_owned()));
+                }
                 // A search that gave us others' resources did not search for ours.
-                Found::Foreign | Found::Hidden => {
+                Found::Foreign | Found::Hidden | Found::Unauthorized => {
                     self.doubt = true;
                     self.open.push(part);
                 }
@@ -279,7 +301,7 @@ impl<'a> Sending<'a> {
             match lookup::read(self.to, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
-                Found::Hidden => self.open.push(part),
+                Found::Hidden | Found::Unauthorized => self.open.push(part),
                 // It was deleted there: it is created anew.
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
@@ -327,10 +349,13 @@ impl<'a> Sending<'a> {
 
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
-        let (told, answers) = match (self.to.way.projection.style(), entries) {
-            (Style::Single, [entry]) => request::single(self.to, entry).await?,
-            _ => request::transaction(self.to, entries).await?,
+        (self.last_look)()?;
+        let answered = match (self.to.way.projection.style(), entries) {
+            (Style::Single, [entry]) => request::single(self.to, entry).await,
+            _ => request::transaction(self.to, entries).await,
         };
+        self.silent = matches!(answered, Err(Verdict::Ambiguous(_)));
+        let (told, answers) = answered?;
         self.judged(&told, &answers, entries).map(|()| answers)
     }
 
@@ -385,12 +410,19 @@ impl<'a> Sending<'a> {
     }
 
     /// Something was created, and the server does not say where. What travels alone is looked for at once, for others refer
-    /// to it; in a transaction they did so within the Bundle, and the next version searches.
+    /// to it; in a transaction they did so within the Bundle, and the next version searches. What would be written a second
+    /// time by its correction, for its create cannot be conditional, is in doubt until it is found.
     async fn place(&mut self, part: Part) -> Result<(), Verdict> {
-        if self.to.way.projection.style() == Style::Single
-            && let Found::Ours(_, standing) = lookup::search(self.to, &part, &self.resolved(&part)?).await?
-        {
-            self.file(&part, &standing);
+        let projection = self.to.way.projection;
+        if projection.style() != Style::Single {
+            return Ok(());
+        }
+        match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
+            Found::Ours(_, standing) => self.file(&part, &standing),
+            _ if projection.amends() == Amends::Update && part.if_none_exist.is_none() => {
+                return Err(Verdict::Ambiguous(UNPLACED.to_owned()));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -404,8 +436,8 @@ impl<'a> Sending<'a> {
         match lookup::read(self.to, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => self.file(&part, &standing),
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 self.standing.insert(part.full_url.clone(), standing);
                 self.open.push(part);
             }
@@ -419,8 +451,8 @@ impl<'a> Sending<'a> {
         match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => {}
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => {}
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 let cause = "an earlier version may stand where the destination does not let us look";
                 return Err(Verdict::Conflict(cause.to_owned()));
             }
@@ -456,7 +488,7 @@ impl<'a> Sending<'a> {
 
     /// The answer without what could be patient data.
     fn reduce(&self, told: &Told, answers: &[EntryAnswer], sent: usize) -> Answer {
-        let whole = OperationOutcome::read(&told.json());
+        let whole = OperationOutcome::read(told.json());
         let of_entries = answers.iter().filter(|answer| answer.status.is_none_or(|status| status >= 300));
         let outcomes: Vec<&OperationOutcome> =
             whole.iter().chain(of_entries.filter_map(|answer| answer.outcome.as_ref())).collect();

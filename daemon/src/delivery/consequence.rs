@@ -15,9 +15,14 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
     let patient = row.patient;
     match &outcome.verdict {
         // What was found by looking: a read was answered, and no write.
-        Verdict::Delivered | Verdict::ReadBack | Verdict::Conflict(_) if !outcome.wrote => {
+        // Or found wrong here.
+        Verdict::Delivered | Verdict::ReadBack | Verdict::Conflict(_) | Verdict::Data(_)
+            if !outcome.wrote =>
+        {
             Event::Inconclusive
         }
+        // Set aside by ourselves, before the destination was asked.
+        Verdict::Data(_) if !outcome.wrote => Event::Inconclusive,
         Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
         Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
         Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },
@@ -29,6 +34,7 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         | Verdict::Throttled(_)
         | Verdict::Withheld
         | Verdict::Unlisted
+        | Verdict::Recalled(_)
         | Verdict::Overtaken
         | Verdict::Defect(_)
         | Verdict::Unsent(_)
@@ -61,6 +67,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         | Verdict::Patient(_)
         | Verdict::Identity(_)
         | Verdict::Throttled(_)
+        | Verdict::Recalled(_)
         | Verdict::Unsent(_)
         | Verdict::Auth(_)
             if held =>
@@ -72,6 +79,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },
         Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
         Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
+        Verdict::Recalled(cause) => Settlement::Retry { at: now, cause: cause.to_owned() },
         Verdict::Unsent(cause) | Verdict::Auth(cause) | Verdict::Identity(cause) => {
             Settlement::Retry { at, cause }
         }
@@ -92,6 +100,7 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Defect(cause)
         | Verdict::Unsent(cause)
         | Verdict::Ambiguous(cause) => format!("{word}: {cause}"),
+        Verdict::Recalled(cause) => format!("{word}: {cause}"),
         Verdict::Delivered
         | Verdict::ReadBack
         | Verdict::Throttled(_)

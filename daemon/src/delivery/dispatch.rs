@@ -6,28 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clinical::fhir::{location::Location, projection::Style};
+use clinical::fhir::projection::Style;
 use jiff::Timestamp;
-use outbox::{Lease, LeasedRow, Quota, Readers, Take, Turn, Writer};
+use outbox::{Lease, LeasedRow, Quota, Take, Turn};
 use tokio::task::JoinSet;
 
-use super::{
-    Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS,
-    attempt::{self, Item, Past, Standing},
-    backoff, chance,
-    pace::Pace,
-    rate, seat,
-    verdicts::Ended,
-};
+use super::{Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS, backoff, chance, edges, pace::Pace, rate};
 use crate::{
     broker::Priority,
-    config::OnRecovery,
     destination::Destination,
     mode::{Event, Observed},
-    pipeline::resources::Write,
-    telemetry::Metric,
     time,
-    verdict::Verdict,
 };
 
 impl Deliverer {
@@ -65,9 +54,10 @@ impl Deliverer {
         pace.throttle.pass(rows.len(), now);
         let sent = rows.len();
         for rows in requests(destination, pace, rows) {
-            let (destination, ids) = (Arc::clone(destination), rows.iter().map(|row| row.id).collect());
-            let (readers, writer) = (self.readers.clone(), self.writer.clone());
-            let task = tasks.spawn(async move { send(&destination, &readers, &writer, rows).await });
+            let ids = rows.iter().map(|row| row.id).collect();
+            let is_probe = rows.iter().any(|row| pace.is_probe(row.id));
+            let departure = self.departure(destination, is_probe);
+            let task = tasks.spawn(async move { departure.send(rows).await });
             pace.out.insert(task.id(), ids);
         }
         if full && !pace.out.is_empty() {
@@ -135,7 +125,11 @@ impl Deliverer {
             if quiet || rows.len() >= room || pace.is_probing(name) || now < pace.probing(name, now).at {
                 continue;
             }
-            let latest = destination.on_recovery == OnRecovery::Latest;
+            // While another form is open, what waits falls back to it, and nothing of it is stale.
+            let latest = match self.has_open_form(destination) {
+                true => Vec::new(),
+                false => edges::left_out(destination.on_recovery),
+            };
             let probe = self.lease(1, Take::Probe { kind: name.to_owned(), latest }, quotas).await;
             let next = now + backoff::jittered(destination.delivery.probe_interval, chance());
             let probing = pace.probing(name, now);
@@ -149,7 +143,7 @@ impl Deliverer {
     }
 
     /// The capabilities that the configuration permits and the destination refused.
-    fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
+    pub(super) fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
         let uses = destination.uses().into_iter().map(|(capability, _)| capability);
         uses.filter(|capability| {
             destination.permits(*capability)
@@ -221,75 +215,4 @@ fn requests(destination: &Destination, pace: &Pace, rows: Vec<LeasedRow>) -> Vec
         }
     }
     requests
-}
-
-/// Sends the rows of one request, with what the ledger knows of their resources and of what they refer to.
-async fn send(destination: &Destination, readers: &Readers, writer: &Writer, rows: Vec<LeasedRow>) -> Done {
-    let began = Instant::now();
-    let (mut items, mut outcomes) = (Vec::new(), Vec::new());
-    for row in &rows {
-        match ready(destination, readers, writer, row).await {
-            Ok(item) => {
-                items.push(item);
-                outcomes.push(None);
-            }
-            Err(verdict) => outcomes.push(Some(attempt::Outcome::unasked(verdict, row.ambiguous))),
-        }
-    }
-    let mut sent = match items.as_slice() {
-        [] => Vec::new(),
-        [item] => vec![attempt::attempt(destination, item).await],
-        items => attempt::batch::batch(destination, items).await,
-    }
-    .into_iter();
-    let seconds = began.elapsed().as_secs_f64();
-    let ended = rows.into_iter().zip(outcomes).filter_map(|(row, outcome)| {
-        Metric::DeliverySeconds.record(seconds, &[("destination", destination.id.clone())]);
-        let outcome = outcome.or_else(|| sent.next())?;
-        Some(Ended { row: Box::new(row), outcome, began })
-    });
-    Done::Sent(ended.collect())
-}
-
-/// A row with all that is known of it.
-///
-/// # Errors
-/// The verdict where it may not be sent.
-async fn ready(
-    destination: &Destination,
-    readers: &Readers,
-    writer: &Writer,
-    row: &LeasedRow,
-) -> Result<Item, Verdict> {
-    let seat = seat::take(destination, readers, writer, row).await?;
-    let standing = ledger(destination, readers, row);
-    let standing = standing.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
-    let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
-    Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, seat, past })
-}
-
-fn ledger(
-    destination: &Destination,
-    readers: &Readers,
-    row: &LeasedRow,
-) -> Result<BTreeMap<String, Standing>, outbox::ReadError> {
-    let mut names = Vec::new();
-    if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
-        for part in &write.resources {
-            names.push(part.full_url.clone());
-            for list in ["target", "hasMember", "derivedFrom"] {
-                let named = part.resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
-                names.extend(named.iter().filter_map(|one| one["reference"].as_str()).map(str::to_owned));
-            }
-        }
-    }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let written = readers.with(|reader| reader.written(&destination.id, &names))?;
-    Ok(written
-        .into_iter()
-        .filter_map(|(name, at)| {
-            let location = Location::parse(&at.location)?;
-            Some((name, Standing { location, etag: at.etag, content_hash: Some(at.content_hash) }))
-        })
-        .collect())
 }

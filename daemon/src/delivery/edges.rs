@@ -16,8 +16,23 @@ use crate::{
 
 /// The reasons for which rows are held by the mode: what ends with the change of it. Not for want of consent: that is the
 /// ledger's to end, for each patient.
-const BY_MODE: [Reason; 4] =
-    [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::ObservedReadOnly, Reason::HeldByHand];
+const BY_MODE: [Reason; 5] = [
+    Reason::ConfiguredReadOnly,
+    Reason::KindNotPermitted,
+    Reason::ObservedReadOnly,
+    Reason::HeldByHand,
+    Reason::TriedAnew,
+];
+
+/// The reasons of rows of which a recovery leaves out what is stale. Not of what tries a form anew: it would have gone in
+/// another.
+pub(crate) fn left_out(on_recovery: OnRecovery) -> Vec<String> {
+    let all = match on_recovery {
+        OnRecovery::Latest => BY_MODE.as_slice(),
+        OnRecovery::All => &[],
+    };
+    all.iter().filter(|reason| **reason != Reason::TriedAnew).map(|reason| reason.word().to_owned()).collect()
+}
 
 /// What people read of a capability that is closed.
 pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> String {
@@ -36,9 +51,8 @@ impl Deliverer {
         for (capability, _) in destination.uses().into_iter().filter(|(used, _)| *used != MESSAGES) {
             let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
             let released = self.releasable(destination, capability, reloaded);
-            let latest = destination.on_recovery == OnRecovery::Latest;
-            let (kind, now) = (capability.name(), time::now_ms());
-            let aligned = self.writer.align(&self.id, kind, held, released, latest, now).await;
+            let (kind, latest) = (capability.name(), left_out(destination.on_recovery));
+            let aligned = self.writer.align(&self.id, kind, held, released, latest, time::now_ms()).await;
             if let Err(error) = aligned {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
                 return false;
@@ -134,7 +148,7 @@ impl Deliverer {
             },
             defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
             release_deferred: if open { self.releasable(destination, capability, false) } else { Vec::new() },
-            latest: destination.on_recovery == OnRecovery::Latest,
+            latest: left_out(destination.on_recovery),
         };
         let audit = AuditEntry {
             actor: "isthmus".to_owned(),

@@ -5,12 +5,15 @@
 //! those hold patient data. Where the destination wants tokens, a 401 proves that nothing took effect: the request is
 //! sent once more with another token, and not a third time.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use clinical::fhir::release::Release;
 use reqwest::{
     Method, Response,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER},
 };
+use serde_json::Value;
 
 use crate::{
     smart::{Channel, authorizer::Bearer},
@@ -20,8 +23,9 @@ use crate::{
 /// The search of a conditional create, of a resource that travels alone (FHIR R4, http.html#ccreate).
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
-/// The most that is read of an answer: a transaction-response of a few dozen entries takes 10 kB.
-pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The most that is read of an answer: a hundred entries of a batch with their resources take 300 kB. Parsed, an answer may
+/// take a hundred times its bytes, and as many are parsed at a time as there are processors.
+pub const ANSWER_MAX_BYTES: usize = 512 * 1024;
 
 /// How the standard library begins a failure of name resolution; the resolver's word for it follows, and
 /// not the name.
@@ -40,12 +44,14 @@ pub struct Told {
     pub location: Option<String>,
     /// The body, empty where it was over the bound.
     pub body: Vec<u8>,
+    /// It once it was read.
+    json: OnceLock<Value>,
 }
 
 impl Told {
     /// The body as JSON; `Null` where it is none.
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
+    pub fn json(&self) -> &Value {
+        self.json.get_or_init(|| serde_json::from_slice(&self.body).unwrap_or_default())
     }
 }
 
@@ -196,6 +202,7 @@ async fn read(response: Response) -> Result<Told, reqwest::Error> {
         etag: header(ETAG),
         location: header(LOCATION),
         body: Vec::new(),
+        json: OnceLock::new(),
     };
     told.body = body(response, ANSWER_MAX_BYTES).await?;
     Ok(told)

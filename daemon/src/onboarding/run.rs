@@ -221,6 +221,8 @@ impl<'a> Run<'a> {
                 standing: done.standing.clone(),
                 seat: seat.clone(),
                 past,
+                // Of the test patient, by who runs the trial.
+                last_look: Box::new(|| Ok(())),
             };
             let outcome = attempt(&destination, &item).await;
             self.slowest = self.slowest.max(began.elapsed());
@@ -291,7 +293,7 @@ impl<'a> Run<'a> {
         let url = format!("{}/{}", self.destination.base_url, location.reference());
         let told = self.send(Request::get(&url), None, true).await?;
         match (told.status, told.json()) {
-            (200, json) if json.is_object() => Ok((json, told.etag)),
+            (200, json) if json.is_object() => Ok((json.clone(), told.etag)),
             (status, _) => Err(format!("HTTP {status}")),
         }
     }

@@ -243,9 +243,9 @@ impl Deliverer {
             }
         }
         for shift in results.shifts(generation, &self.observations) {
-            let (held, released) = (shift.held(), shift.released());
+            let (held, released, latest) = (shift.held(), shift.released(), shift.latest.clone());
             let now = time::now_ms();
-            let aligned = self.writer.align(&self.id, &shift.kind, held, released, shift.latest, now).await;
+            let aligned = self.writer.align(&self.id, &shift.kind, held, released, latest, now).await;
             if let Err(error) = aligned {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the sites");
                 return false;

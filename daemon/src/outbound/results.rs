@@ -14,18 +14,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     broker::{self, Reason},
-    config::OnRecovery,
+    delivery::left_out,
     destination::{Destination, MESSAGES},
     generation::Generation,
     observations::Observations,
 };
 
 /// The reasons that end when a site permits its messages again. Not for want of consent: that is the ledger's to end.
-const RELEASED: [Reason; 5] = [
+const RELEASED: [Reason; 6] = [
     Reason::ConfiguredReadOnly,
     Reason::KindNotPermitted,
     Reason::ObservedReadOnly,
     Reason::HeldByHand,
+    Reason::TriedAnew,
     Reason::FormNotListed,
 ];
 
@@ -56,8 +57,8 @@ pub struct Shift {
     pub kind: String,
     /// Why it is closed.
     pub closed: Option<Reason>,
-    /// Of what is released, leave out what a later window made stale.
-    pub latest: bool,
+    /// Of what is released and was deferred for one of these reasons, leave out what a later window made stale.
+    pub latest: Vec<String>,
 }
 
 impl Shift {
@@ -128,7 +129,7 @@ impl Results {
             let is_done = self.aligned.get(kind) == Some(&closed) && !(self.unaligned && closed.is_some());
             let site = Destination::site_of_messages(kind).unwrap_or_default();
             let destination = generation.destination(&format!("ehr:{site}"));
-            let latest = destination.is_some_and(|one| one.on_recovery == OnRecovery::Latest);
+            let latest = destination.map(|one| left_out(one.on_recovery)).unwrap_or_default();
             (!is_done).then(|| Shift { kind: kind.clone(), closed, latest })
         };
         self.kinds.iter().filter_map(shift).collect()

@@ -151,7 +151,7 @@ fn of_a_queue_that_several_share_only_what_is_named_leaves_and_a_hold_defers_its
         requeue_quarantined: None,
         defer_pending: Some("held".into()),
         release_deferred: Vec::new(),
-        latest: false,
+        latest: Vec::new(),
     };
     let queues = vec![("mllp:x".to_owned(), "message of main".to_owned())];
     assert_eq!(folder.writer().set_by_hand(hold, queues, Vec::new()).wait(), Ok(1));

@@ -26,6 +26,9 @@ pub(super) enum Found {
     Absent,
     /// The destination does not let us look: nothing is known.
     Hidden,
+    /// The same, and perhaps only for now: a key or a token is being exchanged. Some servers say so of what they permit
+    /// nobody.
+    Unauthorized,
 }
 
 /// An answer to a GET.
@@ -33,6 +36,7 @@ enum Got {
     Body(Told),
     Gone,
     Refused,
+    Unauthorized,
 }
 
 /// Reads what stands at a location where `part` is expected.
@@ -45,8 +49,9 @@ pub(super) async fn read(to: To<'_>, part: &Part, location: &Location) -> Result
         Got::Body(told) => told,
         Got::Gone => return Ok(Found::Absent),
         Got::Refused => return Ok(Found::Hidden),
+        Got::Unauthorized => return Ok(Found::Unauthorized),
     };
-    let theirs = told.json();
+    let theirs = told.json().clone();
     if !theirs.is_object() {
         return Ok(Found::Hidden);
     }
@@ -69,15 +74,20 @@ pub(super) async fn search(to: To<'_>, part: &Part, ours: &Value) -> Result<Foun
     let base = format!("{}/{kind}", to.destination.base_url);
     let url = reqwest::Url::parse_with_params(&base, &parameters);
     let (Ok(url), false) = (url, parameters.is_empty()) else { return Ok(Found::Hidden) };
-    let Got::Body(told) = get(to, url.as_str()).await? else { return Ok(Found::Hidden) };
+    let told = match get(to, url.as_str()).await? {
+        Got::Body(told) => told,
+        Got::Unauthorized => return Ok(Found::Unauthorized),
+        Got::Gone | Got::Refused => return Ok(Found::Hidden),
+    };
     let bundle = told.json();
     if bundle["resourceType"] != "Bundle" {
         return Ok(Found::Hidden);
     }
     let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
     if entries.is_empty() {
-        let counted = bundle["total"].as_u64().unwrap_or(0);
-        return Ok(if counted == 0 { Found::Absent } else { Found::Hidden });
+        // A page may be short, even empty, and what was asked for on the next.
+        let all = bundle["total"].as_u64().unwrap_or(0) == 0 && !has_next(bundle);
+        return Ok(if all { Found::Absent } else { Found::Hidden });
     }
     let mut resources = entries.iter().map(|entry| &entry["resource"]);
     let by_content = !by_identifier(part);
@@ -87,7 +97,7 @@ pub(super) async fn search(to: To<'_>, part: &Part, ours: &Value) -> Result<Foun
     };
     let Some(theirs) = resources.clone().find(found) else {
         if by_content {
-            return Ok(others(ours, &bundle, resources));
+            return Ok(others(ours, bundle, resources));
         }
         // An OperationOutcome alone remarks on the search ("parameter ignored"); it is no match.
         let matched = resources.any(|resource| resource["resourceType"] == kind);
@@ -120,11 +130,16 @@ fn by_identifier(part: &Part) -> bool {
     part.search.iter().any(|(name, _)| name == "identifier" || name == "entity:identifier")
 }
 
+/// Whether a search has a further page.
+fn has_next(bundle: &Value) -> bool {
+    let links = bundle["link"].as_array().map(Vec::as_slice).unwrap_or_default();
+    links.iter().any(|link| link["relation"] == "next")
+}
+
 /// What a search by patient, code and date proves that found others alone: that ours is not there, where every one is of
 /// the patient and the code that were asked for and there is no further page; else that the server did not search.
 fn others<'a>(ours: &Value, bundle: &Value, mut resources: impl Iterator<Item = &'a Value>) -> Found {
-    let links = bundle["link"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if links.iter().any(|link| link["relation"] == "next") {
+    if has_next(bundle) {
         return Found::Hidden;
     }
     let code = |resource: &Value| -> Vec<String> {
@@ -157,6 +172,7 @@ async fn get(to: To<'_>, url: &str) -> Result<Got, Verdict> {
             200 => Ok(Got::Body(told)),
             404 | 410 => Ok(Got::Gone),
             501 => Ok(Got::Refused),
+            401 => Ok(Got::Unauthorized),
             status @ (408 | 429 | 500..=599) => {
                 Err(Verdict::Ambiguous(format!("HTTP {status} when reading back")))
             }

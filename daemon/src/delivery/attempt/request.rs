@@ -72,7 +72,7 @@ pub(super) async fn single(to: To<'_>, entry: &Entry) -> Result<(Told, Vec<Entry
         status: Some(told.status),
         location: told.location.clone(),
         etag: told.etag.clone(),
-        outcome: OperationOutcome::read(&told.json()),
+        outcome: OperationOutcome::read(told.json()),
     };
     Ok((told, vec![answer]))
 }

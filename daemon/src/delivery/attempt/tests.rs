@@ -107,7 +107,8 @@ fn refused() -> Value {
 }
 
 fn item(body: Vec<u8>, standing: BTreeMap<String, Standing>, past: Past) -> Item {
-    Item { form: "cgm-ig".to_owned(), body, standing, seat: Seat::default(), past }
+    let last_look: LastLook = Box::new(|| Ok(()));
+    Item { form: "cgm-ig".to_owned(), body, standing, seat: Seat::default(), past, last_look }
 }
 
 fn search(resource: &Value) -> [String; 2] {
@@ -358,6 +359,18 @@ async fn while_the_destination_cannot_be_asked_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn what_was_overtaken_in_doubt_is_set_aside_by_a_refusal_to_look_and_not_by_a_token_that_is_not_accepted()
+ {
+    let past = Past { overtaken: true, ..DOUBTFUL };
+    for (status, wanted) in
+        [(401, Verdict::Ambiguous("HTTP 401 when reading back".to_owned())), (403, Verdict::Overtaken)]
+    {
+        let (outcome, sent) = tried(past, vec![("GET", "/Observation?", status, refused())]).await;
+        assert_eq!((outcome.verdict, sent.is_empty()), (wanted, true), "HTTP {status}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_deleted_at_the_destination_is_created_anew_and_does_not_close_the_site() {
     for status in [404, 410] {
         let lines = vec![("POST", "/", status, refused()), ("GET", "/Observation/1", status, refused())];
@@ -410,4 +423,53 @@ async fn what_may_not_leave_of_one_row_of_a_batch_stays_and_its_neighbours_go() 
         entries.filter_map(|entry| entry["resource"]["valueQuantity"]["value"].as_i64()).collect()
     };
     assert_eq!(asked.iter().map(|(.., bundle)| values(bundle)).collect::<Vec<_>>(), [[100, 102]]);
+}
+
+#[tokio::test]
+async fn an_empty_page_with_a_further_one_proves_no_absence() {
+    let mut page = found(&[]);
+    page["link"] = json!([{ "relation": "next", "url": "Observation?page=2" }]);
+    let lines = vec![("GET", "/Observation?", 200, page), ("POST", "/", 422, refused())];
+    let (outcome, _) = tried(DOUBTFUL, lines).await;
+    assert!(outcome.doubt);
+}
+
+#[tokio::test]
+async fn what_was_recalled_before_its_request_is_not_sent() {
+    for past in [NEW, DOUBTFUL] {
+        let (ehr, destination) =
+            against(Ceiling::Full, vec![("GET", "/Observation?", 200, found(&[]))]).await;
+        let mut item = item(body(&[observation(120)]), BTreeMap::new(), past);
+        item.last_look = Box::new(|| Err(Verdict::Recalled("withdrawn")));
+        let outcome = attempt(&destination, &item).await;
+        assert_eq!(
+            (outcome.verdict, outcome.wrote, outcome.doubt),
+            (Verdict::Recalled("withdrawn"), false, false)
+        );
+        assert!(ehr.sent().is_empty(), "{past:?}");
+        let outcomes = batch::batch(&destination, &[item]).await;
+        assert_eq!(outcomes[0].verdict, Verdict::Recalled("withdrawn"));
+    }
+}
+
+/// A create that cannot be conditional, answered without a place: whether it is found by a search decides.
+#[tokio::test]
+async fn what_was_created_nobody_says_where_is_in_doubt_until_it_is_found() {
+    let plain = clinical::fhir::projection::Projection::PlainR4;
+    let mut write: Value = serde_json::from_slice(&body(&[observation(120)])).unwrap();
+    write["resources"][0]["if_none_exist"] = Value::Null;
+    for (shown, wanted) in [
+        (vec![], Verdict::Ambiguous(UNPLACED.to_owned())),
+        (vec![shown(observation(120), "7")], Verdict::Delivered),
+    ] {
+        let lines =
+            vec![("POST", "/Observation", 201, Value::Null), ("GET", "/Observation?", 200, found(&shown))];
+        let (_, mut destination) = against(Ceiling::Full, lines).await;
+        destination.ways = vec![Way::of(plain)];
+        let item =
+            Item { form: plain.name().to_owned(), ..item(write.to_string().into(), BTreeMap::new(), NEW) };
+        let outcome = attempt(&destination, &item).await;
+        assert_eq!(outcome.verdict, wanted);
+        assert_eq!(places(&outcome).len(), shown.len());
+    }
 }
