@@ -185,7 +185,8 @@ fn credentials() -> Option<PathBuf> {
 /// Prints a failure for people and returns its code.
 #[allow(clippy::print_stderr, reason = "the command line talks to people")]
 fn failed(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("isthmus: {error}");
+    // Servers' and files' words may be in it.
+    eprintln!("isthmus: {}", crate::exhibit::visible::lines(&error.to_string()));
     ExitCode::from(code)
 }
 

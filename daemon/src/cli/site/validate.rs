@@ -165,7 +165,7 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("acceptance-{}", site.id)));
     key.write(&out, &page(&report), &json).map_err(|error| failed(&error, FAILED))?;
     if args.json {
-        print!("{json}");
+        print!("{}", crate::exhibit::visible::in_json(&json));
     } else {
         print!("{}", summary(&report, &out));
     }
