@@ -185,6 +185,8 @@ pub enum Spoilt {
     Status(u16),
     /// No `Location`, nor one of an entry.
     WithoutLocation,
+    /// A `Location` that is another resource's.
+    Location(String),
     /// No `ETag`, nor one of an entry.
     WithoutEtag,
     /// Numbers lose the zeros at their end.
@@ -202,6 +204,10 @@ impl Spoilt {
             }
             Self::Status(status) => answer.status = *status,
             Self::WithoutLocation => leave_out(answer, "location"),
+            Self::Location(other) => {
+                leave_out(answer, "location");
+                answer.headers.push(("location", other.clone()));
+            }
             Self::WithoutEtag => leave_out(answer, "etag"),
             Self::ShortDecimals => shorten(&mut answer.body),
         }

@@ -28,6 +28,8 @@ pub enum Deed {
     KeySwitched,
     /// `isthmus site keys retire`.
     KeyRetired,
+    /// `isthmus site probe` asked an EHR, under the box's own token where it has one.
+    Probed,
     /// `isthmus site probe --write`.
     ProbeWritten,
     /// `isthmus site validate` is about to write to a chart.
@@ -44,6 +46,7 @@ impl Deed {
             Self::KeysPublished => "site keys publish",
             Self::KeySwitched => "site keys switch",
             Self::KeyRetired => "site keys retire",
+            Self::Probed => "site probe",
             Self::ProbeWritten => "site probe written",
             Self::TrialBegun => "site validate begun",
             Self::TrialEnded => "site validate ended",

@@ -1,6 +1,7 @@
 //! Arguments that several commands read in the same way.
 
 use super::typed;
+use crate::report::person;
 
 /// Whom an identifier names. Its `Debug` hides it.
 #[derive(Clone)]
@@ -29,6 +30,21 @@ pub(super) fn patient(text: &str) -> Result<Named, String> {
 /// The same of a test patient, of whom another example is told.
 pub(super) fn test_patient(text: &str) -> Result<Named, String> {
     named(&typed::or_line(text, ASKED)?).ok_or_else(|| wanted("urn:oid:1.2.3|TEST-1"))
+}
+
+/// A patient's name for a heading; `-` reads it from standard input. Errs with what is wanted.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    person::heading(&typed::or_line(text, "The patient's name")?)
+}
+
+/// A birth date; `-` reads it from standard input. Errs with what is wanted.
+pub(super) fn birth_date(text: &str) -> Result<String, String> {
+    person::birth_date(&typed::or_line(text, "The patient's birth date, YYYY-MM-DD")?)
+}
+
+/// A record number; `-` reads it from standard input. Errs with what is wanted.
+pub(super) fn record_number(text: &str) -> Result<String, String> {
+    person::heading(&typed::or_line(text, "The patient's record number")?)
 }
 
 fn named(text: &str) -> Option<Named> {

@@ -7,18 +7,19 @@
 //! - What root makes belongs to whoever owns the folder that it stands in, for the daemon runs as that user; in root's
 //!   folder for a group, that group reads it.
 //! - A file is written beside its place, synced and moved there, all in the folder that was opened.
+//! - Who changes a folder holds it for itself meanwhile; a lock is never waited for.
 
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::fd::OwnedFd,
     path::{Component, Path},
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
-    fs::{fchmod, fchown, fstat, fsync, mkdirat, openat, renameat, statat, unlinkat},
+    fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat},
+    fs::{fchmod, fchown, flock, fstat, fsync, mkdirat, openat, renameat, statat, unlinkat},
     process::geteuid,
 };
 
@@ -48,6 +49,42 @@ impl Folder {
     /// Also where it is a link, or the way there leads over one that a stranger could have put there.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         walk(path, true, false)
+    }
+
+    /// Opens a folder that is there and is no link itself.
+    ///
+    /// # Errors
+    /// As [`Self::make`]; [`io::ErrorKind::NotFound`] where there is none.
+    pub(super) fn own(path: &Path) -> io::Result<Self> {
+        walk(path, false, false)
+    }
+
+    /// Holds it for whoever changes it, until this is dropped.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where somebody else holds it.
+    pub(super) fn lock(&self) -> io::Result<()> {
+        Ok(flock(&self.0, FlockOperation::NonBlockingLockExclusive)?)
+    }
+
+    /// The text of a file of it that is no link, of at most so many bytes; `None` where there is none.
+    ///
+    /// # Errors
+    /// Also where it is a link, no file, or longer.
+    pub(super) fn read(&self, name: &OsStr, most: u64) -> io::Result<Option<String>> {
+        // A pipe is not waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.0, name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            file => File::from(file?),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > most {
+            return Err(io::Error::other("it is none of ours"));
+        }
+        let mut text = String::new();
+        file.take(most).read_to_string(&mut text)?;
+        Ok(Some(text))
     }
 
     /// Writes a file of it whole or not at all, synced together with the folder. One that is there is replaced, be it a

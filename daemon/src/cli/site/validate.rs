@@ -49,7 +49,7 @@ pub(super) struct Args {
     /// A test patient of the EHR; `-` reads it from standard input. The value stays out of the report.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::test_patient)]
     patient: Named,
-    /// The test patient's birth date, to be compared with the EHR's.
+    /// The test patient's birth date, to be compared with the EHR's; `-` reads it from standard input.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     born: Option<Born>,
     /// The patient is no person: results may be written to the chart.
@@ -90,7 +90,8 @@ impl std::fmt::Debug for Born {
 }
 
 fn day(text: &str) -> Result<Born, String> {
-    BirthDate::parse(text).map(Born).ok_or_else(|| "a day is wanted, as 1980-01-01".to_owned())
+    let text = crate::cli::typed::or_line(text, "The test patient's birth date, YYYY-MM-DD")?;
+    BirthDate::parse(&text).map(Born).ok_or_else(|| "a day is wanted, as 1980-01-01".to_owned())
 }
 
 fn step(text: &str) -> Result<Step, String> {
