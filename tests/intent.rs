@@ -177,6 +177,15 @@ async fn at_a_read_only_site_a_note_waits_and_arrives_once_after_its_outcome_wit
     assert!(!shown.contains("Ate late") && !shown.contains(&people::person(0).mrn), "{shown}");
     let shown = ask(&rig, &["show", "1", "--reveal", "--reason", "case 881"]);
     assert!(shown.contains(TEXT) && shown.contains(&people::person(0).mrn), "{shown}");
+    // Who had it shown, and why; what was refused for want of a reason was not shown.
+    let audited = site::store::audit(&mut rig).await;
+    let of = |action: &str| audited.iter().filter(|entry| entry.action == action).collect::<Vec<_>>();
+    let rows = told["rows"].as_u64().unwrap_or(2) as usize;
+    assert_eq!((of("queue reveal").len(), of("intent reveal").len()), (rows, 1));
+    for entry in of("queue reveal").into_iter().chain(of("intent reveal")) {
+        assert!(entry.actor.contains("uid") && entry.detail.contains("case 881"), "{entry:?}");
+        assert!(!format!("{entry:?}").contains(&people::person(0).mrn), "{entry:?}");
+    }
 }
 
 /// What the queue shows of an intent's rows says nothing of it, but where somebody says why that must be seen.

@@ -404,18 +404,13 @@ async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_can
     let written = isthmus(&rig, &["site", "probe", "main", "--write"]).await;
     assert!(written.status.success(), "{}", told(&written));
     assert_eq!(whose(), before, "who could read the site's file can read it still");
-    rig.stop().await.unwrap();
-    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
-    let store =
-        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
-    let entries = store.readers().with(|reader| reader.audit_after(0, 1_000)).unwrap();
-    store.close();
-    let deeds: Vec<_> = entries.iter().filter(|(_, entry)| entry.action.starts_with("site ")).collect();
-    let actions: Vec<&str> = deeds.iter().map(|(_, entry)| entry.action.as_str()).collect();
+    let entries = site::store::audit(&mut rig).await;
+    let deeds: Vec<_> = entries.iter().filter(|entry| entry.action.starts_with("site ")).collect();
+    let actions: Vec<&str> = deeds.iter().map(|entry| entry.action.as_str()).collect();
     let wanted =
         ["site keys new", "site validate begun", "site validate ended", "site probe", "site probe written"];
     assert_eq!(actions, wanted);
-    for (_, entry) in deeds {
+    for entry in deeds {
         assert!(entry.actor.contains("uid"), "{entry:?}");
         assert!(!format!("{entry:?}").contains(VALUE), "{entry:?}");
         assert!(entry.object == "site main" || entry.object.ends_with("/keys"), "{entry:?}");
