@@ -39,12 +39,12 @@ Examples:
 
 What is entered goes to the EHR when it may, after the outcome that it is about: at a read-only site it waits like any write.
 It names its author, and you, who typed it. One that could not go for 72 hours, or whose patient was merged or has died, is
-held until a person decides; nothing is dropped.
+held until its author stands by it anew (confirm --by AUTHOR) or somebody cancels it; nothing is dropped.
 
 --patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads the first line of standard input. What stands on a
 command line is seen by other users of the machine, sudo logs it and the shell remembers it; so no word of a note stands there.
 
---request NAME makes a command safe to repeat: the same name at the same site is one intent. Write no patient data into
+--request NAME makes a command safe to repeat: the same name at the same site is one intent, and with anything else it is refused. Write no patient data into
 --reason.";
 
 /// Arguments of `isthmus intent`.

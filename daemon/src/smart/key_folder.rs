@@ -64,6 +64,9 @@ impl FolderError {
     /// What to do about it.
     pub fn advice(&self) -> String {
         match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+                "name the folder itself, by a path without links that others could have made".to_owned()
+            }
             Self::Io { .. } => "give this user the right to use that folder".to_owned(),
             Self::Busy(_) => "try again when it has ended".to_owned(),
             Self::Ring { source: RingError::NoneInUse, .. } => "make a key: isthmus site keys new".to_owned(),

@@ -80,7 +80,7 @@ impl Folder {
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() > most {
-            return Err(io::Error::other("it is none of ours"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file of ours"));
         }
         let mut text = String::new();
         file.take(most).read_to_string(&mut text)?;
@@ -153,9 +153,8 @@ fn step(at: &OwnedFd, name: &OsStr, make: bool, may_follow: bool) -> io::Result<
     }
     if !may_follow || !is_ours(&fstat(at)?) {
         let shown = name.to_string_lossy();
-        return Err(io::Error::other(format!(
-            "{shown} is a symbolic link: name the folder that it leads to"
-        )));
+        let why = format!("{shown} is a symbolic link");
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
     }
     Ok(openat(at, name, OPEN.difference(OFlags::NOFOLLOW), Mode::empty())?)
 }
