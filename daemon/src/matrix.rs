@@ -101,6 +101,8 @@ impl Sheet<'_> {
             self.add("capability", "capability", "allow", allowed.join(", "));
         }
         self.add("capability", "capability", "bulk", permits.bulk.to_string());
+        let repeats = permits.summaries_in_chart.to_string();
+        self.add("capability", "capability", "summaries_in_chart", repeats);
         self.add("capability", "capability", "on_recovery", permits.on_recovery.name().to_owned());
     }
 
@@ -174,6 +176,7 @@ impl Sheet<'_> {
             ("timeout", spoken(delivery.timeout)),
             ("retry_min", spoken(delivery.retry_min)),
             ("retry_max", spoken(delivery.retry_max)),
+            ("absence_counts_after", spoken(delivery.absence_counts_after)),
             ("doubt_lasts_after", spoken(delivery.doubt_lasts_after)),
         ] {
             self.add("delivery", "delivery", key, value);

@@ -1,5 +1,7 @@
 //! Arguments that several commands read in the same way.
 
+use std::borrow::Cow;
+
 use super::typed;
 use crate::report::person;
 
@@ -45,6 +47,11 @@ pub(super) fn birth_date(text: &str) -> Result<String, String> {
 /// A record number; `-` reads it from standard input. Errs with what is wanted.
 pub(super) fn record_number(text: &str) -> Result<String, String> {
     person::heading(&typed::or_line(text, "The patient's record number")?)
+}
+
+/// Where a resource stands, for an EHR's ids may be made of anything; `-` reads it from standard input.
+pub(super) fn place(text: &str) -> Result<String, String> {
+    typed::or_line(text, "Where it stands, TYPE/ID").map(Cow::into_owned)
 }
 
 fn named(text: &str) -> Option<Named> {

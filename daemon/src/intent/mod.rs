@@ -8,6 +8,7 @@
 //! (`pipeline/wish.rs`).
 
 mod rows;
+mod take_back;
 mod watch;
 mod withdraw;
 
@@ -116,6 +117,14 @@ struct Plan {
     stood: Vec<(String, Option<i64>)>,
     /// Where people have to do it by hand.
     by_hand: Vec<String>,
+    /// The box itself wants it.
+    own: bool,
+}
+
+impl Plan {
+    fn of(patient: i64, window: Option<Window>, own: bool) -> Self {
+        Self { patient, window, rows: vec![], stood: vec![], by_hand: vec![], own }
+    }
 }
 
 /// An intent that was taken.
@@ -157,22 +166,34 @@ impl Intents {
         // What is taken back was written for whom it was written; who takes it back knows whose window it is now.
         let owner = self.readers.with(|reader| reader.owner(patient))?;
         let patient = owner.filter(|_| command.wish == Wish::Withdraw).unwrap_or(patient);
-        let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key)?;
-        let generation = self.current.get();
-        let fresh = generation.config.main.intent.reconfirm_after;
-        let body =
-            serde_json::to_string(&command.wish).map_err(|error| IntentError::Made(error.to_string()))?;
+        let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key, false)?;
+        let fresh = self.current.get().config.main.intent.reconfirm_after;
+        let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
+        self.queue(plan, &command.wish, &signed, (key, fresh_ms), (actor, at))
+    }
+
+    /// Stores an intent with its rows; once for each key.
+    fn queue(
+        &self,
+        plan: Plan,
+        wish: &Wish,
+        signed: &Signature<'_>,
+        (key, fresh_ms): ([u8; 32], i64),
+        (actor, at): (&str, i64),
+    ) -> Result<Taken, IntentError> {
+        let body = serde_json::to_string(wish).map_err(|error| IntentError::Made(error.to_string()))?;
         let entered = self.writer.enter_intent(NewIntent {
             key,
             patient: plan.patient,
             window: plan.window.as_ref().map(|window| window.id),
-            kind: command.wish.word().to_owned(),
+            kind: wish.word().to_owned(),
             body,
-            author: command.author.clone(),
-            role: command.role.clone(),
-            behalf: command.behalf.clone(),
-            transcribed: transcriber.map(str::to_owned),
-            fresh_ms: i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX),
+            author: signed.author.to_owned(),
+            role: signed.role.map(str::to_owned),
+            behalf: signed.behalf.map(str::to_owned),
+            transcribed: signed.transcriber.map(str::to_owned),
+            fresh_ms,
+            own: plan.own,
             rows: plan.rows,
             stood: plan.stood,
             actor: actor.to_owned(),
@@ -180,7 +201,7 @@ impl Intents {
         });
         let entered = entered.wait().map_err(busy)?;
         if !entered.known {
-            Metric::Intents.add(1, &[("kind", command.wish.word().to_owned())]);
+            Metric::Intents.add(1, &[("kind", wish.word().to_owned())]);
         }
         self.go_on();
         Ok(Taken { entered, by_hand: plan.by_hand })
@@ -195,7 +216,8 @@ impl Intents {
         let Some(intent) = self.readers.with(|reader| reader.intent(id))? else {
             return refused(format!("there is no intent {id}"));
         };
-        if by.trim() != intent.author {
+        // What the box itself takes back is nobody's word: whoever decides is in the audit log.
+        if !intent.own && by.trim() != intent.author {
             return refused(
                 "its author has to stand by it, named as entered; who takes it over cancels it and enters it in their own name",
             );
@@ -213,8 +235,8 @@ impl Intents {
         };
         let signed = signature(&intent);
         let plan = match intent.state.wants_a_person() {
-            true => self.plan(&site, (owner, window), &wish, &signed, &intent.key)?,
-            false => Plan { patient: owner, window, rows: vec![], stood: vec![], by_hand: vec![] },
+            true => self.plan(&site, (owner, window), &wish, &signed, &intent.key, intent.own)?,
+            false => Plan::of(owner, window, intent.own),
         };
         let confirmed = self.writer.confirm_intent(ConfirmIntent {
             id,
@@ -272,6 +294,7 @@ impl Intents {
         wish: &Wish,
         signed: &Signature<'_>,
         key: &[u8; 32],
+        own: bool,
     ) -> Result<Plan, IntentError> {
         let generation = self.current.get();
         let id = format!("ehr:{}", site.id);
@@ -281,7 +304,7 @@ impl Intents {
         if destination.ceiling == crate::mode::Ceiling::Shadow {
             return refused("this site is in shadow: nothing is written there, and nothing waits");
         }
-        let mut plan = Plan { patient, window, rows: vec![], stood: vec![], by_hand: vec![] };
+        let mut plan = Plan::of(patient, window, own);
         let making = rows::Making { intents: self, destination: &destination, signed, key };
         match wish {
             Wish::Note { text } => plan.rows = making.note(&plan, text)?,

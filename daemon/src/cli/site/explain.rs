@@ -122,6 +122,8 @@ fn window(site: &Site, ehr: &crate::config::Ehr, about: &About<'_>, status: &Val
             capability: way.carrier(),
             observed: observed(status, &site.id, way),
             amends: way.amends(),
+            // Which summaries came in, the daemon alone knows.
+            said: false,
             untried: false,
         })
         .collect();
