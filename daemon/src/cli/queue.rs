@@ -76,7 +76,7 @@ enum What {
         #[arg(long, value_name = "TYPE/ID", conflicts_with = "not_written", value_parser = argument::place)]
         location: Option<String>,
         /// What was seen, and where, for the audit log.
-        #[arg(long, value_name = "TEXT", value_parser = words)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
         /// Print JSON.
         #[arg(long)]
