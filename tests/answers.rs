@@ -61,6 +61,9 @@ fn assert_once(rig: &Rig) {
 async fn a_positive_answer_that_leaves_something_out_is_followed_up_and_nothing_stands_twice() {
     let table = [
         vec![Spoilt::WithoutLocation],
+        // Each is a way up, however it is spelt, and no id.
+        vec![Spoilt::Location("Observation/%2e%2e".to_owned())],
+        vec![Spoilt::Location("Observation/%2E.%2fPatient".to_owned()), Spoilt::EmptyBody],
         vec![Spoilt::WithoutEtag],
         vec![Spoilt::WithoutLocation, Spoilt::WithoutEtag, Spoilt::EmptyBody],
         vec![Spoilt::Status(200)],

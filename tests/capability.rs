@@ -8,7 +8,11 @@ use serde_json::Value;
 use site::{
     RESOURCES_PER_OUTCOME, daily, edit_site, eventually, people, send, settled, until, with_delivery,
 };
-use standin::{Play, rig::Rig};
+use standin::{
+    Play,
+    receiver::{Receiver, answer},
+    rig::{Rig, RigSettings},
+};
 
 const FULL: &str = "mode = \"full\"\non_recovery = \"all\"";
 
@@ -49,7 +53,7 @@ async fn a_site_in_shadow_shows_what_it_would_write_and_writes_nothing_then_or_l
     assert_eq!(would_be["resources"].as_array().unwrap().len() as u64, RESOURCES_PER_OUTCOME, "{would_be:#}");
     let mrn = people::person(0).mrn;
     assert!(!would_be.to_string().contains(&mrn[..5]), "{would_be:#}");
-    let revealed = isthmus(&rig, &["queue", "show", &row, "--reveal"]).await;
+    let revealed = isthmus(&rig, &["queue", "show", &row, "--reveal", "--reason", "rehearsal"]).await;
     assert!(revealed.to_string().contains(&mrn[..5]), "{revealed:#}");
 
     // It goes live: what was shown stays shown, what comes is written.
@@ -262,4 +266,102 @@ async fn in_a_batch_each_entry_is_judged_by_itself() {
     assert_eq!((judgement.creates, judgement.doubled), (10 * RESOURCES_PER_OUTCOME - 1, 0), "{judgement:?}");
     let requests = site::chart::writes(&rig.ehr).len();
     assert!(requests < 40, "{requests} requests for 80 writes");
+}
+
+const MESSAGES: &str = "[[projection]]\nname = \"oru-r01\"\noutbound = \"results\"\nwindow = \"1d\"\nauthority = \"NORTH\"\n\
+                        identifier_type = \"MR\"\n";
+
+/// How many rows of the receiver's queue are in this state for this reason.
+async fn waiting(rig: &Rig, state: &str, reason: Option<&str>) -> usize {
+    let told = isthmus(rig, &["queue", "list", "--state", state, "--destination", "mllp:results"]).await;
+    let rows = told["rows"].as_array().unwrap();
+    rows.iter().filter(|row| row["reason"].as_str() == reason).count()
+}
+
+async fn until_waiting(rig: &Rig, state: &str, reason: Option<&str>, wanted: usize) {
+    let deadline = std::time::Instant::now() + site::PATIENCE;
+    while waiting(rig, state, reason).await != wanted {
+        assert!(std::time::Instant::now() < deadline, "never {wanted} {state} for {reason:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// A site whose results go as messages alone, to a receiver that is down, and one result that waits there.
+async fn with_a_message_that_waits(dir: &std::path::Path) -> (Rig, Receiver) {
+    let mut receiver = Receiver::start(|heard| vec![answer("AA", &heard.control_id)]).await.unwrap();
+    let outbound = format!(
+        "[[outbound]]\nname = \"results\"\naddress = \"{}\"\nplain = true\nretry_min = \"50ms\"\n\
+         retry_max = \"200ms\"\n",
+        receiver.address()
+    );
+    receiver.stop().await;
+    let settings = RigSettings { main_extra: outbound, site_extra: MESSAGES.to_owned(), ..daily() };
+    let mut rig = site::prepare(dir, settings).await;
+    edit_site(&rig, "projection = \"cgm-ig\"\n", "");
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    until_waiting(&rig, "pending", None, 1).await;
+    (rig, receiver)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_for_its_receiver_stays_when_its_form_leaves_the_file_and_goes_once_when_it_is_back()
+ {
+    // The form is taken out; then the site is put in shadow besides.
+    for shadow in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut rig, mut receiver) = with_a_message_that_waits(dir.path()).await;
+        edit_site(&rig, MESSAGES, "[[projection]]\nname = \"cgm-ig\"\n");
+        if shadow {
+            edit_site(&rig, FULL, "mode = \"shadow\"");
+        }
+        until_waiting(&rig, "deferred", Some("form-not-listed"), 1).await;
+        receiver.listen(false).await.unwrap();
+        // Over a restart too, which has everything looked at anew.
+        assert!(rig.stop().await.unwrap().success());
+        rig.start().await.unwrap();
+        until_waiting(&rig, "deferred", Some("form-not-listed"), 1).await;
+        assert!(receiver.log().is_empty(), "nobody was even called: {:?}", receiver.log());
+
+        edit_site(&rig, "[[projection]]\nname = \"cgm-ig\"\n", MESSAGES);
+        if shadow {
+            until_waiting(&rig, "deferred", Some("form-not-listed"), 1).await;
+            assert!(receiver.log().is_empty(), "a site in shadow writes nothing");
+            edit_site(&rig, "mode = \"shadow\"", FULL);
+        }
+        until_waiting(&rig, "delivered", None, 1).await;
+        assert_eq!(receiver.messages().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_site_that_was_removed_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, mut receiver) = with_a_message_that_waits(dir.path()).await;
+    // The box's own site has to be there; the EHR behind it is gone.
+    let site = std::fs::read_to_string(rig.dir().join("sites.d/main.toml")).unwrap();
+    let ehr = site.find("[ehr]").unwrap()..site.find("[capability]").unwrap();
+    let forms = site.find("[[projection]]").unwrap()..;
+    rig.write("sites.d/main.toml", &[&site[..ehr.start], &site[ehr.end..forms.start]].concat()).unwrap();
+    until_waiting(&rig, "deferred", Some("form-not-listed"), 1).await;
+    receiver.listen(false).await.unwrap();
+    rig.write("sites.d/main.toml", &site).unwrap();
+    until_waiting(&rig, "delivered", None, 1).await;
+    assert_eq!(receiver.messages().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_by_hand_holds_the_messages_at_the_receiver_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, mut receiver) = with_a_message_that_waits(dir.path()).await;
+    let held = isthmus(&rig, &["site", "hold", "main", "--reason", "upgrade"]).await;
+    assert_eq!(held["capabilities"], serde_json::json!(["message"]));
+    assert_eq!(waiting(&rig, "deferred", Some("held-by-hand")).await, 1, "in the transaction of the hold");
+    receiver.listen(false).await.unwrap();
+    send(&rig, &[hour("B", 1, 2)]).await;
+    until_waiting(&rig, "deferred", Some("held-by-hand"), 2).await;
+    assert!(receiver.log().is_empty(), "{:?}", receiver.log());
+    isthmus(&rig, &["site", "release", "main", "--reason", "done"]).await;
+    until_waiting(&rig, "delivered", None, 2).await;
+    assert_eq!(receiver.messages().len(), 2);
 }

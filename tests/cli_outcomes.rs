@@ -5,8 +5,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -205,6 +206,33 @@ fn fhir_is_a_transaction_about_the_subject() {
     assert_eq!(panel["code"]["coding"][0]["code"], "107931-8");
     assert_eq!(panel["subject"]["identifier"]["value"], "4711");
     assert_eq!(panel["hasMember"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn whom_it_is_about_is_read_from_standard_input_and_stands_on_no_command_line() {
+    let dir = folder();
+    let typing = |args: &[&str], lines: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isthmus"));
+        command.current_dir(dir.path()).arg("outcomes").args(args).env_remove("NO_COLOR");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = typing(&["--fhir", "--subject", "-", "a.csv"], "urn:oid:1.2.3|4711\n");
+    let bundle: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(bundle["entry"][0]["resource"]["subject"]["identifier"]["value"], "4711");
+    // A line for each, in the order of the options.
+    let about = ["--html", "r.html", "--record-number", "-", "--name", "-", "--birth-date", "-", "a.csv"];
+    let output = typing(&about, "4711\nA. Example\n1980-12-31\n");
+    assert!(output.status.success(), "{}", err(&output));
+    let page = fs::read_to_string(dir.path().join("r.html")).unwrap();
+    for text in ["4711", "A. Example", "1980-12-31"] {
+        assert!(page.contains(text), "{text}");
+    }
+    let output = typing(&about, "4711\nA. Example\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("standard input has no line for it"), "{}", err(&output));
 }
 
 /// Another file of the same fortnight: one reading of each day is missing, one has another value.

@@ -75,7 +75,10 @@ async fn a_line_that_a_doubt_blocks_goes_on_when_a_person_says_that_it_stands_an
     refused(&rig, &settle(&["--reason", "looked"]), 2);
     refused(&rig, &settle(&["--written", "--not-written", "--reason", "looked"]), 2);
     refused(&rig, &settle(&["--not-written", "--location", "Observation/1", "--reason", "looked"]), 2);
-    assert!(refused(&rig, &settle(&["--written", "--reason", " "]), 1).contains("a reason is wanted"));
+    assert!(
+        refused(&rig, &settle(&["--written", "--reason", " "]), 1)
+            .contains("is wanted: it goes into the audit log")
+    );
     let elsewhere = settle(&["--written", "--location", "Patient/1", "--reason", "looked"]);
     assert!(refused(&rig, &elsewhere, 1).contains("Observation/ID"));
     let waits = row_in(&rig, "pending").unwrap();

@@ -5,9 +5,17 @@
 
 mod site;
 
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use site::{command, condition, daily, edit_site, eventually, people, send, settled, until};
+use site::{
+    command::{self, said},
+    condition, daily, edit_site, eventually, people, send, settled, until,
+};
 use standin::{
     Conduct, Persona, Play,
     chart::Person,
@@ -28,14 +36,32 @@ fn json(rig: &Rig, args: &[&str]) -> Value {
     command::json(rig, &[&["intent"], args].concat())
 }
 
+/// The same with words on standard input, where nobody else reads them.
+fn typing(rig: &Rig, args: &[&str], words: &str) -> Output {
+    let mut command = Command::new(site::binary());
+    command.arg("intent").args(args).arg("--config").arg(rig.config());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 /// What must be refused; why.
 fn refused(rig: &Rig, args: &[&str]) -> String {
     command::refused(rig, &[&["intent"], args].concat())
 }
 
 fn note(rig: &Rig, about: &[&str], request: &str) -> Value {
-    let words = ["note", "--by", AUTHOR, "--role", "diabetologist", "--text", TEXT, "--request", request];
-    json(rig, &[&words, about].concat())
+    let words = ["note", "--by", AUTHOR, "--role", "diabetologist", "--json", "--request", request];
+    let output = typing(rig, &[&words, about].concat(), TEXT);
+    assert_eq!(output.status.code(), Some(0), "{about:?}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Whether a note is refused because something else was entered under the name of its request.
+fn taken_for_another(rig: &Rig, about: &[&str], request: &str, words: &str) -> bool {
+    let output = typing(rig, &[&["note", "--by", AUTHOR, "--request", request], about].concat(), words);
+    output.status.code() == Some(1) && said(&output).contains("under this --request name")
 }
 
 fn state(rig: &Rig, id: &Value) -> String {
@@ -146,10 +172,61 @@ async fn at_a_read_only_site_a_note_waits_and_arrives_once_after_its_outcome_wit
     assert_eq!(rig.ehr.judge().doubled, 0);
     let log = std::fs::read_to_string(rig.log_file()).unwrap();
     assert!(!log.contains("Ate late") && !log.contains("Quibble"), "no word of it is logged");
+    assert_masked_in_the_queue(&rig, &json(&rig, &["show", "1"]));
     let shown = ask(&rig, &["show", "1"]);
     assert!(!shown.contains("Ate late") && !shown.contains(&people::person(0).mrn), "{shown}");
     let shown = ask(&rig, &["show", "1", "--reveal", "--reason", "case 881"]);
     assert!(shown.contains(TEXT) && shown.contains(&people::person(0).mrn), "{shown}");
+    // Who had it shown, and why; what was refused for want of a reason was not shown.
+    let audited = site::store::audit(&mut rig).await;
+    let of = |action: &str| audited.iter().filter(|entry| entry.action == action).collect::<Vec<_>>();
+    let rows = told["rows"].as_u64().unwrap_or(2) as usize;
+    assert_eq!((of("queue reveal").len(), of("intent reveal").len()), (rows, 1));
+    for entry in of("queue reveal").into_iter().chain(of("intent reveal")) {
+        assert!(entry.actor.contains("uid") && entry.detail.contains("case 881"), "{entry:?}");
+        assert!(!format!("{entry:?}").contains(&people::person(0).mrn), "{entry:?}");
+    }
+}
+
+/// What the queue shows of an intent's rows says nothing of it, but where somebody says why that must be seen.
+fn assert_masked_in_the_queue(rig: &Rig, intent: &Value) {
+    let queue = |args: &[&str]| {
+        let mut command = Command::new(site::binary());
+        said(&command.arg("queue").args(args).arg("--config").arg(rig.config()).output().unwrap())
+    };
+    let mut revealed = String::new();
+    for row in intent["rows"].as_array().unwrap() {
+        let number = row["row"].to_string();
+        for json in [&[][..], &["--json"]] {
+            let shown = queue(&[&["show", &number], json].concat());
+            let whole = STANDARD.encode(TEXT);
+            for hidden in [TEXT, AUTHOR, "diabetologist", &people::person(0).mrn, &whole[..20], "Ate late"] {
+                assert!(!shown.contains(hidden), "{hidden}: {shown}");
+            }
+            assert!(shown.contains("masked") && shown.contains("resourceType"), "{shown}");
+            // The text within a document stands in base64, at any of three offsets.
+            assert!(!shown.contains("\"data\""), "{shown}");
+        }
+        revealed += &queue(&["show", &number, "--reveal", "--reason", "case 881"]);
+        // The socket asks for the reason itself.
+        for reason in [String::new(), " ".to_owned(), "x".repeat(1_001)] {
+            let asked = json!({ "command": "queue", "ask": "show", "row": row["row"], "reveal": reason });
+            let told = raw(rig, &asked);
+            assert!(told["error"].as_str().unwrap().contains("a reason"), "{told:#}");
+            assert!(told["resources"].is_null(), "{told:#}");
+        }
+    }
+    assert!(revealed.contains(AUTHOR) && revealed.contains(&people::person(0).mrn), "{revealed}");
+}
+
+/// What the admin socket answers to a line.
+fn raw(rig: &Rig, asked: &Value) -> Value {
+    use std::io::Read as _;
+    let mut stream = std::os::unix::net::UnixStream::connect(rig.dir().join("isthmus.sock")).unwrap();
+    stream.write_all(format!("{asked}\n").as_bytes()).unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    serde_json::from_str(&told).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,6 +241,11 @@ async fn at_epic_a_note_is_a_draft_document_that_says_who_said_it_and_there_is_n
     send(&rig, &[hour(0)]).await;
     settled(&rig).await;
     let told = note(&rig, &["--patient", &whom(0)], "r-1");
+    // Under the name of one request nothing else is taken, nor lost by being taken for it.
+    for (role, words) in [("diabetologist", "Another text."), ("nurse", TEXT)] {
+        assert!(taken_for_another(&rig, &["--role", role, "--patient", &whom(0)], "r-1", words));
+    }
+    assert_eq!(note(&rig, &["--patient", &whom(0)], "r-1")["known"], true);
     settled(&rig).await;
     assert_eq!(state(&rig, &told["intent"]), "done", "{:#}", json(&rig, &["show", "1"]));
     let written = notes(&rig);
@@ -224,6 +306,7 @@ async fn a_withdrawn_consent_stops_it_and_a_merge_holds_it() {
     until(&rig, "the outcomes wait", all_wait).await;
     let (one, other) =
         (note(&rig, &["--patient", &whom(0)], "r-0"), note(&rig, &["--patient", &whom(1)], "r-1"));
+    assert!(taken_for_another(&rig, &["--role", "diabetologist", "--patient", &whom(1)], "r-0", TEXT));
     let whom_0 = whom(0);
     let withdraw = ["consent", "withdraw", "--patient", &whom_0, "--purpose", "treatment", "--by", "herself"];
     command::ask(&rig, &[&withdraw[..], &["--reason", "form 12"]].concat());
@@ -241,6 +324,9 @@ async fn a_withdrawn_consent_stops_it_and_a_merge_holds_it() {
         ("queued".into(), "held".into())
     );
     // A person decides: it is for whom the identifier counts now.
+    let why =
+        refused(&rig, &["confirm", &other["intent"].to_string(), "--by", "Somebody Else", "--reason", "r"]);
+    assert!(why.contains("its author has to stand by it"), "{why}");
     json(&rig, &["confirm", &other["intent"].to_string(), "--by", AUTHOR, "--reason", "the same person"]);
     eventually("the note of the survivor", || notes(&rig).len() == 1).await;
     assert_eq!(notes(&rig)[0].0["subject"]["identifier"]["value"], people::person(2).mrn);
@@ -364,19 +450,25 @@ async fn what_a_site_does_not_take_and_what_is_none_is_refused_and_nothing_is_st
     send(&rig, &[hour(0)]).await;
     settled(&rig).await;
     let whom = whom(0);
-    let words = |more: &[&'static str]| -> Vec<String> {
-        let words = ["note", "--by", AUTHOR].iter().chain(more);
-        words.map(|word| (*word).to_owned()).collect()
+    let ask = |words: &str, about: &[&str]| {
+        let output = typing(&rig, &[&["note", "--by", AUTHOR], about].concat(), words);
+        assert_eq!(output.status.code(), Some(1), "{about:?}: {}", said(&output));
+        said(&output)
     };
-    let ask = |words: Vec<String>| {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        refused(&rig, &words)
-    };
-    let mut about = words(&["--text", TEXT, "--patient"]);
-    about.push(whom);
-    assert!(ask(about).contains("takes no notes"), "the guide's projection makes no documents");
-    assert!(ask(words(&["--text", TEXT, "--window", "99"])).contains("no such window"));
-    assert!(ask(words(&["--text", "a\u{7}b", "--window", "1"])).contains("control character"));
-    assert!(ask(words(&["--text", TEXT, "--patient", "urn:oid:1.2.3|nobody"])).contains("no patient"));
+    let why = ask(TEXT, &["--patient", &whom]);
+    assert!(why.contains("takes no notes"), "the guide's projection makes no documents: {why}");
+    assert!(ask(TEXT, &["--window", "99"]).contains("no such window"));
+    for words in ["a\u{7}b", "a\u{202e}b", "a\u{2028}Author: somebody else"] {
+        assert!(ask(words, &["--window", "1"]).contains("control character"), "{words:?}");
+    }
+    assert!(ask(TEXT, &["--patient", "urn:oid:1.2.3|nobody"]).contains("no patient"));
+    // Whom it is about, and what is said of them, on standard input both.
+    assert!(ask(&format!("urn:oid:1.2.3|nobody\n{TEXT}"), &["--patient", "-"]).contains("no patient"));
+    assert!(
+        ask(&format!("{whom}\n{TEXT}"), &["--patient", "-", "--text-file", "-"]).contains("takes no notes")
+    );
+    let on_the_line =
+        command::isthmus(&rig, &["intent", "note", "--by", AUTHOR, "--window", "1", "--text", TEXT]);
+    assert_eq!(on_the_line.status.code(), Some(2), "no word of a note stands there: {}", said(&on_the_line));
     assert_eq!(json(&rig, &["list"])["intents"], json!([]));
 }

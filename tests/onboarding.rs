@@ -4,7 +4,7 @@
 
 mod site;
 
-use std::{fs, path::Path, process::Output};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Output};
 
 use serde_json::Value;
 use standin::{
@@ -69,6 +69,7 @@ async fn validated(rig: &Rig, code: i32, more: &[&str]) -> Value {
         "--born",
         BORN,
         "--test-patient-confirmed",
+        "--unaudited",
         "--out",
         "out",
     ];
@@ -254,6 +255,42 @@ async fn each_misbehaviour_fails_the_step_that_is_about_it_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_ehr_names_wrongly_is_left_alone_and_what_it_does_not_take_back_is_listed() {
+    let allow = "mode = \"partial\"\nallow = [\"Observation\", \"Provenance\", \"DiagnosticReport\"]";
+    for named_wrongly in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+        site::edit_site(&rig, "mode = \"full\"", allow);
+        let somebodys = serde_json::json!({"resourceType": "DocumentReference", "status": "current",
+            "subject": {"reference": "Patient/somebody"}, "content": [{"attachment": {"title": "theirs"}}]});
+        rig.ehr.place("theirs", somebodys);
+        let rule = match named_wrongly {
+            // It files the document, and says that it is where another patient's stands.
+            true => {
+                let spoilt = vec![Spoilt::Location("DocumentReference/theirs".to_owned())];
+                Rule::new("wrong", Act::Spoil(spoilt)).on(What::Creates)
+            }
+            // It says that it took the update, and keeps what it had.
+            false => {
+                let nothing = Refused { issues: Vec::new(), ..Refused::new(200, "informational") };
+                Rule::new("idle", Act::Refuse(nothing)).on(What::Updates)
+            }
+        };
+        rig.ehr.rule(rule.of_type("DocumentReference"));
+        let report = validated(&rig, 1, &[]).await;
+        assert_failed(&report, &["forbidden-kinds"]);
+        let left = report["left"].as_array().unwrap();
+        let of_document = |one: &&Value| one["location"].as_str().unwrap().starts_with("DocumentReference/");
+        let documents: Vec<&Value> = left.iter().filter(of_document).collect();
+        assert!(documents.len() == 1 && documents[0]["state"] == "stands", "{report:#}");
+        assert_eq!(documents[0]["location"] == "DocumentReference/theirs", named_wrongly, "{report:#}");
+        assert!(left.iter().any(|one| one["state"] == "entered-in-error"), "{report:#}");
+        let theirs = rig.ehr.resources().into_iter().find(|one| one["id"] == "theirs").unwrap();
+        assert_eq!(theirs["status"], "current");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_birth_date_is_another_person_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let rig = playing(dir.path(), Persona::Millennium, "millennium-lab", |settings| {
@@ -324,4 +361,58 @@ async fn a_report_verifies_by_isthmus_and_by_openssl_until_a_byte_of_it_changes(
     let output = isthmus(&rig, &verify).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("report.html is not what was signed"), "{}", told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_cannot_be_there_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = playing(dir.path(), Persona::Plain, "millennium-lab", |settings| {
+        settings.subject = "identifier".to_owned();
+        settings.ehr_extra = String::new();
+    })
+    .await;
+    let trial =
+        ["site", "validate", "main", "--patient", PATIENT, "--test-patient-confirmed", "--only", "reach"];
+    let output = isthmus(&rig, &trial).await;
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(
+        told(&output).contains("--unaudited") && told(&output).contains("nothing was sent"),
+        "{}",
+        told(&output)
+    );
+    assert!(rig.ehr.log().records().is_empty());
+    let folder = rig.dir().join("keys");
+    let new = ["site", "keys", "new", "--folder", folder.to_str().unwrap()];
+    let output = isthmus(&rig, &new).await;
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not in the audit log"), "{}", told(&output));
+
+    rig.start().await.unwrap();
+    let output = isthmus(&rig, &new).await;
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", told(&output));
+    isthmus(&rig, &trial).await;
+    let file = rig.dir().join("sites.d/main.toml");
+    if rustix::process::geteuid().is_root() {
+        // Any numbers but root's: of the daemon's user and group.
+        std::os::unix::fs::chown(&file, Some(4_711), Some(4_712)).unwrap();
+    }
+    let whose = || {
+        let metadata = fs::metadata(&file).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mode())
+    };
+    let before = whose();
+    let written = isthmus(&rig, &["site", "probe", "main", "--write"]).await;
+    assert!(written.status.success(), "{}", told(&written));
+    assert_eq!(whose(), before, "who could read the site's file can read it still");
+    let entries = site::store::audit(&mut rig).await;
+    let deeds: Vec<_> = entries.iter().filter(|entry| entry.action.starts_with("site ")).collect();
+    let actions: Vec<&str> = deeds.iter().map(|entry| entry.action.as_str()).collect();
+    let wanted =
+        ["site keys new", "site validate begun", "site validate ended", "site probe", "site probe written"];
+    assert_eq!(actions, wanted);
+    for entry in deeds {
+        assert!(entry.actor.contains("uid"), "{entry:?}");
+        assert!(!format!("{entry:?}").contains(VALUE), "{entry:?}");
+        assert!(entry.object == "site main" || entry.object.ends_with("/keys"), "{entry:?}");
+    }
 }

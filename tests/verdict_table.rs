@@ -483,7 +483,8 @@ async fn what_stands_under_our_identifier_is_taken_for_written_only_where_it_say
         let queued = ask(rig, &["queue", "list", "--state", "deferred"]).await;
         let mut placed = 0;
         for row in queued["rows"].as_array().unwrap() {
-            let shown = ask(rig, &["queue", "show", &row["row"].to_string(), "--reveal"]).await;
+            let shown =
+                ask(rig, &["queue", "show", &row["row"].to_string(), "--reveal", "--reason", "r"]).await;
             let mut means = shown["resources"].as_array().unwrap().iter();
             let Some(mean) = means.find(|one| one["code"]["coding"][0]["code"] == chart::MEAN) else {
                 continue;

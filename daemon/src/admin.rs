@@ -4,6 +4,7 @@
 //! ask is decided by the file's mode (0600: the daemon's user and root). Who asked is told by the kernel
 //! (SO_PEERCRED), so that what a person does is in the audit log under that person's name.
 
+pub mod beside;
 pub mod conflicts;
 pub mod consent;
 pub mod desk;
@@ -12,6 +13,7 @@ pub mod peer;
 pub mod quarantine;
 pub mod queue;
 pub mod replay;
+mod seen;
 pub mod show;
 pub mod site;
 
@@ -89,6 +91,8 @@ pub enum Request {
     Intent(intent::Ask),
     /// Contradictions between feeds: list, show, settle.
     Conflicts(conflicts::Ask),
+    /// What a command did that needs no daemon, for the audit log.
+    Beside(beside::Ask),
 }
 
 /// Why the admin socket cannot be served or asked.

@@ -207,6 +207,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Consent(ask) => desk.consent(ask, peer),
         admin::Request::Intent(ask) => desk.intent(ask, peer),
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
+        admin::Request::Beside(ask) => desk.beside(&ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
@@ -362,7 +363,7 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
     for mode in store.readers().with(|reader| reader.modes())? {
         let learned = match mode.mode.as_str() {
             "read-only" => Learned::read_only(mode.since, mode.cause.clone()),
-            "held" => Learned::held(mode.since, mode.cause.clone()),
+            outbox::HELD => Learned::held(mode.since, mode.cause.clone()),
             _ => continue,
         };
         let detail = delivery::closed_detail(&mode.capability, learned.observed(), &mode.cause);

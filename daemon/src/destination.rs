@@ -265,6 +265,11 @@ impl Destination {
         format!("{} of {}", MESSAGES.name(), self.site.as_deref().unwrap_or(&self.id))
     }
 
+    /// The site of such a kind of rows; `None` where they hold no results.
+    pub fn site_of_messages(kind: &str) -> Option<&str> {
+        kind.strip_prefix(MESSAGES.name())?.strip_prefix(" of ")
+    }
+
     /// The way in which a row was made; `None` where the site no longer lists it.
     pub fn way(&self, form: &str) -> Option<&Way> {
         let intents = self.intents.iter().map(|intents| &intents.way);

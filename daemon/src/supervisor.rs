@@ -79,6 +79,7 @@ impl Supervisor {
             writer: self.store.0.clone(),
             readers: self.store.1.clone(),
             current: self.current.clone(),
+            observations: self.observations.clone(),
             halts: self.halts.clone(),
             refusals: self.refusals.clone(),
             conditions: self.conditions.clone(),

@@ -7,6 +7,8 @@
 //! Log levels: `error` needs a person now, `warn` needs one today, `info` marks a change of state,
 //! `debug` is for a fault under investigation.
 
+mod log;
+
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{
@@ -19,6 +21,8 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use self::log::{LogFormat, install_log};
 
 macro_rules! metrics_table {
     ($($(#[doc = $help:literal])+ $variant:ident = $kind:ident $name:literal $unit:ident),+ $(,)?) => {
@@ -316,30 +320,6 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 
 fn exposition(health: &Health) -> impl IntoResponse + use<> {
     ([("content-type", "text/plain; version=0.0.4")], health.prometheus.render())
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One readable line each.
-    Text,
-    /// One JSON object each.
-    Json,
-}
-
-/// Starts logging to standard error. `filter` is a level or a tracing directive list.
-pub fn install_log(format: LogFormat, filter: &str) {
-    use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let installed = match format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    // A second call in one process (tests) keeps the first subscriber.
-    drop(installed);
 }
 
 #[cfg(test)]

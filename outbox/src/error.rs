@@ -87,6 +87,9 @@ pub enum Conflict {
     /// A manifest with that id and another content exists.
     #[error("a manifest with that id and another content exists")]
     Manifest,
+    /// An intent with that key and another content exists.
+    #[error("an intent with that key and another content exists")]
+    Intent,
     /// A row of the outbox with that effect key exists: the effect has been enqueued before.
     #[error("the effect has been enqueued before")]
     EffectKey,

@@ -19,6 +19,7 @@ use crate::{
     intent_queue::{self, IntentRow},
     intent_rows::{self, Intent},
     intent_standing::{IntentState, Standing, standing},
+    lineage::{self, Root},
     queue::{self, Note, Place, State, Step},
     windows,
 };
@@ -88,6 +89,10 @@ impl Command for NewIntent {
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Entered, WriteError> {
         if let Some(known) = intent_rows::by_key(conn, &self.key)? {
+            // Another wish under the name of this one would be lost.
+            if !self.own && !self.is_the_same(conn, &known)? {
+                return Err(Conflict::Intent.into());
+            }
             return Ok(Entered { id: known.id, state: known.state, known: true });
         }
         let id = conn
@@ -113,6 +118,19 @@ impl Command for NewIntent {
         tell(conn, &self.actor, "intent entered", id, &self.kind, self.at)?;
         let state = begin(conn, id, &self.rows, &self.stood, self.at)?;
         Ok(Entered { id, state, known: false })
+    }
+}
+
+impl NewIntent {
+    /// Whether a known intent is this one: the same words about the same person. Who typed it may be another.
+    fn is_the_same(&self, conn: &Connection, known: &Intent) -> rusqlite::Result<bool> {
+        let said = (&self.kind, &self.body, &self.window) == (&known.kind, &known.body, &known.window);
+        let signed = (&self.author, &self.role, &self.behalf) == (&known.author, &known.role, &known.behalf);
+        // Merged since, its identifier may have led to another number.
+        let owners = (lineage::root(conn, self.patient)?, lineage::root(conn, known.patient)?);
+        let same_person = self.patient == known.patient
+            || matches!(owners, (Root::One(one), Root::One(other)) if one == other);
+        Ok(said && signed && same_person)
     }
 }
 

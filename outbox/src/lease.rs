@@ -54,8 +54,16 @@ pub enum Take {
         /// The last priority that may go; those before it go first.
         upto: u8,
     },
-    /// Those of any kind whose time has come: of a destination where every kind may be sent.
+    /// Those of any kind whose time has come.
     Any,
+    /// Those whose time has come and whose kind begins so, before those of these kinds: of a queue that several share,
+    /// where each of them may be closed by itself.
+    Among {
+        /// The beginning.
+        beginning: String,
+        /// The kinds.
+        kinds: Vec<String>,
+    },
     /// Exactly one deferred (or doubtful) row, of the patient least recently probed.
     Probe {
         /// Its kind.
@@ -115,6 +123,14 @@ pub(crate) const DUE_OF_ANY_KIND: &str = "SELECT id FROM outbox o INDEXED BY out
            OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
     ORDER BY next_at, id LIMIT ?4";
 
+/// The same of kinds that begin so.
+pub(crate) const DUE_BEGINNING: &str = "SELECT id FROM outbox o INDEXED BY outbox_due
+    WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?6 AND next_at <= ?3
+      AND substr(kind, 1, length(?5)) = ?5
+      AND (depends_on IS NULL
+           OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
+    ORDER BY next_at, id LIMIT ?4";
+
 /// The deferred (or doubtful) head of the patient least recently probed.
 pub(crate) const TO_PROBE: &str = "SELECT o.id FROM outbox o INDEXED BY outbox_due
     LEFT JOIN probe p ON p.destination = o.destination AND p.patient = o.patient
@@ -140,7 +156,10 @@ impl Command for Lease {
             let room = limit.saturating_sub(taken.len());
             let candidates = match &self.take {
                 Take::Probe { kind, latest } => self.to_probe(conn, kind, latest, room)?,
-                Take::Due { kinds, upto } => self.due(conn, kinds, *upto, room)?,
+                Take::Due { kinds, upto } => self.due(conn, None, kinds, *upto, room)?,
+                Take::Among { beginning, kinds } => {
+                    self.due(conn, Some(beginning), kinds, PRIORITIES - 1, room)?
+                }
                 Take::Any => self.due_of_any_kind(conn, room)?,
             };
             let mut passed_over = false;
@@ -168,13 +187,23 @@ impl Command for Lease {
 }
 
 impl Lease {
-    fn due(&self, conn: &Connection, kinds: &[String], upto: u8, limit: usize) -> rusqlite::Result<Vec<i64>> {
+    fn due(
+        &self,
+        conn: &Connection,
+        beginning: Option<&String>,
+        kinds: &[String],
+        upto: u8,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<i64>> {
+        let named = kinds.iter().map(|kind| (DUE, kind));
+        let looks: Vec<_> =
+            beginning.map(|beginning| (DUE_BEGINNING, beginning)).into_iter().chain(named).collect();
         let mut ids = Vec::new();
         for (state, priority) in order(upto) {
-            for kind in kinds {
+            for (sql, kind) in &looks {
                 let room = (limit - ids.len()) as i64;
                 let asked = params![self.destination, state.name(), self.now, room, kind, priority];
-                let mut statement = conn.prepare_cached(DUE)?;
+                let mut statement = conn.prepare_cached(sql)?;
                 for id in statement.query_map(asked, |row| row.get(0))? {
                     ids.push(id?);
                 }
@@ -290,7 +319,7 @@ mod tests {
     fn leasing_walks_the_due_heads_in_order_and_nothing_else() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
-        for steps in [plan(&conn, DUE), plan(&conn, DUE_OF_ANY_KIND)] {
+        for steps in [plan(&conn, DUE), plan(&conn, DUE_OF_ANY_KIND), plan(&conn, DUE_BEGINNING)] {
             assert!(steps[0].contains("SEARCH o USING"), "{steps:?}");
             let by = "INDEX outbox_due (destination=? AND state=? AND priority=? AND next_at<?)";
             assert!(steps[0].contains(by), "{steps:?}");

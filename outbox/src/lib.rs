@@ -112,7 +112,7 @@ pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow,
 pub use ledger::{Standing, Written};
 pub use links::Link;
 pub use messages::NewMessage;
-pub use mode::{Mode, ModeChange};
+pub use mode::{HELD, Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::{Name, PatientKey};
 pub use pick::{Pick, Picked};

@@ -1,6 +1,7 @@
 //! The mode in force per site, destination and capability, as last decided, with what led to it.
 //!
-//! Invariant: a change of mode and the deferral or release of the rows it concerns are one transaction.
+//! Invariants: a change of mode and the deferral or release of the rows it concerns are one transaction; what a person holds
+//! ([`HELD`]) only a person opens again, whatever was decided before the hold and is committed after it.
 
 use rusqlite::{Connection, params};
 
@@ -12,6 +13,9 @@ use crate::{
     release, stale,
 };
 
+/// The mode of what a person holds: no verdict changes it.
+pub const HELD: &str = "held";
+
 /// A mode in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mode {
@@ -21,7 +25,7 @@ pub struct Mode {
     pub destination: String,
     /// What it concerns, for example a resource kind.
     pub capability: String,
-    /// The mode, in the caller's words.
+    /// The mode, in the caller's words; [`HELD`] is the one known here.
     pub mode: String,
     /// Since when, in milliseconds.
     pub since: i64,
@@ -69,9 +73,72 @@ impl Command for SetMode {
     }
 }
 
-/// Records the mode and moves the rows it concerns; returns how many moved.
+/// A person holds a destination's capability, or lets it go on.
+pub(crate) struct SetByHand {
+    pub change: ModeChange,
+    /// Destination and kind of rows in other queues that it concerns too; they are deferred with its own.
+    pub queues: Vec<(String, String)>,
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Command for SetByHand {
+    type Out = usize;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+        let mut moved = record(conn, &self.change, false)?;
+        for (destination, kind) in self.queues {
+            let rows = Align {
+                destination,
+                kind: Some(kind),
+                defer_pending: self.change.defer_pending.clone(),
+                release_deferred: Vec::new(),
+                latest: Vec::new(),
+                at: self.change.mode.since,
+            };
+            moved += rows.shift(conn)?;
+        }
+        audit::append(conn, &self.audit)?;
+        Ok(moved)
+    }
+}
+
+/// Records the mode and moves the rows it concerns; returns how many moved. Where a person holds what it is about, the mode
+/// stays as it is and nothing is released.
 pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, WriteError> {
     let mode = &change.mode;
+    let held = conn
+        .prepare_cached(
+            "SELECT 1 FROM mode WHERE site = ?1 AND destination = ?2 AND capability = ?3 AND mode = ?4",
+        )?
+        .exists(params![mode.site, mode.destination, mode.capability, HELD])?;
+    record(conn, change, held)
+}
+
+fn record(conn: &Connection, change: &ModeChange, held: bool) -> Result<usize, WriteError> {
+    if !held {
+        write(conn, &change.mode)?;
+    }
+    let mode = &change.mode;
+    let requeued = match &change.requeue_quarantined {
+        Some(reason) => requeue(conn, &mode.destination, reason, mode.since)?,
+        None => 0,
+    };
+    let rows = Align {
+        destination: mode.destination.clone(),
+        kind: change.kind.clone(),
+        defer_pending: change.defer_pending.clone(),
+        release_deferred: if held { Vec::new() } else { change.release_deferred.clone() },
+        latest: change.latest.clone(),
+        at: mode.since,
+    };
+    Ok(requeued + rows.shift(conn)?)
+}
+
+fn write(conn: &Connection, mode: &Mode) -> rusqlite::Result<usize> {
     conn.prepare_cached(
         "INSERT INTO mode (site, destination, capability, mode, since, cause, evidence)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -86,20 +153,7 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         mode.since,
         mode.cause,
         mode.evidence
-    ])?;
-    let requeued = match &change.requeue_quarantined {
-        Some(reason) => requeue(conn, &mode.destination, reason, mode.since)?,
-        None => 0,
-    };
-    let rows = Align {
-        destination: mode.destination.clone(),
-        kind: change.kind.clone(),
-        defer_pending: change.defer_pending.clone(),
-        release_deferred: change.release_deferred.clone(),
-        latest: change.latest.clone(),
-        at: mode.since,
-    };
-    Ok(requeued + rows.shift(conn)?)
+    ])
 }
 
 /// How far back a fault of the site may have put rows into quarantine: as long as the evidence counts.
@@ -180,6 +234,16 @@ impl Align {
         }
         Ok(moved)
     }
+}
+
+/// The kinds of the rows that wait at a destination, or are out.
+pub(crate) fn kinds_waiting(conn: &Connection, destination: &str) -> Result<Vec<String>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT DISTINCT kind FROM outbox INDEXED BY outbox_line
+         WHERE destination = ?1 AND state IN ('pending', 'leased', 'deferred', 'ambiguous')",
+    )?;
+    let kinds = statement.query_map([destination], |row| row.get(0))?;
+    Ok(kinds.collect::<Result<_, _>>()?)
 }
 
 /// Every mode recorded.

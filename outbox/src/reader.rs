@@ -319,6 +319,11 @@ impl Reader {
         queue::next_attempt_at(self.conn()?, destination)
     }
 
+    /// The kinds of the rows that wait at a destination, or are out.
+    pub fn kinds_waiting(&self, destination: &str) -> Result<Vec<String>, ReadError> {
+        mode::kinds_waiting(self.conn()?, destination)
+    }
+
     /// Rows of a destination that may have taken effect without anybody knowing, at most `limit`: their numbers, and since
     /// when (ms UTC), the longest first.
     pub fn in_doubt(&self, destination: &str, limit: usize) -> Result<Vec<(i64, i64)>, ReadError> {

@@ -36,7 +36,7 @@ use crate::{
     links::UndoLink,
     messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
-    mode::{Align, ModeChange, SetMode},
+    mode::{Align, ModeChange, SetByHand, SetMode},
     patients::{GetPatients, Name, PatientKey},
     publish::{Prepared, Publish, PublishAll},
     queue::State,
@@ -274,6 +274,17 @@ impl Writer {
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.
     pub fn set_mode(&self, change: ModeChange, audit: Vec<AuditEntry>) -> Pending<usize> {
         Pending::new(self, SetMode { change, audit })
+    }
+
+    /// Records that a person holds a capability, or lets it go on, over whatever stands. Where rows are deferred by it, so
+    /// are those of `queues` (destination and kind) in the same transaction. Returns how many moved.
+    pub fn set_by_hand(
+        &self,
+        change: ModeChange,
+        queues: Vec<(String, String)>,
+        audit: Vec<AuditEntry>,
+    ) -> Pending<usize> {
+        Pending::new(self, SetByHand { change, queues, audit })
     }
 
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons

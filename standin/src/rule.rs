@@ -185,6 +185,8 @@ pub enum Spoilt {
     Status(u16),
     /// No `Location`, nor one of an entry.
     WithoutLocation,
+    /// This `Location`, be it another resource's or none, also of each entry.
+    Location(String),
     /// No `ETag`, nor one of an entry.
     WithoutEtag,
     /// Numbers lose the zeros at their end.
@@ -202,6 +204,15 @@ impl Spoilt {
             }
             Self::Status(status) => answer.status = *status,
             Self::WithoutLocation => leave_out(answer, "location"),
+            Self::Location(other) => {
+                if answer.header("location").is_some() {
+                    answer.without("location");
+                    answer.headers.push(("location", other.clone()));
+                }
+                for entry in answer.body["entry"].as_array_mut().into_iter().flatten() {
+                    entry["response"]["location"] = json!(other);
+                }
+            }
             Self::WithoutEtag => leave_out(answer, "etag"),
             Self::ShortDecimals => shorten(&mut answer.body),
         }

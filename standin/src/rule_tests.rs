@@ -121,6 +121,7 @@ fn an_answer_is_spoilt_after_the_effect_and_a_refusal_is_not() {
         (Spoilt::WrongBody(json!({"resourceType": "Basic"})), 201, true, true),
         (Spoilt::Status(200), 200, true, true),
         (Spoilt::WithoutLocation, 201, true, false),
+        (Spoilt::Location("Observation/another".to_owned()), 201, true, true),
         (Spoilt::NotJson, 201, true, true),
         (Spoilt::WithoutEtag, 201, true, true),
     ] {

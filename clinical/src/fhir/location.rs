@@ -1,7 +1,7 @@
 //! Where a server put a resource: `Type/id`, with the base where the server stated one.
 //!
 //! Ids are opaque and may be longer than FHIR's 64 characters (reference: ehr, section 3). What could
-//! lead a request elsewhere (`..`, a blank, a control character) is no location.
+//! lead a request elsewhere (`..`, `%2e%2e`, a blank, a control character) is no location.
 
 /// Longest location that is read. Real ones stay under 300 bytes; a limit keeps a hostile one small.
 pub const MAX_LOCATION_BYTES: usize = 2_048;
@@ -65,11 +65,10 @@ fn is_type(text: &str) -> bool {
 
 /// An opaque id that is one path segment and nothing else.
 fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text != "."
-        && text != ".."
+    // Points alone are a way up (RFC 3986, section 3.3), and a percent sign may spell them, or a slash.
+    text.bytes().any(|b| b != b'.')
         && text != "_history"
-        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b))
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"%<>\\^`{|}".contains(&b))
 }
 
 #[cfg(test)]
@@ -115,7 +114,12 @@ mod tests {
             "/",
             "Observation",
             "Observation/",
+            "Observation/.",
             "Observation/..",
+            "Observation/...",
+            "Observation/%2e%2e",
+            "Observation/%2E.",
+            "Observation/a%2fb",
             "Observation/a b",
             "Observation/1\r\nX: y",
             "observation/1",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::{
-    desk::{Desk, DeskError, told},
+    desk::{self, Desk, DeskError, told},
     peer::Peer,
 };
 use crate::{
@@ -220,7 +220,7 @@ impl Desk {
                 actor: peer.actor(),
                 action: "consent reveal".to_owned(),
                 object: format!("consent entry {id}"),
-                detail: reason,
+                detail: desk::reason(&reason)?.to_owned(),
                 at: time::now_ms(),
             };
             self.writer.audit(vec![audit]).wait()?;

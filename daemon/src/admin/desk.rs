@@ -67,7 +67,36 @@ pub enum DeskError {
     Intent(#[from] IntentError),
 }
 
+/// Longest reason that a person gives.
+pub(super) const REASON_MOST_BYTES: usize = 1_000;
+
+/// A person's reason, for the audit log.
+///
+/// # Errors
+/// [`DeskError::Wanted`] where it is empty or has more than [`REASON_MOST_BYTES`].
+pub(super) fn reason(text: &str) -> Result<&str, DeskError> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > REASON_MOST_BYTES {
+        return Err(DeskError::Wanted("a reason of 1 to 1000 bytes is wanted: it goes into the audit log"));
+    }
+    Ok(text)
+}
+
 /// An answer, or the reason why there is none.
 pub(super) fn told(answer: Result<Value, DeskError>) -> Value {
     answer.unwrap_or_else(|error| json!({ "error": error.to_string() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_neither_empty_nor_without_end() {
+        assert_eq!(reason(" ward 4 asked ").ok(), Some("ward 4 asked"));
+        for text in ["", " \t\n", &"a".repeat(REASON_MOST_BYTES + 1)] {
+            assert!(reason(text).is_err(), "{} bytes", text.len());
+        }
+        assert!(reason(&"a".repeat(REASON_MOST_BYTES)).is_ok());
+    }
 }

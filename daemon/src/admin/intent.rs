@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    desk::{Desk, DeskError, told},
+    desk::{Desk, DeskError, reason as checked, told},
     peer::Peer,
 };
 use crate::{
@@ -19,8 +19,6 @@ use crate::{
 
 /// Most lines of one list.
 pub const LINES_MOST: usize = 1_000;
-/// Longest reason.
-const REASON_MOST_BYTES: usize = 1_000;
 
 /// What can be asked. Its `Debug` shows nothing of whom it is about.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,14 +199,6 @@ impl Desk {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn checked(reason: &str) -> Result<&str, DeskError> {
-    let reason = reason.trim();
-    if reason.is_empty() || reason.len() > REASON_MOST_BYTES {
-        return Err(DeskError::Wanted("a reason has 1 to 1000 bytes"));
-    }
-    Ok(reason)
 }
 
 fn audit(peer: &Peer, action: &str, id: i64, reason: &str) -> Result<AuditEntry, DeskError> {

@@ -1,8 +1,8 @@
 //! `isthmus queue`, the daemon's side: rows of the outbox, and what they would write.
 //!
-//! Invariants: without `reveal` nothing is shown that says whose a row is; with it the audit log has it before the answer
-//! leaves. What a person says of a row in doubt is taken for such a row alone, with who said it and why; a place that is
-//! named is not in the audit log, for an EHR's own ids may be made of anything.
+//! Invariants: without `reveal` nothing is shown that says whose a row is, or what a person said (`seen`); with it the audit
+//! log has it, and why, before the answer leaves. What a person says of a row in doubt is taken for such a row alone, with who
+//! said it and why; a place that is named is not in the audit log, for an EHR's own ids may be made of anything.
 
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    desk::{Desk, DeskError, told},
+    desk::{Desk, DeskError, reason as checked, told},
     peer::Peer,
+    seen::{self, MASKED},
 };
 use crate::{
     delivery::attempt::content_hash,
@@ -32,8 +33,6 @@ const LOOKED_AT_MOST: usize = 20_000;
 /// Together less than people wait for a command; a look that takes longer is told.
 const MOMENTS: u32 = 60;
 const MOMENT: Duration = Duration::from_millis(50);
-/// Longest reason that is kept.
-const REASON_MOST_CHARS: usize = 500;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +51,8 @@ pub enum Ask {
     Show {
         /// Its number.
         row: i64,
-        /// With whom it is about; the audit log says so.
-        reveal: bool,
+        /// With whom it is about and what people said: why, for the audit log.
+        reveal: Option<String>,
     },
     /// A person looked at the destination: what stands of a row in doubt.
     Settle {
@@ -75,7 +74,7 @@ impl Desk {
             Ask::List { state, destination, limit } => {
                 self.queued_rows(state.as_deref(), destination.as_deref(), limit.min(ROWS_MOST))
             }
-            Ask::Show { row, reveal } => self.row(row, reveal, peer),
+            Ask::Show { row, reveal } => self.row(row, reveal.as_deref(), peer),
             Ask::Settle { row, written, location, reason } => {
                 self.settle_doubt(row, written, location.as_deref(), &reason, peer)
             }
@@ -99,7 +98,7 @@ impl Desk {
         Ok(json!({ "rows": rows }))
     }
 
-    fn row(&self, id: i64, reveal: bool, peer: &Peer) -> Result<Value, DeskError> {
+    fn row(&self, id: i64, reveal: Option<&str>, peer: &Peer) -> Result<Value, DeskError> {
         let row = self.readers.with(|reader| reader.row(id))?;
         let row = row.ok_or_else(|| DeskError::Unknown(format!("there is no row {id}")))?;
         if let Some(removed) = self.readers.with(|reader| reader.removed(id))? {
@@ -108,12 +107,12 @@ impl Desk {
             return Ok(told);
         }
         let body = self.readers.with(|reader| reader.body(id))?.unwrap_or_default();
-        if reveal {
+        if let Some(why) = reveal {
             let audit = AuditEntry {
                 actor: peer.actor(),
-                action: "queue revealed".to_owned(),
+                action: "queue reveal".to_owned(),
                 object: format!("outbox row {id}"),
-                detail: row.destination.clone(),
+                detail: format!("{}: {}", row.destination, checked(why)?),
                 at: time::now_ms(),
             };
             self.writer.audit(vec![audit]).wait()?;
@@ -122,12 +121,15 @@ impl Desk {
         told["bytes"] = json!(body.len());
         match serde_json::from_slice::<Write>(&body) {
             Ok(write) => {
-                let resources = write.resources.into_iter().map(|part| shown(part.resource, reveal));
+                let resources = write.resources.into_iter().map(|part| match reveal {
+                    Some(_) => part.resource,
+                    None => seen::masked(part.resource, &row.form),
+                });
                 told["resources"] = resources.collect();
             }
             // A message: all of it says whose it is.
-            Err(_) if reveal => told["message"] = String::from_utf8_lossy(&body).into(),
-            Err(_) => told["message"] = "(masked; --reveal shows it)".into(),
+            Err(_) if reveal.is_some() => told["message"] = String::from_utf8_lossy(&body).into(),
+            Err(_) => told["message"] = MASKED.into(),
         }
         Ok(told)
     }
@@ -142,10 +144,7 @@ impl Desk {
         reason: &str,
         peer: &Peer,
     ) -> Result<Value, DeskError> {
-        let reason = reason.trim();
-        if reason.is_empty() {
-            return Err(DeskError::Wanted("a reason is wanted: it goes into the audit log"));
-        }
+        let reason = checked(reason)?;
         let row = self.readers.with(|reader| reader.row(id))?;
         let row = row.ok_or_else(|| DeskError::Unknown(format!("there is no row {id}")))?;
         let written = match stands {
@@ -162,7 +161,7 @@ impl Desk {
                 actor: peer.actor(),
                 action: "doubt settled".to_owned(),
                 object: format!("outbox row {id}"),
-                detail: format!("{word}: {}", reason.chars().take(REASON_MOST_CHARS).collect::<String>()),
+                detail: format!("{word}: {reason}"),
                 at,
             };
             let settle = SettleDoubt { row_id: id, stands: written.clone(), audit: vec![audit], at };
@@ -266,28 +265,9 @@ fn summary(row: &OutboxRow) -> Value {
     })
 }
 
-/// A resource as it would be written, without whom it is about unless that is asked for.
-fn shown(mut resource: Value, reveal: bool) -> Value {
-    if !reveal && resource.get("subject").is_some() {
-        resource["subject"] = json!({ "display": "(masked; --reveal shows it)" });
-    }
-    resource
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_subject_is_masked_and_nothing_else_is() {
-        let resource = json!({"resourceType": "Observation", "subject": {"identifier": {"value": "4711"}}, "status": "final"});
-        let masked = shown(resource.clone(), false);
-        assert!(!masked.to_string().contains("4711"));
-        assert_eq!((&masked["status"], &masked["resourceType"]), (&"final".into(), &"Observation".into()));
-        assert_eq!(shown(resource.clone(), true), resource);
-        let provenance = json!({"resourceType": "Provenance"});
-        assert_eq!(shown(provenance.clone(), false), provenance);
-    }
 
     #[test]
     fn a_place_is_named_for_one_resource_of_its_own_kind() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    desk::{Desk, DeskError},
+    desk::{Desk, DeskError, reason as worded},
     peer::Peer,
     quarantine::{LINES_MOST, kind_of},
 };
@@ -104,9 +104,7 @@ impl Desk {
 
     /// The audit entry for patient data that is about to be shown. Without it nothing is shown.
     fn note_reveal(&self, ask: &ShowAsk, reason: &str, peer: &Peer) -> Result<(), DeskError> {
-        if reason.trim().is_empty() {
-            return Err(DeskError::Wanted("a reason is wanted: it goes into the audit log"));
-        }
+        let reason = worded(reason)?;
         let part = match ask.raw_from {
             Some(from) => format!("bytes from {from}"),
             None => format!("segments from {}", ask.from),

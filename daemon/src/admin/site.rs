@@ -1,10 +1,11 @@
 //! What people may do to a site's mode through the admin socket: hold it, let it go on, and say that what no write could
 //! amend or withdraw was done by hand.
 //!
-//! Invariants: a hold is in the store, with its audit entry, before it is in force, and outlives a restart; a release
+//! Invariants: a hold is in the store, with its audit entry and with the rows that it defers, those in the queues of the
+//! site's receivers too, before it is in force, and outlives a restart; a release
 //! opens whatever had closed, be it a hold or a refusal; who did it is told by the kernel.
 
-use outbox::{AuditEntry, Mode, ModeChange};
+use outbox::{AuditEntry, HELD, Mode, ModeChange};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,10 +14,11 @@ use super::{
     peer::Peer,
 };
 use crate::{
+    broker::Reason,
     capability::Capability,
     conditions::Kind,
     delivery::closed_detail,
-    destination::Destination,
+    destination::{Destination, MESSAGES},
     mode::{Event, Observed},
     time,
 };
@@ -93,6 +95,7 @@ impl Desk {
         }
         self.show_mode_of(&destination);
         self.queued.send_modify(|turn| *turn += 1);
+        self.replied.send_modify(|turn| *turn += 1);
         Ok(json!({ "destination": destination.id, "held": hold, "capabilities": changed }))
     }
 
@@ -106,7 +109,7 @@ impl Desk {
         peer: &Peer,
     ) -> Result<(), DeskError> {
         let now = time::now_ms();
-        let (mode, action) = if hold { ("held", "mode held") } else { ("full", "mode released") };
+        let (mode, action) = if hold { (HELD, "mode held") } else { ("full", "mode released") };
         let change = ModeChange {
             mode: Mode {
                 site: destination.site.clone().unwrap_or_default(),
@@ -117,10 +120,10 @@ impl Desk {
                 cause: if hold { cause.to_owned() } else { String::new() },
                 evidence: "a person".to_owned(),
             },
-            // The deliverer brings the queue in line before it sends anything.
             kind: Some(capability.name().to_owned()),
             requeue_quarantined: None,
-            defer_pending: None,
+            defer_pending: hold.then(|| Reason::HeldByHand.word().to_owned()),
+            // The deliverer brings the queue in line before it sends anything.
             release_deferred: Vec::new(),
             latest: Vec::new(),
         };
@@ -131,7 +134,11 @@ impl Desk {
             detail: shortened(reason),
             at: now,
         };
-        self.writer.set_mode(change, vec![audit]).wait()?;
+        let queues: Vec<(String, String)> = match capability == MESSAGES {
+            true => destination.receivers().map(|id| (id, destination.message_kind())).collect(),
+            false => Vec::new(),
+        };
+        self.writer.set_by_hand(change, queues, vec![audit]).wait()?;
         Ok(())
     }
 

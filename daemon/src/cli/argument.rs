@@ -1,5 +1,10 @@
 //! Arguments that several commands read in the same way.
 
+use std::borrow::Cow;
+
+use super::typed;
+use crate::report::person;
+
 /// Whom an identifier names. Its `Debug` hides it.
 #[derive(Clone)]
 pub(super) struct Named {
@@ -15,14 +20,38 @@ impl std::fmt::Debug for Named {
     }
 }
 
-/// A patient: the identifier's system, a bar, its value. A system may hold bars itself. Errs with what is wanted.
+/// What is asked for on a terminal.
+const ASKED: &str = "The patient, SYSTEM|VALUE";
+
+/// A patient: the identifier's system, a bar, its value; `-` reads that from standard input. A system may hold bars itself.
+/// Errs with what is wanted.
 pub(super) fn patient(text: &str) -> Result<Named, String> {
-    named(text).ok_or_else(|| wanted("urn:oid:1.2.3|7700001"))
+    named(&typed::or_line(text, ASKED)?).ok_or_else(|| wanted("urn:oid:1.2.3|7700001"))
 }
 
 /// The same of a test patient, of whom another example is told.
 pub(super) fn test_patient(text: &str) -> Result<Named, String> {
-    named(text).ok_or_else(|| wanted("urn:oid:1.2.3|TEST-1"))
+    named(&typed::or_line(text, ASKED)?).ok_or_else(|| wanted("urn:oid:1.2.3|TEST-1"))
+}
+
+/// A patient's name for a heading; `-` reads it from standard input. Errs with what is wanted.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    person::heading(&typed::or_line(text, "The patient's name")?)
+}
+
+/// A birth date; `-` reads it from standard input. Errs with what is wanted.
+pub(super) fn birth_date(text: &str) -> Result<String, String> {
+    person::birth_date(&typed::or_line(text, "The patient's birth date, YYYY-MM-DD")?)
+}
+
+/// A record number; `-` reads it from standard input. Errs with what is wanted.
+pub(super) fn record_number(text: &str) -> Result<String, String> {
+    person::heading(&typed::or_line(text, "The patient's record number")?)
+}
+
+/// Where a resource stands, for an EHR's ids may be made of anything; `-` reads it from standard input.
+pub(super) fn place(text: &str) -> Result<String, String> {
+    typed::or_line(text, "Where it stands, TYPE/ID").map(Cow::into_owned)
 }
 
 fn named(text: &str) -> Option<Named> {

@@ -36,13 +36,15 @@ const NOT_BACK: &str =
 const EXAMPLES: &str = "\
 Examples:
   isthmus consent list                                          the newest decisions
-  isthmus consent list --patient 'urn:oid:1.2.3|7700001'        of one patient, and what is in force
-  isthmus consent withdraw --patient 'urn:oid:1.2.3|7700001' --purpose treatment \\
-      --by \"the patient\" --reason \"asked at the desk\"
-  isthmus consent grant --patient 'urn:oid:1.2.3|7700001' --purpose upstream --until 2027-01-01 \\
+  isthmus consent list --patient -                              of one patient, and what is in force
+  isthmus consent withdraw --patient - --purpose treatment --by \"the patient\" --reason \"asked at the desk\"
+  isthmus consent grant --patient - --purpose upstream --until 2027-01-01 \\
       --by \"her guardian\" --reason \"form 12\"
   isthmus consent import consent.json --reason \"from the portal\"
   isthmus consent verify                                        walks the chain, prints its head
+
+--patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads it from standard input. What stands on a command line \
+is seen by other users of the machine, sudo logs it and the shell remembers it.
 
 A withdrawal stops what waits at once, and what is queued later. It does not retract what was written: what stands where is \
 listed. A grant holds from now on; --including-past lets go what was made before it too.
@@ -76,7 +78,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Of this patient: the identifier's system, a bar, its value.
+    /// Of this patient: the identifier's system, a bar, its value; `-` reads it from standard input.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
     patient: Option<Named>,
     /// The patient's site; the box's where none is named.
@@ -123,7 +125,7 @@ struct Grant {
 
 #[derive(Debug, clap::Args)]
 struct Decision {
-    /// The patient: the identifier's system, a bar, its value.
+    /// The patient: the identifier's system, a bar, its value; `-` reads it from standard input.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
     patient: Named,
     /// The patient's site; the box's where none is named.

@@ -12,6 +12,7 @@ use super::{BAD_CONFIGURATION, FAILED, failed, runtime};
 use crate::{
     admin::{self, AdminError, Request},
     config,
+    exhibit::visible::in_json,
     report::paper::printable,
 };
 
@@ -55,7 +56,7 @@ pub(super) fn ask(config: &Path, request: &Request) -> Result<Value, ExitCode> {
 /// enough (`head`) may go away meanwhile.
 pub(super) fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
     let text = match json {
-        true => format!("{told:#}\n"),
+        true => format!("{}\n", in_json(&format!("{told:#}"))),
         false => for_people(told),
     };
     let mut out = std::io::stdout().lock();

@@ -2,13 +2,16 @@
 //!
 //! Exit codes: 0 done; 1 where something could not be done or was refused; 2 for wrong usage.
 
-use std::{io::Read, path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use super::{
     FAILED,
     argument::{self, Named},
     daemon::{tell, text},
-    failed,
+    failed, typed,
 };
 use crate::admin::{
     Request,
@@ -25,10 +28,10 @@ const LINES: u64 = 50;
 
 const EXAMPLES: &str = "\
 Examples:
-  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist --text \"Ate late on both Sundays.\"
-  isthmus intent note --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" < note.txt
-  isthmus intent goal --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" --time-in-range 70
-  isthmus intent goal --patient 'urn:oid:1.2.3|7700001' --by \"Dr. Quibble\" --range 3.9-10.0mmol
+  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist       asks for the words, ended by Ctrl-D
+  isthmus intent note --patient - --by \"Dr. Quibble\" --text-file note.txt      asks for the patient
+  isthmus intent goal --patient - --by \"Dr. Quibble\" --time-in-range 70
+  isthmus intent goal --patient - --by \"Dr. Quibble\" --range 3.9-10.0mmol
   isthmus intent flowsheet --window 7 --by \"Dr. Quibble\" --form epic-flowsheet
   isthmus intent withdraw --window 7 --by \"Dr. Quibble\"
   isthmus intent list --state held                              what waits for a person
@@ -36,9 +39,12 @@ Examples:
 
 What is entered goes to the EHR when it may, after the outcome that it is about: at a read-only site it waits like any write.
 It names its author, and you, who typed it. One that could not go for 72 hours, or whose patient was merged or has died, is
-held until a person decides; nothing is dropped.
+held until its author stands by it anew (confirm --by AUTHOR) or somebody cancels it; nothing is dropped.
 
---request NAME makes a command safe to repeat: the same name at the same site is one intent. Write no patient data into
+--patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads the first line of standard input. What stands on a
+command line is seen by other users of the machine, sudo logs it and the shell remembers it; so no word of a note stands there.
+
+--request NAME makes a command safe to repeat: the same name at the same site is one intent, and with anything else it is refused. Write no patient data into
 --reason.";
 
 /// Arguments of `isthmus intent`.
@@ -94,7 +100,7 @@ struct Signed {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct About {
-    /// The patient: the identifier's system, a bar, its value.
+    /// The patient: the identifier's system, a bar, its value; `-` reads it from standard input.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
     patient: Option<Named>,
     /// The number of the window that it is about.
@@ -108,9 +114,9 @@ struct Note {
     about: About,
     #[command(flatten)]
     signed: Signed,
-    /// What it says; standard input where it is not given.
-    #[arg(long, value_name = "TEXT")]
-    text: Option<String>,
+    /// A file with what it says; standard input where it is `-` or not given.
+    #[arg(long, value_name = "FILE")]
+    text_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -185,7 +191,7 @@ struct Show {
 struct Confirm {
     /// Its number.
     intent: i64,
-    /// Who stands by it; its author, where it has become too old.
+    /// Its author, named as entered.
     #[arg(long, value_name = "NAME", value_parser = words)]
     by: String,
     /// Why.
@@ -257,17 +263,10 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
 }
 
 fn note(args: &Note, config: &Path) -> ExitCode {
-    let text = match &args.text {
-        Some(text) => text.clone(),
-        None => {
-            let mut text = String::new();
-            // One byte more than fits tells that it is too long.
-            let most = TEXT_MOST_BYTES as u64 + 1;
-            if let Err(error) = std::io::stdin().take(most).read_to_string(&mut text) {
-                return failed(&format!("standard input: {error}"), FAILED);
-            }
-            text
-        }
+    let asked = "What the note says, ended by Ctrl-D";
+    let text = match typed::text(args.text_file.as_deref(), TEXT_MOST_BYTES, asked) {
+        Ok(text) => text,
+        Err(why) => return failed(&why, FAILED),
     };
     enter(Wish::Note { text }, args.about.patient.clone(), args.about.window, &args.signed, config)
 }

@@ -23,6 +23,7 @@ mod run;
 mod send;
 mod site;
 mod status;
+mod typed;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -184,7 +185,8 @@ fn credentials() -> Option<PathBuf> {
 /// Prints a failure for people and returns its code.
 #[allow(clippy::print_stderr, reason = "the command line talks to people")]
 fn failed(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("isthmus: {error}");
+    // Servers' and files' words may be in it.
+    eprintln!("isthmus: {}", crate::exhibit::visible::lines(&error.to_string()));
     ExitCode::from(code)
 }
 
@@ -208,7 +210,7 @@ mod tests {
         "check",
         "status",
         "queue list --state shown",
-        "queue show 7 --reveal",
+        "queue show 7 --reveal --reason r",
         "site list --json",
         "site show main",
         "site hold main --reason r",
@@ -235,7 +237,7 @@ mod tests {
         "consent withdraw --patient s|v --purpose treatment --by x --reason r",
         "consent verify",
         "consent import f.json",
-        "intent note --patient s|v --by x --text t",
+        "intent note --patient s|v --by x --text-file t",
         "intent goal --patient s|v --by x --time-in-range 70",
         "intent flowsheet --window 3 --by x --form epic-flowsheet",
         "intent withdraw --window 3 --by x",

@@ -25,7 +25,7 @@ use clinical::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{document::Document, policies::Policies, wire::WireArgs};
-use super::{Cli, FAILED};
+use super::{Cli, FAILED, argument};
 use crate::report::{
     csv::Rows,
     explain::{self, explain},
@@ -33,7 +33,7 @@ use crate::report::{
     json::object,
     page::{self, Scale, sheet},
     paper::{Paper, printable},
-    person::{MAX_SIDECAR_BYTES, Person, birth_date, heading},
+    person::{MAX_SIDECAR_BYTES, Person},
     pieces::exports_from,
     table::{table, unit_shown},
 };
@@ -43,8 +43,8 @@ const EXAMPLES: &str = "\
 Examples:
   isthmus outcomes export.csv
       the outcome of the whole file, as text
-  isthmus outcomes export.csv --tz Europe/Berlin --html report.html --name 'A. Example' --birth-date 1980-12-31
-      the glucose profile report of the last 14 days, one page to print
+  isthmus outcomes export.csv --tz Europe/Berlin --html report.html --name - --birth-date -
+      the glucose profile report of the last 14 days, one page to print; asks for both, a line each, in the order of the options
   isthmus outcomes *.csv --html clinic.html
       a page for each file in one document; FILE.patient.json beside a file names its patient
   isthmus outcomes *.csv --csv --last-days 14,30,90 > clinic.csv
@@ -109,14 +109,14 @@ pub(super) struct Args {
     /// print (mg/dL; readings as received).
     #[arg(long, value_name = "UNIT", value_parser = unit)]
     unit: Option<Unit>,
-    /// The patient's name in the report's heading.
-    #[arg(long, value_name = "NAME", value_parser = heading, requires = "html")]
+    /// The patient's name in the report's heading; `-` reads it from standard input.
+    #[arg(long, value_name = "NAME", value_parser = argument::name, requires = "html")]
     name: Option<String>,
-    /// The patient's birth date in the report's heading.
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = birth_date, requires = "html")]
+    /// The patient's birth date in the report's heading; `-` reads it from standard input.
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = argument::birth_date, requires = "html")]
     birth_date: Option<String>,
-    /// The patient's record number, in the report's heading and the table's rows.
-    #[arg(long, value_name = "NUMBER", value_parser = heading)]
+    /// The patient's record number, in the report's heading and the table's rows; `-` reads it from standard input.
+    #[arg(long, value_name = "NUMBER", value_parser = argument::record_number)]
     record_number: Option<String>,
     /// Explain a number of --json: readings, exclusions, rules with sources, the formula with its numbers.
     #[arg(long, value_name = "METRIC", conflicts_with_all = ["form", "csv", "html"])]

@@ -4,7 +4,10 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::{tell, text};
+use super::{
+    argument,
+    daemon::{tell, text},
+};
 use crate::{
     admin::{Request, queue::Ask},
     report::paper::printable,
@@ -34,13 +37,17 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// One row with the resources that it writes, in the form in which they leave; whose they are is masked.
+    /// One row with the resources that it writes, in the form in which they leave; whose they are, and what people said, is
+    /// masked.
     Show {
         /// Its number.
         row: i64,
-        /// Show whom it is about. This is written into the audit log.
-        #[arg(long)]
+        /// Show all of it; wants --reason, and is written to the audit log first.
+        #[arg(long, requires = "reason")]
         reveal: bool,
+        /// Why that must be seen.
+        #[arg(long, value_name = "TEXT", requires = "reveal", value_parser = words)]
+        reason: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -48,7 +55,7 @@ enum What {
     /// Say what stands of a row in doubt (state ambiguous), after a look into the chart: the destination does not show it.
     ///
     /// An answer to a write did not come, and the destination refuses the search for it, or has none: nothing else of that
-    /// patient goes there until somebody knows. Look there for the result that `isthmus queue show ROW --reveal` shows.
+    /// patient goes there until somebody knows. Look there for the result that `isthmus queue show ROW --reveal --reason TEXT` shows.
     ///
     /// With --written the row is done, and what waits behind it goes on. A later version of it is written over the earlier
     /// one where that is found, by the place that --location named (it is read first) or by a search; where it cannot be
@@ -65,8 +72,8 @@ enum What {
         /// Nothing of it stands there.
         #[arg(long, group = "stands")]
         not_written: bool,
-        /// Where it stands, where the chart or the EHR's support says so: `Observation/ID`.
-        #[arg(long, value_name = "TYPE/ID", conflicts_with = "not_written")]
+        /// Where it stands, where the chart or the EHR's support says so: `Observation/ID`; `-` reads it from standard input.
+        #[arg(long, value_name = "TYPE/ID", conflicts_with = "not_written", value_parser = argument::place)]
         location: Option<String>,
         /// What was seen, and where, for the audit log.
         #[arg(long, value_name = "TEXT")]
@@ -77,6 +84,10 @@ enum What {
     },
 }
 
+fn words(text: &str) -> Result<String, String> {
+    argument::words(text, "say why: it goes into the audit log")
+}
+
 /// Asks the daemon and prints.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let (json, ask) = match &args.what {
@@ -84,7 +95,9 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             let (state, destination) = (state.clone(), destination.clone());
             (*json, Ask::List { state, destination, limit: *limit })
         }
-        What::Show { row, reveal, json } => (*json, Ask::Show { row: *row, reveal: *reveal }),
+        What::Show { row, reveal, reason, json } => {
+            (*json, Ask::Show { row: *row, reveal: reason.clone().filter(|_| *reveal) })
+        }
         What::Settle { row, written, not_written: _, location, reason, json } => {
             let (location, reason) = (location.clone(), reason.clone());
             (*json, Ask::Settle { row: *row, written: *written, location, reason })

@@ -1,5 +1,6 @@
 //! `isthmus site`: what a site permits, what is in force, and what a person does about it.
 
+mod audit;
 mod explain;
 mod keys;
 mod probe;

@@ -26,7 +26,7 @@ const BY_MODE: [Reason; 5] = [
 
 /// The reasons of rows of which a recovery leaves out what is stale. Not of what tries a form anew: it would have gone in
 /// another.
-pub(super) fn left_out(on_recovery: OnRecovery) -> Vec<String> {
+pub(crate) fn left_out(on_recovery: OnRecovery) -> Vec<String> {
     let all = match on_recovery {
         OnRecovery::Latest => BY_MODE.as_slice(),
         OnRecovery::All => &[],
@@ -47,22 +47,15 @@ impl Deliverer {
     /// destination, or pending at a closed one, by a decision that a change overtook. `reloaded`: forms that the site did
     /// not list may be listed again. Whether that was done.
     pub(super) async fn align(&self, destination: &Destination, reloaded: bool) -> bool {
-        for (capability, _) in destination.uses() {
+        // Messages wait in the queue of their receiver, which knows whose may leave (`outbound::results`).
+        for (capability, _) in destination.uses().into_iter().filter(|(used, _)| *used != MESSAGES) {
             let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
             let released = self.releasable(destination, capability, reloaded);
-            let latest = left_out(destination.on_recovery);
-            // Messages wait in the queue of their receiver.
-            let queues: Vec<(String, String)> = match capability == MESSAGES {
-                true => destination.receivers().map(|id| (id, destination.message_kind())).collect(),
-                false => vec![(self.id.clone(), capability.name().to_owned())],
-            };
-            for (id, kind) in queues {
-                let (held, released, latest) = (held.clone(), released.clone(), latest.clone());
-                let aligned = self.writer.align(&id, &kind, held, released, latest, time::now_ms()).await;
-                if let Err(error) = aligned {
-                    tracing::warn!(destination = %id, %error, "the queue could not be brought in line with the mode");
-                    return false;
-                }
+            let (kind, latest) = (capability.name(), left_out(destination.on_recovery));
+            let aligned = self.writer.align(&self.id, kind, held, released, latest, time::now_ms()).await;
+            if let Err(error) = aligned {
+                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
+                return false;
             }
         }
         true

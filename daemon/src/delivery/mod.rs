@@ -39,6 +39,7 @@ use tokio::{
 };
 
 pub use self::edges::closed_detail;
+pub(crate) use self::edges::left_out;
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
     conditions::Board, destination::Destination, drain::Draining, generation::Current, mode::Event,

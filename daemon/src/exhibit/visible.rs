@@ -1,7 +1,10 @@
 //! Text of a stranger as a terminal or a page may have it: nothing in it steers, hides, or changes its direction. The one
 //! rule of that is [`print()`]; everything that shows text of messages, files, people or rules goes through it.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+/// What begins a terminal's command.
+pub const ESCAPE: char = '\u{1b}';
 
 /// Longest text of one field; the whole of it is in the file that `--raw` writes.
 const FIELD_MOST: usize = 400;
@@ -36,6 +39,46 @@ pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push(&mut out, c));
     out
+}
+
+/// The same of several lines: line feeds stay.
+#[must_use]
+pub fn lines(text: &str) -> String {
+    but(text, |c| c == '\n')
+}
+
+/// The same of lines that we coloured ourselves, and in which nobody else's escape is left: those stay too.
+#[must_use]
+pub fn coloured(text: &str) -> String {
+    but(text, |c| matches!(c, '\n' | ESCAPE))
+}
+
+fn but(text: &str, stays: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| if stays(c) { out.push(c) } else { push(&mut out, c) });
+    out
+}
+
+/// A JSON text that says the same, in which every character beyond ASCII that does not plainly print is written as JSON's
+/// own escape (RFC 8259, section 7); those within ASCII its writer escaped already, but for DEL.
+#[must_use]
+pub fn in_json(json: &str) -> Cow<'_, str> {
+    if json.bytes().all(|byte| byte < 0x7f) {
+        return json.into();
+    }
+    let (mut out, mut shown) = (String::with_capacity(json.len()), String::new());
+    for c in json.chars() {
+        shown.clear();
+        push(&mut shown, c);
+        if (c as u32) < 0x7f || shown.chars().eq([c]) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out += &format!("\\u{unit:04x}");
+        }
+    }
+    out.into()
 }
 
 fn push(out: &mut String, c: char) {

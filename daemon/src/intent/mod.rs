@@ -207,7 +207,8 @@ impl Intents {
         Ok(Taken { entered, by_hand: plan.by_hand })
     }
 
-    /// A person stands by an intent: it goes, or goes on. One that is too old wants its author's own name in `by`.
+    /// Its author stands by an intent: it goes, or goes on, and is as fresh as on the day it was entered. `by` is the
+    /// author's name as entered: nobody lends their word to another's, for the chart says whose it is.
     ///
     /// # Errors
     /// [`IntentError`]; nothing was changed then.
@@ -215,9 +216,10 @@ impl Intents {
         let Some(intent) = self.readers.with(|reader| reader.intent(id))? else {
             return refused(format!("there is no intent {id}"));
         };
-        if intent.state == IntentState::Expired && by != intent.author {
+        // What the box itself takes back is nobody's word: whoever decides is in the audit log.
+        if !intent.own && by.trim() != intent.author {
             return refused(
-                "it is too old for another's word: its author has to stand by it, named as entered",
+                "its author has to stand by it, named as entered; who takes it over cancels it and enters it in their own name",
             );
         }
         let wish: Wish =
@@ -375,6 +377,10 @@ fn busy(error: WriteError) -> IntentError {
     match error {
         WriteError::Conflict(Conflict::Window) => IntentError::Refused(
             "a write of this window is under way or in doubt: try again when it is settled".to_owned(),
+        ),
+        WriteError::Conflict(Conflict::Intent) => IntentError::Refused(
+            "something else was entered under this --request name at this site: choose another name"
+                .to_owned(),
         ),
         other => other.into(),
     }

@@ -62,6 +62,9 @@ pub struct Left {
     pub step: Step,
     /// `entered-in-error`, or `stands`: then somebody has to take it back by hand.
     pub state: &'static str,
+    /// What was sent, by which it is known again; null where that is not known.
+    #[serde(skip)]
+    pub sent: Value,
 }
 
 /// A form, and what of it stands at the EHR.
@@ -80,6 +83,8 @@ pub(super) struct Delivered {
     pub(super) wrote: bool,
     /// Resources that the rows hold, without those that the configuration does not permit.
     pub(super) sent: usize,
+    /// Those resources, by their names.
+    pub(super) bodies: BTreeMap<String, Value>,
 }
 
 /// A run.
@@ -201,7 +206,13 @@ impl<'a> Run<'a> {
         for one in destination.ways.iter_mut().filter(|one| one.projection == way.projection) {
             *one = way.clone();
         }
-        let mut done = Delivered { standing: BTreeMap::new(), refused: None, wrote: false, sent: 0 };
+        let mut done = Delivered {
+            standing: BTreeMap::new(),
+            refused: None,
+            wrote: false,
+            sent: 0,
+            bodies: BTreeMap::new(),
+        };
         for row in rows {
             let began = Instant::now();
             let item = Item {
@@ -220,7 +231,9 @@ impl<'a> Run<'a> {
                 continue;
             }
             done.wrote |= outcome.wrote;
-            done.sent += parts(row).len();
+            let parts = parts(row);
+            done.sent += parts.len();
+            done.bodies.extend(parts.into_iter().map(|part| (part.full_url, part.resource)));
             for written in outcome.written {
                 if let Some(location) = Location::parse(&written.location) {
                     let standing = Standing { location, etag: written.etag, content_hash: None };
@@ -236,17 +249,17 @@ impl<'a> Run<'a> {
     }
 
     /// What the trial wrote in a step is to be taken back.
-    pub(super) fn leave(&mut self, step: Step, location: &str) {
+    pub(super) fn leave(&mut self, step: Step, location: &str, sent: Value) {
         if location.is_empty() || self.left.iter().all(|left| left.location != location) {
-            self.left.push(Left { location: location.to_owned(), step, state: "stands" });
+            self.left.push(Left { location: location.to_owned(), step, state: "stands", sent });
         }
     }
 
     /// Everything of a delivery.
     pub(super) fn leave_all(&mut self, step: Step, done: &Delivered) {
-        let places: Vec<String> = done.standing.values().map(|one| one.location.reference()).collect();
-        for place in &places {
-            self.leave(step, place);
+        for (name, one) in &done.standing {
+            let sent = done.bodies.get(name).cloned().unwrap_or_default();
+            self.leave(step, &one.location.reference(), sent);
         }
     }
 

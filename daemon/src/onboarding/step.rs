@@ -3,6 +3,7 @@
 mod connection;
 mod edge;
 mod negative;
+mod ours;
 mod patient;
 mod resend;
 mod trace;

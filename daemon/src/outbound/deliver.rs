@@ -25,12 +25,14 @@ use tokio::{
 };
 
 use super::{
+    ACKNOWLEDGEMENT,
     gate::Gate,
     halts::{self, Halt, Halts},
     pace::Pace,
     policy::{self, Consequence, Policy},
     pool::{Fault, Pool},
     refusals::Refusals,
+    results::Results,
     target::Outbound,
 };
 use crate::{
@@ -38,7 +40,8 @@ use crate::{
     config,
     delivery::{backoff, commit, doubt},
     drain::Draining,
-    generation::Current,
+    generation::{Current, Generation},
+    observations::Observations,
     telemetry::Metric,
     time,
 };
@@ -47,6 +50,8 @@ use crate::{
 const LONGEST_SLEEP: Duration = Duration::from_secs(2);
 /// And at the least: a row whose time has come may be waiting for the one before it.
 const SHORTEST_SLEEP_MS: i64 = 20;
+/// The same where some of what waits may not be sent.
+const CLOSED_SLEEP_MS: i64 = 500;
 /// Pause before a turn that the store did not take is tried again.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// Attempts in a row without an answer after which people are told: one may be a restart of the receiver.
@@ -64,6 +69,8 @@ pub struct Deliverer {
     pub readers: Readers,
     /// The configuration in force.
     pub current: Current,
+    /// What is held of the sites' capabilities.
+    pub observations: Observations,
     /// Which destinations stand still.
     pub halts: Halts,
     /// Which messages were refused and wait.
@@ -110,6 +117,8 @@ struct Work {
     out: HashMap<task::Id, i64>,
     /// Verdicts that are not in the store yet, no more than rows that were out.
     settled: Vec<Settle>,
+    /// Whose results may leave.
+    results: Results,
 }
 
 impl Deliverer {
@@ -117,7 +126,13 @@ impl Deliverer {
     /// finishes.
     pub async fn run(mut self) {
         let pace = Pace::new(Instant::now());
-        let mut work = Work { pace, tasks: JoinSet::new(), out: HashMap::new(), settled: Vec::new() };
+        let mut work = Work {
+            pace,
+            tasks: JoinSet::new(),
+            out: HashMap::new(),
+            settled: Vec::new(),
+            results: Results::of(&self.id),
+        };
         let mut halted = self.halts.subscribe();
         let mut lane: Option<Lane> = None;
         self.halts.show(&self.id);
@@ -132,10 +147,17 @@ impl Deliverer {
                 }
             }
             let Some(lane) = &mut lane else { break };
-            let wait = self.turn(lane, &mut work).await;
+            let wait = match self.align(&generation, &mut work.results).await {
+                true => self.turn(lane, &generation, &mut work).await,
+                // Nothing is sent from a queue that does not say yet what may be sent.
+                false => STORE_PAUSE,
+            };
             tokio::select! {
                 Some(done) = work.tasks.join_next_with_id() => self.finished(done, &lane.settings, &mut work),
-                changed = self.queued.changed() => if changed.is_err() { break },
+                changed = self.queued.changed() => match changed {
+                    Ok(()) => work.results.unaligned(),
+                    Err(_) => break,
+                },
                 _ = halted.changed() => {}
                 () = self.current.changed() => {}
                 () = sleep(wait) => {}
@@ -169,8 +191,8 @@ impl Deliverer {
 
     /// Settles what was answered, leases what may be sent now, and sends it; returns how long there is nothing
     /// more to do.
-    async fn turn(&self, lane: &mut Lane, work: &mut Work) -> Duration {
-        let lease = self.next(lane, work);
+    async fn turn(&self, lane: &mut Lane, generation: &Generation, work: &mut Work) -> Duration {
+        let lease = self.next(lane, generation, work);
         let (lease, wait) = match lease {
             Ok(lease) => (Some(lease), None),
             Err(wait) => (None, Some(wait)),
@@ -181,10 +203,15 @@ impl Deliverer {
         }
         match self.writer.turn(Turn { settled: work.settled.clone(), lease }).await {
             Ok(rows) => {
+                // What came back may have come to a line that was closed meanwhile.
+                let back = !work.settled.is_empty() && work.results.is_any_closed();
                 work.settled.clear();
                 let full = limit.is_some_and(|limit| rows.len() >= limit);
                 self.send(rows, lane, work);
-                if full {
+                if back {
+                    work.results.unaligned();
+                }
+                if full || back {
                     // More may be due; whether they may go is for the next turn to say.
                     return Duration::ZERO;
                 }
@@ -192,6 +219,7 @@ impl Deliverer {
             // One of them found its row in another state, which is told; the others must not suffer for it.
             Err(WriteError::Conflict(_)) => {
                 self.settle_one_by_one(work).await;
+                work.results.unaligned();
                 return Duration::ZERO;
             }
             Err(error) => {
@@ -199,11 +227,37 @@ impl Deliverer {
                 return STORE_PAUSE;
             }
         }
-        wait.unwrap_or_else(|| self.until_next())
+        wait.unwrap_or_else(|| self.until_next(&work.results))
+    }
+
+    /// Brings the queue in line with what the sites permit: rows of closed kinds wait, deferred with the reason, those of
+    /// kinds that are open again go. Whether that is done.
+    async fn align(&self, generation: &Generation, results: &mut Results) -> bool {
+        if results.is_new(generation.number) {
+            match self.readers.with(|reader| reader.kinds_waiting(&self.id)) {
+                Ok(kinds) => results.learn(generation, kinds),
+                Err(error) => {
+                    tracing::warn!(destination = %self.id, %error, "what waits could not be read yet");
+                    return false;
+                }
+            }
+        }
+        for shift in results.shifts(generation, &self.observations) {
+            let (held, released, latest) = (shift.held(), shift.released(), shift.latest.clone());
+            let now = time::now_ms();
+            let aligned = self.writer.align(&self.id, &shift.kind, held, released, latest, now).await;
+            if let Err(error) = aligned {
+                tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the sites");
+                return false;
+            }
+            results.shifted(shift);
+        }
+        results.aligned();
+        true
     }
 
     /// What may be leased now; `Err` with how long nothing may.
-    fn next(&self, lane: &Lane, work: &Work) -> Result<Lease, Duration> {
+    fn next(&self, lane: &Lane, generation: &Generation, work: &Work) -> Result<Lease, Duration> {
         let now = Instant::now();
         lane.pool.close_idle(now);
         if self.halts.of(&self.id).is_some() {
@@ -219,7 +273,9 @@ impl Deliverer {
             return Err(lane.gate.wait(now).clamp(Duration::from_millis(1), LONGEST_SLEEP));
         }
         let (limit, now) = (room.min(ready), time::now_ms());
-        Ok(Lease { destination: self.id.clone(), limit, now, take: Take::Any, quotas: Vec::new() })
+        let kinds = work.results.open(generation, &self.observations);
+        let take = Take::Among { beginning: ACKNOWLEDGEMENT.to_owned(), kinds };
+        Ok(Lease { destination: self.id.clone(), limit, now, take, quotas: Vec::new() })
     }
 
     fn send(&self, rows: Vec<LeasedRow>, lane: &mut Lane, work: &mut Work) {
@@ -239,9 +295,11 @@ impl Deliverer {
     }
 
     /// How long until a row that waits for its time is due.
-    fn until_next(&self) -> Duration {
+    fn until_next(&self, results: &Results) -> Duration {
         let next = self.readers.with(|reader| reader.next_attempt_at(&self.id)).ok().flatten();
-        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(SHORTEST_SLEEP_MS));
+        // A row in doubt whose kind is closed is due all the time, and does not go.
+        let shortest = if results.is_any_closed() { CLOSED_SLEEP_MS } else { SHORTEST_SLEEP_MS };
+        let wait_ms = next.map_or(i64::MAX, |at| (at - time::now_ms()).max(shortest));
         Duration::from_millis(wait_ms as u64).min(LONGEST_SLEEP)
     }
 

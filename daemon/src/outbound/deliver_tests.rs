@@ -29,6 +29,7 @@ fn accept(heard: &Heard) -> Vec<Step> {
 struct Sender {
     store: Store,
     halts: Halts,
+    observations: Observations,
     refusals: Refusals,
     current: Current,
     conditions: Board,
@@ -54,7 +55,9 @@ impl Sender {
         };
         write("db.key", KEY);
         fs::create_dir(dir.path().join("sites.d")).unwrap();
-        write("sites.d/main.toml", "id = \"main\"\ntimezone = \"Etc/UTC\"\n");
+        let form = "name = \"oru-r01\"\noutbound = \"x\"\nauthority = \"N\"\nidentifier_type = \"MR\"\n";
+        let site = "id = \"main\"\ntimezone = \"Etc/UTC\"\n[ehr]\nkind = \"oru\"\n";
+        write("sites.d/main.toml", &format!("{site}[[projection]]\n{form}[capability]\nmode = \"full\"\n"));
         let main = format!(
             "data_dir = \"data\"\nsite = \"main\"\n[store]\nkey_file = \"db.key\"\n[[mllp]]\n\
              listen = \"127.0.0.1:0\"\nplain = true\n[[outbound]]\nname = \"x\"\naddress = \"{at}\"\n\
@@ -69,6 +72,7 @@ impl Sender {
         let (switch, current) = Current::start(Generation::compile(1, config, 0).unwrap());
         let conditions = Board::default();
         let (halts, refusals) = (Halts::new(conditions.clone()), Refusals::new(conditions.clone()));
+        let observations = Observations::default();
         let (drain, draining) = Drain::new();
         let (wake, queued) = watch::channel(0);
         let deliverer = Deliverer {
@@ -76,6 +80,7 @@ impl Sender {
             writer: store.writer(),
             readers: store.readers(),
             current: current.clone(),
+            observations: observations.clone(),
             halts: halts.clone(),
             refusals: refusals.clone(),
             conditions: conditions.clone(),
@@ -86,6 +91,7 @@ impl Sender {
         Self {
             store,
             halts,
+            observations,
             refusals,
             current,
             conditions,
@@ -164,7 +170,7 @@ fn message(patient: i64, number: usize) -> NewMessage {
     NewMessage {
         destination: "mllp:x".to_owned(),
         patient,
-        kind: "oru".to_owned(),
+        kind: "message of main".to_owned(),
         key,
         body: body.into_bytes(),
         at: time::now_ms(),
@@ -376,5 +382,23 @@ async fn what_cannot_be_sent_is_set_aside_without_being_sent() {
     let settled = BTreeMap::from([("delivered", 1), ("quarantined", 1)]);
     sender.until("one set aside", || sender.rows() == settled).await;
     assert_eq!(receiver.first_arrivals().unwrap(), ["P1.1"]);
+    sender.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_comes_back_to_a_line_that_was_closed_meanwhile_waits_there_and_goes_when_it_opens() {
+    let refuse =
+        |heard: &Heard| vec![Step::Wait(Duration::from_millis(300)), answer("AE", &heard.control_id)];
+    let receiver = Receiver::start(refuse).await.unwrap();
+    let sender = Sender::start(receiver.address(), "on_error = \"retry\"", vec![message(1, 0)]);
+    sender.until("it is out", || !receiver.messages().is_empty()).await;
+    let of = |event| sender.observations.apply("ehr:main", "message", event, time::now_ms());
+    of(crate::mode::Event::Held { cause: "by hand".into() });
+    let deferred = BTreeMap::from([(State::Deferred.name(), 1)]);
+    sender.until("it waits", || sender.rows() == deferred).await;
+    assert_eq!(receiver.messages().len(), 1, "nothing more was sent");
+    receiver.play(accept);
+    of(crate::mode::Event::Released);
+    sender.until_delivered(1).await;
     sender.stop().await;
 }

@@ -1,13 +1,12 @@
 //! The folder of a site's keys: private keys, one a file, and `keys.toml`, which says what is done with each.
 //!
 //! Invariants: a private key is written before the ring names it and removed after the ring has let go of it, so that a
-//! power cut leaves at most a file that nobody uses; every file is written beside its place, synced and moved there.
-//! What root writes belongs to whoever owns the folder, for the daemon runs as that user.
+//! power cut leaves at most a file that nobody uses; one command at a time changes a folder, so that no key is forgotten; what
+//! is made, and for whom, is `rooted`'s to keep safe, for root makes it and the daemon's user may own the folder.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use super::{
     key::{self, KeyError, SigningKey},
     key_file::{self, KeyFileError},
     key_ring::{Ring, RingError, State},
+    rooted::Folder,
 };
 
 /// The file of the ring.
@@ -33,6 +33,9 @@ pub enum FolderError {
         /// Why.
         source: io::Error,
     },
+    /// Another command changes it.
+    #[error("another command is at work in {0}")]
+    Busy(PathBuf),
     /// The ring does not permit it.
     #[error("{path}: {source}")]
     Ring {
@@ -61,7 +64,11 @@ impl FolderError {
     /// What to do about it.
     pub fn advice(&self) -> String {
         match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+                "name the folder itself, by a path without links that others could have made".to_owned()
+            }
             Self::Io { .. } => "give this user the right to use that folder".to_owned(),
+            Self::Busy(_) => "try again when it has ended".to_owned(),
             Self::Ring { source: RingError::NoneInUse, .. } => "make a key: isthmus site keys new".to_owned(),
             Self::Ring { .. } => "see isthmus site keys list".to_owned(),
             Self::File(error) => error.advice(),
@@ -113,16 +120,14 @@ impl KeyFolder {
     /// # Errors
     /// [`FolderError`]; nothing is overwritten.
     pub fn make(&self, now_ms: i64) -> Result<(String, State), FolderError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
-        made.and_then(|()| belong(&self.0)).map_err(|source| self.io(source))?;
-        let mut ring = self.ring()?;
+        let (folder, mut ring) = self.open(true)?;
         let pem = key::generate()?;
         let kid = SigningKey::from_pem(pem.as_bytes(), None)?.kid().to_owned();
         // A thumbprint has letters, digits, `-` and `_`; one that begins with `-` would be taken for an option.
         let file = format!("key-{kid}.pem");
         let state = ring.add(&kid, &file, now_ms).map_err(|source| self.refused(source))?;
-        self.write(&file, 0o600, pem.as_bytes())?;
-        self.keep(&ring)?;
+        self.write(&folder, &file, 0o600, pem.as_bytes())?;
+        self.keep(&folder, &ring)?;
         Ok((kid, state))
     }
 
@@ -131,15 +136,14 @@ impl KeyFolder {
     /// # Errors
     /// [`FolderError`]; where a key cannot be read nothing is written.
     pub fn publish(&self, out: &Path, now_ms: i64) -> Result<usize, FolderError> {
-        let mut ring = self.ring()?;
+        let (folder, mut ring) = self.open(false)?;
         ring.in_use().map_err(|source| self.refused(source))?;
         let keys = ring.public().map(|entry| key_file::read(&self.0.join(&entry.file), Some(&entry.kid)));
         let keys: Vec<SigningKey> = keys.collect::<Result<_, _>>()?;
         let text = format!("{:#}\n", key::public_set(&keys));
-        replace(out, 0o644, text.as_bytes())
-            .map_err(|source| FolderError::Io { path: out.to_owned(), source })?;
+        put(out, text.as_bytes()).map_err(|source| FolderError::Io { path: out.to_owned(), source })?;
         ring.published(now_ms);
-        self.keep(&ring)?;
+        self.keep(&folder, &ring)?;
         Ok(keys.len())
     }
 
@@ -148,11 +152,11 @@ impl KeyFolder {
     /// # Errors
     /// [`FolderError`], also where its file cannot be read: the one before stays in use.
     pub fn switch(&self, kid: Option<&str>, now_ms: i64) -> Result<String, FolderError> {
-        let mut ring = self.ring()?;
+        let (folder, mut ring) = self.open(false)?;
         let kid = ring.switch(kid, now_ms).map_err(|source| self.refused(source))?;
         let entry = ring.in_use().map_err(|source| self.refused(source))?;
         key_file::read(&self.0.join(&entry.file), Some(&entry.kid))?;
-        self.keep(&ring)?;
+        self.keep(&folder, &ring)?;
         Ok(kid)
     }
 
@@ -161,24 +165,41 @@ impl KeyFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn retire(&self, kid: Option<&str>, now_ms: i64) -> Result<String, FolderError> {
-        let mut ring = self.ring()?;
+        let (folder, mut ring) = self.open(false)?;
         let entry = ring.retire(kid, now_ms).map_err(|source| self.refused(source))?;
-        self.keep(&ring)?;
-        let path = self.0.join(&entry.file);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FolderError::Io { path, source }),
-            _ => Ok(entry.kid),
-        }
+        self.keep(&folder, &ring)?;
+        folder
+            .remove(OsStr::new(&entry.file))
+            .map_err(|source| FolderError::Io { path: self.0.join(&entry.file), source })?;
+        Ok(entry.kid)
     }
 
-    fn keep(&self, ring: &Ring) -> Result<(), FolderError> {
+    /// Opens the folder for a change, and reads the ring; `make`: also where there is no folder yet. Nobody else changes it
+    /// until that is dropped.
+    fn open(&self, make: bool) -> Result<(Folder, Ring), FolderError> {
+        let opened = if make { Folder::make(&self.0) } else { Folder::own(&self.0) };
+        let folder = opened.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => self.refused(RingError::NoneInUse),
+            _ => self.io(source),
+        })?;
+        folder.lock().map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => FolderError::Busy(self.0.clone()),
+            _ => self.io(source),
+        })?;
+        let text = folder.read(OsStr::new(RING), RING_MAX_BYTES);
+        let text = text.map_err(|source| FolderError::Io { path: self.ring_file(), source })?;
+        let ring = Ring::read(&text.unwrap_or_default()).map_err(|source| self.refused(source))?;
+        Ok((folder, ring))
+    }
+
+    fn keep(&self, folder: &Folder, ring: &Ring) -> Result<(), FolderError> {
         // Its group reads it, as it may read the keys.
-        self.write(RING, 0o640, ring.text().as_bytes())
+        self.write(folder, RING, 0o640, ring.text().as_bytes())
     }
 
-    fn write(&self, name: &str, mode: u32, bytes: &[u8]) -> Result<(), FolderError> {
-        let path = self.0.join(name);
-        replace(&path, mode, bytes).map_err(|source| FolderError::Io { path, source })
+    fn write(&self, folder: &Folder, name: &str, mode: u32, bytes: &[u8]) -> Result<(), FolderError> {
+        let written = folder.write(OsStr::new(name), mode, bytes);
+        written.map_err(|source| FolderError::Io { path: self.0.join(name), source })
     }
 
     fn io(&self, source: io::Error) -> FolderError {
@@ -190,50 +211,17 @@ impl KeyFolder {
     }
 }
 
-/// Writes a file whole or not at all, synced together with its folder.
-fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+/// Writes the public set to a file that anybody reads.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
-    let draft = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        belong(&draft)?;
-        fs::rename(&draft, path)?;
-        File::open(folder)?.sync_all()
-    })();
-    if written.is_err() {
-        // It may not have been made; then there is nothing to take away.
-        let _removed = fs::remove_file(&draft);
-    }
-    written
-}
-
-/// Gives what root made to the owner of the folder that it stands in, or to its group where that is root's folder for a
-/// group.
-fn belong(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (made, owner) = (fs::metadata(path)?, fs::metadata(folder)?);
-    let is_same = (made.uid(), made.gid()) == (owner.uid(), owner.gid());
-    if !rustix::process::geteuid().is_root() || is_same {
-        return Ok(());
-    }
-    chown(path, Some(owner.uid()), Some(owner.gid()))?;
-    if owner.uid() == 0 {
-        let mode = made.mode() & 0o777;
-        // Its group reads what its owner reads, and enters its folders.
-        let granted = mode | (mode & 0o500) >> 3;
-        fs::set_permissions(path, fs::Permissions::from_mode(granted))?;
-    }
-    Ok(())
+    Folder::open(folder)?.write(name, 0o644, bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
     use super::*;
     use crate::smart::key_ring::RETIRE_AFTER_MS;
 
@@ -284,6 +272,30 @@ mod tests {
         assert_eq!(folder.in_use().unwrap().kid(), first);
         assert!(folder.publish(&dir.path().join("other.json"), NOW).is_err());
         assert!(!dir.path().join("other.json").exists(), "a set without one of its keys is not written");
+    }
+
+    #[test]
+    fn one_command_at_a_time_changes_a_folder_and_its_ring_is_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = KeyFolder(dir.path().join("keys"));
+        folder.make(NOW).unwrap();
+        let held = folder.open(false).unwrap();
+        let out = dir.path().join("jwks.json");
+        assert!(matches!(folder.make(NOW), Err(FolderError::Busy(_))));
+        assert!(matches!(folder.publish(&out, NOW), Err(FolderError::Busy(_))));
+        assert_eq!(
+            (folder.ring().unwrap().keys().len(), out.exists()),
+            (1, false),
+            "who only looks need not wait"
+        );
+        drop(held);
+        folder.make(NOW).unwrap();
+        assert_eq!(folder.ring().unwrap().keys().len(), 2);
+        // Whoever owns the folder may lay out a link in the place of the ring; nothing is read through it.
+        fs::rename(folder.ring_file(), dir.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), folder.ring_file()).unwrap();
+        assert!(matches!(folder.make(NOW), Err(FolderError::Io { .. })));
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 3, "and no key is made");
     }
 
     #[test]

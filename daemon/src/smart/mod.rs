@@ -27,6 +27,7 @@ pub mod key_file;
 pub mod key_folder;
 pub mod key_ring;
 pub mod lifetime;
+mod rooted;
 pub mod scope;
 pub mod skew;
 pub mod source;

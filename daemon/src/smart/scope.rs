@@ -12,6 +12,11 @@ use std::fmt;
 const LETTERS: [(char, Act); 5] =
     [('c', Act::Create), ('r', Act::Read), ('u', Act::Update), ('d', Act::Delete), ('s', Act::Search)];
 
+/// Scopes of a grant that are kept: more than there are types of resources, twice.
+pub const TOKENS_MOST: usize = 400;
+/// The longest scope that is kept; a search of a fine-grained one fits.
+pub const TOKEN_MOST_BYTES: usize = 512;
+
 /// What may be done to a type of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -175,13 +180,16 @@ impl fmt::Debug for Granted {
 
 impl Granted {
     /// Reads the `scope` of a token answer. Where it has none, what was asked is granted (RFC 6749, section 5.1).
+    ///
+    /// What is no scope-token (RFC 6749, section 3.3), is longer than [`TOKEN_MOST_BYTES`] or comes after
+    /// [`TOKENS_MOST`] others is left out: the text is shown to people, and must not steer a terminal.
     pub fn read(stated: Option<&str>, asked: &[String]) -> Self {
-        let text = stated.map_or_else(|| asked.join(" "), str::to_owned);
+        let text = stated.map_or_else(|| asked.join(" "), sound);
         let scopes = text.split_ascii_whitespace().filter_map(Scope::read).collect();
         Self { text, scopes, stated: stated.is_some() }
     }
 
-    /// The scopes as the server wrote them, or as they were asked where it wrote none.
+    /// The sound ones of the scopes as the server wrote them, or as they were asked where it wrote none.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -236,6 +244,15 @@ impl Granted {
         });
         missing.collect()
     }
+}
+
+/// The scope-tokens of a text, with one blank between them.
+fn sound(text: &str) -> String {
+    let is_sound = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+    let tokens = text
+        .split_ascii_whitespace()
+        .filter(|token| token.len() <= TOKEN_MOST_BYTES && token.bytes().all(is_sound));
+    tokens.take(TOKENS_MOST).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a search lets resources of a category through: where it names categories, one of them is this one, with or
@@ -357,6 +374,19 @@ mod tests {
             !Granted::read(Some(""), &asked).may(Act::Read, "Observation"),
             "an empty scope grants nothing"
         );
+    }
+
+    #[test]
+    fn what_is_no_scope_token_is_neither_kept_nor_shown_and_neither_is_what_has_no_end() {
+        let told = granted(
+            "system/Observation.c \u{1b}[2Jsystem/Patient.rs \u{202e}x \"quoted\" back\\slash system/Goal.c\u{7f}",
+        );
+        assert_eq!(told.text(), "system/Observation.c");
+        assert!(told.may(Act::Create, "Observation") && !told.may(Act::Read, "Patient"));
+        let endless = format!("system/Observation.c {}", "system/Patient.rs ".repeat(100_000));
+        assert_eq!(granted(&endless).text().split(' ').count(), TOKENS_MOST);
+        let long = format!("system/Observation.c?{} system/Patient.r", "a".repeat(TOKEN_MOST_BYTES));
+        assert_eq!(granted(&long).text(), "system/Patient.r");
     }
 
     #[test]

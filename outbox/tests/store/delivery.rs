@@ -391,3 +391,32 @@ fn damaged_bytes_are_set_aside_and_never_sent() {
     assert_eq!(readers.with(|r| r.conditions()).unwrap()[0].name, outbox::BODY_CORRUPT);
     assert_eq!(readers.with(|r| r.counts()).unwrap().rows(State::Quarantined), 1);
 }
+
+#[test]
+fn an_edge_that_was_decided_before_a_hold_does_not_open_what_a_person_holds() {
+    let mut folder = Folder::new();
+    let a = folder.patient("a");
+    let row = folder.publish(a, 20, vec![row(1)], 1_000)[0];
+    let change = |word: &str, defer: Option<&str>, release: Option<&str>| ModeChange {
+        mode: mode(word),
+        kind: None,
+        requeue_quarantined: None,
+        defer_pending: defer.map(Into::into),
+        release_deferred: release.map(Into::into).into_iter().collect(),
+        latest: Vec::new(),
+    };
+    let by_hand = |change| folder.writer().set_by_hand(change, Vec::new(), Vec::new()).wait();
+    assert_eq!(by_hand(change(outbox::HELD, Some("by hand"), None)), Ok(1));
+    // The site had answered well, or refused, a moment before.
+    for word in ["full", "read-only"] {
+        let edge = change(word, None, Some("by hand"));
+        assert_eq!(folder.writer().set_mode(edge, Vec::new()).wait(), Ok(0), "{word}");
+    }
+    assert_eq!(folder.state(row), State::Deferred);
+    folder.reopen();
+    let modes = folder.read(|r| r.modes());
+    assert_eq!((modes.len(), modes[0].mode.as_str()), (1, outbox::HELD));
+    let by_hand = |change| folder.writer().set_by_hand(change, Vec::new(), Vec::new()).wait();
+    assert_eq!(by_hand(change("full", None, Some("by hand"))), Ok(1), "a person opens it");
+    assert_eq!(folder.state(row), State::Pending);
+}

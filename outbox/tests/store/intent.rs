@@ -154,6 +154,35 @@ fn a_note_follows_the_outcome_that_it_is_about_and_what_takes_its_place() {
 }
 
 #[test]
+fn under_the_name_of_a_request_nothing_else_is_entered() {
+    let folder = Folder::new();
+    let (kept, other, retired) = (folder.patient("A"), folder.patient("B"), folder.patient("C"));
+    let first = enter(&folder, note(1, retired, None, 2_000));
+    let changed = |change: fn(&mut NewIntent)| {
+        let mut intent = note(1, retired, None, 2_100);
+        change(&mut intent);
+        folder.writer().enter_intent(intent).wait()
+    };
+    for change in [
+        (|intent| intent.body = "other words".into()) as fn(&mut NewIntent),
+        |intent| intent.kind = "goal".into(),
+        |intent| intent.window = Some(1),
+        |intent| intent.author = "Dr. Bea".into(),
+        |intent| intent.role = Some("nurse".into()),
+        |intent| intent.behalf = Some("Dr. Bea".into()),
+    ] {
+        assert_eq!(changed(change), Err(WriteError::Conflict(Conflict::Intent)));
+    }
+    let of = |patient| folder.writer().enter_intent(note(1, patient, None, 2_100)).wait();
+    assert_eq!(of(other), Err(WriteError::Conflict(Conflict::Intent)));
+    // Whoever types it again may be another, and the patient may have been merged meanwhile.
+    assert!(changed(|intent| intent.transcribed = None).unwrap().known);
+    folder.say(1, merge("A", "C"));
+    assert_eq!(of(kept).map(|again| (again.id, again.known)), Ok((first.id, true)));
+    assert!(folder.read(|r| r.intent(first.id + 1)).is_none(), "nothing else was stored");
+}
+
+#[test]
 fn one_for_a_retired_identifier_is_held_at_the_lease_and_goes_on_only_as_a_person_says() {
     let folder = Folder::new();
     let (kept, retired) = (folder.patient("A"), folder.patient("B"));

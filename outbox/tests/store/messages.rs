@@ -119,3 +119,44 @@ fn a_row_is_skipped_while_it_waits_and_its_line_moves_on() {
     let told = folder.read(|reader| reader.audit_after(0, 10));
     assert_eq!(told.iter().map(|(_, entry)| entry.action.as_str()).collect::<Vec<_>>(), ["outbound skip"]);
 }
+
+#[test]
+fn of_a_queue_that_several_share_only_what_is_named_leaves_and_a_hold_defers_its_rows_with_its_own() {
+    let folder = Folder::new();
+    let (main, ward) = (message(1, 7, "message of main"), message(2, 7, "message of ward"));
+    folder
+        .writer()
+        .enqueue(vec![main, ward, message(3, 0, "ack:a"), message(4, 0, "acknowledged")])
+        .wait()
+        .unwrap();
+    let take = |kinds: &[&str]| {
+        let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        let take = Take::Among { beginning: "ack:".into(), kinds };
+        let lease = Lease { destination: "mllp:x".into(), limit: 9, now: 2_000, take, quotas: Vec::new() };
+        bodies(&folder.writer().lease(lease).wait().unwrap())
+    };
+    assert_eq!(take(&[]), ["message 3"]);
+    let mode = outbox::Mode {
+        site: "main".into(),
+        destination: "ehr:main".into(),
+        capability: "message".into(),
+        mode: outbox::HELD.into(),
+        since: 2_000,
+        cause: String::new(),
+        evidence: String::new(),
+    };
+    let hold = outbox::ModeChange {
+        mode,
+        kind: Some("message".into()),
+        requeue_quarantined: None,
+        defer_pending: Some("held".into()),
+        release_deferred: Vec::new(),
+        latest: Vec::new(),
+    };
+    let queues = vec![("mllp:x".to_owned(), "message of main".to_owned())];
+    assert_eq!(folder.writer().set_by_hand(hold, queues, Vec::new()).wait(), Ok(1));
+    assert_eq!(take(&["message of main", "message of ward"]), ["message 2"]);
+    let mut kinds = folder.read(|r| r.kinds_waiting("mllp:x"));
+    kinds.sort();
+    assert_eq!(kinds, ["ack:a", "acknowledged", "message of main", "message of ward"]);
+}

@@ -103,11 +103,15 @@ pub enum WishFault {
     /// A longer text than a note has room for.
     #[error("a note has at most {TEXT_MOST_BYTES} bytes")]
     Long,
-    /// Control characters.
-    #[error("a note has letters, signs and line feeds: no other control character")]
+    /// Control characters, and those that turn the direction of text.
+    #[error(
+        "a note has letters, signs and line feeds: no other control character, and none that turns the text's direction"
+    )]
     Control,
     /// A name or a role that is none.
-    #[error("a name or a role is one line of 1 to {NAME_MOST_BYTES} bytes without control characters")]
+    #[error(
+        "a name or a role is one line of 1 to {NAME_MOST_BYTES} bytes without control characters or ones that turn the text's direction"
+    )]
     Name,
     /// A share that is none.
     #[error("a share of time is 1 to 100 percent")]
@@ -213,14 +217,21 @@ impl Signature<'_> {
 
 /// True for what a text of a person may hold.
 pub(super) fn is_text(text: &str) -> bool {
-    text.chars().all(|c| c == '\n' || !c.is_control())
+    text.chars().all(|c| c == '\n' || is_plain(c))
 }
 
 /// True for a name or a role in one line.
 pub(in crate::fhir) fn is_name(text: &str) -> bool {
-    (1..=NAME_MOST_BYTES).contains(&text.len())
-        && !text.trim().is_empty()
-        && !text.chars().any(char::is_control)
+    (1..=NAME_MOST_BYTES).contains(&text.len()) && !text.trim().is_empty() && text.chars().all(is_plain)
+}
+
+/// True for what stands where it is written. Not so: control characters, the separators of lines and paragraphs, which
+/// would begin a line of the head, and what turns the direction of the text around it (Unicode, UAX 9, section 2). Joiners
+/// are letters' own.
+fn is_plain(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// True for a goal in our words.
@@ -231,4 +242,26 @@ pub(in crate::fhir) fn is_goal(text: &str) -> bool {
         rest.strip_suffix(" mg/dL").or_else(|| rest.strip_suffix(" mmol/L"))?.split_once(" to ")
     });
     share.is_some_and(numbers) || range.is_some_and(|(low, high)| numbers(low) && numbers(high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_names_hold_nothing_that_breaks_a_line_or_turns_it() {
+        for bad in [
+            '\u{202e}', '\u{2066}', '\u{2069}', '\u{200f}', '\u{061c}', '\u{2028}', '\u{2029}', '\u{85}',
+            '\u{1b}',
+        ] {
+            let text = format!("Dr. {bad}Quibble");
+            assert!(!is_name(&text) && !is_text(&text), "{}", bad.escape_unicode());
+            assert_eq!(Wish::Note { text }.check(), Err(WishFault::Control));
+        }
+        for good in ["Dr. Quibble", "د. كويبل", "ד\"ר קוויבל", "क्\u{200d}ष", "Zoë – Ångström"]
+        {
+            assert!(is_name(good) && is_text(good), "{good}");
+        }
+        assert!(is_text("two\nlines") && !is_name("two\nlines"));
+    }
 }

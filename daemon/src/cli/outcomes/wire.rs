@@ -38,7 +38,7 @@ pub(super) struct WireArgs {
     /// Print the HL7 v2 message ORU^R01; segments end in a carriage return, on a terminal in a line end.
     #[arg(long, requires = "subject", group = "form")]
     oru: bool,
-    /// Whom it is about, by an identifier.
+    /// Whom it is about, by an identifier; `-` reads it from standard input.
     #[arg(long, value_name = "SYSTEM|VALUE", requires = "form", value_parser = subject)]
     subject: Option<PatientKey>,
     /// The single readings that count instead of the summary; with --local-codes --fhir also the events.
@@ -138,7 +138,7 @@ fn form(bytes: &[u8]) -> Option<Form> {
 }
 
 fn subject(text: &str) -> Result<PatientKey, String> {
-    match text.split_once('|') {
+    match crate::cli::typed::or_line(text, "Whom it is about, SYSTEM|VALUE")?.split_once('|') {
         Some((system, value)) if !system.is_empty() && !value.is_empty() => {
             Ok(PatientKey { system: system.to_owned(), value: value.to_owned() })
         }

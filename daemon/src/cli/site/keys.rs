@@ -1,6 +1,7 @@
 //! `isthmus site keys`: makes the keys that sign for this box, and exchanges them in the order that EHRs need.
 //!
-//! Needs no daemon: a running one reads the folder at its next request for a token. No private key is ever printed.
+//! Needs no daemon: a running one reads the folder at its next request for a token, and is told for the audit log. No private
+//! key is ever printed.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +11,9 @@ use std::{
 use clap::Subcommand;
 use serde_json::json;
 
+use super::audit;
 use crate::{
+    admin::beside::Deed,
     cli::{FAILED, failed},
     config,
     smart::{
@@ -66,18 +69,37 @@ enum Verb {
     },
 }
 
+impl Verb {
+    /// What it is in the audit log; nothing where nothing changes.
+    const fn deed(&self) -> Option<Deed> {
+        match self {
+            Self::List { .. } => None,
+            Self::New => Some(Deed::KeyMade),
+            Self::Publish { .. } => Some(Deed::KeysPublished),
+            Self::Switch { .. } => Some(Deed::KeySwitched),
+            Self::Retire { .. } => Some(Deed::KeyRetired),
+        }
+    }
+}
+
 /// Does what is asked, and says the next step.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let folder = match &args.folder {
-        Some(folder) => folder.clone(),
+    let (object, folder) = match &args.folder {
+        Some(folder) => (format!("folder {}", folder.display()), folder.clone()),
         None => match config::keys_folder(config, args.site.as_deref()) {
-            Ok((_, folder)) => folder,
+            Ok((site, folder)) => (format!("site {site}"), folder),
             Err(error) => return failed(&error, FAILED),
         },
     };
     let folder = KeyFolder(folder);
     match act(&args.verb, &folder, time::now_ms()) {
-        Ok(told) => told_of(&told),
+        Ok(told) => {
+            told_of(&told);
+            if let Some(deed) = args.verb.deed() {
+                // The first line says which key.
+                audit::tell_done(config, deed, &object, told.lines().next().unwrap_or_default());
+            }
+        }
         Err(error) => return failed(&error.told(), FAILED),
     }
     ExitCode::SUCCESS

@@ -1,11 +1,18 @@
 //! `isthmus site probe`: what a site states, what the matrix has, and what to change.
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{MetadataExt, fchown},
+    path::Path,
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 
-use super::load;
+use super::{audit, load};
 use crate::{
+    admin::beside::Deed,
     cli::{BAD_CONFIGURATION, FAILED, daemon::say, failed, runtime},
     config::Site,
     destination::Destination,
@@ -60,6 +67,9 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let runtime = runtime().map_err(|error| failed(&error, FAILED))?;
     let asked = async { tokio::time::timeout(PROBE_MOST, probe::probe(&destination)).await };
     let probed = runtime.block_on(asked).map_err(|_| failed(&"the EHR did not answer in time", FAILED))?;
+    let object = format!("site {}", args.site);
+    let outcome = if probed.statement.is_ok() { "its statement was read" } else { "it gave no statement" };
+    audit::tell_done(path, Deed::Probed, &object, outcome);
     let statement = match &probed.statement {
         Ok(statement) => statement,
         Err(why) => {
@@ -82,6 +92,8 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     say(&told, args.json, |_| for_people(&args.site, &probed, &proposal, &diff));
     if args.write && !diff.is_empty() {
         write(path, &site.file, &text, &proposed)?;
+        let changed = format!("{} keys of {name} changed", proposal.changes.len());
+        audit::tell_done(path, Deed::ProbeWritten, &object, &changed);
         if !args.json {
             println!("\nWritten to {}. A running daemon takes it over by itself.", site.file.display());
         }
@@ -97,8 +109,12 @@ fn write(config: &Path, file: &Path, old: &str, new: &str) -> Result<(), ExitCod
         // Its name begins with a dot: configuration of that kind is not read.
         let mut whole = tempfile::Builder::new().prefix(".probe-").tempfile_in(folder)?;
         whole.write_all(text.as_bytes())?;
-        let mode = fs::metadata(file)?.permissions().mode();
-        whole.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        let before = fs::metadata(file)?;
+        if rustix::process::geteuid().is_root() {
+            // Who reads it now reads it then.
+            fchown(whole.as_file(), Some(before.uid()), Some(before.gid()))?;
+        }
+        whole.as_file().set_permissions(before.permissions())?;
         whole.as_file().sync_all()?;
         whole.persist(file).map(drop).map_err(|error| error.error)
     };

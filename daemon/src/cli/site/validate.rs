@@ -12,8 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use outbox::PatientKey;
 use rand::RngExt;
 
-use super::{load, probe::site_of};
+use super::{audit, load, probe::site_of};
 use crate::{
+    admin::beside::Deed,
     cli::{
         BAD_CONFIGURATION, FAILED,
         argument::{self, Named},
@@ -34,7 +35,7 @@ const UNCONFIRMED: u8 = 2;
 /// What stands below the options.
 const AFTER: &str = "The trial writes made-up results of 2024 to the chart of the patient that you name, tries what must be refused, \
 takes back what it can and lists the rest. Have the EHR's analyst on the phone.\n\n\
-Example: isthmus site validate main --patient 'urn:oid:1.2.3|TEST-1' --born 1980-01-01 --test-patient-confirmed\n\n\
+Example: isthmus site validate main --patient - --born 1980-01-01 --test-patient-confirmed   (asks for it: urn:oid:1.2.3|TEST-1)\n\n\
 Steps (--only): reach statement token patient encounter write read-back decimals moments resend conflict units leap-day \
 clock-change forbidden-kinds unmapped-row malformed unknown-patient without-token without-scope throttle timeout clean-up\n\n\
 Exit codes: 0 all passed, 1 a step failed, 2 not confirmed, 78 configuration.";
@@ -45,15 +46,18 @@ Exit codes: 0 all passed, 1 a step failed, 2 not confirmed, 78 configuration.";
 pub(super) struct Args {
     /// The site's id.
     site: String,
-    /// A test patient of the EHR. The value stays out of the report.
+    /// A test patient of the EHR; `-` reads it from standard input. The value stays out of the report.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::test_patient)]
     patient: Named,
-    /// The test patient's birth date, to be compared with the EHR's.
+    /// The test patient's birth date, to be compared with the EHR's; `-` reads it from standard input.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     born: Option<Born>,
     /// The patient is no person: results may be written to the chart.
     #[arg(long)]
     test_patient_confirmed: bool,
+    /// Go on where no daemon runs that could have it in its audit log.
+    #[arg(long)]
+    unaudited: bool,
     /// The folder of the report (default: acceptance-SITE in the current one).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -86,7 +90,8 @@ impl std::fmt::Debug for Born {
 }
 
 fn day(text: &str) -> Result<Born, String> {
-    BirthDate::parse(text).map(Born).ok_or_else(|| "a day is wanted, as 1980-01-01".to_owned())
+    let text = crate::cli::typed::or_line(text, "The test patient's birth date, YYYY-MM-DD")?;
+    BirthDate::parse(&text).map(Born).ok_or_else(|| "a day is wanted, as 1980-01-01".to_owned())
 }
 
 fn step(text: &str) -> Result<Step, String> {
@@ -108,6 +113,20 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         let told = "nothing was sent: this writes to a chart. Name a test patient that is no person, and say so with \
                     --test-patient-confirmed";
         return Err(failed(&told, UNCONFIRMED));
+    }
+    let object = format!("site {}", args.site);
+    let begun = format!(
+        "configuration {}{}",
+        config.fingerprint,
+        args.only.map_or(String::new(), |step| format!(", {} alone", step.name()))
+    );
+    if let Err(why) = audit::tell(path, Deed::TrialBegun, &object, &begun) {
+        let why = format!("this writes to a chart, and the audit log cannot have it: {why}");
+        if !args.unaudited {
+            let advice = "start the daemon, or say --unaudited";
+            return Err(failed(&format!("nothing was sent: {why}; {advice}"), FAILED));
+        }
+        warn(&why);
     }
     let key =
         ReportKey::beside(&config.main.store.key_file).map_err(|error| failed(&error, BAD_CONFIGURATION))?;
@@ -147,11 +166,19 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("acceptance-{}", site.id)));
     key.write(&out, &page(&report), &json).map_err(|error| failed(&error, FAILED))?;
     if args.json {
-        print!("{json}");
+        print!("{}", crate::exhibit::visible::in_json(&json));
     } else {
         print!("{}", summary(&report, &out));
     }
+    let stands = report.left.iter().filter(|one| one.state == "stands").count();
+    let outcome = if report.passed() { "passed" } else { "a step failed" };
+    audit::tell_done(path, Deed::TrialEnded, &object, &format!("{outcome}, {stands} left standing"));
     if report.passed() { Ok(()) } else { Err(ExitCode::from(FAILED)) }
+}
+
+#[allow(clippy::print_stderr, reason = "the command line talks to people")]
+fn warn(why: &str) {
+    eprintln!("{}", printable(why));
 }
 
 /// Asks on a terminal; elsewhere nobody can answer.

@@ -37,7 +37,7 @@ pub(super) async fn forbidden_kinds(run: &mut Run<'_>) -> Vec<Finding> {
         let Some(body) = minimal(run, capability) else { continue };
         let finding = new();
         let told = post(run, capability.resource.name(), &body, true).await;
-        let mut finding = refused(run, finding, told);
+        let mut finding = refused(run, finding, told, &body);
         finding.sent = format!("a minimal {capability}: {by}");
         finding.why = format!("{capability}: {}", finding.why);
         findings.push(finding);
@@ -85,7 +85,8 @@ fn minimal(run: &Run<'_>, capability: Capability) -> Option<Value> {
                 "code": code, "effectiveDateTime": "2024-04-01T00:00:00Z", "valueString": "acceptance test"})
         }
         ResourceKind::DiagnosticReport => {
-            json!({"resourceType": "DiagnosticReport", "status": "final", "subject": subject, "code": code})
+            json!({"resourceType": "DiagnosticReport", "status": "final", "subject": subject, "code": code,
+                "effectiveDateTime": "2024-04-01T00:00:00Z"})
         }
         ResourceKind::DocumentReference => json!({"resourceType": "DocumentReference", "status": "current",
             "subject": subject, "type": code, "docStatus": "preliminary",
@@ -114,7 +115,7 @@ async fn post(run: &mut Run<'_>, kind: &str, body: &Value, with_token: bool) -> 
 }
 
 /// Judges an answer that should be a refusal, and keeps the trace of one that is not.
-fn refused(run: &mut Run<'_>, finding: Finding, told: Result<Told, String>) -> Finding {
+fn refused(run: &mut Run<'_>, finding: Finding, told: Result<Told, String>, sent: &Value) -> Finding {
     let told = match told {
         Ok(told) => told,
         Err(why) => return finding.judged(false, why, "no answer came"),
@@ -122,7 +123,8 @@ fn refused(run: &mut Run<'_>, finding: Finding, told: Result<Told, String>) -> F
     let came = format!("HTTP {}", told.status);
     if (200..300).contains(&told.status) {
         let place = told.location.as_deref().and_then(clinical::fhir::location::Location::parse);
-        run.leave(finding.step, &place.map(|place| place.reference()).unwrap_or_default());
+        let place = place.map(|place| place.reference()).unwrap_or_default();
+        run.leave(finding.step, &place, sent.clone());
         return finding.judged(false, came, TAKEN);
     }
     match is_refusal(told.status) {
@@ -158,7 +160,7 @@ pub(super) async fn unmapped_row(run: &mut Run<'_>) -> Vec<Finding> {
         };
         body["code"] = json!({"coding": [{"system": UNMAPPED.0, "code": UNMAPPED.1}]});
         let told = post(run, "Observation", &body, true).await;
-        findings.push(refused(run, finding, told));
+        findings.push(refused(run, finding, told, &body));
     }
     if findings.is_empty() {
         findings.push(new().left_out("no form of the site has rows"));
@@ -174,7 +176,7 @@ pub(super) async fn malformed(run: &mut Run<'_>) -> Finding {
     let url = format!("{}/{kind}", run.destination.base_url);
     let body = format!("{{\"resourceType\":\"{kind}\",").into_bytes();
     let told = run.send(Request::post(&url), Some(body), true).await;
-    refused(run, finding, told)
+    refused(run, finding, told, &Value::Null)
 }
 
 pub(super) async fn unknown_patient(run: &mut Run<'_>) -> Finding {
@@ -195,7 +197,7 @@ pub(super) async fn unknown_patient(run: &mut Run<'_>) -> Finding {
     body["subject"] = json!({ "reference": NO_PATIENT });
     let kind = body["resourceType"].as_str().unwrap_or_default().to_owned();
     let told = post(run, &kind, &body, true).await;
-    refused(run, finding, told)
+    refused(run, finding, told, &body)
 }
 
 pub(super) async fn without_token(run: &mut Run<'_>) -> Finding {
@@ -210,7 +212,7 @@ pub(super) async fn without_token(run: &mut Run<'_>) -> Finding {
     };
     let kind = body["resourceType"].as_str().unwrap_or_default().to_owned();
     let told = post(run, &kind, &body, false).await;
-    let finding = refused(run, finding, told);
+    let finding = refused(run, finding, told, &body);
     let by_token = matches!(finding.came.as_str(), "HTTP 401" | "HTTP 403");
     if finding.status == crate::onboarding::playbook::Status::Passed && !by_token {
         let came = finding.came.clone();
@@ -237,7 +239,7 @@ pub(super) async fn without_scope(run: &mut Run<'_>) -> Finding {
         return finding.left_out(NOBODY);
     };
     let told = post(run, kind.name(), &body, true).await;
-    let mut finding = refused(run, finding, told);
+    let mut finding = refused(run, finding, told, &body);
     finding.sent = format!("a minimal {}, which no granted scope covers", kind.name());
     finding
 }

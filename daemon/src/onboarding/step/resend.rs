@@ -30,16 +30,16 @@ pub(super) async fn resend(run: &mut Run<'_>) -> Vec<Finding> {
             Finding::new(Step::Resend, sent, "everything is found where it stands; nothing is created");
         let finding = finding.of(way.projection.name());
         let done = run.deliver(&way, &rows, !conditional).await;
-        let second: Vec<String> = done
+        let second: Vec<(String, String)> = done
             .standing
             .iter()
             .filter(|(urn, at)| {
                 standing.get(*urn).is_none_or(|first| first.location.reference() != at.location.reference())
             })
-            .map(|(_, at)| at.location.reference())
+            .map(|(urn, at)| (urn.clone(), at.location.reference()))
             .collect();
-        for place in &second {
-            run.leave(Step::Resend, place);
+        for (urn, place) in &second {
+            run.leave(Step::Resend, place, done.bodies.get(urn).cloned().unwrap_or_default());
         }
         let found = done.standing.len() - second.len();
         let came = format!("{found} of {} found, {} created anew", standing.len(), second.len());

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use clinical::fhir::{location::Location, projection::Amends};
 use serde_json::Value;
 
-use super::{NOTHING, resend};
+use super::{
+    NOTHING,
+    ours::{Patient, is_ours},
+    resend,
+};
 use crate::{
     delivery::http::Request,
     onboarding::{
@@ -17,6 +21,10 @@ use crate::{
 
 /// Requests of the burst: enough to meet a bucket that is too small, few enough to trouble nobody.
 const BURST: u32 = 10;
+/// The status of what is taken back.
+const WITHDRAWN: &str = "entered-in-error";
+/// What a read is answered where nothing is shown any more.
+const GONE: [&str; 2] = ["HTTP 404", "HTTP 410"];
 /// The pace where the site's file names no rate.
 const USUAL_PER_SECOND: u32 = 10;
 
@@ -92,7 +100,7 @@ pub(super) async fn clean_up(run: &mut Run<'_>) -> Finding {
         // What refers to others comes first: a panel before its members.
         for one in left.iter_mut().rev() {
             if withdraw(run, one).await {
-                one.state = "entered-in-error";
+                one.state = WITHDRAWN;
             }
         }
     }
@@ -109,22 +117,39 @@ pub(super) async fn clean_up(run: &mut Run<'_>) -> Finding {
     }
     let why = match stands {
         0 => "nothing of the trial is left that counts",
-        _ => "hand the list of what stands to the analyst: this EHR lets nobody take those back over FHIR",
+        _ => {
+            "hand the list of what stands to the analyst: the EHR shows them as they were, or as another's, or lets nobody take them back over FHIR"
+        }
     };
     finding.judged(true, came, why)
 }
 
-/// Marks what stands as entered in error; whether the EHR took that.
+/// Marks what stands as entered in error, where it is what was written; whether that is what the EHR shows then.
 async fn withdraw(run: &mut Run<'_>, left: &Left) -> bool {
     let Some(location) = Location::parse(&left.location) else { return false };
     if !matches!(location.resource_type(), "Observation" | "DocumentReference" | "DiagnosticReport") {
         return false;
     }
     let Ok((mut standing, etag)) = run.read(&location).await else { return false };
+    // The EHR said where it filed it, and may be wrong.
+    if !is_known(run, &left.sent, &standing) {
+        return false;
+    }
     let Value::Object(fields) = &mut standing else { return false };
-    fields.insert("status".to_owned(), "entered-in-error".into());
+    fields.insert("status".to_owned(), WITHDRAWN.into());
     let url = format!("{}/{}", run.destination.base_url, location.reference());
     let request = Request { if_match: etag.as_deref(), ..Request::put(&url) };
     let told = run.send(request, Some(standing.to_string().into_bytes()), true).await;
+    // Taken is not done: what the EHR shows now counts. Some show nobody what was entered in error.
     told.is_ok_and(|told| matches!(told.status, 200 | 201 | 204))
+        && match run.read(&location).await {
+            Ok((shown, _)) => shown["status"] == WITHDRAWN && is_known(run, &left.sent, &shown),
+            Err(why) => GONE.contains(&why.as_str()),
+        }
+}
+
+fn is_known(run: &Run<'_>, sent: &Value, stands: &Value) -> bool {
+    let key = &run.asked.key;
+    let patient = Patient { reference: run.seat.subject.as_deref(), identifier: (&key.system, &key.value) };
+    is_ours(sent, stands, &patient)
 }

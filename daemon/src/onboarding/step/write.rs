@@ -61,7 +61,7 @@ async fn one(run: &mut Run<'_>, way: &Way, finding: Finding) -> Finding {
     }
     if done.refused.is_none() && done.standing.len() < done.sent {
         for _ in done.standing.len()..done.sent {
-            run.leave(Step::Write, "");
+            run.leave(Step::Write, "", Value::Null);
         }
         let why = "the EHR did not say where it stands, so it can be neither amended nor taken back: ask for Location";
         return finding.judged(false, told, why);

@@ -25,7 +25,7 @@ use outbox::{IdentityEntry, Message, NewMessage, QuarantineEntry};
 use sha2::{Digest, Sha256};
 
 use super::{Batch, NO_SITE};
-use crate::time;
+use crate::{outbound::ACKNOWLEDGEMENT, time};
 
 /// The stage of what a message says of patients and what is known of them does not bear out.
 const IDENTIFY: &str = "identify";
@@ -73,7 +73,7 @@ impl Due {
         Some(NewMessage {
             destination: self.destination.clone(),
             patient: 0,
-            kind: format!("application-ack {}", self.source),
+            kind: format!("{ACKNOWLEDGEMENT}{}", self.source),
             key: key(self.inbox_id),
             body: body.to_vec(),
             at: now,
