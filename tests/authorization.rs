@@ -211,7 +211,10 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     let auth = |s: &Value| condition(s, "auth-degraded").is_some() && condition(s, "no-token").is_some();
     let status = until(&rig, "the refusal", auth).await;
     let detail = condition(&status, "no-token").unwrap()["detail"].as_str().unwrap();
-    assert!(detail.contains("invalid_client") && detail.contains("isthmus site keys list"), "{detail}");
+    assert!(
+        detail.contains("invalid_client") && detail.contains("isthmus site keys --site main list"),
+        "{detail}"
+    );
     assert_eq!(status["outbox"]["delivered"], 0);
     let asked = tokens.asked().len();
     assert!(asked <= 3, "a refused client knocks seldom: {asked}");
@@ -242,7 +245,7 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_keeps_the_token_unless_it_asks_for_something_else() {
+async fn a_reload_asks_for_another_token_and_goes_on_with_the_one_there_is_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let (mut rig, tokens) = prepared(dir.path()).await;
     rig.start().await.unwrap();
@@ -252,11 +255,28 @@ async fn a_reload_keeps_the_token_unless_it_asks_for_something_else() {
     assert!(authorization(&status)["granted"].is_string(), "{status:#}");
     hour(&rig, 0).await;
     settled(&rig).await;
-    assert_eq!(tokens.asked().len(), 1);
+    eventually("another token is asked for", || tokens.asked().len() >= 2).await;
     edit_site(&rig, "client_id_header", "scopes = [\"system/Observation.crus\"]\nclient_id_header");
     until(&rig, "what is asked now", |s| authorization(s)["granted"] == "system/Observation.crus").await;
-    assert_eq!(tokens.asked().len(), 2);
     assert_once(&rig, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_is_granted_later_counts_at_once_after_a_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, tokens) = prepared(dir.path()).await;
+    with_delivery(&rig, "probe_interval = \"1h\"");
+    tokens.desk().grants = Some("system/Provenance.crus system/Patient.read".to_owned());
+    rig.start().await.unwrap();
+    hour(&rig, 0).await;
+    until(&rig, "it waits", |s| s["outbox"]["deferred"].as_u64() > Some(0)).await;
+    tokens.desk().grants = None;
+    let words = ["site", "release", "main", "--reason", "the scope was granted", "--config"];
+    let output = Command::new(site::binary()).args(words).arg(rig.config()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    settled(&rig).await;
+    assert_once(&rig, 1);
+    until(&rig, "nothing is wrong", |s| condition(s, "scope-missing").is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

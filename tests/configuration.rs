@@ -185,3 +185,59 @@ fn init_makes_a_configuration_that_checks_and_overwrites_nothing() {
         Some(78)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_be_read_and_a_site_that_is_not_there_end_each_with_one_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    let config = rig.config();
+    let of = |words: &[&str], config: &Path| {
+        let output = isthmus(&[words, &["--config", config.to_str().unwrap()]].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let absent = dir.path().join("absent/isthmus.toml");
+    for words in [
+        &["status"][..],
+        &["queue", "list"],
+        &["consent", "list"],
+        &["site", "list"],
+        &["site", "keys", "list"],
+        &["site", "show", "main"],
+        &["site", "probe", "main"],
+    ] {
+        let (code, told) = of(words, &absent);
+        assert_eq!(code, Some(78), "{words:?}: {told}");
+        assert!(told.contains("isthmus.toml") && !told.contains("data_dir"), "{words:?}: {told}");
+        assert!(!told.contains("sites.d"), "the cause, and not what follows from it: {told}");
+    }
+    for words in [
+        &["site", "show", "nope"][..],
+        &["site", "probe", "nope"],
+        &["site", "keys", "list", "--site", "nope"],
+    ] {
+        let (code, told) = of(words, &config);
+        assert_eq!(code, Some(2), "{words:?}: {told}");
+        assert!(told.contains("nope"), "{words:?}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_filter_names_has_to_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    let filter = "[filter.include]\nfeeds = [\"engin\"]\n[filter.exclude]\nfeeds = [\"engine\", \"wards\"]\n\
+                  populations = [\"pregnancy\", \"standard\"]\n";
+    site::append_site(&rig, filter);
+    let (code, told) = on_config("check", &rig);
+    assert_eq!(code, Some(78), "{told}");
+    let line = line_of(&rig, "sites.d/main.toml", "[filter.include]");
+    for (after, wanted) in [
+        (1, "`filter.include.feeds` names no [[mllp]] and no [[spool]]: \"engin\"; did you mean \"engine\"?"),
+        (3, "`filter.exclude.feeds` names no [[mllp]] and no [[spool]]: \"wards\"; write one of engine"),
+        (4, "`filter.exclude.populations` names no policy about glucose: \"pregnancy\""),
+    ] {
+        let wanted = format!("main.toml:{}: {wanted}", line + after);
+        assert!(told.contains(&wanted), "{wanted}\n{told}");
+    }
+    assert_eq!(told.lines().count(), 3, "{told}");
+}

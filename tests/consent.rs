@@ -358,3 +358,29 @@ async fn nobody_is_named_where_decisions_are_listed_and_who_looks_is_on_record()
     let log = fs::read_to_string(rig.log_file()).unwrap();
     assert!(named.iter().all(|name| !log.contains(name)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_become_of_a_message_goes_by_the_patients_own_consent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    send(&rig, &hours(0..2, "2026-03-02")).await;
+    settled(&rig).await;
+    let message = dir.path().join("m.hl7");
+    std::fs::write(&message, &hours(0..1, "2026-03-02")[0]).unwrap();
+    let explained = || -> Value {
+        let mut command = Command::new(site::binary());
+        command.args(["site", "show", "main", "--json", "--explain"]).arg(&message);
+        let output = command.arg("--config").arg(rig.config()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let window = |told: &Value| told["patients"][0]["windows"][0].clone();
+    let told = explained();
+    assert_eq!((&told["observed"], &window(&told)["decision"]), (&true.into(), &"write".into()), "{told:#}");
+    decide(&rig, "withdraw", 0, "treatment", &[]);
+    let told = explained();
+    assert_eq!(window(&told)["reason"], "no-consent", "{told:#}");
+    assert_eq!(told["patients"][0]["consent"], "deny", "{told:#}");
+    assert!(!told.to_string().contains(&site::people::person(0).mrn), "{told:#}");
+}

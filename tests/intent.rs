@@ -394,3 +394,58 @@ async fn what_a_site_does_not_take_and_what_is_none_is_refused_and_nothing_is_st
     assert!(ask(words(&["--text", TEXT, "--patient", "urn:oid:1.2.3|nobody"])).contains("no patient"));
     assert_eq!(json(&rig, &["list"])["intents"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_write_can_take_back_is_asked_of_people_until_they_say_that_they_did() {
+    let withdrawn = |rig: &Rig, scope: &str| {
+        let words = ["site", "withdrawn", scope, "--reason", "marked by the analyst", "--config"];
+        let output = Command::new(site::binary()).args(words).arg(rig.config()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    // With an upstream, where what stands can be marked, and with the EHR alone.
+    for upstream in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
+        let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
+        let settings = RigSettings {
+            projection: "epic-note".to_owned(),
+            subject: "lookup".to_owned(),
+            conduct,
+            upstream,
+            ..daily()
+        };
+        let mut rig = site::prepare(dir.path(), settings).await;
+        rig.start().await.unwrap();
+        send(&rig, &[hour(0)]).await;
+        settled(&rig).await;
+        assert_eq!(of_type(&rig, "DocumentReference").len(), 1);
+        let words = ["withdraw", "--window", "1", "--by", AUTHOR, "--request", "w-1"];
+        let told = match upstream {
+            true => json(&rig, &words),
+            false => json!(refused(&rig, &words)),
+        };
+        let status = until(&rig, "people are asked", |s| condition(s, "withdrawal-needed").is_some()).await;
+        let asked = condition(&status, "withdrawal-needed").unwrap();
+        let scope = asked["scope"].as_str().unwrap();
+        assert_eq!(scope, "window 1 at ehr:main");
+        let hint = "isthmus site withdrawn \"window 1 at ehr:main\" --reason";
+        assert!(asked["detail"].as_str().unwrap().contains(hint), "{asked:#}");
+        if upstream {
+            assert_eq!(told["by_hand"], json!(["ehr:main"]), "{told:#}");
+            eventually("its part is done", || state(&rig, &told["intent"]) == "done").await;
+            let shown = json(&rig, &["show", &told["intent"].to_string()]);
+            assert_eq!(shown["by_hand"], json!(["ehr:main"]), "done, and yet not all: {shown:#}");
+        }
+        // It outlives a kill.
+        rig.kill();
+        rig.start().await.unwrap();
+        until(&rig, "people are asked still", |s| condition(s, "withdrawal-needed").is_some()).await;
+        withdrawn(&rig, scope);
+        assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
+        if upstream {
+            // The same request again is the same intent: nobody is asked twice.
+            assert_eq!(json(&rig, &words)["known"], true);
+            assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
+        }
+    }
+}

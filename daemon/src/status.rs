@@ -61,6 +61,11 @@ pub struct Listening {
 }
 
 impl Listening {
+    /// Its name, its address, and whether it is encrypted.
+    pub fn words(&self) -> String {
+        format!("{} at {} ({})", self.name, self.address, if self.plain { "plain" } else { "TLS" })
+    }
+
     fn document(&self) -> Value {
         let ends = self.served.as_ref().map(|served| time::rfc3339(served.not_after() * 1000));
         let mut document = json!({

@@ -13,7 +13,8 @@ use super::{
     peer::Peer,
 };
 use crate::{
-    intent::{About, Command, IntentError},
+    conditions::Kind,
+    intent::{About, Command, IntentError, by_hand_scope},
     time,
 };
 
@@ -171,6 +172,7 @@ impl Desk {
                 })
             })
             .collect();
+        line["by_hand"] = self.taken_back_by_hand(&intent).into();
         let Some(reason) = reveal else { return Ok(line) };
         self.writer.audit(vec![audit(peer, "intent reveal", id, &reason)?]).wait()?;
         let named = self.readers.with(|reader| reader.patient(intent.patient))?;
@@ -178,6 +180,14 @@ impl Desk {
         line["behalf"] = intent.behalf.clone().into();
         line["wish"] = serde_json::from_str(&intent.body).unwrap_or_default();
         Ok(line)
+    }
+
+    /// Where people are asked to take back by hand what the intent is about.
+    fn taken_back_by_hand(&self, intent: &Intent) -> Vec<String> {
+        let (Some(window), "withdraw") = (intent.window, intent.kind.as_str()) else { return Vec::new() };
+        let here = by_hand_scope(window, "");
+        let asked = self.conditions.scopes(Kind::WithdrawalNeeded).into_iter();
+        asked.filter_map(|scope| Some(scope.strip_prefix(&here)?.to_owned())).collect()
     }
 
     fn confirm_intent(&self, id: i64, by: &str, reason: &str, peer: &Peer) -> Result<Value, DeskError> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    consent::Whom,
     desk::{Desk, DeskError, told},
     peer::Peer,
 };
@@ -24,7 +25,7 @@ use crate::{
 /// Longest reason that is kept.
 const MAX_REASON_CHARS: usize = 500;
 
-/// What can be asked.
+/// What can be asked. Its `Debug` shows nothing of whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
@@ -48,6 +49,8 @@ pub enum Ask {
         /// Why, for the audit log.
         reason: String,
     },
+    /// What is known here of an identifier: whether results came for it, and what holds for its writes.
+    Known(Whom),
 }
 
 impl Desk {
@@ -58,6 +61,7 @@ impl Desk {
                 self.hold(&site, hold, capability.as_deref(), &reason, peer)
             }
             Ask::Done { condition, scope, reason } => self.done(&condition, &scope, &reason, peer),
+            Ask::Known(whom) => self.known(&whom),
         })
     }
 
@@ -78,6 +82,10 @@ impl Desk {
         if wanted.is_empty() {
             let known: Vec<&str> = destination.uses().iter().map(|(one, _)| one.name()).collect();
             return Err(DeskError::Unknown(format!("{site} uses {}", known.join(", "))));
+        }
+        if !hold {
+            // What was granted since counts at once.
+            destination.client.forget();
         }
         let cause = format!("held by {}: {}", peer.actor(), shortened(reason));
         let mut changed = Vec::new();

@@ -19,11 +19,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Finds the socket. Errs with the exit code, after saying why.
     pub(super) fn of(config: &Path) -> Result<Self, ExitCode> {
-        let Some(socket) = config::admin_socket(config) else {
-            let why =
-                format!("{}: names no [admin] socket and no data_dir; try isthmus check", config.display());
-            return Err(failed(&why, BAD_CONFIGURATION));
-        };
+        let socket = config::admin_socket(config).map_err(|error| failed(&error, BAD_CONFIGURATION))?;
         let runtime = runtime().map_err(|error| failed(&error, FAILED))?;
         Ok(Self { socket, runtime })
     }

@@ -9,6 +9,8 @@ mod consent;
 mod daemon;
 mod demo;
 mod filter;
+#[cfg(test)]
+mod hints;
 mod identity;
 mod init;
 mod intent;
@@ -31,6 +33,8 @@ use crate::telemetry::LogFormat;
 
 /// Exit code for a failure that is not one of usage or configuration.
 pub const FAILED: u8 = 1;
+/// Exit code for wrong usage: an option that is missing, a name of nothing that there is. clap's own.
+pub const USAGE: u8 = 2;
 /// Exit code for a faulty configuration (`EX_CONFIG` of sysexits.h).
 pub const BAD_CONFIGURATION: u8 = 78;
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod keys;
+mod known;
 mod probe;
 mod show;
 mod validate;
@@ -11,7 +12,7 @@ use std::{path::Path, process::ExitCode};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, daemon::Daemon, failed};
+use super::{BAD_CONFIGURATION, USAGE, daemon::Daemon, failed};
 use crate::{
     admin::{Request, site::Ask},
     config::{self, Config},
@@ -108,9 +109,15 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
         .map_err(|faults| failed(&faults, BAD_CONFIGURATION))
 }
 
+/// Says that there is no such site, and which there are.
+fn no_site(config: &Config, id: &str) -> ExitCode {
+    let known: Vec<&str> = config.sites.keys().map(String::as_str).collect();
+    failed(&format!("no site {id:?}; there are {}", known.join(", ")), USAGE)
+}
+
 /// What the daemon says of the sites; `Null` where none answers, of which nothing is said.
 fn in_force(config: &Path) -> Value {
-    let Some(socket) = config::admin_socket(config).filter(|socket| socket.exists()) else {
+    let Some(socket) = config::admin_socket(config).ok().filter(|socket| socket.exists()) else {
         return Value::Null;
     };
     let Ok(runtime) = super::runtime() else { return Value::Null };

@@ -5,7 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::section::Section;
+use super::fault::{Fault, Place};
+use super::main_file::Main;
+use super::origin::origins;
+use super::policies::Policies;
+use super::section::{Findings, Section};
+use super::site_file::Site;
+use super::spelling::nearest;
 use super::value::is_name;
 
 /// The most entries of one list: more is a mistake, and each is compared for every window.
@@ -53,6 +59,37 @@ impl Filter {
             Some(Self { include, exclude })
         });
         read.unwrap_or_default()
+    }
+}
+
+/// Holds what a filter names against what there is: a misspelt feed or policy would let through, or keep back, what nobody
+/// meant, without a word.
+pub(super) fn check(site: &Site, main: &Main, policies: &Policies, findings: &Findings) {
+    if site.filter == Filter::default() {
+        return;
+    }
+    let written = origins(&site.file);
+    let tell = |key: String, name: &str, what: &str, known: &[&str]| {
+        let line = written.get(&key).map_or(1, |origin| origin.line);
+        let instead = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("write one of {}, or remove it", known.join(", ")),
+        };
+        let place = Place { file: site.file.clone(), line };
+        findings.note(Fault::at(&place, format!("`{key}` names no {what}: \"{name}\""), instead));
+    };
+    let listeners = main.mllp.iter().map(|one| one.name.as_str());
+    let feeds: Vec<&str> = listeners.chain(main.spools.iter().map(|one| one.name.as_str())).collect();
+    let populations: Vec<&str> = policies.policies().map(|policy| policy.id.as_str()).collect();
+    for (table, selection) in [("include", &site.filter.include), ("exclude", &site.filter.exclude)] {
+        for feed in selection.feeds.iter().filter(|feed| !feeds.contains(&feed.as_str())) {
+            tell(format!("filter.{table}.feeds"), feed, "[[mllp]] and no [[spool]]", &feeds);
+        }
+        // The faults of a faulty policy are told, and its id is good.
+        let unknown = |id: &&String| !populations.contains(&id.as_str()) && !policies.is_faulty(id);
+        for id in selection.populations.iter().filter(unknown) {
+            tell(format!("filter.{table}.populations"), id, "policy about glucose", &populations);
+        }
     }
 }
 

@@ -43,7 +43,7 @@ mod value;
 
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
-pub use auth::{Auth, keys_folder};
+pub use auth::{Auth, KeysFolderError, keys_folder};
 pub use capability::{Mode, OnRecovery, Permits};
 pub use consent::SiteConsent;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};

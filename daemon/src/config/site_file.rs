@@ -151,6 +151,7 @@ pub(super) fn read_site(
     let delivery = Delivery::read(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
+    let intent = read_site_intent(root);
     let publish = read_publish(root, policies.policy(policy.as_deref().unwrap_or(STANDARD_POLICY)));
     Some(Site {
         file: root.source().path().to_owned(),
@@ -159,7 +160,7 @@ pub(super) fn read_site(
         ehr: if ehr_written { Some(ehr?) } else { None },
         capability: capability.unwrap_or_default(),
         consent,
-        intent: read_site_intent(root),
+        intent,
         filter,
         delivery,
         publish,

@@ -35,6 +35,7 @@ use tokio::{
     time::sleep,
 };
 
+pub(crate) use self::birth_date::scope as doubt_scope;
 pub use self::edges::closed_detail;
 use self::{pace::Pace, verdicts::Ended};
 use crate::{

@@ -165,7 +165,7 @@ impl Pipeline {
         }
         let detail = format!(
             "window {} (version {}) was published and all its readings were taken back since; \
-             mark what stands at the destination as entered in error: isthmus intent withdraw --window {}",
+             mark what stands at the destination as entered in error: isthmus intent withdraw --window {} --by NAME",
             due.id, due.version, due.id
         );
         let scope = format!("window {}", due.id);

@@ -232,10 +232,8 @@ impl Pipeline {
         }
         let detail = format!(
             "version {} has other numbers than the one that stands, which cannot be replaced there; \
-             amend it by hand, then: isthmus site amended {} --at {}",
-            draft.due.version + 1,
-            draft.due.id,
-            destination.id
+             amend it by hand, then: isthmus site amended \"{scope}\" --reason TEXT",
+            draft.due.version + 1
         );
         self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), draft.now);
         Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })

@@ -11,11 +11,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
-    cli::{FAILED, failed},
-    config,
+    cli::{BAD_CONFIGURATION, FAILED, USAGE, failed},
+    config::{self, KeysFolderError},
     smart::{
         key_folder::{FolderError, KeyFolder},
-        key_ring::Ring,
+        key_ring::{Ring, addressed},
     },
     time,
 };
@@ -68,17 +68,21 @@ enum Verb {
 
 /// Does what is asked, and says the next step.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let folder = match &args.folder {
-        Some(folder) => folder.clone(),
+    let (whose, folder) = match &args.folder {
+        Some(folder) => (format!("--folder {}", folder.display()), folder.clone()),
         None => match config::keys_folder(config, args.site.as_deref()) {
-            Ok((_, folder)) => folder,
-            Err(error) => return failed(&error, FAILED),
+            Ok((site, folder)) => (format!("--site {site}"), folder),
+            // A site that was named and is not there is a slip of the pen; all else is the configuration's.
+            Err(error @ KeysFolderError::NoSite { .. }) if args.site.is_some() => {
+                return failed(&error, USAGE);
+            }
+            Err(error) => return failed(&error, BAD_CONFIGURATION),
         },
     };
     let folder = KeyFolder(folder);
     match act(&args.verb, &folder, time::now_ms()) {
-        Ok(told) => told_of(&told),
-        Err(error) => return failed(&error.told(), FAILED),
+        Ok(told) => told_of(&addressed(&told, &whose)),
+        Err(error) => return failed(&addressed(&error.told(), &whose), FAILED),
     }
     ExitCode::SUCCESS
 }

@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, os::unix::fs::PermissionsExt, path::Path, process:
 
 use serde_json::{Value, json};
 
-use super::load;
+use super::{load, no_site};
 use crate::{
     cli::{BAD_CONFIGURATION, FAILED, failed, runtime},
     config::Site,
@@ -43,8 +43,7 @@ pub(super) fn site_of<'a>(
     id: &str,
 ) -> Result<(&'a Site, Destination), ExitCode> {
     let Some(site) = config.sites.get(id) else {
-        let known: Vec<&str> = config.sites.keys().map(String::as_str).collect();
-        return Err(failed(&format!("no site {id:?}; there are {}", known.join(", ")), BAD_CONFIGURATION));
+        return Err(no_site(config, id));
     };
     match Destination::ehr(site) {
         Ok(Some(destination)) => Ok((site, destination)),
