@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 use site::{
-    RESOURCES_PER_OUTCOME, condition, daily, edit_site, eventually, people, send, settled, until,
+    RESOURCES_PER_OUTCOME, command, condition, daily, edit_site, eventually, people, send, settled, until,
     until_metric, with_delivery,
 };
 use standin::rig::{Rig, RigSettings};
@@ -271,9 +271,7 @@ async fn a_scope_that_is_granted_later_counts_at_once_after_a_release() {
     hour(&rig, 0).await;
     until(&rig, "it waits", |s| s["outbox"]["deferred"].as_u64() > Some(0)).await;
     tokens.desk().grants = None;
-    let words = ["site", "release", "main", "--reason", "the scope was granted", "--config"];
-    let output = Command::new(site::binary()).args(words).arg(rig.config()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    command::ask(&rig, &["site", "release", "main", "--reason", "the scope was granted"]);
     settled(&rig).await;
     assert_once(&rig, 1);
     until(&rig, "nothing is wrong", |s| condition(s, "scope-missing").is_none()).await;

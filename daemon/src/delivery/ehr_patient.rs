@@ -37,9 +37,22 @@ fn reference(kind: &str, resource: &Value) -> Option<String> {
 
 /// Searches the EHR for Patients with the identifier (FHIR R4, Patient search by `identifier`).
 pub(crate) async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Verdict> {
-    let url = format!("{}/Patient", destination.base_url);
     let token = format!("{}|{}", escaped(&key.system), escaped(&key.value));
-    let Ok(url) = reqwest::Url::parse_with_params(&url, [("identifier", token)]) else {
+    let bundle = looked(destination, "Patient", ("identifier", &token)).await?;
+    Ok(bundle.map_or(Found::Hidden, |bundle| patients(&bundle, key)))
+}
+
+/// Searches one kind of resource by one parameter; `None` where the EHR does not let us look.
+///
+/// # Errors
+/// The verdict where the EHR could not be asked now.
+async fn looked(
+    destination: &Destination,
+    kind: &str,
+    parameter: (&str, &str),
+) -> Result<Option<Value>, Verdict> {
+    let url = format!("{}/{kind}", destination.base_url);
+    let Ok(url) = reqwest::Url::parse_with_params(&url, [parameter]) else {
         return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
     };
     let asked = Request::get(url.as_str());
@@ -48,12 +61,12 @@ pub(crate) async fn search(destination: &Destination, key: &PatientKey) -> Resul
         Err(attempt) => return Err(unsent(judge(&attempt))),
     };
     if told.status == 200 {
-        return Ok(patients(told.json(), key));
+        return Ok(Some(told.json().clone()));
     }
     let answer = Answer { status: told.status, retry_after: told.retry_after, ..Answer::default() };
     match unsent(judge(&Attempt::Answered(answer))) {
         stop @ (Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_)) => Err(stop),
-        _ => Ok(Found::Hidden),
+        _ => Ok(None),
     }
 }
 
@@ -121,23 +134,8 @@ pub(crate) async fn encounter(
     now: jiff::Timestamp,
 ) -> Result<Option<String>, Verdict> {
     let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-    let url = format!("{}/Encounter", destination.base_url);
-    let Ok(url) = reqwest::Url::parse_with_params(&url, [("patient", id)]) else {
-        return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
-    };
-    let asked = Request::get(url.as_str());
-    let told = match http::send(&destination.client, destination.release(), asked, None).await {
-        Ok(told) => told,
-        Err(attempt) => return Err(unsent(judge(&attempt))),
-    };
-    if told.status == 200 {
-        return Ok(matching(told.json(), patient, now));
-    }
-    let answer = Answer { status: told.status, retry_after: told.retry_after, ..Answer::default() };
-    match unsent(judge(&Attempt::Answered(answer))) {
-        stop @ (Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_)) => Err(stop),
-        _ => Ok(None),
-    }
+    let bundle = looked(destination, "Encounter", ("patient", id)).await?;
+    Ok(bundle.and_then(|bundle| matching(&bundle, patient, now)))
 }
 
 fn matching(bundle: &Value, patient: &str, now: jiff::Timestamp) -> Option<String> {

@@ -7,6 +7,7 @@ use std::{
 
 use super::{explain, in_force, known, load, no_site};
 use crate::{
+    cli::daemon::say,
     config::origins,
     matrix::{self, Setting},
     report::paper::printable,
@@ -28,7 +29,6 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let config = load(path)?;
     let Some(site) = config.sites.get(&args.site) else {
@@ -38,19 +38,12 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     if let Some(message) = &args.explain {
         let here = |system: &str, value: &str| known::of(path, Some(&site.id), system, value);
         let told = explain::told(&config, site, message, args.feed.as_deref(), &in_force(path), &here)?;
-        match args.json {
-            true => println!("{told:#}"),
-            false => print!("{}", explain::for_people(&told)),
-        }
+        say(&told, args.json, explain::for_people);
         return Ok(());
     }
     let settings = matrix::settings(site, &name, &origins(&site.file));
-    if args.json {
-        let json = serde_json::to_value(&settings).unwrap_or_default();
-        println!("{json:#}");
-        return Ok(());
-    }
-    print!("{}", table(&settings));
+    let told = serde_json::to_value(&settings).unwrap_or_default();
+    say(&told, args.json, |_| table(&settings));
     Ok(())
 }
 

@@ -14,7 +14,11 @@ use rand::RngExt;
 
 use super::{known, load, probe::site_of};
 use crate::{
-    cli::{BAD_CONFIGURATION, FAILED, USAGE, failed, runtime},
+    cli::{
+        BAD_CONFIGURATION, FAILED, USAGE,
+        argument::{self, Named},
+        failed, runtime,
+    },
     onboarding::{
         playbook::{Finding, Status, Step},
         report::{Report, document, page},
@@ -41,8 +45,8 @@ pub(super) struct Args {
     /// The site's id.
     site: String,
     /// A test patient of the EHR. The value stays out of the report.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Whom,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::test_patient)]
+    patient: Named,
     /// The test patient's birth date: nothing is written where the EHR's differs.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     born: Born,
@@ -74,16 +78,6 @@ pub(super) struct VerifyArgs {
     key: Option<PathBuf>,
 }
 
-/// An identifier. No Debug of its value.
-#[derive(Clone)]
-pub(super) struct Whom(String, String);
-
-impl std::fmt::Debug for Whom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Whom")
-    }
-}
-
 /// A birth date. No Debug of its value.
 #[derive(Clone)]
 pub(super) struct Born(BirthDate);
@@ -91,18 +85,6 @@ pub(super) struct Born(BirthDate);
 impl std::fmt::Debug for Born {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Born")
-    }
-}
-
-fn whom(text: &str) -> Result<Whom, String> {
-    match text.rsplit_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(Whom(system.to_owned(), value.to_owned()))
-        }
-        _ => {
-            Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|TEST-1'"
-                .to_owned())
-        }
     }
 }
 
@@ -139,8 +121,11 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     }
     let key =
         ReportKey::beside(&config.main.store.key_file).map_err(|error| failed(&error, BAD_CONFIGURATION))?;
-    let patient =
-        PatientKey { site: site.id.clone(), system: args.patient.0.clone(), value: args.patient.1.clone() };
+    let patient = PatientKey {
+        site: site.id.clone(),
+        system: args.patient.system.clone(),
+        value: args.patient.value.clone(),
+    };
     let asked =
         Asked { key: patient, born: args.born.0.clone(), only: args.only, chance: rand::rng().random() };
     let started = Instant::now();
@@ -156,8 +141,8 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         site: &site.id,
         base_url: &ehr.base_url,
         software: &software,
-        mode: site.capability.mode.name(),
-        patient_system: &args.patient.0,
+        mode: site.capability.mode.word(),
+        patient_system: &args.patient.system,
         began: &began,
         took_s: started.elapsed().as_secs(),
         only: args.only.map(Step::name),
@@ -188,7 +173,7 @@ fn folder(site: &str, only: Option<Step>, began: &str) -> PathBuf {
 
 /// Refuses a patient whose results come through this box: the trial writes made-up ones.
 fn nobodys(args: &Args, path: &Path) -> Result<(), ExitCode> {
-    let Whom(system, value) = &args.patient;
+    let Named { system, value } = &args.patient;
     match known::of(path, Some(&args.site), system, value)? {
         Some(told) if told["results_at"].as_array().is_none_or(|sites| !sites.is_empty()) => {
             let told = "nothing was sent: results of this patient come through this box, and the trial would write made-up \
