@@ -265,7 +265,8 @@ async fn a_reload_asks_for_another_token_and_goes_on_with_the_one_there_is_meanw
 async fn a_scope_that_is_granted_later_counts_at_once_after_a_release() {
     let dir = tempfile::tempdir().unwrap();
     let (mut rig, tokens) = prepared(dir.path()).await;
-    with_delivery(&rig, "probe_interval = \"1h\"");
+    let probed = format!("probe_interval = \"{}\"", daily().probe_interval);
+    edit_site(&rig, &probed, "probe_interval = \"1h\"");
     tokens.desk().grants = Some("system/Provenance.crus system/Patient.read".to_owned());
     rig.start().await.unwrap();
     hour(&rig, 0).await;

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, FAILED, failed, runtime};
+use super::{BAD_CONFIGURATION, FAILED, address::addressed, failed, runtime};
 use crate::{
     admin::{self, AdminError, Request},
     config,
@@ -52,7 +52,7 @@ pub(super) fn ask(config: &Path, request: &Request) -> Result<Value, ExitCode> {
 pub(super) fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
     let text = match json {
         true => format!("{told:#}\n"),
-        false => for_people(told),
+        false => addressed(&for_people(told)).into_owned(),
     };
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

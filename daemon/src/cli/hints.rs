@@ -2,7 +2,8 @@
 //!
 //! A hint is what follows `isthmus ` in a source file, a page or an alert: a path of verbs, then options and arguments. A
 //! path alone is a name and need only exist; with anything behind it the whole must be taken by clap. Words in capitals and
-//! in braces stand for something that the reader fills in.
+//! in braces stand for something that the reader fills in. Prose of a page may name an option without what it needs; what the
+//! program prints, and a line of a page that is to be copied, may not.
 
 use std::{
     collections::BTreeSet,
@@ -48,7 +49,8 @@ fn joined(text: &str) -> String {
         match comment {
             Some(rest) => out += &format!(" {}", rest.trim_start()),
             None if out.ends_with('\\') => {
-                out.pop();
+                // One goes on in the source, two in what is printed.
+                out.truncate(out.trim_end_matches('\\').len());
                 out += trimmed;
             }
             None => out += &format!("\n{line}"),
@@ -123,11 +125,12 @@ fn arguments(root: &Command, words: &[Word]) -> Option<Vec<String>> {
             has_arguments = true;
             let name = option.split('=').next().unwrap_or_default();
             typed.push(word.text.clone());
-            let known = command.get_arguments().chain(root.get_arguments());
-            let takes = known
-                .filter(|one| one.get_long() == Some(name))
-                .any(|one| one.get_action().takes_values() && !option.contains('='));
-            if let Some(value) = words.get(at + 1).filter(|_| takes && !word.last) {
+            let mut known = command.get_arguments().chain(root.get_arguments());
+            let known = known.find(|one| one.get_long() == Some(name) && !option.contains('='));
+            let takes = known.filter(|one| one.get_action().takes_values());
+            let values = takes.and_then(|one| one.get_num_args()).map_or(0, |values| values.min_values());
+            for _ in 0..values {
+                let Some(value) = words.get(at + 1).filter(|_| !words[at].last) else { break };
                 typed.push(filled(value));
                 at += 1;
             }
@@ -150,9 +153,23 @@ fn arguments(root: &Command, words: &[Word]) -> Option<Vec<String>> {
     (has_arguments && typed.len() > 1).then_some(typed)
 }
 
-/// What clap says against a hint; a value that only stands for another may be of the wrong kind.
-fn fault(typed: &[String]) -> Option<String> {
+/// The hints of a text, each with whether it may be a name of something in prose.
+fn hints<'a>(text: &'a str, is_source: bool) -> impl Iterator<Item = (&'a str, bool)> {
+    const PROGRAM: &str = "isthmus ";
+    text.match_indices(PROGRAM).filter_map(move |(at, _)| {
+        let before = text[..at].chars().next_back();
+        let begins = before.is_none_or(|c| c == '\n');
+        let whole_word = !before.is_some_and(|c| c.is_alphanumeric() || "/._-".contains(c));
+        whole_word.then_some((&text[at + PROGRAM.len()..], !is_source && !begins))
+    })
+}
+
+/// What clap says against a hint; a value that only stands for another may be of the wrong kind, and `prose` may leave out.
+fn fault(typed: &[String], prose: bool) -> Option<String> {
     let error = Cli::read(typed).err()?;
+    if prose && error.kind() == ErrorKind::MissingRequiredArgument {
+        return None;
+    }
     let told = matches!(
         error.kind(),
         ErrorKind::ValueValidation
@@ -170,20 +187,21 @@ fn every_command_that_people_are_told_to_type_can_be_typed() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
     PLACES.iter().for_each(|place| files(&here.join(place), &mut all));
-    let (mut hints, mut faults) = (0, BTreeSet::new());
+    let (mut found, mut faults) = (0, BTreeSet::new());
     for path in all {
         let Ok(text) = fs::read_to_string(&path) else { continue };
-        for after in joined(&text).split("isthmus ").skip(1) {
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        for (after, prose) in hints(&joined(&text), is_source) {
             let Some(typed) = arguments(&root, &words(after)) else { continue };
-            hints += 1;
-            if let Some(why) = fault(&typed) {
+            found += 1;
+            if let Some(why) = fault(&typed, prose) {
                 let why = why.lines().next().unwrap_or_default().to_owned();
                 faults.insert(format!("{}: {}: {why}", path.display(), typed.join(" ")));
             }
         }
     }
     assert!(faults.is_empty(), "{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
-    assert!(hints > 60, "{hints} hints were found: the search finds what there is");
+    assert!(found > 60, "{found} hints were found: the search finds what there is");
 }
 
 #[test]
@@ -198,8 +216,13 @@ fn a_hint_that_cannot_be_typed_is_found() {
         ("site keys --site epic new; then", true),
         ("replay --idd 17`", false),
     ] {
-        assert_eq!(fault(&of(text).unwrap()).is_none(), runs, "{text}");
+        assert_eq!(fault(&of(text).unwrap(), false).is_none(), runs, "{text}");
     }
+    let page =
+        "run `isthmus intent withdraw --window 1`\nisthmus intent withdraw --window 1\n/bin/isthmus x --y\n";
+    let told: Vec<_> =
+        hints(page, false).map(|(after, prose)| fault(&of(after).unwrap(), prose).is_some()).collect();
+    assert_eq!(told, [false, true], "prose, and a line to be copied");
     // Names and prose.
     for text in
         ["site withdrawn`", "status shows them", "site show lists them", "is up", "quarantine shows such"]

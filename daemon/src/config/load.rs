@@ -67,7 +67,7 @@ pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, 
     }
     if let Some(main) = &main {
         sites.values().for_each(|site| check_receivers(site, main, &findings));
-        sites.values().for_each(|site| filter::check(site, main, &policies, &findings));
+        sites.values().for_each(|site| filter::check(site, main_path, &policies, &findings));
     }
     let (faults, _, contents) = findings.into_parts();
     match main {

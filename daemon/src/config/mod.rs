@@ -48,7 +48,7 @@ pub use auth::{Auth, KeysFolderError, keys_folder};
 pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
-pub use filter::{Filter, Selection};
+pub use filter::{Filter, Selection, doubts};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use intent::{IntentRule, SiteIntent};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};

@@ -168,7 +168,14 @@ impl Intents {
         let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key)?;
         let by_hand = asked_by_hand(&plan, at);
         if command.wish == Wish::Withdraw && plan.rows.is_empty() {
-            return self.people_alone(by_hand, actor);
+            // A request that was taken before asks nobody anew for what its intent left to people.
+            return match self.readers.with(|reader| reader.intent_of(&key))? {
+                Some(known) => {
+                    let entered = Entered { id: known.id, state: known.state, known: true };
+                    Ok(Taken { entered, by_hand: plan.by_hand })
+                }
+                None => self.people_alone(by_hand, actor),
+            };
         }
         let generation = self.current.get();
         let fresh = generation.config.main.intent.reconfirm_after;

@@ -114,6 +114,7 @@ struct State {
     token_url: Option<String>,
     renewals: u64,
     refusals: u64,
+    last_refusal: Option<(Trouble, i64)>,
     /// Somebody asked for another token, whatever the one in force is good for.
     anew: bool,
 }
@@ -163,6 +164,7 @@ impl Authorizer {
         new.signed_with.clone_from(&old.signed_with);
         new.token_url.clone_from(&old.token_url);
         (new.renewals, new.refusals) = (old.renewals, old.refusals);
+        new.last_refusal.clone_from(&old.last_refusal);
         (gate.serial, gate.skew) = (old.held.as_ref().map_or(0, |held| held.serial), old.skew);
         self.granted.send_replace(before.granted.borrow().clone());
         self.available.send_replace(*before.available.borrow());
@@ -261,6 +263,7 @@ impl Authorizer {
             renewals: state.renewals,
             refusals: state.refusals,
             trouble: state.trouble.clone(),
+            last_refusal: state.last_refusal.clone(),
         }
     }
 
@@ -319,8 +322,10 @@ impl Authorizer {
                     // Where it was found may be wrong.
                     gate.found = None;
                 }
-                let since = state.trouble.as_ref().map_or_else(time::now_ms, |(_, since)| *since);
+                let now = time::now_ms();
+                let since = state.trouble.as_ref().map_or(now, |(_, since)| *since);
                 state.trouble = Some((trouble.clone(), since));
+                state.last_refusal = Some((trouble.clone(), now));
                 state.refusals += 1;
                 drop(state);
                 self.is_available(false);

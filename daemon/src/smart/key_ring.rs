@@ -431,7 +431,8 @@ mod tests {
             [("a", "replaced"), ("b", "in-use"), ("c", "published"), ("d", "new"), ("e", "new")]
         );
         for (kid, switches, retires) in [
-            ("a", false, true),
+            // Back to the one that was replaced.
+            ("a", true, true),
             ("b", false, false),
             ("c", true, false),
             ("d", false, false),

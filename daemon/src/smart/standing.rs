@@ -51,6 +51,8 @@ pub struct Standing {
     pub refusals: u64,
     /// Why there is no newer one, and since when (ms UTC).
     pub trouble: Option<(Trouble, i64)>,
+    /// How the last request that brought none ended, and when (ms UTC); it stays when the next one brings one.
+    pub last_refusal: Option<(Trouble, i64)>,
 }
 
 impl Standing {
@@ -72,6 +74,11 @@ impl Standing {
             "trouble": self.trouble.as_ref().map(|(trouble, since)| json!({
                 "word": trouble.word(),
                 "since": time::rfc3339(*since),
+                "detail": self.told(trouble),
+            })),
+            "last_refusal": self.last_refusal.as_ref().map(|(trouble, at)| json!({
+                "word": trouble.word(),
+                "at": time::rfc3339(*at),
                 "detail": self.told(trouble),
             })),
         })
@@ -174,6 +181,7 @@ mod tests {
             renewals: 0,
             refusals: 0,
             trouble: None,
+            last_refusal: None,
         }
     }
 

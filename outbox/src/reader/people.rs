@@ -107,6 +107,11 @@ impl Reader {
         Ok(intent_rows::waiting_for_rows(self.conn()?)?)
     }
 
+    /// The intent of a request that was taken before.
+    pub fn intent_of(&self, key: &[u8; 32]) -> Result<Option<Intent>, ReadError> {
+        Ok(intent_rows::by_key(self.conn()?, key)?)
+    }
+
     /// The rows that an intent became, of its last round.
     pub fn intent_places(&self, id: i64) -> Result<Vec<IntentPlace>, ReadError> {
         Ok(intent_rows::places(self.conn()?, id)?)

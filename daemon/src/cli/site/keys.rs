@@ -11,7 +11,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::{
-    cli::{BAD_CONFIGURATION, FAILED, USAGE, failed},
+    cli::{BAD_CONFIGURATION, FAILED, USAGE, address, failed},
     config::{self, KeysFolderError},
     smart::{
         key_folder::{FolderError, KeyFolder},
@@ -81,7 +81,9 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     };
     let folder = KeyFolder(folder);
     match act(&args.verb, &folder, time::now_ms()) {
-        Ok(told) => told_of(&addressed(&told, &whose)),
+        // An object is for programs, which know their configuration.
+        Ok(told) if matches!(args.verb, Verb::List { json: true }) => told_of(&addressed(&told, &whose)),
+        Ok(told) => told_of(&address::addressed(&addressed(&told, &whose))),
         Err(error) => return failed(&addressed(&error.told(), &whose), FAILED),
     }
     ExitCode::SUCCESS

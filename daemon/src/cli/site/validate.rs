@@ -16,6 +16,7 @@ use super::{known, load, probe::site_of};
 use crate::{
     cli::{
         BAD_CONFIGURATION, FAILED, USAGE,
+        address::addressed,
         argument::{self, Named},
         failed, runtime,
     },
@@ -154,12 +155,14 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         fingerprint: &key.fingerprint,
     };
     let json = format!("{:#}\n", document(&report));
-    key.write(&out, &page(&report), &json).map_err(|error| failed(&error, FAILED))?;
+    let kept = key.write(&out, &page(&report), &json);
+    // What has to be taken back is told also where it could not be kept.
     if args.json {
         print!("{json}");
     } else {
-        print!("{}", summary(&report, &out));
+        print!("{}", addressed(&summary(&report, kept.is_ok().then_some(&out))));
     }
+    kept.map_err(|error| failed(&error, FAILED))?;
     if report.passed() { Ok(()) } else { Err(ExitCode::from(FAILED)) }
 }
 
@@ -227,7 +230,7 @@ impl Screen {
         self.bar.set_message(finding.step.title());
         if self.lines {
             let line = line(finding);
-            self.bar.suspend(|| println!("{line}"));
+            self.bar.suspend(|| println!("{}", addressed(&line)));
         }
     }
 }
@@ -263,7 +266,7 @@ fn line(finding: &Finding) -> String {
     format!("{:<14}  {:<16}{form} {}", finding.status.words(), finding.step.name(), printable(told))
 }
 
-fn summary(report: &Report<'_>, out: &Path) -> String {
+fn summary(report: &Report<'_>, out: Option<&PathBuf>) -> String {
     let stands: Vec<_> = report.left.iter().filter(|left| left.state == "stands").collect();
     let mut told = format!(
         "\n{}: {} passed, {} failed, {} not applicable\n",
@@ -279,6 +282,7 @@ fn summary(report: &Report<'_>, out: &Path) -> String {
             told += &format!("  {}  (written by {})\n", printable(place), one.step.name());
         }
     }
+    let Some(out) = out else { return told };
     told + &format!(
         "Report: {} and {}, signed with the box's key {}\n",
         out.join(signature::HTML).display(),
