@@ -227,7 +227,19 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     tokens.desk().keys = serde_json::json!({ "keys": [fresh[1]] });
     let told = done(&rig, &["switch"]);
     assert!(told.contains("retire"), "{told}");
+    let earlier = fresh[0]["kid"].as_str().unwrap();
+    assert!(told.contains(&format!("site keys --site main switch {earlier}")), "the way back: {told}");
     let status = settled(&rig).await;
+    // The trouble is over, and what it was is known still.
+    let refusal = &authorization(&status)["last_refusal"];
+    assert_eq!(
+        (&authorization(&status)["trouble"], &refusal["word"]),
+        (&Value::Null, &"invalid_client".into())
+    );
+    assert!(refusal["at"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{refusal}");
+    assert!(refusal["detail"].as_str().unwrap().contains("site keys --site main list"), "{refusal}");
+    let shown = command::ask(&rig, &["status"]);
+    assert!(shown.contains("last refusal") && shown.contains("over since"), "{shown}");
     assert_once(&rig, 1);
     let kid = tokens.asked().iter().rev().find_map(|asked| asked.clone().ok()).unwrap();
     assert_eq!(authorization(&status)["kid"], kid.as_str());
@@ -241,6 +253,13 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     assert_eq!(early.status.code(), Some(1));
     let told = String::from_utf8(early.stderr).unwrap();
     assert!(told.contains("five minutes"), "{told}");
+
+    // The EHR has not read the new key at all: back to the earlier one, until it has.
+    tokens.desk().keys = serde_json::json!({ "keys": [fresh[0]] });
+    done(&rig, &["switch", earlier]);
+    command::ask(&rig, &["site", "release", "main", "--reason", "the key is switched back"]);
+    until(&rig, "a token for it", |s| authorization(s)["kid"] == earlier).await;
+    assert!(done(&rig, &["list"]).contains("published"), "the new one can be switched to again");
     assert_silent(&rig, &tokens).await;
 }
 

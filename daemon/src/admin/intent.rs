@@ -239,7 +239,7 @@ fn line_of(intent: &Intent) -> Value {
         "patient": intent.patient,
         "window": intent.window,
         "state": intent.state.name(),
-        "reason": intent.reason,
+        "reason": (!intent.reason.is_empty()).then_some(&intent.reason),
         "since": time::rfc3339(intent.state_at),
         "entered": time::rfc3339(intent.entered_at),
         "confirmed": time::rfc3339(intent.confirmed_at),

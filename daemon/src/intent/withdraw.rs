@@ -10,7 +10,7 @@ use clinical::fhir::{
     projection::{Projection, Style},
     subject::Subject,
 };
-use outbox::{IntentRow, WrittenPart};
+use outbox::{IntentRow, State, WrittenPart};
 
 use super::{IntentError, Plan, author_of, provenance_row, rows};
 use crate::{
@@ -22,6 +22,10 @@ use crate::{
         resources::{Part, Write},
     },
 };
+
+/// Why nobody is asked to take back by hand what is being written.
+const UNDER_WAY: &str =
+    "a write of this window is under way or in doubt: try again when isthmus status shows none";
 
 /// For whom it was written, its form, its kind, and its place where it travels alone.
 type Group = (i64, String, String, usize);
@@ -37,6 +41,11 @@ impl rows::Making<'_> {
         let groups = self.marked(&written)?;
         // Something is there of which the ledger does not know where, or its form knows no such status.
         if groups.is_empty() {
+            let rows = readers.with(|reader| reader.rows_of_window(window.id, &destination.id))?;
+            // It may not stand yet, or where it stands is told in a moment.
+            if rows.iter().any(|row| matches!(row.state, State::Leased | State::Ambiguous)) {
+                return super::refused(UNDER_WAY);
+            }
             plan.by_hand.push(destination.id.clone());
             return Ok(());
         }

@@ -54,9 +54,9 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Sign with a published key from now on.
+    /// Sign with a published key from now on; or, named, with one that was replaced and is not retired: back again.
     Switch {
-        /// Its name; needed where several are published.
+        /// Its name; needed where several are published, and to go back.
         kid: Option<String>,
     },
     /// Remove a replaced key, at the earliest five minutes after the switch.
@@ -110,9 +110,14 @@ fn act(verb: &Verb, folder: &KeyFolder, now_ms: i64) -> Result<String, FolderErr
             format!("wrote the public half of {count} {keys} to {}\n", out.display())
         }
         Verb::Switch { kid } => {
+            let before = folder.ring()?.in_use().ok().map(|entry| entry.kid.clone());
             let kid = folder.switch(kid.as_deref(), now_ms)?;
+            let back = before.filter(|before| *before != kid).map(|before| {
+                format!("should the EHR not know it yet, go back: isthmus site keys switch {before}\n")
+            });
             format!(
-                "key {kid} signs from the next request for a token on; a running daemon needs no restart\n"
+                "key {kid} signs from the next request for a token on; a running daemon needs no restart\n{}",
+                back.unwrap_or_default()
             )
         }
         Verb::Retire { kid } => format!("removed key {}\n", folder.retire(kid.as_deref(), now_ms)?),

@@ -125,7 +125,7 @@ fn document(site: &str, probed: &Probed, proposal: &Proposal, diff: &str) -> Val
         "compared": proposal.compared,
         "changes": proposal.changes,
         "advice": proposal.advice,
-        "diff": diff,
+        "diff": (!diff.is_empty()).then_some(diff),
     })
 }
 
