@@ -12,7 +12,7 @@ use super::origin::{Origin, origins};
 use super::policies::Policies;
 use super::section::{Findings, Section};
 use super::site_file::Site;
-use super::spelling::nearest;
+use super::spelling::{nearest, within};
 use super::value::is_name;
 
 /// The most entries of one list: more is a mistake, and each is compared for every window.
@@ -130,8 +130,8 @@ fn listed<'a>(written: &'a BTreeMap<String, Origin>, list: &str, key: &str) -> V
     found.filter_map(|(_, origin)| origin.text.as_deref()).collect()
 }
 
-/// What may be a slip of the pen and may be right: an application or a facility that is written nowhere else, beside one of
-/// nearly that name that is (`[[sender]]`, `[[route]]`, `allow_senders`).
+/// What may be a slip of the pen and may be right: an application or a facility that is written nowhere else, beside one that is,
+/// one slip of the pen away (`[[sender]]`, `[[route]]`, `allow_senders`).
 pub fn doubts(site: &Site, main: &Main) -> Vec<Fault> {
     let (mut applications, mut facilities) = (BTreeSet::new(), BTreeSet::new());
     for route in &main.routes {
@@ -154,7 +154,7 @@ pub fn doubts(site: &Site, main: &Main) -> Vec<Fault> {
             ("facilities", &selection.facilities, &facilities),
         ] {
             for name in names.iter().filter(|name| !known.contains(name.as_str())) {
-                let Some(near) = nearest(name, known.iter().copied()) else { continue };
+                let Some(near) = within(1, name, known.iter().copied()) else { continue };
                 let key = format!("filter.{table}.{key}");
                 let line = written.get(&key).map_or(1, |origin| origin.line);
                 let what = format!("`{key}` has \"{name}\", and elsewhere \"{near}\" is written");
