@@ -207,7 +207,8 @@ async fn the_codes_are_those_of_the_help() {
     for words in [&["status"][..], &["queue", "list"], &["intent", "list"], &["consent", "verify"]] {
         let (code, told) = code(&rig, words);
         assert_eq!(code, 1, "{words:?}: {told}");
-        assert!(told.contains("--config"), "what to do, and for which daemon: {told}");
+        let start = format!("isthmus --config {} run", rig.config().display());
+        assert!(told.contains(&start), "what to do, and for which daemon: {told}");
     }
     rig.start().await.unwrap();
     let message = dir.path().join("m.hl7");

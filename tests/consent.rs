@@ -109,6 +109,7 @@ async fn a_withdrawal_stops_what_waits_at_once_and_neighbours_go_on() {
     // What stands is told to who withdraws, and is not touched.
     let told = decide(&rig, "withdraw", 1, "treatment", &[]);
     let places = told["stands"].as_array().unwrap();
+    assert!(places.iter().all(|place| place["window"].as_i64() > Some(0)), "{told:#}");
     assert_eq!(places.len() as u64, 2 * RESOURCES_PER_OUTCOME, "{told:#}");
     assert!(places.iter().all(|place| place["destination"] == "ehr:main" && place["location"].is_string()));
     assert!(stands(&rig, 1, DAY));

@@ -412,7 +412,8 @@ fn told_of(recorded: &Recorded) -> Value {
 
 fn standing(stood: &Stood) -> Value {
     json!({
-        "destination": stood.destination, "kind": stood.kind, "version": stood.version,
+        "destination": stood.destination, "kind": stood.kind,
+        "window": (stood.window_id != 0).then_some(stood.window_id), "version": stood.version,
         "location": stood.location, "at": time::rfc3339(stood.at), "certain": stood.certain,
     })
 }

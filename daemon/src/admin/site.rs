@@ -75,7 +75,11 @@ impl Desk {
     ) -> Result<Value, DeskError> {
         let generation = self.current.get();
         let found = generation.destination(&format!("ehr:{site}")).or_else(|| generation.destination(site));
-        let destination = found.ok_or_else(|| DeskError::Unknown(format!("no site {site:?} with an EHR")))?;
+        let destination = found.ok_or_else(|| {
+            let known = generation.destinations();
+            let known: Vec<&str> = known.map(|one| one.id.strip_prefix("ehr:").unwrap_or(&one.id)).collect();
+            DeskError::Unknown(format!("no site {site:?} with an EHR; there are {}", known.join(", ")))
+        })?;
         let uses = destination.uses().into_iter().map(|(one, _)| one);
         let wanted: Vec<Capability> =
             uses.filter(|one| capability.is_none_or(|name| one.name() == name)).collect();

@@ -31,6 +31,9 @@ const VERBS: [&str; 15] = [
     "device",
 ];
 
+/// Where a command in a text is over.
+const ENDS: [char; 4] = [';', ')', '`', '\n'];
+
 /// The configuration that was named on the command line.
 static NAMED: OnceLock<PathBuf> = OnceLock::new();
 
@@ -55,8 +58,8 @@ fn with(text: &str, config: &str) -> String {
         let (before, after) = rest.split_at(at + PROGRAM.len());
         let whole_word = !before[..at].ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
         let end = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
-        let line = after.lines().next().unwrap_or_default();
-        let command = line.split(PROGRAM).next().unwrap_or_default();
+        let command = after.split(&ENDS[..]).next().unwrap_or_default();
+        let command = command.split(PROGRAM).next().unwrap_or_default();
         out += before;
         if whole_word && VERBS.contains(&&after[..end]) && !command.contains("--config") {
             out += &format!("--config {config} ");
@@ -89,7 +92,7 @@ mod tests {
                 "mark it, then: isthmus site withdrawn \"window 1 at ehr:main\" --reason TEXT",
                 "mark it, then: isthmus --config x.toml site withdrawn \"window 1 at ehr:main\" --reason TEXT",
             ),
-            ("(isthmus check)", "(isthmus --config x.toml check)"),
+            ("(isthmus check); --config says", "(isthmus --config x.toml check); --config says"),
             (
                 "try isthmus check; isthmus run",
                 "try isthmus --config x.toml check; isthmus --config x.toml run",
