@@ -5,11 +5,13 @@
 
 mod site;
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use site::{command, condition, daily, edit_site, eventually, people, send, settled, until};
 use standin::{
-    Conduct, Persona, Play,
+    Act, Conduct, Persona, Play, Rule, What,
     chart::Person,
     rig::{Rig, RigSettings},
 };
@@ -432,4 +434,31 @@ async fn what_no_write_can_take_back_is_asked_of_people_until_they_say_that_they
             assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_to_take_back_by_hand_what_is_being_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
+    let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
+    let settings = RigSettings {
+        projection: "epic-note".to_owned(),
+        subject: "lookup".to_owned(),
+        conduct,
+        upstream: false,
+        ..daily()
+    };
+    let mut rig = site::prepare(dir.path(), settings).await;
+    rig.ehr.rule(Rule::new("slow", Act::Slow(Duration::from_millis(1_500))).on(What::Writes));
+    rig.start().await.unwrap();
+    send(&rig, &[hour(0)]).await;
+    // It stands in the chart, and its answer has not come.
+    eventually("it is written", || !of_type(&rig, "DocumentReference").is_empty()).await;
+    let words = ["withdraw", "--window", "1", "--by", AUTHOR];
+    let told = refused(&rig, &words);
+    assert!(told.contains("under way or in doubt"), "{told}");
+    assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
+    settled(&rig).await;
+    assert!(refused(&rig, &words).contains("by hand"));
+    assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_some());
 }

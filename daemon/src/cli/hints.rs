@@ -154,7 +154,7 @@ fn arguments(root: &Command, words: &[Word]) -> Option<Vec<String>> {
 }
 
 /// The hints of a text, each with whether it may be a name of something in prose.
-fn hints<'a>(text: &'a str, is_source: bool) -> impl Iterator<Item = (&'a str, bool)> {
+fn hints(text: &str, is_source: bool) -> impl Iterator<Item = (&str, bool)> {
     const PROGRAM: &str = "isthmus ";
     text.match_indices(PROGRAM).filter_map(move |(at, _)| {
         let before = text[..at].chars().next_back();
