@@ -1,6 +1,6 @@
 //! The command line: what a person types, and the exit code that a script reads.
 //!
-//! Exit codes: [`EXIT_CODES`].
+//! Exit codes: 0 done, 1 not done or refused, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
 
 mod address;
 mod argument;

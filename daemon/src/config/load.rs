@@ -106,7 +106,7 @@ fn check_receivers(site: &Site, main: &Main, findings: &Findings) {
 /// is wrong must not be refused because something is wrong.
 ///
 /// # Errors
-/// [`SocketError`], with what to do.
+/// The cause, with what to do.
 pub fn admin_socket(main_path: &Path) -> Result<PathBuf, SocketError> {
     let read = std::fs::read_to_string(main_path);
     let text = read.map_err(|source| SocketError::Read { path: main_path.to_owned(), source })?;
