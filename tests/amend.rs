@@ -10,7 +10,10 @@ use serde_json::Value;
 use site::{
     RESOURCES_PER_OUTCOME, chart, condition, daily, edit_site, people, prepare, send, settled, until,
 };
-use standin::rig::{Rig, RigSettings};
+use standin::{
+    Act, Refused, Rule, What,
+    rig::{Rig, RigSettings},
+};
 
 const DAY: &str = "2026-03-02";
 
@@ -290,4 +293,51 @@ async fn a_correction_that_moves_events_alone_is_written_where_a_site_takes_our_
     settled(&rig).await;
     assert_eq!(low_events(), Some(1), "half an hour below 70 mg/dL is an event");
     assert_eq!(mean(&rig).value, first.value, "the mean is the same");
+}
+
+/// The EHR takes new results and lets this client amend none: its first refusal closes the site, for it might refuse all; the
+/// second, after a create was taken, is about that amendment alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amendment_that_alone_is_refused_is_set_aside_and_closes_the_site_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = prepare(
+        dir.path(),
+        RigSettings { probe_interval: "300ms".to_owned(), projection: "plain-r4".to_owned(), ..daily() },
+    )
+    .await;
+    rig.start().await.unwrap();
+    let hour = |id: &str, n: u32| {
+        people::message(id, &people::person(n), &people::readings(people::day(DAY), 0, &[100; 12]))
+    };
+    send(&rig, &[hour("FIRST", 1)]).await;
+    settled(&rig).await;
+    rig.ehr.rule(Rule::new("no updates", Act::Refuse(Refused::new(403, "forbidden"))).on(What::Updates));
+    send(&rig, &[hour_from("LATE", 12, 200)]).await;
+    until(&rig, "the site is read-only", |s| condition(s, "read-only").is_some()).await;
+    send(&rig, &[hour("OTHER", 2)]).await;
+    let status = until(&rig, "people are asked", |s| condition(s, "amendment-needed").is_some()).await;
+    let detail = condition(&status, "amendment-needed").unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("refuses to amend one") && detail.contains("isthmus site amended"), "{detail}");
+    let status = settled(&rig).await;
+    assert!(condition(&status, "read-only").is_none(), "{status:#}");
+    assert_eq!((mean(&rig).value, mean(&rig).version), (100.0, 1), "{status:#}");
+    let refusals = |rig: &Rig| {
+        rig.ehr.log().records().iter().filter(|it| it.rule.as_deref() == Some("no updates")).count()
+    };
+    let met = refusals(&rig);
+    // Who comes next is written at once.
+    send(&rig, &[hour("NEXT", 3)]).await;
+    settled(&rig).await;
+    assert_eq!(chart::mean(&rig.ehr, &people::person(3).mrn, DAY).unwrap().value, 100.0);
+    assert_eq!(refusals(&rig), met, "what was set aside is not tried again");
+    // A person may let it go once more.
+    rig.ehr.withdraw("no updates");
+    let rows = site::ask(&rig, &["queue", "list", "--state", "quarantined"]).await;
+    let observation = |row: &&Value| row["kind"].as_str().is_some_and(|kind| kind.starts_with("Observation"));
+    for row in rows["rows"].as_array().unwrap().iter().filter(observation) {
+        let row = format!("row:{}", row["row"]);
+        site::ask(&rig, &["quarantine", "release", &row, "--reason", "the EHR permits it now"]).await;
+    }
+    settled(&rig).await;
+    assert_eq!((mean(&rig).value, mean(&rig).version), (150.0, 2));
 }

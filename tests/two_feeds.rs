@@ -199,3 +199,135 @@ async fn what_cannot_be_read_names_its_place_and_a_bare_reference_names_nobody()
     let waiting = command::ask(&rig, &["identity", "list"]);
     assert!(waiting.contains("no Patient with one came along") && !waiting.contains("4711"), "{waiting}");
 }
+
+/// The guide's summary of patient 1's day as another system writes it: six Observations with the numbers of twelve readings
+/// of 120 mg/dL, but for its mean; `own` is the system of its identifiers.
+fn whole_summary(mean: &str, status: &str, updated: u32, own: &str) -> String {
+    let quantity = |value: &str, unit: &str| {
+        let value: Value = serde_json::from_str(value).unwrap();
+        json!({ "value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit })
+    };
+    let coded = |code: &str| json!({ "coding": [{ "system": "http://loinc.org", "code": code }] });
+    let shares =
+        [("104642-4", "0"), ("104641-6", "0"), ("97510-2", "100"), ("104640-8", "0"), ("104639-0", "0")];
+    let shares =
+        shares.map(|(code, value)| json!({ "code": coded(code), "valueQuantity": quantity(value, "%") }));
+    let numbers = [
+        ("97507-8", quantity(mean, "mg/dL")),
+        ("104638-2", quantity("0", "%")),
+        ("104636-6", quantity("1", "d")),
+        // Twelve of 288.
+        ("104637-4", quantity("4.17", "%")),
+        ("106793-3", json!(null)),
+    ];
+    let entries = numbers.map(|(code, value)| {
+        let mut entry = observation(0, 0, status, updated);
+        let it = entry["resource"].as_object_mut().unwrap();
+        it.remove("effectiveDateTime");
+        it.insert("identifier".to_owned(), json!([{ "system": own, "value": format!("summary-{code}") }]));
+        it.insert("code".to_owned(), coded(code));
+        it.insert("effectivePeriod".to_owned(), json!({ "start": DAY, "end": DAY }));
+        if value.is_null() {
+            it.remove("valueQuantity");
+            it.insert("component".to_owned(), json!(shares));
+        } else {
+            it.insert("valueQuantity".to_owned(), value);
+        }
+        entry
+    });
+    bundle(entries.into())
+}
+
+const LEFT: &str = "isthmus_same_summaries_total{destination=\"ehr:main\"}";
+
+/// A site whose file says whether the summaries that come in are in its chart, and its spool.
+async fn charted(dir: &std::path::Path, there: bool) -> (Rig, site::files::Folder) {
+    let mut rig = site::prepare(dir, site::daily()).await;
+    if there {
+        site::edit_site(&rig, "mode = \"full\"\n", "mode = \"full\"\nsummaries_in_chart = true\n");
+    }
+    let folder = site::files::spool(&rig, "");
+    rig.start().await.unwrap();
+    (rig, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_summary_that_the_site_sent_with_the_same_numbers_keeps_ours_from_being_written_until_it_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = charted(dir.path(), true).await;
+    dropped(&rig, &folder, 1, &whole_summary("120.0", "final", 1, "urn:vendor")).await;
+    send(&rig, &[hl7("HOUR", &[120; 12])]).await;
+    settled(&rig).await;
+    until_metric(&rig, LEFT, 1.0).await;
+    let suppressed = "isthmus_broker_decisions_total{decision=\"suppress\",destination=\"ehr:main\"}";
+    let other = "isthmus_broker_decisions_total{destination=\"ehr:main\",decision=\"suppress\"}";
+    let text = site::metrics(&rig).await;
+    assert_eq!(site::metric(&text, suppressed) + site::metric(&text, other), 1.0, "{text}");
+    assert_eq!(chart::writes(&rig.ehr).len(), 0, "the site has it");
+    until_metric(&rig, OPEN, 0.0).await;
+
+    // Ours changes: it is written whole, and what differs is shown to people.
+    let more = people::readings(people::day(DAY), 20, &[180; 12]);
+    send(&rig, &[people::message("MORE", &people::person(1), &more)]).await;
+    let status = settled(&rig).await;
+    let standing = chart::mean(&rig.ehr, &people::person(1).mrn, DAY).unwrap();
+    assert_eq!((standing.value, standing.status.as_str(), standing.version), (150.0, "final", 1));
+    assert!(condition(&status, "feed-conflict").is_some(), "{status:#}");
+    assert!(told(&rig, &["list"]).contains("what was computed here counts"));
+    // From then on ours is amended, whatever they say.
+    send(
+        &rig,
+        &[people::altered(
+            &people::altered(
+                &people::message("LESS", &people::person(1), &more),
+                "LESS^CGMHUB",
+                "MORE^CGMHUB",
+            ),
+            "|||||F|",
+            "|||||D|",
+        )],
+    )
+    .await;
+    settled(&rig).await;
+    assert_eq!(mean(&rig, 1), Some(120.0));
+    until_metric(&rig, LEFT, 1.0).await;
+    assert_eq!(rig.ehr.judge().doubled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_to_a_summary_is_written_when_that_is_taken_back_or_corrected() {
+    for (n, (value, status)) in [("120.0", "entered-in-error"), ("99.5", "corrected")].into_iter().enumerate()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let (rig, folder) = charted(dir.path(), true).await;
+        dropped(&rig, &folder, 1, &whole_summary("120.0", "final", 1, "urn:vendor")).await;
+        send(&rig, &[hl7("HOUR", &[120; 12])]).await;
+        settled(&rig).await;
+        assert_eq!(chart::writes(&rig.ehr).len(), 0);
+        dropped(&rig, &folder, 2, &whole_summary(value, status, 2, "urn:vendor")).await;
+        assert_eq!(mean(&rig, 1), Some(120.0), "{status}");
+        until_metric(&rig, OPEN, n as f64).await;
+        assert_eq!(rig.ehr.judge().creates, site::RESOURCES_PER_OUTCOME, "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_an_echo_of_ours_nor_a_part_of_the_numbers_nor_a_feed_that_is_not_in_the_chart_holds_ours_back()
+ {
+    let whole = whole_summary("120.0", "final", 1, "urn:vendor");
+    let mut part: Value = serde_json::from_str(&whole).unwrap();
+    part["entry"].as_array_mut().unwrap().pop();
+    for (what, text, charted_there) in [
+        ("an echo", whole_summary("120.0", "final", 1, "urn:isthmus:outcome"), true),
+        ("a part", part.to_string(), true),
+        ("a feed that is not in the chart", whole, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (rig, folder) = charted(dir.path(), charted_there).await;
+        dropped(&rig, &folder, 1, &text).await;
+        send(&rig, &[hl7("HOUR", &[120; 12])]).await;
+        settled(&rig).await;
+        assert_eq!(mean(&rig, 1), Some(120.0), "{what}");
+        until_metric(&rig, LEFT, 0.0).await;
+    }
+}

@@ -190,8 +190,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             box_id: known.box_id.clone(),
         },
     };
-    let watch =
-        intent::Watch { writer: store.writer(), readers: store.readers(), conditions: conditions.clone() };
+    let watch = intent::Watch { intents: desk.intents.clone(), conditions: conditions.clone() };
     tasks.spawn(watch.run(draining.clone()));
     tasks.spawn(consent::turn(
         store.writer(),

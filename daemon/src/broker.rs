@@ -66,6 +66,8 @@ pub struct Offer {
     pub observed: Observed,
     /// Whether what stands in it can be replaced by a later version.
     pub amends: bool,
+    /// Whether a summary of the site's own says every number that would be written in it.
+    pub said: bool,
     /// Where it is read-only: nothing has been tried in it for so long that this outcome is to try.
     pub untried: bool,
 }
@@ -146,6 +148,8 @@ pub enum Reason {
     HistoryNotTaken,
     /// It was made in a form that the site lists no more.
     FormNotListed,
+    /// The site has a summary of somebody else with the same numbers: one fact is written once.
+    SameSummary,
     /// Another form is open, and this one tries whether the preferred one is again.
     TriedAnew,
 }
@@ -167,6 +171,7 @@ impl Reason {
             Self::CannotAmend => "cannot-amend",
             Self::HistoryNotTaken => "history-not-taken",
             Self::FormNotListed => "form-not-listed",
+            Self::SameSummary => "same-summary",
             Self::TriedAnew => "tried-anew",
         }
     }
@@ -207,8 +212,20 @@ pub fn closed(ceiling: &Ceiling, capability: Capability, observed: Observed) -> 
 }
 
 /// Decides. Consent comes first: what lacks it is not even queued. It is the patient's, for the destination's purpose; the
-/// store asks again when a row is leased.
+/// store asks again when a row is leased. What somebody else's summary says already is left to it, but for what stands there
+/// by us: that is amended.
 pub fn decide(question: &Question<'_>) -> Decision {
+    let decision = in_form(question);
+    match decision.offer() {
+        Some(at) if question.stands == Stands::No && question.offers[at].said => {
+            Decision::Suppress(Reason::SameSummary)
+        }
+        _ => decision,
+    }
+}
+
+/// Decides, whoever else says the same.
+fn in_form(question: &Question<'_>) -> Decision {
     if let Some(reason) = not_to_be_written(question) {
         return Decision::Suppress(reason);
     }

@@ -34,8 +34,8 @@ fn asked<'a>(ceiling: &'a Ceiling, offers: &'a [Offer]) -> Question<'a> {
 
 fn offers(flowsheet: Observed, note: Observed) -> [Offer; 2] {
     [
-        Offer { capability: VITAL, observed: flowsheet, amends: false, untried: false },
-        Offer { capability: NOTE, observed: note, amends: true, untried: false },
+        Offer { capability: VITAL, observed: flowsheet, amends: false, said: false, untried: false },
+        Offer { capability: NOTE, observed: note, amends: true, said: false, untried: false },
     ]
 }
 
@@ -233,4 +233,35 @@ fn every_reason_and_decision_has_a_word_of_its_own() {
     ];
     let words: std::collections::BTreeSet<&str> = reasons.iter().map(|reason| reason.word()).collect();
     assert_eq!(words.len(), reasons.len());
+}
+
+/// Every ceiling, every pair of observations, whatever of it stands: only that changes which would be written first.
+#[test]
+fn what_a_summary_says_already_is_left_to_it_unless_something_of_ours_stands() {
+    let mut left = 0;
+    for ceiling in &ceilings() {
+        for observed in OBSERVED.into_iter().flat_map(|one| OBSERVED.map(|other| (one, other))) {
+            for stands in [Stands::No, Stands::By(0), Stands::By(1), Stands::Elsewhere] {
+                for said in [[true, true], [true, false], [false, true]] {
+                    let plain = offers(observed.0, observed.1);
+                    let mut offers = plain;
+                    for (offer, said) in offers.iter_mut().zip(said) {
+                        offer.said = said;
+                    }
+                    let without = decide(&Question { stands, ..asked(ceiling, &plain) });
+                    let decision = decide(&Question { stands, ..asked(ceiling, &offers) });
+                    let is_said = without.offer().is_some_and(|at| said[at]);
+                    let wanted = match stands {
+                        Stands::No if is_said => Decision::Suppress(Reason::SameSummary),
+                        _ => without,
+                    };
+                    assert_eq!(decision, wanted, "{ceiling:?} {observed:?} {stands:?} {said:?}");
+                    left += usize::from(decision == Decision::Suppress(Reason::SameSummary));
+                    let denied = Question { consent: Consent::Deny, stands, ..asked(ceiling, &offers) };
+                    assert_eq!(decide(&denied), Decision::Suppress(Reason::NoConsent));
+                }
+            }
+        }
+    }
+    assert!(left > 0);
 }

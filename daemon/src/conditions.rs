@@ -168,6 +168,13 @@ impl Board {
         true
     }
 
+    /// Renews the text of a condition that is in force; one that is not stays so.
+    pub fn renew(&self, name: Kind, scope: &str, detail: String) {
+        if let Some(known) = self.lock().get_mut(&(name, scope.to_owned())) {
+            known.detail = detail;
+        }
+    }
+
     /// Clears a condition. Returns whether it was in force.
     pub fn clear(&self, name: Kind, scope: &str) -> bool {
         if self.0.kinds.load(Ordering::Acquire) & name.bit() == 0 {
@@ -219,7 +226,10 @@ mod tests {
         assert!(!board.raise(Kind::StoreRefuses, "", "disk still full".into(), 2));
         assert_eq!(board.all()[0].since, 1);
         assert_eq!(board.all()[0].detail, "disk still full");
+        board.renew(Kind::StoreRefuses, "", "disk full again".into());
+        assert_eq!((board.all()[0].since, board.all()[0].detail.as_str()), (1, "disk full again"));
         assert!(board.clear(Kind::StoreRefuses, ""));
+        board.renew(Kind::StoreRefuses, "", "gone".into());
         assert!(board.all().is_empty());
     }
 

@@ -72,6 +72,8 @@ pub struct Destination {
     pub filter: Filter,
     /// Whether it takes windows of the past.
     pub bulk: bool,
+    /// Whether an outcome goes there although a summary of the site's own says the same numbers.
+    pub summaries_in_chart: bool,
     /// What goes out when it permits writes again.
     pub on_recovery: OnRecovery,
     /// The zone of its days, for quotas and quiet hours.
@@ -160,6 +162,7 @@ impl Destination {
             subject: ehr.subject,
             filter: site.filter.clone(),
             bulk: site.capability.bulk,
+            summaries_in_chart: site.capability.summaries_in_chart,
             on_recovery: site.capability.on_recovery,
             timezone: site.timezone.clone(),
             base_url: ehr.base_url.trim_end_matches('/').to_owned(),
@@ -195,6 +198,7 @@ impl Destination {
             subject: SubjectForm::Pseudonym,
             filter: Filter::default(),
             bulk: true,
+            summaries_in_chart: false,
             on_recovery: OnRecovery::All,
             timezone: TimeZone::UTC,
             base_url: upstream.base_url.trim_end_matches('/').to_owned(),
@@ -356,6 +360,7 @@ pub(crate) mod tests {
             subject: SubjectForm::Identifier,
             filter: Filter::default(),
             bulk: true,
+            summaries_in_chart: false,
             on_recovery: OnRecovery::All,
             timezone: TimeZone::UTC,
             base_url: "http://127.0.0.1:9".to_owned(),

@@ -150,6 +150,7 @@ impl Sheet<'_> {
             self.add("capability", "capability", "allow", Told::listed(allowed, ""));
         }
         self.add("capability", "capability", "bulk", permits.bulk);
+        self.add("capability", "capability", "summaries_in_chart", permits.summaries_in_chart);
         self.add("capability", "capability", "on_recovery", permits.on_recovery.name().to_owned());
     }
 
@@ -223,6 +224,7 @@ impl Sheet<'_> {
             ("retry_min", spoken(delivery.retry_min).into()),
             ("retry_max", spoken(delivery.retry_max).into()),
             ("doubt_lasts_after", spoken(delivery.doubt_lasts_after).into()),
+            ("absence_counts_after", spoken(delivery.absence_counts_after).into()),
         ] {
             self.add("delivery", "delivery", key, value);
         }

@@ -114,6 +114,8 @@ metrics_table! {
     ConflictsOpen = gauge "isthmus_conflicts_open" Count,
     /// Numbers of CGM summaries that came in and are compared with ours.
     ForeignSummaries = counter "isthmus_foreign_summaries_total" Count,
+    /// Versions that were left to a summary that came in, by destination.
+    SameSummaries = counter "isthmus_same_summaries_total" Count,
     /// Outcomes computed.
     Outcomes = counter "isthmus_outcomes_total" Count,
     /// Decisions of the broker, by destination and decision.

@@ -79,6 +79,9 @@ pub enum Verdict {
     /// Nothing was sent: between its lease and its request it was decided that it may not leave, or by other rules. The
     /// store and the next lease know what becomes of it.
     Recalled(&'static str),
+    /// Nothing was sent: what an earlier attempt may have written is proved not to be there, so it goes as if it had never
+    /// been sent.
+    Absent,
     /// Nothing took effect: retry with back-off.
     Unsent(String),
     /// Nobody knows: reconcile by search before anything is sent again.
@@ -103,6 +106,7 @@ impl Verdict {
             Self::Unlisted => "unlisted",
             Self::Overtaken => "overtaken",
             Self::Recalled(_) => "recalled",
+            Self::Absent => "absent",
             Self::Unsent(_) => "unsent",
             Self::Ambiguous(_) => "ambiguous",
         }

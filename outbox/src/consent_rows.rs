@@ -332,7 +332,7 @@ pub(crate) fn stood(
     limit: usize,
 ) -> Result<Vec<Stood>, ReadError> {
     let mut find = conn.prepare_cached(
-        "SELECT o.destination, o.kind, o.version, r.location, coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
+        "SELECT o.destination, o.kind, o.version, nullif(r.location, ''), coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
            o.state = 'delivered', o.window_id
          FROM (SELECT p.id FROM outcome_window w JOIN outbox p ON p.window_id = w.id WHERE w.patient = ?1
                UNION ALL SELECT id FROM outbox INDEXED BY outbox_windowless

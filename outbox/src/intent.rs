@@ -21,12 +21,15 @@ use crate::{
     intent_rows::{self, Intent},
     intent_standing::{IntentState, Standing, standing},
     queue::{self, Note, Place, State, Step},
+    windows,
 };
 
 /// Why the rows of an intent are taken out of their lines.
 const TAKEN_OUT: &str = "the intent is held until a person decides";
 /// Why those of a withdrawn intent are.
 const TAKEN_BACK: &str = "the intent was taken back";
+/// Why the box gives up an intent of its own.
+const CAME_BACK: &str = "its window has readings again";
 /// Why an intent is held whose rows were given up by others, as for want of consent.
 const GIVEN_UP: &str = "given-up";
 
@@ -53,6 +56,9 @@ pub struct NewIntent {
     pub transcribed: Option<String>,
     /// How long the author's word holds, in milliseconds.
     pub fresh_ms: i64,
+    /// The box itself takes back what stands of a window that has no readings left. It is refused with
+    /// [`Conflict::Window`] where that is not so (any more), and nobody's word: no age and no event of a patient holds it.
+    pub own: bool,
     /// Its rows, each after those it depends on; none where they are made later.
     pub rows: Vec<IntentRow>,
     /// The versions that stood where the rows were made from them; where that has changed nothing is done.
@@ -90,8 +96,8 @@ impl Command for NewIntent {
         let id = conn
             .prepare_cached(
                 "INSERT INTO intent (key, patient, window_id, kind, body, author, role, behalf, transcribed, entered_at,
-                   confirmed_at, fresh_ms, state, state_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, 'waiting', ?10)",
+                   confirmed_at, fresh_ms, state, state_at, own)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, 'waiting', ?10, ?12)",
             )?
             .insert(params![
                 self.key,
@@ -104,7 +110,8 @@ impl Command for NewIntent {
                 self.behalf,
                 self.transcribed,
                 self.at,
-                self.fresh_ms
+                self.fresh_ms,
+                self.own
             ])?;
         tell(conn, &self.actor, "intent entered", id, &self.kind, self.at)?;
         let state = begin(conn, id, &self.rows, &self.stood, self.at)?;
@@ -292,6 +299,13 @@ fn begin(
         hold(conn, &intent, state, why, at)?;
         return Ok(state);
     }
+    let taken_back = match intent.window.filter(|_| intent.own) {
+        Some(window) => windows::was_taken_back(conn, window)?,
+        None => !intent.own,
+    };
+    if !taken_back {
+        return Err(Conflict::Window.into());
+    }
     if rows.is_empty() {
         return Ok(intent.state);
     }
@@ -318,6 +332,19 @@ fn hold(
     take_out(conn, intent.id, TAKEN_OUT, at)?;
     set(conn, intent.id, state, why, at)?;
     tell(conn, "isthmus", "intent held", intent.id, why, at)
+}
+
+/// The readings of a window came back, and a version of it follows: what the box itself was to take back of it, and has
+/// not begun to, stays as it is.
+pub(crate) fn give_up_own(conn: &Connection, window_id: i64, at: i64) -> Result<(), WriteError> {
+    for id in intent_rows::own_of(conn, window_id)? {
+        if !intent_rows::has_begun(conn, id, None)? {
+            take_out(conn, id, CAME_BACK, at)?;
+            set(conn, id, IntentState::Withdrawn, "", at)?;
+            tell(conn, "isthmus", "intent cancelled", id, CAME_BACK, at)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the rows that wait out of their lines.

@@ -46,6 +46,8 @@ pub struct Intent {
     pub fresh_ms: i64,
     /// It goes although the patient died.
     pub decided: bool,
+    /// The box itself wants it.
+    pub own: bool,
     /// Where it stands.
     pub state: IntentState,
     /// Why it is held.
@@ -95,11 +97,13 @@ pub struct WrittenPart {
     pub kind: String,
     /// That row's shape.
     pub form: String,
+    /// Whether it is known where it stands.
+    pub placed: bool,
 }
 
 const COLUMNS: &str =
     "i.id, i.key, i.patient, i.window_id, i.kind, i.body, i.author, i.role, i.behalf, i.transcribed,
-  i.entered_at, i.confirmed_at, i.fresh_ms, i.decided, i.state, i.reason, i.state_at";
+  i.entered_at, i.confirmed_at, i.fresh_ms, i.decided, i.state, i.reason, i.state_at, i.own";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Intent> {
     Ok(Intent {
@@ -120,6 +124,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Intent> {
         state: IntentState::of(row.get_ref(14)?.as_str()?)?,
         reason: row.get(15)?,
         state_at: row.get(16)?,
+        own: row.get(17)?,
     })
 }
 
@@ -208,10 +213,21 @@ pub(crate) fn facts(conn: &Connection, intent: &Intent) -> rusqlite::Result<Inte
     Ok(IntentFacts {
         confirmed_at: intent.confirmed_at,
         fresh_ms: intent.fresh_ms,
-        retired,
-        deceased,
+        // What stands is wrong whoever it is about.
+        retired: retired && !intent.own,
+        deceased: deceased && !intent.own,
         decided: intent.decided,
     })
+}
+
+/// What the box itself wants taken back of a window, and is not done.
+pub(crate) fn own_of(conn: &Connection, window_id: i64) -> rusqlite::Result<Vec<i64>> {
+    conn.prepare_cached(
+        "SELECT id FROM intent WHERE window_id = ?1 AND kind = 'withdraw' AND own = 1
+         AND state NOT IN ('done', 'withdrawn') ORDER BY id",
+    )?
+    .query_map([window_id], |row| row.get(0))?
+    .collect()
 }
 
 /// Whether a row of an intent was sent, or may have been; `but` is not asked.
@@ -265,11 +281,18 @@ pub(crate) fn written(
     destination: &str,
 ) -> rusqlite::Result<Vec<WrittenPart>> {
     conn.prepare_cached(
-        "SELECT r.identifier, r.row_id, o.kind, o.form, o.patient FROM outbox o JOIN written r ON r.row_id = o.id
+        "SELECT r.identifier, r.row_id, o.kind, o.form, o.patient, r.location <> '' FROM outbox o JOIN written r ON r.row_id = o.id
          WHERE o.window_id = ?1 AND o.destination = ?2 AND r.destination = ?2 ORDER BY o.id, r.identifier",
     )?
     .query_map(params![window_id, destination], |row| {
-        Ok(WrittenPart { identifier: row.get(0)?, row_id: row.get(1)?, kind: row.get(2)?, form: row.get(3)?, patient: row.get(4)? })
+        Ok(WrittenPart {
+            identifier: row.get(0)?,
+            row_id: row.get(1)?,
+            kind: row.get(2)?,
+            form: row.get(3)?,
+            patient: row.get(4)?,
+            placed: row.get(5)?,
+        })
     })?
     .collect()
 }

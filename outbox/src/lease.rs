@@ -86,6 +86,8 @@ pub struct LeasedRow {
     pub attempts: u32,
     /// It was sent before and its fate is not known: reconcile before sending.
     pub ambiguous: bool,
+    /// Where it is ambiguous: since when (ms UTC).
+    pub doubt_since: Option<i64>,
     /// Where it is ambiguous: a later version stands in its place, it is no longer about its patient, or consent was
     /// withdrawn. It is only to be reconciled, and not sent again where it is found not to have happened.
     pub overtaken: bool,
@@ -248,7 +250,7 @@ impl Lease {
         let row = conn
             .prepare_cached(
                 "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2 WHERE id = ?1
-                 RETURNING kind, key, attempts, depends_on, created_at, form",
+                 RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since",
             )?
             .query_row(params![id, self.now], |row| {
                 Ok(LeasedRow {
@@ -264,6 +266,7 @@ impl Lease {
                     depends_on: row.get(3)?,
                     created_at: row.get(4)?,
                     form: row.get(5)?,
+                    doubt_since: row.get(6)?,
                     sha256: body.sha256,
                     body: body.bytes,
                 })

@@ -11,23 +11,29 @@ use crate::{error::ReadError, queue::Place};
 pub struct Written {
     /// Our identifier for it.
     pub identifier: String,
-    /// Where the receiver keeps it.
+    /// Where the receiver keeps it; empty where nobody knows.
     pub location: String,
     /// The receiver's version tag, where it gave one.
     pub etag: Option<String>,
     /// Hash of what was written.
     pub content_hash: [u8; 32],
+    /// A person said that it stands, and perhaps where: neither the receiver's answer nor a look of ours did.
+    pub told: bool,
 }
 
 /// The last thing written under an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Where the receiver keeps it.
+    /// Where the receiver keeps it; empty where nobody knows.
     pub location: String,
     /// The receiver's version tag, where it gave one.
     pub etag: Option<String>,
     /// Hash of what was written.
     pub content_hash: [u8; 32],
+    /// Whether a person said so ([`Written::told`]).
+    pub told: bool,
+    /// The row that wrote it last.
+    pub row_id: i64,
     /// The window's version it was written with.
     pub version: i64,
 }
@@ -35,11 +41,11 @@ pub struct Standing {
 /// Records what a delivered row left at its destination.
 pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i64) -> rusqlite::Result<()> {
     let mut put = conn.prepare_cached(
-        "INSERT INTO written (destination, identifier, location, etag, content_hash, version, row_id, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO written (destination, identifier, location, etag, content_hash, version, row_id, at, told)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (destination, identifier) DO UPDATE SET location = excluded.location,
            etag = excluded.etag, content_hash = excluded.content_hash, version = excluded.version,
-           row_id = excluded.row_id, at = excluded.at",
+           row_id = excluded.row_id, at = excluded.at, told = excluded.told",
     )?;
     for one in written {
         put.execute(params![
@@ -50,10 +56,27 @@ pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i6
             one.content_hash,
             row.version,
             row.id,
-            at
+            at,
+            one.told
         ])?;
     }
     Ok(())
+}
+
+/// What a person says stands, with what is known of its place: one that was an update stands where the version before it
+/// stood, under an ETag that nobody has seen.
+pub(crate) fn told(conn: &Connection, row: &Place, written: &[Written]) -> rusqlite::Result<Vec<Written>> {
+    let names: Vec<&str> = written.iter().map(|one| one.identifier.as_str()).collect();
+    let known = find(conn, &row.destination, &names)?;
+    Ok(written
+        .iter()
+        .map(|one| match known.get(&one.identifier) {
+            Some(standing) if one.location.is_empty() && !standing.location.is_empty() => {
+                Written { location: standing.location.clone(), told: standing.told, ..one.clone() }
+            }
+            _ => Written { told: true, ..one.clone() },
+        })
+        .collect())
 }
 
 /// What stands at a destination under these identifiers; those never written are left out.
@@ -62,8 +85,16 @@ pub(crate) fn written(
     destination: &str,
     identifiers: &[&str],
 ) -> Result<HashMap<String, Standing>, ReadError> {
+    Ok(find(conn, destination, identifiers)?)
+}
+
+fn find(
+    conn: &Connection,
+    destination: &str,
+    identifiers: &[&str],
+) -> rusqlite::Result<HashMap<String, Standing>> {
     let mut find = conn.prepare_cached(
-        "SELECT location, etag, content_hash, version FROM written WHERE destination = ?1 AND identifier = ?2",
+        "SELECT location, etag, content_hash, version, told, row_id FROM written WHERE destination = ?1 AND identifier = ?2",
     )?;
     let mut found = HashMap::with_capacity(identifiers.len());
     for identifier in identifiers {
@@ -74,6 +105,8 @@ pub(crate) fn written(
                     etag: row.get(1)?,
                     content_hash: row.get(2)?,
                     version: row.get(3)?,
+                    told: row.get(4)?,
+                    row_id: row.get(5)?,
                 })
             })
             .optional()?;

@@ -13,7 +13,7 @@ use crate::{
     conditions::{self, Condition},
     consent_chain::RECORDED,
     error::{Conflict, ReadError, WriteError},
-    packed,
+    intent, packed,
     queue::{self, Note, State, Step},
     rows,
     windows::{self, Window},
@@ -297,6 +297,7 @@ impl Publish {
                     decisions.iter().find(made).map_or(Earlier::default(), |made| made.earlier).reason()
                 };
                 supersede(conn, window.id, version, earlier, self.at)?;
+                intent::give_up_own(conn, window.id, self.at)?;
                 enqueue(conn, &window, version, &rows, self.at)
             }
         }

@@ -82,7 +82,8 @@ impl State {
     pub const fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Pending | Self::Deferred | Self::Ambiguous, Step::Lease) => Some(Self::Leased),
-            (Self::Leased, Step::Deliver) => Some(Self::Delivered),
+            // Quarantined: a person found there what nobody could look for (settle_doubt.rs).
+            (Self::Leased | Self::Quarantined, Step::Deliver) => Some(Self::Delivered),
             (Self::Leased, Step::Retry) | (Self::Deferred | Self::Quarantined, Step::Release) => {
                 Some(Self::Pending)
             }
@@ -186,10 +187,11 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
     conn.prepare_cached(
         "UPDATE outbox SET state = ?2, reason = ?3, cause = coalesce(?4, cause),
            next_at = coalesce(?5, next_at), settled_at = ?6, weighed = 0,
-           doubted = max(doubted, ?2 = 'ambiguous'), head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END
+           doubted = max(doubted, ?2 = 'ambiguous'), head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END,
+           doubt_since = CASE ?2 WHEN 'ambiguous' THEN coalesce(doubt_since, ?7) WHEN 'leased' THEN doubt_since END
          WHERE id = ?1",
     )?
-    .execute(params![row.id, state.name(), note.reason, note.cause, note.next_at, settled_at])?;
+    .execute(params![row.id, state.name(), note.reason, note.cause, note.next_at, settled_at, note.at])?;
     if state.is_settled() || row.state.is_settled() {
         move_up(conn, &row.destination, row.patient, &row.kind)?;
     }
@@ -328,7 +330,8 @@ pub(crate) fn dependents(conn: &Connection, id: i64) -> rusqlite::Result<Vec<i64
 /// What was being delivered when the store was last open: nobody knows whether it arrived.
 pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
     conn.execute(
-        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?1, cause = 'the store was closed while it was sent'
+        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?1, doubt_since = coalesce(doubt_since, ?1),
+           cause = 'the store was closed while it was sent'
          WHERE head = 1 AND state = 'leased'",
         [now_ms],
     )
@@ -337,7 +340,8 @@ pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<u
 /// Rows leased by a command whose fate was not known: its caller never heard of them.
 pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?2, cause = 'the lease was not known to be kept'
+        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?2, doubt_since = coalesce(doubt_since, ?2),
+           cause = 'the lease was not known to be kept'
          WHERE id = ?1 AND state = 'leased'",
     )?;
     for id in ids {
@@ -427,7 +431,7 @@ mod tests {
             (Deferred, [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded), no]),
             (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no, no]),
             (Delivered, [no; 9]),
-            (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped)]),
+            (Quarantined, [no, yes(Delivered), no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped)]),
             (Superseded, [no; 9]),
             (Dropped, [no; 9]),
             (Shown, [no; 9]),

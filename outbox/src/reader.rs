@@ -319,9 +319,10 @@ impl Reader {
         queue::next_attempt_at(self.conn()?, destination)
     }
 
-    /// Whether a row may have taken effect without anybody knowing: it is in doubt, or out.
-    pub fn is_unproven(&self, row_id: i64) -> Result<bool, ReadError> {
-        rows::is_unproven(self.conn()?, row_id)
+    /// Rows of a destination that may have taken effect without anybody knowing, at most `limit`: their numbers, and since
+    /// when (ms UTC), the longest first.
+    pub fn in_doubt(&self, destination: &str, limit: usize) -> Result<Vec<(i64, i64)>, ReadError> {
+        rows::in_doubt(self.conn()?, destination, limit)
     }
 
     /// Rows of the outbox, the newest first; of one state if one is given.
@@ -395,6 +396,11 @@ impl Reader {
         dates: (&str, &str),
     ) -> Result<Vec<ForeignSummary>, ReadError> {
         conflicts::summaries(self.conn()?, patient, dates)
+    }
+
+    /// The destinations for which the last that was decided of a window, but for repetitions, had this reason.
+    pub fn left_for(&self, window_id: i64, reason: &str) -> Result<Vec<String>, ReadError> {
+        rows::left_for(self.conn()?, window_id, reason)
     }
 
     /// The list of messages an outcome came from.

@@ -205,7 +205,7 @@ fn supersede_refused(conn: &Connection, window: i64, reason: &str, at: i64) -> R
 }
 
 /// Whether a row of the window is being written just now, or may have been.
-fn is_under_way(conn: &Connection, window: i64) -> rusqlite::Result<bool> {
+pub(crate) fn is_under_way(conn: &Connection, window: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached("SELECT 1 FROM outbox WHERE window_id = ?1 AND state IN ('leased', 'ambiguous')")?
         .exists([window])
 }

@@ -111,16 +111,18 @@ fn dependency(conn: &Connection, id: i64) -> rusqlite::Result<Option<State>> {
 }
 
 /// Takes a quarantined row along a step together with the rows that were quarantined because of it.
-fn along(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State, WriteError> {
+pub(crate) fn along(conn: &Connection, row: &Place, step: Step, at: i64) -> Result<State, WriteError> {
     let state = queue::step(conn, row, step, Note { next_at: Some(at), at, ..Note::default() })?;
     for id in queue::dependents(conn, row.id)? {
-        let below = queue::place(conn, id)?;
-        let with_it = conn
-            .prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND reason = ?2")?
-            .exists(rusqlite::params![id, queue::WITH_ITS_DEPENDENCY])?;
-        if below.state == State::Quarantined && with_it {
-            along(conn, &below, step, at)?;
+        if is_with_its_dependency(conn, id)? {
+            along(conn, &queue::place(conn, id)?, step, at)?;
         }
     }
     Ok(state)
+}
+
+/// Whether a row was quarantined only because the one was that it depends on.
+pub(crate) fn is_with_its_dependency(conn: &Connection, id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state = 'quarantined' AND reason = ?2")?
+        .exists(rusqlite::params![id, queue::WITH_ITS_DEPENDENCY])
 }

@@ -150,6 +150,23 @@ pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool
     .exists(params![window_id, queue::UNPROVEN])
 }
 
+/// Rows of a destination of which nobody knows whether they happened, being looked for or not: their numbers, and since
+/// when (ms UTC), the longest first.
+pub(crate) const IN_DOUBT: &str = "SELECT id, doubt_since FROM outbox INDEXED BY outbox_doubt
+    WHERE destination = ?1 AND doubt_since IS NOT NULL ORDER BY doubt_since LIMIT ?2";
+
+/// As [`IN_DOUBT`] says.
+pub(crate) fn in_doubt(
+    conn: &Connection,
+    destination: &str,
+    limit: usize,
+) -> Result<Vec<(i64, i64)>, ReadError> {
+    let mut statement = conn.prepare_cached(IN_DOUBT)?;
+    let rows =
+        statement.query_map(params![destination, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Every row of a window at a destination, in their order.
 pub(crate) fn of_window(
     conn: &Connection,
@@ -181,13 +198,6 @@ pub(crate) fn is_outdated(conn: &Connection, window_id: i64, destination: &str) 
     Ok(statement.exists(params![window_id, destination, newest, queue::UNPROVEN])?)
 }
 
-/// Whether a row is out or in doubt.
-pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> Result<bool, ReadError> {
-    let mut statement =
-        conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state IN ('leased', 'ambiguous')")?;
-    Ok(statement.exists([row_id])?)
-}
-
 /// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.
 pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
     let exists = conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([row_id])?;
@@ -198,4 +208,17 @@ pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, Re
         Some(body) => Ok(Some(body.bytes)),
         None => Err(ReadError::BodyCorrupt(row_id)),
     }
+}
+
+/// The destinations for which the last that was decided of a window had this reason; that a later version shows nothing new
+/// there decides nothing.
+pub(crate) fn left_for(conn: &Connection, window_id: i64, reason: &str) -> Result<Vec<String>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT destination FROM decision d WHERE window_id = ?1 AND reason = ?2
+           AND id = (SELECT max(id) FROM decision l WHERE l.window_id = ?1 AND l.destination = d.destination
+                       AND l.reason <> 'nothing-shown-changed')
+         ORDER BY destination",
+    )?;
+    let found = statement.query_map(params![window_id, reason], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }

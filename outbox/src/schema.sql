@@ -287,6 +287,7 @@ CREATE TABLE outbox (
   created_at  INTEGER NOT NULL,
   consent     INTEGER NOT NULL,                -- entries of the consent ledger then: what was decided by then, by no clock
   leased_at   INTEGER,
+  doubt_since INTEGER,                         -- since when nobody knows whether it happened; kept while it is looked for
   settled_at  INTEGER,
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
   CHECK (head = 1 OR state <> 'leased')
@@ -298,6 +299,7 @@ CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
   WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous');
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
+CREATE INDEX outbox_doubt ON outbox (destination, doubt_since) WHERE doubt_since IS NOT NULL;
 -- What is of no window: what people wanted written for a patient.
 CREATE INDEX outbox_windowless ON outbox (patient) WHERE window_id = 0 AND patient <> 0;
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
@@ -353,7 +355,8 @@ CREATE TABLE probe (
 CREATE TABLE written (
   destination  TEXT    NOT NULL,
   identifier   TEXT    NOT NULL,
-  location     TEXT    NOT NULL,
+  location     TEXT    NOT NULL,               -- empty where it stands and nobody knows where
+  told         INTEGER NOT NULL DEFAULT 0 CHECK (told IN (0, 1)), -- a person said so: it is looked for before it is written over
   etag         TEXT,
   content_hash BLOB    NOT NULL CHECK (length(content_hash) = 32),
   version      INTEGER NOT NULL,
@@ -459,6 +462,7 @@ CREATE TABLE intent (
   confirmed_at INTEGER NOT NULL,               -- when its author last stood by it
   fresh_ms     INTEGER NOT NULL CHECK (fresh_ms > 0), -- how long that holds
   decided      INTEGER NOT NULL DEFAULT 0 CHECK (decided IN (0, 1)), -- a person let it go although the patient died
+  own          INTEGER NOT NULL CHECK (own IN (0, 1)), -- the box itself: its window was published and has no readings left
   state        TEXT    NOT NULL CHECK (state IN ('waiting', 'held', 'queued', 'done', 'withdrawn', 'expired')),
   reason       TEXT    NOT NULL DEFAULT '',    -- why it is held
   state_at     INTEGER NOT NULL

@@ -6,7 +6,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 
-use crate::{error::ReadError, packed};
+use crate::{
+    error::ReadError,
+    lineage::{self, Root},
+    packed,
+};
 
 /// What identifies a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,6 +76,22 @@ pub struct Computed {
     pub outcome_json: String,
     /// Id of the manifest of its messages.
     pub manifest: String,
+}
+
+/// Whether a window was published and has no readings left, as far as is known: none is on its way to it, it is to be
+/// computed no more, and its patient is one of their own.
+pub(crate) fn was_taken_back(conn: &Connection, window_id: i64) -> rusqlite::Result<bool> {
+    let patient: Option<i64> = conn
+        .prepare_cached(
+            "SELECT patient FROM outcome_window w WHERE id = ?1 AND version > 0 AND display_hash IS NULL
+               AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM rehomed r WHERE r.owner = w.patient)",
+        )?
+        .query_row([window_id], |row| row.get(0))
+        .optional()?;
+    Ok(match patient {
+        Some(patient) => lineage::root(conn, patient)? == Root::One(patient),
+        None => false,
+    })
 }
 
 pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<()> {

@@ -45,6 +45,7 @@ use crate::{
     retention::RemoveBytes,
     seats::{FindSeats, Seat},
     settle::Settle,
+    settle_doubt::SettleDoubt,
     skip::Skip,
     turn::Turn,
     windows::DirtyWindow,
@@ -227,6 +228,11 @@ impl Writer {
 
     /// Records the verdict on a leased row. Returns the state it is in now.
     pub fn settle(&self, settle: Settle) -> Pending<State> {
+        Pending::new(self, settle)
+    }
+
+    /// Ends a doubt by the word of a person who looked. Returns the state the row is in now.
+    pub fn settle_doubt(&self, settle: SettleDoubt) -> Pending<State> {
         Pending::new(self, settle)
     }
 

@@ -234,6 +234,7 @@ impl Rig {
         let _ = write!(
             text,
             "[capability]\nmode = \"full\"\non_recovery = \"all\"\n[delivery]\nprobe_interval = \"{}\"\n\
+             absence_counts_after = \"300ms\"\n\
              [[publish]]\nwindow = \"{}d\"\nevery = \"{}d\"\nsettle = \"{}\"\npublish_from = \"{}\"\n\
              amend_for = \"30d\"\n[patient]\nauthority = \"NORTH\"\ntype = \"MR\"\nsystem = \"urn:oid:1.2.3\"\n{}",
             settings.probe_interval,

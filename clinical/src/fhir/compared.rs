@@ -1,10 +1,21 @@
-//! A CGM summary that somebody else computed, beside ours.
+//! A CGM summary that somebody else computed, beside ours; and whether it says all that a form would write of an outcome.
+//!
+//! Invariants: what is said already is every number or nothing, each under the very code in which the form would write it
+//! (so in its own unit); what has no code in LOINC, a note and single readings are said by nobody else; numbers by other
+//! ranges than the standard ones are not those that the codes mean.
 //!
 //! Numbers: equal are two numbers that differ by no more than half of the last decimal that the other states, and never by
 //! less than a hundredth: shares are shown so that they sum to 100.00, which moves one by that much.
 
-use super::metric::{Metric, RANGES};
-use crate::{decimal::Decimal, outcome::Outcome};
+use super::{
+    form::{Form, has_standard_ranges},
+    metric::{Metric, RANGES},
+    project::glucose_of,
+    projection::Projection,
+    row::Row,
+    summary::MeanUnit,
+};
+use crate::{decimal::Decimal, outcome::Outcome, policy::Policy};
 
 /// The least difference that is one.
 const HUNDREDTH: f64 = 0.01;
@@ -36,6 +47,65 @@ pub fn agrees(ours: f64, theirs: &str) -> bool {
     let half = 0.5 * 10f64.powi(-i32::from(theirs.places()));
     (ours - theirs.to_f64()).abs() <= half.max(HUNDREDTH) + SLACK
 }
+
+/// Whether every number that a form would write of an outcome is said by summaries of the same window that others made:
+/// `theirs` are their LOINC codes and decimals as stated. Where several speak of one number all have to agree. What the
+/// outcome withholds must be withheld by them too.
+#[must_use]
+pub fn is_said(
+    projection: Projection,
+    form: &Form,
+    (outcome, policy): (&Outcome, &Policy),
+    theirs: &[(&str, &str)],
+) -> bool {
+    let Some(codes) = codes(projection, form).filter(|_| has_standard_ranges(policy)) else { return false };
+    let mut numbers = 0_usize;
+    let same = |code: &&str| {
+        let mut said = theirs.iter().filter(|(known, _)| known == code).peekable();
+        let is_said = said.peek().is_some();
+        match ours(outcome, code, policy.factor_e4.value) {
+            Some(number) => {
+                numbers += 1;
+                is_said && said.all(|(_, value)| agrees(number, value))
+            }
+            None => !is_said,
+        }
+    };
+    codes.iter().all(same) && numbers > 0
+}
+
+/// The codes of all numbers that a form writes; `None` where it writes something else too.
+fn codes(projection: Projection, form: &Form) -> Option<Vec<&'static str>> {
+    match projection {
+        Projection::CgmIg | Projection::PlainR4 | Projection::PlainR5 | Projection::OruR01 => {
+            let goes = |metric: &Metric| match metric {
+                Metric::Summary => false,
+                Metric::MeanMass => form.glucose == MeanUnit::Mass,
+                Metric::MeanMolar => form.glucose == MeanUnit::Molar,
+                _ => !projection.members_may_be_left_out() || form.has(*metric),
+            };
+            let of = |metric: Metric| match metric {
+                Metric::TimesInRanges => RANGES.iter().map(|(code, _)| *code).collect(),
+                metric => vec![metric.loinc()],
+            };
+            (!form.local_codes).then(|| Metric::ALL.into_iter().filter(goes).flat_map(of).collect())
+        }
+        Projection::EpicFlowsheet | Projection::MillenniumLab => {
+            let numbers =
+                form.rows.iter().filter(|entry| !matches!(entry.row, Row::PeriodStart | Row::PeriodEnd));
+            numbers.map(|entry| entry.row.loinc(glucose_of(form, entry))).collect()
+        }
+        Projection::EpicNote
+        | Projection::MillenniumDocument
+        | Projection::UpstreamSummary
+        | Projection::CgmReadings
+        | Projection::Intent => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "compared_tests.rs"]
+mod said_tests;
 
 #[cfg(test)]
 mod tests {

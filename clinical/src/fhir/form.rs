@@ -358,7 +358,7 @@ pub fn loinc_rows(glucose: MeanUnit) -> Vec<RowCode> {
 }
 
 /// Whether a population has the ranges that the names of rows and LOINC codes are read by: those of the standard one.
-fn has_standard_ranges(policy: &Policy) -> bool {
+pub(super) fn has_standard_ranges(policy: &Policy) -> bool {
     use crate::glucose::Unit;
     [Unit::MgDl, Unit::MmolL].into_iter().all(|unit| policy.bounds(unit) == Policy::standard().bounds(unit))
 }

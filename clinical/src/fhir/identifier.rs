@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 use super::metric::Metric;
 use crate::outcome::Outcome;
 
+/// What every identifier system of this module starts with.
+pub const OWN_SYSTEMS: &str = "urn:isthmus:";
 /// Identifier system of a published Observation.
 pub const OUTCOME_SYSTEM: &str = "urn:isthmus:outcome";
 /// Identifier system of a patient's pseudonym.

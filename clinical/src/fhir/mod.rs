@@ -43,6 +43,7 @@ pub mod report;
 pub mod row;
 pub mod subject;
 pub mod summary;
+pub mod taken_back;
 
 #[cfg(test)]
 mod sample;

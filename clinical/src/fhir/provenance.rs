@@ -93,6 +93,9 @@ impl Reason {
     }
 }
 
+/// Why the box itself marks what stands as entered in error ([`super::taken_back`]).
+pub const TAKEN_BACK: &str = "its readings were taken back";
+
 /// What one sensor contributed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::decimal::Decimal;
 
 mod projected;
-pub use projected::same_as;
+pub use projected::{is_of_moment, same_as};
 
 /// True where `theirs` says what `ours` says: for an Observation identifier, status, code, value or its
 /// absence, components, number of members, period and subject; for a Provenance its policy and its source.

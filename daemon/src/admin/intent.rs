@@ -236,6 +236,7 @@ fn line_of(intent: &Intent) -> Value {
     json!({
         "intent": intent.id,
         "kind": intent.kind,
+        "own": intent.own,
         "patient": intent.patient,
         "window": intent.window,
         "state": intent.state.name(),

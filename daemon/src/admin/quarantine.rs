@@ -250,9 +250,11 @@ impl Desk {
                 ("refused", "the row it depends on is in quarantine: release that one".to_owned())
             }
             Err(WriteError::Conflict(Conflict::Unproven)) => {
-                let why = "it may have been written, and released it might stand there twice: look at the destination, \
-                           withdraw there what stands wrongly, then drop it";
-                ("refused", why.to_owned())
+                let why = format!(
+                    "it may have been written, and released it might stand there twice: look at the destination, withdraw \
+                     there what stands wrongly, then drop it, or say what stands: isthmus queue settle {row_id}"
+                );
+                ("refused", why)
             }
             Err(error) => ("refused", error.to_string()),
         };

@@ -45,6 +45,36 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Say what stands of a row in doubt (state ambiguous), after a look into the chart: the destination does not show it.
+    ///
+    /// An answer to a write did not come, and the destination refuses the search for it, or has none: nothing else of that
+    /// patient goes there until somebody knows. Look there for the result that `isthmus queue show ROW --reveal` shows.
+    ///
+    /// With --written the row is done, and what waits behind it goes on. A later version of it is written over the earlier
+    /// one where that is found, by the place that --location named (it is read first) or by a search; where it cannot be
+    /// found the later version is set aside for people and not written beside it. With --not-written it is sent again,
+    /// unless a later version or another patient took its place meanwhile. Either is in the audit log with who said it. A row
+    /// that was set aside because "it may have been written" is settled likewise.
+    #[command(group = clap::ArgGroup::new("stands").required(true))]
+    Settle {
+        /// Its number, as `isthmus queue list --state ambiguous` and the condition doubt-lasts show it.
+        row: i64,
+        /// What it writes stands there.
+        #[arg(long, group = "stands")]
+        written: bool,
+        /// Nothing of it stands there.
+        #[arg(long, group = "stands")]
+        not_written: bool,
+        /// Where it stands, where the chart or the EHR's support says so: `Observation/ID`.
+        #[arg(long, value_name = "TYPE/ID", conflicts_with = "not_written")]
+        location: Option<String>,
+        /// What was seen, and where, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Asks the daemon and prints.
@@ -55,11 +85,18 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             (*json, Ask::List { state, destination, limit: *limit })
         }
         What::Show { row, reveal, json } => (*json, Ask::Show { row: *row, reveal: *reveal }),
+        What::Settle { row, written, not_written: _, location, reason, json } => {
+            let (location, reason) = (location.clone(), reason.clone());
+            (*json, Ask::Settle { row: *row, written: *written, location, reason })
+        }
     };
     tell(config, &Request::Queue(ask), json, for_people)
 }
 
 fn for_people(told: &Value) -> String {
+    if told["settled"].is_i64() {
+        return settled(told);
+    }
     match told["rows"].as_array() {
         Some(rows) if rows.is_empty() => "nothing\n".to_owned(),
         Some(rows) => rows.iter().map(line).collect(),
@@ -71,6 +108,25 @@ fn for_people(told: &Value) -> String {
             format!("{}{resources}{message}{}", line(told), removed(&told["removed"]))
         }
     }
+}
+
+/// What became of a row in doubt, and what follows.
+fn settled(told: &Value) -> String {
+    let state = told["state"].as_str().unwrap_or_default();
+    let what = match (state, told["placed"].as_bool()) {
+        ("delivered", None) => "it is done",
+        ("delivered", Some(true)) => {
+            "it is done; a later version is written over it where a read shows it there"
+        }
+        ("delivered", Some(false)) => {
+            "it is done; it is looked for before a later version is written, and where it is not found that one is set aside"
+        }
+        ("pending", _) => "it is sent again",
+        ("deferred", _) => "it is sent again when it may be written",
+        ("superseded", _) => "it is not sent again: a later version or another patient took its place",
+        _ => "it is not sent again",
+    };
+    format!("row {} is {}: {what}\n", told["settled"], printable(state))
 }
 
 /// What is left of bytes that the site's retention removed; nothing where they are there.

@@ -14,11 +14,19 @@ pub struct Permits {
     pub bulk: bool,
     /// What goes out when the site permits writes again.
     pub on_recovery: OnRecovery,
+    /// Whether a FHIR summary that came in at the site is in its chart: an outcome that says the same numbers is left to it.
+    pub summaries_in_chart: bool,
 }
 
 impl Default for Permits {
     fn default() -> Self {
-        Self { mode: Mode::ReadOnly, allow: Vec::new(), bulk: true, on_recovery: OnRecovery::Latest }
+        Self {
+            mode: Mode::ReadOnly,
+            allow: Vec::new(),
+            bulk: true,
+            on_recovery: OnRecovery::Latest,
+            summaries_in_chart: false,
+        }
     }
 }
 
@@ -51,6 +59,7 @@ impl Permits {
         let listed = section.choices("allow", &Capability::ALL.map(|one| (one.name(), one)));
         let shipped = Self::default();
         let bulk = section.flag("bulk").unwrap_or(shipped.bulk);
+        let summaries_in_chart = section.flag("summaries_in_chart").unwrap_or(shipped.summaries_in_chart);
         let words = OnRecovery::ALL.map(|word| (word.name(), word));
         let on_recovery = section.choice("on_recovery", &words, &[]).unwrap_or(shipped.on_recovery);
         let (mode, written) = (mode?, section.has("allow"));
@@ -72,6 +81,6 @@ impl Permits {
             }
             Mode::Shadow | Mode::ReadOnly | Mode::Full => Vec::new(),
         };
-        Some(Self { mode, allow, bulk, on_recovery })
+        Some(Self { mode, allow, bulk, on_recovery, summaries_in_chart })
     }
 }

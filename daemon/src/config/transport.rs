@@ -20,6 +20,7 @@ pub(super) const MAX_IN_FLIGHT: u64 = 64;
 pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The default longest wait before a write is tried again.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(300);
+const ABSENCE_COUNTS_AFTER: Duration = Duration::from_secs(120);
 const DOUBT_LASTS_AFTER: Duration = Duration::from_secs(15 * 60);
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -98,6 +99,9 @@ pub struct Delivery {
     pub retry_min: Duration,
     /// The longest wait before a write is tried again: 10 ms to a day, 5 min by default; not below `retry_min`.
     pub retry_max: Duration,
+    /// How long after a request without an answer a search that finds nothing begins to prove that nothing was created:
+    /// 10 ms to 1 h, 2 min by default, several times what a request may take. Of creates that cannot be conditional.
+    pub absence_counts_after: Duration,
     /// How long it may be unknown whether a write arrived until people are told: 100 ms to a day, 15 min by default. A look
     /// that fails is repeated within minutes, so a doubt of that age is not a matter of a destination that is busy.
     pub doubt_lasts_after: Duration,
@@ -114,6 +118,7 @@ impl Default for Delivery {
             in_flight: IN_FLIGHT,
             retry_min: RETRY_MIN,
             retry_max: RETRY_MAX,
+            absence_counts_after: ABSENCE_COUNTS_AFTER,
             doubt_lasts_after: DOUBT_LASTS_AFTER,
             rate: Rate::default(),
         }
@@ -233,6 +238,12 @@ impl Delivery {
                     .unwrap_or(shipped.in_flight),
                 retry_min: wait("retry_min", SHORTEST, HOUR, shipped.retry_min),
                 retry_max: wait("retry_max", SHORTEST, DAY, shipped.retry_max),
+                absence_counts_after: wait(
+                    "absence_counts_after",
+                    SHORTEST,
+                    HOUR,
+                    shipped.absence_counts_after,
+                ),
                 doubt_lasts_after: wait("doubt_lasts_after", tenth, DAY, shipped.doubt_lasts_after),
                 rate: Rate::read(section),
             };

@@ -11,6 +11,7 @@ pub mod batch;
 mod fault;
 mod lookup;
 mod request;
+pub mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,7 @@ use outbox::Written;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use self::lookup::Found;
+use self::{lookup::Found, told::Told as ToldOf};
 use super::{http::Told, seat::Seat};
 use crate::{
     destination::{Destination, PROVENANCE, Way},
@@ -41,9 +42,8 @@ const ROUNDS: usize = 2;
 /// What is said of a create that cannot be conditional and may have taken effect.
 const NOT_SHOWN: &str =
     "it may have been written, and the destination does not let us look; it is not sent blindly";
-/// What is said of what was created no one says where, where its correction needs the place.
-const UNPLACED: &str =
-    "it was created, and the destination neither says nor shows where; it is looked for again";
+/// The same, where a search finds nothing so soon after the request whose answer did not come.
+const TOO_EARLY: &str = "it may have been written, and a search does not show it yet; it is looked for again before it is sent again";
 /// What is said of a resource that a search, a conditional create or the ledger led to.
 const NOT_OURS: &str = "the search found a resource that is not ours";
 
@@ -66,6 +66,8 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether what was answered last was to update something.
+    pub amending: bool,
     /// Whether what was asked last was not answered.
     pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
@@ -75,7 +77,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, silent: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, amending: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -88,6 +90,9 @@ pub struct Past {
     pub ambiguous: bool,
     /// And if it has not, it must not any more: [`outbox::LeasedRow::overtaken`].
     pub overtaken: bool,
+    /// It was asked for so lately that a search which finds nothing proves nothing: the request may still be under way at
+    /// the destination, or not indexed there.
+    pub recent: bool,
 }
 
 /// A row to write.
@@ -98,6 +103,8 @@ pub struct Item {
     pub body: Vec<u8>,
     /// By `urn:uuid:`, what the ledger knows of its resources and of those that they refer to.
     pub standing: BTreeMap<String, Standing>,
+    /// Likewise, those of its resources that stand by a person's word alone, or nobody knows where.
+    pub told: BTreeMap<String, ToldOf>,
     /// Whom the EHR knows the patient as.
     pub seat: Seat,
     /// What is known of it.
@@ -134,11 +141,16 @@ struct Sending<'a> {
     /// What is still to be written.
     open: Vec<Part>,
     standing: BTreeMap<String, Standing>,
+    told: BTreeMap<String, ToldOf>,
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// What was answered last was to update something.
+    amending: bool,
     /// What was asked last was not answered.
     silent: bool,
+    /// What would be created blindly was not found, too soon for that to be a proof.
+    early: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
@@ -166,9 +178,12 @@ impl<'a> Sending<'a> {
             last_look: &item.last_look,
             open,
             standing: item.standing.clone(),
+            told: item.told.clone(),
             written: Vec::new(),
             wrote: false,
+            amending: false,
             silent: false,
+            early: false,
             doubt: false,
             first: item.past.version == 1,
             unmatched: BTreeSet::new(),
@@ -180,8 +195,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        let Self { wrote, silent, doubt, .. } = self;
-        Outcome { verdict, written, wrote, silent, doubt }
+        let Self { wrote, amending, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, amending, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -196,21 +211,31 @@ impl<'a> Sending<'a> {
             let looked = self.reconcile(past).await;
             self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
             looked?;
+            if self.early {
+                return Err(Verdict::Ambiguous(TOO_EARLY.to_owned()));
+            }
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
                 return Err(if self.doubt { Verdict::Overtaken } else { Verdict::Withheld });
             }
             // Sent again it would be a second one: it waits until it can be looked for.
-            let blind =
-                |part: &Part| part.if_none_exist.is_none() && !self.standing.contains_key(&part.full_url);
-            if self.doubt && self.open.iter().any(blind) {
+            if self.doubt && self.open.iter().any(|part| self.is_blind(part)) {
                 return Err(Verdict::Ambiguous(NOT_SHOWN.to_owned()));
+            }
+            // Should the answer to what goes now be lost too, then absence has to be proved anew.
+            if self.written.is_empty() && self.open.iter().any(|part| self.is_blind(part)) {
+                return Err(Verdict::Absent);
             }
         } else {
             self.leave_out_unchanged();
         }
-        Ok(())
+        self.find_told(past).await
+    }
+
+    /// Whether a part, sent twice, would stand twice.
+    fn is_blind(&self, part: &Part) -> bool {
+        part.if_none_exist.is_none() && !self.standing.contains_key(&part.full_url)
     }
 
     /// Every error ends the attempt, except for a conflict that the destination answered: after it there
@@ -243,6 +268,9 @@ impl<'a> Sending<'a> {
             if self.standing.get(&part.full_url).is_some_and(|standing| !same(standing)) {
                 self.standing.remove(&part.full_url);
             }
+            if self.told.get(&part.full_url).is_some_and(|told| !told.is(part)) {
+                self.told.remove(&part.full_url);
+            }
         }
     }
 
@@ -254,6 +282,8 @@ impl<'a> Sending<'a> {
                 Some(standing) if standing.content_hash == Some(content_hash(&part)) => {
                     self.file(&part, &standing);
                 }
+                // The ledger says all that is known of it.
+                None if self.told.get(&part.full_url).is_some_and(|told| told.is(&part)) => {}
                 _ => self.open.push(part),
             }
         }
@@ -274,6 +304,7 @@ impl<'a> Sending<'a> {
                 Found::Foreign if location.is_some() => return Err(not_ours()),
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
+                    self.early |= past.recent && self.is_blind(&part);
                     self.open.push(part);
                 }
                 // It may be let go or set aside by what is found: not by what nobody answered.
@@ -328,6 +359,7 @@ impl<'a> Sending<'a> {
             location: standing.location.reference(),
             etag: standing.etag.clone(),
             content_hash: content_hash(part),
+            told: false,
         });
     }
 
@@ -362,6 +394,7 @@ impl<'a> Sending<'a> {
     /// Judges the answers to entries.
     fn judged(&mut self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> Result<(), Verdict> {
         self.wrote = true;
+        self.amending = entries.iter().any(|entry| matches!(entry, Entry::Update { .. }));
         match judge(&Attempt::Answered(self.reduce(told, answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(()),
             Verdict::Configuration(cause) | Verdict::Data(cause)
@@ -410,19 +443,16 @@ impl<'a> Sending<'a> {
     }
 
     /// Something was created, and the server does not say where. What travels alone is looked for at once, for others refer
-    /// to it; in a transaction they did so within the Bundle, and the next version searches. What would be written a second
-    /// time by its correction, for its create cannot be conditional, is in doubt until it is found.
+    /// to it; in a transaction they did so within the Bundle, and the next version searches. What is not
+    /// found then, and its correction would create a second time, is kept as standing nobody knows where.
     async fn place(&mut self, part: Part) -> Result<(), Verdict> {
-        let projection = self.to.way.projection;
-        if projection.style() != Style::Single {
-            return Ok(());
-        }
-        match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
-            Found::Ours(_, standing) => self.file(&part, &standing),
-            _ if projection.amends() == Amends::Update && part.if_none_exist.is_none() => {
-                return Err(Verdict::Ambiguous(UNPLACED.to_owned()));
+        if self.to.way.projection.style() == Style::Single {
+            match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
+                Found::Ours(_, standing) => self.file(&part, &standing),
+                // Its next version must not be created beside it.
+                _ if part.if_none_exist.is_none() => self.written.push(told::unplaced(&part)),
+                _ => {}
             }
-            _ => {}
         }
         Ok(())
     }
@@ -509,7 +539,8 @@ impl<'a> Sending<'a> {
     }
 }
 
-fn content_hash(part: &Part) -> [u8; 32] {
+/// SHA-256 of a part as it is made, before the EHR's own names are put in: what the ledger has of it.
+pub fn content_hash(part: &Part) -> [u8; 32] {
     Sha256::digest(part.resource.to_string().as_bytes()).into()
 }
 
@@ -519,3 +550,9 @@ fn not_ours() -> Verdict {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod absence_tests;
+
+#[cfg(test)]
+mod told_tests;

@@ -10,6 +10,9 @@ use crate::{broker::Reason, mode::Event, verdict::Verdict};
 /// How long a patient whose record the EHR guards is left alone before the next try.
 const PATIENT_HOLD_MS: i64 = 15 * 60_000;
 
+/// What is said of a row whose earlier attempt proved not to have taken effect.
+const NOT_THERE: &str = "it was looked for and is not there; it goes as new";
+
 /// What an attempt says about the destination.
 pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
     let patient = row.patient;
@@ -35,6 +38,7 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
         | Verdict::Withheld
         | Verdict::Unlisted
         | Verdict::Recalled(_)
+        | Verdict::Absent
         | Verdict::Overtaken
         | Verdict::Defect(_)
         | Verdict::Unsent(_)
@@ -68,6 +72,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         | Verdict::Identity(_)
         | Verdict::Throttled(_)
         | Verdict::Recalled(_)
+        | Verdict::Absent
         | Verdict::Unsent(_)
         | Verdict::Auth(_)
             if held =>
@@ -80,6 +85,7 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
         Verdict::Patient(cause) => Settlement::Retry { at: now + PATIENT_HOLD_MS, cause },
         Verdict::Throttled(_) => Settlement::Retry { at, cause: "throttled".to_owned() },
         Verdict::Recalled(cause) => Settlement::Retry { at: now, cause: cause.to_owned() },
+        Verdict::Absent => Settlement::Retry { at: now, cause: NOT_THERE.to_owned() },
         Verdict::Unsent(cause) | Verdict::Auth(cause) | Verdict::Identity(cause) => {
             Settlement::Retry { at, cause }
         }
@@ -106,6 +112,7 @@ fn in_doubt(verdict: Verdict, now: i64, at: i64) -> Settlement {
         | Verdict::Throttled(_)
         | Verdict::Withheld
         | Verdict::Unlisted
+        | Verdict::Absent
         | Verdict::Overtaken => word.to_owned(),
     };
     Settlement::Ambiguous { at, cause }

@@ -62,6 +62,7 @@ fn what_was_only_looked_at_says_nothing_of_permission_and_a_refusal_in_doubt_doe
         key: [0; 32],
         attempts: 1,
         ambiguous: true,
+        doubt_since: Some(NOW),
         overtaken: false,
         depends_on: None,
         created_at: NOW,

@@ -14,7 +14,7 @@ use outbox::{Leased, LeasedRow, Readers, Writer};
 
 use super::{
     Deliverer, Done,
-    attempt::{self, Item, LastLook, Past, Standing},
+    attempt::{self, Item, LastLook, Past, Standing, told::Told},
     seat,
     verdicts::Ended,
 };
@@ -89,11 +89,20 @@ impl Departure {
     /// The verdict where it may not be sent.
     async fn ready(&self, row: &LeasedRow) -> Result<Item, Verdict> {
         let seat = seat::take(&self.destination, &self.readers, &self.writer, row).await?;
-        let standing = ledger(&self.destination, &self.readers, row);
-        let standing = standing.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
-        let past = Past { version: row.version, ambiguous: row.ambiguous, overtaken: row.overtaken };
+        let known = ledger(&self.destination, &self.readers, row);
+        let (standing, told) = known.map_err(|error| Verdict::Unsent(format!("ledger: {error}")))?;
+        let counts_after = self.destination.delivery.absence_counts_after.as_millis() as i64;
+        let past = Past {
+            version: row.version,
+            ambiguous: row.ambiguous,
+            overtaken: row.overtaken,
+            // A clock that was put back makes nothing recent for ever.
+            recent: row
+                .doubt_since
+                .is_some_and(|since| (0..counts_after).contains(&(time::now_ms() - since))),
+        };
         let last_look = self.last_look(row);
-        Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, seat, past, last_look })
+        Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, told, seat, past, last_look })
     }
 
     fn last_look(&self, row: &LeasedRow) -> LastLook {
@@ -128,28 +137,36 @@ impl Departure {
     }
 }
 
-fn ledger(
-    destination: &Destination,
-    readers: &Readers,
-    row: &LeasedRow,
-) -> Result<BTreeMap<String, Standing>, outbox::ReadError> {
+/// What the ledger knows by the names of resources: where they stand, and what stands by a person's word.
+type Known = (BTreeMap<String, Standing>, BTreeMap<String, Told>);
+
+fn ledger(destination: &Destination, readers: &Readers, row: &LeasedRow) -> Result<Known, outbox::ReadError> {
     let mut names = Vec::new();
-    if let Ok(write) = serde_json::from_slice::<Write>(&row.body) {
-        for part in &write.resources {
-            names.push(part.full_url.clone());
-            for list in ["target", "hasMember", "derivedFrom"] {
-                let named = part.resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
-                names.extend(named.iter().filter_map(|one| one["reference"].as_str()).map(str::to_owned));
-            }
+    let own = serde_json::from_slice::<Write>(&row.body).map(|write| write.resources).unwrap_or_default();
+    for part in &own {
+        names.push(part.full_url.clone());
+        for list in ["target", "hasMember", "derivedFrom"] {
+            let named = part.resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
+            names.extend(named.iter().filter_map(|one| one["reference"].as_str()).map(str::to_owned));
         }
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let written = readers.with(|reader| reader.written(&destination.id, &names))?;
-    Ok(written
-        .into_iter()
-        .filter_map(|(name, at)| {
-            let location = Location::parse(&at.location)?;
-            Some((name, Standing { location, etag: at.etag, content_hash: Some(at.content_hash) }))
-        })
-        .collect())
+    let (mut standing, mut told) = (BTreeMap::new(), BTreeMap::new());
+    for (name, at) in written {
+        let (location, content_hash) = (Location::parse(&at.location), at.content_hash);
+        if at.told || at.location.is_empty() {
+            let stood = match readers.with(|reader| reader.body(at.row_id)) {
+                // Looked for by what is to be written instead, it is not found where nothing names it, and people are told.
+                Err(outbox::ReadError::BodyCorrupt(_)) => None,
+                body => body?.and_then(|body| serde_json::from_slice::<Write>(&body).ok()),
+            };
+            let parts = stood.map(|write| write.resources).unwrap_or_default();
+            let part = parts.iter().chain(&own).find(|part| part.full_url == name).cloned();
+            told.extend(part.map(|part| (name, Told { part, location, content_hash })));
+        } else if let Some(location) = location {
+            standing.insert(name, Standing { location, etag: at.etag, content_hash: Some(content_hash) });
+        }
+    }
+    Ok((standing, told))
 }

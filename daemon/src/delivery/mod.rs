@@ -6,6 +6,7 @@
 //! permission closes the capability in memory before the next lease is asked for; every verdict is
 //! committed with the change of mode and the audit entry that it causes.
 
+mod amendments;
 pub mod attempt;
 pub mod backoff;
 mod birth_date;
@@ -107,6 +108,7 @@ impl Deliverer {
                 withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
                 pace.unweighed |= self.has_halted(&destination);
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
+                pace.look_at_doubts = true;
             }
             // Nothing is sent from a queue that does not say yet what may be sent.
             let wait = if pace.unaligned || !self.scopes_known(&destination).await {
@@ -118,6 +120,9 @@ impl Deliverer {
             // After what came back was settled: what was refused waits from now on.
             if !pace.unaligned {
                 self.fall_back(&destination, &mut pace).await;
+            }
+            if std::mem::take(&mut pace.look_at_doubts) {
+                self.renew_doubts(&destination, &mut pace);
             }
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {

@@ -8,7 +8,7 @@ use std::{
 use outbox::Settle;
 use tokio::task;
 
-use super::{doubts::Doubts, rate::Throttle};
+use super::{amendments::Amendments, doubts::Doubts, rate::Throttle};
 use crate::{config::Rate, outbound::pace::Pace as Circuit};
 
 /// The state of a destination between two turns.
@@ -39,6 +39,10 @@ pub(super) struct Pace {
     pub forms: Option<(u64, Vec<bool>)>,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
+    /// Amendments that were refused.
+    pub amendments: Amendments,
+    /// The store is to be asked about them.
+    pub look_at_doubts: bool,
 }
 
 /// The probes of one capability: one at a time.
@@ -67,6 +71,8 @@ impl Pace {
             unweighed: true,
             forms: None,
             doubts: Doubts::default(),
+            amendments: Amendments::default(),
+            look_at_doubts: false,
         }
     }
 

@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use outbox::{LeasedRow, Settle};
 
-use super::{Deliverer, attempt, backoff, birth_date, chance, commit, consequence, pace::Pace};
+use super::{
+    Deliverer, attempt, backoff, birth_date, chance, commit, consequence,
+    doubts::{self, Doubts},
+    pace::Pace,
+};
 use crate::{
     capability::Capability,
     conditions::Kind,
@@ -14,6 +18,9 @@ use crate::{
     time,
     verdict::Verdict,
 };
+
+/// What is said of an amendment that is refused where creates are taken.
+const AMENDS_NOTHING: &str = "the site takes new results of this kind and refuses to amend one";
 
 /// Whether an answer shows that the destination knows who we are. What a gateway answers without looking (throttling,
 /// errors of its own) does not.
@@ -31,6 +38,7 @@ fn proves_us(verdict: &Verdict) -> bool {
         | Verdict::Throttled(_)
         | Verdict::Withheld
         | Verdict::Unlisted
+        | Verdict::Absent
         | Verdict::Overtaken
         | Verdict::Recalled(_)
         | Verdict::Unsent(_)
@@ -52,7 +60,8 @@ impl Deliverer {
     /// Draws the consequences of one attempt. What changes the mode is committed before anything else is
     /// sent; the rest is committed with the next lease.
     pub(super) async fn conclude(&self, destination: &Destination, ended: Ended, pace: &mut Pace) {
-        let Ended { row, outcome, began } = ended;
+        let Ended { row, mut outcome, began } = ended;
+        let unamended = self.refuses_amendments(&row, &mut outcome, pace);
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
@@ -90,6 +99,53 @@ impl Deliverer {
             }
             _ => pace.settled.push(settle),
         }
+        if unamended {
+            self.tell_unamended(&row, now).await;
+        }
+    }
+
+    /// Whether the site takes creates of this kind and refuses this amendment, and then that it is set aside by itself.
+    fn refuses_amendments(&self, row: &LeasedRow, outcome: &mut attempt::Outcome, pace: &mut Pace) -> bool {
+        let now = Instant::now();
+        match &outcome.verdict {
+            Verdict::Configuration(cause) if outcome.amending && !outcome.doubt => {
+                let is_open = self.observations.of(&self.id, &row.kind) == Observed::Open;
+                let alone = is_open && pace.amendments.refused(row.id, &row.kind, now);
+                if alone {
+                    outcome.verdict = Verdict::Conflict(format!("{AMENDS_NOTHING}: {cause}"));
+                }
+                alone
+            }
+            Verdict::Delivered | Verdict::ReadBack if outcome.wrote => {
+                match outcome.amending {
+                    true => pace.amendments.amended(row.id, &row.kind),
+                    false => pace.amendments.created(&row.kind, now),
+                }
+                false
+            }
+            Verdict::Configuration(_) if !outcome.amending => {
+                pace.amendments.create_refused(&row.kind);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Asks people to amend what stands, where the site lets nobody else.
+    async fn tell_unamended(&self, row: &LeasedRow, now: i64) {
+        if row.window_id == 0 {
+            return;
+        }
+        let scope = format!("window {} at {}", row.window_id, self.id);
+        let detail = format!(
+            "{AMENDS_NOTHING}: what stands there is older than version {} (outbox row {}); amend it by hand, then: isthmus site amended \
+             \"{scope}\" --reason ...",
+            row.version, row.id
+        );
+        self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), now);
+        if let Err(error) = self.writer.raise(Kind::AmendmentNeeded.word(), &scope, &detail, now).await {
+            tracing::warn!(destination = %self.id, %error, "a condition could not be stored; its row is in quarantine");
+        }
     }
 
     /// Raises and clears what people should see.
@@ -116,16 +172,24 @@ impl Deliverer {
         }
     }
 
+    /// Takes over what the store says of writes in doubt, unless a verdict is still to be committed: what it ends would
+    /// be told once more. A store that cannot be read is asked again.
+    pub(super) fn renew_doubts(&self, destination: &Destination, pace: &mut Pace) {
+        if !pace.settled.is_empty() || !pace.settling.is_empty() {
+            return;
+        }
+        if let Ok(stored) = self.readers.with(|reader| reader.in_doubt(&self.id, doubts::MOST)) {
+            pace.doubts = Doubts::of(stored);
+            self.tell_doubt(destination, pace, time::now_ms());
+        }
+    }
+
     /// Tells people of writes that have been in doubt for long, and when there is none any more.
-    fn tell_doubt(&self, destination: &Destination, pace: &mut Pace, now: i64) {
+    fn tell_doubt(&self, destination: &Destination, pace: &Pace, now: i64) {
         let lasts_after_ms = destination.delivery.doubt_lasts_after.as_millis() as i64;
-        // A store that cannot be read is asked again.
-        pace.doubts.keep(lasts_after_ms, now, |row| {
-            self.readers.with(|reader| reader.is_unproven(row)).unwrap_or(true)
-        });
         match pace.doubts.told(lasts_after_ms, now) {
-            Some(told) => {
-                self.conditions.raise(Kind::DoubtLasts, &self.id, told, now);
+            Some((told, since)) => {
+                self.conditions.raise(Kind::DoubtLasts, &self.id, told, since);
             }
             None => {
                 self.conditions.clear(Kind::DoubtLasts, &self.id);
@@ -162,7 +226,7 @@ impl Deliverer {
                 wait(nth)
             }
             Verdict::Ambiguous(_) if outcome.silent => wait(pace.circuit.silence(began, now, wait)),
-            Verdict::Ambiguous(_) | Verdict::Recalled(_) => wait(attempts.max(1)),
+            Verdict::Ambiguous(_) | Verdict::Recalled(_) | Verdict::Absent => wait(attempts.max(1)),
             _ => {
                 pace.circuit.answered();
                 wait(attempts.max(1))

@@ -8,6 +8,7 @@
 //! (`pipeline/wish.rs`).
 
 mod rows;
+mod take_back;
 mod watch;
 mod withdraw;
 
@@ -124,6 +125,14 @@ struct Plan {
     stood: Vec<(String, Option<i64>)>,
     /// Where people have to do it by hand.
     by_hand: Vec<String>,
+    /// The box itself wants it.
+    own: bool,
+}
+
+impl Plan {
+    fn of(patient: i64, window: Option<Window>, own: bool) -> Self {
+        Self { patient, window, rows: vec![], stood: vec![], by_hand: vec![], own }
+    }
 }
 
 /// An intent that was taken.
@@ -165,11 +174,27 @@ impl Intents {
         // What is taken back was written for whom it was written; who takes it back knows whose window it is now.
         let owner = self.readers.with(|reader| reader.owner(patient))?;
         let patient = owner.filter(|_| command.wish == Wish::Withdraw).unwrap_or(patient);
-        let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key)?;
-        let by_hand = asked_by_hand(&plan, at);
-        if command.wish == Wish::Withdraw && plan.rows.is_empty() {
+        let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key, false)?;
+        let fresh = self.current.get().config.main.intent.reconfirm_after;
+        let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
+        self.queue(plan, &command.wish, &signed, (key, fresh_ms), (actor, at))
+    }
+
+    /// Stores an intent with its rows; once for each key.
+    fn queue(
+        &self,
+        plan: Plan,
+        wish: &Wish,
+        signed: &Signature<'_>,
+        (key, fresh_ms): ([u8; 32], i64),
+        (actor, at): (&str, i64),
+    ) -> Result<Taken, IntentError> {
+        let body = serde_json::to_string(wish).map_err(|error| IntentError::Made(error.to_string()))?;
+        // The box's own is told of by the condition that had it take back.
+        let by_hand = if plan.own { Vec::new() } else { asked_by_hand(&plan, at) };
+        if *wish == Wish::Withdraw && plan.rows.is_empty() {
             // A request that was taken before asks nobody anew for what its intent left to people.
-            return match self.readers.with(|reader| reader.intent_of(&key))? {
+            return match self.readers.with(|reader| reader.intent_by_key(&key))? {
                 Some(known) => {
                     let entered = Entered { id: known.id, state: known.state, known: true };
                     Ok(Taken { entered, by_hand: plan.by_hand })
@@ -177,21 +202,18 @@ impl Intents {
                 None => self.people_alone(by_hand, actor),
             };
         }
-        let generation = self.current.get();
-        let fresh = generation.config.main.intent.reconfirm_after;
-        let body =
-            serde_json::to_string(&command.wish).map_err(|error| IntentError::Made(error.to_string()))?;
         let entered = self.writer.enter_intent(NewIntent {
             key,
             patient: plan.patient,
             window: plan.window.as_ref().map(|window| window.id),
-            kind: command.wish.word().to_owned(),
+            kind: wish.word().to_owned(),
             body,
-            author: command.author.clone(),
-            role: command.role.clone(),
-            behalf: command.behalf.clone(),
-            transcribed: transcriber.map(str::to_owned),
-            fresh_ms: i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX),
+            author: signed.author.to_owned(),
+            role: signed.role.map(str::to_owned),
+            behalf: signed.behalf.map(str::to_owned),
+            transcribed: signed.transcriber.map(str::to_owned),
+            fresh_ms,
+            own: plan.own,
             rows: plan.rows,
             stood: plan.stood,
             by_hand: by_hand.clone(),
@@ -201,7 +223,7 @@ impl Intents {
         let entered = entered.wait().map_err(busy)?;
         if !entered.known {
             self.ask_people(entered.state, by_hand);
-            Metric::Intents.add(1, &[("kind", command.wish.word().to_owned())]);
+            Metric::Intents.add(1, &[("kind", wish.word().to_owned())]);
         }
         self.go_on();
         Ok(Taken { entered, by_hand: plan.by_hand })
@@ -233,12 +255,12 @@ impl Intents {
         };
         let signed = signature(&intent);
         let plan = match intent.state.wants_a_person() {
-            true => self.plan(&site, (owner, window), &wish, &signed, &intent.key)?,
-            false => Plan { patient: owner, window, rows: vec![], stood: vec![], by_hand: vec![] },
+            true => self.plan(&site, (owner, window), &wish, &signed, &intent.key, intent.own)?,
+            false => Plan::of(owner, window, intent.own),
         };
         let at = time::now_ms();
-        let by_hand = asked_by_hand(&plan, at);
-        if wish == Wish::Withdraw && intent.state.wants_a_person() && plan.rows.is_empty() {
+        let by_hand = if plan.own { Vec::new() } else { asked_by_hand(&plan, at) };
+        if wish == Wish::Withdraw && !plan.own && intent.state.wants_a_person() && plan.rows.is_empty() {
             return self.people_alone(by_hand, actor);
         }
         let confirmed = self.writer.confirm_intent(ConfirmIntent {
@@ -299,6 +321,7 @@ impl Intents {
         wish: &Wish,
         signed: &Signature<'_>,
         key: &[u8; 32],
+        own: bool,
     ) -> Result<Plan, IntentError> {
         let generation = self.current.get();
         let id = format!("ehr:{}", site.id);
@@ -308,7 +331,7 @@ impl Intents {
         if destination.ceiling == crate::mode::Ceiling::Shadow {
             return refused("this site is in shadow: nothing is written there, and nothing waits");
         }
-        let mut plan = Plan { patient, window, rows: vec![], stood: vec![], by_hand: vec![] };
+        let mut plan = Plan::of(patient, window, own);
         let making = rows::Making { intents: self, destination: &destination, signed, key };
         match wish {
             Wish::Note { text } => plan.rows = making.note(&plan, text)?,
@@ -325,8 +348,15 @@ impl Intents {
                 for destination in generation.destinations_of(&site.id) {
                     making.withdraw(destination, &mut plan)?;
                 }
-                if plan.rows.is_empty() && plan.by_hand.is_empty() {
-                    return refused("nothing of this window stands that could be taken back");
+                match (plan.rows.is_empty(), plan.by_hand.is_empty()) {
+                    (true, true) => return refused("nothing of this window stands that could be taken back"),
+                    (true, false) if own => {
+                        let places = plan.by_hand.join(", ");
+                        return refused(format!(
+                            "what stands at {places} cannot be marked there: people have to do it by hand"
+                        ));
+                    }
+                    _ => {}
                 }
             }
         }

@@ -1,12 +1,14 @@
-//! Looks at what waits: an intent that may no longer go is held before its turn comes, and people are told.
+//! Looks at what waits: an intent that may no longer go is held before its turn comes, and people are told; what stands of a
+//! window that has no readings left is taken back.
 //!
 //! Numbers: every [`EVERY`]; nothing depends on it, for the lease asks for itself.
 
 use std::time::Duration;
 
-use outbox::{IntentState, Readers, Writer};
+use outbox::{IntentState, Readers};
 use serde_json::{Value, json};
 
+use super::Intents;
 use crate::{
     conditions::{Board, Kind},
     drain::Draining,
@@ -19,8 +21,7 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// The look-out.
 pub(crate) struct Watch {
-    pub writer: Writer,
-    pub readers: Readers,
+    pub intents: Intents,
     pub conditions: Board,
 }
 
@@ -39,10 +40,15 @@ impl Watch {
     }
 
     async fn look(&self) -> Result<(), outbox::WriteError> {
+        if !self.conditions.scopes(Kind::WithdrawalNeeded).is_empty() {
+            let (intents, conditions) = (self.intents.clone(), self.conditions.clone());
+            // A look that breaks off is made again.
+            let _broken = tokio::task::spawn_blocking(move || intents.take_back_all(&conditions)).await;
+        }
         let counts = self.counts().await;
         let under_way = |state: IntentState| matches!(state, IntentState::Waiting | IntentState::Queued);
         if counts.iter().any(|(state, count)| under_way(*state) && *count > 0) {
-            self.writer.review_intents(time::now_ms()).await?;
+            self.intents.writer.review_intents(time::now_ms()).await?;
         }
         let counts = self.counts().await;
         let held: u64 =
@@ -60,7 +66,7 @@ impl Watch {
     }
 
     async fn counts(&self) -> Vec<(IntentState, u64)> {
-        let readers = self.readers.clone();
+        let readers = self.intents.readers.clone();
         let read = tokio::task::spawn_blocking(move || readers.with(|reader| reader.intent_counts())).await;
         read.ok().and_then(Result::ok).unwrap_or_default()
     }

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
     /// Writes rows as the daemon delivers them: `doubtful` as after an answer that did not come.
     pub(super) async fn deliver(&mut self, way: &Way, rows: &[NewRow], doubtful: bool) -> Delivered {
         let seat = self.seat(way);
-        let past = Past { version: 1, ambiguous: doubtful, overtaken: false };
+        let past = Past { version: 1, ambiguous: doubtful, overtaken: false, recent: false };
         let mut destination = self.destination.clone();
         // The trial may write a form in another unit than the file has.
         for one in destination.ways.iter_mut().filter(|one| one.projection == way.projection) {
@@ -208,6 +208,7 @@ impl<'a> Run<'a> {
                 form: way.projection.name().to_owned(),
                 body: row.body.clone(),
                 standing: done.standing.clone(),
+                told: BTreeMap::new(),
                 seat: seat.clone(),
                 past,
                 // Of the test patient, by who runs the trial.

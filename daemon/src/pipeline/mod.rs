@@ -23,6 +23,7 @@ pub mod publish;
 mod read;
 mod record;
 pub mod resources;
+mod said;
 mod seats;
 mod set_aside;
 mod version;

@@ -10,13 +10,13 @@ use clinical::{
     reading::{Device, Instant, Reading},
     select::Crossings,
 };
-use outbox::{Condition, Outcome as Published, Publish, Window, WriteError};
+use outbox::{Condition, ForeignSummary, Outcome as Published, Publish, Window, WriteError};
 
 use super::{
     Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
     set_aside,
 };
-use crate::{conditions::Kind, generation::Generation, telemetry::Metric, time};
+use crate::{broker, conditions::Kind, generation::Generation, telemetry::Metric, time};
 
 /// Windows published in one turn.
 pub const MAX_WINDOWS: usize = 64;
@@ -35,6 +35,8 @@ pub(super) struct Computed<'a> {
     chunks: &'a [(Device, Vec<Reading>)],
     /// What was logged beside them.
     pub(super) logged: Vec<(Device, AppEvent)>,
+    /// What others computed for the same dates.
+    pub(super) summaries: Vec<ForeignSummary>,
 }
 
 impl Computed<'_> {
@@ -74,7 +76,7 @@ impl Pipeline {
         let asked: Vec<Condition> = commands.iter().flat_map(asked).cloned().collect();
         match self.writer.publish_all(commands).wait() {
             Ok(()) => {
-                decided.iter().for_each(|labels| Metric::Decisions.add(1, labels));
+                decided.into_iter().for_each(Counted::count);
                 for Condition { name, scope, detail, since } in asked {
                     let kinds = [Kind::AmendmentNeeded, Kind::NumberWithheld];
                     if let Some(kind) = kinds.into_iter().find(|kind| kind.word() == name) {
@@ -164,8 +166,8 @@ impl Pipeline {
         })
     }
 
-    /// Every reading of a published window was taken back: what stands at a destination is wrong, and a
-    /// person has to withdraw it.
+    /// Every reading of a published window was taken back: what stands at a destination is wrong. It is marked so by the
+    /// watch over intents where its form permits that; else people have to.
     fn withdrawn(&self, due: &Window, generation: &Generation, now: i64) -> Result<Published, PipelineError> {
         let mut stands = false;
         for destination in generation.destinations_of(&due.site) {
@@ -175,8 +177,8 @@ impl Pipeline {
             return Ok(Published::Withdrawn { condition: None });
         }
         let detail = format!(
-            "window {} (version {}) was published and all its readings were taken back since; \
-             mark what stands at the destination as entered in error: isthmus intent withdraw --window {} --by NAME",
+            "window {} (version {}) was published and all its readings were taken back since; what stands is marked as \
+             entered in error by itself where its form permits that, else by people: isthmus intent withdraw --window {} --by NAME",
             due.id, due.version, due.id
         );
         let scope = format!("window {}", due.id);
@@ -241,20 +243,40 @@ impl Pipeline {
             }
         }
         let listing = Listing::of(cited.messages.iter().copied());
-        Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged }))
+        Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged, summaries: theirs }))
     }
 }
 
-/// The labels under which the decisions of a window are counted, once they are in the store.
-fn decided(publish: &Publish) -> Vec<[(&'static str, String); 2]> {
+/// A decision as it is counted, once it is in the store.
+struct Counted {
+    destination: String,
+    decision: String,
+    /// It was left to a summary of somebody else.
+    same_summary: bool,
+}
+
+impl Counted {
+    fn of(made: &outbox::Decision) -> Self {
+        let same_summary = made.reason == broker::Reason::SameSummary.word();
+        Self { destination: made.destination.clone(), decision: made.decision.clone(), same_summary }
+    }
+
+    fn count(self) {
+        let destination = ("destination", self.destination);
+        if self.same_summary {
+            Metric::SameSummaries.add(1, std::slice::from_ref(&destination));
+        }
+        Metric::Decisions.add(1, &[destination, ("decision", self.decision)]);
+    }
+}
+
+/// The decisions of a window.
+fn decided(publish: &Publish) -> Vec<Counted> {
     let decisions = match &publish.result {
         Published::Version { decisions, .. } | Published::Computed { decisions, .. } => decisions.as_slice(),
         Published::Unchanged | Published::Withdrawn { .. } | Published::Postponed { .. } => &[],
     };
-    let labels = decisions
-        .iter()
-        .map(|made| [("destination", made.destination.clone()), ("decision", made.decision.clone())]);
-    labels.collect()
+    decisions.iter().map(Counted::of).collect()
 }
 
 /// What people are asked to do about a window.

@@ -25,6 +25,7 @@ use super::{
     manifest::Listing,
     publish::Computed,
     resources::{self, Entry},
+    said::said,
 };
 use crate::{
     broker::{self, Decision, Offer, Priority, Question, Stands, Timeliness},
@@ -81,7 +82,10 @@ impl Pipeline {
         }
         let display_hash = shown_hash(&computed.outcome, generation, &site.id);
         let unchanged = due.display_hash == Some(display_hash);
-        let owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
+        let mut owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
+        if unchanged {
+            owed.extend(self.owed_by_summaries(due, generation, computed)?);
+        }
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         let owner = owner.map(|owner| PatientKey { system: owner.system, value: owner.value });
         let sessions = computed.sessions();
@@ -182,6 +186,7 @@ impl Pipeline {
                 capability: way.carrier(),
                 observed: self.observed(destination, way),
                 amends: way.amends(),
+                said: stands.is_none() && said(destination, way, draft.computed),
                 untried: !draft.unchanged && self.is_to_be_tried(destination, way, draft.now),
             })
             .collect();

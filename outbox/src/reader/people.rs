@@ -9,7 +9,7 @@ use crate::{
     in_force,
     intent_rows::{self, Intent, IntentFilter, IntentPlace, WrittenPart},
     intent_standing::IntentState,
-    lineage,
+    lineage, rehome,
     windows::{self, Window},
 };
 
@@ -102,14 +102,24 @@ impl Reader {
         Ok(intent_rows::by_id(self.conn()?, id)?)
     }
 
+    /// The intent of a request.
+    pub fn intent_by_key(&self, key: &[u8; 32]) -> Result<Option<Intent>, ReadError> {
+        Ok(intent_rows::by_key(self.conn()?, key)?)
+    }
+
+    /// Whether a write of a window is out, or in doubt.
+    pub fn is_under_way(&self, window_id: i64) -> Result<bool, ReadError> {
+        Ok(rehome::is_under_way(self.conn()?, window_id)?)
+    }
+
+    /// Whether a window was published and has no readings left.
+    pub fn was_taken_back(&self, window_id: i64) -> Result<bool, ReadError> {
+        Ok(windows::was_taken_back(self.conn()?, window_id)?)
+    }
+
     /// Intents whose rows are still to be made.
     pub fn waiting_intents(&self) -> Result<Vec<Intent>, ReadError> {
         Ok(intent_rows::waiting_for_rows(self.conn()?)?)
-    }
-
-    /// The intent of a request that was taken before.
-    pub fn intent_of(&self, key: &[u8; 32]) -> Result<Option<Intent>, ReadError> {
-        Ok(intent_rows::by_key(self.conn()?, key)?)
     }
 
     /// The rows that an intent became, of its last round.

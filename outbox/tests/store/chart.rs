@@ -6,7 +6,7 @@ use crate::folder::{Folder, row, version, window_key};
 
 fn written(identifier: &str) -> Vec<Written> {
     let (identifier, location) = (identifier.to_owned(), format!("Observation/{identifier}"));
-    vec![Written { identifier, location, etag: None, content_hash: [1; 32] }]
+    vec![Written { identifier, location, etag: None, content_hash: [1; 32], told: false }]
 }
 
 /// Delivers the head of the line, which leaves this resource there.

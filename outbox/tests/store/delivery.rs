@@ -354,6 +354,7 @@ fn what_was_written_is_found_by_its_identifier() {
             location: format!("Observation/{number}"),
             etag,
             content_hash: [number as u8; 32],
+            told: false,
         }];
         folder.settle(id, Verdict::Delivered { written }, 1_000);
     }

@@ -44,6 +44,7 @@ pub(crate) fn note(number: u8, patient: i64, window: Option<i64>, at: i64) -> Ne
         behalf: None,
         transcribed: Some("user nurse (uid 7)".into()),
         fresh_ms: FRESH_MS,
+        own: false,
         rows: rows(),
         stood: Vec::new(),
         by_hand: vec![],
@@ -285,4 +286,54 @@ fn what_stands_is_taken_back_only_while_nothing_of_its_window_is_under_way() {
     assert_eq!(deliver_all(&folder, 2_200), ["bundle"]);
     assert_eq!(state(&folder, entered.id).0, IntentState::Done);
     assert!(!folder.read(|r| r.stands(window)), "nobody has to withdraw it any more");
+}
+
+#[test]
+fn the_box_takes_back_only_what_has_no_readings_left_and_gives_it_up_when_they_come_back() {
+    let folder = Folder::new();
+    let patient = folder.patient("A");
+    let outcome = folder.publish(patient, 20_000, vec![row(1)], 2_000)[0];
+    take(&folder, 2_000);
+    folder.deliver(outcome);
+    let window = folder.read(|r| r.rows(None, 1))[0].window_id;
+    let own = |number| NewIntent {
+        kind: "withdraw".into(),
+        own: true,
+        fresh_ms: i64::MAX,
+        rows: vec![IntentRow { withdraws: true, ..part("bundle", None) }],
+        stood: vec![("ehr".into(), Some(1))],
+        ..note(number, patient, Some(window), 2_100)
+    };
+    let refused = Err(WriteError::Conflict(Conflict::Window));
+    assert_eq!(folder.writer().enter_intent(own(1)).wait(), refused, "it has readings");
+    let empty = |at, number| {
+        let due = folder.dirty(patient, 20_000, at);
+        assert_eq!(folder.writer().enter_intent(own(number)).wait(), refused, "it is to be computed");
+        let publish = outbox::Publish {
+            window_id: due.id,
+            expected_version: due.version,
+            expected_generation: due.generation,
+            result: outbox::Outcome::Withdrawn { condition: None },
+            at,
+        };
+        folder.writer().publish(publish).wait().unwrap();
+    };
+    empty(2_200, 1);
+    let entered = enter(&folder, own(1));
+    assert_eq!(entered.state, IntentState::Queued);
+    // Nobody's word is too old: it is the box's own.
+    assert_eq!(review(&folder, 2_200 + 2 * FRESH_MS), 0);
+    assert_eq!(enter(&folder, own(1)), Entered { known: true, ..entered }, "once");
+    let version = folder.publish(patient, 20_000, vec![row(2)], 2_300)[0];
+    assert_eq!(state(&folder, entered.id).0, IntentState::Withdrawn);
+    assert_eq!(deliver_all(&folder, 2_400), ["bundle"], "the version alone");
+    assert_eq!(folder.state(version), State::Delivered);
+
+    // What was begun is not given up: the version goes behind it.
+    empty(2_500, 2);
+    let stood = vec![("ehr".into(), Some(2))];
+    let second = enter(&folder, NewIntent { stood, ..own(2) });
+    take(&folder, 2_500);
+    folder.publish(patient, 20_000, vec![row(3)], 2_600);
+    assert_eq!(state(&folder, second.id).0, IntentState::Queued);
 }

@@ -23,4 +23,5 @@ mod pipeline;
 mod recovery;
 mod rehome;
 mod retention;
+mod settled_by_hand;
 mod stale;

@@ -116,6 +116,7 @@ fn what_stands_and_the_newest_delivered_version_keep_their_bytes_however_old() {
         location: format!("Observation/{identifier}"),
         etag: None,
         content_hash: [1; 32],
+        told: false,
     };
     let provenance =
         |identifier: &str| Written { location: format!("Provenance/{identifier}"), ..written(identifier) };

@@ -49,6 +49,12 @@ fn result(projection: Projection, ours: &Value, theirs: &Value) -> bool {
         && same_flat_value(ours, theirs)
 }
 
+/// Whether theirs is an Observation of the very moment that ours is of, and counts.
+pub fn is_of_moment(ours: &Value, theirs: &Value) -> bool {
+    let at = &ours["effectiveDateTime"];
+    at.is_string() && same_moment(at, &theirs["effectiveDateTime"]) && theirs["status"] != "entered-in-error"
+}
+
 /// A number in its unit, by code or by text; a date in either of the elements that hold one.
 fn same_flat_value(ours: &Value, theirs: &Value) -> bool {
     let (a, b) = (&ours["valueQuantity"], &theirs["valueQuantity"]);

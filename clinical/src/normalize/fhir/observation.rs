@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     decimal::Decimal,
-    fhir::metric::{Metric, RANGES},
+    fhir::{
+        identifier::OWN_SYSTEMS,
+        metric::{Metric, RANGES},
+    },
     glucose::{Glucose, Measured, Unit},
     reading::{Device, Instant, Reading, Route, Standing},
 };
@@ -126,7 +129,8 @@ pub(super) fn read(json: &Value, beside: &Beside, context: &Context<'_>) -> Read
         About::KeptApart => Ok(Read::KeptApart),
         About::WithoutSystem => Err(("code.coding.system", Reason::CodeWithoutSystem)),
         About::Sensor(units) => reading(json, &units, beside, context),
-        About::Other if summaries.is_empty() => Ok(Read::Other),
+        // What this product wrote is nobody else's, whoever sends it back.
+        About::Other if summaries.is_empty() || is_ours(json) => Ok(Read::Other),
         About::Other => summary(json, summaries),
     };
     result.unwrap_or_else(|(element, reason)| Read::Fault(element, reason))
@@ -298,6 +302,12 @@ fn unit(quantity: &Value) -> Result<Unit, Fault> {
         (None, _, Some(text)) => unit_named(text).ok_or(("valueQuantity.unit", Reason::UnitUnknown)),
         (None, _, None) => Err(("valueQuantity.unit", Reason::UnitMissing)),
     }
+}
+
+/// Whether a resource has an identifier of this product.
+fn is_ours(json: &Value) -> bool {
+    let identifiers = json["identifier"].as_array().map(Vec::as_slice).unwrap_or_default();
+    identifiers.iter().any(|it| it["system"].as_str().is_some_and(|system| system.starts_with(OWN_SYSTEMS)))
 }
 
 /// The numbers of a summary: its own, and those of its components, with the quantity of each.

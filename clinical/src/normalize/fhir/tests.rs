@@ -247,6 +247,18 @@ fn a_summary_that_came_in_is_its_numbers_with_their_window() {
     let summary = &read(&text).groups[0].summaries[0];
     assert_eq!((summary.code, summary.value.to_string().as_str()), ("97507-8", "154.20"));
     assert_eq!(summary.dates, ("2024-01-01".to_owned(), "2024-01-14".to_owned()));
+
+    // What this product wrote comes back: it is nobody else's, whatever else names it.
+    let mut echo = json;
+    for (system, ours) in
+        [("urn:isthmus:outcome", true), ("urn:isthmus:anything", true), ("urn:isthmusly", false)]
+    {
+        echo["identifier"] =
+            json!([{ "system": "urn:ehr", "value": "1" }, { "system": system, "value": "2" }]);
+        let read = read(&echo.to_string());
+        assert_eq!((read.groups.is_empty(), read.ignored), (ours, u32::from(ours)), "{system}");
+        assert!(read.faults.is_empty());
+    }
 }
 
 proptest! {

@@ -29,8 +29,9 @@ fn line_of(intent: &Value) -> String {
     };
     let why = text(&intent["reason"]);
     let why = if why.is_empty() { why } else { format!(" ({why})") };
+    let own = if intent["own"] == true { ", by the box itself" } else { "" };
     format!(
-        "intent {:<6} {}  patient {:<6} {:<9} about {about:<12} {}{why} since {}\n",
+        "intent {:<6} {}  patient {:<6} {:<9} about {about:<12} {}{why} since {}{own}\n",
         intent["intent"].to_string(),
         text(&intent["entered"]),
         intent["patient"].to_string(),

@@ -203,6 +203,8 @@ fn window(
             capability: way.carrier(),
             observed: observed(status, &site.id, way),
             amends: way.amends(),
+            // Which summaries came in, the daemon alone knows.
+            said: false,
             untried: false,
         })
         .collect();

@@ -5,7 +5,10 @@
 //! anybody's; that a resource is not there is proved by 404 or 410 of a read and by a search that found
 //! nothing at all, and by no refusal.
 
-use clinical::fhir::{location::Location, readback::same_as};
+use clinical::fhir::{
+    location::Location,
+    readback::{is_of_moment, same_as},
+};
 use serde_json::Value;
 
 use super::{Standing, To};
@@ -126,7 +129,7 @@ fn about(part: &Part, ours: &Value) -> Option<String> {
 }
 
 /// Whether the destination keeps our identifiers.
-fn by_identifier(part: &Part) -> bool {
+pub(super) fn by_identifier(part: &Part) -> bool {
     part.search.iter().any(|(name, _)| name == "identifier" || name == "entity:identifier")
 }
 
@@ -137,7 +140,8 @@ fn has_next(bundle: &Value) -> bool {
 }
 
 /// What a search by patient, code and date proves that found others alone: that ours is not there, where every one is of
-/// the patient and the code that were asked for and there is no further page; else that the server did not search.
+/// the patient and the code that were asked for, none is of our moment, and there is no further page; else nothing, for the
+/// server did not search, or ours is what it has of that moment, as it rounded it.
 fn others<'a>(ours: &Value, bundle: &Value, mut resources: impl Iterator<Item = &'a Value>) -> Found {
     if has_next(bundle) {
         return Found::Hidden;
@@ -157,7 +161,8 @@ fn others<'a>(ours: &Value, bundle: &Value, mut resources: impl Iterator<Item = 
             && subject(theirs) == wanted.0
             && code(theirs).iter().any(|code| wanted.1.contains(code))
     };
-    if resources.all(asked_for) { Found::Absent } else { Found::Hidden }
+    let other = |theirs: &Value| asked_for(theirs) && !is_of_moment(ours, theirs);
+    if resources.all(other) { Found::Absent } else { Found::Hidden }
 }
 
 /// The resource type of a part.

@@ -2,10 +2,12 @@
 
 use super::{OWN, Rule};
 use crate::fhir::{
-    identifier::{DEVICE_SYSTEM, MANIFEST_SYSTEM},
+    identifier::{DEVICE_SYSTEM, INTENT_SYSTEM, MANIFEST_SYSTEM},
     provenance::{
         ACCOUNT_URL, ACTIVITY_SYSTEM, AGENT_TYPE_SYSTEM, BOX_SYSTEM, MANIFEST_DISPLAY, MANIFEST_URL, Reason,
+        TAKEN_BACK,
     },
+    taken_back::OWN_INTENT,
 };
 
 /// Why a version was made.
@@ -14,6 +16,7 @@ const REASONS: &[&str] = &[
     Reason::LateData.words(),
     Reason::SourceCorrection.words(),
     Reason::PolicyChange.words(),
+    TAKEN_BACK,
 ];
 
 pub(super) const PROVENANCE: &[(&str, Rule)] = &[
@@ -41,7 +44,7 @@ pub(super) const PROVENANCE: &[(&str, Rule)] = &[
     // R5.
     ("Provenance.authorization.concept.text", Rule::OneOf(REASONS)),
     ("Provenance.activity.coding.system", Rule::OneOf(&[ACTIVITY_SYSTEM])),
-    ("Provenance.activity.coding.code", Rule::OneOf(&["CREATE", "UPDATE"])),
+    ("Provenance.activity.coding.code", Rule::OneOf(&["CREATE", "UPDATE", "NULLIFY"])),
     ("Provenance.agent.type.coding.system", Rule::OneOf(&[AGENT_TYPE_SYSTEM])),
     ("Provenance.agent.type.coding.code", Rule::OneOf(&["assembler"])),
     ("Provenance.agent.who.type", Rule::OneOf(&["Device"])),
@@ -53,9 +56,9 @@ pub(super) const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.entity.extension.extension.valueUnsignedInt", Rule::Number),
     ("Provenance.entity.extension.extension.valueString", Rule::Hex64),
     ("Provenance.entity.role", Rule::OneOf(&["source"])),
-    ("Provenance.entity.what.identifier.system", Rule::OneOf(&[MANIFEST_SYSTEM])),
+    ("Provenance.entity.what.identifier.system", Rule::OneOf(&[MANIFEST_SYSTEM, INTENT_SYSTEM])),
     ("Provenance.entity.what.identifier.value", Rule::Hex64),
-    ("Provenance.entity.what.display", Rule::OneOf(&[MANIFEST_DISPLAY])),
+    ("Provenance.entity.what.display", Rule::OneOf(&[MANIFEST_DISPLAY, OWN_INTENT])),
 ];
 
 /// What the account of an outcome is told by.
@@ -99,6 +102,7 @@ pub(super) const BUNDLE: &[(&str, Rule)] = &[
             "identifier=urn:isthmus:outcome|",
             "identifier=urn:isthmus:reading|",
             "entity:identifier=urn:isthmus:manifest|",
+            "entity:identifier=urn:isthmus:intent|",
         ]),
     ),
     ("Bundle.entry.request.ifMatch", Rule::Tag),
