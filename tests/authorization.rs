@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 use site::{
-    RESOURCES_PER_OUTCOME, condition, daily, edit_site, eventually, people, send, settled, until,
+    RESOURCES_PER_OUTCOME, command, condition, daily, edit_site, eventually, people, send, settled, until,
     until_metric, with_delivery,
 };
 use standin::rig::{Rig, RigSettings};
@@ -211,7 +211,10 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     let auth = |s: &Value| condition(s, "auth-degraded").is_some() && condition(s, "no-token").is_some();
     let status = until(&rig, "the refusal", auth).await;
     let detail = condition(&status, "no-token").unwrap()["detail"].as_str().unwrap();
-    assert!(detail.contains("invalid_client") && detail.contains("isthmus site keys list"), "{detail}");
+    assert!(
+        detail.contains("invalid_client") && detail.contains("isthmus site keys --site main list"),
+        "{detail}"
+    );
     assert_eq!(status["outbox"]["delivered"], 0);
     let asked = tokens.asked().len();
     assert!(asked <= 3, "a refused client knocks seldom: {asked}");
@@ -224,7 +227,19 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     tokens.desk().keys = serde_json::json!({ "keys": [fresh[1]] });
     let told = done(&rig, &["switch"]);
     assert!(told.contains("retire"), "{told}");
+    let earlier = fresh[0]["kid"].as_str().unwrap();
+    assert!(told.contains(&format!("site keys --site main switch {earlier}")), "the way back: {told}");
     let status = settled(&rig).await;
+    // The trouble is over, and what it was is known still.
+    let refusal = &authorization(&status)["last_refusal"];
+    assert_eq!(
+        (&authorization(&status)["trouble"], &refusal["word"]),
+        (&Value::Null, &"invalid_client".into())
+    );
+    assert!(refusal["at"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{refusal}");
+    assert!(refusal["detail"].as_str().unwrap().contains("site keys --site main list"), "{refusal}");
+    let shown = command::ask(&rig, &["status"]);
+    assert!(shown.contains("last refusal") && shown.contains("over since"), "{shown}");
     assert_once(&rig, 1);
     let kid = tokens.asked().iter().rev().find_map(|asked| asked.clone().ok()).unwrap();
     assert_eq!(authorization(&status)["kid"], kid.as_str());
@@ -238,11 +253,18 @@ async fn a_client_that_is_refused_is_told_in_closed_words_and_a_new_key_puts_it_
     assert_eq!(early.status.code(), Some(1));
     let told = String::from_utf8(early.stderr).unwrap();
     assert!(told.contains("five minutes"), "{told}");
+
+    // The EHR has not read the new key at all: back to the earlier one, until it has.
+    tokens.desk().keys = serde_json::json!({ "keys": [fresh[0]] });
+    done(&rig, &["switch", earlier]);
+    command::ask(&rig, &["site", "release", "main", "--reason", "the key is switched back"]);
+    until(&rig, "a token for it", |s| authorization(s)["kid"] == earlier).await;
+    assert!(done(&rig, &["list"]).contains("published"), "the new one can be switched to again");
     assert_silent(&rig, &tokens).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_keeps_the_token_unless_it_asks_for_something_else() {
+async fn a_reload_asks_for_another_token_and_goes_on_with_the_one_there_is_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let (mut rig, tokens) = prepared(dir.path()).await;
     rig.start().await.unwrap();
@@ -252,11 +274,27 @@ async fn a_reload_keeps_the_token_unless_it_asks_for_something_else() {
     assert!(authorization(&status)["granted"].is_string(), "{status:#}");
     hour(&rig, 0).await;
     settled(&rig).await;
-    assert_eq!(tokens.asked().len(), 1);
+    eventually("another token is asked for", || tokens.asked().len() >= 2).await;
     edit_site(&rig, "client_id_header", "scopes = [\"system/Observation.crus\"]\nclient_id_header");
     until(&rig, "what is asked now", |s| authorization(s)["granted"] == "system/Observation.crus").await;
-    assert_eq!(tokens.asked().len(), 2);
     assert_once(&rig, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_is_granted_later_counts_at_once_after_a_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, tokens) = prepared(dir.path()).await;
+    let probed = format!("probe_interval = \"{}\"", daily().probe_interval);
+    edit_site(&rig, &probed, "probe_interval = \"1h\"");
+    tokens.desk().grants = Some("system/Provenance.crus system/Patient.read".to_owned());
+    rig.start().await.unwrap();
+    hour(&rig, 0).await;
+    until(&rig, "it waits", |s| s["outbox"]["deferred"].as_u64() > Some(0)).await;
+    tokens.desk().grants = None;
+    command::ask(&rig, &["site", "release", "main", "--reason", "the scope was granted"]);
+    settled(&rig).await;
+    assert_once(&rig, 1);
+    until(&rig, "nothing is wrong", |s| condition(s, "scope-missing").is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

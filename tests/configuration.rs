@@ -187,6 +187,105 @@ fn init_makes_a_configuration_that_checks_and_overwrites_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_be_read_and_a_site_that_is_not_there_end_each_with_one_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    let config = rig.config();
+    let of = |words: &[&str], config: &Path| {
+        let output = isthmus(&[words, &["--config", config.to_str().unwrap()]].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let absent = dir.path().join("absent/isthmus.toml");
+    for words in [
+        &["status"][..],
+        &["queue", "list"],
+        &["consent", "list"],
+        &["site", "list"],
+        &["site", "keys", "list"],
+        &["site", "show", "main"],
+        &["site", "probe", "main"],
+    ] {
+        let (code, told) = of(words, &absent);
+        assert_eq!(code, Some(78), "{words:?}: {told}");
+        assert!(told.contains("isthmus.toml") && !told.contains("data_dir"), "{words:?}: {told}");
+        assert!(!told.contains("sites.d"), "the cause, and not what follows from it: {told}");
+    }
+    for words in [
+        &["site", "show", "nope"][..],
+        &["site", "probe", "nope"],
+        &["site", "keys", "list", "--site", "nope"],
+    ] {
+        let (code, told) = of(words, &config);
+        assert_eq!(code, Some(2), "{words:?}: {told}");
+        assert!(told.contains("nope"), "{words:?}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_filter_names_has_to_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    let filter = "[filter.include]\nfeeds = [\"engin\"]\n[filter.exclude]\nfeeds = [\"engine\", \"wards\"]\n\
+                  populations = [\"pregnancy\", \"standard\"]\n";
+    site::append_site(&rig, filter);
+    let (code, told) = on_config("check", &rig);
+    assert_eq!(code, Some(78), "{told}");
+    let line = line_of(&rig, "sites.d/main.toml", "[filter.include]");
+    for (after, wanted) in [
+        (1, "`filter.include.feeds` names no [[mllp]] and no [[spool]]: \"engin\"; did you mean \"engine\"?"),
+        (3, "`filter.exclude.feeds` names no [[mllp]] and no [[spool]]: \"wards\"; write one of engine"),
+        (4, "`filter.exclude.populations` names no policy about glucose: \"pregnancy\""),
+    ] {
+        let wanted = format!("main.toml:{}: {wanted}", line + after);
+        assert!(told.contains(&wanted), "{wanted}\n{told}");
+    }
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_by_a_window_that_nobody_makes_or_a_patient_of_another_system_is_a_fault_and_names_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    let before = rig.site_file();
+    let filter = "[filter.include]\nwindows = [\"1d\", \"30d\"]\n[filter.exclude]\npatients = [\"urn:oid:1.2.3|77\", \
+                  \"urn:oid:1.2.33|ZQX4711\"]\n";
+    rig.write("sites.d/main.toml", &format!("{before}{filter}")).unwrap();
+    let (code, told) = on_config("check", &rig);
+    assert_eq!(code, Some(78), "{told}");
+    let line = line_of(&rig, "sites.d/main.toml", "[filter.include]");
+    let wanted = format!(
+        "main.toml:{}: `filter.include.windows` names no window that [[publish]] makes: \"30d\"",
+        line + 1
+    );
+    assert!(told.contains(&wanted), "{wanted}\n{told}");
+    let wanted =
+        format!("main.toml:{}: `filter.exclude.patients` names a patient of another system", line + 3);
+    assert!(told.contains(&wanted) && told.contains("write \"urn:oid:1.2.3|\""), "{wanted}\n{told}");
+    assert!(!told.contains("ZQX4711") && told.lines().count() == 2, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_elsewhere_makes_no_name_of_a_filter_unknown_and_what_may_be_meant_is_only_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    site::append_site(&rig, "[filter.include]\nfeeds = [\"engine\"]\nfacilities = [\"NORHT\", \"SOUTH\"]\n");
+    let main = fs::read_to_string(rig.config()).unwrap();
+    rig.write("isthmus.toml", &main.replace("plain = true\n", "plain = true\nmax_frame = 7.5\n")).unwrap();
+    let (code, told) = on_config("check", &rig);
+    assert_eq!(code, Some(78), "{told}");
+    assert!(
+        !told.contains("filter") && told.lines().count() == 1,
+        "the listener is faulty, and is there: {told}"
+    );
+    let routed = "[[route]]\nsending_facility = \"NORTH\"\nsite = \"main\"\n";
+    rig.write("isthmus.toml", &format!("{main}{routed}")).unwrap();
+    let (code, told) = on_config("check", &rig);
+    assert_eq!(code, Some(0), "who sends is not known before it sends: {told}");
+    let wanted = "`filter.include.facilities` has \"NORHT\", and elsewhere \"NORTH\" is written";
+    assert!(told.contains(wanted) && told.matches("note: ").count() == 1, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_an_answer_that_goes_away_is_no_failure_of_the_command() {
     let dir = tempfile::tempdir().unwrap();
     let rig = prepare(dir.path(), daily()).await;

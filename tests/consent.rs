@@ -109,6 +109,7 @@ async fn a_withdrawal_stops_what_waits_at_once_and_neighbours_go_on() {
     // What stands is told to who withdraws, and is not touched.
     let told = decide(&rig, "withdraw", 1, "treatment", &[]);
     let places = told["stands"].as_array().unwrap();
+    assert!(places.iter().all(|place| place["window"].as_i64() > Some(0)), "{told:#}");
     assert_eq!(places.len() as u64, 2 * RESOURCES_PER_OUTCOME, "{told:#}");
     assert!(places.iter().all(|place| place["destination"] == "ehr:main" && place["location"].is_string()));
     assert!(stands(&rig, 1, DAY));
@@ -455,4 +456,26 @@ async fn nobody_is_named_where_decisions_are_listed_and_who_looks_is_on_record()
     assert!(seen.object == "consent entry 1" && seen.detail == "case 881", "{seen:?}");
     let log = fs::read_to_string(rig.log_file()).unwrap();
     assert!(named.iter().all(|name| !log.contains(name)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_become_of_a_message_goes_by_the_patients_own_consent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    send(&rig, &hours(0..2, "2026-03-02")).await;
+    settled(&rig).await;
+    let message = dir.path().join("m.hl7");
+    std::fs::write(&message, &hours(0..1, "2026-03-02")[0]).unwrap();
+    let explained = || -> Value {
+        command::json(&rig, &["site", "show", "main", "--explain", message.to_str().unwrap()])
+    };
+    let window = |told: &Value| told["patients"][0]["windows"][0].clone();
+    let told = explained();
+    assert_eq!((&told["observed"], &window(&told)["decision"]), (&true.into(), &"write".into()), "{told:#}");
+    decide(&rig, "withdraw", 0, "treatment", &[]);
+    let told = explained();
+    assert_eq!(window(&told)["reason"], "no-consent", "{told:#}");
+    assert_eq!(told["patients"][0]["consent"], "deny", "{told:#}");
+    assert!(!told.to_string().contains(&site::people::person(0).mrn), "{told:#}");
 }

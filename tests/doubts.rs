@@ -57,7 +57,7 @@ async fn in_doubt(dir: &std::path::Path, lost: Act) -> (Rig, String) {
     let status = until(&rig, "people are told", |s| condition(s, "doubt-lasts").is_some()).await;
     let detail = condition(&status, "doubt-lasts").unwrap()["detail"].as_str().unwrap().to_owned();
     let (_, row) = detail.split_once("isthmus queue settle ").unwrap();
-    let row = row.split(')').next().unwrap().to_owned();
+    let row = row.split([' ', ')']).next().unwrap().to_owned();
     (rig, row)
 }
 

@@ -8,6 +8,7 @@ mod site;
 use std::{
     io::Write as _,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -17,7 +18,7 @@ use site::{
     condition, daily, edit_site, eventually, people, send, settled, until,
 };
 use standin::{
-    Conduct, Persona, Play,
+    Act, Conduct, Persona, Play, Rule, What,
     chart::Person,
     rig::{Rig, RigSettings},
 };
@@ -471,4 +472,84 @@ async fn what_a_site_does_not_take_and_what_is_none_is_refused_and_nothing_is_st
         command::isthmus(&rig, &["intent", "note", "--by", AUTHOR, "--window", "1", "--text", TEXT]);
     assert_eq!(on_the_line.status.code(), Some(2), "no word of a note stands there: {}", said(&on_the_line));
     assert_eq!(json(&rig, &["list"])["intents"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_write_can_take_back_is_asked_of_people_until_they_say_that_they_did() {
+    let withdrawn = |rig: &Rig, scope: &str| {
+        command::ask(rig, &["site", "withdrawn", scope, "--reason", "marked by the analyst"]);
+    };
+    // With an upstream, where what stands can be marked, and with the EHR alone.
+    for upstream in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
+        let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
+        let settings = RigSettings {
+            projection: "epic-note".to_owned(),
+            subject: "lookup".to_owned(),
+            conduct,
+            upstream,
+            ..daily()
+        };
+        let mut rig = site::prepare(dir.path(), settings).await;
+        rig.start().await.unwrap();
+        send(&rig, &[hour(0)]).await;
+        settled(&rig).await;
+        assert_eq!(of_type(&rig, "DocumentReference").len(), 1);
+        let words = ["withdraw", "--window", "1", "--by", AUTHOR, "--request", "w-1"];
+        let told = match upstream {
+            true => json(&rig, &words),
+            false => json!(refused(&rig, &words)),
+        };
+        let status = until(&rig, "people are asked", |s| condition(s, "withdrawal-needed").is_some()).await;
+        let asked = condition(&status, "withdrawal-needed").unwrap();
+        let scope = asked["scope"].as_str().unwrap();
+        assert_eq!(scope, "window 1 at ehr:main");
+        let hint = "isthmus site withdrawn \"window 1 at ehr:main\" --reason";
+        assert!(asked["detail"].as_str().unwrap().contains(hint), "{asked:#}");
+        if upstream {
+            assert_eq!(told["by_hand"], json!(["ehr:main"]), "{told:#}");
+            eventually("its part is done", || state(&rig, &told["intent"]) == "done").await;
+            let shown = json(&rig, &["show", &told["intent"].to_string()]);
+            assert_eq!(shown["by_hand"], json!(["ehr:main"]), "done, and yet not all: {shown:#}");
+        }
+        // It outlives a kill.
+        rig.kill();
+        rig.start().await.unwrap();
+        until(&rig, "people are asked still", |s| condition(s, "withdrawal-needed").is_some()).await;
+        withdrawn(&rig, scope);
+        assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
+        if upstream {
+            // The same request again is the same intent: nobody is asked twice.
+            assert_eq!(json(&rig, &words)["known"], true);
+            assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_to_take_back_by_hand_what_is_being_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
+    let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
+    let settings = RigSettings {
+        projection: "epic-note".to_owned(),
+        subject: "lookup".to_owned(),
+        conduct,
+        upstream: false,
+        ..daily()
+    };
+    let mut rig = site::prepare(dir.path(), settings).await;
+    rig.ehr.rule(Rule::new("slow", Act::Slow(Duration::from_millis(1_500))).on(What::Writes));
+    rig.start().await.unwrap();
+    send(&rig, &[hour(0)]).await;
+    // It stands in the chart, and its answer has not come.
+    eventually("it is written", || !of_type(&rig, "DocumentReference").is_empty()).await;
+    let words = ["withdraw", "--window", "1", "--by", AUTHOR];
+    let told = refused(&rig, &words);
+    assert!(told.contains("under way or in doubt"), "{told}");
+    assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_none());
+    settled(&rig).await;
+    assert!(refused(&rig, &words).contains("by hand"));
+    assert!(condition(&rig.status().await.unwrap(), "withdrawal-needed").is_some());
 }

@@ -69,11 +69,13 @@ async fn validated(rig: &Rig, code: i32, more: &[&str]) -> Value {
         "--born",
         BORN,
         "--test-patient-confirmed",
-        "--unaudited",
+        "--daemon-stopped",
         "--out",
         "out",
     ];
     args.extend(more);
+    // No report is overwritten.
+    let _none_before = fs::remove_dir_all(rig.dir().join("out"));
     let output = isthmus(rig, &args).await;
     assert_eq!(output.status.code(), Some(code), "{}", told(&output));
     let json = fs::read_to_string(rig.dir().join("out/report.json")).unwrap();
@@ -134,7 +136,7 @@ async fn for_each_kind_of_ehr_the_matrix_that_it_takes_is_proposed_and_then_noth
         let after = fs::read_to_string(&file).unwrap();
         assert!(after.contains(&format!("# site probe: with {wrong}, ")), "{after}");
         let again = probed(&rig, 0).await;
-        assert_eq!((changes(&again), again["diff"].as_str()), (vec![], Some("")), "{again:#}");
+        assert_eq!((changes(&again), &again["diff"]), (vec![], &Value::Null), "{again:#}");
     }
 }
 
@@ -147,7 +149,7 @@ async fn an_ehr_that_does_not_answer_is_told_and_proposes_nothing() {
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("/metadata is answered HTTP 503"), "{}", told(&output));
     let output = isthmus(&rig, &["site", "probe", "elsewhere"]).await;
-    assert_eq!(output.status.code(), Some(78), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
 }
 
 /// Rows of the stand-in's own environment.
@@ -328,10 +330,60 @@ async fn a_scope_that_is_held_back_fails_the_token_and_a_write_under_it_is_refus
 async fn nothing_is_sent_before_somebody_says_that_the_patient_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
-    let output = isthmus(&rig, &["site", "validate", "main", "--patient", PATIENT]).await;
-    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-    assert!(told(&output).contains("--test-patient-confirmed") && !told(&output).contains(VALUE));
+    let words = ["site", "validate", "main", "--patient", PATIENT];
+    for (more, wanted) in [
+        (&["--test-patient-confirmed", "--daemon-stopped"][..], "--born"),
+        (&["--born", BORN, "--test-patient-confirmed"], "--daemon-stopped"),
+        (&["--born", BORN, "--daemon-stopped"], "--test-patient-confirmed"),
+    ] {
+        let output = isthmus(&rig, &[&words, more].concat()).await;
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(told(&output).contains(wanted) && !told(&output).contains(VALUE), "{}", told(&output));
+    }
     assert!(rig.ehr.log().records().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_whose_results_come_through_the_box_is_refused_and_another_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+    rig.start().await.unwrap();
+    site::send(&rig, &[site::people::hour("H", 0, "2026-03-02", 120)]).await;
+    site::settled(&rig).await;
+    let asked = rig.ehr.log().records().len();
+    let whom = format!("{SYSTEM}|{}", site::people::person(0).mrn);
+    let of = |patient: &'static str| {
+        ["site", "validate", "main", "--born", "1931-07-09", "--test-patient-confirmed", "--patient", patient]
+    };
+    let whom: &'static str = whom.leak();
+    // What was said of a daemon that is stopped does not help where it runs.
+    for more in [&[][..], &["--daemon-stopped"]] {
+        let output = isthmus(&rig, &[&of(whom), more].concat()).await;
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(told(&output).contains("results of this patient"), "{}", told(&output));
+    }
+    assert_eq!(rig.ehr.log().records().len(), asked);
+    let output = isthmus(&rig, &[&of(PATIENT)[..], &["--only", "reach"]].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let folders = fs::read_dir(rig.dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    let made = folders.filter(|name| name.to_string_lossy().starts_with("acceptance-main-reach-")).count();
+    assert_eq!(made, 1, "the folder says which step, and when");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_never_overwritten_by_a_later_trial() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
+    validated(&rig, 0, &["--only", "reach"]).await;
+    let report = rig.dir().join("out/report.json");
+    let before = fs::read(&report).unwrap();
+    let words =
+        ["site", "validate", "main", "--patient", PATIENT, "--born", BORN, "--test-patient-confirmed"];
+    let output = isthmus(&rig, &[&words[..], &["--daemon-stopped", "--out", "out"]].concat()).await;
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("holds a report already"), "{}", told(&output));
+    assert_eq!(fs::read(&report).unwrap(), before);
+    assert!(rig.ehr.log().records().is_empty(), "nothing was sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,12 +423,12 @@ async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_can
         settings.ehr_extra = String::new();
     })
     .await;
-    let trial =
-        ["site", "validate", "main", "--patient", PATIENT, "--test-patient-confirmed", "--only", "reach"];
+    let whom = ["--patient", PATIENT, "--born", BORN, "--test-patient-confirmed"];
+    let trial = [&["site", "validate", "main"], &whom[..], &["--only", "reach"]].concat();
     let output = isthmus(&rig, &trial).await;
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(
-        told(&output).contains("--unaudited") && told(&output).contains("nothing was sent"),
+        told(&output).contains("--daemon-stopped") && told(&output).contains("nothing was sent"),
         "{}",
         told(&output)
     );

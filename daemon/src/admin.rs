@@ -9,6 +9,7 @@ pub mod conflicts;
 pub mod consent;
 pub mod desk;
 pub mod intent;
+mod known;
 pub mod peer;
 pub mod quarantine;
 pub mod queue;

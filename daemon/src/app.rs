@@ -128,7 +128,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         listeners.push(Listener::open(settings.clone()).await?);
     }
     let listening = listening(&config.mllp, &listeners);
-    tracing::info!(%health, listeners = ?listening, "isthmus {} is up", env!("CARGO_PKG_VERSION"));
+    let told: Vec<String> = listening.iter().map(Listening::words).collect();
+    tracing::info!(%health, listeners = told.join(", "), "isthmus {} is up", env!("CARGO_PKG_VERSION"));
 
     let (drain, draining) = Drain::new();
     let (wake, woken) = Wake::new();
@@ -182,6 +183,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             readers: store.readers(),
             current: current.clone(),
             observations: observations.clone(),
+            conditions: conditions.clone(),
             wake: wake.clone(),
             queued: queued.clone(),
             secret: SiteSecret::new(known.secret),

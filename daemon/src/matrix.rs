@@ -9,6 +9,7 @@ use clinical::fhir::{
     summary::MeanUnit,
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     config::{Filter, Origin, Selection, Site, SubjectForm, Way},
@@ -22,8 +23,11 @@ pub struct Setting {
     pub table: String,
     /// Its key.
     pub key: String,
-    /// Its value in words.
-    pub value: String,
+    /// Its value in words, for people.
+    #[serde(skip)]
+    pub words: String,
+    /// Its value as what it is: a flag, a number, a list; null where there is none, as of a limit.
+    pub value: Value,
     /// Where it came from: a line of the site's file, or `default`, or `projection` for what a projection is.
     pub from: String,
 }
@@ -65,6 +69,50 @@ pub fn settings(site: &Site, file: &str, written: &BTreeMap<String, Origin>) -> 
     sheet.settings
 }
 
+/// A value, and how people read it.
+struct Told {
+    words: String,
+    value: Value,
+}
+
+impl Told {
+    /// Where nothing is written there are words for that.
+    fn listed(items: Vec<String>, none: &str) -> Self {
+        let words = if items.is_empty() { none.to_owned() } else { items.join(", ") };
+        Self { words, value: items.into() }
+    }
+
+    /// A number, or none at all.
+    fn limit(most: Option<u64>) -> Self {
+        let words = most.map_or("no limit".to_owned(), |most| most.to_string());
+        Self { words, value: most.into() }
+    }
+}
+
+impl From<String> for Told {
+    fn from(words: String) -> Self {
+        Self { value: words.clone().into(), words }
+    }
+}
+
+impl From<&str> for Told {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
+}
+
+impl From<bool> for Told {
+    fn from(is: bool) -> Self {
+        Self { words: is.to_string(), value: is.into() }
+    }
+}
+
+impl From<u64> for Told {
+    fn from(number: u64) -> Self {
+        Self { words: number.to_string(), value: number.into() }
+    }
+}
+
 struct Sheet<'a> {
     file: &'a str,
     written: &'a BTreeMap<String, Origin>,
@@ -73,14 +121,15 @@ struct Sheet<'a> {
 
 impl Sheet<'_> {
     /// Adds a setting whose key stands in the table `place` of the file, if anywhere.
-    fn add(&mut self, table: &str, place: &str, key: &str, value: String) {
+    fn add(&mut self, table: &str, place: &str, key: &str, value: impl Into<Told>) {
         let line = self.written.get(&format!("{place}.{key}")).map(|origin| origin.line);
         let from = line.map_or("default".to_owned(), |line| format!("{}:{line}", self.file));
         self.put(table, key, value, from);
     }
 
-    fn put(&mut self, table: &str, key: &str, value: String, from: String) {
-        self.settings.push(Setting { table: table.to_owned(), key: key.to_owned(), value, from });
+    fn put(&mut self, table: &str, key: &str, value: impl Into<Told>, from: String) {
+        let Told { words, value } = value.into();
+        self.settings.push(Setting { table: table.to_owned(), key: key.to_owned(), words, value, from });
     }
 
     /// The entry of a list of tables whose `key` has this text.
@@ -97,12 +146,11 @@ impl Sheet<'_> {
         let permits = &site.capability;
         self.add("capability", "capability", "mode", permits.mode.word().to_owned());
         if permits.mode == Mode::Partial {
-            let allowed: Vec<&str> = permits.allow.iter().map(|one| one.name()).collect();
-            self.add("capability", "capability", "allow", allowed.join(", "));
+            let allowed = permits.allow.iter().map(|one| one.name().to_owned()).collect();
+            self.add("capability", "capability", "allow", Told::listed(allowed, ""));
         }
-        self.add("capability", "capability", "bulk", permits.bulk.to_string());
-        let repeats = permits.summaries_in_chart.to_string();
-        self.add("capability", "capability", "summaries_in_chart", repeats);
+        self.add("capability", "capability", "bulk", permits.bulk);
+        self.add("capability", "capability", "summaries_in_chart", permits.summaries_in_chart);
         self.add("capability", "capability", "on_recovery", permits.on_recovery.name().to_owned());
     }
 
@@ -158,26 +206,25 @@ impl Sheet<'_> {
 
     fn delivery(&mut self, site: &Site) {
         let (delivery, rate) = (&site.delivery, &site.delivery.rate);
-        let limit = |limit: Option<u64>| limit.map_or("no limit".to_owned(), |most| most.to_string());
         let quiet: Vec<String> = rate
             .quiet
             .iter()
             .map(|span| format!("{}-{}", span.from.strftime("%H:%M"), span.to.strftime("%H:%M")))
             .collect();
         for (key, value) in [
-            ("per_second", limit(rate.per_second.map(u64::from))),
-            ("burst", rate.burst.to_string()),
-            ("per_minute", limit(rate.per_minute)),
-            ("per_day", limit(rate.per_day)),
-            ("batch", rate.batch.to_string()),
-            ("quiet_hours", if quiet.is_empty() { "none".to_owned() } else { quiet.join(", ") }),
-            ("in_flight", delivery.in_flight.to_string()),
-            ("probe_interval", spoken(delivery.probe_interval)),
-            ("timeout", spoken(delivery.timeout)),
-            ("retry_min", spoken(delivery.retry_min)),
-            ("retry_max", spoken(delivery.retry_max)),
-            ("absence_counts_after", spoken(delivery.absence_counts_after)),
-            ("doubt_lasts_after", spoken(delivery.doubt_lasts_after)),
+            ("per_second", Told::limit(rate.per_second.map(u64::from))),
+            ("burst", u64::from(rate.burst).into()),
+            ("per_minute", Told::limit(rate.per_minute)),
+            ("per_day", Told::limit(rate.per_day)),
+            ("batch", (rate.batch as u64).into()),
+            ("quiet_hours", Told::listed(quiet, "none")),
+            ("in_flight", (delivery.in_flight as u64).into()),
+            ("probe_interval", spoken(delivery.probe_interval).into()),
+            ("timeout", spoken(delivery.timeout).into()),
+            ("retry_min", spoken(delivery.retry_min).into()),
+            ("retry_max", spoken(delivery.retry_max).into()),
+            ("doubt_lasts_after", spoken(delivery.doubt_lasts_after).into()),
+            ("absence_counts_after", spoken(delivery.absence_counts_after).into()),
         ] {
             self.add("delivery", "delivery", key, value);
         }
@@ -194,10 +241,8 @@ impl Sheet<'_> {
 }
 
 /// The lists of a selection that are written.
-fn lists(selection: &Selection) -> Vec<(&'static str, String)> {
-    let joined = |list: &std::collections::BTreeSet<String>| {
-        list.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-    };
+fn lists(selection: &Selection) -> Vec<(&'static str, Told)> {
+    let all_of = |list: &std::collections::BTreeSet<String>| Told::listed(list.iter().cloned().collect(), "");
     let windows: Vec<String> = selection.windows.iter().map(|days| format!("{days}d")).collect();
     // Patients by number: the sheet may be printed.
     let patients = match selection.patients.len() {
@@ -205,14 +250,14 @@ fn lists(selection: &Selection) -> Vec<(&'static str, String)> {
         number => format!("{number} listed"),
     };
     let all = [
-        ("feeds", joined(&selection.feeds)),
-        ("applications", joined(&selection.applications)),
-        ("facilities", joined(&selection.facilities)),
-        ("populations", joined(&selection.populations)),
-        ("patients", patients),
-        ("windows", windows.join(", ")),
+        ("feeds", all_of(&selection.feeds)),
+        ("applications", all_of(&selection.applications)),
+        ("facilities", all_of(&selection.facilities)),
+        ("populations", all_of(&selection.populations)),
+        ("patients", patients.into()),
+        ("windows", Told::listed(windows, "")),
     ];
-    all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    all.into_iter().filter(|(_, told)| !told.words.is_empty()).collect()
 }
 
 /// What a projection is, whatever a site chooses.
@@ -236,32 +281,31 @@ fn facts(way: &Way) -> Vec<(&'static str, String)> {
 }
 
 /// What a site chooses within a form.
-fn choices(form: &Form) -> Vec<(&'static str, String)> {
+fn choices(form: &Form) -> Vec<(&'static str, Told)> {
     let unit = match form.glucose {
         MeanUnit::Mass => "mg/dL",
         MeanUnit::Molar => "mmol/L",
     };
-    let statuses: Vec<&str> = form.statuses.iter().map(|status| status.code()).collect();
-    let policies =
-        if form.policies.is_empty() { "any it can show".to_owned() } else { form.policies.join(", ") };
-    let mut choices = vec![
-        ("fhir_release", form.release.name().to_owned()),
-        ("glucose_unit", unit.to_owned()),
-        ("local_codes", form.local_codes.to_string()),
-        ("category", form.category.code().to_owned()),
-        ("category_system", form.category_system.uri().to_owned()),
-        ("time", form.time.name().to_owned()),
-        ("statuses", statuses.join(", ")),
-        ("window", form.days.map_or("any".to_owned(), |days| format!("{days}d"))),
-        ("policies", policies),
-        ("encounter", form.encounter.to_string()),
-        ("notes", form.notes.to_string()),
-        ("provenance", form.provenance.to_string()),
+    let statuses = form.statuses.iter().map(|status| status.code().to_owned()).collect();
+    let policies = form.policies.iter().map(ToString::to_string).collect();
+    let mut choices: Vec<(&'static str, Told)> = vec![
+        ("fhir_release", form.release.name().into()),
+        ("glucose_unit", unit.into()),
+        ("local_codes", form.local_codes.into()),
+        ("category", form.category.code().into()),
+        ("category_system", form.category_system.uri().into()),
+        ("time", form.time.name().into()),
+        ("statuses", Told::listed(statuses, "")),
+        ("window", form.days.map_or("any".to_owned(), |days| format!("{days}d")).into()),
+        ("policies", Told::listed(policies, "any it can show")),
+        ("encounter", form.encounter.into()),
+        ("notes", form.notes.into()),
+        ("provenance", form.provenance.into()),
     ];
-    choices.extend(form.performer.clone().map(|performer| ("performer", performer)));
+    choices.extend(form.performer.clone().map(|performer| ("performer", performer.into())));
     if !form.metrics.is_empty() {
-        let metrics: Vec<&str> = form.metrics.iter().map(|metric| metric.slug()).collect();
-        choices.push(("metrics", metrics.join(", ")));
+        let metrics = form.metrics.iter().map(|metric| metric.slug().to_owned()).collect();
+        choices.push(("metrics", Told::listed(metrics, "")));
     }
     choices
 }

@@ -74,6 +74,8 @@ impl Reload {
         };
         if config.fingerprint == old.config.fingerprint {
             self.conditions.clear(Kind::ConfigRejected, "");
+            // Who sends SIGHUP may have had a scope granted.
+            old.destinations().for_each(|destination| destination.client.renew());
             return;
         }
         let restart = config::needs_restart(&old.config, &config);
@@ -101,6 +103,7 @@ impl Reload {
             if let Some(before) = old.destination(&destination.id) {
                 destination.client.take_over(&before.client);
             }
+            destination.client.renew();
         }
         let number = generation.number;
         self.switch.put(generation);

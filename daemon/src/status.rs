@@ -60,6 +60,11 @@ pub struct Listening {
 }
 
 impl Listening {
+    /// Its name, its address, and whether it is encrypted.
+    pub fn words(&self) -> String {
+        format!("{} at {} ({})", self.name, self.address, if self.plain { "plain" } else { "TLS" })
+    }
+
     fn document(&self) -> Value {
         let ends = self.served.as_ref().map(|served| time::rfc3339(served.not_after() * 1000));
         let mut document = json!({
@@ -193,7 +198,7 @@ impl Status {
                     "permitted": destination.permits(one.capability),
                     "observed": one.observed.word(),
                     "since": seen.as_ref().map(|seen| time::rfc3339(seen.since)),
-                    "cause": seen.map(|seen| seen.cause).unwrap_or_default(),
+                    "cause": seen.and_then(|seen| told(seen.cause)),
                 })
             })
             .collect();
@@ -203,7 +208,7 @@ impl Status {
             "authorization": authorization,
             "mode": mode,
             "since": time::rfc3339(since),
-            "cause": cause,
+            "cause": told(cause),
             "capabilities": capabilities,
         })
     }
@@ -255,4 +260,8 @@ impl Status {
             Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
         }
     }
+}
+/// A text, where there is one.
+fn told(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }

@@ -311,6 +311,8 @@ pub struct Stood {
     pub destination: String,
     /// What, in the row's words.
     pub kind: String,
+    /// The window; 0 of what people had written about none.
+    pub window_id: i64,
     /// The window's version.
     pub version: i64,
     /// Where the receiver keeps it, as far as it said.
@@ -331,7 +333,7 @@ pub(crate) fn stood(
 ) -> Result<Vec<Stood>, ReadError> {
     let mut find = conn.prepare_cached(
         "SELECT o.destination, o.kind, o.version, nullif(r.location, ''), coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
-           o.state = 'delivered'
+           o.state = 'delivered', o.window_id
          FROM (SELECT p.id FROM outcome_window w JOIN outbox p ON p.window_id = w.id WHERE w.patient = ?1
                UNION ALL SELECT id FROM outbox INDEXED BY outbox_windowless
                  WHERE patient = ?1 AND window_id = 0 AND patient <> 0) of_patient
@@ -353,6 +355,7 @@ pub(crate) fn stood(
                 location: row.get(3)?,
                 at: row.get(4)?,
                 certain: row.get(5)?,
+                window_id: row.get(6)?,
             })
         })?;
         for row in rows {

@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
+    conditions::{self, Condition},
     consent_rows::Passage,
     error::{Conflict, WriteError},
     intent_queue::{self, IntentRow},
@@ -63,6 +64,8 @@ pub struct NewIntent {
     pub rows: Vec<IntentRow>,
     /// The versions that stood where the rows were made from them; where that has changed nothing is done.
     pub stood: Vec<(String, Option<i64>)>,
+    /// What of it people have to do by hand: raised where its rows are queued.
+    pub by_hand: Vec<Condition>,
     /// Who did it, for the audit log.
     pub actor: String,
     /// Now, in milliseconds.
@@ -117,6 +120,7 @@ impl Command for NewIntent {
             ])?;
         tell(conn, &self.actor, "intent entered", id, &self.kind, self.at)?;
         let state = begin(conn, id, &self.rows, &self.stood, self.at)?;
+        ask_people(conn, state, &self.by_hand)?;
         Ok(Entered { id, state, known: false })
     }
 }
@@ -177,6 +181,8 @@ pub struct ConfirmIntent {
     pub rows: Vec<IntentRow>,
     /// As in [`NewIntent::stood`].
     pub stood: Vec<(String, Option<i64>)>,
+    /// As in [`NewIntent::by_hand`].
+    pub by_hand: Vec<Condition>,
     /// It goes although the patient died.
     pub decided: bool,
     /// Who did it, for the audit log.
@@ -209,7 +215,9 @@ impl Command for ConfirmIntent {
             "UPDATE intent SET patient = ?2, state = 'waiting', reason = '', state_at = ?3 WHERE id = ?1",
         )?
         .execute(params![self.id, self.patient, self.at])?;
-        begin(conn, self.id, &self.rows, &self.stood, self.at)
+        let state = begin(conn, self.id, &self.rows, &self.stood, self.at)?;
+        ask_people(conn, state, &self.by_hand)?;
+        Ok(state)
     }
 }
 
@@ -322,6 +330,14 @@ fn begin(
     intent_queue::enqueue(conn, &intent, rows, stood, at)?;
     set(conn, id, IntentState::Queued, "", at)?;
     Ok(IntentState::Queued)
+}
+
+/// Raises what people have to do of an intent that goes; of one that is held nobody is asked anything else yet.
+fn ask_people(conn: &Connection, state: IntentState, by_hand: &[Condition]) -> rusqlite::Result<()> {
+    for asked in by_hand.iter().filter(|_| state == IntentState::Queued) {
+        conditions::raise(conn, &asked.name, &asked.scope, &asked.detail, asked.since)?;
+    }
+    Ok(())
 }
 
 fn hold(

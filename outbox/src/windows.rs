@@ -288,3 +288,12 @@ pub(crate) fn computed_for(
     let rows = statement.query_map(params![patient, limit as i64], computed_of)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
+/// Whether readings are stored under an identifier, or a window was made for it.
+pub(crate) fn has_results(conn: &Connection, patient: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM chunk WHERE patient = ?1)
+           OR EXISTS (SELECT 1 FROM outcome_window WHERE patient = ?1)
+           OR EXISTS (SELECT 1 FROM outcome_window WHERE origin = ?1 AND origin <> patient)",
+    )?
+    .exists([patient])
+}

@@ -322,7 +322,12 @@ impl Desk {
         // What is raised stands for the chain as it is, whatever it is compared with.
         consent::check(&self.readers, &self.conditions)?;
         match self.readers.with(|reader| reader.verify_consent(known)) {
-            Ok(head) => Ok(json!({ "entries": head.entries, "head": hex(&head.hash) })),
+            Ok(head) => {
+                let hash = hex(&head.hash);
+                // As `--against` takes it.
+                let against = format!("{}:{hash}", head.entries);
+                Ok(json!({ "entries": head.entries, "head": hash, "against": against }))
+            }
             Err(broken @ ReadError::ConsentBroken(entry)) => {
                 Ok(json!({ "broken": entry, "detail": consent::in_words(&broken) }))
             }
@@ -407,7 +412,8 @@ fn told_of(recorded: &Recorded) -> Value {
 
 fn standing(stood: &Stood) -> Value {
     json!({
-        "destination": stood.destination, "kind": stood.kind, "version": stood.version,
+        "destination": stood.destination, "kind": stood.kind,
+        "window": (stood.window_id != 0).then_some(stood.window_id), "version": stood.version,
         "location": stood.location, "at": time::rfc3339(stood.at), "certain": stood.certain,
     })
 }

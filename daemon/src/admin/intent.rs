@@ -13,7 +13,8 @@ use super::{
     peer::Peer,
 };
 use crate::{
-    intent::{About, Command, IntentError},
+    conditions::Kind,
+    intent::{About, Command, IntentError, by_hand_scope},
     time,
 };
 
@@ -169,6 +170,7 @@ impl Desk {
                 })
             })
             .collect();
+        line["by_hand"] = self.taken_back_by_hand(&intent).into();
         let Some(reason) = reveal else { return Ok(line) };
         self.writer.audit(vec![audit(peer, "intent reveal", id, &reason)?]).wait()?;
         let named = self.readers.with(|reader| reader.patient(intent.patient))?;
@@ -176,6 +178,14 @@ impl Desk {
         line["behalf"] = intent.behalf.clone().into();
         line["wish"] = serde_json::from_str(&intent.body).unwrap_or_default();
         Ok(line)
+    }
+
+    /// Where people are asked to take back by hand what the intent is about.
+    fn taken_back_by_hand(&self, intent: &Intent) -> Vec<String> {
+        let (Some(window), "withdraw") = (intent.window, intent.kind.as_str()) else { return Vec::new() };
+        let here = by_hand_scope(window, "");
+        let asked = self.conditions.scopes(Kind::WithdrawalNeeded).into_iter();
+        asked.filter_map(|scope| Some(scope.strip_prefix(&here)?.to_owned())).collect()
     }
 
     fn confirm_intent(&self, id: i64, by: &str, reason: &str, peer: &Peer) -> Result<Value, DeskError> {
@@ -220,7 +230,7 @@ fn line_of(intent: &Intent) -> Value {
         "patient": intent.patient,
         "window": intent.window,
         "state": intent.state.name(),
-        "reason": intent.reason,
+        "reason": (!intent.reason.is_empty()).then_some(&intent.reason),
         "since": time::rfc3339(intent.state_at),
         "entered": time::rfc3339(intent.entered_at),
         "confirmed": time::rfc3339(intent.confirmed_at),

@@ -252,7 +252,7 @@ impl Desk {
             Err(WriteError::Conflict(Conflict::Unproven)) => {
                 let why = format!(
                     "it may have been written, and released it might stand there twice: look at the destination, withdraw \
-                     there what stands wrongly, then drop it, or say what stands: isthmus queue settle {row_id}"
+                     there what stands wrongly, then drop it, or say what stands: isthmus queue settle {row_id} --written --reason TEXT, or --not-written"
                 );
                 ("refused", why)
             }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    consent::Whom,
     desk::{Desk, DeskError, told},
     peer::Peer,
 };
@@ -26,7 +27,7 @@ use crate::{
 /// Longest reason that is kept.
 const MAX_REASON_CHARS: usize = 500;
 
-/// What can be asked.
+/// What can be asked. Its `Debug` shows nothing of whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
@@ -50,6 +51,8 @@ pub enum Ask {
         /// Why, for the audit log.
         reason: String,
     },
+    /// What is known here of an identifier: whether results came for it, and what holds for its writes.
+    Known(Whom),
 }
 
 impl Desk {
@@ -60,6 +63,7 @@ impl Desk {
                 self.hold(&site, hold, capability.as_deref(), &reason, peer)
             }
             Ask::Done { condition, scope, reason } => self.done(&condition, &scope, &reason, peer),
+            Ask::Known(whom) => self.known(&whom),
         })
     }
 
@@ -73,13 +77,21 @@ impl Desk {
     ) -> Result<Value, DeskError> {
         let generation = self.current.get();
         let found = generation.destination(&format!("ehr:{site}")).or_else(|| generation.destination(site));
-        let destination = found.ok_or_else(|| DeskError::Unknown(format!("no site {site:?} with an EHR")))?;
+        let destination = found.ok_or_else(|| {
+            let known = generation.destinations();
+            let known: Vec<&str> = known.map(|one| one.id.strip_prefix("ehr:").unwrap_or(&one.id)).collect();
+            DeskError::Unknown(format!("no site {site:?} with an EHR; there are {}", known.join(", ")))
+        })?;
         let uses = destination.uses().into_iter().map(|(one, _)| one);
         let wanted: Vec<Capability> =
             uses.filter(|one| capability.is_none_or(|name| one.name() == name)).collect();
         if wanted.is_empty() {
             let known: Vec<&str> = destination.uses().iter().map(|(one, _)| one.name()).collect();
             return Err(DeskError::Unknown(format!("{site} uses {}", known.join(", "))));
+        }
+        if !hold {
+            // What was granted since counts at once.
+            destination.client.forget();
         }
         let cause = format!("held by {}: {}", peer.actor(), shortened(reason));
         let mut changed = Vec::new();

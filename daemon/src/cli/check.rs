@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{BAD_CONFIGURATION, credentials, failed};
+use super::{BAD_CONFIGURATION, address::addressed, credentials, failed};
 use crate::{
     config::{self, Route},
     generation::Generation,
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
             if args.json {
                 println!("{}", serde_json::to_string(faults.as_slice()).unwrap_or_default());
             } else {
-                eprintln!("{faults}");
+                eprintln!("{}", addressed(&faults.to_string()));
             }
             return ExitCode::from(BAD_CONFIGURATION);
         }
@@ -37,10 +37,12 @@ pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
         eprintln!("note: {note}");
     }
     if config.main.routes.first().is_some_and(Route::keeps_everything) {
-        eprintln!(
-            "note: the first [[route]] keeps every message and has none read: no outcome is computed before \
-             they are routed otherwise and read anew (isthmus replay)"
-        );
+        let note = "the first [[route]] keeps every message and has none read: no outcome is computed before they are \
+                    routed otherwise and read anew (isthmus replay)";
+        eprintln!("note: {}", addressed(note));
+    }
+    for doubt in config.sites.values().flat_map(|site| config::doubts(site, &config.main)) {
+        eprintln!("note: {doubt}");
     }
     if let Err(error) = Generation::compile(1, config, 0) {
         return failed(&error, BAD_CONFIGURATION);

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, FAILED, failed, runtime};
+use super::{BAD_CONFIGURATION, FAILED, address::addressed, failed, runtime};
 use crate::{
     admin::{self, AdminError, Request},
     config,
@@ -25,11 +25,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Finds the socket. Errs with the exit code, after saying why.
     pub(super) fn of(config: &Path) -> Result<Self, ExitCode> {
-        let Some(socket) = config::admin_socket(config) else {
-            let why =
-                format!("{}: names no [admin] socket and no data_dir; try isthmus check", config.display());
-            return Err(failed(&why, BAD_CONFIGURATION));
-        };
+        let socket = config::admin_socket(config).map_err(|error| failed(&error, BAD_CONFIGURATION))?;
         let runtime = runtime().map_err(|error| failed(&error, FAILED))?;
         Ok(Self { socket, runtime })
     }
@@ -57,7 +53,7 @@ pub(super) fn ask(config: &Path, request: &Request) -> Result<Value, ExitCode> {
 pub(super) fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
     let text = match json {
         true => format!("{}\n", in_json(&format!("{told:#}"))),
-        false => for_people(told),
+        false => addressed(&for_people(told)).into_owned(),
     };
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,7 +1,8 @@
 //! The command line: what a person types, and the exit code that a script reads.
 //!
-//! Exit codes: 0 good, 1 failed, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
+//! Exit codes: 0 done, 1 not done or refused, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
 
+mod address;
 mod argument;
 mod bench;
 mod check;
@@ -10,6 +11,8 @@ mod consent;
 mod daemon;
 mod demo;
 mod filter;
+#[cfg(test)]
+mod hints;
 mod identity;
 mod init;
 mod intent;
@@ -33,15 +36,21 @@ use crate::telemetry::LogFormat;
 
 /// Exit code for a failure that is not one of usage or configuration.
 pub const FAILED: u8 = 1;
+/// Exit code for wrong usage: an option that is missing, a name of nothing that there is. clap's own.
+pub const USAGE: u8 = 2;
 /// Exit code for a faulty configuration (`EX_CONFIG` of sysexits.h).
 pub const BAD_CONFIGURATION: u8 = 78;
 
+/// What the codes mean, below the help of all and of each.
+const EXIT_CODES: &str = "Exit codes of every command: 0 done; 1 not done, refused, or not all is good; 2 wrong usage: an \
+option that is missing or nothing that there is, a site or feed that the configuration does not have; 78 the configuration \
+cannot be read or is faulty.";
 /// What stands above the options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
 
 /// Edge integration appliance for hospitals: HL7 v2 in, diabetes outcomes out as FHIR.
 #[derive(Debug, Parser)]
-#[command(name = "isthmus", version, about, long_about = None, after_help = "Start with: isthmus demo")]
+#[command(name = "isthmus", version, about, long_about = None, after_help = format!("Start with: isthmus demo\n\n{EXIT_CODES}"))]
 pub struct Cli {
     /// How log lines are written (standard error).
     #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = LogFormat::Text, env = "ISTHMUS_LOG_FORMAT")]
@@ -68,6 +77,9 @@ struct ConfigArg {
         env = "ISTHMUS_CONFIG"
     )]
     config: PathBuf,
+    /// It was named on the command line.
+    #[arg(skip)]
+    named: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,10 +148,9 @@ impl Cli {
         words: impl IntoIterator<Item = Word>,
     ) -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches_from(words)?;
-        let cli = Self::from_arg_matches(&matches)?;
-        if matches.value_source("config") == Some(ValueSource::CommandLine)
-            && !cli.command.reads_configuration()
-        {
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.config.named = matches.value_source("config") == Some(ValueSource::CommandLine);
+        if cli.config.named && !cli.command.reads_configuration() {
             let what = "--config means nothing to this command, which reads no configuration; leave it out";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
         }
@@ -153,6 +164,9 @@ pub fn main() -> ExitCode {
     let quiet = if matches!(cli.command, Command::Run) { cli.log.as_str() } else { "warn" };
     crate::telemetry::install_log(cli.log_format, quiet);
     let config = cli.config.config.as_path();
+    if cli.config.named {
+        address::remember(config);
+    }
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run => run::run(config),
@@ -186,7 +200,8 @@ fn credentials() -> Option<PathBuf> {
 #[allow(clippy::print_stderr, reason = "the command line talks to people")]
 fn failed(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     // Servers' and files' words may be in it.
-    eprintln!("isthmus: {}", crate::exhibit::visible::lines(&error.to_string()));
+    let told = error.to_string();
+    eprintln!("isthmus: {}", crate::exhibit::visible::lines(&address::addressed(&told)));
     ExitCode::from(code)
 }
 

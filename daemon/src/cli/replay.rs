@@ -267,7 +267,11 @@ fn tell(args: &Args, sum: &Sum, after: Option<&Value>) {
         None => println!("{messages} read anew"),
     }
     if sum.left > 0 {
-        println!("{} left alone: refused when they came, or dropped (isthmus quarantine release)", sum.left);
+        println!(
+            "{} left alone: refused when they came, or dropped ({})",
+            sum.left,
+            super::address::addressed("isthmus quarantine release")
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod explain;
 mod keys;
+mod known;
 mod probe;
 mod show;
 mod validate;
@@ -13,7 +14,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{
-    BAD_CONFIGURATION,
+    BAD_CONFIGURATION, USAGE,
     daemon::{say, tell, text},
     failed,
 };
@@ -113,9 +114,15 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
         .map_err(|faults| failed(&faults, BAD_CONFIGURATION))
 }
 
+/// Says that there is no such site, and which there are.
+fn no_site(config: &Config, id: &str) -> ExitCode {
+    let known: Vec<&str> = config.sites.keys().map(String::as_str).collect();
+    failed(&format!("no site {id:?}; there are {}", known.join(", ")), USAGE)
+}
+
 /// What the daemon says of the sites; `Null` where none answers, of which nothing is said.
 fn in_force(config: &Path) -> Value {
-    let Some(socket) = config::admin_socket(config).filter(|socket| socket.exists()) else {
+    let Some(socket) = config::admin_socket(config).ok().filter(|socket| socket.exists()) else {
         return Value::Null;
     };
     let Ok(runtime) = super::runtime() else { return Value::Null };

@@ -66,7 +66,16 @@ fn tokens(authorization: &Value) -> String {
         authorization["missing"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let missing =
         if missing.is_empty() { String::new() } else { format!(", NOT granted {}", missing.join(" ")) };
-    format!("    client {}: {left}{missing}\n", text("client_id"))
+    let refusal = &authorization["last_refusal"];
+    let refusal = match refusal["at"].as_str() {
+        Some(at) => {
+            let now = if authorization["trouble"].is_object() { "" } else { ", over since" };
+            let detail = refusal["detail"].as_str().unwrap_or_default();
+            format!("      last refusal {at}{now}: {detail}\n")
+        }
+        None => String::new(),
+    };
+    format!("    client {}: {left}{missing}\n{refusal}", text("client_id"))
 }
 
 /// The document in plain words.

@@ -14,6 +14,7 @@ use crate::smart::{
     KeySource,
     discovery::is_token_url,
     key_folder::KeyFolder,
+    key_ring::addressed,
     scope::{self, Form},
 };
 
@@ -105,7 +106,10 @@ fn read_keys(auth: &Section<'_>) -> Option<KeySource> {
             auth.missing(
                 "keys",
                 "is missing, and no key_file or key_credential stands in its place",
-                "write keys = \"../keys/main\", and make a key: isthmus site keys new",
+                addressed(
+                    "write keys = \"../keys/main\", and make a key: isthmus site keys new",
+                    &whose(auth),
+                ),
             );
             return None;
         }
@@ -133,10 +137,21 @@ fn read_keys(auth: &Section<'_>) -> Option<KeySource> {
     match source.read() {
         Ok(_) => Some(source),
         Err(error) => {
-            auth.fault(named[0], &format!("names a key that cannot be used: {error}"), error.advice());
+            let whose = whose(auth);
+            let what = addressed(&format!("names a key that cannot be used: {error}"), &whose);
+            auth.fault(named[0], &what, addressed(&error.advice(), &whose));
             None
         }
     }
+}
+
+/// Whose keys they are, for `isthmus site keys`: those of `[upstream]`, or of the file's site.
+fn whose(auth: &Section<'_>) -> String {
+    if auth.dotted("keys").starts_with("upstream.") {
+        return "--site upstream".to_owned();
+    }
+    let text = String::from_utf8_lossy(auth.source().bytes());
+    format!("--site {}", text_at(&text, &["id"]).as_deref().unwrap_or("ID"))
 }
 
 /// The file of a systemd credential.

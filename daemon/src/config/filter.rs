@@ -3,9 +3,16 @@
 //! An outcome is taken where every list of `include` that is written has something of it, and no list of `exclude` has.
 //! Of a window with many messages one suffices, either way: what one excluded feed had a part in is not written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use super::section::Section;
+use super::fault::{Fault, Place};
+use super::main_file::Main;
+use super::origin::{Origin, origins};
+use super::policies::Policies;
+use super::section::{Findings, Section};
+use super::site_file::Site;
+use super::spelling::{nearest, within};
 use super::value::is_name;
 
 /// The most entries of one list: more is a mistake, and each is compared for every window.
@@ -54,6 +61,108 @@ impl Filter {
         });
         read.unwrap_or_default()
     }
+}
+
+/// Holds what a filter names against what there is: a misspelt feed or policy would let through, or keep back, what nobody
+/// meant, without a word. Which applications and facilities send is not known from files: see [`doubts`].
+pub(super) fn check(site: &Site, main_path: &Path, policies: &Policies, findings: &Findings) {
+    if site.filter == Filter::default() {
+        return;
+    }
+    let written = origins(&site.file);
+    let place = |key: &str| {
+        let line = written.get(key).map_or(1, |origin| origin.line);
+        Place { file: site.file.clone(), line }
+    };
+    let tell = |key: String, name: &str, what: &str, known: &[&str]| {
+        let instead = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if known.is_empty() => "remove it".to_owned(),
+            None => format!("write one of {}, or remove it", known.join(", ")),
+        };
+        findings.note(Fault::at(&place(&key), format!("`{key}` names no {what}: \"{name}\""), instead));
+    };
+    // As written, and not as read: what is faulty elsewhere is there all the same.
+    let main = origins(main_path);
+    let mut feeds = listed(&main, "mllp", "name");
+    feeds.extend(listed(&main, "spool", "name"));
+    let written_windows = listed(&written, "publish", "window");
+    let faulty_window = written_windows.iter().any(|text| days(text).is_none());
+    let published: Vec<String> = site.publish.iter().map(|rule| format!("{}d", rule.window_days)).collect();
+    let published: Vec<&str> = published.iter().map(String::as_str).collect();
+    let populations: Vec<&str> = policies.policies().map(|policy| policy.id.as_str()).collect();
+    for (table, selection) in [("include", &site.filter.include), ("exclude", &site.filter.exclude)] {
+        for feed in selection.feeds.iter().filter(|feed| !feeds.contains(&feed.as_str())) {
+            tell(format!("filter.{table}.feeds"), feed, "[[mllp]] and no [[spool]]", &feeds);
+        }
+        // The faults of a faulty policy are told, and its id is good.
+        let unknown = |id: &&String| !populations.contains(&id.as_str()) && !policies.is_faulty(id);
+        for id in selection.populations.iter().filter(unknown) {
+            tell(format!("filter.{table}.populations"), id, "policy about glucose", &populations);
+        }
+        for days in selection.windows.iter().map(|days| format!("{days}d")) {
+            if !faulty_window && !published.contains(&days.as_str()) {
+                tell(format!("filter.{table}.windows"), &days, "window that [[publish]] makes", &published);
+            }
+        }
+        // The identifier is a patient's, and is not repeated.
+        let of = |patient: &String, system: &str| {
+            patient.strip_prefix(system).is_some_and(|rest| rest.starts_with('|'))
+        };
+        if let Some(ours) = site.patient.one_system()
+            && selection.patients.iter().any(|patient| !of(patient, &ours))
+        {
+            let key = format!("filter.{table}.patients");
+            let what = format!("`{key}` names a patient of another system than the site's patients have");
+            let instead = format!("write \"{ours}|\" before the identifier, or mend system in [patient]");
+            findings.note(Fault::at(&place(&key), what, instead));
+        }
+    }
+}
+
+/// The texts of a key in the entries of a list of tables.
+fn listed<'a>(written: &'a BTreeMap<String, Origin>, list: &str, key: &str) -> Vec<&'a str> {
+    let of_entry = |name: &str| {
+        let (at, of) = name.strip_prefix(list)?.strip_prefix('[')?.split_once("].")?;
+        (of == key && at.bytes().all(|byte| byte.is_ascii_digit())).then_some(())
+    };
+    let found = written.iter().filter(|(name, _)| of_entry(name).is_some());
+    found.filter_map(|(_, origin)| origin.text.as_deref()).collect()
+}
+
+/// What may be a slip of the pen and may be right: an application or a facility that is written nowhere else, beside one that is,
+/// one slip of the pen away (`[[sender]]`, `[[route]]`, `allow_senders`).
+pub fn doubts(site: &Site, main: &Main) -> Vec<Fault> {
+    let (mut applications, mut facilities) = (BTreeSet::new(), BTreeSet::new());
+    for route in &main.routes {
+        applications.extend(route.criteria.sending_application.as_deref());
+        facilities.extend(route.criteria.sending_facility.as_deref());
+    }
+    for sender in &main.senders {
+        applications.insert(sender.application.as_str());
+        facilities.extend(sender.facility.as_deref());
+    }
+    for sender in main.mllp.iter().flat_map(|listener| &listener.access.senders) {
+        applications.insert(sender.application.as_str());
+        facilities.extend(sender.facility.as_deref());
+    }
+    let written = origins(&site.file);
+    let mut found = Vec::new();
+    for (table, selection) in [("include", &site.filter.include), ("exclude", &site.filter.exclude)] {
+        for (key, names, known) in [
+            ("applications", &selection.applications, &applications),
+            ("facilities", &selection.facilities, &facilities),
+        ] {
+            for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+                let Some(near) = within(1, name, known.iter().copied()) else { continue };
+                let key = format!("filter.{table}.{key}");
+                let line = written.get(&key).map_or(1, |origin| origin.line);
+                let what = format!("`{key}` has \"{name}\", and elsewhere \"{near}\" is written");
+                found.push(Fault::new(&site.file, line, what, "see that both are meant"));
+            }
+        }
+    }
+    found
 }
 
 fn read_selection(section: &Section<'_>) -> Option<Selection> {

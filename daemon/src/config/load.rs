@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Faults, Place};
+use super::filter;
 use super::main_file::{ADMIN_SOCKET, Main, read_main};
 use super::policies::{Policies, read_policies};
 use super::section::{Findings, read_file};
@@ -54,16 +55,19 @@ pub struct Config {
 pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, Faults> {
     let findings = Findings::with_credentials(credentials_dir);
     let mut mentions = Mentions::default();
-    let main = open(main_path, &findings).and_then(|source| {
+    let opened = open(main_path, &findings);
+    let is_there = opened.is_some();
+    let main = opened.and_then(|source| {
         read_file(&source, &findings, |root| read_main(root, credentials_dir, &mut mentions))
     });
     let policies = read_policies(main_path, &findings);
-    let sites = read_sites(main_path, &findings, &mentions.sites, &policies);
+    let sites = read_sites((main_path, is_there), &findings, &mentions.sites, &policies);
     for said in &mentions.systems {
         said.check(sites.get(&said.site), &findings);
     }
     if let Some(main) = &main {
         sites.values().for_each(|site| check_receivers(site, main, &findings));
+        sites.values().for_each(|site| filter::check(site, main_path, &policies, &findings));
     }
     let (faults, _, contents) = findings.into_parts();
     match main {
@@ -100,9 +104,44 @@ fn check_receivers(site: &Site, main: &Main, findings: &Findings) {
 
 /// Where a running daemon's admin socket is, read from a file that may be faulty elsewhere: who asks what
 /// is wrong must not be refused because something is wrong.
-pub fn admin_socket(main_path: &Path) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(main_path).ok()?;
-    let (root, _faults) = toml::de::DeTable::parse_recoverable(&text);
+///
+/// # Errors
+/// The cause, with what to do.
+pub fn admin_socket(main_path: &Path) -> Result<PathBuf, SocketError> {
+    let read = std::fs::read_to_string(main_path);
+    let text = read.map_err(|source| SocketError::Read { path: main_path.to_owned(), source })?;
+    socket_in(main_path, &text).ok_or_else(|| SocketError::Unnamed(main_path.to_owned()))
+}
+
+/// Why it is not known where the daemon's admin socket is.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The main file cannot be read.
+    #[error("{path}: cannot be read ({source}); {}", advice_of(source))]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The main file says nothing of it.
+    #[error("{0}: names no [admin] socket and no data_dir; try isthmus check")]
+    Unnamed(PathBuf),
+}
+
+/// What to do about a configuration that cannot be read.
+fn advice_of(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "name the daemon's configuration with --config, or make one: isthmus init"
+        }
+        std::io::ErrorKind::PermissionDenied => "run the command as the daemon's user or as root",
+        _ => "name the daemon's configuration with --config",
+    }
+}
+
+fn socket_in(main_path: &Path, text: &str) -> Option<PathBuf> {
+    let (root, _faults) = toml::de::DeTable::parse_recoverable(text);
     let text_at =
         |table: &toml::de::DeTable<'_>, key: &str| Some(table.get(key)?.get_ref().as_str()?.to_owned());
     let table = root.get_ref();
@@ -152,7 +191,7 @@ pub(super) fn open_at_most(path: &Path, most: u64, findings: &Findings) -> Optio
 }
 
 fn read_sites(
-    main_path: &Path,
+    (main_path, is_there): (&Path, bool),
     findings: &Findings,
     mentions: &[(String, Place)],
     policies: &Policies,
@@ -160,13 +199,17 @@ fn read_sites(
     let folder = main_path.parent().unwrap_or(Path::new("")).join(SITES_FOLDER);
     let paths = match toml_files(&folder) {
         Ok(paths) => paths,
+        // Where the main file cannot be read either, that is the cause, and it is told.
+        Err(_) if !is_there => return BTreeMap::new(),
         Err(error) => {
-            findings.note(Fault::new(
-                main_path,
-                1,
-                format!("the site files in {} cannot be listed ({error})", folder.display()),
-                "make that folder beside this file, and write one file for each site, such as main.toml",
-            ));
+            let instead = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "give the user who asks the right to read that folder, or ask as the daemon's user or as root"
+                }
+                _ => "make that folder beside this file, and write one file for each site, such as main.toml",
+            };
+            let what = format!("the site files in {} cannot be listed ({error})", folder.display());
+            findings.note(Fault::new(main_path, 1, what, instead));
             return BTreeMap::new();
         }
     };

@@ -166,12 +166,14 @@ pub(super) fn read_main(
     let upstream = read_upstream(root);
     let senders = read_senders(root);
     let outbounds = read_outbounds(root);
+    // Every reader before the first `?`: a key that is not asked for is called unknown.
+    let intent = read_rule(root).unwrap_or_default();
     Some(Main {
         data_dir: data_dir?,
         site: site?,
         store: store?,
         dedupe: dedupe.unwrap_or_default(),
-        intent: read_rule(root).unwrap_or_default(),
+        intent,
         mllp,
         routes,
         limits,

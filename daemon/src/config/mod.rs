@@ -44,11 +44,11 @@ mod value;
 
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
-pub use auth::{Auth, keys_folder};
+pub use auth::{Auth, KeysFolderError, keys_folder};
 pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
-pub use filter::{Filter, Selection};
+pub use filter::{Filter, Selection, doubts};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use intent::{IntentRule, SiteIntent};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};

@@ -122,7 +122,9 @@ fn set<T>(place: &mut T, value: Option<T>) {
 fn read_way(section: &Section<'_>, usual: &Usual) -> Option<Way> {
     section.require("name", "name = \"cgm-ig\"");
     let (glucose, local_codes, release) = read_choices(section);
-    let projection = section.choice("name", &names(), &[])?;
+    let named = section.choice("name", &names(), &[]);
+    // Where the name is faulty the other keys are read all the same: one that is not asked for is called unknown.
+    let projection = named.unwrap_or(Projection::CgmIg);
     let mut way = usual.way(projection);
     let form = &mut way.form;
     set(&mut form.glucose, glucose);
@@ -153,7 +155,8 @@ fn read_way(section: &Section<'_>, usual: &Usual) -> Option<Way> {
     set(&mut form.metrics, read_metrics(section));
     set(&mut form.document, section.table("document", read_coding));
     set(&mut form.rows, read_rows(section));
-    way.outbound = read_message(section, &mut way.form, projection);
+    way.outbound = read_message(section, &mut way.form, named);
+    named?;
     tell_faults(section, &way, "name");
     Some(way)
 }
@@ -216,7 +219,7 @@ fn read_rows(section: &Section<'_>) -> Option<Vec<RowCode>> {
 }
 
 /// The keys of `oru-r01`.
-fn read_message(section: &Section<'_>, form: &mut Form, projection: Projection) -> Option<String> {
+fn read_message(section: &Section<'_>, form: &mut Form, named: Option<Projection>) -> Option<String> {
     let outbound = section.name("outbound", "\"results\"");
     let text = |key, example| section.text(key, example).map(str::to_owned);
     let shipped = Postal::default();
@@ -230,12 +233,12 @@ fn read_message(section: &Section<'_>, form: &mut Form, projection: Projection) 
         authority: text("authority", "\"NORTH\"").unwrap_or_default(),
         kind: text("identifier_type", "\"MR\"").unwrap_or(shipped.kind),
     };
-    if projection == Projection::OruR01 {
+    if named == Some(Projection::OruR01) {
         section.require(
             "outbound",
             "outbound = \"results\", the [[outbound]] of isthmus.toml it is sent through",
         );
-    } else if outbound.is_some() {
+    } else if outbound.is_some() && named.is_some() {
         section.fault("outbound", "goes with name = \"oru-r01\" only", "remove it");
     }
     outbound

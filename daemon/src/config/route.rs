@@ -118,16 +118,16 @@ fn read_criteria(section: &Section<'_>, sources: &[&str]) -> Option<Criteria> {
         );
     }
     let kind = named("type", "\"ADT^A08\"");
-    let (code, event) = match kind.1.as_deref().map(|kind| read_type(section, kind)) {
-        None => (None, None),
-        Some(read) => read.map(|(code, event)| (Some(code), event))?,
-    };
     let fields = [
         named("sending_application", "\"DEXHUB\""),
         named("sending_facility", "\"NORTH\""),
         named("receiving_application", "\"ISTHMUS\""),
         named("receiving_facility", "\"NORTH\""),
     ];
+    let (code, event) = match kind.1.as_deref().map(|kind| read_type(section, kind)) {
+        None => (None, None),
+        Some(read) => read.map(|(code, event)| (Some(code), event))?,
+    };
     let faulty = |(written, read): &(bool, Option<String>)| *written && read.is_none();
     if fields.iter().chain([&listener, &kind]).any(faulty) {
         return None;

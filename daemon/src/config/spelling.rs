@@ -8,11 +8,19 @@ const MAX_WORD_BYTES: usize = 64;
 /// One slip is a letter too many, too few, another, or two neighbours exchanged. Words of up to four
 /// letters allow one slip, longer ones two. Of equally near candidates the first is taken.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    within(if word.len() <= 4 { 1 } else { 2 }, word, candidates)
+}
+
+/// The same, of which so many slips are allowed: names that others gave may be near each other and both be meant.
+pub(crate) fn within<'c>(
+    allowed: usize,
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     if word.len() > MAX_WORD_BYTES {
         return None;
     }
     let word = word.to_ascii_lowercase().replace('-', "_");
-    let allowed = if word.len() <= 4 { 1 } else { 2 };
     candidates
         .map(|candidate| (slips(&word, &candidate.to_ascii_lowercase().replace('-', "_")), candidate))
         .filter(|(distance, _)| *distance <= allowed)

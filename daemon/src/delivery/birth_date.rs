@@ -50,8 +50,8 @@ const AGREES: &str = "agrees";
 const UNKNOWN: &str = "not stated";
 const ABSENT: &str = "not found";
 const UNSEEN: &str = "not shown";
-/// And what holds them, where it is remembered.
-const HELD: &str = "held";
+/// And what holds them, where it is remembered: each in the words in which it is told.
+const HOLDS: [&str; 5] = [THEIRS_DIFFERS, SEVERAL, NOT_FOUND, HIDDEN, NO_REFERENCE];
 
 /// Whether a row may be written for its patient; the EHR's own reference to the patient, where it was found.
 ///
@@ -107,7 +107,7 @@ pub(super) async fn cleared(
         Found::Several | Found::Nobody | Found::Hidden => None,
     };
     // What was not found is not asked for again at once.
-    let finding = decided.unwrap_or(HELD).to_owned();
+    let finding = decided.unwrap_or_else(|why| why).to_owned();
     if decided.is_ok() || lookup {
         let said = EhrPatient { finding, reference: reference.clone(), at: now };
         let kept = writer.remember_patient(&destination.id, row.patient, said).await;
@@ -124,15 +124,15 @@ fn remembered(
     now: i64,
 ) -> Option<Result<Option<String>, &'static str>> {
     let said = said?;
-    if said.finding == HELD {
-        return (lookup && now - said.at < ABSENT_FOR_MS).then_some(Err(NOT_FOUND));
+    if let Some(why) = HOLDS.into_iter().find(|why| *why == said.finding) {
+        return (lookup && now - said.at < ABSENT_FOR_MS).then_some(Err(why));
     }
     let fresh = !lookup || (said.reference.is_some() && now - said.at < FOUND_FOR_MS);
     (fresh && suffices(&said.finding, verify)).then_some(Ok(said.reference))
 }
 
 /// The scope of the condition that says that writes for a patient are held.
-pub(super) fn scope(patient: i64, destination: &str) -> String {
+pub(crate) fn scope(patient: i64, destination: &str) -> String {
     format!("patient {patient} at {destination}")
 }
 
@@ -152,7 +152,8 @@ pub(super) fn clear_settled(conditions: &Board, readers: &Readers, destination: 
 
 /// Whether what was found before is enough under the configuration of today.
 fn suffices(finding: &str, verify: VerifyPatient) -> bool {
-    verify != VerifyPatient::Required || matches!(finding, AGREES | UNKNOWN)
+    let required = verify == VerifyPatient::Required;
+    matches!(finding, AGREES | UNKNOWN) || (!required && matches!(finding, ABSENT | UNSEEN))
 }
 
 /// What follows from what is known here and what was found there. `lookup`: without the EHR's own reference nothing can
@@ -209,9 +210,16 @@ pub(super) mod tests {
             (AGREES, false, Required, true, 0, None),
             (ABSENT, false, WhereKnown, false, 0, Some(Ok(None))),
             (ABSENT, false, Required, false, 0, None),
-            (HELD, false, WhereKnown, true, ABSENT_FOR_MS - 1, Some(Err(NOT_FOUND))),
-            (HELD, false, WhereKnown, true, ABSENT_FOR_MS, None),
-            (HELD, false, WhereKnown, false, 0, None),
+            (NOT_FOUND, false, WhereKnown, true, ABSENT_FOR_MS - 1, Some(Err(NOT_FOUND))),
+            (NOT_FOUND, false, WhereKnown, true, ABSENT_FOR_MS, None),
+            (NOT_FOUND, false, WhereKnown, false, 0, None),
+            // A refusal is remembered as what it was, and not as a want of the patient.
+            (HIDDEN, false, WhereKnown, true, 0, Some(Err(HIDDEN))),
+            (SEVERAL, false, Off, true, 0, Some(Err(SEVERAL))),
+            (THEIRS_DIFFERS, true, Required, true, 0, Some(Err(THEIRS_DIFFERS))),
+            (NO_REFERENCE, false, Required, true, 0, Some(Err(NO_REFERENCE))),
+            // What nobody wrote here proves nothing.
+            ("anything else", true, WhereKnown, false, 0, None),
         ] {
             assert_eq!(remembered(said(finding, reference), verify, lookup, age), wanted, "{finding} {age}");
         }

@@ -41,7 +41,7 @@ impl Doubts {
         let told = format!(
             "it is not known whether a {what} arrived, and the destination does not show it (outbox row {row}, for {minutes} \
              minutes); it is not sent again before it does: look there for the result, then say what stands (isthmus queue \
-             settle {row}), and let this client read and search what it writes"
+             settle {row} --written --reason TEXT, or --not-written), and let this client read and search what it writes"
         );
         Some((told, *since))
     }
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(doubts.told(AFTER, AFTER - 1), None);
         let (told, since) = doubts.told(AFTER, AFTER).unwrap();
         assert!(told.contains("a write arrived") && told.contains("row 7, for 15 minutes"), "{told}");
-        assert!(told.contains("isthmus queue settle 7"), "{told}");
+        assert!(told.contains("isthmus queue settle 7 --written --reason TEXT"), "{told}");
         assert_eq!(since, 0);
         let (told, _) = doubts.told(AFTER, AFTER + 60_000).unwrap();
         assert!(told.contains("(2)") && told.contains("row 7, for 16 minutes"), "{told}");

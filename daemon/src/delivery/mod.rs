@@ -38,6 +38,7 @@ use tokio::{
     time::sleep,
 };
 
+pub(crate) use self::birth_date::scope as doubt_scope;
 pub use self::edges::closed_detail;
 pub(crate) use self::edges::left_out;
 use self::{pace::Pace, verdicts::Ended};

@@ -22,6 +22,30 @@ use crate::{
 /// What is said of an amendment that is refused where creates are taken.
 const AMENDS_NOTHING: &str = "the site takes new results of this kind and refuses to amend one";
 
+/// Whether an answer shows that the destination knows who we are. What a gateway answers without looking (throttling,
+/// errors of its own) does not.
+fn proves_us(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Delivered
+        | Verdict::ReadBack
+        | Verdict::Data(_)
+        | Verdict::Configuration(_)
+        | Verdict::Patient(_)
+        | Verdict::Conflict(_) => true,
+        Verdict::Auth(_)
+        | Verdict::Identity(_)
+        | Verdict::Defect(_)
+        | Verdict::Throttled(_)
+        | Verdict::Withheld
+        | Verdict::Unlisted
+        | Verdict::Absent
+        | Verdict::Overtaken
+        | Verdict::Recalled(_)
+        | Verdict::Unsent(_)
+        | Verdict::Ambiguous(_) => false,
+    }
+}
+
 /// An attempt that came to its end.
 pub(super) struct Ended {
     /// The row.
@@ -139,10 +163,12 @@ impl Deliverer {
         match verdict {
             Verdict::Auth(cause) => self.tell_unaccepted(destination, cause),
             Verdict::Delivered => {
-                self.conditions.clear(Kind::AuthDegraded, &self.id);
                 Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
             }
             _ => {}
+        }
+        if proves_us(verdict) {
+            self.conditions.clear(Kind::AuthDegraded, &self.id);
         }
     }
 

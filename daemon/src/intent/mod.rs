@@ -21,8 +21,8 @@ use clinical::{
     reading::Instant,
 };
 use outbox::{
-    ConfirmIntent, Conflict, Entered, Intent, IntentRow, IntentState, NewIntent, ReadError, Readers, Window,
-    WriteError, Writer,
+    AuditEntry, Condition, ConfirmIntent, Conflict, Entered, Intent, IntentRow, IntentState, NewIntent,
+    ReadError, Readers, Window, WriteError, Writer,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::watch as turns;
@@ -30,7 +30,13 @@ use tokio::sync::watch as turns;
 pub(crate) use self::rows::{author_of, provenance_row};
 pub(crate) use self::watch::{Watch, export, summary};
 use crate::{
-    config, generation::Current, observations::Observations, pipeline::Wake, telemetry::Metric, time,
+    conditions::{Board, Kind},
+    config,
+    generation::Current,
+    observations::Observations,
+    pipeline::Wake,
+    telemetry::Metric,
+    time,
 };
 
 /// Longest name of a request, by which a repetition is known.
@@ -47,6 +53,8 @@ pub struct Intents {
     pub current: Current,
     /// What is learned of destinations.
     pub observations: Observations,
+    /// Where it is told what people have to do by hand.
+    pub conditions: Board,
     /// Wakes the pipeline, which makes the rows of some.
     pub wake: Wake,
     /// Wakes the deliverers.
@@ -140,7 +148,7 @@ impl Intents {
     /// is not the author: the local API, which knows its author, says `None`.
     ///
     /// # Errors
-    /// [`IntentError`]; nothing was stored then.
+    /// [`IntentError`]; no intent was stored then. Where all that stands has to be taken back by hand, people are asked to.
     pub fn enter(
         &self,
         command: &Command,
@@ -182,6 +190,18 @@ impl Intents {
         (actor, at): (&str, i64),
     ) -> Result<Taken, IntentError> {
         let body = serde_json::to_string(wish).map_err(|error| IntentError::Made(error.to_string()))?;
+        // The box's own is told of by the condition that had it take back.
+        let by_hand = if plan.own { Vec::new() } else { asked_by_hand(&plan, at) };
+        if *wish == Wish::Withdraw && plan.rows.is_empty() {
+            // A request that was taken before asks nobody anew for what its intent left to people.
+            return match self.readers.with(|reader| reader.intent_by_key(&key))? {
+                Some(known) => {
+                    let entered = Entered { id: known.id, state: known.state, known: true };
+                    Ok(Taken { entered, by_hand: plan.by_hand })
+                }
+                None => self.people_alone(by_hand, actor),
+            };
+        }
         let entered = self.writer.enter_intent(NewIntent {
             key,
             patient: plan.patient,
@@ -196,11 +216,13 @@ impl Intents {
             own: plan.own,
             rows: plan.rows,
             stood: plan.stood,
+            by_hand: by_hand.clone(),
             actor: actor.to_owned(),
             at,
         });
         let entered = entered.wait().map_err(busy)?;
         if !entered.known {
+            self.ask_people(entered.state, by_hand);
             Metric::Intents.add(1, &[("kind", wish.word().to_owned())]);
         }
         self.go_on();
@@ -238,17 +260,24 @@ impl Intents {
             true => self.plan(&site, (owner, window), &wish, &signed, &intent.key, intent.own)?,
             false => Plan::of(owner, window, intent.own),
         };
+        let at = time::now_ms();
+        let by_hand = if plan.own { Vec::new() } else { asked_by_hand(&plan, at) };
+        if wish == Wish::Withdraw && !plan.own && intent.state.wants_a_person() && plan.rows.is_empty() {
+            return self.people_alone(by_hand, actor);
+        }
         let confirmed = self.writer.confirm_intent(ConfirmIntent {
             id,
             patient: owner,
             rows: plan.rows,
             stood: plan.stood,
+            by_hand: by_hand.clone(),
             decided: intent.state == IntentState::Held,
             actor: actor.to_owned(),
             reason: reason.to_owned(),
-            at: time::now_ms(),
+            at,
         });
         let state = confirmed.wait().map_err(busy)?;
+        self.ask_people(state, by_hand);
         self.go_on();
         Ok(state)
     }
@@ -321,19 +350,45 @@ impl Intents {
                 for destination in generation.destinations_of(&site.id) {
                     making.withdraw(destination, &mut plan)?;
                 }
-                if plan.rows.is_empty() {
-                    return refused(match plan.by_hand.is_empty() {
-                        true => "nothing of this window stands that could be taken back".to_owned(),
-                        false => format!(
-                            "what stands at {} cannot be marked there: people have to do it by hand, then: isthmus site \
-                             withdrawn",
-                            plan.by_hand.join(", ")
-                        ),
-                    });
+                match (plan.rows.is_empty(), plan.by_hand.is_empty()) {
+                    (true, true) => return refused("nothing of this window stands that could be taken back"),
+                    (true, false) if own => {
+                        let places = plan.by_hand.join(", ");
+                        return refused(format!(
+                            "what stands at {places} cannot be marked there: people have to do it by hand"
+                        ));
+                    }
+                    _ => {}
                 }
             }
         }
         Ok(plan)
+    }
+
+    /// Shows what the store has of what people have to do for an intent that goes.
+    fn ask_people(&self, state: IntentState, by_hand: Vec<Condition>) {
+        for asked in by_hand.into_iter().filter(|_| state == IntentState::Queued) {
+            self.conditions.raise(Kind::WithdrawalNeeded, &asked.scope, asked.detail, asked.since);
+        }
+    }
+
+    /// Nothing of what is wanted can be written: there is no intent to follow, but people are asked, for as long as it takes.
+    fn people_alone<T>(&self, by_hand: Vec<Condition>, actor: &str) -> Result<T, IntentError> {
+        let mut told: Vec<String> = Vec::new();
+        for asked in by_hand {
+            let audit = AuditEntry {
+                actor: actor.to_owned(),
+                action: "withdrawal asked for".to_owned(),
+                object: asked.scope.clone(),
+                detail: asked.detail.clone(),
+                at: asked.since,
+            };
+            self.writer.audit(vec![audit]).wait()?;
+            self.writer.raise(&asked.name, &asked.scope, &asked.detail, asked.since).wait()?;
+            told.push(asked.detail.clone());
+            self.conditions.raise(Kind::WithdrawalNeeded, &asked.scope, asked.detail, asked.since);
+        }
+        refused(format!("nothing can be written; condition withdrawal-needed stands: {}", told.join("; ")))
     }
 
     /// Wakes whoever goes on with it.
@@ -341,6 +396,26 @@ impl Intents {
         self.wake.wake();
         self.queued.send_modify(|turn| *turn += 1);
     }
+}
+
+/// The scope of the condition that asks for what no write can take back of a window at a destination.
+pub(crate) fn by_hand_scope(window: i64, destination: &str) -> String {
+    format!("window {window} at {destination}")
+}
+
+/// What people have to take back by hand, and how they say that they did.
+fn asked_by_hand(plan: &Plan, at: i64) -> Vec<Condition> {
+    let Some(window) = &plan.window else { return Vec::new() };
+    let of = |destination: &String| {
+        let scope = by_hand_scope(window.id, destination);
+        let detail = format!(
+            "somebody takes back what stands of window {} at {destination}, and no write can mark it there: mark it by hand, \
+             then: isthmus site withdrawn \"{scope}\" --reason TEXT",
+            window.id
+        );
+        Condition { name: Kind::WithdrawalNeeded.word().to_owned(), scope, detail, since: at }
+    };
+    plan.by_hand.iter().map(of).collect()
 }
 
 /// The same request at the same site is the same intent.

@@ -61,7 +61,7 @@ impl Intents {
             [] => format!("it is being marked as entered in error (intent {number})"),
             left => format!(
                 "it is being marked as entered in error (intent {number}), but for {}, where people have to do it by hand, \
-                 then: isthmus site withdrawn",
+                 then: isthmus site withdrawn \"window {id}\" --reason TEXT",
                 left.join(", ")
             ),
         }))

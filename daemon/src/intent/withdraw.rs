@@ -28,6 +28,10 @@ use crate::{
     },
 };
 
+/// Why nobody is asked to take back by hand what is being written.
+const UNDER_WAY: &str =
+    "a write of this window is under way or in doubt: try again when isthmus status shows none";
+
 /// For whom it was written, its form, its kind, and its place where it travels alone.
 type Group = (i64, String, String, usize);
 
@@ -43,6 +47,10 @@ impl rows::Making<'_> {
         let others = plan.own && written.iter().any(|one| one.patient != window.key.patient);
         // Something is there of which the ledger does not know where, or its form knows no such status.
         if groups.is_empty() || others || written.iter().any(|one| !one.placed) {
+            // It may not stand yet, or where it stands is told in a moment.
+            if readers.with(|reader| reader.is_under_way(window.id))? {
+                return super::refused(UNDER_WAY);
+            }
             plan.by_hand.push(destination.id.clone());
             return Ok(());
         }

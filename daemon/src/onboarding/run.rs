@@ -45,8 +45,8 @@ use crate::{
 pub struct Asked {
     /// The test patient.
     pub key: PatientKey,
-    /// Their birth date, where it is to be compared.
-    pub born: Option<BirthDate>,
+    /// Their birth date, which the EHR's may not contradict.
+    pub born: BirthDate,
     /// One step alone, with what it needs.
     pub only: Option<Step>,
     /// Drawn for this run.

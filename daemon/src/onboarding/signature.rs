@@ -102,7 +102,7 @@ impl ReportKey {
     /// Writes a report's files into a folder: the page, the object, the list, the signature and the public key.
     ///
     /// # Errors
-    /// [`SignatureError`].
+    /// [`SignatureError`], also where the folder holds a report already: none is overwritten.
     pub fn write(&self, folder: &Path, html: &str, json: &str) -> Result<(), SignatureError> {
         let list = list(html.as_bytes(), json.as_bytes());
         let signed = self
@@ -120,7 +120,8 @@ impl ReportKey {
         ];
         for (name, bytes) in files {
             let path = folder.join(name);
-            fs::write(&path, bytes).map_err(|source| at(&path, source))?;
+            let made = fs::OpenOptions::new().write(true).create_new(true).open(&path);
+            made.and_then(|mut file| file.write_all(bytes)).map_err(|source| at(&path, source))?;
         }
         Ok(())
     }
@@ -199,6 +200,15 @@ mod tests {
             fs::write(out.join(name), before).unwrap();
         }
         verify(&out, &key.public).unwrap();
+    }
+
+    #[test]
+    fn no_report_takes_the_place_of_another() {
+        let (dir, key) = signed();
+        let out = dir.path().join("out");
+        assert!(key.write(&out, "<p>another</p>", "{\"another\":1}").is_err());
+        verify(&out, &key.public).unwrap();
+        assert_eq!(fs::read_to_string(out.join(JSON)).unwrap(), "{}");
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Pipeline {
         }
         let detail = format!(
             "window {} (version {}) was published and all its readings were taken back since; what stands is marked as \
-             entered in error by itself where its form permits that, else by people: isthmus intent withdraw --window {}",
+             entered in error by itself where its form permits that, else by people: isthmus intent withdraw --window {} --by NAME",
             due.id, due.version, due.id
         );
         let scope = format!("window {}", due.id);

@@ -390,7 +390,7 @@ fn amendment_needed(draft: &Draft<'_>, destination: &Destination, ruling: &Rulin
     let scope = format!("window {} at {}", draft.due.id, destination.id);
     let detail = format!(
         "version {} has other numbers than the one that stands, which cannot be replaced there; \
-         amend it by hand, then: isthmus site amended \"{scope}\" --reason ...",
+         amend it by hand, then: isthmus site amended \"{scope}\" --reason TEXT",
         draft.due.version + 1
     );
     Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })

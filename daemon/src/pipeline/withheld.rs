@@ -55,7 +55,7 @@ impl Pipeline {
         let scope = format!("window {window} at {id}");
         let detail = format!(
             "version {} withholds {}, and what an earlier version wrote of it still stands; mark it there as entered in \
-             error by hand, then: isthmus site withdrawn \"{scope}\" --reason ...",
+             error by hand, then: isthmus site withdrawn \"{scope}\" --reason TEXT",
             draft.due.version + 1,
             slugs.join(", ")
         );

@@ -114,6 +114,9 @@ struct State {
     token_url: Option<String>,
     renewals: u64,
     refusals: u64,
+    last_refusal: Option<(Trouble, i64)>,
+    /// Somebody asked for another token, whatever the one in force is good for.
+    anew: bool,
 }
 
 /// The tokens of one destination.
@@ -161,6 +164,7 @@ impl Authorizer {
         new.signed_with.clone_from(&old.signed_with);
         new.token_url.clone_from(&old.token_url);
         (new.renewals, new.refusals) = (old.renewals, old.refusals);
+        new.last_refusal.clone_from(&old.last_refusal);
         (gate.serial, gate.skew) = (old.held.as_ref().map_or(0, |held| held.serial), old.skew);
         self.granted.send_replace(before.granted.borrow().clone());
         self.available.send_replace(*before.available.borrow());
@@ -186,12 +190,13 @@ impl Authorizer {
     /// # Errors
     /// [`Trouble`].
     pub async fn keep(&self) -> Result<(), Trouble> {
-        if self.usable().is_some_and(|held| !held.is_due()) {
+        let good = || self.usable().filter(|held| !held.is_due() && !self.state().anew).is_some();
+        if good() {
             return Ok(());
         }
         let mut gate = self.gate.lock().await;
         match self.usable() {
-            Some(held) if !held.is_due() => Ok(()),
+            Some(_) if good() => Ok(()),
             Some(_) => self.turn(&mut gate, Why::Due).await.map(|_| ()),
             None => self.turn(&mut gate, Why::None).await.map(|_| ()),
         }
@@ -211,6 +216,20 @@ impl Authorizer {
         self.turn(&mut gate, Why::Refused).await
     }
 
+    /// Has the token renewed soon, though it is good: another may grant more. Deliveries go on with this one meanwhile.
+    pub fn renew(&self) {
+        self.state().anew = true;
+    }
+
+    /// Forgets the token and what it grants: nothing is sent before there is another, whose scopes count.
+    pub fn forget(&self) {
+        {
+            let mut state = self.state();
+            (state.held, state.anew) = (None, true);
+        }
+        self.granted.send_replace(None);
+    }
+
     /// What was granted last; changes with every answer that grants something else.
     pub fn granted(&self) -> watch::Receiver<Option<Arc<Granted>>> {
         self.granted.subscribe()
@@ -227,6 +246,7 @@ impl Authorizer {
         let state = self.state();
         let held = state.held.as_ref().filter(|held| held.is_usable());
         Standing {
+            destination: self.settings.destination.clone(),
             client_id: self.settings.client_id.clone(),
             signed_with: state.signed_with.clone(),
             token_url: state.token_url.clone().or_else(|| self.settings.token_url.clone()),
@@ -243,6 +263,7 @@ impl Authorizer {
             renewals: state.renewals,
             refusals: state.refusals,
             trouble: state.trouble.clone(),
+            last_refusal: state.last_refusal.clone(),
         }
     }
 
@@ -258,7 +279,10 @@ impl Authorizer {
     async fn turn(&self, gate: &mut Gate, why: Why) -> Result<Arc<Bearer>, Trouble> {
         let keys = self.settings.keys.clone();
         let stamp = blocking(move || keys.stamp()).await;
+        // Who asks for another token has done something about the trouble, and is not kept waiting for it.
+        let anew = std::mem::take(&mut self.state().anew);
         if let Some((not_before, seen)) = &gate.not_before
+            && !anew
             && Instant::now() < *not_before
             && stamp.as_ref() == Some(seen)
             && let Some((trouble, _)) = self.state().trouble.clone()
@@ -298,8 +322,10 @@ impl Authorizer {
                     // Where it was found may be wrong.
                     gate.found = None;
                 }
-                let since = state.trouble.as_ref().map_or_else(time::now_ms, |(_, since)| *since);
+                let now = time::now_ms();
+                let since = state.trouble.as_ref().map_or(now, |(_, since)| *since);
                 state.trouble = Some((trouble.clone(), since));
+                state.last_refusal = Some((trouble.clone(), now));
                 state.refusals += 1;
                 drop(state);
                 self.is_available(false);

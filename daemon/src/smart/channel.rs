@@ -46,6 +46,20 @@ impl Channel {
         }
     }
 
+    /// Has the token renewed soon; nothing where none is wanted.
+    pub fn renew(&self) {
+        if let Some(authorizer) = &self.authorizer {
+            authorizer.renew();
+        }
+    }
+
+    /// Forgets the token, so that nothing is sent before another tells what is granted; nothing where none is wanted.
+    pub fn forget(&self) {
+        if let Some(authorizer) = &self.authorizer {
+            authorizer.forget();
+        }
+    }
+
     /// The token to show; `None` where none is wanted.
     ///
     /// # Errors

@@ -74,6 +74,20 @@ pub struct Entry {
     pub retired: Option<String>,
 }
 
+/// What a text names that speaks of keys.
+const COMMAND: &str = "isthmus site keys ";
+
+/// A text in which every `isthmus site keys` is about the keys that are meant (`--site epic`, `--folder PATH`): of several
+/// sites the box's own would be acted on otherwise.
+pub fn addressed(text: &str, whose: &str) -> String {
+    text.replace(COMMAND, &format!("{COMMAND}{whose} "))
+}
+
+/// `--site`, for the keys of a destination: `ehr:epic`, `upstream`.
+pub fn whose(destination: &str) -> String {
+    format!("--site {}", destination.strip_prefix("ehr:").unwrap_or(destination))
+}
+
 /// Why a step is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
@@ -226,16 +240,21 @@ impl Ring {
         }
     }
 
-    /// Lets a published key sign from now on; without a name, the only one there is. Returns its name.
+    /// Lets a published key sign from now on; without a name, the only one there is. Returns its name. One that was replaced
+    /// signs again where it is named, until it is retired: who switched before the EHR had read the new key goes back so,
+    /// and the new one is published as before.
     ///
     /// # Errors
     /// Where it is not published, or not certain which one is meant.
     pub fn switch(&mut self, kid: Option<&str>, now_ms: i64) -> Result<String, RingError> {
-        let kid = self.meant(kid, State::Published)?;
+        let back = kid.is_some_and(|kid| self.of(State::Replaced).any(|entry| entry.kid == kid));
+        let kid = self.meant(kid, if back { State::Replaced } else { State::Published })?;
         let now = time::rfc3339(now_ms);
         for entry in &mut self.keys {
             if entry.kid == kid {
-                (entry.state, entry.used_from) = (State::InUse, Some(now.clone()));
+                (entry.state, entry.used_from, entry.replaced) = (State::InUse, Some(now.clone()), None);
+            } else if entry.state == State::InUse && back && entry.published.is_some() {
+                (entry.state, entry.used_from) = (State::Published, None);
             } else if entry.state == State::InUse {
                 (entry.state, entry.replaced) = (State::Replaced, Some(now.clone()));
             }
@@ -373,6 +392,31 @@ mod tests {
     }
 
     #[test]
+    fn who_switched_too_early_goes_back_until_the_old_key_is_retired_and_forward_again() {
+        let mut ring = ring();
+        ring.add("b", "b.pem", NOW).unwrap();
+        ring.published(NOW);
+        ring.switch(None, NOW + 1_000).unwrap();
+        // Not by chance: only where it is named.
+        assert!(matches!(ring.clone().switch(None, NOW + 2_000), Err(RingError::None { .. })));
+        assert_eq!(ring.switch(Some("a"), NOW + 2_000), Ok("a".to_owned()));
+        assert_eq!(states(&ring), [("a", "in-use"), ("b", "published")]);
+        assert!(ring.next_step().contains("switch"), "{}", ring.next_step());
+        assert_eq!(ring.switch(None, NOW + 3_000), Ok("b".to_owned()));
+        ring.retire(Some("a"), NOW + 3_000 + RETIRE_AFTER_MS).unwrap();
+        assert!(matches!(ring.switch(Some("a"), NOW + 400_000), Err(RingError::State { .. })));
+    }
+
+    #[test]
+    fn a_hint_acts_on_the_keys_that_are_meant() {
+        assert_eq!(
+            addressed("make a key: isthmus site keys new", &whose("ehr:epic")),
+            "make a key: isthmus site keys --site epic new"
+        );
+        assert_eq!(whose("upstream"), "--site upstream");
+    }
+
+    #[test]
     fn every_step_from_a_state_that_it_does_not_begin_in_is_refused() {
         let mut whole = ring();
         whole.add("b", "b.pem", NOW).unwrap();
@@ -387,7 +431,8 @@ mod tests {
             [("a", "replaced"), ("b", "in-use"), ("c", "published"), ("d", "new"), ("e", "new")]
         );
         for (kid, switches, retires) in [
-            ("a", false, true),
+            // Back to the one that was replaced.
+            ("a", true, true),
             ("b", false, false),
             ("c", true, false),
             ("d", false, false),

@@ -6,9 +6,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    key_ring::{addressed, whose},
     scope::Granted,
     skew::{FOLLOWED_MOST_S, Skew},
-    trouble::Trouble,
+    trouble::{NO_TOKEN, Trouble},
 };
 use crate::{
     conditions::{Board, Kind},
@@ -22,6 +23,8 @@ pub const KINDS: [Kind; 3] = [Kind::NoToken, Kind::ScopeMissing, Kind::ClockSkew
 /// How the tokens of a destination stand at one moment. No token is in it.
 #[derive(Clone, Debug)]
 pub struct Standing {
+    /// Whose tokens they are.
+    pub destination: String,
     /// Who we are.
     pub client_id: String,
     /// Name and algorithm of the key that the last token was asked with.
@@ -48,6 +51,8 @@ pub struct Standing {
     pub refusals: u64,
     /// Why there is no newer one, and since when (ms UTC).
     pub trouble: Option<(Trouble, i64)>,
+    /// How the last request that brought none ended, and when (ms UTC); it stays when the next one brings one.
+    pub last_refusal: Option<(Trouble, i64)>,
 }
 
 impl Standing {
@@ -69,9 +74,19 @@ impl Standing {
             "trouble": self.trouble.as_ref().map(|(trouble, since)| json!({
                 "word": trouble.word(),
                 "since": time::rfc3339(*since),
-                "detail": trouble.to_string(),
+                "detail": self.told(trouble),
+            })),
+            "last_refusal": self.last_refusal.as_ref().map(|(trouble, at)| json!({
+                "word": trouble.word(),
+                "at": time::rfc3339(*at),
+                "detail": self.told(trouble),
             })),
         })
+    }
+
+    /// A trouble in words, with what to do about the keys of this destination.
+    pub fn told(&self, trouble: &Trouble) -> String {
+        addressed(&trouble.to_string(), &whose(&self.destination))
     }
 
     /// Raises and clears the conditions of a destination.
@@ -86,7 +101,10 @@ impl Standing {
         };
         // While an old token counts, a token endpoint that is silent for a moment is nobody's concern.
         let trouble = self.trouble.as_ref().filter(|(trouble, _)| trouble.lasts() || self.left.is_none());
-        set(Kind::NoToken, trouble.map(|(trouble, _)| trouble.to_string()));
+        set(Kind::NoToken, trouble.map(|(trouble, _)| self.told(trouble)));
+        if self.trouble.is_none() && self.left.is_some() {
+            end_of_want(board, destination);
+        }
         let missing = (!self.missing.is_empty()).then(|| {
             format!(
                 "the token does not grant {}; have the EHR's administrators grant it to client {}, or leave it out of scopes",
@@ -117,13 +135,39 @@ impl Standing {
     }
 }
 
+/// What was not sent for want of a token is sent again now that there is one. What the EHR itself refused, its own next answer
+/// ends.
+fn end_of_want(board: &Board, destination: &str) {
+    if !board.scopes(Kind::AuthDegraded).iter().any(|scope| scope == destination) {
+        return;
+    }
+    let all = board.all().into_iter();
+    let told = all.filter(|one| one.name == Kind::AuthDegraded && one.scope == destination);
+    if told.into_iter().any(|one| one.detail.starts_with(NO_TOKEN)) {
+        board.clear(Kind::AuthDegraded, destination);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::smart::answer::Refusal;
 
+    #[test]
+    fn a_token_ends_the_want_of_one_and_not_what_the_ehr_itself_refused() {
+        for (detail, stands) in [("no token: nobody answers: ask", false), ("HTTP 401: ask", true)] {
+            let board = Board::default();
+            board.raise(Kind::AuthDegraded, "ehr:epic", detail.to_owned(), 1);
+            Standing { left: None, ..standing() }.tell(&board, "ehr:epic", 2);
+            assert_eq!(board.scopes(Kind::AuthDegraded).len(), 1, "there is no token yet");
+            standing().tell(&board, "ehr:epic", 2);
+            assert_eq!(!board.scopes(Kind::AuthDegraded).is_empty(), stands, "{detail}");
+        }
+    }
+
     fn standing() -> Standing {
         Standing {
+            destination: "ehr:epic".to_owned(),
             client_id: "box".to_owned(),
             signed_with: None,
             token_url: None,
@@ -137,6 +181,7 @@ mod tests {
             renewals: 0,
             refusals: 0,
             trouble: None,
+            last_refusal: None,
         }
     }
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::{answer::Refusal, discovery::DiscoveryError};
 
+/// How every cause begins.
+pub const NO_TOKEN: &str = "no token";
+
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {

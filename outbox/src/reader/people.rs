@@ -30,6 +30,16 @@ impl Reader {
         Ok(consent_rows::lets_leave(self.conn()?, destination, patient, row, at)?)
     }
 
+    /// Whether readings came for a patient, or outcomes were computed, under any of the patient's identifiers.
+    pub fn has_results(&self, patient: i64) -> Result<bool, ReadError> {
+        for member in in_force::person(self.conn()?, patient)? {
+            if windows::has_results(self.conn()?, member)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The identifiers whose decisions are one patient's, of any of them.
     pub fn person(&self, patient: i64) -> Result<Vec<i64>, ReadError> {
         Ok(in_force::person(self.conn()?, patient)?)

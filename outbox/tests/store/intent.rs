@@ -47,6 +47,7 @@ pub(crate) fn note(number: u8, patient: i64, window: Option<i64>, at: i64) -> Ne
         own: false,
         rows: rows(),
         stood: Vec::new(),
+        by_hand: vec![],
         actor: "user nurse (uid 7)".into(),
         at,
     }
@@ -81,6 +82,7 @@ fn confirm(folder: &Folder, id: i64, patient: i64, decided: bool, at: i64) -> In
         patient,
         rows: rows(),
         stood: Vec::new(),
+        by_hand: vec![],
         decided,
         actor: "user nurse (uid 7)".into(),
         reason: "still right".into(),
@@ -297,6 +299,7 @@ fn what_stands_is_taken_back_only_while_nothing_of_its_window_is_under_way() {
         kind: "withdraw".into(),
         rows: vec![IntentRow { withdraws: true, ..part("bundle", None) }],
         stood: vec![("ehr".into(), Some(1))],
+        by_hand: vec![],
         ..note(number, patient, Some(window), 2_100)
     };
     let refused = folder.writer().enter_intent(back(1)).wait();

@@ -6,12 +6,20 @@ use crate::{cli::daemon::text, report::paper::printable};
 
 pub(super) fn entered(told: &Value) -> String {
     let before = if told["known"] == true { ", entered before" } else { "" };
-    let mut out = format!("intent {} is {}{before}\n", told["intent"], text(&told["state"]));
-    for place in told["by_hand"].as_array().into_iter().flatten() {
-        out +=
-            &format!("what stands at {} cannot be marked there: people have to do it by hand\n", text(place));
-    }
-    out
+    let out = format!("intent {} is {}{before}\n", told["intent"], text(&told["state"]));
+    out + &by_hand(told)
+}
+
+/// What no write can take back.
+fn by_hand(told: &Value) -> String {
+    let places = told["by_hand"].as_array().into_iter().flatten();
+    let line = |place: &Value| {
+        format!(
+            "what stands at {} cannot be marked there: people have to do it by hand (condition withdrawal-needed)\n",
+            text(place)
+        )
+    };
+    places.map(line).collect()
 }
 
 fn line_of(intent: &Value) -> String {
@@ -60,6 +68,7 @@ pub(super) fn shown(told: &Value) -> String {
             text(&row["state"])
         );
     }
+    out += &by_hand(told);
     let identifier = &told["identifier"];
     if identifier.is_object() {
         out += &format!("  patient    {} of {}\n", text(&identifier["value"]), text(&identifier["system"]));

@@ -16,9 +16,7 @@ use crate::{
 /// # Errors
 /// Why it is not there, in words for people.
 pub(super) fn tell(config: &Path, deed: Deed, object: &str, detail: &str) -> Result<(), String> {
-    let Some(socket) = config::admin_socket(config) else {
-        return Err(format!("{} names no [admin] socket and no data_dir", config.display()));
-    };
+    let socket = config::admin_socket(config).map_err(|error| error.to_string())?;
     let ask = Ask { deed, object: object.to_owned(), detail: detail.to_owned() };
     let runtime = runtime().map_err(|error| error.to_string())?;
     let told =

@@ -1,12 +1,19 @@
-//! What would become at a site of the outcomes that a message has a part in: what its filter says, and the broker.
+//! What would become at a site of the outcomes that a message has a part in: what its filter says, the broker, and what holds
+//! back what was decided.
+//!
+//! Invariant: what the running daemon knows (the mode in force, consent, patients in doubt) is asked; where none runs, the
+//! answer says what was assumed instead.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, process::ExitCode};
 
 use clinical::normalize::{clock, hl7v2};
+use jiff::{Timestamp, civil};
+use outbox::Purpose;
 use serde_json::{Value, json};
 
 use crate::{
     broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
+    cli::{FAILED, USAGE, failed},
     config::{Config, Site, Way},
     destination,
     filter::{self, About},
@@ -27,20 +34,48 @@ pub(super) enum ExplainError {
     NoMessage(String),
     #[error("no listener and no spool is called {0:?}")]
     NoFeed(String),
+    #[error(
+        "no listener and no spool belongs to site {0}, and no route leads there; say which with --feed NAME"
+    )]
+    NoFeedThere(String),
     #[error("the zone of the site is not in the bundled data")]
     Zone,
     #[error("site {0} has no [ehr]: its outcomes are computed and kept")]
     NoEhr(String),
 }
 
-/// What would become of the message, by what `status` says is in force.
+impl ExplainError {
+    const fn code(&self) -> u8 {
+        match self {
+            Self::NoFeed(_) | Self::NoFeedThere(_) | Self::NoEhr(_) => USAGE,
+            Self::Read { .. } | Self::NoMessage(_) | Self::Zone => FAILED,
+        }
+    }
+}
+
+/// Asks the daemon what it knows of an identifier; `None` where none runs.
+type Here<'a> = &'a dyn Fn(&str, &str) -> Result<Option<Value>, ExitCode>;
+
+/// What would become of the message, by what `status` says is in force and `here` knows of its patients.
 pub(super) fn told(
     config: &Config,
     site: &Site,
     path: &Path,
     feed: Option<&str>,
     status: &Value,
-) -> Result<Value, ExplainError> {
+    here: Here<'_>,
+) -> Result<Value, ExitCode> {
+    let (body, feed) = read(config, site, path, feed).map_err(|error| failed(&error, error.code()))?;
+    explained(site, &body, &feed, status, here)
+}
+
+/// The message, and the feed that it would come through.
+fn read(
+    config: &Config,
+    site: &Site,
+    path: &Path,
+    feed: Option<&str>,
+) -> Result<(Vec<u8>, String), ExplainError> {
     let shown = path.display().to_string();
     let read = |source| ExplainError::Read { path: shown.clone(), source };
     let size = std::fs::metadata(path).map_err(read)?.len();
@@ -52,20 +87,46 @@ pub(super) fn told(
     if !body.starts_with(b"MSH") {
         return Err(ExplainError::NoMessage(shown.clone()));
     }
-    let feeds =
-        config.main.mllp.iter().map(|one| &one.name).chain(config.main.spools.iter().map(|one| &one.name));
-    let feeds: Vec<&String> = feeds.collect();
-    let feed = match feed {
-        Some(name) if !feeds.iter().any(|known| *known == name) => {
-            return Err(ExplainError::NoFeed(name.to_owned()));
-        }
-        Some(name) => name.to_owned(),
-        None => feeds.first().map(|name| (*name).clone()).unwrap_or_default(),
+    let body = body.to_vec();
+    if site.ehr.is_none() {
+        return Err(ExplainError::NoEhr(site.id.clone()));
+    }
+    let listeners = config.main.mllp.iter().map(|one| (&one.name, &one.site));
+    let feeds: Vec<_> =
+        listeners.chain(config.main.spools.iter().map(|one| (&one.name, &one.site))).collect();
+    let Some(name) = feed else {
+        return Ok((body, usual(config, site, &feeds)?));
     };
-    let ehr = site.ehr.as_ref().ok_or_else(|| ExplainError::NoEhr(site.id.clone()))?;
-    let origin = filter::origin(&feed, body);
-    let zone =
-        clock::Zone::named(site.timezone.iana_name().unwrap_or("UTC")).map_err(|_| ExplainError::Zone)?;
+    match feeds.iter().any(|(known, _)| *known == name) {
+        true => Ok((body, name.to_owned())),
+        false => Err(ExplainError::NoFeed(name.to_owned())),
+    }
+}
+
+/// The first feed of the site, else the first from which a route leads there.
+fn usual(config: &Config, site: &Site, feeds: &[(&String, &String)]) -> Result<String, ExplainError> {
+    if let Some((name, _)) = feeds.iter().find(|(_, of)| **of == site.id) {
+        return Ok((*name).clone());
+    }
+    let route = config.main.routes.iter().find(|route| route.site.as_ref() == Some(&site.id));
+    let route = route.ok_or_else(|| ExplainError::NoFeedThere(site.id.clone()))?;
+    let first = || feeds.first().map(|(name, _)| (*name).clone());
+    route.criteria.listener.clone().or_else(first).ok_or_else(|| ExplainError::NoFeedThere(site.id.clone()))
+}
+
+fn explained(
+    site: &Site,
+    body: &[u8],
+    feed: &str,
+    status: &Value,
+    here: Here<'_>,
+) -> Result<Value, ExitCode> {
+    let Some(ehr) = &site.ehr else {
+        return Err(failed(&ExplainError::NoEhr(site.id.clone()), USAGE));
+    };
+    let origin = filter::origin(feed, body);
+    let zone = clock::Zone::named(site.timezone.iana_name().unwrap_or("UTC"))
+        .map_err(|_| failed(&ExplainError::Zone, FAILED))?;
     let context = hl7v2::Context {
         zone: &zone,
         trust_msh7_offset: false,
@@ -76,7 +137,15 @@ pub(super) fn told(
     // Files of messages have lines where messages have segments.
     let text = String::from_utf8_lossy(body).replace("\r\n", "\r").replace('\n', "\r");
     let groups = hl7v2::normalize(&text, &context).groups;
-    let patients = groups.iter().map(|group| {
+    let by_default = site.consent.permits(Purpose::Treatment, false);
+    let mut patients = Vec::new();
+    for group in &groups {
+        let answer = match &group.patient {
+            Ok(key) => here(&key.system, &key.value)?,
+            Err(_) => None,
+        };
+        let consents = answer.as_ref().and_then(|told| told["consent"].as_bool()).unwrap_or(by_default);
+        let consent = if consents { Consent::Permit } else { Consent::Deny };
         let named = group.patient.as_ref().map(|key| format!("{}|{}", key.system, key.value));
         let windows: Vec<Value> = site
             .publish
@@ -88,30 +157,42 @@ pub(super) fn told(
                     window_days: rule.window_days,
                     origins: [origin.clone()].into(),
                 };
-                window(site, ehr, &about, status)
+                window(site, ehr, &about, status, consent)
             })
             .collect();
-        json!({
+        patients.push(json!({
             "readings": group.readings.len(),
             "unreadable": group.faults.len(),
             // Who it is stays in the message.
             "patient": group.patient.as_ref().map_or_else(|fault| fault.to_string(), |key| key.system.clone()),
             "identified": group.patient.is_ok(),
+            "known": answer.as_ref().map(|told| told["known"] == true),
+            "consent": if consents { "permit" } else { "deny" },
+            "in_doubt": answer.as_ref().is_some_and(|told| told["in_doubt"] == true),
+            "asked": answer.is_some(),
             "windows": windows,
-        })
-    });
+        }));
+    }
+    let now: civil::Time = Timestamp::now().to_zoned(site.timezone.clone()).time();
     Ok(json!({
         "site": site.id,
         "feed": origin.feed,
         "application": origin.application,
         "facility": origin.facility,
-        "patients": patients.collect::<Vec<_>>(),
+        "patients": patients,
+        "quiet_now": site.delivery.rate.quiet.iter().any(|span| span.holds(now)),
         "observed": !status.is_null(),
     }))
 }
 
 /// What the filter and the broker say of a window that nothing stands of.
-fn window(site: &Site, ehr: &crate::config::Ehr, about: &About<'_>, status: &Value) -> Value {
+fn window(
+    site: &Site,
+    ehr: &crate::config::Ehr,
+    about: &About<'_>,
+    status: &Value,
+    consent: Consent,
+) -> Value {
     let refused = filter::refusal(&site.filter, about);
     let ceiling = destination::ceiling(&site.capability);
     let fits = |days: Option<u32>| days.is_none_or(|days| days == u32::from(about.window_days));
@@ -130,7 +211,7 @@ fn window(site: &Site, ehr: &crate::config::Ehr, about: &About<'_>, status: &Val
     let decision = broker::decide(&Question {
         ceiling: &ceiling,
         offers: &offers,
-        consent: Consent::Permit,
+        consent,
         taken: refused.is_none(),
         timeliness: Timeliness::Current,
         priority: Priority::Routine,
@@ -199,6 +280,9 @@ pub(super) fn for_people(told: &Value) -> String {
                 patient["unreadable"]
             );
         }
+        if patient["in_doubt"] == true {
+            out += "  the patient is in doubt: nothing is written until that is put right (isthmus status says what)\n";
+        }
         for window in patient["windows"].as_array().into_iter().flatten() {
             let (form, reason) = (text(&window["form"]), text(&window["reason"]));
             let days = &window["window_days"];
@@ -223,8 +307,12 @@ pub(super) fn for_people(told: &Value) -> String {
             };
         }
     }
+    if told["quiet_now"] == true {
+        out += "quiet hours: what is written goes when they are over\n";
+    }
     if told["observed"] != true {
-        out += "(no daemon answers: as if the EHR refused nothing)\n";
+        out += "(no daemon answers: as if the EHR refused nothing, the site's default of consent held for the patient, and \
+                nobody doubted who that is)\n";
     }
     out
 }

@@ -14,11 +14,11 @@ use serde_json::json;
 use super::audit;
 use crate::{
     admin::beside::Deed,
-    cli::{FAILED, failed},
-    config,
+    cli::{BAD_CONFIGURATION, FAILED, USAGE, address, failed},
+    config::{self, KeysFolderError},
     smart::{
         key_folder::{FolderError, KeyFolder},
-        key_ring::Ring,
+        key_ring::{Ring, addressed},
     },
     time,
 };
@@ -57,9 +57,9 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Sign with a published key from now on.
+    /// Sign with a published key from now on; or, named, with one that was replaced and is not retired: back again.
     Switch {
-        /// Its name; needed where several are published.
+        /// Its name; needed where several are published, and to go back.
         kid: Option<String>,
     },
     /// Remove a replaced key, at the earliest five minutes after the switch.
@@ -84,23 +84,33 @@ impl Verb {
 
 /// Does what is asked, and says the next step.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let (object, folder) = match &args.folder {
-        Some(folder) => (format!("folder {}", folder.display()), folder.clone()),
+    let (object, whose, folder) = match &args.folder {
+        Some(folder) => {
+            (format!("folder {}", folder.display()), format!("--folder {}", folder.display()), folder.clone())
+        }
         None => match config::keys_folder(config, args.site.as_deref()) {
-            Ok((site, folder)) => (format!("site {site}"), folder),
-            Err(error) => return failed(&error, FAILED),
+            Ok((site, folder)) => (format!("site {site}"), format!("--site {site}"), folder),
+            // A site that was named and is not there is a slip of the pen; all else is the configuration's.
+            Err(error @ KeysFolderError::NoSite { .. }) if args.site.is_some() => {
+                return failed(&error, USAGE);
+            }
+            Err(error) => return failed(&error, BAD_CONFIGURATION),
         },
     };
     let folder = KeyFolder(folder);
     match act(&args.verb, &folder, time::now_ms()) {
         Ok(told) => {
-            told_of(&told);
+            match args.verb {
+                // An object is for programs, which know their configuration.
+                Verb::List { json: true } => told_of(&addressed(&told, &whose)),
+                _ => told_of(&address::addressed(&addressed(&told, &whose))),
+            }
             if let Some(deed) = args.verb.deed() {
                 // The first line says which key.
                 audit::tell_done(config, deed, &object, told.lines().next().unwrap_or_default());
             }
         }
-        Err(error) => return failed(&error.told(), FAILED),
+        Err(error) => return failed(&addressed(&error.told(), &whose), FAILED),
     }
     ExitCode::SUCCESS
 }
@@ -126,9 +136,14 @@ fn act(verb: &Verb, folder: &KeyFolder, now_ms: i64) -> Result<String, FolderErr
             format!("wrote the public half of {count} {keys} to {}\n", out.display())
         }
         Verb::Switch { kid } => {
+            let before = folder.ring()?.in_use().ok().map(|entry| entry.kid.clone());
             let kid = folder.switch(kid.as_deref(), now_ms)?;
+            let back = before.filter(|before| *before != kid).map(|before| {
+                format!("should the EHR not know it yet, go back: isthmus site keys switch {before}\n")
+            });
             format!(
-                "key {kid} signs from the next request for a token on; a running daemon needs no restart\n"
+                "key {kid} signs from the next request for a token on; a running daemon needs no restart\n{}",
+                back.unwrap_or_default()
             )
         }
         Verb::Retire { kid } => format!("removed key {}\n", folder.retire(kid.as_deref(), now_ms)?),

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{audit, load};
+use super::{audit, load, no_site};
 use crate::{
     admin::beside::Deed,
     cli::{BAD_CONFIGURATION, FAILED, daemon::say, failed, runtime},
@@ -50,8 +50,7 @@ pub(super) fn site_of<'a>(
     id: &str,
 ) -> Result<(&'a Site, Destination), ExitCode> {
     let Some(site) = config.sites.get(id) else {
-        let known: Vec<&str> = config.sites.keys().map(String::as_str).collect();
-        return Err(failed(&format!("no site {id:?}; there are {}", known.join(", ")), BAD_CONFIGURATION));
+        return Err(no_site(config, id));
     };
     match Destination::ehr(site) {
         Ok(Some(destination)) => Ok((site, destination)),
@@ -142,7 +141,7 @@ fn document(site: &str, probed: &Probed, proposal: &Proposal, diff: &str) -> Val
         "compared": proposal.compared,
         "changes": proposal.changes,
         "advice": proposal.advice,
-        "diff": diff,
+        "diff": (!diff.is_empty()).then_some(diff),
     })
 }
 

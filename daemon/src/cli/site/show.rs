@@ -5,9 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use super::{explain, in_force, load};
+use super::{explain, in_force, known, load, no_site};
 use crate::{
-    cli::{FAILED, daemon::say, failed},
+    cli::daemon::say,
     config::origins,
     matrix::{self, Setting},
     report::paper::printable,
@@ -21,7 +21,7 @@ pub(in crate::cli) struct Args {
     /// A file with an HL7 v2 message: say what would become of its outcomes at this site, and why.
     #[arg(long, value_name = "FILE")]
     explain: Option<PathBuf>,
-    /// The listener or spool that the message would come through (default: the first).
+    /// The listener or spool that the message would come through (default: the first of the site).
     #[arg(long, value_name = "NAME", requires = "explain")]
     feed: Option<String>,
     /// Print JSON.
@@ -32,13 +32,12 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let config = load(path)?;
     let Some(site) = config.sites.get(&args.site) else {
-        let known: Vec<&str> = config.sites.keys().map(String::as_str).collect();
-        return Err(failed(&format!("no site {:?}; there are {}", args.site, known.join(", ")), FAILED));
+        return Err(no_site(&config, &args.site));
     };
     let name = site.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let Some(message) = &args.explain {
-        let told = explain::told(&config, site, message, args.feed.as_deref(), &in_force(path))
-            .map_err(|error| failed(&error, FAILED))?;
+        let here = |system: &str, value: &str| known::of(path, Some(&site.id), system, value);
+        let told = explain::told(&config, site, message, args.feed.as_deref(), &in_force(path), &here)?;
         say(&told, args.json, explain::for_people);
         return Ok(());
     }
@@ -53,7 +52,7 @@ fn table(settings: &[Setting]) -> String {
     let width = |of: fn(&Setting) -> &str, most: usize| {
         settings.iter().map(|one| of(one).chars().count()).max().unwrap_or(0).min(most)
     };
-    let (keys, values) = (width(|one| &one.key, 24), width(|one| &one.value, 60));
+    let (keys, values) = (width(|one| &one.key, 24), width(|one| &one.words, 60));
     let mut out = String::new();
     let mut before = "";
     for one in settings {
@@ -62,7 +61,7 @@ fn table(settings: &[Setting]) -> String {
             before = &one.table;
         }
         out +=
-            &format!("  {:<keys$}  {:<values$}  {}\n", one.key, printable(&one.value), printable(&one.from));
+            &format!("  {:<keys$}  {:<values$}  {}\n", one.key, printable(&one.words), printable(&one.from));
     }
     out
 }

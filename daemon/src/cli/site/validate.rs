@@ -12,11 +12,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use outbox::PatientKey;
 use rand::RngExt;
 
-use super::{audit, load, probe::site_of};
+use super::{audit, known, load, probe::site_of};
 use crate::{
     admin::beside::Deed,
     cli::{
-        BAD_CONFIGURATION, FAILED,
+        BAD_CONFIGURATION, FAILED, USAGE,
+        address::addressed,
         argument::{self, Named},
         failed, runtime,
     },
@@ -30,15 +31,14 @@ use crate::{
     time,
 };
 
-/// Exit code where it is not confirmed that the patient is a test patient; that of wrong usage.
-const UNCONFIRMED: u8 = 2;
 /// What stands below the options.
 const AFTER: &str = "The trial writes made-up results of 2024 to the chart of the patient that you name, tries what must be refused, \
 takes back what it can and lists the rest. Have the EHR's analyst on the phone.\n\n\
+Where the daemon runs, a patient is refused for whom results came through this box.\n\n\
 Example: isthmus site validate main --patient - --born 1980-01-01 --test-patient-confirmed   (asks for it: urn:oid:1.2.3|TEST-1)\n\n\
 Steps (--only): reach statement token patient encounter write read-back decimals moments resend conflict units leap-day \
 clock-change forbidden-kinds unmapped-row malformed unknown-patient without-token without-scope throttle timeout clean-up\n\n\
-Exit codes: 0 all passed, 1 a step failed, 2 not confirmed, 78 configuration.";
+Exit codes: 0 all passed, 1 a step failed, 2 not confirmed, or a patient or folder that may not be used, 78 configuration.";
 
 /// Arguments of `isthmus site validate`.
 #[derive(Debug, clap::Args)]
@@ -49,16 +49,18 @@ pub(super) struct Args {
     /// A test patient of the EHR; `-` reads it from standard input. The value stays out of the report.
     #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::test_patient)]
     patient: Named,
-    /// The test patient's birth date, to be compared with the EHR's; `-` reads it from standard input.
+    /// The test patient's birth date: nothing is written where the EHR's differs; `-` reads it from standard input.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
-    born: Option<Born>,
+    born: Born,
     /// The patient is no person: results may be written to the chart.
     #[arg(long)]
     test_patient_confirmed: bool,
-    /// Go on where no daemon runs that could have it in its audit log.
+    /// No daemon of this box runs that could be asked whether results ever came for this patient, and none did; nor can any
+    /// have the trial in its audit log.
     #[arg(long)]
-    unaudited: bool,
-    /// The folder of the report (default: acceptance-SITE in the current one).
+    daemon_stopped: bool,
+    /// The folder of the report, which holds none yet (default: acceptance-SITE-TIME in the current one; with --only
+    /// acceptance-SITE-STEP-TIME).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// One step, with those that it needs.
@@ -109,10 +111,17 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let Some(policy) = config.policies.policy(&site.policy) else {
         return Err(failed(&"the site's policy is not there", BAD_CONFIGURATION));
     };
+    nobodys(args, path)?;
+    let began = time::rfc3339(time::now_ms());
+    let out = args.out.clone().unwrap_or_else(|| folder(&site.id, args.only, &began));
+    if out.join(signature::JSON).exists() {
+        let told = format!("nothing was sent: {} holds a report already; name another --out", out.display());
+        return Err(failed(&told, USAGE));
+    }
     if !args.test_patient_confirmed && !confirmed(&args.site, &ehr.base_url) {
         let told = "nothing was sent: this writes to a chart. Name a test patient that is no person, and say so with \
                     --test-patient-confirmed";
-        return Err(failed(&told, UNCONFIRMED));
+        return Err(failed(&told, USAGE));
     }
     let object = format!("site {}", args.site);
     let begun = format!(
@@ -122,9 +131,8 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     );
     if let Err(why) = audit::tell(path, Deed::TrialBegun, &object, &begun) {
         let why = format!("this writes to a chart, and the audit log cannot have it: {why}");
-        if !args.unaudited {
-            let advice = "start the daemon, or say --unaudited";
-            return Err(failed(&format!("nothing was sent: {why}; {advice}"), FAILED));
+        if !args.daemon_stopped {
+            return Err(failed(&format!("nothing was sent: {why}"), FAILED));
         }
         warn(&why);
     }
@@ -135,9 +143,9 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         system: args.patient.system.clone(),
         value: args.patient.value.clone(),
     };
-    let born = args.born.clone().map(|born| born.0);
-    let asked = Asked { key: patient, born, only: args.only, chance: rand::rng().random() };
-    let (began, started) = (time::rfc3339(time::now_ms()), Instant::now());
+    let asked =
+        Asked { key: patient, born: args.born.0.clone(), only: args.only, chance: rand::rng().random() };
+    let started = Instant::now();
     let mut screen = Screen::new(args);
     let mut tell = |finding: &Finding| screen.tell(finding);
     let mut trial = Run::new((site, ehr, policy), destination, asked, &mut tell);
@@ -163,17 +171,44 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         fingerprint: &key.fingerprint,
     };
     let json = format!("{:#}\n", document(&report));
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("acceptance-{}", site.id)));
-    key.write(&out, &page(&report), &json).map_err(|error| failed(&error, FAILED))?;
+    let kept = key.write(&out, &page(&report), &json);
+    // What has to be taken back is told also where it could not be kept.
     if args.json {
         print!("{}", crate::exhibit::visible::in_json(&json));
     } else {
-        print!("{}", summary(&report, &out));
+        print!("{}", addressed(&summary(&report, kept.is_ok().then_some(&out))));
     }
     let stands = report.left.iter().filter(|one| one.state == "stands").count();
     let outcome = if report.passed() { "passed" } else { "a step failed" };
     audit::tell_done(path, Deed::TrialEnded, &object, &format!("{outcome}, {stands} left standing"));
+    kept.map_err(|error| failed(&error, FAILED))?;
     if report.passed() { Ok(()) } else { Err(ExitCode::from(FAILED)) }
+}
+
+/// Where the report goes that nobody named a folder for: no report takes the place of another, for each lists what somebody
+/// has to take back.
+fn folder(site: &str, only: Option<Step>, began: &str) -> PathBuf {
+    let time: String = began.chars().filter(char::is_ascii_alphanumeric).collect();
+    let step = only.map(|step| format!("{}-", step.name())).unwrap_or_default();
+    PathBuf::from(format!("acceptance-{site}-{step}{time}"))
+}
+
+/// Refuses a patient whose results come through this box: the trial writes made-up ones.
+fn nobodys(args: &Args, path: &Path) -> Result<(), ExitCode> {
+    let Named { system, value } = &args.patient;
+    match known::of(path, Some(&args.site), system, value)? {
+        Some(told) if told["results_at"].as_array().is_none_or(|sites| !sites.is_empty()) => {
+            let told = "nothing was sent: results of this patient come through this box, and the trial would write made-up \
+                        ones beside them. Name a test patient of whom nobody measures anything";
+            Err(failed(&told, USAGE))
+        }
+        None if !args.daemon_stopped => {
+            let told = "nothing was sent: no daemon runs, so nobody can say whether results of this patient came through this \
+                        box. Start it, or say with --daemon-stopped that none did";
+            Err(failed(&told, USAGE))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[allow(clippy::print_stderr, reason = "the command line talks to people")]
@@ -219,7 +254,7 @@ impl Screen {
         self.bar.set_message(finding.step.title());
         if self.lines {
             let line = line(finding);
-            self.bar.suspend(|| println!("{line}"));
+            self.bar.suspend(|| println!("{}", addressed(&line)));
         }
     }
 }
@@ -227,6 +262,16 @@ impl Screen {
 fn line(finding: &Finding) -> String {
     let form = finding.form.map(|form| format!(" ({form})")).unwrap_or_default();
     let told = match finding.status {
+        // What is told with a step that passed may be what has to be done before going live.
+        Status::Passed if finding.step == Step::Reach => {
+            return format!(
+                "{:<14}  {:<16}{form} {}; {}",
+                finding.status.words(),
+                finding.step.name(),
+                printable(&finding.came),
+                printable(&finding.why)
+            );
+        }
         Status::Passed => finding.came.as_str(),
         Status::Failed => {
             return format!(
@@ -245,7 +290,7 @@ fn line(finding: &Finding) -> String {
     format!("{:<14}  {:<16}{form} {}", finding.status.words(), finding.step.name(), printable(told))
 }
 
-fn summary(report: &Report<'_>, out: &Path) -> String {
+fn summary(report: &Report<'_>, out: Option<&PathBuf>) -> String {
     let stands: Vec<_> = report.left.iter().filter(|left| left.state == "stands").collect();
     let mut told = format!(
         "\n{}: {} passed, {} failed, {} not applicable\n",
@@ -261,6 +306,7 @@ fn summary(report: &Report<'_>, out: &Path) -> String {
             told += &format!("  {}  (written by {})\n", printable(place), one.step.name());
         }
     }
+    let Some(out) = out else { return told };
     told + &format!(
         "Report: {} and {}, signed with the box's key {}\n",
         out.join(signature::HTML).display(),

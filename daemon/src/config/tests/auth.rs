@@ -95,7 +95,7 @@ fn every_fault_of_auth_is_told_at_its_line() {
     for (lines, tls, line, told) in [
         ("keys = \"../keys/main\"\n", "", 7, "`ehr.auth.client_id` is missing"),
         ("client_id = \"a b\"\nkeys = \"../keys/main\"\n", "", 8, "has a space"),
-        ("client_id = \"box\"\n", "", 7, "isthmus site keys new"),
+        ("client_id = \"box\"\n", "", 7, "isthmus site keys --site main new"),
         ("client_id = \"box\"\nkeys = \"../keys/other\"\n", "", 9, "no key is in use"),
         ("client_id = \"box\"\nkey_file = \"nowhere.pem\"\n", "", 9, "does not exist"),
         (

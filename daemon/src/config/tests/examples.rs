@@ -92,6 +92,43 @@ fn the_shipped_examples_mention_every_key_that_is_known() {
     assert!(asked.len() > 50, "the list of known keys is not empty by accident");
 }
 
+/// A reader that stops at a fault before it has asked for every key calls the others unknown, and has people take away what
+/// is good.
+#[test]
+fn a_faulty_value_makes_no_key_beside_it_unknown() {
+    let (main, site) = examples();
+    let folder = Folder::new(&main, &[("example.toml", &site)]);
+    let mut tried = 0;
+    for (name, text) in [("isthmus.toml", main), ("sites.d/example.toml", site)] {
+        let text = opened(&text);
+        for at in 0..text.lines().count() {
+            let spoil = |(number, line): (usize, &str)| match line.split_once(" = ") {
+                Some((key, _)) if number == at => format!("{key} = [[7]]\n"),
+                _ => format!("{line}\n"),
+            };
+            let spoilt: String = text.lines().enumerate().map(spoil).collect();
+            // A value of many lines breaks off.
+            if spoilt == text || toml::from_str::<toml::Table>(&spoilt).is_err() {
+                continue;
+            }
+            tried += 1;
+            let source = Source::from_bytes(&folder.path(name), spoilt.into_bytes(), MAX_FILE_BYTES).unwrap();
+            let findings = Findings::default();
+            read_file(&source, &findings, |root| {
+                if name == "isthmus.toml" {
+                    main_file::read_main(root, None, &mut load::Mentions::default()).map(|_| ())
+                } else {
+                    site_file::read_site(root, &mut None, &Policies::default()).map(|_| ())
+                }
+            });
+            let faults = findings.into_parts().0;
+            let unknown: Vec<_> = faults.iter().filter(|one| one.what.contains("not a known key")).collect();
+            assert!(unknown.is_empty(), "{name}:{}: {unknown:?}", at + 1);
+        }
+    }
+    assert!(tried > 100, "{tried} values were spoilt");
+}
+
 /// Every dotted key of a table.
 fn collect(table: &toml::Table, prefix: &str, keys: &mut BTreeSet<String>) {
     for (key, value) in table {

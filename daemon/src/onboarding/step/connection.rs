@@ -13,7 +13,10 @@ use crate::{
         proposal::{Told, propose},
         run::Run,
     },
-    smart::skew::Skew,
+    smart::{
+        key_ring::{addressed, whose},
+        skew::Skew,
+    },
     time, tls,
 };
 
@@ -120,6 +123,7 @@ pub(super) async fn token(run: &Run<'_>) -> Finding {
     let standing = tokens.standing();
     if let Err(attempt) = prepared {
         let advice = standing.trouble.as_ref().map(|(trouble, _)| trouble.advice()).unwrap_or_default();
+        let advice = addressed(&advice, &whose(&run.destination.id));
         return finding.judged(false, format!("no token: {}", probe::words(&attempt)), advice);
     }
     let lives = standing.left.map_or(0, |left| left.as_secs());

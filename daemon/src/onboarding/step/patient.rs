@@ -56,11 +56,10 @@ pub(super) async fn patient(run: &mut Run<'_>) -> Finding {
             "ask the analyst how ids look there",
         );
     }
-    let (agrees, came) = match (&run.asked.born, &birth) {
-        (Some(ours), Some(theirs)) if ours.agrees(theirs) => (true, "one Patient; the birth date agrees"),
-        (Some(_), Some(_)) => (false, "one Patient; the birth date DIFFERS"),
-        (Some(_), None) => (true, "one Patient; the EHR shows no birth date"),
-        (None, _) => (true, "one Patient; no birth date to compare (give --born)"),
+    let (agrees, came) = match &birth {
+        Some(theirs) if run.asked.born.agrees(theirs) => (true, "one Patient; the birth date agrees"),
+        Some(_) => (false, "one Patient; the birth date DIFFERS"),
+        None => (true, "one Patient; the EHR shows no birth date"),
     };
     run.ready = agrees;
     run.seat.subject = reference.filter(|_| lookup);

@@ -1,0 +1,58 @@
+//! What is known here of an identifier: for the trial of a site, which may not write to the chart of anybody whose results
+//! come through this box, and for whoever asks what would become of a message.
+//!
+//! Invariants: nothing is changed; no answer repeats the identifier; a patient has results here where any of the patient's
+//! identifiers has, at any site of the configuration, for an EHR may serve several.
+
+use outbox::{PatientKey, Purpose};
+use serde_json::{Value, json};
+
+use super::{
+    consent::Whom,
+    desk::{Desk, DeskError},
+};
+use crate::{conditions::Kind, delivery::doubt_scope, time};
+
+impl Desk {
+    pub(super) fn known(&self, whom: &Whom) -> Result<Value, DeskError> {
+        let generation = self.current.get();
+        let id = whom.site.as_deref().unwrap_or(&generation.config.main.site);
+        let Some(site) = generation.config.sites.get(id) else {
+            return Err(DeskError::Unknown("no such site is configured".to_owned()));
+        };
+        let key = |site: &str| PatientKey {
+            site: site.to_owned(),
+            system: whom.system.clone(),
+            value: whom.value.clone(),
+        };
+        let mut results_at = Vec::new();
+        for other in generation.config.sites.keys() {
+            let has = self.readers.with(|reader| match reader.find_patient(&key(other))? {
+                Some(patient) => reader.has_results(patient),
+                None => Ok(false),
+            })?;
+            if has {
+                results_at.push(other.clone());
+            }
+        }
+        let number = self.readers.with(|reader| reader.find_patient(&key(id)))?;
+        let destination = format!("ehr:{id}");
+        let (consent, in_doubt) = match number {
+            // Of whom nothing is known nothing was decided.
+            None => (site.consent.permits(Purpose::of(&destination), false), false),
+            Some(patient) => self.readers.with(|reader| {
+                let owner = reader.owner(patient)?.unwrap_or(patient);
+                let answer = reader.consent(owner, Purpose::of(&destination), time::now_ms())?;
+                let at_the_ehr = self.conditions.scopes(Kind::PatientInDoubt);
+                let doubted = at_the_ehr.contains(&doubt_scope(owner, &destination));
+                Ok((answer.permit, doubted || reader.is_in_doubt(owner)?))
+            })?,
+        };
+        Ok(json!({
+            "known": number.is_some(),
+            "results_at": results_at,
+            "consent": consent,
+            "in_doubt": in_doubt,
+        }))
+    }
+}
