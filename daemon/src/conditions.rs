@@ -76,6 +76,8 @@ pub enum Kind {
     IntentWaiting,
     /// Two feeds say different things of one moment, or somebody's summary differs from ours.
     FeedConflict,
+    /// A destination has another address than the one that was written to; nothing is sent until a person says what it is.
+    ServerMoved,
 }
 
 impl Kind {
@@ -109,6 +111,7 @@ impl Kind {
             Self::ConsentLedgerBroken => "consent-ledger-broken",
             Self::IntentWaiting => "intent-waiting",
             Self::FeedConflict => "feed-conflict",
+            Self::ServerMoved => "server-moved",
         }
     }
 }

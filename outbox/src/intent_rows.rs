@@ -8,6 +8,7 @@ use crate::{
     intent_standing::{IntentFacts, IntentState},
     lineage::{self, Root},
     queue::State,
+    server,
 };
 
 /// Most intents of one list.
@@ -258,7 +259,7 @@ pub(crate) fn places(conn: &Connection, id: i64) -> rusqlite::Result<Vec<IntentP
     .collect()
 }
 
-/// What stands of a window at a destination, by the ledger.
+/// What stands of a window at a destination's server, by the ledger.
 pub(crate) fn written(
     conn: &Connection,
     window_id: i64,
@@ -266,9 +267,9 @@ pub(crate) fn written(
 ) -> rusqlite::Result<Vec<WrittenPart>> {
     conn.prepare_cached(
         "SELECT r.identifier, r.row_id, o.kind, o.form, o.patient FROM outbox o JOIN written r ON r.row_id = o.id
-         WHERE o.window_id = ?1 AND o.destination = ?2 AND r.destination = ?2 ORDER BY o.id, r.identifier",
+         WHERE o.window_id = ?1 AND o.destination = ?2 AND r.destination = ?2 AND r.server = ?3 ORDER BY o.id, r.identifier",
     )?
-    .query_map(params![window_id, destination], |row| {
+    .query_map(params![window_id, destination, server::number(conn, destination)?], |row| {
         Ok(WrittenPart { identifier: row.get(0)?, row_id: row.get(1)?, kind: row.get(2)?, form: row.get(3)?, patient: row.get(4)? })
     })?
     .collect()

@@ -17,7 +17,7 @@ use crate::{
     intent,
     queue::{self, Note, PRIORITIES, State, Step},
     quota::{self, Quota},
-    stale,
+    server, stale,
 };
 
 /// Most rows in one lease, whatever is asked for.
@@ -247,10 +247,10 @@ impl Lease {
         queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
         let row = conn
             .prepare_cached(
-                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2 WHERE id = ?1
+                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3 WHERE id = ?1
                  RETURNING kind, key, attempts, depends_on, created_at, form",
             )?
-            .query_row(params![id, self.now], |row| {
+            .query_row(params![id, self.now, server::number(conn, &self.destination)?], |row| {
                 Ok(LeasedRow {
                     id,
                     patient: place.patient,

@@ -1,10 +1,13 @@
 //! What stands at each destination because we wrote it: an identifier, where it is, and what it holds.
+//!
+//! Invariant: what was written to one server says nothing of another, also where both were a destination's in turn
+//! (`server`).
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::{error::ReadError, queue::Place};
+use crate::{error::ReadError, queue::Place, server};
 
 /// A resource that stands at a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +38,9 @@ pub struct Standing {
 /// Records what a delivered row left at its destination.
 pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i64) -> rusqlite::Result<()> {
     let mut put = conn.prepare_cached(
-        "INSERT INTO written (destination, identifier, location, etag, content_hash, version, row_id, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (destination, identifier) DO UPDATE SET location = excluded.location,
+        "INSERT INTO written (destination, server, identifier, location, etag, content_hash, version, row_id, at)
+         VALUES (?1, (SELECT server FROM outbox WHERE id = ?7), ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (destination, server, identifier) DO UPDATE SET location = excluded.location,
            etag = excluded.etag, content_hash = excluded.content_hash, version = excluded.version,
            row_id = excluded.row_id, at = excluded.at",
     )?;
@@ -56,19 +59,21 @@ pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i6
     Ok(())
 }
 
-/// What stands at a destination under these identifiers; those never written are left out.
+/// What stands at a destination's server under these identifiers; those never written there are left out.
 pub(crate) fn written(
     conn: &Connection,
     destination: &str,
     identifiers: &[&str],
 ) -> Result<HashMap<String, Standing>, ReadError> {
     let mut find = conn.prepare_cached(
-        "SELECT location, etag, content_hash, version FROM written WHERE destination = ?1 AND identifier = ?2",
+        "SELECT location, etag, content_hash, version FROM written
+         WHERE destination = ?1 AND identifier = ?2 AND server = ?3",
     )?;
+    let server = server::number(conn, destination)?;
     let mut found = HashMap::with_capacity(identifiers.len());
     for identifier in identifiers {
         let standing = find
-            .query_row(params![destination, identifier], |row| {
+            .query_row(params![destination, identifier, server], |row| {
                 Ok(Standing {
                     location: row.get(0)?,
                     etag: row.get(1)?,

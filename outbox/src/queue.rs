@@ -62,6 +62,8 @@ pub enum Step {
     Supersede,
     /// A person gives it up.
     Drop,
+    /// The destination is another server now, which has nothing of it.
+    Renew,
 }
 
 impl State {
@@ -97,6 +99,7 @@ impl State {
                 Some(Self::Superseded)
             }
             (Self::Quarantined, Step::Drop) => Some(Self::Dropped),
+            (Self::Ambiguous | Self::Delivered, Step::Renew) => Some(Self::Pending),
             _ => None,
         }
     }
@@ -374,11 +377,15 @@ mod tests {
             Step::Quarantine,
             Step::Supersede,
             Step::Drop,
+            Step::Renew,
         ];
         let no = None::<State>;
         let yes = Some::<State>;
         let table = [
-            (Pending, [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded), no]),
+            (
+                Pending,
+                [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded), no, no],
+            ),
             (
                 Leased,
                 [
@@ -391,15 +398,19 @@ mod tests {
                     yes(Quarantined),
                     yes(Superseded),
                     no,
+                    no,
                 ],
             ),
-            (Deferred, [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded), no]),
-            (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no, no]),
-            (Delivered, [no; 9]),
-            (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped)]),
-            (Superseded, [no; 9]),
-            (Dropped, [no; 9]),
-            (Shown, [no; 9]),
+            (
+                Deferred,
+                [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded), no, no],
+            ),
+            (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no, no, yes(Pending)]),
+            (Delivered, [no, no, no, no, no, no, no, no, no, yes(Pending)]),
+            (Quarantined, [no, no, no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped), no]),
+            (Superseded, [no; 10]),
+            (Dropped, [no; 10]),
+            (Shown, [no; 10]),
         ];
         for (state, row) in table {
             for (step, expected) in steps.into_iter().zip(row) {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     error::ReadError,
     queue::{self, State},
+    server,
 };
 
 /// A row of the outbox without its bytes.
@@ -92,19 +93,20 @@ pub struct StandingVersion {
     pub form: String,
 }
 
-/// The highest version of a window that stands, or may stand, at a destination.
+/// The highest version of a window that stands, or may stand, at a destination's server.
 pub(crate) fn standing_version(
     conn: &Connection,
     window_id: i64,
     destination: &str,
 ) -> rusqlite::Result<Option<StandingVersion>> {
     let mut statement = conn.prepare_cached(
-        "SELECT version, form FROM outbox WHERE window_id = ?1 AND destination = ?2
+        "SELECT version, form FROM outbox WHERE window_id = ?1 AND destination = ?2 AND server = ?4
          AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3))
          ORDER BY version DESC, id LIMIT 1",
     )?;
     let standing = |row: &rusqlite::Row<'_>| Ok(StandingVersion { version: row.get(0)?, form: row.get(1)? });
-    statement.query_row(params![window_id, destination, queue::UNPROVEN], standing).optional()
+    let server = server::number(conn, destination)?;
+    statement.query_row(params![window_id, destination, queue::UNPROVEN, server], standing).optional()
 }
 
 /// Whether anything of a window stands, or may stand, at any destination, and was not marked as entered in error since.

@@ -140,6 +140,7 @@ CREATE TABLE rehomed (
 CREATE TABLE ehr_patient (
   destination TEXT    NOT NULL,
   patient     INTEGER NOT NULL,
+  base        TEXT    NOT NULL,                -- the address that was asked; said by another server it counts for nothing
   finding     TEXT    NOT NULL,
   reference   TEXT,                            -- patient data: an EHR's own id may be made of anything
   at          INTEGER NOT NULL,
@@ -284,6 +285,7 @@ CREATE TABLE outbox (
   created_at  INTEGER NOT NULL,
   leased_at   INTEGER,
   settled_at  INTEGER,
+  server      INTEGER NOT NULL DEFAULT 0,      -- number of the server that it was sent to last (server.rs)
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
   CHECK (head = 1 OR state <> 'leased')
 ) STRICT;
@@ -341,8 +343,20 @@ CREATE TABLE probe (
   PRIMARY KEY (destination, patient)
 ) STRICT, WITHOUT ROWID;
 
+-- The addresses of each destination. Those of one server have one number: by it rows and the ledger say where they stand.
+CREATE TABLE server (
+  destination TEXT    NOT NULL,
+  base        TEXT    NOT NULL,
+  number      INTEGER NOT NULL,
+  in_force    INTEGER NOT NULL CHECK (in_force IN (0, 1)),
+  since       INTEGER NOT NULL,
+  PRIMARY KEY (destination, base)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX server_in_force ON server (destination) WHERE in_force = 1;
+
 CREATE TABLE written (
   destination  TEXT    NOT NULL,
+  server       INTEGER NOT NULL,               -- where it stands: the same place at another server is another resource
   identifier   TEXT    NOT NULL,
   location     TEXT    NOT NULL,
   etag         TEXT,
@@ -350,7 +364,7 @@ CREATE TABLE written (
   version      INTEGER NOT NULL,
   row_id       INTEGER NOT NULL,
   at           INTEGER NOT NULL,
-  PRIMARY KEY (destination, identifier)
+  PRIMARY KEY (destination, server, identifier)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX written_row ON written (row_id);
 

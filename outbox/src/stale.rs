@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use crate::{
     error::WriteError,
     queue::{self, Note, State, Step},
+    server,
 };
 
 /// Why a row was superseded: stored, and shown to people.
@@ -22,10 +23,10 @@ pub(crate) const OVERTAKEN_WINDOWS: &str = "
       SELECT 1 FROM outcome_window later JOIN outbox n ON n.window_id = later.id AND n.destination = o.destination
       WHERE later.patient = w.patient AND later.days = w.days AND later.end_day > w.end_day
         AND later.zone = w.zone AND later.policy = w.policy
-        AND n.state IN ('pending', 'leased', 'deferred', 'ambiguous', 'delivered'))
+        AND (n.state IN ('pending', 'leased', 'deferred', 'ambiguous') OR (n.state = 'delivered' AND n.server = ?4)))
     AND NOT EXISTS (
       SELECT 1 FROM outbox s WHERE s.window_id = o.window_id AND s.destination = o.destination
-        AND (s.state IN ('delivered', 'leased', 'ambiguous') OR (s.state = 'quarantined' AND s.reason = ?3)))
+        AND s.server = ?4 AND (s.state IN ('delivered', 'leased', 'ambiguous') OR (s.state = 'quarantined' AND s.reason = ?3)))
   ORDER BY o.id";
 
 /// Supersedes them, with what depends on them; returns how many.
@@ -35,9 +36,10 @@ pub(crate) fn supersede(
     kind: &str,
     at: i64,
 ) -> Result<usize, WriteError> {
+    let server = server::number(conn, destination)?;
     let stale: Vec<i64> = conn
         .prepare_cached(OVERTAKEN_WINDOWS)?
-        .query_map(params![destination, kind, queue::UNPROVEN], |row| row.get(0))?
+        .query_map(params![destination, kind, queue::UNPROVEN, server], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let mut gone = 0;
     for id in stale {

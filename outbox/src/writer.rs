@@ -40,6 +40,7 @@ use crate::{
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::{DropRow, Release},
     seats::{FindSeats, Seat},
+    server::{LookUp, MoveServer, MovedRows, Server},
     settle::Settle,
     skip::Skip,
     turn::Turn,
@@ -180,9 +181,27 @@ impl Writer {
         Pending::new(self, Redirty { done, dirty })
     }
 
-    /// Remembers what a destination said of a patient before the first write.
-    pub fn remember_patient(&self, destination: &str, patient: i64, said: EhrPatient) -> Pending<()> {
-        Pending::new(self, RememberPatient { destination: destination.to_owned(), patient, said })
+    /// Remembers what a destination's server at an address said of a patient before the first write.
+    pub fn remember_patient(
+        &self,
+        destination: &str,
+        base: &str,
+        patient: i64,
+        said: EhrPatient,
+    ) -> Pending<()> {
+        let (destination, base) = (destination.to_owned(), base.to_owned());
+        Pending::new(self, RememberPatient { destination, base, patient, said })
+    }
+
+    /// Whether an address is that of the server that a destination is written to; taken as that where nothing was written
+    /// yet.
+    pub fn server(&self, destination: &str, base: &str, now_ms: i64) -> Pending<Server> {
+        Pending::new(self, LookUp { destination: destination.to_owned(), base: base.to_owned(), at: now_ms })
+    }
+
+    /// Says what a changed address is. Returns what became of rows.
+    pub fn move_server(&self, moved: MoveServer) -> Pending<MovedRows> {
+        Pending::new(self, moved)
     }
 
     /// Records contradictions between feeds, and which of those known before are gone.

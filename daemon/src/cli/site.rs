@@ -44,6 +44,8 @@ enum Verb {
     Amended(DoneArgs),
     /// Say that a person withdrew at the EHR what should not stand there (condition withdrawal-needed).
     Withdrawn(DoneArgs),
+    /// Say what a changed base_url is (condition server-moved): nothing is sent there before.
+    Moved(MovedArgs),
     /// The keys that sign for this box at a token endpoint (SMART Backend Services).
     Keys(keys::Args),
     /// First day, first step: what the EHR states, held against the site's file, and what to change there.
@@ -72,6 +74,24 @@ struct ModeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct MovedArgs {
+    /// The site's id, or `upstream`.
+    site: String,
+    /// The same server with the same charts, under another address: what stands there is amended as before.
+    #[arg(long, conflicts_with = "other_server")]
+    same_server: bool,
+    /// Another server: nothing that was written to the one before counts there, and what waits is written anew.
+    #[arg(long, required_unless_present = "same_server")]
+    other_server: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct DoneArgs {
     /// What the condition is about, as `isthmus status` shows it: `window 17`, `window 17 at ehr:main`.
     scope: String,
@@ -92,6 +112,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         Verb::Release(args) => mode(args, false, config),
         Verb::Amended(args) => by_hand("amendment-needed", args, config),
         Verb::Withdrawn(args) => by_hand("withdrawal-needed", args, config),
+        Verb::Moved(args) => moved(args, config),
         Verb::Keys(args) => return keys::run(args, config),
         Verb::Probe(args) => probe::run(args, config),
         Verb::Validate(args) => validate::run(args, config),
@@ -183,6 +204,27 @@ fn mode(args: &ModeArgs, hold: bool, config: &Path) -> Result<(), ExitCode> {
             println!("{at}: {} held; writes wait until isthmus site release", changed.join(", "))
         }
         (false, false) => println!("{at}: {} released; what waited goes out in order", changed.join(", ")),
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the command line talks to people")]
+fn moved(args: &MovedArgs, config: &Path) -> Result<(), ExitCode> {
+    let ask = Ask::Moved { site: args.site.clone(), same: args.same_server, reason: args.reason.clone() };
+    let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
+    if args.json {
+        println!("{told:#}");
+        return Ok(());
+    }
+    let text = |key: &str| printable(told[key].as_str().unwrap_or_default());
+    println!("{}: {} is {}; writes go on", text("destination"), text("to"), text("server"));
+    match (told["renewed"].as_u64().unwrap_or_default(), told["set_aside"].as_u64().unwrap_or_default()) {
+        (0, 0) => {}
+        (renewed, set_aside) => println!(
+            "    {renewed} rows of what waits are written there anew; {set_aside} were set aside, being about what \
+             stands at {}: isthmus queue list --state quarantined",
+            text("from")
+        ),
     }
     Ok(())
 }

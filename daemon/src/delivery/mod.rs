@@ -19,6 +19,7 @@ pub mod http;
 mod pace;
 mod rate;
 pub mod seat;
+mod server;
 mod verdicts;
 mod withdrawal;
 
@@ -99,8 +100,11 @@ impl Deliverer {
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
-            // Nothing is sent from a queue that does not say yet what may be sent.
-            let wait = if pace.unaligned || !self.scopes_known(&destination).await {
+            // Nothing is sent from a queue that does not say yet what may be sent, or to a server that nobody knows.
+            let wait = if pace.unaligned
+                || !self.is_at_its_server(&destination, &mut pace).await
+                || !self.scopes_known(&destination).await
+            {
                 self.settle_each(&mut pace, &mut tasks);
                 SETTLE_PAUSE
             } else {

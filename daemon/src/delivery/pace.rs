@@ -27,6 +27,8 @@ pub(super) struct Pace {
     pub throttle: Throttle,
     /// Probes by capability.
     pub probes: BTreeMap<&'static str, Probing>,
+    /// The server behind the destination's address is the one that was written to before.
+    pub at_its_server: bool,
     /// Generation whose permissions were applied to the queue.
     pub applied: u64,
     /// When patients whose writes are held are next looked for (monotonic).
@@ -57,6 +59,7 @@ impl Pace {
             circuit: Circuit::new(now),
             throttle: Throttle::new(&Rate::default(), now),
             probes: BTreeMap::new(),
+            at_its_server: false,
             applied: 0,
             held_at: now,
             unaligned: true,
@@ -66,7 +69,7 @@ impl Pace {
 
     /// Takes a new configuration over. A shorter interval of probing does not wait for the end of the longer one.
     pub(super) fn reload(&mut self, generation: u64, rate: &Rate, probe_in: Duration, now: Instant) {
-        (self.applied, self.unaligned) = (generation, true);
+        (self.applied, self.unaligned, self.at_its_server) = (generation, true, false);
         self.throttle.reload(rate, now);
         for probing in self.probes.values_mut() {
             probing.at = probing.at.min(now + probe_in);

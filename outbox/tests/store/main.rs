@@ -18,3 +18,4 @@ mod opening;
 mod pipeline;
 mod recovery;
 mod rehome;
+mod server;
