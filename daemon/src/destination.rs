@@ -274,6 +274,12 @@ impl Destination {
         way.projection.provenance_in_bundle() && !apart
     }
 
+    /// Why the token's scopes do not permit writes that need a capability; `None` where they do, or where no token tells. A
+    /// message is no resource, and its receiver wants no token.
+    pub fn unpermitted_write(&self, capability: Capability) -> Option<String> {
+        (capability != MESSAGES).then(|| self.client.unpermitted_write(capability.resource.name())).flatten()
+    }
+
     /// Whether the configuration permits writes that need a capability. Consent is a matter of each patient, and asked of
     /// the ledger.
     pub fn permits(&self, capability: Capability) -> bool {

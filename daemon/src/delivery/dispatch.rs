@@ -144,7 +144,7 @@ impl Deliverer {
         let uses = destination.uses().into_iter().map(|(capability, _)| capability);
         uses.filter(|capability| {
             destination.permits(*capability)
-                && destination.client.unpermitted_write(capability.resource.name()).is_none()
+                && destination.unpermitted_write(*capability).is_none()
                 && self.observations.of(&self.id, capability.name()) == Observed::ReadOnly
         })
         .collect()

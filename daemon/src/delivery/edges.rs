@@ -68,7 +68,7 @@ impl Deliverer {
             return false;
         }
         for (capability, _) in destination.uses() {
-            let missing = destination.client.unpermitted_write(capability.resource.name());
+            let missing = destination.unpermitted_write(capability);
             let Some(cause) = missing.filter(|_| destination.permits(capability)) else { continue };
             let now = time::now_ms();
             let event = Event::Refused { cause };
