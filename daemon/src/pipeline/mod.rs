@@ -98,6 +98,21 @@ pub enum PipelineError {
     Resources(#[from] resources::ResourceError),
 }
 
+impl PipelineError {
+    /// Whether it is about one window: what it holds, its policy or its zone. Its neighbours go on, and trying it again at
+    /// once ends no better.
+    fn is_about_a_window(&self) -> bool {
+        match self {
+            Self::Resources(_)
+            | Self::Chunk { .. }
+            | Self::Events { .. }
+            | Self::Calendar(_)
+            | Self::Policy { .. } => true,
+            Self::Write(_) | Self::Read(_) => false,
+        }
+    }
+}
+
 /// Wakes the pipeline; cheap to clone and to call.
 #[derive(Clone, Debug)]
 pub struct Wake(SyncSender<()>);
