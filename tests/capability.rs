@@ -151,6 +151,31 @@ async fn a_filter_leaves_out_what_its_feed_facility_and_patient_say() {
     assert_eq!((dates(&rig, 0).len(), dates(&rig, 1).len()), (1, 0), "{kept}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_written_with_its_late_amendment_also_where_history_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), "mode = \"read-only\"\non_recovery = \"all\"").await;
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    until(&rig, "it waits", |s| s["outbox"]["deferred"] == 1).await;
+    // The window ended long ago. What is first to be written now would be history, and is not taken.
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"read-only\"\nbulk = false");
+    until(&rig, "it is in force", |s| s["configuration"]["generation"] == 2).await;
+    let late = people::message(
+        "LATE",
+        &people::person(0),
+        &people::readings(people::day("2026-03-02"), 40, &[240; 12]),
+    );
+    send(&rig, &[late, hour("B", 1, 2)]).await;
+    let replaced = |s: &Value| s["outbox"]["superseded"] == 1 && s["inbox"]["windows_due"] == 0;
+    until(&rig, "the amendment waits in its place", replaced).await;
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"");
+    eventually("it is written", || rig.ehr.judge().creates == RESOURCES_PER_OUTCOME).await;
+    settled(&rig).await;
+    assert_eq!((dates(&rig, 0).len(), dates(&rig, 1).len()), (1, 0));
+    assert_eq!(rig.ehr.judge().creates, RESOURCES_PER_OUTCOME);
+}
+
 /// Runs the binary beside the daemon; what it printed as JSON.
 async fn isthmus(rig: &Rig, args: &[&str]) -> Value {
     let mut command = tokio::process::Command::new(site::binary());
