@@ -152,6 +152,20 @@ async fn a_filter_leaves_out_what_its_feed_facility_and_patient_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_both_lists_of_a_filter_name_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    let both = "[filter.include]\nfeeds = [\"engine\"]\n[filter.exclude]\nfeeds = [\"engine\"]\n";
+    site::append_site(&rig, both);
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    let suppressed = "isthmus_broker_decisions_total{destination=\"ehr:main\",decision=\"suppress\"}";
+    site::until_metric(&rig, suppressed, 1.0).await;
+    settled(&rig).await;
+    assert_eq!(rig.ehr.judge().creates, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_written_with_its_late_amendment_also_where_history_is_not_taken() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = with_capability(dir.path(), "mode = \"read-only\"\non_recovery = \"all\"").await;

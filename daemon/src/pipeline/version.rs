@@ -28,7 +28,7 @@ use super::{
 use crate::{
     broker::{self, Decision, Offer, Priority, Question, Stands, Timeliness},
     conditions::Kind,
-    config::PublishRule,
+    config::{Filter, PublishRule},
     destination::{Destination, PROVENANCE, Way},
     filter::{self, About},
     generation::{Generation, Site},
@@ -224,7 +224,7 @@ impl Pipeline {
     /// Whether the destination's filter takes the outcome.
     fn is_taken(&self, draft: &Draft<'_>, destination: &Destination) -> Result<bool, PipelineError> {
         let filter = &destination.filter;
-        if filter.include == filter.exclude {
+        if *filter == Filter::default() {
             return Ok(true);
         }
         let patient = draft.owner.as_ref().map(|owner| format!("{}|{}", owner.system, owner.value));
