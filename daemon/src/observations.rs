@@ -47,6 +47,14 @@ impl Observations {
         })
     }
 
+    /// What is stored as the evidence of a closed capability.
+    pub fn evidence(&self, destination: &str, kind: &str, seen: &str) -> String {
+        self.with(|all| {
+            let learned = all.get(&(destination.to_owned(), kind.to_owned()));
+            learned.map_or_else(|| seen.to_owned(), |learned| learned.evidence(seen))
+        })
+    }
+
     /// Lets a capability learn from an event.
     pub fn apply(&self, destination: &str, kind: &str, event: Event, now: i64) -> Effect {
         self.with(|all| {

@@ -73,6 +73,7 @@ mod tail;
 mod thread;
 mod turn;
 mod waiting;
+mod waits;
 mod windows;
 mod writer;
 

@@ -44,6 +44,7 @@ use crate::{
     settle::Settle,
     skip::Skip,
     turn::Turn,
+    waits::PutRight,
     windows::DirtyWindow,
 };
 
@@ -248,6 +249,11 @@ impl Writer {
     /// Records verdicts and takes other rows, in one transaction.
     pub fn turn(&self, turn: Turn) -> Pending<Vec<LeasedRow>> {
         Pending::new(self, turn)
+    }
+
+    /// Lets rows go that wait by a clock that was ahead and has been put right. Returns how many.
+    pub fn put_waits_right(&self, now_ms: i64) -> Pending<usize> {
+        Pending::new(self, PutRight { now_ms })
     }
 
     /// Lets a quarantined row go again. Returns the state it is in now.

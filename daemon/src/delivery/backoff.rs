@@ -14,6 +14,11 @@ pub fn jittered(mean: Duration, chance: f64) -> Duration {
     mean.mul_f64(0.75 + 0.5 * chance.clamp(0.0, 1.0))
 }
 
+/// A wait that was asked for, and up to a quarter more, so that not all come back at once.
+pub fn later(asked: Duration, chance: f64) -> Duration {
+    asked.mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +30,12 @@ mod tests {
             assert_eq!(wait(attempt, least, most, 1.0), Duration::from_secs(full), "attempt {attempt}");
             assert_eq!(wait(attempt, least, most, 0.0), Duration::from_secs(full) / 2, "attempt {attempt}");
         }
+    }
+
+    #[test]
+    fn nobody_comes_back_before_the_time_that_was_asked_for() {
+        assert_eq!(later(Duration::from_secs(4), 0.0), Duration::from_secs(4));
+        assert_eq!(later(Duration::from_secs(4), 1.0), Duration::from_secs(5));
     }
 
     #[test]

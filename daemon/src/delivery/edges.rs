@@ -123,6 +123,11 @@ impl Deliverer {
             Effect::Open => ("full", String::new()),
         };
         let open = *effect == Effect::Open;
+        // Over a restart it must be known what closed it: the same does not open it.
+        let evidence = match open {
+            true => evidence.to_owned(),
+            false => self.observations.evidence(&self.id, capability.name(), evidence),
+        };
         let change = ModeChange {
             mode: StoredMode {
                 site: destination.site.clone().unwrap_or_default(),
@@ -131,7 +136,7 @@ impl Deliverer {
                 mode: mode.to_owned(),
                 since: now,
                 cause: cause.clone(),
-                evidence: evidence.to_owned(),
+                evidence: evidence.clone(),
             },
             kind: Some(capability.name().to_owned()),
             requeue_quarantined: match effect {

@@ -17,6 +17,7 @@ mod edges;
 pub(crate) mod ehr_patient;
 pub mod http;
 mod pace;
+mod pages;
 mod rate;
 pub mod seat;
 mod server;

@@ -122,10 +122,11 @@ impl Deliverer {
         let wait = |nth| backoff::wait(nth, delivery.retry_min, delivery.retry_max, chance());
         match verdict {
             Verdict::Throttled(asked) => {
+                let asked = backoff::later(*asked, chance());
                 pace.circuit.answered();
-                pace.throttle.throttled(now);
-                pace.not_before = pace.not_before.max(now + *asked);
-                *asked
+                pace.not_before = pace.not_before.max(now + asked);
+                pace.throttle.throttled(now, pace.not_before);
+                asked
             }
             Verdict::Unsent(_) | Verdict::Auth(_) => {
                 let nth = pace.circuit.silence(began, now, wait);

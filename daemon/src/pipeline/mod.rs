@@ -225,6 +225,10 @@ impl Pipeline {
             self.writer.put_meta(MARK, tick.high_water_ms.to_be_bytes().to_vec()).wait()?;
             *persisted_ms = tick.high_water_ms;
         }
+        if tick.steady_again && self.writer.put_waits_right(time::now_ms()).wait()? > 0 {
+            self.queued.send_modify(|turn| *turn += 1);
+            self.replied.send_modify(|turn| *turn += 1);
+        }
         let rehomed = self.rehome(&generation)?;
         let absorbed = self.absorb(&generation, pace)?;
         let again = self.read_again(&generation)?;
