@@ -1,6 +1,6 @@
 //! Readers beside the writer, and how the store behaves when many use it.
 
-use outbox::{ReadError, State};
+use outbox::{ReadError, State, Verdict};
 
 use crate::folder::{Folder, arrival, row};
 
