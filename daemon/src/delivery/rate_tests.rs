@@ -12,7 +12,7 @@ fn a_throttled_destination_gets_half_and_a_quarter_more_each_second_up_to_its_li
     throttle.throttled(begin, begin);
     assert_eq!(throttle.rate(), Some(40.0));
     // What was under way beside it met the same refusal.
-    throttle.throttled(begin + SECOND / 2, begin + SECOND / 2);
+    throttle.throttled(begin + SECOND / 2, begin);
     assert_eq!(throttle.rate(), Some(40.0));
     throttle.ready(begin + SECOND);
     assert_eq!(throttle.rate(), Some(50.0));
