@@ -115,6 +115,35 @@ async fn a_quota_of_the_day_holds_over_a_restart_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tries_that_write_nothing_use_up_no_quota_and_a_used_up_one_says_until_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    with_delivery(&rig, "per_day = 3\nretry_min = \"50ms\"\nretry_max = \"200ms\"");
+    rig.start().await.unwrap();
+    rig.ehr.stop();
+    send(&rig, &(0..3).map(|patient| hour("A", patient, 2)).collect::<Vec<_>>()).await;
+    let tried = "isthmus_delivery_attempts_total{destination=\"ehr:main\",verdict=\"unsent\"}";
+    let deadline = std::time::Instant::now() + site::PATIENCE;
+    while site::metric(&site::metrics(&rig).await, tried) < 6.0 {
+        assert!(std::time::Instant::now() < deadline, "more tries than the quota has writes");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    rig.ehr.listen_again().await.unwrap();
+    until(&rig, "all are written", |s| s["outbox"]["delivered"] == 3).await;
+    send(&rig, &[hour("B", 4, 2)]).await;
+    let status = until(&rig, "it is told", |s| site::condition(s, "quota-used-up").is_some()).await;
+    let told = site::condition(&status, "quota-used-up").unwrap()["detail"].as_str().unwrap().to_owned();
+    let midnight = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).tomorrow().unwrap();
+    let midnight = midnight.start_of_day().unwrap().timestamp().to_string();
+    assert!(told.contains("per_day = 3") && told.contains(&midnight), "{told}");
+    assert_eq!(rig.ehr.judge().creates, 3 * RESOURCES_PER_OUTCOME);
+    edit_site(&rig, "per_day = 3", "per_day = 4");
+    let status = settled(&rig).await;
+    assert!(site::condition(&status, "quota-used-up").is_none(), "{status:#}");
+    assert_eq!((rig.ehr.judge().creates, rig.ehr.judge().doubled), (4 * RESOURCES_PER_OUTCOME, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_in_quiet_hours_and_everything_after_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = with_capability(dir.path(), FULL).await;
@@ -127,7 +156,7 @@ async fn nothing_is_written_in_quiet_hours_and_everything_after_them() {
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     until(&rig, "both wait", |s| s["outbox"]["pending"] == 2).await;
     let looked = site::metrics(&rig).await;
-    assert!(!looked.contains("isthmus_deliveries_total{"), "nothing was tried");
+    assert!(!looked.contains("isthmus_delivery_attempts_total{"), "nothing was tried");
     edit_site(&rig, &quiet, "");
     settled(&rig).await;
     assert_eq!(rig.ehr.judge().creates, 2 * RESOURCES_PER_OUTCOME);

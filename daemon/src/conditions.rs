@@ -78,6 +78,8 @@ pub enum Kind {
     FeedConflict,
     /// A destination has another address than the one that was written to; nothing is sent until a person says what it is.
     ServerMoved,
+    /// What a destination takes in a day is used up, and writes wait for the next.
+    QuotaUsedUp,
 }
 
 impl Kind {
@@ -112,6 +114,7 @@ impl Kind {
             Self::IntentWaiting => "intent-waiting",
             Self::FeedConflict => "feed-conflict",
             Self::ServerMoved => "server-moved",
+            Self::QuotaUsedUp => "quota-used-up",
         }
     }
 }

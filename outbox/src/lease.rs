@@ -245,12 +245,14 @@ impl Lease {
         let overtaken = passage == Passage::LookOnly
             || (place.state == State::Ambiguous && queue::is_overtaken(conn, &place)?);
         queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
+        let server = server::number(conn, &self.destination)?;
         let row = conn
             .prepare_cached(
-                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3 WHERE id = ?1
+                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3, spent = ?4
+                 WHERE id = ?1
                  RETURNING kind, key, attempts, depends_on, created_at, form",
             )?
-            .query_row(params![id, self.now, server::number(conn, &self.destination)?], |row| {
+            .query_row(params![id, self.now, server, quota::receipt(&self.quotas)], |row| {
                 Ok(LeasedRow {
                     id,
                     patient: place.patient,

@@ -285,6 +285,7 @@ CREATE TABLE outbox (
   created_at  INTEGER NOT NULL,
   leased_at   INTEGER,
   settled_at  INTEGER,
+  spent       TEXT,                            -- the spans of quotas that it was counted in last (quota.rs)
   server      INTEGER NOT NULL DEFAULT 0,      -- number of the server that it was sent to last (server.rs)
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
   CHECK (head = 1 OR state <> 'leased')
@@ -327,7 +328,7 @@ CREATE TABLE outbox_body (
   bytes  BLOB NOT NULL
 ) STRICT;
 
--- How many rows were taken in the present span of a quota.
+-- How many writes were made, or may have been, in the present span of a quota.
 CREATE TABLE sent (
   destination TEXT    NOT NULL,
   span        TEXT    NOT NULL,

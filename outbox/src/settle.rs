@@ -11,6 +11,7 @@ use crate::{
     ledger::{self, Written},
     mode::{self, ModeChange},
     queue::{self, Note, State, Step},
+    quota,
 };
 
 /// How a delivery ended.
@@ -54,6 +55,8 @@ pub struct Settle {
     pub row_id: i64,
     /// How it ended.
     pub verdict: Verdict,
+    /// Whether a write was sent, or may have been: else it counts in no quota.
+    pub wrote: bool,
     /// What changes for the site, in the order given.
     pub modes: Vec<ModeChange>,
     /// What to write down about it.
@@ -106,6 +109,9 @@ impl Command for Settle {
                 queue::step(conn, &row, Step::Defer, Note { reason: Some(reason), ..note })?
             }
         };
+        if !self.wrote {
+            quota::give_back(conn, &row.destination, row.id)?;
+        }
         for change in &self.modes {
             mode::change(conn, change)?;
         }

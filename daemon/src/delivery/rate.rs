@@ -19,6 +19,8 @@ const SLOWEST: f64 = 1.0 / 60.0;
 const RAISE: f64 = 1.25;
 /// A limit that nobody configured is forgotten at so many times the rate at which the destination throttled.
 const FORGOTTEN_AT: f64 = 16.0;
+/// Name of the span of `per_day`.
+pub(super) const DAY: &str = "day";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The rate in force.
@@ -134,13 +136,15 @@ pub(super) fn quotas(rate: &Rate, zone: &TimeZone, now: Timestamp) -> Vec<Quota>
     });
     let day = rate.per_day.map(|most| {
         let midnight = now.to_zoned(zone.clone()).start_of_day();
-        Quota {
-            span: "day".to_owned(),
-            began: midnight.map_or(0, |at| at.timestamp().as_millisecond()),
-            most,
-        }
+        Quota { span: DAY.to_owned(), began: midnight.map_or(0, |at| at.timestamp().as_millisecond()), most }
     });
     minute.into_iter().chain(day).collect()
+}
+
+/// When the day of a quota ends: the next midnight of the zone.
+pub(super) fn day_ends(zone: &TimeZone, now: Timestamp) -> Timestamp {
+    let midnight = now.to_zoned(zone.clone()).tomorrow().and_then(|at| at.start_of_day());
+    midnight.map_or(now, |at| at.timestamp())
 }
 
 /// Whether nothing but what a clinician asked for is written now.

@@ -68,6 +68,8 @@ fn a_day_begins_at_the_sites_midnight_also_where_the_clock_is_put_forward() {
     let (minute, day) = (at("2026-03-08T20:00:00Z"), at("2026-03-08T05:00:00Z"));
     assert_eq!(began, [("minute", minute.as_millisecond()), ("day", day.as_millisecond())]);
     assert!(quotas(&limit(Some(1)), &zone, at("2026-03-08T20:00:30Z")).is_empty());
+    assert_eq!(day_ends(&zone, at("2026-03-08T20:00:30Z")), at("2026-03-09T04:00:00Z"));
+    assert_eq!(day_ends(&zone, at("2026-03-08T04:59:59Z")), at("2026-03-08T05:00:00Z"));
 }
 
 #[test]

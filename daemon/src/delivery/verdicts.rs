@@ -36,6 +36,8 @@ impl Deliverer {
         self.tell(destination, &outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome.verdict, row.attempts, began, pace);
+        // A write that was not answered may have been made all the same.
+        let wrote = outcome.wrote || matches!(outcome.verdict, Verdict::Ambiguous(_));
         let closed = matches!(effect, Effect::Close { .. });
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
@@ -47,7 +49,7 @@ impl Deliverer {
         let (modes, audit) = capability.map_or_else(Default::default, |capability| {
             self.change(destination, capability, &effect, &evidence, now)
         });
-        let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
+        let settle = Settle { row_id: row.id, verdict, wrote, modes, audit, at: now };
         if let Some(capability) = capability
             && (effect != Effect::None || pace.is_probe(row.id))
         {

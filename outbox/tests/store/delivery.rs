@@ -225,6 +225,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     let refused = Settle {
         row_id: rows[0],
         verdict: Verdict::Defer { reason: "read-only".into() },
+        wrote: true,
         modes: vec![ModeChange {
             mode: mode("read-only"),
             defer_pending: Some("read-only".into()),
@@ -269,6 +270,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     let accepted = Settle {
         row_id: rows[0],
         verdict: Verdict::Delivered { written: Vec::new() },
+        wrote: true,
         modes: vec![ModeChange {
             mode: mode("full"),
             defer_pending: None,
@@ -314,7 +316,10 @@ fn only_a_leased_row_can_be_settled() {
     let id = folder.publish(a, 20, vec![row(1)], 1_000)[0];
     let settle = |row_id| {
         let verdict = Verdict::Delivered { written: Vec::new() };
-        folder.writer().settle(Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at: 1 }).wait()
+        folder
+            .writer()
+            .settle(Settle { row_id, verdict, wrote: true, modes: Vec::new(), audit: Vec::new(), at: 1 })
+            .wait()
     };
     assert_eq!(settle(id), Err(WriteError::Conflict(Conflict::Edge)));
     assert_eq!(settle(id + 1), Err(WriteError::Conflict(Conflict::Missing)));

@@ -87,6 +87,7 @@ fn a_turn_settles_first_and_leases_what_follows_or_does_neither() {
     let delivered = |row_id| Settle {
         row_id,
         verdict: Verdict::Delivered { written: Vec::new() },
+        wrote: true,
         modes: Vec::new(),
         audit: Vec::new(),
         at: 2_000,
