@@ -270,11 +270,7 @@ async fn what_a_listener_has_seen_is_told_with_its_last_time() {
         assert!(seen[last].as_str().is_some_and(|last| last.ends_with('Z')), "{last}: {seen:#}");
         assert!(told(&status, "other")[last].is_null());
     }
-    let printed = std::process::Command::new(site::binary())
-        .args(["status", "--config", rig.config().to_str().unwrap()])
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(printed.stdout).unwrap();
+    let printed = site::command::ask(&rig, &["status"]);
     let line = printed.lines().find(|line| line.contains("engine:")).unwrap();
     for part in
         ["messages: 4", "control ids reused with another body: 1 (last 20", "framing faults: 1 (last 20"]

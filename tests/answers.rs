@@ -146,7 +146,9 @@ async fn what_the_site_does_not_permit_closes_that_capability_and_no_other() {
         let refused = Act::Refuse(Refused::new(status, "not-supported"));
         rig.ehr.rule(Rule::new("no-sources", refused).of_type("Provenance"));
         send(&rig, &[hour(0), hour(1)]).await;
-        let told = until(&rig, "Provenance waits", |s| s["outbox"]["deferred"] == 2).await;
+        // The two are looked at one after the other.
+        let closed = |s: &Value| s["outbox"]["deferred"] == 2 && observed(s, "Provenance") != "open";
+        let told = until(&rig, "Provenance waits", closed).await;
         assert_eq!(observed(&told, "Observation/laboratory"), "open", "HTTP {status}");
         assert!(["read-only", "probing"].contains(&observed(&told, "Provenance")), "HTTP {status}: {told:#}");
         assert!(mean(&rig, 0).is_some() && mean(&rig, 1).is_some());
@@ -254,8 +256,8 @@ async fn what_may_have_arrived_is_looked_for_by_our_identifier_and_never_written
             send(&rig, &[hour(n)]).await;
             settled(&rig).await;
             assert_eq!(mean(&rig, n).map(|one| (one.value, one.version)), Some((120.0, 1)), "{form} {name}");
-            // And an update, which has no other place to stand.
-            rig.ehr.rule(Rule::new("doubt", doubtful()[n as usize].clone()).on(What::Updates).times(1));
+            // And an update, which has no other place to stand. (A transaction creates its Provenance besides.)
+            rig.ehr.rule(Rule::new("doubt", doubtful()[n as usize].clone()).of_type("Observation").times(1));
             send(&rig, &[late(&format!("L{n}"), n, 240)]).await;
             settled(&rig).await;
             assert_eq!(mean(&rig, n).map(|one| one.value), Some(180.0), "{form} {name}");

@@ -5,8 +5,6 @@
 
 mod site;
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use site::{
     chart,
@@ -147,18 +145,7 @@ async fn a_start_counts_for_the_patient_whom_it_was_merged_into_until_that_is_un
     settled(&rig).await;
     assert_eq!(mean(&rig, 1), Some(100.0));
 
-    let identity = |arguments: &[&str]| -> Value {
-        let mut command = Command::new(site::binary());
-        let told = command
-            .arg("identity")
-            .args(arguments)
-            .args(["--json", "--config"])
-            .arg(rig.config())
-            .output()
-            .unwrap();
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-        serde_json::from_slice(&told.stdout).unwrap()
-    };
+    let identity = |words: &[&str]| site::command::json(&rig, &[&["identity"], words].concat());
     let link = identity(&["links"])["links"][0]["link"].as_i64().unwrap();
     identity(&["unmerge", &link.to_string()]);
     settled(&rig).await;
@@ -197,11 +184,6 @@ async fn of_many_faulty_rows_some_are_listed_and_all_are_counted() {
     let receipt = folder.text("done/faulty.json.receipt.txt");
     assert!(receipt.contains("12 readings") && receipt.contains("1200 rows not read"), "{receipt}");
     let id = status["inbox"]["total"].as_u64().unwrap().to_string();
-    let told = Command::new(site::binary())
-        .args(["quarantine", "show", &id, "--config"])
-        .arg(rig.config())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let told = site::command::ask(&rig, &["quarantine", "show", &id]);
     assert!(told.contains("1150 more rows cannot be read; the first 50 have an entry each"), "{told}");
 }

@@ -221,11 +221,7 @@ async fn what_waits_is_written_with_its_late_amendment_also_where_history_is_not
 
 /// Runs the binary beside the daemon; what it printed as JSON.
 async fn isthmus(rig: &Rig, args: &[&str]) -> Value {
-    let mut command = tokio::process::Command::new(site::binary());
-    command.args(args).arg("--json").arg("--config").arg(rig.config());
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    site::command::json(rig, args)
 }
 
 #[tokio::test(flavor = "multi_thread")]

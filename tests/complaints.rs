@@ -162,9 +162,7 @@ async fn framing_faults_are_visible_to_the_operator() {
 
     let metrics = site::metrics(&rig).await;
     let status = rig.status().await.unwrap();
-    let people_see =
-        std::process::Command::new(site::binary()).arg("status").arg("--config").arg(rig.config()).output();
-    let people_see = String::from_utf8(people_see.unwrap().stdout).unwrap();
+    let people_see = site::command::ask(&rig, &["status"]);
     let log = fs::read_to_string(rig.log_file()).unwrap();
     for kind in ["junk", "cut", "too-long"] {
         let series = format!("isthmus_mllp_framing_faults_total{{listener=\"engine\",fault=\"{kind}\"}}");

@@ -9,7 +9,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use site::{binary, chart, condition, daily, edit_site, people, prepare, send, settled, until};
@@ -184,4 +184,20 @@ fn init_makes_a_configuration_that_checks_and_overwrites_nothing() {
         isthmus(&["status", "--config", &path(&dir.path().join("none.toml"))]).status.code(),
         Some(78)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_an_answer_that_goes_away_is_no_failure_of_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = prepare(dir.path(), daily()).await;
+    for json in [&[][..], &["--json"]] {
+        let mut command = Command::new(binary());
+        command.args(["site", "show", "main", "--config"]).arg(rig.config()).args(json);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Before it has read its configuration, let alone printed.
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success() && told.is_empty(), "{told}");
+    }
 }

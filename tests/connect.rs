@@ -262,8 +262,7 @@ async fn an_address_that_is_not_allowed_is_closed_before_a_byte_is_read() {
     };
     assert_eq!(turned_away("elsewhere"), serde_json::json!({"peer-address": 51}));
     assert_eq!(turned_away("here"), serde_json::json!({}));
-    let told = Command::new(site::binary()).arg("status").arg("--config").arg(rig.config()).output().unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
+    let told = site::command::ask(&rig, &["status"]);
     let of_listener = told.lines().skip_while(|line| !line.contains("  elsewhere: ")).nth(1).unwrap();
     assert_eq!(of_listener, "    turned away: 51 from an address that is not in allow_peers", "{told}");
 }

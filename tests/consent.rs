@@ -5,19 +5,17 @@
 
 mod site;
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    process::{Command, Output},
-};
+use std::{collections::BTreeSet, fs, process::Output, time::Duration};
 
 use serde_json::{Value, json};
 use site::{
-    RESOURCES_PER_OUTCOME, chart, daily, edit_site, eventually, files, people, send, settled, until,
-    until_metric,
+    RESOURCES_PER_OUTCOME, chart,
+    command::{self, said},
+    daily, edit_site, eventually, files, people, send, settled, until, until_metric,
+    vendors::{conduct, of_patient, prepared},
 };
 use standin::{
-    Play,
+    Act, Persona, Play, Rule, What,
     rig::{Rig, RigSettings},
 };
 
@@ -25,24 +23,17 @@ const DAY: &str = "2026-03-02";
 const NEXT_DAY: &str = "2026-03-03";
 const SYSTEM: &str = "urn:oid:1.2.3";
 
+/// `isthmus consent`.
 fn isthmus(rig: &Rig, args: &[&str]) -> Output {
-    let config = rig.config();
-    Command::new(site::binary()).arg("consent").args(args).arg("--config").arg(&config).output().unwrap()
+    command::isthmus(rig, &[&["consent"], args].concat())
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
-}
-
-/// Runs `isthmus consent`, which must end well; what it printed.
 fn ask(rig: &Rig, args: &[&str]) -> String {
-    let output = isthmus(rig, args);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    said(&output)
+    command::ask(rig, &[&["consent"], args].concat())
 }
 
 fn json(rig: &Rig, args: &[&str]) -> Value {
-    serde_json::from_str(&ask(rig, &[args, &["--json"]].concat())).unwrap()
+    command::json(rig, &[&["consent"], args].concat())
 }
 
 fn whom(n: u32) -> String {
@@ -191,6 +182,22 @@ async fn what_was_withdrawn_stays_so_though_the_daemon_is_killed_right_after_it_
         json!({"purpose": "treatment", "decision": "deny", "by": "consent entry 1"})
     );
     assert_eq!(ask(&rig, &["verify"]).split(':').next(), Some("the chain holds; its head is 1"));
+    // What would never be in force is not answered as recorded.
+    let over = [
+        "--purpose",
+        "treatment",
+        "--by",
+        "x",
+        "--reason",
+        "y",
+        "--from",
+        "2020-01-01",
+        "--until",
+        "2020-02-01",
+    ];
+    let refused = isthmus(&rig, &[&["withdraw", "--patient", &whom], &over[..]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("over before it is recorded"), "{}", said(&refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,6 +219,38 @@ async fn what_is_in_doubt_when_consent_is_withdrawn_is_looked_for_and_not_sent_a
         assert_eq!(chart::writes(&rig.ehr).len(), 1, "the one before the withdrawal");
         assert_eq!(stands(&rig, 1, DAY), delivered == 1);
     }
+}
+
+/// Its patient is being looked for at a slow EHR when consent is withdrawn: nothing was sent yet, and nothing is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_made_ready_when_consent_is_withdrawn_does_not_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let forms = "[[projection]]\nname = \"plain-r4\"\n";
+    let mut rig = prepared(dir.path(), conduct(Persona::Plain, 3), "lookup", forms, "").await;
+    rig.ehr.rule(Rule::new("slow", Act::Slow(Duration::from_secs(1))).on(What::Reads).of_type("Patient"));
+    rig.start().await.unwrap();
+    send(&rig, &hours(1..2, DAY)).await;
+    eventually("the patient is looked for", || {
+        rig.ehr.log().records().iter().any(|one| one.path.contains("/Patient?"))
+    })
+    .await;
+    let told = decide(&rig, "withdraw", 1, "treatment", &[]);
+    assert_eq!(told["stands"][0]["certain"], false, "it is under way: {told:#}");
+    send(&rig, &hours(2..3, DAY)).await;
+    until(&rig, "the neighbour's are written", |s| {
+        s["outbox"]["delivered"].as_u64() >= Some(RESOURCES_PER_OUTCOME) && s["outbox"]["leased"] == 0
+    })
+    .await;
+    let results = |n: u32| {
+        let [mrn, system] = [people::person(n).mrn, SYSTEM.to_owned()];
+        let known = rig.ehr.resources().into_iter().find(|one| {
+            one["resourceType"] == "Patient"
+                && one["identifier"][0]["value"] == mrn.as_str()
+                && one["identifier"][0]["system"] == system.as_str()
+        });
+        of_patient(&rig, "Observation", known.unwrap()["id"].as_str().unwrap()).len()
+    };
+    assert_eq!([results(1), results(2)], [0, RESOURCES_PER_OUTCOME as usize - 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,15 +341,25 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     settled(&rig).await;
     assert_eq!([0, 1, 2, 3].map(|n| stands(&rig, n, DAY)), [true, false, true, false]);
 
-    // The same again by command is known; a later version that ends is told where it does not permit anything.
+    // The same again is known; a later version that ends is told where it does not permit anything.
+    folder.drop("three.json", fhir(1, "a", "deny").to_string());
+    files::until_settled_files(&rig, 2, 1).await;
+    assert_eq!(json(&rig, &["list"])["entries"].as_array().unwrap().len(), 2);
+    // By command an id alone is nobody's: that server's Consent may be another one.
     let file = dir.path().join("again.json");
-    fs::write(&file, fhir(1, "a", "deny").to_string()).unwrap();
+    fs::write(&file, fhir(1, "a", "permit").to_string()).unwrap();
     let path = file.to_str().unwrap();
-    assert!(ask(&rig, &["import", path]).contains("known: this version is in the ledger already (entry 1)"));
+    let refused = isthmus(&rig, &["import", path]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("say --source NAME"), "{}", said(&refused));
+    assert!(!stands(&rig, 1, DAY));
     let mut granted = fhir(1, "a", "permit");
-    granted["meta"] = json!({"versionId": "2"});
+    granted["identifier"] = json!([{"system": "urn:portal", "value": "77"}]);
     fs::write(&file, granted.to_string()).unwrap();
     assert!(ask(&rig, &["import", path]).contains("recorded as entry 3"));
+    granted["meta"] = json!({"versionId": "2", "lastUpdated": "2026-03-01T08:00:00Z"});
+    fs::write(&file, granted.to_string()).unwrap();
+    assert!(ask(&rig, &["import", path]).contains("known: this version is in the ledger already (entry 3)"));
     granted["status"] = json!("entered-in-error");
     fs::write(&file, granted.to_string()).unwrap();
     assert!(ask(&rig, &["import", path]).contains("recorded as entry 4"));
@@ -320,10 +369,65 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     let mut elsewhere = fhir(1, "d", "deny");
     elsewhere["patient"] = foreign;
     fs::write(&file, elsewhere.to_string()).unwrap();
-    let refused = isthmus(&rig, &["import", path]);
+    let refused = isthmus(&rig, &["import", path, "--source", "portal"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("Consent.patient.identifier"), "{}", said(&refused));
     assert!(!said(&refused).contains("7700001"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_that_a_server_sends_again_is_in_force_again_and_a_permit_from_the_future_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, folder) = files::started(dir.path(), "").await;
+    let by = |verb: &str| {
+        let listed = json(&rig, &["list", "--patient", &whom(1)]);
+        (listed["in_force"][0]["decision"] == verb, listed["entries"].as_array().unwrap().len())
+    };
+    for (n, (kind, verb)) in
+        [("deny", "deny"), ("permit", "permit"), ("deny", "deny")].into_iter().enumerate()
+    {
+        folder.drop(&format!("{n}.json"), fhir(1, "a", kind).to_string());
+        files::until_settled_files(&rig, n as u64 + 1, 0).await;
+        assert_eq!(by(verb), (true, n + 1), "{kind} for the {n}th time");
+    }
+    let mut ahead = fhir(1, "a", "permit");
+    ahead["meta"] = json!({"lastUpdated": "2999-01-01T00:00:00Z"});
+    folder.drop("ahead.json", ahead.to_string());
+    files::until_settled_files(&rig, 3, 1).await;
+    let letter = folder.text("quarantine/ahead.json.reason.txt");
+    assert!(letter.contains("Consent.meta.lastUpdated: lies ahead of this box's clock"), "{letter}");
+    assert_eq!(by("deny"), (true, 3));
+    // It denies too: that counts at once, and what it permits does not.
+    ahead["provision"] = json!({"type": "deny", "provision": [{"type": "permit", "purpose": [
+        {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"},
+    ]}]});
+    let file = dir.path().join("ahead.json");
+    fs::write(&file, ahead.to_string()).unwrap();
+    let told = isthmus(&rig, &["import", file.to_str().unwrap(), "--source", "portal"]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(
+        said(&told).contains("refused: what it denies is recorded as entry 4, 5; what it permits"),
+        "{}",
+        said(&told)
+    );
+    assert_eq!(by("deny"), (true, 5));
+
+    // A server's history lists the newest version first.
+    let stored = |kind: &str, at: &str| {
+        let mut version = fhir(2, "h", kind);
+        version["meta"] = json!({"lastUpdated": at});
+        json!({"resource": version})
+    };
+    let history = json!({"resourceType": "Bundle", "type": "collection", "entry": [
+        stored("permit", "2026-02-01T08:00:00Z"), stored("deny", "2026-01-01T08:00:00Z"),
+    ]});
+    for (name, taken) in [("history.json", 4), ("next-night.json", 5)] {
+        folder.drop(name, history.to_string());
+        files::until_settled_files(&rig, taken, 1).await;
+        let listed = json(&rig, &["list", "--patient", &whom(2)]);
+        assert_eq!(listed["in_force"][0]["decision"], "permit", "{listed:#}");
+        assert_eq!(listed["entries"].as_array().unwrap().len(), 2, "nothing grows");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,14 +448,8 @@ async fn nobody_is_named_where_decisions_are_listed_and_who_looks_is_on_record()
     }
     let metrics = site::metrics(&rig).await;
     assert!(named.iter().all(|name| !metrics.contains(name)));
-    rig.stop().await.unwrap();
-    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
-    let store =
-        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
-    let audited = store.readers().with(|reader| reader.audit_after(0, 99)).unwrap();
-    store.close();
-    let of =
-        |action: &str| audited.iter().find(|(_, entry)| entry.action == action).expect("audited").1.clone();
+    let audited = site::store::audit(&mut rig).await;
+    let of = |action: &str| audited.iter().find(|entry| entry.action == action).expect("audited").clone();
     let (withdrawn, seen) = (of("consent withdraw"), of("consent reveal"));
     assert!(withdrawn.actor.starts_with("user ") && withdrawn.detail.contains("form 12"), "{withdrawn:?}");
     assert!(seen.object == "consent entry 1" && seen.detail == "case 881", "{seen:?}");

@@ -5,11 +5,9 @@
 
 mod site;
 
-use std::process::{Command, Output};
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use site::{condition, daily, edit_site, eventually, people, send, settled, until};
+use site::{command, condition, daily, edit_site, eventually, people, send, settled, until};
 use standin::{
     Conduct, Persona, Play,
     chart::Person,
@@ -21,26 +19,18 @@ const SYSTEM: &str = "urn:oid:1.2.3";
 const AUTHOR: &str = "Dr. Ada Quibble";
 const TEXT: &str = "Ate late on both evenings.";
 
-fn isthmus(rig: &Rig, args: &[&str]) -> Output {
-    let config = rig.config();
-    Command::new(site::binary()).arg("intent").args(args).arg("--config").arg(&config).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
+/// `isthmus intent`.
+fn ask(rig: &Rig, args: &[&str]) -> String {
+    command::ask(rig, &[&["intent"], args].concat())
 }
 
 fn json(rig: &Rig, args: &[&str]) -> Value {
-    let output = isthmus(rig, &[args, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
+    command::json(rig, &[&["intent"], args].concat())
 }
 
 /// What must be refused; why.
 fn refused(rig: &Rig, args: &[&str]) -> String {
-    let output = isthmus(rig, args);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", said(&output));
-    said(&output)
+    command::refused(rig, &[&["intent"], args].concat())
 }
 
 fn note(rig: &Rig, about: &[&str], request: &str) -> Value {
@@ -156,9 +146,9 @@ async fn at_a_read_only_site_a_note_waits_and_arrives_once_after_its_outcome_wit
     assert_eq!(rig.ehr.judge().doubled, 0);
     let log = std::fs::read_to_string(rig.log_file()).unwrap();
     assert!(!log.contains("Ate late") && !log.contains("Quibble"), "no word of it is logged");
-    let shown = said(&isthmus(&rig, &["show", "1"]));
+    let shown = ask(&rig, &["show", "1"]);
     assert!(!shown.contains("Ate late") && !shown.contains(&people::person(0).mrn), "{shown}");
-    let shown = said(&isthmus(&rig, &["show", "1", "--reveal", "--reason", "case 881"]));
+    let shown = ask(&rig, &["show", "1", "--reveal", "--reason", "case 881"]);
     assert!(shown.contains(TEXT) && shown.contains(&people::person(0).mrn), "{shown}");
 }
 
@@ -234,13 +224,9 @@ async fn a_withdrawn_consent_stops_it_and_a_merge_holds_it() {
     until(&rig, "the outcomes wait", all_wait).await;
     let (one, other) =
         (note(&rig, &["--patient", &whom(0)], "r-0"), note(&rig, &["--patient", &whom(1)], "r-1"));
-    let consent = Command::new(site::binary())
-        .args(["consent", "withdraw", "--patient", &whom(0), "--purpose", "treatment", "--by", "herself"])
-        .args(["--reason", "form 12", "--config"])
-        .arg(rig.config())
-        .output()
-        .unwrap();
-    assert!(consent.status.success(), "{}", said(&consent));
+    let whom_0 = whom(0);
+    let withdraw = ["consent", "withdraw", "--patient", &whom_0, "--purpose", "treatment", "--by", "herself"];
+    command::ask(&rig, &[&withdraw[..], &["--reason", "form 12"]].concat());
     send(&rig, &[merged(2, 1)]).await;
     until(&rig, "held", |s| s["intents"]["held"] == 1).await;
     open(&rig);

@@ -4,7 +4,7 @@
 
 mod site;
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use site::{
@@ -110,12 +110,7 @@ fn ehr_moves(rig: &Rig, from: u32, to: u32) {
 }
 
 fn identity(rig: &Rig, arguments: &[&str]) -> Value {
-    let mut command = Command::new(site::binary());
-    let told =
-        command.arg("identity").args(arguments).arg("--json").arg("--config").arg(rig.config()).output();
-    let told = told.unwrap();
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-    serde_json::from_slice(&told.stdout).unwrap()
+    site::command::json(rig, &[&["identity"], arguments].concat())
 }
 
 async fn waiting(rig: &Rig, messages: u64) {
@@ -360,12 +355,7 @@ async fn a_merge_that_is_undone_gives_back_what_was() {
     send(&rig, &[hour_from("R3", 2, 24, 300)]).await;
     settled(&rig).await;
     assert_eq!((value(&rig, 1), value(&rig, 2)), (Some(100.0), Some(250.0)));
-    let twice = Command::new(site::binary())
-        .args(["identity", "unmerge", &link.to_string(), "--config"])
-        .arg(rig.config())
-        .output()
-        .unwrap();
-    assert_eq!(twice.status.code(), Some(1));
+    site::command::refused(&rig, &["identity", "unmerge", &link.to_string()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,9 +7,10 @@ mod site;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
+use clinical::fhir::identifier::{SiteSecret, manifest_seal};
+use serde_json::Value;
 use site::{chart, daily, edit, eventually, settled, until, wire::Wire};
 use standin::{
     Play,
@@ -88,12 +89,7 @@ fn assert_clean(what: &str, bytes: &[u8], also: &[&str]) {
 
 /// What is printed of what is held back, where nobody asks for it to be revealed.
 fn held_back(rig: &Rig, messages: i64) -> Vec<(String, Vec<u8>)> {
-    let config = rig.config();
-    let said = |args: &[&str]| {
-        let output = Command::new(site::binary()).args(args).arg("--config").arg(&config).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        (args.join(" "), [output.stdout, output.stderr].concat())
-    };
+    let said = |args: &[&str]| (args.join(" "), site::command::ask(rig, args).into_bytes());
     let mut told = vec![said(&["quarantine", "list", "--all"]), said(&["quarantine", "list", "--json"])];
     for id in 1..=messages {
         told.push(said(&["quarantine", "show", &id.to_string()]));
@@ -154,10 +150,9 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
     }
     until(&rig, "a contradiction waits", |s| s["inbox"]["unidentified"].as_u64() >= Some(2)).await;
     for what in [["identity", "list"], ["identity", "links"]] {
-        let told =
-            Command::new(site::binary()).args(what).arg("--config").arg(rig.config()).output().unwrap();
-        assert!(told.status.success() && !told.stdout.is_empty());
-        assert_clean("what people see of identities", &told.stdout, &[MRN, "7700002", "1999"]);
+        let told = site::command::ask(&rig, &what);
+        assert!(!told.is_empty());
+        assert_clean("what people see of identities", told.as_bytes(), &[MRN, "7700002", "1999"]);
     }
 
     // Refusals whose texts name the patient, and a destination that cannot be understood.
@@ -169,15 +164,12 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
         until(&rig, "absorbed", |s| s["inbox"]["pending"] == 0 && s["inbox"]["windows_due"] == 0).await;
     assert!(status["inbox"]["quarantined"].as_u64() >= Some(4), "{status:#}");
 
-    let name_of_config = rig.config();
-    let people_see = Command::new(site::binary()).arg("status").arg("--config").arg(&name_of_config).output();
-    let people_see = people_see.unwrap();
-    assert!(people_see.status.success());
+    let people_see = site::command::ask(&rig, &["status"]);
     let shown = held_back(&rig, status["inbox"]["total"].as_i64().unwrap());
     let metrics = site::metrics(&rig).await;
     assert!(rig.stop().await.unwrap().success());
     assert_clean("status", status.to_string().as_bytes(), &[MRN]);
-    assert_clean("status for people", &people_see.stdout, &[MRN]);
+    assert_clean("status for people", people_see.as_bytes(), &[MRN]);
     for (what, bytes) in &shown {
         assert_clean(what, bytes, &[MRN]);
     }
@@ -204,4 +196,47 @@ async fn nobody_is_named_in_logs_metrics_status_file_names_the_database_or_on_th
         }
         assert!(!resource.to_string().contains(MRN), "the number stands elsewhere: {resource:#}");
     }
+}
+
+/// The first Provenance that stands there, and the hash or the keyed hash in it of its list of messages.
+fn cited(resources: Vec<Value>, name: &str) -> (Value, String) {
+    let stated = resources.into_iter().find(|it| it["resourceType"] == "Provenance").expect("a Provenance");
+    let part = &stated["entity"][0]["extension"][0]["extension"][1];
+    assert_eq!(part["url"], name, "{stated:#}");
+    let hash = part["valueString"].as_str().unwrap().to_owned();
+    (stated, hash)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_upstream_is_told_leads_back_to_the_messages_in_the_store_and_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), RigSettings { upstream: true, ..daily() }).await;
+    rig.start().await.unwrap();
+    let mut wire = Wire::open(rig.mllp()).await;
+    wire.exchange(planted(1, 100).as_bytes()).await;
+    settled(&rig).await;
+    assert!(rig.stop().await.unwrap().success());
+    let (of_the_ehr, sha256) = cited(rig.ehr.resources(), "sha256");
+    let (of_upstream, seal) = cited(rig.upstream.resources(), "hmac-sha256");
+    assert!(!of_upstream.to_string().contains(&sha256) && !of_the_ehr.to_string().contains(&seal));
+    let recorded = |stated: &Value| stated["recorded"].as_str().unwrap().to_owned();
+    assert_ne!(recorded(&of_upstream), recorded(&of_the_ehr));
+    assert!(recorded(&of_upstream).ends_with("T00:00:00Z"));
+
+    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
+    let store =
+        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
+    let secret = store.readers().with(|reader| reader.meta("box-secret")).unwrap().unwrap();
+    let secret = SiteSecret::new(secret.try_into().unwrap());
+    let hex = isthmus::pipeline::manifest::hex;
+    let find = |is_it: &dyn Fn(&str) -> bool| {
+        let found =
+            store.readers().with(|reader| reader.find_manifest(|sha256| is_it(&hex(sha256)))).unwrap();
+        found.map(|manifest| isthmus::pipeline::manifest::Listing::ids(&manifest.body).unwrap())
+    };
+    let messages = find(&|it| manifest_seal(&secret, "upstream", it) == seal);
+    assert_eq!((messages.as_deref(), find(&|it| it == sha256)), (Some(&[1][..]), Some(vec![1])));
+    let source = store.readers().with(|reader| reader.message(1)).unwrap().expect("the message is there");
+    assert!(source.body.starts_with(b"MSH|"));
+    store.close();
 }

@@ -62,13 +62,6 @@ fn assert_clean(rig: &Rig) {
     assert_eq!((judgement.leaks, judgement.doubled, judgement.repeated_facts), (0, 0, 0), "{judgement:?}");
 }
 
-/// `isthmus` with these words, which must succeed.
-async fn isthmus(rig: &Rig, words: &[&str]) {
-    let mut command = tokio::process::Command::new(site::binary());
-    let output = command.args(words).arg("--config").arg(rig.config()).output().await.unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flowsheet_gets_each_mapped_row_once_and_people_are_told_of_what_it_cannot_amend() {
     let dir = tempfile::tempdir().unwrap();
@@ -119,7 +112,7 @@ async fn a_flowsheet_gets_each_mapped_row_once_and_people_are_told_of_what_it_ca
     settled(&rig).await;
     assert_eq!(writes(&rig), before, "an amendment would be a second reading too");
     let scope = condition(&told, "amendment-needed").unwrap()["scope"].as_str().unwrap().to_owned();
-    isthmus(&rig, &["site", "amended", &scope, "--reason", "typed in"]).await;
+    site::command::ask(&rig, &["site", "amended", &scope, "--reason", "typed in"]);
     until(&rig, "it ended", |s| condition(s, "amendment-needed").is_none()).await;
     assert!(rig.stop().await.unwrap().success());
     rig.start().await.unwrap();
@@ -143,13 +136,12 @@ async fn a_note_is_the_fallback_while_an_ehr_refuses_vital_signs_and_rows_come_b
         };
         (of("Observation/vital-signs"), of("DocumentReference"))
     };
-    let status = until(&rig, "rows are read-only", |s| {
-        vitals(s).0.is_some_and(|one| one["observed"] != "open") && s["outbox"]["deferred"].as_u64() > Some(0)
-    })
-    .await;
+    let refused = |s: &Value| vitals(s).0.is_some_and(|one| one["observed"] != "open");
+    let status = until(&rig, "rows are read-only", refused).await;
     assert_eq!(vitals(&status).1.unwrap()["observed"], "open", "{status:#}");
     send(&rig, &[people::hour("A1", 1, DAY, 120)]).await;
-    eventually("a note is written", || standing(&rig, "DocumentReference").len() == 1).await;
+    // The one that waited when rows were refused falls back too.
+    eventually("two notes are written", || standing(&rig, "DocumentReference").len() == 2).await;
     let note = &of_patient(&rig, "DocumentReference", &rig.ehr.admitted()[1].patient)[0];
     assert_eq!(note["docStatus"], "preliminary");
     assert_eq!(note["content"][0]["attachment"]["contentType"], "text/plain");
@@ -158,13 +150,25 @@ async fn a_note_is_the_fallback_while_an_ehr_refuses_vital_signs_and_rows_come_b
 
     rig.ehr.withdraw("no-rows");
     settled(&rig).await;
-    assert!(!of_patient(&rig, "Observation", &rig.ehr.admitted()[0].patient).is_empty());
-    assert!(of_patient(&rig, "Observation", &rig.ehr.admitted()[1].patient).is_empty(), "the note said it");
+    assert!(standing(&rig, "Observation").is_empty(), "the notes said it");
+    // Sooner or later a new window tries whether rows are taken again.
+    let (began, mut day) = (std::time::Instant::now(), people::day(DAY));
+    loop {
+        assert!(began.elapsed() < site::PATIENCE, "nothing tried rows again");
+        day = day.tomorrow().unwrap();
+        send(&rig, &[people::hour(&format!("B{day}"), 0, &day.to_string(), 120)]).await;
+        settled(&rig).await;
+        if !standing(&rig, "Observation").is_empty() {
+            break;
+        }
+    }
+    let others = standing(&rig, "DocumentReference").len();
     // What stands as a note is told of anew by another note; both are drafts for people to review.
     send(&rig, &[late("LATE", 1, 250)]).await;
     settled(&rig).await;
     let notes = of_patient(&rig, "DocumentReference", &rig.ehr.admitted()[1].patient);
     assert_eq!(notes.len(), 2);
+    assert_eq!(standing(&rig, "DocumentReference").len(), others + 1);
     // Both are of one window and so have its identifier in common; each has the name of its version.
     assert_eq!(notes[0]["identifier"], notes[1]["identifier"]);
     assert_ne!(notes[0]["masterIdentifier"], notes[1]["masterIdentifier"]);
@@ -232,6 +236,69 @@ async fn flat_results_are_amended_by_etag_and_each_has_a_provenance_of_its_own()
         (&status["outbox"]["quarantined"], &status["conditions"]),
         (&0.into(), &serde_json::json!([]))
     );
+    assert_clean(&rig);
+}
+
+/// Twelve readings from an hour past midnight on, of the order `order`, with this status (OBX-11).
+fn told(id: &str, order: &str, value: u32, status: char) -> Vec<u8> {
+    let message = people::altered(&late(id, 0, value), &format!("{id}^CGMHUB"), &format!("{order}^CGMHUB"));
+    people::altered(&message, "|||||F|", &format!("|||||{status}|"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_a_later_version_withholds_is_told_to_people_until_it_is_written_again_or_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let forms = "[[projection]]\nname = \"millennium-lab\"\nwindow = \"1d\"\n";
+    let mut rig = prepared(dir.path(), conduct(Persona::Millennium, 1), "lookup", forms, "").await;
+    rig.start().await.unwrap();
+    let patient = rig.ehr.admitted()[0].patient.clone();
+    let cv = |rig: &Rig| {
+        coded(&of_patient(rig, "Observation", &patient), "104638-2")["valueQuantity"]["value"].as_f64()
+    };
+    let is_told = |s: &Value| condition(s, "number-withheld").is_some();
+    let one = |id: &str, value: u32| {
+        people::message(id, &people::person(0), &people::readings(people::day(DAY), 0, &[value]))
+    };
+    send(&rig, &[one("ONE", 100), told("LATE", "LATE", 200, 'F')]).await;
+    settled(&rig).await;
+    let before = cv(&rig);
+    assert!(before > Some(0.0) && !is_told(&rig.status().await.unwrap()));
+
+    // All but one reading are taken back: one has no variation, and the number of the first version goes on standing.
+    send(&rig, &[told("BACK", "LATE", 200, 'D')]).await;
+    let status = until(&rig, "people are told", is_told).await;
+    settled(&rig).await;
+    assert_eq!(cv(&rig), before);
+    let raised = condition(&status, "number-withheld").unwrap();
+    let detail = raised["detail"].as_str().unwrap();
+    assert!(detail.contains("withholds cv, and"), "{detail}");
+    let series = "isthmus_condition{name=\"number-withheld\"}";
+    site::until_metric(&rig, series, 1.0).await;
+    assert!(rig.stop().await.unwrap().success());
+    rig.start().await.unwrap();
+    until(&rig, "it outlives a restart", is_told).await;
+
+    // A later version writes it again: nobody is asked any more.
+    send(&rig, &[told("AGAIN", "AGAIN", 160, 'F')]).await;
+    until(&rig, "it ended", |s| !is_told(s)).await;
+    settled(&rig).await;
+    assert!(cv(&rig) > Some(0.0) && cv(&rig) != before);
+
+    send(&rig, &[told("BACK2", "AGAIN", 160, 'D')]).await;
+    let status = until(&rig, "people are told anew", is_told).await;
+    settled(&rig).await;
+    let scope = condition(&status, "number-withheld").unwrap()["scope"].as_str().unwrap().to_owned();
+    site::command::ask(&rig, &["site", "withdrawn", &scope, "--reason", "marked in the chart"]);
+    until(&rig, "it ended", |s| !is_told(s)).await;
+    // Another version that withholds it asks for nothing that was done.
+    let corrected = people::altered(&one("ONE2", 110), "ONE2^CGMHUB", "ONE^CGMHUB");
+    send(&rig, &[people::altered(&corrected, "|||||F|", "|||||C|")]).await;
+    settled(&rig).await;
+    let results = of_patient(&rig, "Observation", &patient);
+    assert_eq!(coded(&results, chart::MEAN)["valueQuantity"]["value"].as_f64(), Some(110.0));
+    assert!(rig.stop().await.unwrap().success());
+    rig.start().await.unwrap();
+    assert!(!is_told(&settled(&rig).await));
     assert_clean(&rig);
 }
 
@@ -308,14 +375,20 @@ async fn results_leave_as_messages_where_that_is_preferred_and_where_the_ehr_tak
         if !preferred {
             // The first finds out.
             send(&rig, &[people::hour("FIRST", 1, DAY, 120)]).await;
-            until(&rig, "read-only", |s| s["outbox"]["deferred"].as_u64() > Some(0)).await;
+            until(&rig, "read-only", |s| condition(s, "read-only").is_some()).await;
         }
+        let mrn = people::person(0).mrn;
+        let heard = || -> Vec<String> {
+            let all = receiver.messages().into_iter().map(|one| String::from_utf8(one.bytes).unwrap());
+            all.filter(|message| message.contains(&mrn)).collect()
+        };
         send(&rig, &[people::hour("A", 0, DAY, 120)]).await;
-        eventually("a message came", || receiver.messages().len() == 1).await;
+        eventually("a message came", || heard().len() == 1).await;
         send(&rig, &[late("LATE", 0, 240)]).await;
-        eventually("its amendment came", || receiver.messages().len() == 2).await;
-        let heard: Vec<String> =
-            receiver.messages().iter().map(|one| String::from_utf8(one.bytes.clone()).unwrap()).collect();
+        eventually("its amendment came", || heard().len() == 2).await;
+        // What found out falls back too.
+        eventually("and the first", || receiver.messages().len() == if preferred { 2 } else { 3 }).await;
+        let heard = heard();
         for (message, mean) in heard.iter().zip([120.0, 180.0]) {
             let told = results(message).into_iter().find(|(code, _)| code == chart::MEAN).unwrap();
             assert_eq!(told.1.parse(), Ok(mean), "{message}");

@@ -5,15 +5,13 @@
 
 mod site;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    process::{Command, Output},
-};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 use site::{
-    chart, daily, edit, people, send, settled, until,
+    chart,
+    command::{ask, isthmus, json, said},
+    daily, edit, people, send, settled, until,
     wire::{Wire, msa},
 };
 use standin::{Play, Whose, rig::Rig};
@@ -25,43 +23,10 @@ const SENDER: &str =
 /// What nobody may see without asking for it: name, number and birth date of [`people::person`] 1.
 const PERSONAL: [&str; 4] = ["Quibblethorpe", "Zebediah", "7700001", "19310709"];
 
-fn isthmus(rig: &Rig, args: &[&str]) -> Output {
-    let config = rig.config();
-    Command::new(site::binary()).args(args).arg("--config").arg(&config).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
-}
-
-/// Runs a command that must end well; what it printed.
-fn ask(rig: &Rig, args: &[&str]) -> String {
-    let output = isthmus(rig, args);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    said(&output)
-}
-
-fn json(rig: &Rig, args: &[&str]) -> Value {
-    let output = isthmus(rig, &[args, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// The audit log, from the store of a daemon that has stopped.
+/// The audit log of a daemon that is stopped for it.
 async fn audit(rig: &mut Rig) -> Vec<(String, String, String, String)> {
-    rig.stop().await.unwrap();
-    let (key, _) = outbox::Key::from_file(&rig.dir().join("db.key")).unwrap();
-    let store =
-        outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
-    let entries = store
-        .readers()
-        .with(|reader| {
-            reader.verify_audit()?;
-            reader.audit_after(0, 1_000)
-        })
-        .unwrap();
-    store.close();
-    entries.into_iter().map(|(_, e)| (e.actor, e.action, e.object, e.detail)).collect()
+    let entries = site::store::audit(rig).await;
+    entries.into_iter().map(|e| (e.actor, e.action, e.object, e.detail)).collect()
 }
 
 async fn again_is_done(rig: &Rig) -> Value {

@@ -5,11 +5,9 @@
 
 mod site;
 
-use std::process::{Command, Output};
-
 use serde_json::{Value, json};
 use site::{
-    chart, condition, eventually,
+    chart, command, condition, eventually,
     files::{DAY, Folder, mean, started, until_settled_files},
     people, send, settled, until_metric,
 };
@@ -46,15 +44,9 @@ fn hl7(control_id: &str, values: &[u32]) -> Vec<u8> {
     people::message(control_id, &people::person(1), &people::readings(people::day(DAY), 0, values))
 }
 
-fn conflicts(rig: &Rig, args: &[&str]) -> Output {
-    let config = rig.config();
-    Command::new(site::binary()).arg("conflicts").args(args).arg("--config").arg(&config).output().unwrap()
-}
-
+/// `isthmus conflicts`.
 fn told(rig: &Rig, args: &[&str]) -> String {
-    let output = conflicts(rig, args);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    command::ask(rig, &[&["conflicts"], args].concat())
 }
 
 /// Drops a file, the `n`th, and waits until all that follows from it is done.
@@ -148,8 +140,7 @@ async fn a_v2_correction_outranks_fhir_and_what_people_settled_stays_so() {
     let listed = told(&rig, &["list"]);
     assert!(listed.contains("hl7v2 (message 3) counts, fhir (message 1) does not"), "{listed}");
 
-    let refused = conflicts(&rig, &["settle", "1", "--note", " "]);
-    assert!(!refused.status.success());
+    command::refused(&rig, &["conflicts", "settle", "1", "--note", " "]);
     told(&rig, &["settle", "1", "--note", "the ward's own meter was right"]);
     until_metric(&rig, OPEN, 0.0).await;
     // The window is computed again, and finds what was settled.
@@ -200,15 +191,11 @@ async fn what_cannot_be_read_names_its_place_and_a_bare_reference_names_nobody()
     nobody["resource"]["subject"] = json!({ "reference": "Patient/4711" });
     dropped(&rig, &folder, 1, &bundle(vec![observation(0, 120, "final", 0), broken, nobody])).await;
     assert_eq!(mean(&rig, 1), Some(120.0), "its neighbours cost it nothing");
-    let config = rig.config();
-    let asked = |args: &[&str]| {
-        let output = Command::new(site::binary()).args(args).arg("--config").arg(&config).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
     eventually("the fault is told with its place", || {
-        asked(&["quarantine", "show", "1"]).contains("Bundle.entry[1].resource.valueQuantity.code")
+        command::ask(&rig, &["quarantine", "show", "1"])
+            .contains("Bundle.entry[1].resource.valueQuantity.code")
     })
     .await;
-    let waiting = asked(&["identity", "list"]);
+    let waiting = command::ask(&rig, &["identity", "list"]);
     assert!(waiting.contains("no Patient with one came along") && !waiting.contains("4711"), "{waiting}");
 }

@@ -10,7 +10,10 @@ use site::{
     RESOURCES_PER_OUTCOME, chart, condition, daily, eventually, metric, people, send, settled, until,
     with_delivery,
 };
-use standin::{Pki, Play, RetryAfter, rig::Rig};
+use standin::{
+    Pki, Play, RetryAfter,
+    rig::{Rig, RigSettings},
+};
 
 const PATIENT: &str = "7700001";
 
@@ -124,10 +127,17 @@ async fn refused_credentials_are_told_and_forgotten_when_they_are_accepted_again
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_certificate_of_another_authority_nothing_arrives_and_with_the_right_one_everything() {
+    for form in ["cgm-ig", "plain-r4"] {
+        with_another_authority(form).await;
+    }
+}
+
+async fn with_another_authority(form: &str) {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let stranger = Pki::create(elsewhere.path()).unwrap();
-    let mut rig = site::prepare(dir.path(), daily()).await;
+    let settings = RigSettings { projection: form.to_owned(), ..daily() };
+    let mut rig = site::prepare(dir.path(), settings).await;
     with_delivery(&rig, "retry_min = \"50ms\"\nretry_max = \"200ms\"");
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
     let (cert, key) = (read(&rig.pki().client.cert), read(&rig.pki().client.key));
@@ -145,5 +155,5 @@ async fn with_a_certificate_of_another_authority_nothing_arrives_and_with_the_ri
     rig.write("client.pem", &cert).unwrap();
     settled(&rig).await;
     let judgement = rig.ehr.judge();
-    assert_eq!((judgement.creates, judgement.doubled), (RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
+    assert_eq!((judgement.creates, judgement.doubled), (RESOURCES_PER_OUTCOME, 0), "{form}: {judgement:?}");
 }

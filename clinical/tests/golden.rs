@@ -116,6 +116,7 @@ fn bundle(days: i64, mean: MeanUnit, forms: &[Attachment<'_>]) -> Value {
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: MADE,
         targets: &targets,
+        pseudonymous: false,
     })
     .unwrap();
     let entries: Vec<Entry> = targets.iter().map(Entry::create).chain([Entry::provenance(&made)]).collect();

@@ -16,6 +16,7 @@ use tokio::{signal::unix, sync::watch, task::JoinSet};
 
 use crate::{
     admin,
+    clock::Clock,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
     consent, delivery,
@@ -31,6 +32,7 @@ use crate::{
     outbound::{Halts, Refusals, desk::Desk},
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
+    retention::Sweeper,
     smart,
     spool::{Spool, Standings},
     status::{Listening, Status},
@@ -216,6 +218,13 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         }
     });
     tasks.spawn(export(status, draining.clone()));
+    let sweeper = Sweeper {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        clock: Clock::from_mark(known.high_water_ms),
+    };
+    tasks.spawn(sweeper.run(draining.clone()));
     tasks.spawn(
         Reload {
             path: path.to_owned(),
@@ -234,7 +243,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations: observations.clone(),
         conditions: conditions.clone(),
         queue,
-        halts,
+        halts: halts.clone(),
         refusals,
         replies,
         draining: draining.clone(),
@@ -265,6 +274,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         readers: store.readers(),
         current,
         observations,
+        halts,
         conditions: conditions.clone(),
         queued,
         replied,
@@ -342,7 +352,7 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.
 fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Result<(), AppError> {
     for condition in store.readers().with(|reader| reader.conditions())? {
-        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded] {
+        for kind in [Kind::WithdrawalNeeded, Kind::AmendmentNeeded, Kind::NumberWithheld] {
             if condition.name == kind.word() {
                 conditions.raise(kind, &condition.scope, condition.detail.clone(), condition.since);
             }

@@ -5,8 +5,9 @@
 //! reason, and either leaves a row that says why.
 //!
 //! A site lists the forms it takes in its order of preference. A form that may not be used now is passed over for the
-//! next one that may; where none may, the outcome waits for the first one that the configuration permits. What stands
-//! in one form is amended in that form and in no other, lest a chart hold two shapes of one fact.
+//! next one that may; where none may, the outcome waits for the first one that the configuration permits. What waits in
+//! a form that closes is decided on anew. A preferred form that the site refused is tried again by one outcome at a time.
+//! What stands in one form is amended in that form and in no other, lest a chart hold two shapes of one fact.
 
 use crate::{
     capability::Capability,
@@ -65,6 +66,8 @@ pub struct Offer {
     pub observed: Observed,
     /// Whether what stands in it can be replaced by a later version.
     pub amends: bool,
+    /// Where it is read-only: nothing has been tried in it for so long that this outcome is to try.
+    pub untried: bool,
 }
 
 /// What stands of a window at the destination, or may stand there.
@@ -143,6 +146,8 @@ pub enum Reason {
     HistoryNotTaken,
     /// It was made in a form that the site lists no more.
     FormNotListed,
+    /// Another form is open, and this one tries whether the preferred one is again.
+    TriedAnew,
 }
 
 impl Reason {
@@ -162,6 +167,7 @@ impl Reason {
             Self::CannotAmend => "cannot-amend",
             Self::HistoryNotTaken => "history-not-taken",
             Self::FormNotListed => "form-not-listed",
+            Self::TriedAnew => "tried-anew",
         }
     }
 }
@@ -218,6 +224,11 @@ pub fn decide(question: &Question<'_>) -> Decision {
         return Decision::Show(first);
     }
     if let Some(open) = candidates.clone().find(|at| why(*at).is_none()) {
+        // Where all that waits falls back, nothing else would ever show that a form is open again.
+        let untried = |at: &usize| why(*at) == Some(Reason::ObservedReadOnly) && offers[*at].untried;
+        if let Some(tried) = (first..open).find(untried) {
+            return Decision::Defer(tried, Reason::TriedAnew);
+        }
         return match why(first) {
             Some(reason) => Decision::Fallback(open, reason),
             None => Decision::Write(open),

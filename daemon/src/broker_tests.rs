@@ -34,8 +34,8 @@ fn asked<'a>(ceiling: &'a Ceiling, offers: &'a [Offer]) -> Question<'a> {
 
 fn offers(flowsheet: Observed, note: Observed) -> [Offer; 2] {
     [
-        Offer { capability: VITAL, observed: flowsheet, amends: false },
-        Offer { capability: NOTE, observed: note, amends: true },
+        Offer { capability: VITAL, observed: flowsheet, amends: false, untried: false },
+        Offer { capability: NOTE, observed: note, amends: true, untried: false },
     ]
 }
 
@@ -175,6 +175,30 @@ fn what_stands_in_one_form_is_amended_in_that_form_or_not_at_all() {
 }
 
 #[test]
+fn a_refused_form_is_tried_by_an_outcome_that_would_go_in_another_and_by_no_other() {
+    for ceiling in &ceilings() {
+        for flowsheet in OBSERVED {
+            for note in OBSERVED {
+                let plain = offers(flowsheet, note);
+                let untried = plain.map(|offer| Offer { untried: true, ..offer });
+                let before = decide(&asked(ceiling, &plain));
+                let wanted = match before {
+                    // The first form is one that the site refused; a hold and the file are not tried.
+                    Decision::Fallback(1, Reason::ObservedReadOnly) => Decision::Defer(0, Reason::TriedAnew),
+                    other => other,
+                };
+                let told = format!("{ceiling:?} {flowsheet:?} {note:?}");
+                assert_eq!(decide(&asked(ceiling, &untried)), wanted, "{told}");
+                // What stands in one form is amended there, and tries nothing.
+                let stands = Stands::By(1);
+                let amended = |offers| decide(&Question { stands, ..asked(ceiling, offers) });
+                assert_eq!(amended(&untried), amended(&plain), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_category_is_closed_alone() {
     let only_laboratory = Ceiling::Partial(vec![LABORATORY]);
     assert_eq!(closed(&only_laboratory, LABORATORY, Observed::Open), None);
@@ -205,6 +229,7 @@ fn every_reason_and_decision_has_a_word_of_its_own() {
         Reason::CannotAmend,
         Reason::HistoryNotTaken,
         Reason::FormNotListed,
+        Reason::TriedAnew,
     ];
     let words: std::collections::BTreeSet<&str> = reasons.iter().map(|reason| reason.word()).collect();
     assert_eq!(words.len(), reasons.len());

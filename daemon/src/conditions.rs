@@ -46,6 +46,8 @@ pub enum Kind {
     /// What stands at a destination has other numbers than the newest version, and cannot be replaced there; people have to
     /// amend it.
     AmendmentNeeded,
+    /// A number stands at a destination that the newest version withholds; people have to take it out.
+    NumberWithheld,
     /// New certificates of a listener cannot be used; the ones before are in force.
     CertificateRejected,
     /// The certificate of a listener ends soon, or has ended.
@@ -98,6 +100,7 @@ impl Kind {
             Self::SpoolWaiting => "spool-waiting",
             Self::WithdrawalNeeded => "withdrawal-needed",
             Self::AmendmentNeeded => "amendment-needed",
+            Self::NumberWithheld => "number-withheld",
             Self::CertificateRejected => "certificate-rejected",
             Self::CertificateExpiring => "certificate-expiring",
             Self::CrlExpired => "crl-expired",

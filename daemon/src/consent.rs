@@ -2,17 +2,18 @@
 //! chain is checked, and its state is told.
 //!
 //! Invariants: a Consent counts for exactly the patient it names, or for nobody: an identifier that is not known is taken
-//! only where it has the system of the site's patients, and identifiers of two people are refused; no text of a Consent is
+//! only where it has the system of the site's patients, and identifiers of two people are refused; a Consent that has but
+//! an id is one of its source, for another server may give that id to another one; no text of a Consent is
 //! told but the names of its elements; a ledger that does not verify is told to people, and what it says goes on to hold.
 //!
 //! Numbers: decisions whose time has come are looked for every `TURN`, and none is late at the lease, which asks itself.
 
 use std::time::Duration;
 
-use clinical::fhir::consent::{self as fhir, Consent};
+use clinical::fhir::consent::{self as fhir, Consent, Key};
 use outbox::{
-    ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, PatientKey, Purpose, ReadError,
-    Readers, Recorded, Ruling, WriteError, Writer,
+    ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, Misdated, PatientKey, Purpose,
+    ReadError, Readers, Recorded, Ruling, WriteError, Writer,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -45,6 +46,8 @@ pub enum TakeError {
 pub enum Taken {
     /// It counts: entries of the ledger, and what they did to the queue.
     Counts(Recorded),
+    /// What it denies counts, and what it permits does not: why.
+    Halved(Recorded, String),
     /// It says nothing that the ledger does not have already.
     Known(String),
     /// It counts for nothing: the element and why.
@@ -57,16 +60,26 @@ impl Taken {
         match self {
             Self::Counts(_) => "recorded",
             Self::Known(_) => "known",
-            Self::Refused(_) => "refused",
+            Self::Halved(..) | Self::Refused(_) => "refused",
+        }
+    }
+
+    /// What was recorded of it.
+    pub const fn recorded(&self) -> Option<&Recorded> {
+        match self {
+            Self::Counts(recorded) | Self::Halved(recorded, _) => Some(recorded),
+            Self::Known(_) | Self::Refused(_) => None,
         }
     }
 
     /// A line for people.
     pub fn line(&self) -> String {
+        let numbers =
+            |recorded: &Recorded| recorded.entries.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
         match self {
-            Self::Counts(recorded) => {
-                let numbers: Vec<String> = recorded.entries.iter().map(i64::to_string).collect();
-                format!("recorded as entry {}", numbers.join(", "))
+            Self::Counts(recorded) => format!("recorded as entry {}", numbers(recorded)),
+            Self::Halved(recorded, why) => {
+                format!("what it denies is recorded as entry {}; {why}", numbers(recorded))
             }
             Self::Known(why) | Self::Refused(why) => why.clone(),
         }
@@ -87,16 +100,25 @@ pub struct Door<'a> {
     pub reason: String,
     /// The message that holds them.
     pub inbox_id: i64,
+    /// Where they come from, as far as it is known: of one source an id is that of one Consent.
+    pub source: Option<String>,
 }
 
 impl Door<'_> {
-    /// Takes every Consent of a document into the ledger, each for itself. Blocks.
+    /// Takes every Consent of a document into the ledger, each for itself; versions in the order in which their server
+    /// stored them, for a history lists the newest first. What became of each is in the order of the document. Blocks.
     ///
     /// # Errors
     /// [`TakeError`] where the store cannot be asked; what was taken before stays taken, and is known the next time.
     pub fn take(&self, document: &Value) -> Result<Vec<Taken>, TakeError> {
-        let read = fhir::read_all(document, &self.site.timezone);
-        read.into_iter().map(|read| self.take_one(read)).collect()
+        let mut read: Vec<_> =
+            fhir::read_all(document, &self.site.timezone).into_iter().enumerate().collect();
+        let stamp = |consent: &Consent| consent.changed_at.filter(|_| consent.stamped);
+        read.sort_by_key(|(_, read)| read.as_ref().ok().and_then(stamp));
+        let taken = read.into_iter().map(|(place, read)| Ok((place, self.take_one(read)?)));
+        let mut taken: Vec<(usize, Taken)> = taken.collect::<Result<_, TakeError>>()?;
+        taken.sort_by_key(|(place, _)| *place);
+        Ok(taken.into_iter().map(|(_, taken)| taken).collect())
     }
 
     fn take_one(&self, read: Result<Consent, fhir::ConsentFault>) -> Result<Taken, TakeError> {
@@ -108,14 +130,14 @@ impl Door<'_> {
             Ok(patient) => patient,
             Err(why) => return Ok(Taken::Refused(why.to_owned())),
         };
-        // Two servers may give the same id to different Consents.
-        let key = Sha256::new_with_prefix("consent\0")
-            .chain_update(&self.site.id)
-            .chain_update([0])
-            .chain_update(consent.key.unwrap_or(consent.hash))
-            .finalize();
+        let Some(key) = self.key_of(&consent) else { return Ok(Taken::Refused(NO_SOURCE.to_owned())) };
         let saying = ConsentSaying {
-            document: ConsentDocument { key: key.into(), hash: consent.hash, changed_at: consent.changed_at },
+            document: ConsentDocument {
+                key,
+                hash: consent.hash,
+                changed_at: consent.changed_at,
+                stamped: consent.stamped,
+            },
             patient,
             rules: consent.rules.iter().map(rule).collect(),
             inbox_id: self.inbox_id,
@@ -123,11 +145,28 @@ impl Door<'_> {
             reason: self.reason.clone(),
             at: time::now_ms(),
         };
-        let imported = self.writer.import_consent(saying).wait()?;
-        if let Imported::Recorded(recorded) = &imported {
+        let taken = told(self.writer.import_consent(saying).wait()?, consent.stamped);
+        if let Some(recorded) = taken.recorded() {
             count(self.readers, recorded)?;
         }
-        Ok(told(imported))
+        Ok(taken)
+    }
+
+    /// What is the same for all versions of a Consent at this site, and for no other Consent; `None` where it has but an id
+    /// and the source is not known.
+    fn key_of(&self, consent: &Consent) -> Option<[u8; 32]> {
+        let site = Sha256::new_with_prefix("consent\0").chain_update(&self.site.id).chain_update([0]);
+        let key = match (consent.key, &self.source) {
+            (Key::Everywhere(key), _) => site.chain_update(key),
+            (Key::AtItsSource(key), Some(source)) => site
+                .chain_update("source\0")
+                .chain_update((source.len() as u64).to_le_bytes())
+                .chain_update(source)
+                .chain_update(key),
+            (Key::AtItsSource(_), None) => return None,
+            (Key::Content, _) => site.chain_update(consent.hash),
+        };
+        Some(key.finalize().into())
     }
 
     /// The number of the patient, or why there is none.
@@ -176,14 +215,22 @@ fn rule(rule: &fhir::Rule) -> ConsentRule {
     ConsentRule { purpose, permit: rule.permit, from: rule.from, until: rule.until }
 }
 
-fn told(imported: Imported) -> Taken {
+/// What to do where an id is all that a Consent has, and nobody says whose.
+const NO_SOURCE: &str = "Consent.identifier: has no system and value, and another server may give its id to another \
+    Consent: say --source NAME, the same one for all that comes from there";
+
+fn told(imported: Imported, stamped: bool) -> Taken {
     match imported {
         Imported::Recorded(recorded) => Taken::Counts(recorded),
+        Imported::Denials { recorded, date } => Taken::Halved(recorded, misdated(date, stamped)),
+        Imported::Misdated(date) => Taken::Refused(misdated(date, stamped)),
         Imported::Known { entry } => {
             Taken::Known(format!("this version is in the ledger already (entry {entry})"))
         }
         Imported::Older { entry } => {
-            Taken::Known(format!("a later version of it is in the ledger already (entry {entry})"))
+            let place =
+                entry.map_or_else(String::new, |entry| format!(", and in the ledger (entry {entry})"));
+            Taken::Known(format!("a later version of it was met already{place}"))
         }
         Imported::Nothing => {
             Taken::Known("it is not in force, and the ledger has nothing of it to end".to_owned())
@@ -195,6 +242,25 @@ fn told(imported: Imported) -> Taken {
             "Consent.patient: the version before it named another patient (entry {entry})"
         )),
     }
+}
+
+/// Why what a Consent permits does not count, and what to do.
+fn misdated(date: Misdated, stamped: bool) -> String {
+    let element = if stamped { "Consent.meta.lastUpdated" } else { "Consent.dateTime or date" };
+    let what = match date {
+        Misdated::Ahead => {
+            "lies ahead of this box's clock; put right whichever clock is wrong and send it again".to_owned()
+        }
+        Misdated::Before(entry) => {
+            let of = entry.map_or_else(String::new, |entry| format!(" (entry {entry})"));
+            format!(
+                "lies before what is known of it{of}; have its source send it with the time of its last change"
+            )
+        }
+    };
+    format!(
+        "what it permits counts for nothing. {element}: {what}, or record the decision by isthmus consent grant"
+    )
 }
 
 /// Counts what was recorded, by purpose and decision.
@@ -252,6 +318,10 @@ pub(crate) async fn turn(
     let mut since = 0;
     loop {
         let now = time::now_ms();
+        // A clock that was ahead has been put right: what comes from now on was not looked at.
+        if now < since {
+            since = 0;
+        }
         let looking = readers.clone();
         let due =
             tokio::task::spawn_blocking(move || looking.with(|reader| reader.consent_turns(since, now)))

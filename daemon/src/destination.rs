@@ -23,7 +23,7 @@ use crate::{
         VerifyPatient,
     },
     delivery::attempt::batch::Refused,
-    mode::Ceiling,
+    mode::{Ceiling, Mode},
     smart::{Authorizer, Channel, Settings},
     tls::{self, TlsError},
 };
@@ -342,10 +342,10 @@ fn client(
 /// What a site's file permits at the most.
 pub fn ceiling(permits: &Permits) -> Ceiling {
     match permits.mode {
-        config::Mode::Shadow => Ceiling::Shadow,
-        config::Mode::ReadOnly => Ceiling::ReadOnly,
-        config::Mode::Partial => Ceiling::Partial(permits.allow.clone()),
-        config::Mode::Full => Ceiling::Full,
+        Mode::Shadow => Ceiling::Shadow,
+        Mode::ReadOnly => Ceiling::ReadOnly,
+        Mode::Partial => Ceiling::Partial(permits.allow.clone()),
+        Mode::Full => Ceiling::Full,
     }
 }
 

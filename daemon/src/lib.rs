@@ -34,6 +34,7 @@ pub mod outbound;
 pub mod pipeline;
 pub mod reload;
 pub mod report;
+mod retention;
 pub mod route;
 pub mod session;
 mod sidecar;

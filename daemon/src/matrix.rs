@@ -10,7 +10,10 @@ use clinical::fhir::{
 };
 use serde::Serialize;
 
-use crate::config::{Filter, Mode, Origin, Selection, Site, SubjectForm, Way};
+use crate::{
+    config::{Filter, Origin, Selection, Site, SubjectForm, Way},
+    mode::Mode,
+};
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,12 +41,17 @@ pub fn settings(site: &Site, file: &str, written: &BTreeMap<String, Origin>) -> 
             SubjectForm::Pseudonym => "pseudonym",
         };
         sheet.add("ehr", "ehr", "subject", subject.to_owned());
+        if let Some(auth) = &ehr.auth {
+            sheet.add("ehr.auth", "ehr.auth", "scopes", auth.scopes.join(" "));
+        }
         for (at, way) in ehr.ways.iter().enumerate() {
             sheet.way(at, way);
         }
     }
+    sheet.consent(site);
     sheet.intent(site);
     sheet.delivery(site);
+    sheet.add("retention", "retention", "written", site.retention.in_words());
     sheet.filter(&site.filter);
     for rule in &site.publish {
         let table = format!("publish {}d", rule.window_days);
@@ -87,7 +95,7 @@ impl Sheet<'_> {
 
     fn capability(&mut self, site: &Site) {
         let permits = &site.capability;
-        self.add("capability", "capability", "mode", permits.mode.name().to_owned());
+        self.add("capability", "capability", "mode", permits.mode.word().to_owned());
         if permits.mode == Mode::Partial {
             let allowed: Vec<&str> = permits.allow.iter().map(|one| one.name()).collect();
             self.add("capability", "capability", "allow", allowed.join(", "));
@@ -121,6 +129,18 @@ impl Sheet<'_> {
             let from = line.map_or("default".to_owned(), |line| format!("{}:{line}", self.file));
             let value = format!("{} of {}", row.coding.code, row.coding.system);
             self.put(&table, &format!("row {}", row.row.slug()), value, from);
+        }
+    }
+
+    fn consent(&mut self, site: &Site) {
+        let consent = &site.consent;
+        for (key, said, of_the_box) in [
+            ("treatment", consent.treatment, "permit"),
+            ("upstream", consent.upstream, "as [upstream] of the main file says"),
+            ("payer", consent.payer, "deny"),
+        ] {
+            let value = said.map_or(of_the_box, |permit| if permit { "permit" } else { "deny" });
+            self.add("consent", "consent", key, value.to_owned());
         }
     }
 

@@ -136,6 +136,8 @@ pub struct Learned {
     /// Since when it has been open or read-only (ms UTC).
     since: i64,
     cause: String,
+    /// When it was last tried while it is read-only, or closed (ms UTC).
+    tried: i64,
     guarded: BTreeMap<i64, i64>,
     faults: BTreeMap<String, BTreeMap<i64, i64>>,
 }
@@ -148,6 +150,7 @@ impl Learned {
             closed: Closed::Refusal,
             since: now,
             cause: String::new(),
+            tried: now,
             guarded: BTreeMap::new(),
             faults: BTreeMap::new(),
         }
@@ -183,6 +186,16 @@ impl Learned {
         &self.cause
     }
 
+    /// Whether it is read-only and nothing has been tried in it for so long.
+    pub fn is_untried(&self, after_ms: i64, now: i64) -> bool {
+        self.observed == Observed::ReadOnly && now.saturating_sub(self.tried) >= after_ms
+    }
+
+    /// Something is to be tried in it: nothing else is, for as long as that counts.
+    pub fn to_be_tried(&mut self, now: i64) {
+        self.tried = now;
+    }
+
     /// The one function through which the state changes.
     pub fn apply(&mut self, event: Event, now: i64) -> Effect {
         match (self.observed, event) {
@@ -208,6 +221,7 @@ impl Learned {
 
             (Observed::ReadOnly, Event::ProbeSent) => {
                 self.observed = Observed::Probing;
+                self.tried = now;
                 Effect::None
             }
             // What was in flight when the door closed may finish; it opens nothing.
@@ -236,7 +250,7 @@ impl Learned {
     fn close(&mut self, closed: Closed, cause: String, now: i64) -> Effect {
         self.observed = Observed::ReadOnly;
         self.closed = closed;
-        self.since = now;
+        (self.since, self.tried) = (now, now);
         self.cause = cause.clone();
         Effect::Close { cause, fault: None }
     }
@@ -299,21 +313,25 @@ impl Ceiling {
     }
 }
 
-/// The mode in force at a site, for people: the lesser of what is configured and what was observed.
+/// How much of what is made is written at a site, as a whole: what its file permits at the most, and, for people, what is in
+/// force, which is the lesser of that and of what was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Nothing is written, and nothing is kept for later.
+    /// What would be written is made and shown; nothing is written, then or later.
     Shadow,
-    /// No outcome is written in any form.
+    /// No outcome is written in any form; writes are deferred.
     ReadOnly,
-    /// Outcomes are written, and not all that is made of them.
+    /// Outcomes are written, and not all that is made of them: in a file, what its `allow` lists.
     Partial,
     /// Everything is written.
     Full,
 }
 
 impl Mode {
+    /// Every mode, from the one that writes least.
+    pub const ALL: [Self; 4] = [Self::Shadow, Self::ReadOnly, Self::Partial, Self::Full];
+
     /// The word for it, as in configuration and status.
     pub const fn word(self) -> &'static str {
         match self {
@@ -429,6 +447,22 @@ mod tests {
             let told = format!("{from:?} × {event:?}");
             assert_eq!(capability.apply(event, 10), effect, "{told}");
             assert_eq!(capability.observed(), to, "{told}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_site_refused_and_nothing_tried_for_long_is_to_be_tried() {
+        let untried = |learned: &Learned, now| learned.is_untried(60, now);
+        let mut refused = state(Observed::ReadOnly);
+        assert_eq!([60, 61].map(|now| untried(&refused, now)), [false, true], "closed at 1");
+        refused.to_be_tried(61);
+        assert_eq!([120, 121].map(|now| untried(&refused, now)), [false, true]);
+        refused.apply(Event::ProbeSent, 121);
+        assert!(!untried(&refused, 1_000), "one is out");
+        refused.apply(Event::Inconclusive, 130);
+        assert_eq!([180, 181].map(|now| untried(&refused, now)), [false, true]);
+        for other in [Observed::Open, Observed::Held] {
+            assert!(!untried(&state(other), 1_000), "{other:?}");
         }
     }
 

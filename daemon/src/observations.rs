@@ -55,6 +55,23 @@ impl Observations {
         })
     }
 
+    /// Whether a capability is read-only and nothing has been tried in it for so long.
+    pub fn is_untried(&self, destination: &str, kind: &str, after_ms: i64, now: i64) -> bool {
+        self.with(|all| {
+            let learned = all.get(&(destination.to_owned(), kind.to_owned()));
+            learned.is_some_and(|learned| learned.is_untried(after_ms, now))
+        })
+    }
+
+    /// Something is to be tried in a capability.
+    pub fn to_be_tried(&self, destination: &str, kind: &str, now: i64) {
+        self.with(|all| {
+            if let Some(learned) = all.get_mut(&(destination.to_owned(), kind.to_owned())) {
+                learned.to_be_tried(now);
+            }
+        });
+    }
+
     /// Lets a capability learn from an event.
     pub fn apply(&self, destination: &str, kind: &str, event: Event, now: i64) -> Effect {
         self.with(|all| {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::{
     conditions::Board,
-    config::Mode as Configured,
     consent,
     destination::Destination,
     generation::{Current, Generation},
@@ -152,7 +151,7 @@ impl Status {
         Ok((inbox, outbox))
     }
 
-    fn site(&self, generation: &Generation, id: &str, configured: Configured) -> Value {
+    fn site(&self, generation: &Generation, id: &str, configured: Mode) -> Value {
         let Some(destination) = generation.destination(&format!("ehr:{id}")) else {
             return json!({
                 "id": id, "mode": Mode::ReadOnly, "since": time::rfc3339(generation.since),
@@ -161,7 +160,7 @@ impl Status {
         };
         let mut site = self.destination(&destination);
         site["id"] = json!(id);
-        site["configured"] = json!(configured.name());
+        site["configured"] = json!(configured.word());
         site
     }
 

@@ -94,6 +94,7 @@ impl Supervisor {
             readers: self.store.1.clone(),
             current: self.current.clone(),
             observations: self.observations.clone(),
+            halts: self.halts.clone(),
             conditions: self.conditions.clone(),
             queued: self.queue.clone(),
             draining: self.draining.clone(),

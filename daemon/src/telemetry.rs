@@ -152,6 +152,8 @@ metrics_table! {
     IntentsOpen = gauge "isthmus_intents" Count,
     /// Writes held for want of consent.
     ConsentHeld = gauge "isthmus_consent_held_rows" Count,
+    /// Writes whose bytes the site's retention removed, by site.
+    RetentionRemoved = counter "isthmus_retention_removed_rows_total" Count,
     /// Mode in force, by site: 0 read-only, 1 partial, 2 full.
     SiteMode = gauge "isthmus_site_mode" Count,
     /// Messages stored and not yet absorbed.

@@ -123,6 +123,9 @@ fn judge_answer(answer: &Answer) -> Verdict {
     if !(200..300).contains(&answer.status) {
         return judge_refusal(answer.status, answer);
     }
+    if answer.entries.contains(&0) {
+        return Verdict::Ambiguous("the answer tells no status of an entry".to_owned());
+    }
     if let Some(&refused) = answer.entries.iter().find(|status| !(200..300).contains(*status)) {
         return judge_refusal(refused, answer);
     }
@@ -228,6 +231,8 @@ mod tests {
         assert_eq!(judge(&answered(200, &[201, 200])).word(), "read-back");
         assert_eq!(judge(&answered(200, &[201, 422])).word(), "data");
         assert_eq!(judge(&answered(200, &[201, 412])).word(), "conflict");
+        // An entry without a status that can be read may stand.
+        assert_eq!(judge(&answered(200, &[201, 0])).word(), "ambiguous");
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub struct Answer {
     /// (ERR-7), else the text of its condition (ERR-3.2, or ERR-1.4 before v2.5); else MSA-3. Bytes that are
     /// not UTF-8 become U+FFFD. May quote patient data: keep it out of logs.
     pub error_text: Option<String>,
+    /// Why it was refused, of HL7 table 0357 (101, 200, 207 and so on): ERR-3.1 of the first ERR, or ERR-1.4 before v2.5.
+    /// `None` without an ERR, or with a code of the receiver's own.
+    pub condition: Option<u16>,
     /// The whole acknowledgement as received.
     pub raw: Bytes,
 }
@@ -70,8 +73,17 @@ impl Answer {
         let error_text = named(b"ERR")
             .and_then(|err| text_of_err(err, separators))
             .or_else(|| readable(of_msa(3), separators));
-        Ok(Self { code, control_id: raw.slice_ref(of_msa(2)), error_text, raw: raw.clone() })
+        let condition = named(b"ERR").and_then(|err| condition_of_err(err, separators));
+        Ok(Self { code, control_id: raw.slice_ref(of_msa(2)), error_text, condition, raw: raw.clone() })
     }
+}
+
+fn condition_of_err(err: &[u8], separators: &Separators) -> Option<u16> {
+    let component = |number, index| part(field(err, separators.field, number), separators.component, index);
+    let before_2_5 = part(component(1, 3), separators.subcomponent, 0);
+    [component(3, 0), before_2_5]
+        .into_iter()
+        .find_map(|code| std::str::from_utf8(code.trim_ascii()).ok()?.parse().ok())
 }
 
 fn text_of_err(err: &[u8], separators: &Separators) -> Option<String> {
@@ -136,6 +148,21 @@ mod tests {
         ] {
             let raw = Bytes::from(format!("MSH|^~\\&|||||||ACK|9\r{rest}"));
             assert_eq!(Answer::parse(&raw).unwrap().error_text.as_deref(), Some(text), "{rest}");
+        }
+    }
+
+    #[test]
+    fn the_condition_is_taken_from_where_the_version_has_it() {
+        for (rest, condition) in [
+            ("MSA|AR|7\rERR||PID^1^3|207^Application internal error^HL70357|E\r", Some(207)),
+            ("MSA|AR|7\rERR|||200\r", Some(200)),
+            ("MSA|AR|7\rERR|PID^1^3^101&Required field missing&HL70357\r", Some(101)),
+            ("MSA|AR|7\rERR|||NOBED^no bed^L\r", None),
+            ("MSA|AR|7\rERR|||99999999\r", None),
+            ("MSA|AR|7|207\r", None),
+        ] {
+            let raw = Bytes::from(format!("MSH|^~\\&|||||||ACK|9\r{rest}"));
+            assert_eq!(Answer::parse(&raw).unwrap().condition, condition, "{rest}");
         }
     }
 

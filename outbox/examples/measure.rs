@@ -125,7 +125,7 @@ fn queue() {
         requeue_quarantined: None,
         defer_pending: Some("read-only".into()),
         release_deferred: Vec::new(),
-        latest: false,
+        latest: Vec::new(),
     };
     let begun = Instant::now();
     let moved = writer.set_mode(change, Vec::new()).wait().unwrap();
@@ -135,7 +135,7 @@ fn queue() {
         destination: "ehr".into(),
         limit: 1,
         now: 10,
-        take: outbox::Take::Probe { kind: "bundle".into(), latest: false },
+        take: outbox::Take::Probe { kind: "bundle".into(), latest: Vec::new() },
         quotas: Vec::new(),
     };
     writer.lease(lease).wait().unwrap();

@@ -1,18 +1,17 @@
 //! The consent ledger: who decided what for a patient and a purpose, and what is in force.
 //!
 //! Invariants
-//! - An entry is appended and never changed or deleted (triggers of the schema refuse it), and its hash covers the one
-//!   before it, in the form of the audit log. That the end was cut off shows against a head exported earlier, and against
-//!   the audit log, which has each entry's number and the beginning of its hash.
+//! - An entry is appended and never changed or deleted (triggers of the schema refuse it), and chained to the one before it.
+//! - Entries are in the order of their numbers. `at` says what the clock of the box said, and decides on no order.
 //! - An entry stands under the identifier that was named when it was made. What is in force for a patient is derived from
 //!   the entries of all identifiers that count for that patient now, so a merge takes nothing away and its undoing gives
 //!   back what was.
 //!
-//! What is in force of it is told by `in_force`.
+//! Appending and the chain are in `consent_chain`; what is in force is told by `in_force`.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::{audit, error::ReadError, in_force};
+use crate::error::ReadError;
 
 /// Why data may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +94,8 @@ pub struct ConsentDocument {
     pub hash: [u8; 32],
     /// When it was last changed, as it says itself.
     pub changed_at: Option<i64>,
+    /// That is when its server stored this version (`meta.lastUpdated`), so that of two it tells which came later.
+    pub stamped: bool,
 }
 
 /// A decision of the ledger.
@@ -108,7 +109,7 @@ pub struct ConsentEntry {
     pub purpose: Purpose,
     /// What.
     pub ruling: Ruling,
-    /// In force from.
+    /// In force from; where that is `at`, no time was named and it holds from its entry on.
     pub from: i64,
     /// And before this; `None` for good.
     pub until: Option<i64>,
@@ -170,7 +171,7 @@ impl ConsentAnswer {
 
 pub(crate) const COLUMNS: &str =
     "id, at, patient, purpose, decision, from_at, until_at, past, link, source, inbox_id, document,
-    document_hash, document_at, actor, behalf, reason, hash";
+    document_hash, document_at, actor, behalf, reason, hash, document_stamped, named";
 
 /// An entry from a row of [`COLUMNS`].
 pub(crate) fn entry_of(row: &Row<'_>) -> rusqlite::Result<ConsentEntry> {
@@ -178,7 +179,9 @@ pub(crate) fn entry_of(row: &Row<'_>) -> rusqlite::Result<ConsentEntry> {
         rusqlite::Error::InvalidColumnType(3, "purpose".into(), rusqlite::types::Type::Text)
     })?;
     let document = match (row.get::<_, Option<[u8; 32]>>(11)?, row.get::<_, Option<[u8; 32]>>(12)?) {
-        (Some(key), Some(hash)) => Some(ConsentDocument { key, hash, changed_at: row.get(13)? }),
+        (Some(key), Some(hash)) => {
+            Some(ConsentDocument { key, hash, changed_at: row.get(13)?, stamped: row.get(18)? })
+        }
         _ => None,
     };
     Ok(ConsentEntry {
@@ -197,107 +200,6 @@ pub(crate) fn entry_of(row: &Row<'_>) -> rusqlite::Result<ConsentEntry> {
         behalf: row.get(15)?,
         reason: row.get(16)?,
     })
-}
-
-/// Every column but number and time as text, each in one spelling.
-fn texts(entry: &ConsentEntry) -> Vec<String> {
-    let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
-    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    vec![
-        entry.patient.to_string(),
-        entry.purpose.word().to_owned(),
-        entry.ruling.word().to_owned(),
-        entry.from.to_string(),
-        number(entry.until),
-        u8::from(entry.past).to_string(),
-        entry.link.to_string(),
-        entry.source.clone(),
-        number(entry.inbox_id),
-        entry.document.map_or_else(String::new, |document| hex(document.key)),
-        entry.document.map_or_else(String::new, |document| hex(document.hash)),
-        number(entry.document.and_then(|document| document.changed_at)),
-        entry.actor.clone(),
-        entry.behalf.clone(),
-        entry.reason.clone(),
-    ]
-}
-
-fn link(before: &[u8; 32], id: i64, entry: &ConsentEntry) -> [u8; 32] {
-    audit::link_of(before, id, entry.at, &texts(entry))
-}
-
-/// Appends one entry; its number, and the head after it. Times of recording never fall back.
-pub(crate) fn append(conn: &Connection, entry: &ConsentEntry) -> rusqlite::Result<(i64, ConsentHead)> {
-    let newest_link: Option<i64> =
-        conn.prepare_cached("SELECT max(id) FROM patient_link")?.query_row([], |row| row.get(0))?;
-    let entry = &ConsentEntry {
-        at: in_force::present(conn, entry.at)?,
-        link: newest_link.unwrap_or(0),
-        ..entry.clone()
-    };
-    let before = head(conn)?;
-    let id = before.entries as i64 + 1;
-    let hash = link(&before.hash, id, entry);
-    conn.prepare_cached(&format!(
-        "INSERT INTO consent ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
-    ))?
-    .execute(params![
-        id,
-        entry.at,
-        entry.patient,
-        entry.purpose.word(),
-        entry.ruling.word(),
-        entry.from,
-        entry.until,
-        entry.past,
-        entry.link,
-        entry.source,
-        entry.inbox_id,
-        entry.document.map(|document| document.key),
-        entry.document.map(|document| document.hash),
-        entry.document.and_then(|document| document.changed_at),
-        entry.actor,
-        entry.behalf,
-        entry.reason,
-        hash
-    ])?;
-    Ok((id, ConsentHead { entries: id as u64, hash }))
-}
-
-/// The end of the chain, as it is stored.
-pub(crate) fn head(conn: &Connection) -> rusqlite::Result<ConsentHead> {
-    let last: Option<(i64, [u8; 32])> = conn
-        .prepare_cached("SELECT id, hash FROM consent ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (id, hash) = last.unwrap_or((0, [0; 32]));
-    Ok(ConsentHead { entries: id as u64, hash })
-}
-
-/// Walks the whole chain; the head where it holds, the first entry at which it breaks where it does not. `known` is a head
-/// that was exported earlier: it must still be in the chain.
-pub(crate) fn verify(conn: &Connection, known: Option<ConsentHead>) -> Result<ConsentHead, ReadError> {
-    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM consent ORDER BY id"))?;
-    let mut rows = statement.query([])?;
-    let mut head = ConsentHead { entries: 0, hash: [0; 32] };
-    let mut met = known.is_none_or(|known| known == head);
-    while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let next = head.entries + 1;
-        // What cannot be read as an entry any more was changed too.
-        let hash = entry_of(row).map(|entry| link(&head.hash, id, &entry));
-        let stored = row.get::<_, [u8; 32]>(17);
-        if id != next as i64 || !matches!((hash, stored), (Ok(hash), Ok(stored)) if hash == stored) {
-            return Err(ReadError::ConsentBroken(id));
-        }
-        head = ConsentHead { entries: next, hash: row.get(17)? };
-        met |= known == Some(head);
-    }
-    match known {
-        Some(known) if !met => Err(ReadError::ConsentBroken(known.entries as i64)),
-        _ => Ok(head),
-    }
 }
 
 /// Entries with their numbers, the newest first: those before `before`, of these identifiers where any are named.

@@ -16,7 +16,7 @@ use crate::{
     audit::{self, AuditEntry},
     consent::{ConsentAnswer, Purpose},
     error::{ReadError, WriteError},
-    in_force::{self, Looked},
+    in_force::{self, Looked, Moment},
     queue::{self, Note, Place, State, Step},
 };
 
@@ -26,8 +26,6 @@ pub const NO_CONSENT: &str = "no-consent";
 const NOT_COVERED: &str = "no consent was in force when it was queued, and the grant does not reach back";
 /// When a row in doubt that may not be sent again is looked at again: the time of a grant may have come.
 const LOOK_AGAIN_MS: i64 = 60_000;
-/// Destinations of which nothing can be looked up.
-const BLIND: &str = "mllp:";
 
 /// What a decision did to rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,15 +61,15 @@ pub(crate) enum Passage {
 pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, WriteError> {
     let purpose = Purpose::of(&row.destination);
     let looked = in_force::look(conn, row.patient, purpose)?;
-    let answer = looked.at(in_force::present(conn, at)?);
+    let answer = looked.now(at);
     if answer.permit {
-        if row.state != State::Ambiguous && !covers(conn, row, &looked)? {
+        if row.state != State::Ambiguous && !covers(conn, row.id, &looked)? {
             lapse(conn, row, at)?;
             return Ok(Passage::Held);
         }
         return Ok(Passage::Free);
     }
-    if row.state == State::Ambiguous && !row.destination.starts_with(BLIND) {
+    if row.state == State::Ambiguous && !row.destination.starts_with(queue::MLLP) {
         return Ok(Passage::LookOnly);
     }
     hold(conn, row, at)?;
@@ -89,29 +87,43 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
 }
 
 /// Whether consent was in force when a row was queued, or is by a grant that reaches back to then.
-fn covers(conn: &Connection, row: &Place, looked: &Looked) -> rusqlite::Result<bool> {
-    let queued_at: i64 = conn
-        .prepare_cached("SELECT created_at FROM outbox WHERE id = ?1")?
-        .query_row([row.id], |row| row.get(0))?;
-    Ok(looked.at(queued_at).permit)
+fn covers(conn: &Connection, row_id: i64, looked: &Looked) -> rusqlite::Result<bool> {
+    let queued: Moment = conn
+        .prepare_cached("SELECT created_at, consent FROM outbox WHERE id = ?1")?
+        .query_row([row_id], |row| Ok(Moment { at: row.get(0)?, entries: row.get(1)? }))?;
+    Ok(looked.then(queued).permit)
 }
 
-/// Whether consent lets a row of a patient leave: in force now, and where that is asked too, when it was queued.
+/// Whether consent lets a leased row of a patient leave: in force now and, unless it may have left before, when it was
+/// queued.
 pub(crate) fn lets_leave(
     conn: &Connection,
     destination: &str,
     patient: i64,
-    queued_at: Option<i64>,
+    row: Leased,
     at: i64,
 ) -> rusqlite::Result<bool> {
     let looked = in_force::look(conn, patient, Purpose::of(destination))?;
-    let now = in_force::present(conn, at)?;
-    Ok(looked.at(now).permit && queued_at.is_none_or(|then| looked.at(then).permit))
+    if !looked.now(at).permit {
+        return Ok(false);
+    }
+    match row {
+        Leased::InDoubt => Ok(true),
+        Leased::New(id) => covers(conn, id, &looked),
+    }
+}
+
+/// Of a leased row, what is asked of consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leased {
+    /// Its number; nothing of it left yet.
+    New(i64),
+    /// It may have left before.
+    InDoubt,
 }
 
 /// Whether consent denies a row to be sent.
 pub(crate) fn is_denied(conn: &Connection, row: &Place, at: i64) -> rusqlite::Result<bool> {
-    let at = in_force::present(conn, at)?;
     Ok(!in_force::answer(conn, row.patient, Purpose::of(&row.destination), at)?.permit)
 }
 
@@ -158,7 +170,7 @@ pub(crate) fn renew(conn: &Connection, patient: i64, at: i64) -> Result<Moved, W
                 continue;
             }
             let looked = in_force::look(conn, member, Purpose::of(destination))?;
-            let now = looked.at(in_force::present(conn, at)?);
+            let now = looked.now(at);
             for row in rows {
                 moved += decide(conn, &row, &looked, now, at)?;
             }
@@ -202,7 +214,7 @@ fn decide(
             if queue::is_overtaken(conn, place)? {
                 let reason = Some(queue::OVERTAKEN);
                 queue::step(conn, place, Step::Supersede, Note { reason, at, ..Note::default() })?;
-            } else if covers(conn, place, looked)? {
+            } else if covers(conn, place.id, looked)? {
                 queue::step(conn, place, Step::Release, Note { next_at: Some(at), at, ..Note::default() })?;
                 moved.released += 1;
             } else {
@@ -210,7 +222,7 @@ fn decide(
                 moved.lapsed += 1;
             }
         }
-        State::Pending if !covers(conn, place, looked)? => {
+        State::Pending if !covers(conn, place.id, looked)? => {
             lapse(conn, place, at)?;
             moved.lapsed += 1;
         }
@@ -263,14 +275,16 @@ pub(crate) fn owed(
     version: i64,
     at: i64,
 ) -> Result<Vec<String>, ReadError> {
-    let published: Option<(i64, i64)> = conn
+    let published: Option<(i64, Moment)> = conn
         .prepare_cached(
-            "SELECT w.patient, v.at FROM outcome_window w
+            "SELECT w.patient, v.at, v.consent FROM outcome_window w
              JOIN published_version v ON v.window_id = w.id AND v.version = ?2 WHERE w.id = ?1",
         )?
-        .query_row([window_id, version], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([window_id, version], |row| {
+            Ok((row.get(0)?, Moment { at: row.get(1)?, entries: row.get(2)? }))
+        })
         .optional()?;
-    let Some((patient, published_at)) = published else { return Ok(Vec::new()) };
+    let Some((patient, published)) = published else { return Ok(Vec::new()) };
     let suppressed: Vec<String> = conn
         .prepare_cached(
             "SELECT destination FROM decision d WHERE window_id = ?1 AND version = ?2 AND decision = 'suppress'
@@ -282,23 +296,12 @@ pub(crate) fn owed(
         .collect::<Result<_, _>>()?;
     let mut owed = Vec::new();
     for destination in suppressed {
-        let purpose = Purpose::of(&destination);
-        if in_force::answer(conn, patient, purpose, at)?.permit
-            && in_force::answer(conn, patient, purpose, published_at)?.permit
-        {
+        let looked = in_force::look(conn, patient, Purpose::of(&destination))?;
+        if looked.now(at).permit && looked.then(published).permit {
             owed.push(destination);
         }
     }
     Ok(owed)
-}
-
-/// Whether a row of a window waits for a destination: a later version would take its place.
-pub(crate) fn waits(conn: &Connection, window_id: i64, destination: &str) -> Result<bool, ReadError> {
-    Ok(conn
-        .prepare_cached(
-            "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')",
-        )?
-        .exists(params![window_id, destination])?)
 }
 
 /// Something that stands at a destination, or was sent there, of a patient.
@@ -318,7 +321,8 @@ pub struct Stood {
     pub certain: bool,
 }
 
-/// What stands, or may stand, of a patient's windows at destinations of a purpose: at most `limit`, by destination.
+/// What stands, or may stand, of a patient at destinations of a purpose, of windows and of what people wanted written
+/// (whose rows have none): at most `limit`, by identifier and destination.
 pub(crate) fn stood(
     conn: &Connection,
     patient: i64,
@@ -328,11 +332,15 @@ pub(crate) fn stood(
     let mut find = conn.prepare_cached(
         "SELECT o.destination, o.kind, o.version, r.location, coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
            o.state = 'delivered'
-         FROM outcome_window w JOIN outbox o ON o.window_id = w.id LEFT JOIN written r ON r.row_id = o.id
-         WHERE w.patient = ?1 AND (o.state IN ('leased', 'ambiguous')
+         FROM (SELECT p.id FROM outcome_window w JOIN outbox p ON p.window_id = w.id WHERE w.patient = ?1
+               UNION ALL SELECT id FROM outbox INDEXED BY outbox_windowless
+                 WHERE patient = ?1 AND window_id = 0 AND patient <> 0) of_patient
+         JOIN outbox o ON o.id = of_patient.id LEFT JOIN written r ON r.row_id = o.id
+         WHERE (o.state IN ('leased', 'ambiguous')
            OR (o.state = 'quarantined' AND o.reason = ?2) OR (o.state = 'delivered' AND r.row_id IS NOT NULL)
-           OR (o.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM outbox l WHERE l.window_id = w.id
-                 AND l.destination = o.destination AND l.state = 'delivered' AND l.version > o.version)))
+           OR (o.state = 'delivered' AND (o.window_id = 0
+                 OR NOT EXISTS (SELECT 1 FROM outbox l WHERE l.window_id = o.window_id
+                   AND l.destination = o.destination AND l.state = 'delivered' AND l.version > o.version))))
          ORDER BY o.destination, o.id",
     )?;
     let mut found = Vec::new();

@@ -1,12 +1,16 @@
 //! What is in force of the consent ledger for a patient.
 //!
-//! In force at a time, of one identifier: the entry recorded last among those whose time has come and not passed. A grant
-//! reaches back before it was recorded only where it says so. Of one FHIR Consent only what was recorded of it last counts.
+//! In force at a time, of one identifier: the entry recorded last among those whose time has come and not passed. Last is
+//! the one with the highest number: no clock decides what came after what, so an entry of a clock that was ahead, or behind,
+//! shadows no other one. What was decided without a time counts from its entry on, whatever a clock says; a time that was
+//! named is compared with the clock. A grant reaches back before it was recorded only where it says so. Of one FHIR Consent
+//! only what was recorded of it last counts.
 //! Of a patient with several identifiers: a withdrawal in force for any of them denies. What was decided for the patient
 //! while two identifiers were one speaks for both until that is undone; what was decided before speaks for its own
 //! alone. An identifier for which nothing was decided has no say. Where none has, the site's default holds.
 //!
-//! Times of recording never fall back, and what holds now is asked for no earlier than the last of them.
+//! Of a moment in the past, as that at which a row was queued, what had been recorded by then counts: it is told by the
+//! number of entries that there were, which is kept beside each row and version.
 //!
 //! Numbers: a lookup is a seek for each identifier of the patient and the few entries there; where the ledger is empty,
 //! one look. Times in milliseconds.
@@ -20,14 +24,13 @@ use crate::{
     lineage::{self, Root},
 };
 
-/// The time by which it is asked what is in force now: not before the last entry, however late a command reaches the store
-/// and whatever was done to the clock. A decision that was told of holds.
-pub(crate) fn present(conn: &Connection, at: i64) -> rusqlite::Result<i64> {
-    let last: Option<i64> = conn
-        .prepare_cached("SELECT at FROM consent ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    Ok(last.map_or(at, |last| last.max(at)))
+/// A moment when something was queued or published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// By the clock, in milliseconds.
+    pub at: i64,
+    /// Entries that the ledger had then.
+    pub entries: i64,
 }
 
 /// The identifiers that count for whom this one counts for: their decisions are that patient's.
@@ -47,9 +50,14 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
-    /// Whether something may leave, by what is recorded now of the time `at`.
-    pub(crate) fn at(&self, at: i64) -> ConsentAnswer {
-        let decided = in_force(&self.entries, &self.ways, at);
+    /// Whether something may leave now.
+    pub(crate) fn now(&self, at: i64) -> ConsentAnswer {
+        self.then(Moment { at, entries: i64::MAX })
+    }
+
+    /// Whether something might leave at a moment, by what was recorded by then and by grants that reach back to it.
+    pub(crate) fn then(&self, moment: Moment) -> ConsentAnswer {
+        let decided = in_force(&self.entries, &self.ways, moment);
         decided.unwrap_or(ConsentAnswer { permit: self.default, entry: None })
     }
 }
@@ -86,14 +94,14 @@ pub(crate) fn look(conn: &Connection, patient: i64, purpose: Purpose) -> rusqlit
     Ok(Looked { entries, ways: ways.collect::<rusqlite::Result<_>>()?, default })
 }
 
-/// Whether something of a patient may leave for a purpose, by what is recorded now of the time `at`.
+/// Whether something of a patient may leave for a purpose now.
 pub(crate) fn answer(
     conn: &Connection,
     patient: i64,
     purpose: Purpose,
     at: i64,
 ) -> rusqlite::Result<ConsentAnswer> {
-    Ok(look(conn, patient, purpose)?.at(at))
+    Ok(look(conn, patient, purpose)?.now(at))
 }
 
 /// What holds at a site where the ledger says nothing.
@@ -139,23 +147,37 @@ fn together_by(ways: &BTreeMap<i64, Way>, one: i64, other: i64) -> i64 {
     met.min().unwrap_or(i64::MAX)
 }
 
+/// Whether the time of an entry has come. One without a time of its own has it from the moment it was recorded. A denial
+/// that had begun by the clock by which it was recorded has begun by every other one.
+fn has_begun(entry: &ConsentEntry, at: i64) -> bool {
+    let by_then = match entry.ruling {
+        Ruling::Grant => entry.from == entry.at,
+        Ruling::Withdraw | Ruling::End => entry.from <= entry.at,
+    };
+    by_then || entry.from <= at
+}
+
 /// The rule of this module, of entries in their order. `None` where nothing was decided.
-fn in_force(entries: &[(i64, ConsentEntry)], ways: &BTreeMap<i64, Way>, at: i64) -> Option<ConsentAnswer> {
+fn in_force(
+    entries: &[(i64, ConsentEntry)],
+    ways: &BTreeMap<i64, Way>,
+    Moment { at, entries: recorded }: Moment,
+) -> Option<ConsentAnswer> {
     let mut latest: BTreeMap<[u8; 32], [u8; 32]> = BTreeMap::new();
-    for document in entries.iter().filter_map(|(_, entry)| entry.document) {
+    for document in entries.iter().filter(|(id, _)| *id <= recorded).filter_map(|(_, entry)| entry.document) {
         latest.insert(document.key, document.hash);
     }
-    let counts = |entry: &ConsentEntry| {
-        let from = if entry.past { entry.from } else { entry.from.max(entry.at) };
+    let counts = |id: i64, entry: &ConsentEntry| {
+        let begun = if id <= recorded { has_begun(entry, at) } else { entry.past && entry.from <= at };
         let overtaken = entry.document.is_some_and(|it| latest.get(&it.key) != Some(&it.hash));
-        entry.ruling != Ruling::End && !overtaken && from <= at && entry.until.is_none_or(|until| at < until)
+        entry.ruling != Ruling::End && !overtaken && begun && entry.until.is_none_or(|until| at < until)
     };
     let mut found: Option<ConsentAnswer> = None;
     for member in ways.keys() {
         let speaks = |entry: &ConsentEntry| {
             entry.patient == *member || together_by(ways, entry.patient, *member) <= entry.link
         };
-        let governing = entries.iter().rev().find(|(_, entry)| counts(entry) && speaks(entry));
+        let governing = entries.iter().rev().find(|(id, entry)| counts(*id, entry) && speaks(entry));
         let Some((id, entry)) = governing else { continue };
         let permit = entry.ruling == Ruling::Grant;
         found = match found {

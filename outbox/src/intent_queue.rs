@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    consent_chain::RECORDED,
     error::{Conflict, WriteError},
     intent_rows::Intent,
     publish::{self, Enters},
@@ -104,8 +105,8 @@ fn clear_the_way(conn: &Connection, window: i64, rows: &[IntentRow], at: i64) ->
         }
     }
     if rows.iter().any(|row| row.withdraws) {
-        let kept: Vec<&str> = all.iter().map(String::as_str).filter(|one| !taken(one)).collect();
-        publish::supersede(conn, window, i64::MAX, &kept, NOT_ANY_MORE, at)?;
+        let reason = |destination: &str| taken(destination).then_some(NOT_ANY_MORE);
+        publish::supersede(conn, window, i64::MAX, reason, at)?;
     }
     Ok(())
 }
@@ -188,11 +189,11 @@ fn insert(
     // Without a window no version supersedes it; the version is that of a first write.
     let (window, version) = row.version.unwrap_or((0, 1));
     let id = conn
-        .prepare_cached(
+        .prepare_cached(&format!(
             "INSERT INTO outbox (destination, patient, window_id, version, kind, key, depends_on, state, head, reason,
-               next_at, created_at, form, priority, settled_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13)",
-        )?
+               next_at, created_at, form, priority, settled_at, consent)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13, {RECORDED})"
+        ))?
         .insert(params![
             row.destination,
             patient,

@@ -60,8 +60,8 @@ pub enum Take {
     Probe {
         /// Its kind.
         kind: String,
-        /// Whether what a later window made stale is left out first.
-        latest: bool,
+        /// Of what is deferred for one of these reasons, what a later window made stale is left out first.
+        latest: Vec<String>,
     },
 }
 
@@ -137,7 +137,7 @@ impl Command for Lease {
         for _look in 0..LOOKS_MOST {
             let room = limit.saturating_sub(taken.len());
             let candidates = match &self.take {
-                Take::Probe { kind, latest } => self.to_probe(conn, kind, *latest, room)?,
+                Take::Probe { kind, latest } => self.to_probe(conn, kind, latest, room)?,
                 Take::Due { kinds, upto } => self.due(conn, kinds, *upto, room)?,
                 Take::Any => self.due_of_any_kind(conn, room)?,
             };
@@ -198,14 +198,14 @@ impl Lease {
         &self,
         conn: &Connection,
         kind: &str,
-        latest: bool,
+        latest: &[String],
         limit: usize,
     ) -> Result<Vec<i64>, WriteError> {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        if latest {
-            stale::supersede(conn, &self.destination, kind, self.now)?;
+        if !latest.is_empty() {
+            stale::supersede(conn, &self.destination, kind, latest, self.now)?;
         }
         let id: Option<i64> = conn
             .prepare_cached(TO_PROBE)?

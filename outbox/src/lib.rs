@@ -15,6 +15,7 @@
 //! | a message for a destination | [`Writer::enqueue`] |
 //! | what people want written | [`Writer::enter_intent`], [`Reader::intents`] |
 //! | consent | [`Writer::consent`], [`Reader::consent`] |
+//! | bytes that nobody needs any more | [`Reader::removable`], [`Writer::remove_bytes`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | reading | [`Readers`], [`Reader`] |
 
@@ -26,12 +27,16 @@ mod command;
 mod conditions;
 mod conflicts;
 mod consent;
+mod consent_chain;
+mod consent_default;
+mod consent_import;
 mod consent_record;
 mod consent_rows;
 mod dedupe;
 mod doubt;
 mod error;
 mod facts;
+mod fallback;
 mod held;
 mod identify;
 mod in_force;
@@ -59,6 +64,7 @@ mod quota;
 mod reader;
 mod rehome;
 mod release;
+mod retention;
 mod rows;
 mod schema;
 mod seats;
@@ -84,12 +90,15 @@ pub use command::Pending;
 pub use conditions::Condition;
 pub use conflicts::{Findings, ForeignSummary, FoundConflict, KeptConflict, Side};
 pub use consent::{ConsentAnswer, ConsentDocument, ConsentEntry, ConsentHead, Purpose, Ruling};
-pub use consent_record::{ConsentDefault, ConsentRule, ConsentSaying, Imported, Recorded};
-pub use consent_rows::{Moved, NO_CONSENT, Stood};
+pub use consent_default::ConsentDefault;
+pub use consent_import::{ConsentRule, ConsentSaying, Imported, Misdated};
+pub use consent_record::Recorded;
+pub use consent_rows::{Leased, Moved, NO_CONSENT, Stood};
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use doubt::IN_DOUBT;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
 pub use facts::{Births, EhrPatient, Fact};
+pub use fallback::{Shut, WEIGH_MOST, Weigh, Weighed};
 pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};
 pub use inbox::{Absorb, Arrival, Message, Receipt};
@@ -108,13 +117,14 @@ pub use mode::{Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::{Name, PatientKey};
 pub use pick::{Pick, Picked};
-pub use publish::{Decision, Enters, Manifest, NewRow, Outcome, Publish};
+pub use publish::{Decision, Earlier, Enters, Manifest, NewRow, Outcome, Publish};
 pub use quarantine::{EntryState, IdentityEntry, QuarantineEntry, RefusedEntry};
-pub use queue::{PRIORITIES, State, Step, UNPROVEN};
+pub use queue::{PRIORITIES, State, Step, UNPROVEN, UNRESOLVED};
 pub use quota::Quota;
 pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
 pub use release::{DropRow, Release};
+pub use retention::{Expiry, LOOK_ROWS, REMOVE_BYTES, REMOVE_ROWS, Removable, RemoveBytes, Removed};
 pub use rows::{OutboxRow, StandingVersion};
 pub use schema::SCHEMA_VERSION;
 pub use seats::Seat;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use crate::{
     command::{Command, Hot},
+    consent_chain::RECORDED,
     error::WriteError,
     queue::{self, State},
 };
@@ -59,10 +60,10 @@ pub(crate) fn enqueue(conn: &Connection, messages: &[NewMessage]) -> Result<Vec<
             continue;
         }
         let id = conn
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "INSERT INTO outbox (destination, patient, window_id, version, kind, key, state, head, next_at,
-                   created_at) VALUES (?1, ?2, 0, 0, ?3, ?4, ?5, 0, ?6, ?6)",
-            )?
+                   created_at, consent) VALUES (?1, ?2, 0, 0, ?3, ?4, ?5, 0, ?6, ?6, {RECORDED})"
+            ))?
             .insert(params![
                 message.destination,
                 message.patient,

@@ -45,8 +45,9 @@ pub struct ModeChange {
     pub defer_pending: Option<String>,
     /// Make all rows it concerns that were deferred for one of these reasons pending again.
     pub release_deferred: Vec<String>,
-    /// Of what is released, leave out what a later window of the same patient has made stale.
-    pub latest: bool,
+    /// Of what is released and was deferred for one of these reasons, leave out what a later window of the same patient has
+    /// made stale.
+    pub latest: Vec<String>,
 }
 
 pub(crate) struct SetMode {
@@ -95,7 +96,7 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         kind: change.kind.clone(),
         defer_pending: change.defer_pending.clone(),
         release_deferred: change.release_deferred.clone(),
-        latest: change.latest,
+        latest: change.latest.clone(),
         at: mode.since,
     };
     Ok(requeued + rows.shift(conn)?)
@@ -130,8 +131,8 @@ pub(crate) struct Align {
     pub kind: Option<String>,
     pub defer_pending: Option<String>,
     pub release_deferred: Vec<String>,
-    /// Of what is released, leave out what is stale.
-    pub latest: bool,
+    /// Of what is released and was deferred for one of these reasons, leave out what is stale.
+    pub latest: Vec<String>,
     /// Now, in milliseconds.
     pub at: i64,
 }
@@ -152,8 +153,10 @@ impl Align {
     /// Returns how many rows moved.
     fn shift(&self, conn: &Connection) -> Result<usize, WriteError> {
         let mut moved = 0;
-        if let (true, false, Some(kind)) = (self.latest, self.release_deferred.is_empty(), &self.kind) {
-            moved += stale::supersede(conn, &self.destination, kind, self.at)?;
+        let released = |reason: &&String| self.release_deferred.contains(*reason);
+        let latest: Vec<String> = self.latest.iter().filter(released).cloned().collect();
+        if let (false, Some(kind)) = (latest.is_empty(), &self.kind) {
+            moved += stale::supersede(conn, &self.destination, kind, &latest, self.at)?;
         }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
@@ -161,7 +164,7 @@ impl Align {
         if let Some(reason) = &self.defer_pending {
             moved += conn
                 .prepare_cached(
-                    "UPDATE outbox SET state = 'deferred', reason = ?2
+                    "UPDATE outbox SET state = 'deferred', reason = ?2, weighed = 0
                      WHERE destination = ?1 AND state = 'pending' AND (?3 IS NULL OR kind = ?3)",
                 )?
                 .execute(params![self.destination, reason, self.kind])?;

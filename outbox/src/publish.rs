@@ -8,8 +8,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
+    audit::{self, AuditEntry},
     command::{Command, Hot},
     conditions::{self, Condition},
+    consent_chain::RECORDED,
     error::{Conflict, ReadError, WriteError},
     packed,
     queue::{self, Note, State, Step},
@@ -41,9 +43,31 @@ pub struct Decision {
     pub reason: String,
     /// The shape in which it is written, now or later; empty where it is not.
     pub form: String,
-    /// Whether what an earlier version has not sent yet is still to be sent there: part of that version stands, and this
-    /// one cannot take its place.
-    pub keeps_earlier: bool,
+    /// What becomes of what an earlier version has not sent yet.
+    pub earlier: Earlier,
+}
+
+/// What becomes of what an earlier version has not sent to a destination yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Earlier {
+    /// The new version takes its place.
+    #[default]
+    Superseded,
+    /// The same, in another form, because its own is closed.
+    Moved,
+    /// It is still to be sent: part of that version stands, and the new one cannot take its place.
+    Kept,
+}
+
+impl Earlier {
+    /// Why it is superseded; `None` where it is not.
+    const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Superseded => Some("a later version was published"),
+            Self::Moved => Some("its form is closed, and it is written in another"),
+            Self::Kept => None,
+        }
+    }
 }
 
 /// A new effect at a destination. Patient, window and version are those of the publishing command.
@@ -89,6 +113,9 @@ pub enum Outcome {
         outcome_json: String,
         /// Its messages.
         manifest: Manifest,
+        /// Why it is written nowhere: kept with the version that it would have become, unless that was the last that was
+        /// decided of it.
+        decisions: Vec<Decision>,
     },
     /// A new version.
     Version {
@@ -189,7 +216,7 @@ impl Command for Prepared {
         let stored = |outcome: &String| self.block.as_ref().map_or(outcome.len(), Vec::len);
         match &self.publish.result {
             Outcome::Unchanged | Outcome::Withdrawn { .. } | Outcome::Postponed { .. } => 0,
-            Outcome::Computed { outcome_json, manifest } => stored(outcome_json) + manifest.body.len(),
+            Outcome::Computed { outcome_json, manifest, .. } => stored(outcome_json) + manifest.body.len(),
             Outcome::Version { outcome_json, manifest, rows, .. } => {
                 let rows: usize = rows.iter().map(|row| row.body.len()).sum();
                 stored(outcome_json) + manifest.body.len() + rows
@@ -215,8 +242,14 @@ impl Publish {
         .execute(params![window.id, self.at])?;
         match self.result {
             Outcome::Unchanged => Ok(Vec::new()),
-            Outcome::Computed { outcome_json, manifest } => {
+            Outcome::Computed { outcome_json, manifest, decisions } => {
                 keep(conn, window.id, Some(&Body::of(&outcome_json, block)), &manifest, self.at)?;
+                let news = decisions.iter().filter_map(|made| {
+                    let known = is_last_decision(conn, window.id, window.version + 1, made);
+                    known.map(|known| (!known).then_some(made)).transpose()
+                });
+                let news: Vec<&Decision> = news.collect::<Result<_, _>>()?;
+                decide(conn, window.id, window.version + 1, news, self.at)?;
                 Ok(Vec::new())
             }
             Outcome::Postponed { until } => {
@@ -228,7 +261,7 @@ impl Publish {
                 // The same numbers, should they come back, are a new version.
                 conn.prepare_cached("UPDATE outcome_window SET display_hash = NULL WHERE id = ?1")?
                     .execute([window.id])?;
-                supersede(conn, window.id, i64::MAX, &[], "every reading was taken back", self.at)?;
+                supersede(conn, window.id, i64::MAX, |_| Some("every reading was taken back"), self.at)?;
                 if let Some((name, detail)) = condition {
                     conditions::raise(conn, &name, &format!("window {}", window.id), &detail, self.at)?;
                 }
@@ -258,12 +291,12 @@ impl Publish {
                 let kept = Kept { version, display_hash, outcome, manifest: &manifest.id };
                 record(conn, window.id, &kept, self.at)?;
                 decide(conn, window.id, version, &decisions, self.at)?;
-                for one in &asked {
-                    conditions::raise(conn, &one.name, &one.scope, &one.detail, one.since)?;
-                }
-                let kept = decisions.iter().filter(|made| made.keeps_earlier).map(|made| &*made.destination);
-                let kept: Vec<&str> = kept.collect();
-                supersede(conn, window.id, version, &kept, "a later version was published", self.at)?;
+                ask(conn, &asked, self.at)?;
+                let earlier = |destination: &str| {
+                    let made = |made: &&Decision| queue::is_one_chart(&made.destination, destination);
+                    decisions.iter().find(made).map_or(Earlier::default(), |made| made.earlier).reason()
+                };
+                supersede(conn, window.id, version, earlier, self.at)?;
                 enqueue(conn, &window, version, &rows, self.at)
             }
         }
@@ -324,10 +357,10 @@ fn record(conn: &Connection, window_id: i64, kept: &Kept<'_>, at: i64) -> rusqli
            first_published_at = coalesce(first_published_at, ?4) WHERE id = ?1",
     )?
     .execute(params![window_id, kept.version, kept.display_hash, at])?;
-    conn.prepare_cached(
-        "INSERT INTO published_version (window_id, version, display_hash, outcome_bytes, outcome, manifest, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
+    conn.prepare_cached(&format!(
+        "INSERT INTO published_version (window_id, version, display_hash, outcome_bytes, outcome, manifest, at,
+           consent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {RECORDED})"
+    ))?
     .execute(params![
         window_id,
         kept.version,
@@ -340,11 +373,44 @@ fn record(conn: &Connection, window_id: i64, kept: &Kept<'_>, at: i64) -> rusqli
     Ok(())
 }
 
-fn decide(
+/// Raises what people are asked to do, and writes down that they were.
+fn ask(conn: &Connection, asked: &[Condition], at: i64) -> Result<(), WriteError> {
+    let told = asked.iter().map(|one| AuditEntry {
+        actor: "isthmus".to_owned(),
+        action: format!("{} raised", one.name),
+        object: one.scope.clone(),
+        detail: one.detail.clone(),
+        at,
+    });
+    for one in asked {
+        conditions::raise(conn, &one.name, &one.scope, &one.detail, one.since)?;
+    }
+    Ok(audit::append(conn, &told.collect::<Vec<_>>())?)
+}
+
+/// Whether this was the last that was decided of a version at a destination: a window that is computed often and written
+/// nowhere says why once.
+fn is_last_decision(
     conn: &Connection,
     window_id: i64,
     version: i64,
-    decisions: &[Decision],
+    made: &Decision,
+) -> rusqlite::Result<bool> {
+    let last: Option<(String, String)> = conn
+        .prepare_cached(
+            "SELECT decision, reason FROM decision WHERE window_id = ?1 AND version = ?2 AND destination = ?3
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![window_id, version, made.destination], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(last.is_some_and(|(decision, reason)| decision == made.decision && reason == made.reason))
+}
+
+fn decide<'a>(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+    decisions: impl IntoIterator<Item = &'a Decision>,
     at: i64,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
@@ -366,14 +432,13 @@ fn decide(
 }
 
 /// Supersedes what earlier versions have not sent yet, at every destination: where a later version is not
-/// written for want of consent, the earlier one must not be written in its place. Destinations in `kept` are left alone.
-/// Returns how many there were.
-pub(crate) fn supersede(
+/// written for want of consent, the earlier one must not be written in its place. `reason` says why at a destination, and
+/// `None` where they are left alone. Returns how many there were.
+pub(crate) fn supersede<'a>(
     conn: &Connection,
     window_id: i64,
     version: i64,
-    kept: &[&str],
-    reason: &str,
+    reason: impl Fn(&str) -> Option<&'a str>,
     at: i64,
 ) -> Result<usize, WriteError> {
     let earlier: Vec<(i64, String)> = conn
@@ -383,16 +448,14 @@ pub(crate) fn supersede(
         )?
         .query_map(params![window_id, version], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let earlier: Vec<i64> = earlier
-        .into_iter()
-        .filter(|(_, destination)| !kept.contains(&destination.as_str()))
-        .map(|(id, _)| id)
-        .collect();
-    for id in &earlier {
+    let mut gone = 0;
+    for (id, destination) in earlier {
+        let Some(reason) = reason(&destination) else { continue };
         let note = Note { reason: Some(reason), at, ..Note::default() };
-        queue::step(conn, &queue::place(conn, *id)?, Step::Supersede, note)?;
+        queue::step(conn, &queue::place(conn, id)?, Step::Supersede, note)?;
+        gone += 1;
     }
-    Ok(earlier.len())
+    Ok(gone)
 }
 
 /// Appends the version's rows to their lines.
@@ -423,11 +486,11 @@ fn enqueue(
             return Err(Conflict::EffectKey.into());
         }
         let id = conn
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "INSERT INTO outbox (destination, patient, window_id, version, kind, key, depends_on, state,
-                   head, reason, next_at, created_at, form, priority, settled_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13)",
-            )?
+                   head, reason, next_at, created_at, form, priority, settled_at, consent)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?10, ?11, ?12, ?13, {RECORDED})"
+            ))?
             .insert(params![
                 row.destination,
                 window.key.patient,
@@ -465,6 +528,21 @@ fn manifest_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Manifest> {
 pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, ReadError> {
     let mut statement = conn.prepare_cached(&format!("{MANIFEST} WHERE id = ?1"))?;
     Ok(statement.query_row([id], manifest_from).optional()?)
+}
+
+/// The manifest whose hash is the one sought.
+pub(crate) fn find_manifest(
+    conn: &Connection,
+    is_it: impl Fn(&[u8; 32]) -> bool,
+) -> Result<Option<Manifest>, ReadError> {
+    let mut statement = conn.prepare_cached("SELECT id, sha256 FROM manifest")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if is_it(&row.get(1)?) {
+            return manifest(conn, row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
+        }
+    }
+    Ok(None)
 }
 
 /// The outcome of a published version of a window, as its maker wrote it.

@@ -8,7 +8,7 @@
 //!   head before it settles; a unique index holds the database to one head per line. So the order per patient
 //!   costs nothing at lease time, however long the queue is.
 //! - The bytes to send are written once, apart from the small row that changes; their hash is checked when they
-//!   are read.
+//!   are read. What is removed by the site's retention (`retention.rs`) leaves its hash.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ pub enum State {
     Quarantined,
     /// A later version of the same window took its place before it was sent, or it is about nobody any more.
     Superseded,
-    /// Quarantined, and a person decided that it is not to be sent; its bytes stay.
+    /// Quarantined, and a person decided that it is not to be sent; its bytes stay as the site's retention says.
     Dropped,
     /// Made to be looked at, and never sent: the site is in shadow. No edge leads to it or from it.
     Shown,
@@ -188,8 +188,8 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
     let settled_at = state.is_settled().then_some(note.at);
     conn.prepare_cached(
         "UPDATE outbox SET state = ?2, reason = ?3, cause = coalesce(?4, cause),
-           next_at = coalesce(?5, next_at), settled_at = ?6,
-           head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END
+           next_at = coalesce(?5, next_at), settled_at = ?6, weighed = 0,
+           doubted = max(doubted, ?2 = 'ambiguous'), head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END
          WHERE id = ?1",
     )?
     .execute(params![row.id, state.name(), note.reason, note.cause, note.next_at, settled_at])?;
@@ -224,13 +224,38 @@ pub(crate) fn move_up_sql() -> String {
     )
 }
 
-/// Whether a later version of the same window has a row for this destination that counts.
+/// Prefix of the queue of a site's EHR.
+const EHR: &str = "ehr:";
+/// Prefix of the queue of a receiver of messages, of which nothing can be looked up.
+pub(crate) const MLLP: &str = "mllp:";
+
+/// Whether two queues lead into one chart: they are the same, or a site's EHR and a receiver of its messages. Rows of one
+/// window alone may be compared so: its site has one EHR.
+pub(crate) fn is_one_chart(one: &str, other: &str) -> bool {
+    let chart = |id: &str| id.starts_with(EHR) || id.starts_with(MLLP);
+    one == other || (chart(one) && chart(other))
+}
+
+/// Whether a later version of the same window has a row for this destination that counts, in whichever form: messages have
+/// a queue of their own.
 pub(crate) fn has_successor(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND version > ?3
+    // What is about no window has no chart in common with anything.
+    if row.window_id == 0 {
+        let sql = "SELECT 1 FROM outbox WHERE window_id = 0 AND destination = ?1 AND version > ?2
+            AND state NOT IN ('superseded', 'quarantined', 'dropped', 'shown')";
+        return conn.prepare_cached(sql)?.exists(params![row.destination, row.version]);
+    }
+    let mut later = conn.prepare_cached(
+        "SELECT DISTINCT destination FROM outbox WHERE window_id = ?1 AND version > ?2
          AND state NOT IN ('superseded', 'quarantined', 'dropped', 'shown')",
-    )?
-    .exists(params![row.window_id, row.destination, row.version])
+    )?;
+    let mut found = later.query(params![row.window_id, row.version])?;
+    while let Some(one) = found.next()? {
+        if is_one_chart(one.get_ref(0)?.as_str()?, &row.destination) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a row must not be written any more although nobody has it yet: a later version stands in its place, or what
@@ -254,6 +279,10 @@ fn is_void(conn: &Connection, row: &Place) -> rusqlite::Result<bool> {
 /// Why a row was set aside that may have been written, was overtaken, and could not be looked for: it may stand at the
 /// destination, and is not sent again. Stored, and compared with what is stored: it must never change.
 pub const UNPROVEN: &str = "it may have been written, the destination does not let us look, and a later version or another patient took its place";
+
+/// Why a row was set aside whose resource refers to others, none of which was written: it comes back with any of them.
+/// Stored, and compared with what is stored: it must never change.
+pub const UNRESOLVED: &str = "nothing of what it refers to was written";
 
 /// Whether a row was set aside as [`UNPROVEN`].
 pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> rusqlite::Result<bool> {
@@ -302,7 +331,7 @@ pub(crate) fn dependents(conn: &Connection, id: i64) -> rusqlite::Result<Vec<i64
 /// What was being delivered when the store was last open: nobody knows whether it arrived.
 pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
     conn.execute(
-        "UPDATE outbox SET state = 'ambiguous', next_at = ?1, cause = 'the store was closed while it was sent'
+        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?1, cause = 'the store was closed while it was sent'
          WHERE head = 1 AND state = 'leased'",
         [now_ms],
     )
@@ -311,7 +340,7 @@ pub(crate) fn doubt_leased(conn: &Connection, now_ms: i64) -> rusqlite::Result<u
 /// Rows leased by a command whose fate was not known: its caller never heard of them.
 pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "UPDATE outbox SET state = 'ambiguous', next_at = ?2, cause = 'the lease was not known to be kept'
+        "UPDATE outbox SET state = 'ambiguous', doubted = 1, next_at = ?2, cause = 'the lease was not known to be kept'
          WHERE id = ?1 AND state = 'leased'",
     )?;
     for id in ids {
@@ -320,17 +349,19 @@ pub(crate) fn doubt(conn: &Connection, ids: &[i64], now_ms: i64) -> rusqlite::Re
     Ok(())
 }
 
-/// When the next row of a destination may be leased, not counting deferred ones.
+/// When the next row of a destination may be leased, not counting deferred ones and those that wait for another row.
 pub(crate) fn next_attempt_at(conn: &Connection, destination: &str) -> Result<Option<i64>, ReadError> {
     let mut statement = conn.prepare_cached(
-        "SELECT min(next_at) FROM outbox INDEXED BY outbox_due
-         WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?3",
+        "SELECT next_at FROM outbox o INDEXED BY outbox_due
+         WHERE head = 1 AND destination = ?1 AND state = ?2 AND priority = ?3
+           AND (depends_on IS NULL OR (SELECT state FROM outbox d WHERE d.id = o.depends_on) = 'delivered')
+         ORDER BY next_at, id LIMIT 1",
     )?;
     let mut first: Option<i64> = None;
     for state in [State::Pending, State::Ambiguous] {
         for priority in 0..PRIORITIES {
-            let at: Option<i64> =
-                statement.query_row(params![destination, state.name(), priority], |row| row.get(0))?;
+            let asked = params![destination, state.name(), priority];
+            let at: Option<i64> = statement.query_row(asked, |row| row.get(0)).optional()?;
             first = first.into_iter().chain(at).min();
         }
     }
@@ -349,10 +380,10 @@ pub(crate) fn write_body(conn: &Connection, row_id: i64, bytes: &[u8]) -> rusqli
         .execute(params![row_id, sha256, bytes])
 }
 
-/// The bytes of a row, `None` where they are damaged or missing.
+/// The bytes of a row, `None` where they are damaged, missing or removed.
 pub(crate) fn read_body(conn: &Connection, row_id: i64) -> rusqlite::Result<Option<Body>> {
     let found = conn
-        .prepare_cached("SELECT bytes, sha256 FROM outbox_body WHERE row_id = ?1")?
+        .prepare_cached("SELECT bytes, sha256 FROM outbox_body WHERE row_id = ?1 AND bytes IS NOT NULL")?
         .query_row([row_id], |row| Ok(Body { bytes: row.get(0)?, sha256: row.get(1)? }))
         .optional()?;
     Ok(found.filter(|body| <[u8; 32]>::from(Sha256::digest(&body.bytes)) == body.sha256))

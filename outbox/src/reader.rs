@@ -3,6 +3,7 @@
 //! Invariants: all that one [`Reader`] reads is of one moment; a reader is held briefly, because the write-ahead
 //! log cannot be emptied past the oldest moment being read.
 
+mod chart;
 mod people;
 
 use std::{
@@ -36,7 +37,8 @@ use crate::{
     queue,
     quota::{self, Quota},
     rehome::{self, Rehomed},
-    rows::{self, OutboxRow, StandingVersion},
+    retention::{self, Expiry, Removable, Removed},
+    rows::{self, OutboxRow},
     seats::{self, Seat},
     set_aside::{self, SetAside},
     status::{self, Counts},
@@ -337,9 +339,19 @@ impl Reader {
         rows::by_id(self.conn()?, id)
     }
 
-    /// The bytes of a row, their hash checked; `None` where there is no such row.
+    /// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.
     pub fn body(&self, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
         rows::body(self.conn()?, row_id)
+    }
+
+    /// What is left of a row's bytes, where they were removed.
+    pub fn removed(&self, row_id: i64) -> Result<Option<Removed>, ReadError> {
+        Ok(retention::removed(self.conn()?, row_id)?)
+    }
+
+    /// Rows of a site's patients, after the row `after`, whose bytes may be removed: old enough, and needed by nobody.
+    pub fn removable(&self, site: &str, expiry: &Expiry, after: i64) -> Result<Removable, ReadError> {
+        retention::removable(self.conn()?, site, expiry, after)
     }
 
     /// What stands at a destination under these identifiers.
@@ -354,20 +366,6 @@ impl Reader {
     /// The name of the first of these quotas that a destination has used up.
     pub fn exhausted(&self, destination: &str, quotas: &[Quota]) -> Result<Option<String>, ReadError> {
         quota::exhausted(self.conn()?, destination, quotas)
-    }
-
-    /// The highest version of a window that stands, or may stand, at a destination.
-    pub fn standing_version(
-        &self,
-        window_id: i64,
-        destination: &str,
-    ) -> Result<Option<StandingVersion>, ReadError> {
-        Ok(rows::standing_version(self.conn()?, window_id, destination)?)
-    }
-
-    /// Whether anything of a window stands, or may stand, at any destination.
-    pub fn stands(&self, window_id: i64) -> Result<bool, ReadError> {
-        Ok(rows::stands(self.conn()?, window_id)?)
     }
 
     /// What a patient's messages from `first` to `last`, both included, held beside their readings.
@@ -407,6 +405,15 @@ impl Reader {
     /// The list of messages an outcome came from.
     pub fn manifest(&self, id: &str) -> Result<Option<crate::publish::Manifest>, ReadError> {
         crate::publish::manifest(self.conn()?, id)
+    }
+
+    /// The list of messages whose hash is the one sought. A destination that knows pseudonyms is told a keyed hash of it
+    /// alone, so what is sought is a question that the caller answers. Walks all hashes, and of the lists reads the one.
+    pub fn find_manifest(
+        &self,
+        is_it: impl Fn(&[u8; 32]) -> bool,
+    ) -> Result<Option<crate::publish::Manifest>, ReadError> {
+        crate::publish::find_manifest(self.conn()?, is_it)
     }
 
     /// The outcome of a published version of a window, as its maker wrote it.

@@ -173,7 +173,7 @@ fn bring_back(conn: &Connection, patient: i64, from: i64, at: i64) -> Result<(),
 /// numbers are a new version then. What is under way, or may have been written, ends first; without a `display_hash` it
 /// does not come back to its line after that.
 pub(crate) fn unsend(conn: &Connection, window: i64, reason: &str, at: i64) -> Result<bool, WriteError> {
-    let waiting = publish::supersede(conn, window, i64::MAX, &[], reason, at)? > 0;
+    let waiting = publish::supersede(conn, window, i64::MAX, |_| Some(reason), at)? > 0;
     let refused = supersede_refused(conn, window, reason, at)?;
     if waiting || refused || is_under_way(conn, window)? {
         conn.prepare_cached("UPDATE outcome_window SET display_hash = NULL WHERE id = ?1")?

@@ -9,7 +9,8 @@ use crate::{
     queue::{self, Note, Place, State, Step},
 };
 
-/// The command that releases a quarantined row, with the rows that were quarantined because of it. Where a later
+/// The command that releases a quarantined row, with the rows that were quarantined because of it, and those of its version
+/// that refer to nothing else that was written ([`crate::UNRESOLVED`]). Where a later
 /// version of its window has a row at that destination, or it is no longer about its patient, it is superseded instead. A
 /// row whose dependency is quarantined is refused with [`Conflict::Dependency`]: release that one. One that may have been
 /// written ([`crate::UNPROVEN`]) is refused with [`Conflict::Unproven`].
@@ -81,7 +82,25 @@ pub(crate) fn take_back(conn: &Connection, row_id: i64, at: i64) -> Result<State
         _ if queue::is_overtaken(conn, &row)? => Step::Supersede,
         _ => Step::Release,
     };
-    along(conn, &row, step, at)
+    let state = along(conn, &row, step, at)?;
+    if step == Step::Release {
+        for id in unresolved_beside(conn, row.id)? {
+            along(conn, &queue::place(conn, id)?, step, at)?;
+        }
+    }
+    Ok(state)
+}
+
+/// Rows of the same version that were set aside because nothing of what they refer to was written: a part of that may be
+/// written now.
+fn unresolved_beside(conn: &Connection, row_id: i64) -> rusqlite::Result<Vec<i64>> {
+    conn.prepare_cached(
+        "SELECT o.id FROM outbox r JOIN outbox o
+           ON o.window_id = r.window_id AND o.destination = r.destination AND o.version = r.version
+         WHERE r.id = ?1 AND o.id <> r.id AND o.state = 'quarantined' AND o.reason = ?2 ORDER BY o.id",
+    )?
+    .query_map(rusqlite::params![row_id, queue::UNRESOLVED], |row| row.get(0))?
+    .collect()
 }
 
 /// The state of the row this one depends on.

@@ -3,9 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
+    consent_rows::NO_CONSENT,
     error::ReadError,
     queue::{self, State},
-    server,
+    retention, server,
 };
 
 /// A row of the outbox without its bytes.
@@ -93,7 +94,8 @@ pub struct StandingVersion {
     pub form: String,
 }
 
-/// The highest version of a window that stands, or may stand, at a destination's server.
+/// The highest version of a window that stands, or may stand, at a destination's server. A message that was once in doubt
+/// counts whatever became of it, until a person says otherwise: its receiver shows nothing, and may refuse one that it has.
 pub(crate) fn standing_version(
     conn: &Connection,
     window_id: i64,
@@ -101,12 +103,39 @@ pub(crate) fn standing_version(
 ) -> rusqlite::Result<Option<StandingVersion>> {
     let mut statement = conn.prepare_cached(
         "SELECT version, form FROM outbox WHERE window_id = ?1 AND destination = ?2 AND server = ?4
-         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3))
+         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3)
+           OR (doubted = 1 AND state <> 'dropped' AND destination LIKE 'mllp:%'))
          ORDER BY version DESC, id LIMIT 1",
     )?;
     let standing = |row: &rusqlite::Row<'_>| Ok(StandingVersion { version: row.get(0)?, form: row.get(1)? });
     let server = server::number(conn, destination)?;
     statement.query_row(params![window_id, destination, queue::UNPROVEN, server], standing).optional()
+}
+
+/// The form in which the newest version of a window waits at a destination, not for want of consent: `None` where nothing
+/// does. What a person wanted in a form is not asked.
+pub(crate) fn waiting_form(
+    conn: &Connection,
+    window_id: i64,
+    destination: &str,
+) -> Result<Option<String>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT form FROM outbox o WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')
+           AND reason IS NOT ?3 AND kind <> 'Provenance'
+           AND NOT EXISTS (SELECT 1 FROM intent_row i WHERE i.row_id = o.id)
+         ORDER BY version DESC, id LIMIT 1",
+    )?;
+    let of = params![window_id, destination, NO_CONSENT];
+    Ok(statement.query_row(of, |row| row.get(0)).optional()?)
+}
+
+/// Whether a row of a window waits for a destination: a later version would take its place.
+pub(crate) fn waits(conn: &Connection, window_id: i64, destination: &str) -> Result<bool, ReadError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT 1 FROM outbox WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')",
+        )?
+        .exists(params![window_id, destination])?)
 }
 
 /// Whether anything of a window stands, or may stand, at any destination, and was not marked as entered in error since.
@@ -122,6 +151,37 @@ pub(crate) fn stands(conn: &Connection, window_id: i64) -> rusqlite::Result<bool
     .exists(params![window_id, queue::UNPROVEN])
 }
 
+/// Every row of a window at a destination, in their order.
+pub(crate) fn of_window(
+    conn: &Connection,
+    window_id: i64,
+    destination: &str,
+) -> Result<Vec<OutboxRow>, ReadError> {
+    let sql = format!("{ROW} WHERE window_id = ?1 AND destination = ?2 ORDER BY id");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![window_id, destination], row_of)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether something of an earlier version than the newest that goes, or went, to a destination stands there, or may.
+/// Provenance aside: each version has its own.
+pub(crate) fn is_outdated(conn: &Connection, window_id: i64, destination: &str) -> Result<bool, ReadError> {
+    let newest: Option<i64> = conn
+        .prepare_cached(
+            "SELECT max(version) FROM outbox WHERE window_id = ?1 AND destination = ?2
+             AND state NOT IN ('superseded', 'quarantined', 'dropped', 'shown')",
+        )?
+        .query_row(params![window_id, destination], |row| row.get(0))?;
+    let Some(newest) = newest else { return Ok(false) };
+    let mut statement = conn.prepare_cached(
+        "SELECT 1 FROM outbox o LEFT JOIN written r ON r.row_id = o.id AND r.destination = o.destination
+         WHERE o.window_id = ?1 AND o.destination = ?2 AND o.kind <> 'Provenance' AND o.version < ?3
+         AND (r.row_id IS NOT NULL OR o.state IN ('leased', 'ambiguous')
+           OR (o.state = 'quarantined' AND o.reason = ?4))",
+    )?;
+    Ok(statement.exists(params![window_id, destination, newest, queue::UNPROVEN])?)
+}
+
 /// Whether a row is out or in doubt.
 pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> Result<bool, ReadError> {
     let mut statement =
@@ -129,10 +189,10 @@ pub(crate) fn is_unproven(conn: &Connection, row_id: i64) -> Result<bool, ReadEr
     Ok(statement.exists([row_id])?)
 }
 
-/// The bytes of a row, their hash checked.
+/// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.
 pub(crate) fn body(conn: &Connection, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
     let exists = conn.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1")?.exists([row_id])?;
-    if !exists {
+    if !exists || retention::removed(conn, row_id)?.is_some() {
         return Ok(None);
     }
     match queue::read_body(conn, row_id)? {

@@ -241,6 +241,7 @@ CREATE TABLE published_version (
   outcome       BLOB    NOT NULL CHECK (length(outcome) <= outcome_bytes), -- packed where shorter: see packed.rs
   manifest      TEXT    NOT NULL,
   at            INTEGER NOT NULL,
+  consent       INTEGER NOT NULL,              -- entries of the consent ledger then
   PRIMARY KEY (window_id, version)
 ) STRICT, WITHOUT ROWID;
 
@@ -281,8 +282,11 @@ CREATE TABLE outbox (
   reason      TEXT,
   cause       TEXT,
   attempts    INTEGER NOT NULL DEFAULT 0,
+  doubted     INTEGER NOT NULL DEFAULT 0 CHECK (doubted IN (0, 1)), -- an attempt at it may have taken effect
+  weighed     INTEGER NOT NULL DEFAULT 0 CHECK (weighed IN (0, 1)), -- while it waits: whether another form is open was asked
   next_at     INTEGER NOT NULL,
   created_at  INTEGER NOT NULL,
+  consent     INTEGER NOT NULL,                -- entries of the consent ledger then: what was decided by then, by no clock
   leased_at   INTEGER,
   settled_at  INTEGER,
   spent       TEXT,                            -- the spans of quotas that it was counted in last (quota.rs)
@@ -297,9 +301,12 @@ CREATE INDEX outbox_line ON outbox (destination, patient, kind, id)
   WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous');
 CREATE INDEX outbox_state ON outbox (destination, state, created_at);
 CREATE INDEX outbox_window ON outbox (window_id, destination, version);
+-- What is of no window: what people wanted written for a patient.
+CREATE INDEX outbox_windowless ON outbox (patient) WHERE window_id = 0 AND patient <> 0;
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 -- What waits for a person's word on consent is in no age.
 CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
+CREATE INDEX outbox_unweighed ON outbox (destination, kind, id) WHERE state = 'deferred' AND weighed = 0;
 CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
 
 -- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.
@@ -323,9 +330,11 @@ CREATE TRIGGER outbox_goes AFTER DELETE ON outbox BEGIN
 END;
 
 CREATE TABLE outbox_body (
-  row_id INTEGER PRIMARY KEY,
-  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
-  bytes  BLOB NOT NULL
+  row_id     INTEGER PRIMARY KEY,
+  sha256     BLOB NOT NULL CHECK (length(sha256) = 32),
+  bytes      BLOB,                             -- none once the site's retention has removed them (retention.rs)
+  removed_at INTEGER,
+  CHECK ((bytes IS NULL) = (removed_at IS NOT NULL))
 ) STRICT;
 
 -- How many writes were made, or may have been, in the present span of a quota.
@@ -399,11 +408,12 @@ CREATE TABLE audit (
 ) STRICT;
 
 -- The consent ledger: what was decided for an identifier and a purpose. Appended to only, each entry chained by hash to
--- the one before it; what is in force is derived (consent.rs).
+-- the one before it; what is in force is derived (in_force.rs), in the order of the numbers and not of a clock.
 CREATE TABLE consent (
   id            INTEGER PRIMARY KEY,           -- without gaps
-  at            INTEGER NOT NULL,              -- when it was recorded
+  at            INTEGER NOT NULL,              -- when it was recorded, by the clock of the box
   patient       INTEGER NOT NULL REFERENCES patient (id), -- the identifier that was named, not whom it counts for
+  named         BLOB    NOT NULL CHECK (length(named) = 32), -- salted hash of that identifier as it was then
   purpose       TEXT    NOT NULL CHECK (purpose IN ('treatment', 'upstream', 'payer')),
   decision      TEXT    NOT NULL CHECK (decision IN ('grant', 'withdraw', 'end')),
   from_at       INTEGER NOT NULL,
@@ -415,6 +425,7 @@ CREATE TABLE consent (
   document      BLOB    CHECK (length(document) = 32),      -- which FHIR Consent
   document_hash BLOB    CHECK (length(document_hash) = 32), -- and its content
   document_at   INTEGER,                       -- and when that was last changed, as it says itself
+  document_stamped INTEGER NOT NULL CHECK (document_stamped IN (0, 1)), -- by its server's meta.lastUpdated
   actor         TEXT    NOT NULL,              -- who recorded it
   behalf        TEXT    NOT NULL,              -- for whom: may name people, so shown on request only
   reason        TEXT    NOT NULL,
@@ -431,6 +442,12 @@ END;
 CREATE TRIGGER consent_is_not_deleted BEFORE DELETE ON consent BEGIN
   SELECT RAISE(ABORT, 'the consent ledger is appended to only');
 END;
+
+-- The last meta.lastUpdated of each FHIR Consent that was met, also where its content had not changed.
+CREATE TABLE consent_stamp (
+  document BLOB    PRIMARY KEY CHECK (length(document) = 32),
+  at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- What holds at a site where the ledger says nothing, as the configuration in force has it.
 CREATE TABLE consent_default (

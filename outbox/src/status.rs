@@ -108,8 +108,8 @@ mod tests {
     fn what_is_counted_as_rows_change_is_what_stands_there() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
-        let insert = "INSERT INTO outbox (destination, patient, window_id, version, kind, key, state, head, next_at, created_at)
-            VALUES (?1, ?3, 1, 1, 'k', randomblob(32), ?2, ?2 = 'leased', 0, ?3)";
+        let insert = "INSERT INTO outbox (destination, patient, window_id, version, kind, key, state, head, next_at, created_at,
+            consent) VALUES (?1, ?3, 1, 1, 'k', randomblob(32), ?2, ?2 = 'leased', 0, ?3, 0)";
         for n in 0..400_i64 {
             let state = State::ALL[n as usize % State::ALL.len()];
             conn.execute(insert, params![format!("d{}", n % 3), state.name(), 1_000 + n]).unwrap();

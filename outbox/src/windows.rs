@@ -99,6 +99,16 @@ pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<
     Ok(())
 }
 
+/// Has a window computed again at once, although none of its readings changed. Returns how many there are of it: one or
+/// none.
+pub(crate) fn touch(conn: &Connection, id: i64, at: i64) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "UPDATE outcome_window SET due_at = min(coalesce(due_at, ?2), ?2), dirty_since = coalesce(dirty_since, ?2),
+           generation = generation + 1 WHERE id = ?1",
+    )?
+    .execute([id, at])
+}
+
 const COLUMNS: &str = "w.id, w.patient, w.days, w.end_day, w.zone, w.policy, p.site, w.due_at, w.generation,
     w.version, w.display_hash, w.first_published_at, w.computed_at, w.origin";
 const TABLES: &str = "outcome_window w JOIN patient p ON p.id = w.patient";

@@ -20,11 +20,14 @@ use crate::{
     conditions::{ClearCondition, RaiseCondition},
     conflicts::{Findings, ForeignSummary, RecordFindings, RecordSummaries, SettleConflict},
     consent::ConsentEntry,
-    consent_record::{ConsentDefault, ConsentSaying, Import, Imported, Record, Recorded, Renew, SetDefaults},
+    consent_default::{ConsentDefault, Renew, SetDefaults},
+    consent_import::{ConsentSaying, Import, Imported},
+    consent_record::{Record, Recorded},
     consent_rows::Moved,
     doubt::Agree,
     error::WriteError,
     facts::{EhrPatient, RememberPatient},
+    fallback::{Weigh, Weighed},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
     intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review},
@@ -39,6 +42,7 @@ use crate::{
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::{DropRow, Release},
+    retention::RemoveBytes,
     seats::{FindSeats, Seat},
     server::{LookUp, MoveServer, MovedRows, Server},
     settle::Settle,
@@ -281,6 +285,11 @@ impl Writer {
         Pending::new(self, ask)
     }
 
+    /// Removes the bytes of rows that nobody needs any more, all of them or none.
+    pub fn remove_bytes(&self, remove: RemoveBytes) -> Pending<()> {
+        Pending::new(self, remove)
+    }
+
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.
     pub fn set_mode(&self, change: ModeChange, audit: Vec<AuditEntry>) -> Pending<usize> {
         Pending::new(self, SetMode { change, audit })
@@ -288,7 +297,8 @@ impl Writer {
 
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
     /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
-    /// has overtaken. `latest`: of what is released, what a later window has made stale is superseded. Returns how many
+    /// has overtaken. `latest`: of what is released and was deferred for one of these
+    /// reasons, what a later window has made stale is superseded. Returns how many
     /// moved.
     pub fn align(
         &self,
@@ -296,11 +306,16 @@ impl Writer {
         kind: &str,
         defer_pending: Option<String>,
         release_deferred: Vec<String>,
-        latest: bool,
+        latest: Vec<String>,
         now_ms: i64,
     ) -> Pending<usize> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
+    }
+
+    /// Has windows decided on anew whose rows wait in a form that is closed, while another may be open.
+    pub fn weigh(&self, weigh: Weigh) -> Pending<Weighed> {
+        Pending::new(self, weigh)
     }
 
     /// Takes what a person wants written, with its rows of the queue, once for each key.

@@ -183,9 +183,9 @@ pub enum Spoilt {
     NotJson,
     /// Another status, 200 for a create for example.
     Status(u16),
-    /// No `Location`.
+    /// No `Location`, nor one of an entry.
     WithoutLocation,
-    /// No `ETag`.
+    /// No `ETag`, nor one of an entry.
     WithoutEtag,
     /// Numbers lose the zeros at their end.
     ShortDecimals,
@@ -201,9 +201,19 @@ impl Spoilt {
                 answer.headers.push(("content-type", "text/html".to_owned()));
             }
             Self::Status(status) => answer.status = *status,
-            Self::WithoutLocation => answer.without("location"),
-            Self::WithoutEtag => answer.without("etag"),
+            Self::WithoutLocation => leave_out(answer, "location"),
+            Self::WithoutEtag => leave_out(answer, "etag"),
             Self::ShortDecimals => shorten(&mut answer.body),
+        }
+    }
+}
+
+/// Leaves this out of the answer's head and of the entries of a Bundle.
+fn leave_out(answer: &mut Answer, name: &str) {
+    answer.without(name);
+    for entry in answer.body["entry"].as_array_mut().into_iter().flatten() {
+        if let Some(response) = entry["response"].as_object_mut() {
+            response.remove(name);
         }
     }
 }

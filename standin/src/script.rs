@@ -31,6 +31,8 @@ pub enum RetryAfter {
     /// The seconds since 1970 of a moment this many seconds ahead, which no standard knows and a
     /// reference server sends (reference, section 2).
     Epoch(u64),
+    /// Whatever else a server may put there.
+    Text(&'static str),
     /// No header.
     Absent,
 }
@@ -41,6 +43,7 @@ impl RetryAfter {
         let ahead = |seconds: u64| now.saturating_add(Duration::from_secs(seconds)).unwrap_or(now);
         match self {
             Self::Absent => None,
+            Self::Text(text) => Some(text.to_owned()),
             Self::Seconds(seconds) => Some(seconds.to_string()),
             Self::Date(seconds) => Some(http_date(ahead(seconds))),
             Self::Epoch(seconds) => Some(ahead(seconds).as_second().to_string()),

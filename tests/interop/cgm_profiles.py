@@ -175,7 +175,7 @@ ACCOUNT = {
     "device-session": {"device": "Identifier", "interval-minutes": "unsignedInt", "count": "unsignedInt",
                        "first": "instant", "last": "instant"},
 }
-MANIFEST = {"count": "unsignedInt", "sha256": "string"}
+MANIFEST = {"count": "unsignedInt", "sha256": "string", "hmac-sha256": "string"}
 
 
 def parts(of, at="Extension", path="Extension"):

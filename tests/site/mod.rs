@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
 
 pub mod chart;
+pub mod command;
 pub mod disk;
 pub mod files;
 pub mod listeners;
 pub mod people;
 pub mod secure;
+pub mod store;
 pub mod vendors;
 pub mod wire;
 
@@ -140,6 +142,15 @@ pub async fn refused(rig: &Rig, listener: &str, limit: &str) -> f64 {
 /// The series of [`refused`].
 pub fn refused_series(listener: &str, limit: &str) -> String {
     format!("isthmus_mllp_refused_total{{listener=\"{listener}\",limit=\"{limit}\"}}")
+}
+
+/// Runs the binary beside the daemon with these words and `--json`; what it printed.
+pub async fn ask(rig: &Rig, words: &[&str]) -> Value {
+    let mut command = tokio::process::Command::new(binary());
+    command.args(words).arg("--json").arg("--config").arg(rig.config());
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The condition of this name in a status.

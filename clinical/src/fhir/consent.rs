@@ -9,7 +9,8 @@
 //!   `draft`, `proposed` and `unknown` are refused, for nobody decided anything yet.
 //! - Only consent to the sharing of information: in R4 `scope` patient-privacy; in R5, which has no scope, by `category`.
 //! - A purpose is a code of v3-ActReason: TREAT, HPAYMT, and HOPERAT or HRESCH for analytics upstream. Narrower codes are
-//!   refused: they are neither all nor nothing of a purpose. Without a purpose a rule is about every one.
+//!   refused: they are neither all nor nothing of a purpose. Without a purpose a denial is about every one, and a permit
+//!   about treatment alone: who signs a form about their care does not mean analytics and payment by saying nothing.
 //! - R4: the base is `provision.type`, else `policyRule` OPTIN or OPTOUT; a nested provision is an exception by its own
 //!   type. R5: the base is `decision`, and each provision is an exception to it, its negation (hl7.org/fhir/R5/consent.html).
 //!
@@ -41,6 +42,9 @@ const CATEGORIES: [(&str, &str); 8] = [
     (ACT_CODE, "ICOL"),
     (ACT_CODE, "IRDSCL"),
 ];
+/// What is no part of what a Consent says: words for people, and what its server says of a version, anew each time it is
+/// stored.
+const OF_NO_ACCOUNT: [&str; 2] = ["text", "meta"];
 /// Elements that change nothing of what is permitted, in both releases.
 const BESIDE: [&str; 11] = [
     "resourceType",
@@ -119,16 +123,28 @@ pub struct Rule {
     pub until: Option<i64>,
 }
 
+/// What is the same for all versions of a Consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A hash of its first identifier that has a system and a value: wherever it comes from.
+    Everywhere([u8; 32]),
+    /// A hash of an identifier without a system, else of its id: another source may mean another Consent by it.
+    AtItsSource([u8; 32]),
+    /// It has none of them: every content is a Consent of its own.
+    Content,
+}
+
 /// What a Consent says. Its `Debug` names nobody.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// What is the same for all its versions: hashed from its first identifier, else from its id; `None` where it has
-    /// neither, and then every content is a Consent of its own.
-    pub key: Option<[u8; 32]>,
-    /// SHA-256 of its content without the narrative.
+    /// Which Consent, over all its versions.
+    pub key: Key,
+    /// SHA-256 of its content, without the narrative and `meta`: stored anew unchanged, it says the same.
     pub hash: [u8; 32],
     /// When it was last changed: `meta.lastUpdated`, else `dateTime` or `date` (ms UTC).
     pub changed_at: Option<i64>,
+    /// That is `meta.lastUpdated`, by which its server tells which of two versions came later.
+    pub stamped: bool,
     /// Identifiers of its patient; at least one.
     pub patient: Vec<PatientKey>,
     /// What it permits and denies: of two rules about one purpose that hold at a time the later counts. Empty where it is
@@ -234,7 +250,8 @@ pub fn read(json: &Value, beside: &[Value], zone: &TimeZone) -> Result<Consent, 
         about_sharing(json, is_r5)?;
         rules = if is_r5 { rules_r5(json, zone)? } else { rules_r4(json, zone)? };
     }
-    Ok(Consent { key: key_of(json), hash: hash_of(consent), changed_at: updated.or(dated), patient, rules })
+    let (changed_at, stamped) = (updated.or(dated), updated.is_some());
+    Ok(Consent { key: key_of(json), hash: hash_of(consent), changed_at, stamped, patient, rules })
 }
 
 /// Refuses what is not listed: it may change what is meant.
@@ -255,23 +272,33 @@ fn known(object: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), 
 }
 
 /// The key of a Consent over its versions.
-fn key_of(json: &Value) -> Option<[u8; 32]> {
-    let first = &json["identifier"][0];
-    let parts = match (first["value"].as_str(), json["id"].as_str()) {
-        (Some(value), _) => ["identifier", first["system"].as_str().unwrap_or_default(), value],
-        (None, Some(id)) => ["id", "", id],
-        (None, None) => return None,
+fn key_of(json: &Value) -> Key {
+    let identifiers = json["identifier"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let part = |identifier: &Value, name: &str| {
+        identifier[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
     };
+    let whole = |identifier: &Value| Some([part(identifier, "system")?, part(identifier, "value")?]);
+    if let Some([system, value]) = identifiers.iter().find_map(whole) {
+        return Key::Everywhere(hash_of_parts(&["identifier", &system, &value]));
+    }
+    if let Some(value) = identifiers.iter().find_map(|identifier| part(identifier, "value")) {
+        return Key::AtItsSource(hash_of_parts(&["identifier", "", &value]));
+    }
+    part(json, "id").map_or(Key::Content, |id| Key::AtItsSource(hash_of_parts(&["id", "", &id])))
+}
+
+fn hash_of_parts(parts: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    Some(hash.finalize().into())
+    hash.finalize().into()
 }
 
 fn hash_of(consent: &Map<String, Value>) -> [u8; 32] {
-    let mut parts: Vec<(&String, &Value)> = consent.iter().filter(|(name, _)| *name != "text").collect();
+    let told = |name: &str| !OF_NO_ACCOUNT.contains(&name);
+    let mut parts: Vec<(&String, &Value)> = consent.iter().filter(|(name, _)| told(name)).collect();
     parts.sort_by_key(|(name, _)| *name);
     let mut hash = Sha256::new();
     for (name, value) in parts {
@@ -353,11 +380,21 @@ fn about_sharing(json: &Value, is_r5: bool) -> Result<(), ConsentFault> {
     Ok(())
 }
 
-/// A rule before it is told apart by purposes; without any it is about all.
+/// A rule before it is told apart by purposes.
 struct Part {
     permit: bool,
     purposes: Vec<Purpose>,
     period: (Option<i64>, Option<i64>),
+}
+
+impl Part {
+    /// Whether it is about a purpose: without any, a denial is about all, and a permit about treatment.
+    fn covers(&self, purpose: Purpose) -> bool {
+        match self.purposes.as_slice() {
+            [] => !self.permit || purpose == Purpose::Treatment,
+            named => named.contains(&purpose),
+        }
+    }
 }
 
 fn rules_r4(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
@@ -429,7 +466,7 @@ fn resolve(base: &Part, exceptions: &[(Part, String)]) -> Result<Vec<Rule>, Cons
         if let Some((_, path)) = second {
             return fault(path, "is a second exception about the same purpose");
         }
-        let covered = base.purposes.is_empty() || base.purposes.contains(&purpose);
+        let covered = base.covers(purpose);
         let whole = found.is_some_and(|(part, _)| part.period == (None, None) || part.period == base.period);
         if covered && !whole {
             rules.push(rule(base, base.period));

@@ -50,7 +50,8 @@ fn plain(json: &Value) -> Vec<(Purpose, bool)> {
 use Purpose::{Analytics, Payment, Treatment};
 
 #[test]
-fn every_purpose_that_can_be_said_exactly_and_all_where_none_is_named() {
+fn every_purpose_that_can_be_said_exactly_and_where_none_is_named_a_denial_is_of_all_and_a_permit_of_treatment()
+ {
     for (code, purpose) in
         [("TREAT", Treatment), ("HPAYMT", Payment), ("HOPERAT", Analytics), ("HRESCH", Analytics)]
     {
@@ -58,8 +59,17 @@ fn every_purpose_that_can_be_said_exactly_and_all_where_none_is_named() {
             assert_eq!(plain(&r4(&json!({"type": kind, "purpose": [reason(code)]}))), [(purpose, permit)]);
         }
     }
-    let none = r4(&json!({"type": "deny"}));
-    assert_eq!(plain(&none), [(Treatment, false), (Analytics, false), (Payment, false)]);
+    let none = |kind: &str| r4(&json!({"type": kind}));
+    let all_denied = [(Treatment, false), (Analytics, false), (Payment, false)];
+    assert_eq!(plain(&none("deny")), all_denied);
+    assert_eq!(plain(&none("permit")), [(Treatment, true)]);
+    assert_eq!(plain(&r5("deny", &json!([]))), all_denied);
+    assert_eq!(plain(&r5("permit", &json!([]))), [(Treatment, true)]);
+    // An exception to a permit that names no purpose is a denial of its own.
+    let but_analytics = r4(&json!({
+        "type": "permit", "provision": [{"type": "deny", "purpose": [reason("HRESCH")], "period": {"end": "2026-03"}}],
+    }));
+    assert_eq!(rules(&but_analytics), [(Treatment, true, None, None), (Analytics, false, None, Some(APRIL))]);
     for (code, permit) in [("OPTIN", true), ("OPTOUT", false)] {
         let mut by_rule = r4(&json!({"purpose": [reason("TREAT")]}));
         by_rule["policyRule"] = json!({"coding": [{"system": ACT_CODE, "code": code}]});
@@ -197,15 +207,34 @@ fn a_consent_that_is_not_in_force_any_more_ends_what_it_said_and_is_the_same_one
     let mut narrated = active.clone();
     narrated["text"] = json!({"div": "other words"});
     assert_eq!(read(&narrated, &[], &zone()).unwrap().hash, first.hash);
-    let mut named = active.clone();
-    named["identifier"] = json!([{"system": "urn:c", "value": "9"}]);
-    let key = read(&named, &[], &zone()).unwrap().key;
-    named["id"] = json!("on another server");
-    assert_eq!(read(&named, &[], &zone()).unwrap().key, key);
-    assert_ne!(key, first.key);
-    let mut nameless = active;
-    nameless["id"] = Value::Null;
-    assert_eq!(read(&nameless, &[], &zone()).unwrap().key, None);
+    // Stored again unchanged it says the same, and when.
+    let mut stored = active;
+    stored["meta"] = json!({"versionId": "7", "lastUpdated": "2026-03-01T05:00:00Z", "source": "#kQ8"});
+    let again = read(&stored, &[], &zone()).unwrap();
+    assert_eq!((again.hash, again.changed_at, again.stamped), (first.hash, Some(MARCH), true));
+    stored["meta"] = Value::Null;
+    stored["dateTime"] = json!("2026-03");
+    let signed = read(&stored, &[], &zone()).unwrap();
+    assert_eq!((signed.hash == first.hash, signed.changed_at, signed.stamped), (false, Some(MARCH), false));
+}
+
+#[test]
+fn an_identifier_with_its_system_is_of_one_consent_everywhere_and_an_id_is_of_one_at_its_source() {
+    let key = |id: Value, identifiers: Value| {
+        let mut consent = r4(&json!({"type": "deny"}));
+        (consent["id"], consent["identifier"]) = (id, identifiers);
+        read(&consent, &[], &zone()).unwrap().key
+    };
+    let whole = json!([{"value": "8"}, {"system": "urn:c", "value": "9"}]);
+    let everywhere = key(json!("1"), whole.clone());
+    assert!(matches!(everywhere, Key::Everywhere(_)));
+    assert_eq!(key(json!("2"), whole), everywhere);
+    assert_ne!(key(json!("1"), json!([{"system": "urn:d", "value": "9"}])), everywhere);
+    let bare = key(json!("1"), json!([{"value": "9"}]));
+    let by_id = key(json!("1"), Value::Null);
+    assert!(matches!((bare, by_id), (Key::AtItsSource(_), Key::AtItsSource(_))) && bare != by_id);
+    assert_eq!(key(json!("2"), json!([{"value": "9"}])), bare);
+    assert_eq!(key(Value::Null, Value::Null), Key::Content);
 }
 
 #[test]

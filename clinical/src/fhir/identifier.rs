@@ -2,7 +2,8 @@
 //!
 //! Invariants: an identifier is HMAC-SHA-256 over a tag and length-prefixed fields, so no two tuples
 //! share an input; a version counter is never part of an outcome's identifier; two destinations never
-//! see the same pseudonym for one patient, so they cannot join their copies.
+//! see the same pseudonym for one patient, nor the same name of a sensor; and what a destination that knows a pseudonym is
+//! told of the messages and of moments is told to no other one, so no value leads from it to a named patient's record.
 
 use std::fmt;
 
@@ -201,6 +202,12 @@ pub fn reading(secret: &SiteSecret, destination: &str, patient: &str, identity: 
 /// The identifier of one part of what a person entered, for one destination: `key` is the intent's own.
 pub fn intent(secret: &SiteSecret, destination: &str, key: &str, part: &str) -> Identifier {
     Identifier { system: INTENT_SYSTEM, value: secret.mac("intent", &[destination, key, part]) }
+}
+
+/// What a destination that knows patients by pseudonyms is told in the place of the hash of a manifest, which others are
+/// told too: by it nobody but this box can tell that two copies came of the same messages. 64 lower-case hex digits.
+pub fn manifest_seal(secret: &SiteSecret, destination: &str, sha256: &str) -> String {
+    secret.mac("manifest-seal", &[destination, sha256])
 }
 
 /// The name of a sensor for one destination: a serial number names a person to who has the sales records.

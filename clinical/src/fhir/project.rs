@@ -316,6 +316,7 @@ fn account(
         maker: version.maker,
         recorded: version.recorded,
         targets,
+        pseudonymous: matches!(version.subject, Subject::Pseudonym(_)),
     })?;
     let search = made.if_none_exist();
     Ok(Item {
@@ -378,3 +379,5 @@ mod tests;
 
 #[cfg(test)]
 mod planted_tests;
+#[cfg(test)]
+mod unjoined_tests;

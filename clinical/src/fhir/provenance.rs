@@ -5,6 +5,9 @@
 //! per destination, window and version, stands in `entity.what.identifier` and is what a conditional
 //! create searches by. For that search to be unambiguous the superseded version's manifest is named in
 //! an extension and not in a second entity.
+//!
+//! Where patients are known by pseudonyms, nothing in it is the same as in what another destination is told of the same
+//! version, and unlike in what is told of others: a keyed hash stands for the manifest's, and moments are days.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +29,7 @@ use crate::{
 
 /// The extension that accounts for an outcome. Its parts are named by short URLs, as FHIR allows inside.
 pub const ACCOUNT_URL: &str = "urn:isthmus:StructureDefinition:outcome-account";
-/// The extension of the source entity with the manifest's count and SHA-256.
+/// The extension of the source entity with the manifest's count and SHA-256, or a keyed hash of it.
 pub const MANIFEST_URL: &str = "urn:isthmus:StructureDefinition:manifest";
 /// What people read beside the manifest's identifier.
 pub const MANIFEST_DISPLAY: &str = "Manifest of the source messages";
@@ -191,6 +194,26 @@ pub struct Statement<'a> {
     pub recorded: Instant,
     /// The version's Observations.
     pub targets: &'a [Resource],
+    /// The destination knows patients by pseudonyms.
+    pub pseudonymous: bool,
+}
+
+impl Statement<'_> {
+    /// How the list of messages is cited: the name of the part, what people read, and 64 hex digits.
+    fn cited(&self) -> (&'static str, &'static str, String) {
+        let sha256 = self.manifest.sha256;
+        if self.pseudonymous {
+            let seal = identifier::manifest_seal(self.secret, self.scope.destination, sha256);
+            return ("hmac-sha256", "HMAC-SHA-256", seal);
+        }
+        ("sha256", "SHA-256", sha256.to_owned())
+    }
+
+    /// A moment as it may be told.
+    fn moment(&self, at: Instant) -> Option<String> {
+        let day = at.0.div_euclid(Instant::DAY_MS) * Instant::DAY_MS;
+        instant(if self.pseudonymous { Instant(day) } else { at })
+    }
 }
 
 /// A Provenance, ready to be checked and packed.
@@ -228,13 +251,14 @@ pub fn provenance(statement: &Statement<'_>) -> Result<Provenance, ProvenanceErr
     let manifest = statement.scope.manifest(statement.secret, statement.version);
     let targets: Vec<Value> =
         statement.targets.iter().map(|target| json!({ "reference": target.full_url() })).collect();
+    let (part, _, cited) = statement.cited();
     let activity = if statement.supersedes.is_some() { "UPDATE" } else { "CREATE" };
     let json = json!({
         "resourceType": "Provenance",
         "text": { "status": "generated", "div": narrative(statement) },
         "extension": [{ "url": ACCOUNT_URL, "extension": account(statement) }],
         "target": targets,
-        "recorded": instant(statement.recorded).ok_or(ProvenanceError::RecordedOutOfRange)?,
+        "recorded": statement.moment(statement.recorded).ok_or(ProvenanceError::RecordedOutOfRange)?,
         "policy": [policy_uri(&statement.outcome.policy.id, &statement.outcome.policy.sha256)],
         "reason": [{ "text": statement.reason.words() }],
         "activity": { "coding": [{ "system": ACTIVITY_SYSTEM, "code": activity }] },
@@ -249,7 +273,7 @@ pub fn provenance(statement: &Statement<'_>) -> Result<Provenance, ProvenanceErr
         "entity": [{
             "extension": [{ "url": MANIFEST_URL, "extension": [
                 count("count", statement.manifest.count),
-                { "url": "sha256", "valueString": statement.manifest.sha256 },
+                { "url": part, "valueString": cited },
             ] }],
             "role": "source",
             "what": { "identifier": manifest.to_json(), "display": MANIFEST_DISPLAY },
@@ -326,7 +350,7 @@ fn account(statement: &Statement<'_>) -> Vec<Value> {
             count("count", session.readings),
         ];
         for (url, at) in [("first", session.first), ("last", session.last)] {
-            inside.extend(instant(at).map(|at| json!({ "url": url, "valueInstant": at })));
+            inside.extend(statement.moment(at).map(|at| json!({ "url": url, "valueInstant": at })));
         }
         json!({ "url": "device-session", "extension": inside })
     }));
@@ -367,13 +391,13 @@ fn narrative(statement: &Statement<'_>) -> String {
         let reason = serde_json::to_value(reason).unwrap_or_default();
         text.push_str(&format!(" Not counted, {}: {excluded}.", reason.as_str().unwrap_or_default()));
     }
+    let (_, hash, cited) = statement.cited();
     text.push_str(&format!(
-        " Sensors: {}. Long gaps: {}; the longest: {} minutes. Source: {} messages, manifest SHA-256 {}.",
+        " Sensors: {}. Long gaps: {}; the longest: {} minutes. Source: {} messages, manifest {hash} {cited}.",
         statement.sessions.len(),
         outcome.gaps.long,
         outcome.gaps.longest_minutes,
         statement.manifest.count,
-        statement.manifest.sha256,
     ));
     if let Some(previous) = statement.supersedes {
         text.push_str(&format!(" It supersedes version {previous}."));

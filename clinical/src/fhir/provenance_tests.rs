@@ -24,6 +24,7 @@ fn statement<'a>(outcome: &'a Outcome, targets: &'a [Resource]) -> Statement<'a>
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),
         targets,
+        pseudonymous: false,
     }
 }
 

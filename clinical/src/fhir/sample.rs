@@ -277,6 +277,7 @@ pub(super) fn packed(outcome: &Outcome, wording: Wording) -> Vec<Entry> {
         maker: Maker { box_id: "box-9", software: "0.1.0" },
         recorded: Instant(1_736_920_800_000),
         targets: &observations,
+        pseudonymous: false,
     })
     .unwrap();
     observations.iter().map(Entry::create).chain([Entry::provenance(&made)]).collect()

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config,
-    consent::{self, Door, Taken},
+    consent::{self, Door},
     feed::Feed,
     intake::{Deposit, deposit},
     pipeline::manifest::hex,
@@ -61,6 +61,8 @@ pub enum Ask {
         document: String,
         /// The site of its patients; else the box's.
         site: Option<String>,
+        /// Where it comes from: wanted where a Consent has but an id.
+        source: Option<String>,
         /// Why, for the ledger and the audit log.
         reason: String,
     },
@@ -142,7 +144,9 @@ impl Desk {
             Ask::Show { entry, reveal } => self.consent_entry(entry, reveal, peer),
             Ask::Decide(ask) => self.decide(ask, peer),
             Ask::Verify { against } => self.verify(against),
-            Ask::Import { document, site, reason } => self.import(document, site, &reason, peer),
+            Ask::Import { document, site, source, reason } => {
+                self.import(document, site, source, &reason, peer)
+            }
         })
     }
 
@@ -246,6 +250,11 @@ impl Desk {
         if ask.until.is_some_and(|until| until <= ask.from.unwrap_or(now)) {
             return Err(DeskError::Wanted("it would end before it begins"));
         }
+        if !ask.past && ask.until.is_some_and(|until| until <= now) {
+            return Err(DeskError::Wanted(
+                "it would be over before it is recorded, by this box's clock: look at --until, and at the clock",
+            ));
+        }
         if !ask.grant && ask.past {
             return Err(DeskError::Wanted(
                 "a withdrawal does not reach back: what was written stands, and people have to retract it",
@@ -325,6 +334,7 @@ impl Desk {
         &self,
         document: String,
         site: Option<String>,
+        source: Option<String>,
         reason: &str,
         peer: &Peer,
     ) -> Result<Value, DeskError> {
@@ -354,12 +364,13 @@ impl Desk {
             actor: peer.actor(),
             reason: reason.to_owned(),
             inbox_id: receipt.id,
+            source: source.map(|name| format!("import {name}")),
         };
         let taken = door.take(&read)?;
         let mut lines = Vec::new();
         for one in &taken {
             let mut line = json!({ "became": one.word(), "line": one.line() });
-            if let Taken::Counts(recorded) = one {
+            if let Some(recorded) = one.recorded() {
                 self.recorded(recorded)?;
                 line["recorded"] = told_of(recorded);
             }

@@ -11,7 +11,10 @@ use super::{
     desk::{Desk, DeskError, told},
     peer::Peer,
 };
-use crate::{pipeline::resources::Write, time};
+use crate::{
+    pipeline::{manifest::hex, resources::Write},
+    time,
+};
 
 /// Most rows of one answer.
 const ROWS_MOST: usize = 1_000;
@@ -71,6 +74,11 @@ impl Desk {
     fn row(&self, id: i64, reveal: bool, peer: &Peer) -> Result<Value, DeskError> {
         let row = self.readers.with(|reader| reader.row(id))?;
         let row = row.ok_or_else(|| DeskError::Unknown(format!("there is no row {id}")))?;
+        if let Some(removed) = self.readers.with(|reader| reader.removed(id))? {
+            let mut told = summary(&row);
+            told["removed"] = json!({ "at": time::rfc3339(removed.at), "sha256": hex(&removed.sha256) });
+            return Ok(told);
+        }
         let body = self.readers.with(|reader| reader.body(id))?.unwrap_or_default();
         if reveal {
             let audit = AuditEntry {

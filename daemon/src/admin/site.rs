@@ -52,7 +52,7 @@ pub enum Ask {
     },
     /// What no write could do was done by hand.
     Done {
-        /// `withdrawal-needed` or `amendment-needed`.
+        /// `withdrawal-needed`, for `number-withheld` too, or `amendment-needed`.
         condition: String,
         /// The condition's scope, as status shows it.
         scope: String,
@@ -178,7 +178,7 @@ impl Desk {
             requeue_quarantined: None,
             defer_pending: None,
             release_deferred: Vec::new(),
-            latest: false,
+            latest: Vec::new(),
         };
         let audit = AuditEntry {
             actor: peer.actor(),
@@ -208,20 +208,25 @@ impl Desk {
     }
 
     fn done(&self, condition: &str, scope: &str, reason: &str, peer: &Peer) -> Result<Value, DeskError> {
-        let kinds = [Kind::WithdrawalNeeded, Kind::AmendmentNeeded];
-        let Some(kind) = kinds.into_iter().find(|kind| kind.word() == condition) else {
-            return Err(DeskError::Wanted(
-                "withdrawal-needed and amendment-needed end by hand, nothing else",
-            ));
+        let kinds: &[Kind] = match condition {
+            // A number that is withheld now is withdrawn as a whole outcome is: there, by hand.
+            "withdrawal-needed" => &[Kind::WithdrawalNeeded, Kind::NumberWithheld],
+            "amendment-needed" => &[Kind::AmendmentNeeded],
+            _ => {
+                return Err(DeskError::Wanted(
+                    "withdrawal-needed, number-withheld and amendment-needed end by hand, nothing else",
+                ));
+            }
         };
-        if !self.conditions.scopes(kind).iter().any(|known| known == scope) {
+        let is_known = |kind: &&Kind| self.conditions.scopes(**kind).iter().any(|known| known == scope);
+        let Some(kind) = kinds.iter().find(is_known).copied() else {
             return Err(DeskError::Unknown(format!(
                 "there is no {condition} of {scope:?}; isthmus status shows them"
             )));
-        }
+        };
         let audit = AuditEntry {
             actor: peer.actor(),
-            action: format!("{condition} done"),
+            action: format!("{} done", kind.word()),
             object: scope.to_owned(),
             detail: shortened(reason),
             at: time::now_ms(),

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
+use super::daemon::{tell, text};
 use crate::{
     admin::{Request, conflicts::Ask},
     report::paper::printable,
@@ -50,23 +50,13 @@ enum What {
 }
 
 /// Asks the daemon and prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let ask = match &args.what {
         What::List { all, limit } => Ask::List { all: *all, limit: *limit },
         What::Show { conflict, reveal } => Ask::Show { id: *conflict, reveal: reveal.clone() },
         What::Settle { conflict, note } => Ask::Settle { id: *conflict, note: note.clone() },
     };
-    match Daemon::of(config).and_then(|daemon| daemon.ask(&Request::Conflicts(ask))) {
-        Ok(told) => {
-            match args.json {
-                true => println!("{told:#}"),
-                false => print!("{}", for_people(&told)),
-            }
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
+    tell(config, &Request::Conflicts(ask), args.json, for_people)
 }
 
 /// The answer in plain words.
@@ -88,8 +78,6 @@ fn for_people(told: &Value) -> String {
 }
 
 fn line(it: &Value) -> String {
-    // What senders wrote must not steer the terminal.
-    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let side = |side: &Value| {
         let value = side["value"].as_str().map(|value| format!(" {}", printable(value))).unwrap_or_default();
         match side["message"].as_i64() {

@@ -9,7 +9,12 @@ use std::{
 
 use serde_json::Value;
 
-use super::{FAILED, amount, daemon::Daemon, failed};
+use super::{
+    FAILED, amount,
+    argument::{self, Named},
+    daemon::{ask, say, tell, text},
+    failed,
+};
 use crate::{
     admin::{
         Request,
@@ -72,8 +77,8 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct List {
     /// Of this patient: the identifier's system, a bar, its value.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Option<Whom>,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
+    patient: Option<Named>,
     /// The patient's site; the box's where none is named.
     #[arg(long, requires = "patient")]
     site: Option<String>,
@@ -119,8 +124,8 @@ struct Grant {
 #[derive(Debug, clap::Args)]
 struct Decision {
     /// The patient: the identifier's system, a bar, its value.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Whom,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
+    patient: Named,
     /// The patient's site; the box's where none is named.
     #[arg(long)]
     site: Option<String>,
@@ -164,6 +169,10 @@ struct Import {
     /// The site of its patients; the box's where none is named.
     #[arg(long)]
     site: Option<String>,
+    /// The server that it comes from, by any name, the same one each time. Wanted where a Consent has no identifier with a
+    /// system: another server may give its id to another Consent.
+    #[arg(long, value_name = "NAME", value_parser = words)]
+    source: Option<String>,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT", default_value = "FHIR Consent imported", value_parser = words)]
     reason: String,
@@ -172,23 +181,13 @@ struct Import {
     json: bool,
 }
 
-fn whom(text: &str) -> Result<Whom, String> {
-    match text.rsplit_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(Whom { site: None, system: system.to_owned(), value: value.to_owned() })
-        }
-        _ => Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|7700001'"
-            .to_owned()),
-    }
+fn words(text: &str) -> Result<String, String> {
+    argument::words(text, "it goes into the ledger: write something")
 }
 
-fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        Err("it goes into the ledger: write something".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+/// Whom an identifier names at a site.
+fn at(site: Option<&String>, named: &Named) -> Whom {
+    Whom { site: site.cloned(), system: named.system.clone(), value: named.value.clone() }
 }
 
 fn moment(text: &str) -> Result<i64, String> {
@@ -207,50 +206,34 @@ fn head(text: &str) -> Result<(u64, String), String> {
 
 /// Does what the arguments say.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let done = match &args.verb {
+    match &args.verb {
         Verb::List(args) => list(args, config),
         Verb::Show(args) => show(args, config),
         Verb::Grant(args) => decide(&args.decision, Some(args.including_past), config),
         Verb::Withdraw(args) => decide(args, None, config),
-        Verb::Verify(args) => verify(args, config),
-        Verb::Import(args) => import(args, config),
-    };
-    done.unwrap_or_else(|code| code)
-}
-
-fn ask(config: &Path, ask: Ask) -> Result<Value, ExitCode> {
-    Daemon::of(config)?.ask(&Request::Consent(ask))
-}
-
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
-    match json {
-        true => println!("{told:#}"),
-        false => print!("{}", for_people(told)),
+        Verb::Verify(args) => verify(args, config).unwrap_or_else(|code| code),
+        Verb::Import(args) => import(args, config).unwrap_or_else(|code| code),
     }
 }
 
-fn list(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
-    let patient = args.patient.clone().map(|whom| Whom { site: args.site.clone(), ..whom });
+fn list(args: &List, config: &Path) -> ExitCode {
+    let patient = args.patient.as_ref().map(|named| at(args.site.as_ref(), named));
     let wanted =
         ListAsk { patient, purpose: args.purpose.clone(), before: args.before, limit: args.limit as usize };
-    let told = ask(config, Ask::List(wanted))?;
-    say(&told, args.json, listed);
-    Ok(ExitCode::SUCCESS)
+    tell(config, &Request::Consent(Ask::List(wanted)), args.json, listed)
 }
 
-fn show(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
+fn show(args: &Show, config: &Path) -> ExitCode {
     let reveal = args.reason.clone().filter(|_| args.reveal);
-    let told = ask(config, Ask::Show { entry: args.entry, reveal })?;
-    say(&told, args.json, shown);
-    Ok(ExitCode::SUCCESS)
+    let wanted = Ask::Show { entry: args.entry, reveal };
+    tell(config, &Request::Consent(wanted), args.json, shown)
 }
 
 /// A grant (`past` says whether it covers what was before it), else a withdrawal.
-fn decide(args: &Decision, past: Option<bool>, config: &Path) -> Result<ExitCode, ExitCode> {
+fn decide(args: &Decision, past: Option<bool>, config: &Path) -> ExitCode {
     let wanted = DecideAsk {
         grant: past.is_some(),
-        patient: Whom { site: args.site.clone(), ..args.patient.clone() },
+        patient: at(args.site.as_ref(), &args.patient),
         purposes: args.purpose.clone(),
         by: args.by.clone(),
         reason: args.reason.clone(),
@@ -259,19 +242,17 @@ fn decide(args: &Decision, past: Option<bool>, config: &Path) -> Result<ExitCode
         past: past.unwrap_or(false),
         unseen: args.unseen,
     };
-    let told = ask(config, Ask::Decide(wanted))?;
     let purposes = args.purpose.join(", ");
     let reaches_back = args.from.is_some_and(|from| from < time::now_ms());
-    say(&told, args.json, |told| match past {
+    tell(config, &Request::Consent(Ask::Decide(wanted)), args.json, |told| match past {
         Some(false) if reaches_back => granted(told, &purposes) + NOT_BACK,
         Some(_) => granted(told, &purposes),
         None => withdrawn(told, &purposes),
-    });
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn verify(args: &Verify, config: &Path) -> Result<ExitCode, ExitCode> {
-    let told = ask(config, Ask::Verify { against: args.against.clone() })?;
+    let told = ask(config, &Request::Consent(Ask::Verify { against: args.against.clone() }))?;
     if args.json || told["broken"].is_null() {
         say(&told, args.json, verified);
     }
@@ -289,16 +270,12 @@ fn import(args: &Import, config: &Path) -> Result<ExitCode, ExitCode> {
             "more than {FILE_MOST_BYTES} bytes: drop it into a spool's folder instead"
         )));
     }
-    let wanted = Ask::Import { document, site: args.site.clone(), reason: args.reason.clone() };
-    let told = ask(config, wanted)?;
+    let (site, source) = (args.site.clone(), args.source.clone());
+    let wanted = Ask::Import { document, site, source, reason: args.reason.clone() };
+    let told = ask(config, &Request::Consent(wanted))?;
     say(&told, args.json, imported);
     let mut lines = told["consents"].as_array().into_iter().flatten();
     Ok(if lines.any(|line| line["became"] == "refused") { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
-}
-
-/// What stands in an answer must not steer the terminal.
-fn text(value: &Value) -> String {
-    printable(value.as_str().unwrap_or_default())
 }
 
 fn line_of(entry: &Value) -> String {
@@ -457,12 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patient_is_a_system_and_a_value_and_a_head_its_entries_and_hash() {
-        let named = whom("urn:oid:1.2|x|7700001").unwrap();
-        assert_eq!((named.system.as_str(), named.value.as_str()), ("urn:oid:1.2|x", "7700001"));
-        for text in ["", "7700001", "|7700001", "urn:x|"] {
-            assert!(whom(text).is_err(), "{text}");
-        }
+    fn a_head_is_its_entries_and_hash() {
         let hash = "A0".repeat(32);
         assert_eq!(head(&format!("3:{hash}")), Ok((3, hash.to_lowercase())));
         for text in

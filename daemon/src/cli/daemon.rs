@@ -1,6 +1,10 @@
 //! Asking the running daemon, for the commands that need it: it alone has the store open.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use serde_json::Value;
 
@@ -8,6 +12,7 @@ use super::{BAD_CONFIGURATION, FAILED, failed, runtime};
 use crate::{
     admin::{self, AdminError, Request},
     config,
+    report::paper::printable,
 };
 
 /// The daemon that the configuration speaks of.
@@ -39,6 +44,48 @@ impl Daemon {
             None => Ok(told),
         }
     }
+}
+
+/// Asks once. Errs with the exit code, after saying why.
+pub(super) fn ask(config: &Path, request: &Request) -> Result<Value, ExitCode> {
+    Daemon::of(config)?.ask(request)
+}
+
+/// Prints an answer: as JSON, or in the words of `for_people`, which end their lines themselves. A reader that has seen
+/// enough (`head`) may go away meanwhile.
+pub(super) fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
+    let text = match json {
+        true => format!("{told:#}\n"),
+        false => for_people(told),
+    };
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _code = failed(&format!("standard output: {error}"), FAILED);
+        }
+        _ => {}
+    }
+}
+
+/// Asks once and prints the answer; the exit code. What went wrong has been said.
+pub(super) fn tell(
+    config: &Path,
+    request: &Request,
+    json: bool,
+    for_people: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    match ask(config, request) {
+        Ok(told) => {
+            say(&told, json, for_people);
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// A text of an answer. Senders may have written it, and it must not steer the terminal.
+pub(super) fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
 }
 
 fn unreachable(path: &Path, source: &std::io::Error) -> String {

@@ -4,8 +4,8 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
-use crate::{admin::Request, report::paper::printable};
+use super::daemon::{tell, text};
+use crate::admin::Request;
 
 /// Arguments of `isthmus identity`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,6 @@ struct Asked {
 }
 
 /// Asks the daemon and prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let (json, request) = match &args.what {
         What::List { asked, reveal } => {
@@ -75,22 +74,11 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             (*json, Request::IdentityAgree { link: *link, reason: reason.clone() })
         }
     };
-    match Daemon::of(config).and_then(|daemon| daemon.ask(&request)) {
-        Ok(told) => {
-            match json {
-                true => println!("{told:#}"),
-                false => print!("{}", for_people(&told)),
-            }
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
+    tell(config, &request, json, for_people)
 }
 
 /// The answer in plain words.
 fn for_people(told: &Value) -> String {
-    // What senders wrote must not steer the terminal.
-    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let number = |value: &Value| value.as_i64().unwrap_or_default();
     if told["undone"].is_number() {
         return format!("link {} is undone; what it concerned is computed again\n", told["undone"]);

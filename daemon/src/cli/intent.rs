@@ -4,18 +4,21 @@
 
 use std::{io::Read, path::Path, process::ExitCode};
 
-use clinical::fhir::intent::{Goal as Wanted, GoalUnit, TEXT_MOST_BYTES, Wish};
-use rand::RngExt;
-use serde_json::Value;
-
-use super::{FAILED, daemon::Daemon, failed};
+use super::{
+    FAILED,
+    argument::{self, Named},
+    daemon::{tell, text},
+    failed,
+};
 use crate::admin::{
     Request,
     intent::{Ask, EnterAsk, LINES_MOST},
 };
+use clinical::fhir::intent::{Goal as Wanted, GoalUnit, TEXT_MOST_BYTES, Wish};
+use rand::RngExt;
 
 mod shown;
-use shown::{entered, listed, shown, text};
+use shown::{entered, listed, shown};
 
 /// Lines of a list where nothing else is said: two screens.
 const LINES: u64 = 50;
@@ -92,21 +95,11 @@ struct Signed {
 #[group(required = true, multiple = false)]
 struct About {
     /// The patient: the identifier's system, a bar, its value.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Option<Whom>,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::patient)]
+    patient: Option<Named>,
     /// The number of the window that it is about.
     #[arg(long, value_name = "N")]
     window: Option<i64>,
-}
-
-/// Its `Debug` hides whom it names.
-#[derive(Clone)]
-struct Whom(String, String);
-
-impl std::fmt::Debug for Whom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Whom(..)")
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -216,18 +209,7 @@ struct Cancel {
 }
 
 fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() { Err("write something".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-fn whom(text: &str) -> Result<Whom, String> {
-    match text.rsplit_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(Whom(system.to_owned(), value.to_owned()))
-        }
-        _ => Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|7700001'"
-            .to_owned()),
-    }
+    argument::words(text, "write something")
 }
 
 fn range(text: &str) -> Result<Wanted, String> {
@@ -252,7 +234,7 @@ fn range(text: &str) -> Result<Wanted, String> {
 
 /// Does what the arguments say.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let done = match &args.verb {
+    match &args.verb {
         Verb::Note(args) => note(args, config),
         Verb::Goal(args) => goal(args, config),
         Verb::Flowsheet(args) => {
@@ -271,86 +253,71 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             let ask = Ask::Cancel { intent: args.intent, reason: args.reason.clone() };
             ended(ask, args.json, config)
         }
-    };
-    done.unwrap_or_else(|code| code)
-}
-
-fn ask(config: &Path, ask: Ask) -> Result<Value, ExitCode> {
-    Daemon::of(config)?.ask(&Request::Intent(ask))
-}
-
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn say(told: &Value, json: bool, for_people: impl FnOnce(&Value) -> String) {
-    match json {
-        true => println!("{told:#}"),
-        false => print!("{}", for_people(told)),
     }
 }
 
-fn note(args: &Note, config: &Path) -> Result<ExitCode, ExitCode> {
+fn note(args: &Note, config: &Path) -> ExitCode {
     let text = match &args.text {
         Some(text) => text.clone(),
         None => {
             let mut text = String::new();
             // One byte more than fits tells that it is too long.
             let most = TEXT_MOST_BYTES as u64 + 1;
-            let read = std::io::stdin().take(most).read_to_string(&mut text);
-            read.map_err(|error| failed(&format!("standard input: {error}"), FAILED))?;
+            if let Err(error) = std::io::stdin().take(most).read_to_string(&mut text) {
+                return failed(&format!("standard input: {error}"), FAILED);
+            }
             text
         }
     };
     enter(Wish::Note { text }, args.about.patient.clone(), args.about.window, &args.signed, config)
 }
 
-fn goal(args: &Goal, config: &Path) -> Result<ExitCode, ExitCode> {
+fn goal(args: &Goal, config: &Path) -> ExitCode {
     let share = args.time_in_range.map(|percent| Wanted::TimeInRange { percent });
-    let Some(goal) = share.or(args.range) else { return Err(failed(&"a goal is wanted", FAILED)) };
+    let Some(goal) = share.or(args.range) else { return failed(&"a goal is wanted", FAILED) };
     enter(Wish::Goal { goal }, args.about.patient.clone(), args.about.window, &args.signed, config)
 }
 
 fn enter(
     wish: Wish,
-    patient: Option<Whom>,
+    patient: Option<Named>,
     window: Option<i64>,
     signed: &Signed,
     config: &Path,
-) -> Result<ExitCode, ExitCode> {
+) -> ExitCode {
     // What is wrong with it is told without the daemon.
-    wish.check().map_err(|fault| failed(&fault, FAILED))?;
+    if let Err(fault) = wish.check() {
+        return failed(&fault, FAILED);
+    }
     let request = signed.request.clone();
     let wanted = EnterAsk {
         wish,
         site: signed.site.clone(),
-        patient: patient.map(|Whom(system, value)| (system, value)),
+        patient: patient.map(|named| (named.system, named.value)),
         window,
         by: signed.by.clone(),
         role: signed.role.clone(),
         behalf: signed.on_behalf_of.clone(),
         request: request.unwrap_or_else(|| format!("{:032x}", rand::rng().random::<u128>())),
     };
-    let told = ask(config, Ask::Enter(wanted))?;
-    say(&told, signed.json, entered);
-    Ok(ExitCode::SUCCESS)
+    tell(config, &Request::Intent(Ask::Enter(wanted)), signed.json, entered)
 }
 
-fn list(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
+fn list(args: &List, config: &Path) -> ExitCode {
     let wanted = Ask::List { state: args.state.clone(), before: args.before, limit: args.limit as usize };
-    let told = ask(config, wanted)?;
-    say(&told, args.json, listed);
-    Ok(ExitCode::SUCCESS)
+    tell(config, &Request::Intent(wanted), args.json, listed)
 }
 
-fn show(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
+fn show(args: &Show, config: &Path) -> ExitCode {
     let reveal = args.reason.clone().filter(|_| args.reveal);
-    let told = ask(config, Ask::Show { intent: args.intent, reveal })?;
-    say(&told, args.json, shown);
-    Ok(ExitCode::SUCCESS)
+    let wanted = Ask::Show { intent: args.intent, reveal };
+    tell(config, &Request::Intent(wanted), args.json, shown)
 }
 
-fn ended(wanted: Ask, json: bool, config: &Path) -> Result<ExitCode, ExitCode> {
-    let told = ask(config, wanted)?;
-    say(&told, json, |told| format!("intent {} is {}\n", told["intent"], text(&told["state"])));
-    Ok(ExitCode::SUCCESS)
+fn ended(wanted: Ask, json: bool, config: &Path) -> ExitCode {
+    tell(config, &Request::Intent(wanted), json, |told| {
+        format!("intent {} is {}\n", told["intent"], text(&told["state"]))
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
+use super::daemon::tell;
 use crate::{admin::Request, outbound::desk::Ask};
 
 /// Arguments of `isthmus outbound`.
@@ -44,26 +44,19 @@ enum Verb {
 }
 
 /// Asks the daemon and prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let ask = match &args.verb {
         Verb::List { .. } => Ask::List,
         Verb::Resume { name, .. } => Ask::Resume { name: name.clone(), by: who() },
         Verb::Skip { name, row, .. } => Ask::Skip { name: name.clone(), row: *row, by: who() },
     };
-    let request = Request::Outbound { ask };
-    let asked = Daemon::of(config).and_then(|daemon| daemon.ask(&request));
-    let (told, list) = match asked {
-        Err(code) => return code,
-        Ok(told) => (told, matches!(args.verb, Verb::List { .. })),
-    };
     let (Verb::List { json } | Verb::Resume { json, .. } | Verb::Skip { json, .. }) = &args.verb;
-    match (json, list) {
-        (true, _) => println!("{told:#}"),
-        (false, true) => print!("{}", table(&told)),
-        (false, false) => println!("{}", told["done"].as_str().unwrap_or_default()),
-    }
-    ExitCode::SUCCESS
+    tell(config, &Request::Outbound { ask }, *json, |told| match args.verb {
+        Verb::List { .. } => table(told),
+        Verb::Resume { .. } | Verb::Skip { .. } => {
+            format!("{}\n", told["done"].as_str().unwrap_or_default())
+        }
+    })
 }
 
 /// Whose name goes into the audit log. Who may ask at all is decided by the socket's mode, not by this.

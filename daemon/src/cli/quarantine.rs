@@ -16,7 +16,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{FAILED, daemon::Daemon, failed, filter::Filter};
+use super::{
+    FAILED, argument,
+    daemon::{Daemon, say, tell},
+    failed,
+    filter::Filter,
+};
 use crate::{
     admin::{
         Request,
@@ -181,8 +186,7 @@ fn filter(text: &str) -> Result<Filter, String> {
 }
 
 fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() { Err("say why: it goes into the audit log".to_owned()) } else { Ok(text.to_owned()) }
+    argument::words(text, "say why: it goes into the audit log")
 }
 
 /// A message's number, as list and acknowledgements (MSA and MSH-10 of an ACK: I17) give it.
@@ -203,7 +207,7 @@ fn target(text: &str) -> Result<Target, String> {
 /// Does what the arguments say.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let done = match &args.verb {
-        Verb::List(args) => list_them(args, config),
+        Verb::List(args) => return list_them(args, config),
         Verb::Show(args) => show_one(args, config),
         Verb::Release(args) => act(args, config, false),
         Verb::Drop(args) => act(args, config, true),
@@ -215,9 +219,7 @@ fn ask(daemon: &Daemon, ask: Ask) -> Result<Value, ExitCode> {
     daemon.ask(&Request::Quarantine(ask))
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn list_them(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
-    let daemon = Daemon::of(config)?;
+fn list_them(args: &List, config: &Path) -> ExitCode {
     let wanted = ListAsk {
         kind: args.kind.clone(),
         source: args.source.clone(),
@@ -230,13 +232,8 @@ fn list_them(args: &List, config: &Path) -> Result<ExitCode, ExitCode> {
         all: args.all,
         limit: args.limit as usize,
     };
-    let told = ask(&daemon, Ask::List(wanted))?;
-    if args.json {
-        println!("{told:#}")
-    } else {
-        print!("{}", list::for_people(&told, args.all))
-    }
-    Ok(ExitCode::SUCCESS)
+    let request = Request::Quarantine(Ask::List(wanted));
+    tell(config, &request, args.json, |told| list::for_people(told, args.all))
 }
 
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
@@ -255,12 +252,10 @@ fn show_one(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let told = ask(&daemon, Ask::Show(wanted))?;
-    if args.json {
-        println!("{told:#}");
-    } else {
+    say(&told, args.json, |told| {
         let width = terminal_size::terminal_size().map_or(120, |(width, _)| usize::from(width.0));
-        print!("{}", show::for_people(&told, width, console::colors_enabled()));
-    }
+        show::for_people(told, width, console::colors_enabled())
+    });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -294,7 +289,6 @@ fn unhex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 fn act(args: &Act, config: &Path, drop: bool) -> Result<ExitCode, ExitCode> {
     let daemon = Daemon::of(config)?;
     let (mut messages, mut rows) = (Vec::new(), Vec::new());
@@ -322,11 +316,7 @@ fn act(args: &Act, config: &Path, drop: bool) -> Result<ExitCode, ExitCode> {
     for piece in rows.chunks(ACT_MOST) {
         told.extend(lines_of(&ask(&daemon, act_on(args, drop, &[], piece, None, 0))?));
     }
-    if args.json {
-        println!("{:#}", json!({ "done": told }));
-    } else {
-        print!("{}", list::acted(&told, drop));
-    }
+    say(&json!({ "done": told }), args.json, |_| list::acted(&told, drop));
     let failed = told.iter().any(|line| !matches!(line["became"].as_str(), Some("done" | "already")));
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }

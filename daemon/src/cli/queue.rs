@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
+use super::daemon::{tell, text};
 use crate::{
     admin::{Request, queue::Ask},
     report::paper::printable,
@@ -48,7 +48,6 @@ enum What {
 }
 
 /// Asks the daemon and prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let (json, ask) = match &args.what {
         What::List { state, destination, limit, json } => {
@@ -57,16 +56,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         }
         What::Show { row, reveal, json } => (*json, Ask::Show { row: *row, reveal: *reveal }),
     };
-    match Daemon::of(config).and_then(|daemon| daemon.ask(&Request::Queue(ask))) {
-        Ok(told) => {
-            match json {
-                true => println!("{told:#}"),
-                false => print!("{}", for_people(&told)),
-            }
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
+    tell(config, &Request::Queue(ask), json, for_people)
 }
 
 fn for_people(told: &Value) -> String {
@@ -78,8 +68,20 @@ fn for_people(told: &Value) -> String {
             let resources: String = resources.map(|resource| format!("{resource:#}\n")).collect();
             let message =
                 told["message"].as_str().map(|text| format!("{}\n", printable(text))).unwrap_or_default();
-            format!("{}{resources}{message}", line(told))
+            format!("{}{resources}{message}{}", line(told), removed(&told["removed"]))
         }
+    }
+}
+
+/// What is left of bytes that the site's retention removed; nothing where they are there.
+fn removed(left: &Value) -> String {
+    match left["at"].as_str() {
+        Some(at) => format!(
+            "its bytes were removed on {} by retention; their SHA-256 was {}\n",
+            printable(at),
+            text(&left["sha256"])
+        ),
+        None => String::new(),
     }
 }
 

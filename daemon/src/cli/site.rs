@@ -11,7 +11,11 @@ use std::{path::Path, process::ExitCode};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{BAD_CONFIGURATION, daemon::Daemon, failed};
+use super::{
+    BAD_CONFIGURATION,
+    daemon::{say, tell, text},
+    failed,
+};
 use crate::{
     admin::{Request, site::Ask},
     config::{self, Config},
@@ -42,7 +46,7 @@ enum Verb {
     Release(ModeArgs),
     /// Say that a person amended by hand what no write could (condition amendment-needed).
     Amended(DoneArgs),
-    /// Say that a person withdrew at the EHR what should not stand there (condition withdrawal-needed).
+    /// Say that a person withdrew at the EHR what should not stand there (conditions withdrawal-needed, number-withheld).
     Withdrawn(DoneArgs),
     /// Say what a changed base_url is (condition server-moved): nothing is sent there before.
     Moved(MovedArgs),
@@ -108,11 +112,11 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let done = match &args.verb {
         Verb::List { json } => list(*json, config),
         Verb::Show(args) => show::run(args, config),
-        Verb::Hold(args) => mode(args, true, config),
-        Verb::Release(args) => mode(args, false, config),
-        Verb::Amended(args) => by_hand("amendment-needed", args, config),
-        Verb::Withdrawn(args) => by_hand("withdrawal-needed", args, config),
-        Verb::Moved(args) => moved(args, config),
+        Verb::Hold(args) => return mode(args, true, config),
+        Verb::Release(args) => return mode(args, false, config),
+        Verb::Amended(args) => return by_hand("amendment-needed", args, config),
+        Verb::Withdrawn(args) => return by_hand("withdrawal-needed", args, config),
+        Verb::Moved(args) => return moved(args, config),
         Verb::Keys(args) => return keys::run(args, config),
         Verb::Probe(args) => probe::run(args, config),
         Verb::Validate(args) => validate::run(args, config),
@@ -138,7 +142,6 @@ fn in_force(config: &Path) -> Value {
     runtime.block_on(crate::admin::ask(&socket, &Request::Status)).unwrap_or_default()
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 fn list(json: bool, path: &Path) -> Result<(), ExitCode> {
     let config = load(path)?;
     let status = in_force(path);
@@ -154,89 +157,85 @@ fn list(json: bool, path: &Path) -> Result<(), ExitCode> {
             "file": site.file,
             "base_url": site.ehr.as_ref().map(|ehr| ehr.base_url.clone()),
             "forms": forms.collect::<Vec<_>>(),
-            "configured": site.capability.mode.name(),
+            "configured": site.capability.mode.word(),
             "mode": seen["mode"],
             "since": seen["since"],
             "cause": seen["cause"],
         })
     });
-    let sites: Vec<Value> = sites.collect();
-    if json {
-        println!("{:#}", Value::Array(sites));
-        return Ok(());
-    }
-    for site in &sites {
+    say(&sites.collect(), json, |sites| listed(sites, status.is_null()));
+    Ok(())
+}
+
+fn listed(sites: &Value, silent: bool) -> String {
+    let mut out = String::new();
+    for site in sites.as_array().into_iter().flatten() {
         let text = |key: &str| printable(site[key].as_str().unwrap_or("-"));
         let forms: Vec<&str> =
             site["forms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let forms = if forms.is_empty() { "computes only".to_owned() } else { forms.join(", then ") };
-        println!(
-            "{:<16} {:<10} permits, {:<10} in force   {forms}",
+        out += &format!(
+            "{:<16} {:<10} permits, {:<10} in force   {forms}\n",
             text("id"),
             text("configured"),
             text("mode")
         );
         if site["cause"].as_str().is_some_and(|cause| !cause.is_empty()) {
-            println!("    since {}: {}", text("since"), text("cause"));
+            out += &format!("    since {}: {}\n", text("since"), text("cause"));
         }
     }
-    if status.is_null() {
-        println!("(no daemon answers: what is in force is not known)");
+    if silent {
+        out += "(no daemon answers: what is in force is not known)\n";
     }
-    Ok(())
+    out
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn mode(args: &ModeArgs, hold: bool, config: &Path) -> Result<(), ExitCode> {
+fn mode(args: &ModeArgs, hold: bool, config: &Path) -> ExitCode {
     let (site, capability) = (args.site.clone(), args.capability.clone());
     let ask = Ask::Mode { site, hold, capability, reason: args.reason.clone() };
-    let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
-    if args.json {
-        println!("{told:#}");
-        return Ok(());
-    }
-    let changed: Vec<&str> =
-        told["capabilities"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let at = printable(told["destination"].as_str().unwrap_or_default());
-    match (changed.is_empty(), hold) {
-        (true, _) => println!("{at}: nothing was closed"),
-        (false, true) => {
-            println!("{at}: {} held; writes wait until isthmus site release", changed.join(", "))
-        }
-        (false, false) => println!("{at}: {} released; what waited goes out in order", changed.join(", ")),
-    }
-    Ok(())
+    tell(config, &Request::Site(ask), args.json, |told| changed(told, hold))
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn moved(args: &MovedArgs, config: &Path) -> Result<(), ExitCode> {
+fn moved(args: &MovedArgs, config: &Path) -> ExitCode {
     let ask = Ask::Moved { site: args.site.clone(), same: args.same_server, reason: args.reason.clone() };
-    let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
-    if args.json {
-        println!("{told:#}");
-        return Ok(());
-    }
-    let text = |key: &str| printable(told[key].as_str().unwrap_or_default());
-    println!("{}: {} is {}; writes go on", text("destination"), text("to"), text("server"));
+    tell(config, &Request::Site(ask), args.json, taken_over)
+}
+
+/// What followed from what a person said of a changed address.
+fn taken_over(told: &Value) -> String {
+    let word = |key: &str| text(&told[key]);
+    let mut out = format!("{}: {} is {}; writes go on\n", word("destination"), word("to"), word("server"));
     match (told["renewed"].as_u64().unwrap_or_default(), told["set_aside"].as_u64().unwrap_or_default()) {
         (0, 0) => {}
-        (renewed, set_aside) => println!(
-            "    {renewed} rows of what waits are written there anew; {set_aside} were set aside, being about what \
-             stands at {}: isthmus queue list --state quarantined",
-            text("from")
-        ),
+        (renewed, set_aside) => {
+            out += &format!(
+                "    {renewed} rows of what waits are written there anew; {set_aside} were set aside, being about what \
+                 stands at {}: isthmus queue list --state quarantined\n",
+                word("from")
+            );
+        }
     }
-    Ok(())
+    out
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
-fn by_hand(condition: &str, args: &DoneArgs, config: &Path) -> Result<(), ExitCode> {
+/// What a hold, or else a release, did.
+fn changed(told: &Value, hold: bool) -> String {
+    let changed: Vec<&str> =
+        told["capabilities"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let at = text(&told["destination"]);
+    match (changed.is_empty(), hold) {
+        (true, _) => format!("{at}: nothing was closed\n"),
+        (false, true) => {
+            format!("{at}: {} held; writes wait until isthmus site release\n", changed.join(", "))
+        }
+        (false, false) => format!("{at}: {} released; what waited goes out in order\n", changed.join(", ")),
+    }
+}
+
+fn by_hand(condition: &str, args: &DoneArgs, config: &Path) -> ExitCode {
     let (scope, reason) = (args.scope.clone(), args.reason.clone());
     let ask = Ask::Done { condition: condition.to_owned(), scope, reason };
-    let told = Daemon::of(config)?.ask(&Request::Site(ask))?;
-    match args.json {
-        true => println!("{told:#}"),
-        false => println!("{}: done by hand; {condition} ends", printable(&args.scope)),
-    }
-    Ok(())
+    tell(config, &Request::Site(ask), args.json, |_| {
+        format!("{}: done by hand; the condition ends\n", printable(&args.scope))
+    })
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::Daemon;
+use super::daemon::tell;
 use crate::{admin::Request, listener::refusal::Limit};
 
 /// Arguments of `isthmus status`.
@@ -16,14 +16,8 @@ pub(super) struct Args {
 }
 
 /// Asks the daemon and prints.
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    match Daemon::of(config).and_then(|daemon| daemon.ask(&Request::Status)) {
-        Ok(document) if args.json => println!("{document:#}"),
-        Ok(document) => print!("{}", for_people(&document)),
-        Err(code) => return code,
-    }
-    ExitCode::SUCCESS
+    tell(config, &Request::Status, args.json, for_people)
 }
 
 /// What a listener has seen since the start; what never happened is left out.

@@ -26,6 +26,15 @@ const WRITTEN: [&str; 3] = ["Observation", "Provenance", "DocumentReference"];
 /// What is read beside it: whom a birth date is compared with.
 const READ: [&str; 1] = ["Patient"];
 
+/// What a site's file uses beside what every site is asked for; it is asked for too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    /// Encounters are searched, because a form is written under one.
+    pub(super) encounters: bool,
+    /// Goals are written.
+    pub(super) goals: bool,
+}
+
 /// How tokens prove us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
@@ -52,7 +61,7 @@ impl Auth {
     }
 
     /// Reads `auth` from a destination's section. `Some(None)` is a destination without tokens, `None` is a fault.
-    pub(super) fn read(destination: &Section<'_>) -> Option<Option<Self>> {
+    pub(super) fn read(destination: &Section<'_>, used: Used) -> Option<Option<Self>> {
         let read = destination.table("auth", |auth| {
             auth.require("client_id", "client_id = \"…\", as the EHR registered this box");
             let client_id = auth.text("client_id", "\"4d6f…\"").map(str::to_owned);
@@ -69,7 +78,7 @@ impl Auth {
             });
             let keys = read_keys(auth);
             let token_url = read_token_url(auth);
-            let scopes = read_scopes(auth);
+            let scopes = read_scopes(auth, used);
             let client_id_header = auth.flag("client_id_header").unwrap_or(false);
             Some(Self {
                 client_id: client_id?,
@@ -166,12 +175,14 @@ fn read_token_url(auth: &Section<'_>) -> Option<Option<String>> {
     }
 }
 
-fn read_scopes(auth: &Section<'_>) -> Option<Vec<String>> {
+fn read_scopes(auth: &Section<'_>, used: Used) -> Option<Vec<String>> {
     let form = auth.choice("scope_form", &[("v2", Form::V2), ("v1", Form::V1)], &[]);
     let example = "[\"system/Observation.crus\", \"system/Patient.rs\"]";
     let Some(scopes) = auth.texts("scopes", example) else {
         let form = if auth.has("scope_form") { form? } else { Form::default() };
-        return (!auth.has("scopes")).then(|| scope::asked(&WRITTEN, &READ, form));
+        let written = [&WRITTEN[..], if used.goals { &["Goal"] } else { &[] }].concat();
+        let read = [&READ[..], if used.encounters { &["Encounter"] } else { &[] }].concat();
+        return (!auth.has("scopes")).then(|| scope::asked(&written, &read, form));
     };
     if auth.has("scope_form") {
         auth.fault(

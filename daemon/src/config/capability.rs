@@ -1,7 +1,7 @@
 //! `[capability]` of a site's file: what the site permits at the most.
 
 use super::section::Section;
-use crate::capability::Capability;
+use crate::{capability::Capability, mode::Mode};
 
 /// `[capability]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,33 +19,6 @@ pub struct Permits {
 impl Default for Permits {
     fn default() -> Self {
         Self { mode: Mode::ReadOnly, allow: Vec::new(), bulk: true, on_recovery: OnRecovery::Latest }
-    }
-}
-
-/// What a site permits as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
-    /// `"shadow"`: what would be written is made and shown; nothing is written, then or later.
-    Shadow,
-    /// `"read-only"`: nothing is written; writes are deferred.
-    ReadOnly,
-    /// `"partial"`: what is listed in `allow` is written.
-    Partial,
-    /// `"full"`: everything the projections make is written.
-    Full,
-}
-
-impl Mode {
-    const ALL: [Self; 4] = [Self::Shadow, Self::ReadOnly, Self::Partial, Self::Full];
-
-    /// The mode as it is written in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Shadow => "shadow",
-            Self::ReadOnly => "read-only",
-            Self::Partial => "partial",
-            Self::Full => "full",
-        }
     }
 }
 
@@ -74,7 +47,7 @@ impl Permits {
     /// Reads the table.
     pub(super) fn read(section: &Section<'_>) -> Option<Self> {
         section.require("mode", "mode = \"shadow\", \"read-only\", \"partial\" or \"full\"");
-        let mode = section.choice("mode", &Mode::ALL.map(|mode| (mode.name(), mode)), &[]);
+        let mode = section.choice("mode", &Mode::ALL.map(|mode| (mode.word(), mode)), &[]);
         let listed = section.choices("allow", &Capability::ALL.map(|one| (one.name(), one)));
         let shipped = Self::default();
         let bulk = section.flag("bulk").unwrap_or(shipped.bulk);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clinical::fhir::{form::Dates, projection::Projection};
 
-use super::auth::Auth;
+use super::auth::{Auth, Used};
 use super::fault::Place;
 use super::intent::{IntentRule, read_rule};
 use super::limits::DaemonLimits;
@@ -274,7 +274,7 @@ fn read_upstream(root: &Section<'_>) -> Option<Upstream> {
         }
         let consent_permit = section.choice("consent", &[("deny", false), ("permit", true)], &[]);
         let tls = ClientTls::read(section);
-        let auth = Auth::read(section);
+        let auth = Auth::read(section, Used::default());
         let delivery = Delivery::read(section);
         Some(Upstream {
             base_url: base_url?,

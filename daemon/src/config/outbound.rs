@@ -64,9 +64,9 @@ pub struct Outbound {
     pub retry_min: Duration,
     /// The longest such wait: 10 ms to a day, 5 min by default; not below `retry_min`.
     pub retry_max: Duration,
-    /// What follows from AE and CE.
+    /// What follows from AE.
     pub on_error: OnRefusal,
-    /// What follows from AR and CR.
+    /// What follows from AR (but for condition 207) and CR.
     pub on_reject: OnRefusal,
     /// Which answer ends the wait: `await = "accept"` or `"application"`.
     pub awaited: Await,

@@ -8,7 +8,7 @@ use clinical::{fhir::projection::Projection, identity::PatientRule, policy::Poli
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::auth::Auth;
+use super::auth::{Auth, Used};
 use super::capability::Permits;
 use super::consent::{SiteConsent, read_consent};
 use super::fault::Place;
@@ -17,6 +17,7 @@ use super::intent::{SiteIntent, read_site_intent};
 use super::patient::{Identity, read_patient};
 use super::policies::{POLICIES_FOLDER, Policies};
 use super::projection::{Usual, Way, read_ways};
+use super::retention::{Retention, read_retention};
 use super::section::Section;
 use super::spelling::nearest;
 use super::transport::{ClientTls, Delivery};
@@ -54,6 +55,8 @@ pub struct Site {
     pub consent: SiteConsent,
     /// What people want written there, as far as it is taken.
     pub intent: SiteIntent,
+    /// For how long the bytes of what was written for its patients are kept.
+    pub retention: Retention,
     /// Which outcomes its EHR takes.
     pub filter: Filter,
     /// How fast and how patiently it is written to.
@@ -144,10 +147,12 @@ pub(super) fn read_site(
     *named = id.clone().map(|id| (id, root.place("id")));
     let timezone = read_timezone(root);
     let ehr_written = root.has("ehr");
-    let ehr = root.table("ehr", |section| read_ehr(root, section));
+    let intent = read_site_intent(root);
+    let ehr = root.table("ehr", |section| read_ehr(root, section, &intent));
     let capability = root.table("capability", Permits::read);
     let filter = Filter::read(root);
     let consent = read_consent(root);
+    let retention = read_retention(root);
     let delivery = Delivery::read(root);
     let (patient, identity) = root.table("patient", read_patient).unwrap_or_default();
     let policy = read_policy(root, policies);
@@ -159,7 +164,8 @@ pub(super) fn read_site(
         ehr: if ehr_written { Some(ehr?) } else { None },
         capability: capability.unwrap_or_default(),
         consent,
-        intent: read_site_intent(root),
+        intent,
+        retention,
         filter,
         delivery,
         publish,
@@ -210,7 +216,7 @@ fn read_timezone(root: &Section<'_>) -> Option<TimeZone> {
     None
 }
 
-fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
+fn read_ehr(root: &Section<'_>, section: &Section<'_>, intent: &SiteIntent) -> Option<Ehr> {
     let kinds = [("fhir", EhrKind::Fhir), ("oru", EhrKind::Oru)];
     let kind = section.choice("kind", &kinds, &[]).unwrap_or(EhrKind::Fhir);
     let ways = read_ways(root, section, &Usual::read(section));
@@ -227,7 +233,8 @@ fn read_ehr(root: &Section<'_>, section: &Section<'_>) -> Option<Ehr> {
     section.require("base_url", "base_url = \"https://ehr.example.org/fhir\"");
     let base_url = section.url("base_url");
     let tls = ClientTls::read(section);
-    let auth = Auth::read(section);
+    let used = Used { encounters: ways.iter().any(|way| way.form.encounter), goals: intent.goals };
+    let auth = Auth::read(section, used);
     let ehr = Ehr { kind, base_url: base_url?, subject, tls: Some(tls?), ways, auth: auth? };
     tell_subject(section, &ehr);
     Some(ehr)

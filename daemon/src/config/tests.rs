@@ -22,6 +22,7 @@ use clinical::fhir::{projection::Projection, release::Release, summary::MeanUnit
 
 use super::*;
 use crate::capability::{Capability, ResourceKind};
+use crate::mode::Mode;
 
 /// The files of one authority, as text by name: made once for all tests.
 static MATERIAL: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {

@@ -66,6 +66,8 @@ pub struct Outcome {
     pub written: Vec<Written>,
     /// Whether a write was answered: what was only looked up says nothing about permission.
     pub wrote: bool,
+    /// Whether what was asked last was not answered.
+    pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
     pub doubt: bool,
 }
@@ -73,7 +75,7 @@ pub struct Outcome {
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, doubt: ambiguous }
+        Self { verdict, written: Vec::new(), wrote: false, silent: false, doubt: ambiguous }
     }
 }
 
@@ -135,6 +137,8 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// What was asked last was not answered.
+    silent: bool,
     /// An earlier attempt may have taken effect, and nothing has shown whether it did.
     doubt: bool,
     /// No earlier version of the window was ever made: whatever of ours stands there is this version.
@@ -164,6 +168,7 @@ impl<'a> Sending<'a> {
             standing: item.standing.clone(),
             written: Vec::new(),
             wrote: false,
+            silent: false,
             doubt: false,
             first: item.past.version == 1,
             unmatched: BTreeSet::new(),
@@ -175,7 +180,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        Outcome { verdict, written, wrote: self.wrote, doubt: self.doubt }
+        let Self { wrote, silent, doubt, .. } = self;
+        Outcome { verdict, written, wrote, silent, doubt }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -187,7 +193,9 @@ impl<'a> Sending<'a> {
     async fn begin(&mut self, past: Past) -> Result<(), Verdict> {
         self.forget_earlier();
         if past.ambiguous {
-            self.reconcile().await?;
+            let looked = self.reconcile(past).await;
+            self.silent = matches!(looked, Err(Verdict::Ambiguous(_)));
+            looked?;
             // Known not to have happened: the store takes it out of its line. Unknown: what was overtaken must not be put
             // over what took its place, or be written for somebody it is no longer about, so people are told.
             if past.overtaken && !self.open.is_empty() {
@@ -254,7 +262,7 @@ impl<'a> Sending<'a> {
     /// Looks for every resource; what stands there as we meant it is written already. What the destination
     /// does not show is tried again, for a conditional create and an update may be repeated, and the doubt
     /// is kept.
-    async fn reconcile(&mut self) -> Result<(), Verdict> {
+    async fn reconcile(&mut self, past: Past) -> Result<(), Verdict> {
         for part in std::mem::take(&mut self.open) {
             let location = self.standing.get(&part.full_url).map(|standing| standing.location.clone());
             let found = match &location {
@@ -268,8 +276,12 @@ impl<'a> Sending<'a> {
                     self.standing.remove(&part.full_url);
                     self.open.push(part);
                 }
+                // It may be let go or set aside by what is found: not by what nobody answered.
+                Found::Unauthorized if past.overtaken => {
+                    return Err(Verdict::Ambiguous("HTTP 401 when reading back".to_owned()));
+                }
                 // A search that gave us others' resources did not search for ours.
-                Found::Foreign | Found::Hidden => {
+                Found::Foreign | Found::Hidden | Found::Unauthorized => {
                     self.doubt = true;
                     self.open.push(part);
                 }
@@ -289,7 +301,7 @@ impl<'a> Sending<'a> {
             match lookup::read(self.to, &part, &location).await? {
                 Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
                 Found::Foreign => return Err(not_ours()),
-                Found::Hidden => self.open.push(part),
+                Found::Hidden | Found::Unauthorized => self.open.push(part),
                 // It was deleted there: it is created anew.
                 Found::Absent => {
                     self.standing.remove(&part.full_url);
@@ -338,10 +350,12 @@ impl<'a> Sending<'a> {
     /// Sends the entries; a positive answer has one answer for each of them.
     async fn send(&mut self, entries: &[Entry]) -> Result<Vec<EntryAnswer>, Verdict> {
         (self.last_look)()?;
-        let (told, answers) = match (self.to.way.projection.style(), entries) {
-            (Style::Single, [entry]) => request::single(self.to, entry).await?,
-            _ => request::transaction(self.to, entries).await?,
+        let answered = match (self.to.way.projection.style(), entries) {
+            (Style::Single, [entry]) => request::single(self.to, entry).await,
+            _ => request::transaction(self.to, entries).await,
         };
+        self.silent = matches!(answered, Err(Verdict::Ambiguous(_)));
+        let (told, answers) = answered?;
         self.judged(&told, &answers, entries).map(|()| answers)
     }
 
@@ -422,8 +436,8 @@ impl<'a> Sending<'a> {
         match lookup::read(self.to, &part, &standing.location).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => self.file(&part, &standing),
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => self.file(&part, &standing),
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 self.standing.insert(part.full_url.clone(), standing);
                 self.open.push(part);
             }
@@ -437,8 +451,8 @@ impl<'a> Sending<'a> {
         match lookup::search(self.to, &part, &self.resolved(&part)?).await? {
             Found::Ours(theirs, standing) => self.compare(part, &theirs, standing),
             Found::Foreign => return self.take_foreign(part),
-            Found::Absent | Found::Hidden if self.first => {}
-            Found::Absent | Found::Hidden => {
+            Found::Absent | Found::Hidden | Found::Unauthorized if self.first => {}
+            Found::Absent | Found::Hidden | Found::Unauthorized => {
                 let cause = "an earlier version may stand where the destination does not let us look";
                 return Err(Verdict::Conflict(cause.to_owned()));
             }

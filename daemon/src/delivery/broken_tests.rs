@@ -33,6 +33,7 @@ async fn with_a_leased_row(dir: &std::path::Path) -> (Store, Deliverer, i64, Dra
         readers: store.readers(),
         current: current(dir),
         observations: Observations::default(),
+        halts: Halts::new(Board::default()),
         conditions: Board::default(),
         queued: watch::channel(0).1,
         draining,

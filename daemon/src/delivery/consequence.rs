@@ -15,9 +15,14 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
     let patient = row.patient;
     match &outcome.verdict {
         // What was found by looking: a read was answered, and no write.
-        Verdict::Delivered | Verdict::ReadBack | Verdict::Conflict(_) if !outcome.wrote => {
+        // Or found wrong here.
+        Verdict::Delivered | Verdict::ReadBack | Verdict::Conflict(_) | Verdict::Data(_)
+            if !outcome.wrote =>
+        {
             Event::Inconclusive
         }
+        // Set aside by ourselves, before the destination was asked.
+        Verdict::Data(_) if !outcome.wrote => Event::Inconclusive,
         Verdict::Delivered | Verdict::ReadBack => Event::Delivered { patient },
         Verdict::Configuration(cause) => Event::Refused { cause: cause.clone() },
         Verdict::Patient(cause) => Event::PatientRefused { patient, cause: cause.clone() },

@@ -4,7 +4,7 @@ const NOW: i64 = 1_000_000;
 const WAIT: Duration = Duration::from_millis(250);
 
 fn settled(verdict: Verdict, doubt: bool, held: bool) -> Settlement {
-    settlement(attempt::Outcome { verdict, written: Vec::new(), wrote: true, doubt }, held, NOW, WAIT)
+    settlement(attempt::Outcome { wrote: true, ..attempt::Outcome::unasked(verdict, doubt) }, held, NOW, WAIT)
 }
 
 fn text() -> String {
@@ -69,10 +69,15 @@ fn what_was_only_looked_at_says_nothing_of_permission_and_a_refusal_in_doubt_doe
         body: Vec::new(),
     };
     let of =
-        |verdict, wrote| event(&row, &attempt::Outcome { verdict, written: Vec::new(), wrote, doubt: true });
+        |verdict, wrote| event(&row, &attempt::Outcome { wrote, ..attempt::Outcome::unasked(verdict, true) });
     assert_eq!(of(Verdict::Conflict(text()), false), Event::Inconclusive);
     assert_eq!(of(Verdict::Conflict(text()), true), Event::Delivered { patient: 7 });
     assert_eq!(of(Verdict::Delivered, false), Event::Inconclusive);
+    // Found wrong here, and not by the destination.
+    assert_eq!(of(Verdict::Data(text()), false), Event::Inconclusive);
+    assert_eq!(of(Verdict::Data(text()), true), Event::DataRefused { patient: 7, fault: text() });
     assert_eq!(of(Verdict::Configuration(text()), true), Event::Refused { cause: text() });
     assert_eq!(of(Verdict::Withheld, false), Event::Inconclusive);
+    assert_eq!(of(Verdict::Data(text()), false), Event::Inconclusive, "set aside before it was asked");
+    assert_eq!(of(Verdict::Data(text()), true), Event::DataRefused { patient: 7, fault: text() });
 }

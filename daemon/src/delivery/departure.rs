@@ -12,7 +12,7 @@ use std::{
 };
 
 use clinical::fhir::location::Location;
-use outbox::{LeasedRow, Readers, Writer};
+use outbox::{Leased, LeasedRow, Readers, Writer};
 
 use super::{
     Deliverer, Done,
@@ -100,12 +100,12 @@ impl Departure {
 
     fn last_look(&self, row: &LeasedRow) -> LastLook {
         let (departure, kind, patient) = (self.clone(), row.kind.clone(), row.patient);
-        let queued_at = (!row.ambiguous).then_some(row.created_at);
+        let leased = if row.ambiguous { Leased::InDoubt } else { Leased::New(row.id) };
         Box::new(move || {
             departure.is_for_its_server()?;
             match departure.leased_at.elapsed() < LOOK_GOOD_FOR {
                 true => Ok(()),
-                false => departure.may_leave(&kind, patient, queued_at),
+                false => departure.may_leave(&kind, patient, leased),
             }
         })
     }
@@ -120,7 +120,7 @@ impl Departure {
     }
 
     /// What was true at the lease, asked again.
-    fn may_leave(&self, kind: &str, patient: i64, queued_at: Option<i64>) -> Result<(), Verdict> {
+    fn may_leave(&self, kind: &str, patient: i64, leased: Leased) -> Result<(), Verdict> {
         let id = &self.destination.id;
         let same = self.current.get().destination(id).is_some_and(|now| Arc::ptr_eq(&now, &self.destination));
         if !same {
@@ -134,7 +134,7 @@ impl Departure {
         if capability.is_some_and(|one| broker::closed(&self.destination.ceiling, one, observed).is_some()) {
             return Err(Verdict::Recalled("writes were closed before it was sent"));
         }
-        match self.readers.with(|reader| reader.lets_leave(id, patient, queued_at, time::now_ms())) {
+        match self.readers.with(|reader| reader.lets_leave(id, patient, leased, time::now_ms())) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Verdict::Recalled("consent was withdrawn before it was sent")),
             Err(error) => Err(Verdict::Unsent(format!("consent: {error}"))),

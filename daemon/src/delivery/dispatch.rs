@@ -11,11 +11,10 @@ use jiff::Timestamp;
 use outbox::{Lease, LeasedRow, Quota, Take, Turn};
 use tokio::task::JoinSet;
 
-use super::{Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS, backoff, chance, pace::Pace, rate};
+use super::{Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS, backoff, chance, edges, pace::Pace, rate};
 use crate::{
     broker::Priority,
     conditions::Kind,
-    config::OnRecovery,
     destination::Destination,
     mode::{Event, Observed},
     time,
@@ -129,7 +128,11 @@ impl Deliverer {
             if quiet || rows.len() >= room || pace.is_probing(name) || now < pace.probing(name, now).at {
                 continue;
             }
-            let latest = destination.on_recovery == OnRecovery::Latest;
+            // While another form is open, what waits falls back to it, and nothing of it is stale.
+            let latest = match self.has_open_form(destination) {
+                true => Vec::new(),
+                false => edges::left_out(destination.on_recovery),
+            };
             let probe = self.lease(1, Take::Probe { kind: name.to_owned(), latest }, quotas).await;
             let next = now + backoff::jittered(destination.delivery.probe_interval, chance());
             let probing = pace.probing(name, now);
@@ -143,7 +146,7 @@ impl Deliverer {
     }
 
     /// The capabilities that the configuration permits and the destination refused.
-    fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
+    pub(super) fn to_probe(&self, destination: &Destination) -> Vec<crate::capability::Capability> {
         let uses = destination.uses().into_iter().map(|(capability, _)| capability);
         uses.filter(|capability| {
             destination.permits(*capability)

@@ -16,8 +16,23 @@ use crate::{
 
 /// The reasons for which rows are held by the mode: what ends with the change of it. Not for want of consent: that is the
 /// ledger's to end, for each patient.
-const BY_MODE: [Reason; 4] =
-    [Reason::ConfiguredReadOnly, Reason::KindNotPermitted, Reason::ObservedReadOnly, Reason::HeldByHand];
+const BY_MODE: [Reason; 5] = [
+    Reason::ConfiguredReadOnly,
+    Reason::KindNotPermitted,
+    Reason::ObservedReadOnly,
+    Reason::HeldByHand,
+    Reason::TriedAnew,
+];
+
+/// The reasons of rows of which a recovery leaves out what is stale. Not of what tries a form anew: it would have gone in
+/// another.
+pub(super) fn left_out(on_recovery: OnRecovery) -> Vec<String> {
+    let all = match on_recovery {
+        OnRecovery::Latest => BY_MODE.as_slice(),
+        OnRecovery::All => &[],
+    };
+    all.iter().filter(|reason| **reason != Reason::TriedAnew).map(|reason| reason.word().to_owned()).collect()
+}
 
 /// What people read of a capability that is closed.
 pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> String {
@@ -35,14 +50,14 @@ impl Deliverer {
         for (capability, _) in destination.uses() {
             let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
             let released = self.releasable(destination, capability, reloaded);
-            let latest = destination.on_recovery == OnRecovery::Latest;
+            let latest = left_out(destination.on_recovery);
             // Messages wait in the queue of their receiver.
             let queues: Vec<(String, String)> = match capability == MESSAGES {
                 true => destination.receivers().map(|id| (id, destination.message_kind())).collect(),
                 false => vec![(self.id.clone(), capability.name().to_owned())],
             };
             for (id, kind) in queues {
-                let (held, released) = (held.clone(), released.clone());
+                let (held, released, latest) = (held.clone(), released.clone(), latest.clone());
                 let aligned = self.writer.align(&id, &kind, held, released, latest, time::now_ms()).await;
                 if let Err(error) = aligned {
                     tracing::warn!(destination = %id, %error, "the queue could not be brought in line with the mode");
@@ -145,7 +160,7 @@ impl Deliverer {
             },
             defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
             release_deferred: if open { self.releasable(destination, capability, false) } else { Vec::new() },
-            latest: destination.on_recovery == OnRecovery::Latest,
+            latest: left_out(destination.on_recovery),
         };
         let audit = AuditEntry {
             actor: "isthmus".to_owned(),

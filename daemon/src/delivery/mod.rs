@@ -15,6 +15,7 @@ mod dispatch;
 mod doubts;
 mod edges;
 pub(crate) mod ehr_patient;
+mod fallback;
 pub mod http;
 mod pace;
 mod pages;
@@ -23,6 +24,7 @@ pub mod seat;
 mod server;
 mod verdicts;
 mod withdrawal;
+mod withheld;
 
 use std::{
     sync::Arc,
@@ -40,8 +42,8 @@ use tokio::{
 pub use self::edges::closed_detail;
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
-    conditions::Board, destination::Destination, drain::Draining, generation::Current,
-    observations::Observations, time,
+    conditions::Board, destination::Destination, drain::Draining, generation::Current, mode::Event,
+    observations::Observations, outbound::Halts, time,
 };
 
 /// The deliverer looks at its queue at least so often.
@@ -63,6 +65,8 @@ pub struct Deliverer {
     pub current: Current,
     /// What is learned of destinations.
     pub observations: Observations,
+    /// Which receivers of messages stand still.
+    pub halts: Halts,
     /// Where faults are told.
     pub conditions: Board,
     /// Changes when rows were queued.
@@ -84,6 +88,7 @@ impl Deliverer {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut pace = Pace::new(Instant::now());
         let mut last: Option<Arc<Destination>> = None;
+        let mut halted = self.halts.subscribe();
         loop {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
@@ -95,10 +100,13 @@ impl Deliverer {
             }
             if pace.unaligned {
                 pace.unaligned = !self.align(&destination, reloaded).await;
+                pace.unweighed = true;
             }
             if Instant::now() >= pace.held_at {
                 birth_date::clear_settled(&self.conditions, &self.readers, &self.id);
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
+                withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
+                pace.unweighed |= self.has_halted(&destination);
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent, or to a server that nobody knows.
@@ -111,6 +119,10 @@ impl Deliverer {
             } else {
                 self.dispatch(&destination, &mut pace, &mut tasks).await
             };
+            // After what came back was settled: what was refused waits from now on.
+            if !pace.unaligned {
+                self.fall_back(&destination, &mut pace).await;
+            }
             tokio::select! {
                 Some(done) = tasks.join_next_with_id() => {
                     self.finished(&destination, done, &mut pace, &mut tasks).await;
@@ -126,6 +138,7 @@ impl Deliverer {
                     pace.unaligned = true;
                 }
                 () = self.current.changed() => {}
+                _ = halted.changed() => {}
                 () = destination.client.recovered() => pace.forget_silence(Instant::now()),
                 () = sleep(wait) => {}
                 () = self.draining.begun() => break,
@@ -147,11 +160,9 @@ impl Deliverer {
         }
         // Their requests are cut before they may be sent again by a deliverer after this one.
         tasks.shutdown().await;
-        let left = std::mem::take(&mut pace.out)
-            .into_values()
-            .flatten()
-            .chain(std::mem::take(&mut pace.settling).into_values());
-        for row_id in left {
+        let out: Vec<i64> = std::mem::take(&mut pace.out).into_values().flatten().collect();
+        self.unprobe(&out, &pace);
+        for row_id in out.into_iter().chain(std::mem::take(&mut pace.settling).into_values()) {
             commit(&self.writer, doubt(row_id, "the sender stopped before an answer came")).await;
         }
     }
@@ -174,10 +185,12 @@ impl Deliverer {
             }
             Ok((id, Done::Settled)) => {
                 pace.settling.remove(&id);
+                pace.unweighed = true;
             }
             Err(error) => {
                 tracing::error!(destination = %self.id, %error, "a delivery task failed");
                 if let Some(rows) = pace.out.remove(&error.id()) {
+                    self.unprobe(&rows, pace);
                     for row_id in rows {
                         let broken = doubt(row_id, "the sender failed before an answer came");
                         self.settle(broken, Duration::ZERO, pace, tasks);
@@ -187,6 +200,15 @@ impl Deliverer {
                     let broken = doubt(row_id, "the verdict was lost before it was stored");
                     self.settle(broken, SETTLE_PAUSE, pace, tasks);
                 }
+            }
+        }
+    }
+
+    /// A probe that broke off taught nothing: the next may go.
+    fn unprobe(&self, rows: &[i64], pace: &Pace) {
+        for (capability, probing) in &pace.probes {
+            if probing.row.is_some_and(|row| rows.contains(&row)) {
+                self.observations.apply(&self.id, capability, Event::Inconclusive, time::now_ms());
             }
         }
     }

@@ -35,6 +35,10 @@ pub(super) struct Pace {
     pub held_at: Instant,
     /// Rows were queued since the queue was last brought in line with the mode.
     pub unaligned: bool,
+    /// Rows may have come to wait in a closed form since what waits so was weighed.
+    pub unweighed: bool,
+    /// Of which generation, and which of its forms were closed, when that was done last.
+    pub forms: Option<(u64, Vec<bool>)>,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
 }
@@ -63,6 +67,8 @@ impl Pace {
             applied: 0,
             held_at: now,
             unaligned: true,
+            unweighed: true,
+            forms: None,
             doubts: Doubts::default(),
         }
     }

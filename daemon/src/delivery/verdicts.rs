@@ -35,13 +35,18 @@ impl Deliverer {
         Metric::Deliveries.add(1, &labels);
         self.tell(destination, &outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
-        let wait = self.pause(destination, &outcome.verdict, row.attempts, began, pace);
+        let wait = self.pause(destination, &outcome, row.attempts, began, pace);
         // A write that was not answered may have been made all the same.
         let wrote = outcome.wrote || matches!(outcome.verdict, Verdict::Ambiguous(_));
         let closed = matches!(effect, Effect::Close { .. });
+        let unlisted = matches!(outcome.verdict, Verdict::Unlisted);
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
         let in_doubt = matches!(verdict, outbox::Verdict::Ambiguous { .. });
+        pace.unweighed |= matches!(verdict, outbox::Verdict::Defer { .. });
+        if unlisted {
+            pace.forms = None;
+        }
         pace.doubts.heard(row.id, in_doubt, now);
         self.tell_doubt(destination, pace, now);
         let capability = Capability::named(&row.kind);
@@ -115,14 +120,14 @@ impl Deliverer {
     fn pause(
         &self,
         destination: &Destination,
-        verdict: &Verdict,
+        outcome: &attempt::Outcome,
         attempts: u32,
         began: Instant,
         pace: &mut Pace,
     ) -> Duration {
         let (delivery, now) = (&destination.delivery, Instant::now());
         let wait = |nth| backoff::wait(nth, delivery.retry_min, delivery.retry_max, chance());
-        match verdict {
+        match &outcome.verdict {
             Verdict::Throttled(asked) => {
                 let asked = backoff::later(*asked, chance());
                 pace.circuit.answered();
@@ -134,6 +139,7 @@ impl Deliverer {
                 let nth = pace.circuit.silence(began, now, wait);
                 wait(nth)
             }
+            Verdict::Ambiguous(_) if outcome.silent => wait(pace.circuit.silence(began, now, wait)),
             Verdict::Ambiguous(_) | Verdict::Recalled(_) => wait(attempts.max(1)),
             _ => {
                 pace.circuit.answered();

@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     capability::{Capability, ResourceKind},
-    config::{Mode, Site, SubjectForm, Way},
+    config::{Site, SubjectForm, Way},
     destination::{Destination, PROVENANCE},
+    mode::Mode,
     smart::{Act, Granted},
 };
 

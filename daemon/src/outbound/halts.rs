@@ -129,7 +129,7 @@ pub fn change(destination: &str, halt: Option<&Halt>, now: i64) -> ModeChange {
         requeue_quarantined: None,
         defer_pending: None,
         release_deferred: Vec::new(),
-        latest: false,
+        latest: Vec::new(),
     }
 }
 

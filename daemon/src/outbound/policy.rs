@@ -3,8 +3,9 @@
 //! | what came of it | the row |
 //! |---|---|
 //! | AA or CA | delivered |
-//! | AE or CE | as `on_error` says |
+//! | AE | as `on_error` says |
 //! | AR or CR | as `on_reject` says |
+//! | CE, or AR with condition 207 | tried again: the receiver could not keep it, and says nothing against it |
 //! | nothing, and the message may have arrived | in doubt: sent again, same bytes, same control id |
 //! | no connection, or closed before a byte left | tried again; in doubt as before if it was |
 //! | it cannot be framed, or has no control id | quarantined: the row is at fault |
@@ -39,9 +40,9 @@ impl OnRefusal {
 /// A destination's policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// For AE and CE.
+    /// For AE.
     pub on_error: OnRefusal,
-    /// For AR and CR.
+    /// For AR and CR, but for an AR that says that the receiver itself failed.
     pub on_reject: OnRefusal,
 }
 
@@ -71,12 +72,19 @@ pub enum Consequence {
     Defect,
 }
 
+/// "Application internal error" (HL7 table 0357): said of the receiver, not of the message. The next attempt may fare better,
+/// so neither a halt nor a quarantine follows from it.
+const INTERNAL_ERROR: u16 = 207;
+
 /// What follows from an attempt at a row that was `in_doubt` before it.
 pub fn consequence(attempt: &Result<Answer, Fault>, in_doubt: bool, policy: Policy) -> Consequence {
     match attempt {
         Ok(answer) => match answer.code {
             AckCode::AA | AckCode::CA => Consequence::Deliver,
-            code @ (AckCode::AE | AckCode::CE) => refused(code, policy.on_error),
+            // It could not be committed there (v2.5.1, 2.9.3): nothing is wrong with it.
+            AckCode::CE => Consequence::Retry(Some(AckCode::CE)),
+            AckCode::AR if answer.condition == Some(INTERNAL_ERROR) => Consequence::Retry(Some(AckCode::AR)),
+            AckCode::AE => refused(AckCode::AE, policy.on_error),
             code @ (AckCode::AR | AckCode::CR) => refused(code, policy.on_reject),
         },
         Err(Fault::Unsendable(_)) => Consequence::Defect,
@@ -127,8 +135,13 @@ mod tests {
     use super::*;
 
     fn answered(code: &str) -> Result<Answer, Fault> {
-        let raw = Bytes::from(format!("MSH|^~\\&|||||||ACK|9\rMSA|{code}|7|DOE^JANE unknown\r"));
-        Ok(Answer::parse(&raw).unwrap())
+        with_condition(code, "")
+    }
+
+    /// ERR-3 is `condition`.
+    fn with_condition(code: &str, condition: &str) -> Result<Answer, Fault> {
+        let text = format!("MSH|^~\\&|||||||ACK|9\rMSA|{code}|7|DOE^JANE unknown\rERR|||{condition}\r");
+        Ok(Answer::parse(&Bytes::from(text)).unwrap())
     }
 
     #[test]
@@ -140,7 +153,7 @@ mod tests {
             ("AA", Deliver, Deliver),
             ("CA", Deliver, Deliver),
             ("AE", Quarantine(AckCode::AE), Halt(AckCode::AE)),
-            ("CE", Quarantine(AckCode::CE), Halt(AckCode::CE)),
+            ("CE", Retry(Some(AckCode::CE)), Retry(Some(AckCode::CE))),
             ("AR", Halt(AckCode::AR), Retry(Some(AckCode::AR))),
             ("CR", Halt(AckCode::CR), Retry(Some(AckCode::CR))),
         ] {
@@ -148,6 +161,16 @@ mod tests {
                 assert_eq!(consequence(&answered(code), in_doubt, standard), by_default, "{code}");
                 assert_eq!(consequence(&answered(code), in_doubt, turned), by_another, "{code}");
             }
+        }
+        for (code, condition, wanted) in [
+            ("AR", "200", Halt(AckCode::AR)),
+            ("AR", "203", Halt(AckCode::AR)),
+            ("AR", "207", Retry(Some(AckCode::AR))),
+            ("AE", "207", Quarantine(AckCode::AE)),
+            ("CR", "207", Halt(AckCode::CR)),
+        ] {
+            let attempt = with_condition(code, condition);
+            assert_eq!(consequence(&attempt, false, standard), wanted, "{code} {condition}");
         }
         type Made = fn() -> Fault;
         let faults: [(Made, Consequence, Consequence); 4] = [

@@ -35,7 +35,11 @@ impl Pipeline {
         destination: &Destination,
         owed: &[String],
     ) -> Result<bool, PipelineError> {
-        let waits = self.readers.with(|reader| reader.waits(due.id, &destination.id))?;
-        Ok(!waits && !owed.contains(&destination.id))
+        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+            if self.readers.with(|reader| reader.waits(due.id, &id))? {
+                return Ok(false);
+            }
+        }
+        Ok(!owed.contains(&destination.id))
     }
 }

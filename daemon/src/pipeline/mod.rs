@@ -14,6 +14,7 @@ pub mod again;
 mod app_events;
 mod consent;
 mod corrections;
+pub(crate) mod fallback;
 mod feeds;
 mod identify;
 pub mod manifest;
@@ -26,6 +27,7 @@ mod seats;
 mod set_aside;
 mod version;
 mod wish;
+mod withheld;
 
 pub(crate) use self::feeds::show as show_conflicts;
 
@@ -45,6 +47,7 @@ use crate::{
     drain::Draining,
     generation::Current,
     observations::Observations,
+    outbound::Halts,
     time,
 };
 
@@ -148,6 +151,8 @@ pub struct Pipeline {
     pub current: Current,
     /// What was observed of the destinations.
     pub observations: Observations,
+    /// Which receivers of messages stand still.
+    pub halts: Halts,
     /// Where faults are told.
     pub conditions: Board,
     /// Wakes the deliverers when rows were queued.

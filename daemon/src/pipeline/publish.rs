@@ -10,7 +10,7 @@ use clinical::{
     reading::{Device, Instant, Reading},
     select::Crossings,
 };
-use outbox::{Outcome as Published, Publish, Window, WriteError};
+use outbox::{Condition, Outcome as Published, Publish, Window, WriteError};
 
 use super::{
     Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
@@ -70,8 +70,19 @@ impl Pipeline {
                 commands.push(self.settle_or_tell(window, generation, &mut record)?);
             }
         }
+        let decided: Vec<_> = commands.iter().flat_map(decided).collect();
+        let asked: Vec<Condition> = commands.iter().flat_map(asked).cloned().collect();
         match self.writer.publish_all(commands).wait() {
-            Ok(()) => Ok(due.len()),
+            Ok(()) => {
+                decided.iter().for_each(|labels| Metric::Decisions.add(1, labels));
+                for Condition { name, scope, detail, since } in asked {
+                    let kinds = [Kind::AmendmentNeeded, Kind::NumberWithheld];
+                    if let Some(kind) = kinds.into_iter().find(|kind| kind.word() == name) {
+                        self.conditions.raise(kind, &scope, detail, since);
+                    }
+                }
+                Ok(due.len())
+            }
             // A delivery began meanwhile, or a window was dirtied: it is read again.
             Err(WriteError::Conflict(conflict)) => {
                 tracing::debug!(%conflict, "windows are read again");
@@ -225,5 +236,25 @@ impl Pipeline {
         }
         let listing = Listing::of(cited.messages.iter().copied());
         Ok(Some(Computed { outcome, listing, cited, period, policy, chunks, logged }))
+    }
+}
+
+/// The labels under which the decisions of a window are counted, once they are in the store.
+fn decided(publish: &Publish) -> Vec<[(&'static str, String); 2]> {
+    let decisions = match &publish.result {
+        Published::Version { decisions, .. } | Published::Computed { decisions, .. } => decisions.as_slice(),
+        Published::Unchanged | Published::Withdrawn { .. } | Published::Postponed { .. } => &[],
+    };
+    let labels = decisions
+        .iter()
+        .map(|made| [("destination", made.destination.clone()), ("decision", made.decision.clone())]);
+    labels.collect()
+}
+
+/// What people are asked to do about a window.
+fn asked(publish: &Publish) -> &[Condition] {
+    match &publish.result {
+        Published::Version { conditions, .. } => conditions,
+        _ => &[],
     }
 }

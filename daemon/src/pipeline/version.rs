@@ -6,7 +6,7 @@ use clinical::{
     calendar::LocalDay,
     fhir::{
         figures::{figures, shown_text},
-        project::Version,
+        project::{self, LeftOut, Version},
         provenance::{Maker, Manifest as Cited, Reason, Session},
         row::Row,
     },
@@ -15,7 +15,8 @@ use clinical::{
     reading::Instant,
 };
 use outbox::{
-    Condition, Decision as Decided, Enters, Manifest, NewRow, Outcome as Published, StandingVersion, Window,
+    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, StandingVersion,
+    Window,
 };
 use sha2::{Digest, Sha256};
 
@@ -32,32 +33,32 @@ use crate::{
     destination::{Destination, PROVENANCE, Way},
     filter::{self, About},
     generation::{Generation, Site},
-    telemetry::Metric,
 };
 
 /// A window that ended longer ago than this when it was first published is history: longer than any feed is late.
 const HISTORY_AFTER_DAYS: i64 = 31;
 
 /// What is the same for every destination of a version.
-struct Draft<'a> {
-    due: &'a Window,
+pub(super) struct Draft<'a> {
+    pub(super) due: &'a Window,
     site: &'a Site,
     computed: &'a Computed<'a>,
     owner: Option<PatientKey>,
     sessions: Vec<Session>,
     display_hash: [u8; 32],
-    /// Nothing that is shown has changed: it is made for those that are owed it by a grant of consent.
+    /// Nothing that is shown has changed: it is made for those that are owed it by a grant of consent, and for those where
+    /// it waits in a form that has closed.
     unchanged: bool,
     owed: Vec<String>,
-    now: i64,
+    pub(super) now: i64,
 }
 
 /// What becomes of a version at one destination.
-struct Ruling {
-    decision: Decision,
+pub(super) struct Ruling {
+    pub(super) decision: Decision,
     /// The form in which it is written, now or later, or shown.
-    way: Option<Way>,
-    stands: Option<StandingVersion>,
+    pub(super) way: Option<Way>,
+    pub(super) stands: Option<StandingVersion>,
     timeliness: Timeliness,
     priority: Priority,
     /// What stands cannot be replaced.
@@ -81,24 +82,35 @@ impl Pipeline {
         let display_hash = shown_hash(&computed.outcome, generation, &site.id);
         let unchanged = due.display_hash == Some(display_hash);
         let owed = if unchanged { self.owed_by_consent(due, now)? } else { Vec::new() };
-        if unchanged && owed.is_empty() {
-            return Ok(Published::Unchanged);
-        }
-        let outcome_json =
-            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         let owner = self.readers.with(|reader| reader.patient(due.key.patient))?;
         let owner = owner.map(|owner| PatientKey { system: owner.system, value: owner.value });
         let sessions = computed.sessions();
         let draft = Draft { due, site, computed, owner, sessions, display_hash, unchanged, owed, now };
+        let moved = if unchanged { self.moved(&draft, generation)? } else { BTreeSet::new() };
+        if unchanged && draft.owed.is_empty() && moved.is_empty() {
+            return Ok(Published::Unchanged);
+        }
+        let outcome_json =
+            serde_json::to_string(&computed.outcome).map_err(resources::ResourceError::from)?;
         let (mut rows, mut decisions): (Vec<NewRow>, Vec<Decided>) = (Vec::new(), Vec::new());
         let (mut standing, mut conditions, mut timely) = (Vec::new(), Vec::new(), false);
         for destination in generation.destinations_of(&site.id) {
             let ruling = self.rule(&draft, destination)?;
             timely |= ruling.timeliness == Timeliness::Current;
-            conditions.extend(self.tell_of(&draft, destination, &ruling));
-            decisions.push(recorded(destination, &ruling));
+            conditions.extend(amendment_needed(&draft, destination, &ruling));
+            if let (Decision::Defer(_, broker::Reason::TriedAnew), Some(way)) = (ruling.decision, &ruling.way)
+            {
+                self.observations.to_be_tried(&destination.id, way.carrier().name(), now);
+            }
+            let earlier = match (ruling.fixed, moved.contains(&destination.id)) {
+                (true, _) => Earlier::Kept,
+                (false, true) => Earlier::Moved,
+                (false, false) => Earlier::Superseded,
+            };
+            decisions.push(recorded(destination, &ruling, earlier));
             let base = rows.len();
-            let made = self.rows(&draft, destination, &ruling)?;
+            let (made, left_out) = self.rows(&draft, destination, &ruling)?;
+            conditions.extend(self.tell_of_withheld(&draft, destination, &ruling, &left_out)?);
             rows.extend(made.into_iter().map(|mut row| {
                 row.depends_on = row.depends_on.map(|index| index + base);
                 row
@@ -118,7 +130,7 @@ impl Pipeline {
         };
         // Without a destination the site only computes; a version is still a version.
         if !timely && !standing.is_empty() {
-            return Ok(Published::Computed { outcome_json, manifest });
+            return Ok(Published::Computed { outcome_json, manifest, decisions });
         }
         Ok(Published::Version {
             version,
@@ -132,8 +144,19 @@ impl Pipeline {
         })
     }
 
+    /// The destinations where what waits goes in another form than the one that it was made in.
+    fn moved(&self, draft: &Draft<'_>, generation: &Generation) -> Result<BTreeSet<String>, PipelineError> {
+        let mut moved = BTreeSet::new();
+        for destination in generation.destinations_of(&draft.due.site) {
+            if self.falls_back(draft, destination)? {
+                moved.insert(destination.id.clone());
+            }
+        }
+        Ok(moved)
+    }
+
     /// Asks the broker about one destination.
-    fn rule(&self, draft: &Draft<'_>, destination: &Destination) -> Result<Ruling, PipelineError> {
+    pub(super) fn rule(&self, draft: &Draft<'_>, destination: &Destination) -> Result<Ruling, PipelineError> {
         let due = draft.due;
         let (outcome, policy) = (&draft.computed.outcome, draft.computed.policy);
         let takes = |way: &&Way| way.form.takes(way.projection, outcome, policy).is_ok();
@@ -157,8 +180,9 @@ impl Pipeline {
             .iter()
             .map(|way| Offer {
                 capability: way.carrier(),
-                observed: self.observations.of(&destination.id, way.carrier().name()),
+                observed: self.observed(destination, way),
                 amends: way.amends(),
+                untried: !draft.unchanged && self.is_to_be_tried(destination, way, draft.now),
             })
             .collect();
         let decision = broker::decide(&Question {
@@ -243,33 +267,14 @@ impl Pipeline {
         Ok(filter::refusal(filter, &about).is_none())
     }
 
-    /// Counts the decision; what people are asked to do where no write can do it.
-    fn tell_of(&self, draft: &Draft<'_>, destination: &Destination, ruling: &Ruling) -> Option<Condition> {
-        let (word, _) = ruling.decision.words();
-        Metric::Decisions.add(1, &[("destination", destination.id.clone()), ("decision", word.to_owned())]);
-        let scope = format!("window {} at {}", draft.due.id, destination.id);
-        if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
-            return None;
-        }
-        let detail = format!(
-            "version {} has other numbers than the one that stands, which cannot be replaced there; \
-             amend it by hand, then: isthmus site amended {} --at {}",
-            draft.due.version + 1,
-            draft.due.id,
-            destination.id
-        );
-        self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), draft.now);
-        Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })
-    }
-
-    /// The rows of a version for one destination; none where it is not to be written.
+    /// The rows of a version for one destination, none where it is not to be written, and the numbers that they leave out.
     fn rows(
         &self,
         draft: &Draft<'_>,
         destination: &Destination,
         ruling: &Ruling,
-    ) -> Result<Vec<NewRow>, PipelineError> {
-        let (Some(way), Some(owner)) = (&ruling.way, &draft.owner) else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<NewRow>, Vec<LeftOut>), PipelineError> {
+        let (Some(way), Some(owner)) = (&ruling.way, &draft.owner) else { return Ok(Default::default()) };
         let (due, computed) = (draft.due, draft.computed);
         let subject = destination.subject(owner.clone(), &self.secret, due.key.patient);
         let stands = ruling.stands.as_ref().map(|standing| standing.version);
@@ -295,6 +300,10 @@ impl Pipeline {
             way,
             priority: ruling.priority,
             enters: match ruling.decision {
+                // Its receiver's queue stands still by itself.
+                Decision::Defer(_, broker::Reason::ObservedReadOnly) if way.outbound.is_some() => {
+                    Enters::Pending
+                }
                 Decision::Defer(_, reason) => Enters::Deferred(reason.word().to_owned()),
                 Decision::Show(_) => Enters::Shown,
                 Decision::Write(_) | Decision::Fallback(..) | Decision::Suppress(_) => Enters::Pending,
@@ -304,7 +313,8 @@ impl Pipeline {
                 None => Enters::Pending,
             },
         };
-        Ok(resources::rows(destination, &version, &entry)?)
+        let left_out = project::left_out(way.projection, &way.form, &version);
+        Ok((resources::rows(destination, &version, &entry)?, left_out))
     }
 
     /// The rows of the version in force in another form than it was decided for, because a person wants it so.
@@ -337,7 +347,7 @@ impl Pipeline {
             priority: Priority::Clinician,
             fixed: false,
         };
-        let rows = self.rows(&draft, destination, &ruling)?;
+        let (rows, _) = self.rows(&draft, destination, &ruling)?;
         Ok(rows.into_iter().map(|row| NewRow { enters: enters.clone(), ..row }).collect())
     }
 
@@ -390,8 +400,22 @@ fn priority(due: &Window, stands: bool, now: i64) -> Priority {
     }
 }
 
+/// What people are asked to do where what stands cannot be replaced.
+fn amendment_needed(draft: &Draft<'_>, destination: &Destination, ruling: &Ruling) -> Option<Condition> {
+    if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
+        return None;
+    }
+    let scope = format!("window {} at {}", draft.due.id, destination.id);
+    let detail = format!(
+        "version {} has other numbers than the one that stands, which cannot be replaced there; \
+         amend it by hand, then: isthmus site amended \"{scope}\" --reason ...",
+        draft.due.version + 1
+    );
+    Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })
+}
+
 /// The row that says what was decided, and why.
-fn recorded(destination: &Destination, ruling: &Ruling) -> Decided {
+fn recorded(destination: &Destination, ruling: &Ruling, earlier: Earlier) -> Decided {
     let decision = ruling.decision;
     let (word, reason) = decision.words();
     Decided {
@@ -399,7 +423,7 @@ fn recorded(destination: &Destination, ruling: &Ruling) -> Decided {
         decision: word.to_owned(),
         reason: reason.to_owned(),
         form: ruling.way.as_ref().map(|way| way.projection.name().to_owned()).unwrap_or_default(),
-        keeps_earlier: ruling.fixed,
+        earlier,
     }
 }
 

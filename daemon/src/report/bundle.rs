@@ -167,6 +167,7 @@ fn submitted(
         maker: Maker { box_id: PREVIEW, software: env!("CARGO_PKG_VERSION") },
         recorded: about.recorded,
         targets: resources,
+        pseudonymous: false,
     })?;
     let mut entries: Vec<Entry> = resources.iter().map(Entry::create).collect();
     entries.push(Entry::provenance(&provenance));

@@ -3,7 +3,8 @@
 use super::Reader;
 use crate::{
     consent::{self, ConsentAnswer, ConsentEntry, ConsentHead, Purpose},
-    consent_rows::{self, Stood},
+    consent_chain,
+    consent_rows::{self, Leased, Stood},
     error::ReadError,
     in_force,
     intent_rows::{self, Intent, IntentFilter, IntentPlace, WrittenPart},
@@ -13,21 +14,20 @@ use crate::{
 };
 
 impl Reader {
-    /// Whether something of a patient may leave for a purpose, by what is recorded now of the time `at`.
+    /// Whether something of a patient may leave for a purpose; `at` is now.
     pub fn consent(&self, patient: i64, purpose: Purpose, at: i64) -> Result<ConsentAnswer, ReadError> {
         Ok(in_force::answer(self.conn()?, patient, purpose, at)?)
     }
 
-    /// Whether consent, as it is recorded now, lets a leased row of a patient leave for its destination. `queued_at`: when
-    /// it was queued, in milliseconds; `None` where it may have left before.
+    /// Whether consent, as it is recorded now, lets a leased row of a patient leave for its destination.
     pub fn lets_leave(
         &self,
         destination: &str,
         patient: i64,
-        queued_at: Option<i64>,
+        row: Leased,
         at: i64,
     ) -> Result<bool, ReadError> {
-        Ok(consent_rows::lets_leave(self.conn()?, destination, patient, queued_at, at)?)
+        Ok(consent_rows::lets_leave(self.conn()?, destination, patient, row, at)?)
     }
 
     /// The identifiers whose decisions are one patient's, of any of them.
@@ -53,12 +53,12 @@ impl Reader {
 
     /// The end of the consent ledger as it is stored; nothing is checked.
     pub fn consent_head(&self) -> Result<ConsentHead, ReadError> {
-        Ok(consent::head(self.conn()?)?)
+        Ok(consent_chain::head(self.conn()?)?)
     }
 
     /// Walks the consent ledger's whole chain of hashes; a head that was exported earlier must be in it.
     pub fn verify_consent(&self, known: Option<ConsentHead>) -> Result<ConsentHead, ReadError> {
-        consent::verify(self.conn()?, known)
+        consent_chain::verify(self.conn()?, known)
     }
 
     /// Whether the time of any decision came or passed after `since`, up to `at`.
@@ -75,11 +75,6 @@ impl Reader {
     /// back to it.
     pub fn owed_by_consent(&self, window_id: i64, version: i64, at: i64) -> Result<Vec<String>, ReadError> {
         consent_rows::owed(self.conn()?, window_id, version, at)
-    }
-
-    /// Whether a row of a window waits for a destination.
-    pub fn waits(&self, window_id: i64, destination: &str) -> Result<bool, ReadError> {
-        consent_rows::waits(self.conn()?, window_id, destination)
     }
 
     /// What stands, or may stand, of a patient at destinations of a purpose: at most `limit`.

@@ -67,7 +67,7 @@ fn a_lease_nobody_was_told_of_comes_back_as_ambiguous() {
     let conn = Opener::new(dir.path(), Key::from_hex(&"5".repeat(64)).unwrap()).read_write().unwrap();
     conn.execute_batch(
         "INSERT INTO outbox (id, destination, patient, window_id, version, kind, key, state, head, next_at,
-           created_at) VALUES (1, 'ehr', 1, 1, 1, 'bundle', zeroblob(32), 'pending', 1, 0, 0)",
+           created_at, consent) VALUES (1, 'ehr', 1, 1, 1, 'bundle', zeroblob(32), 'pending', 1, 0, 0, 0)",
     )
     .unwrap();
     crate::queue::write_body(&conn, 1, b"body").unwrap();

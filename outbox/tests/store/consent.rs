@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use outbox::{
-    ConsentDefault, ConsentDocument, ConsentEntry, ConsentHead, ConsentRule, ConsentSaying, Imported, Lease,
-    LeasedRow, NewMessage, NewRow, Purpose, ReadError, Recorded, Ruling, State, Statement, Take, Verdict,
+    Conflict, ConsentDefault, ConsentEntry, ConsentHead, Lease, LeasedRow, NewMessage, NewRow, Purpose,
+    ReadError, Recorded, Ruling, Saying, State, Statement, Take, Verdict, WriteError,
 };
 use proptest::prelude::*;
 
-use crate::folder::{Folder, raw, row};
+use crate::folder::{Folder, raw, row, version};
 use crate::identity::{how, merge};
 
 /// A decision recorded at this time, in force from then on.
@@ -31,23 +31,23 @@ pub(crate) fn entry(patient: i64, purpose: Purpose, ruling: Ruling, at: i64) -> 
     }
 }
 
-fn decide(folder: &Folder, entry: ConsentEntry) -> Recorded {
+pub(crate) fn decide(folder: &Folder, entry: ConsentEntry) -> Recorded {
     folder.writer().consent(vec![entry]).wait().unwrap()
 }
 
-fn treatment(patient: i64, ruling: Ruling, at: i64) -> ConsentEntry {
+pub(crate) fn treatment(patient: i64, ruling: Ruling, at: i64) -> ConsentEntry {
     entry(patient, Purpose::Treatment, ruling, at)
 }
 
-fn permits(folder: &Folder, patient: i64, purpose: Purpose, at: i64) -> bool {
+pub(crate) fn permits(folder: &Folder, patient: i64, purpose: Purpose, at: i64) -> bool {
     folder.read(|r| r.consent(patient, purpose, at)).permit
 }
 
-fn reason(folder: &Folder, id: i64) -> Option<String> {
+pub(crate) fn reason(folder: &Folder, id: i64) -> Option<String> {
     folder.read(|r| r.rows(None, 100)).into_iter().find(|row| row.id == id).unwrap().reason
 }
 
-fn upstream(key: u64) -> NewRow {
+pub(crate) fn upstream(key: u64) -> NewRow {
     NewRow { destination: "upstream".into(), ..row(key) }
 }
 
@@ -72,25 +72,20 @@ fn the_entry_recorded_last_counts_of_those_whose_time_has_come_and_not_passed() 
     let folder = Folder::new();
     let patient = folder.patient("A");
     let of = |ruling, at| entry(patient, Purpose::Upstream, ruling, at);
-    decide(&folder, of(Ruling::Grant, 100));
-    decide(&folder, ConsentEntry { until: Some(400), ..of(Ruling::Withdraw, 200) });
-    decide(&folder, ConsentEntry { from: 300, ..of(Ruling::Grant, 210) });
-    for (at, permit, by) in [
-        (99, false, None),
-        (100, true, Some(1)),
-        (200, false, Some(2)),
-        (299, false, Some(2)),
-        (300, true, Some(3)),
-    ] {
+    let answer = |at| {
         let answer = folder.read(|r| r.consent(patient, Purpose::Upstream, at));
-        assert_eq!((answer.permit, answer.entry), (permit, by), "{at}");
+        (answer.permit, answer.entry)
+    };
+    assert_eq!(answer(99), (false, None));
+    decide(&folder, of(Ruling::Grant, 100));
+    assert_eq!(answer(100), (true, Some(1)));
+    decide(&folder, ConsentEntry { until: Some(400), ..of(Ruling::Withdraw, 200) });
+    decide(&folder, ConsentEntry { from: 300, until: Some(350), ..of(Ruling::Grant, 210) });
+    for (at, permit, by) in
+        [(210, false, 2), (299, false, 2), (300, true, 3), (349, true, 3), (350, false, 2), (400, true, 1)]
+    {
+        assert_eq!(answer(at), (permit, Some(by)), "{at}");
     }
-    // Said to hold from before it was said, it holds from then on only where it says that too.
-    decide(&folder, ConsentEntry { from: 0, ..of(Ruling::Grant, 500) });
-    assert!(!permits(&folder, patient, Purpose::Upstream, 250));
-    decide(&folder, ConsentEntry { from: 50, past: true, ..of(Ruling::Grant, 600) });
-    assert!(permits(&folder, patient, Purpose::Upstream, 250));
-    assert!(!permits(&folder, patient, Purpose::Upstream, 49));
     assert!(!permits(&folder, patient, Purpose::Payer, 700), "each purpose is for itself");
 }
 
@@ -110,7 +105,7 @@ fn a_withdrawal_holds_what_waits_of_that_patient_and_purpose_and_neighbours_go_o
     }
     // The destination may be open again, and probed: neither sends it.
     let change =
-        folder.writer().align("ehr", "bundle", None, vec!["observed-read-only".into()], false, 2_000);
+        folder.writer().align("ehr", "bundle", None, vec!["observed-read-only".into()], Vec::new(), 2_000);
     assert_eq!(change.wait(), Ok(0));
     assert!(folder.probe(2_000).is_empty());
     assert_eq!(folder.lease(2_000).iter().map(|row| row.id).collect::<Vec<_>>(), [neighbour]);
@@ -122,6 +117,24 @@ fn a_withdrawal_holds_what_waits_of_that_patient_and_purpose_and_neighbours_go_o
     let last = &audited.last().unwrap().1;
     assert_eq!((last.action.as_str(), last.object.as_str()), ("consent grant", "patient 1 treatment"));
     assert!(last.detail.starts_with("consent entry 2 (") && last.detail.contains("released 2"), "{last:?}");
+}
+
+#[test]
+fn what_was_decided_before_a_grant_is_not_recorded_after_it() {
+    let folder = Folder::new();
+    let (patient, neighbour) = (folder.patient("A"), folder.patient("B"));
+    decide(&folder, treatment(patient, Ruling::Withdraw, 1_000));
+    // Both are read, computed and suppressed before the grant, and come to the store after it.
+    let (read, other) = (folder.dirty(patient, 20, 1_100), folder.dirty(neighbour, 20, 1_100));
+    let grant = ConsentEntry { from: 0, past: true, ..treatment(patient, Ruling::Grant, 1_200) };
+    assert_eq!(decide(&folder, grant).windows, 0, "there is nothing to look back to yet");
+    let stale = folder.writer().publish(version(&read, Vec::new(), 1_150)).wait();
+    assert_eq!(stale, Err(WriteError::Conflict(Conflict::Window)));
+    folder.writer().publish(version(&other, vec![row(2)], 1_150)).wait().unwrap();
+    // It is due still, and decided anew.
+    let again = folder.read(|r| r.due_windows(9_000, 9, &["main"]));
+    assert_eq!(again.iter().map(|window| window.id).collect::<Vec<_>>(), [read.id]);
+    folder.writer().publish(version(&again[0], vec![row(1)], 1_250)).wait().unwrap();
 }
 
 #[test]
@@ -224,22 +237,6 @@ fn a_doubt_that_cannot_be_looked_up_waits_while_consent_is_denied_and_holds_up_n
 }
 
 #[test]
-fn a_withdrawal_that_was_told_of_holds_whatever_the_clock_says_afterwards() {
-    let folder = Folder::new();
-    let patient = folder.patient("A");
-    let id = folder.publish(patient, 20, vec![row(1)], 1_000)[0];
-    let change = |ruling, at| decide(&folder, treatment(patient, ruling, at));
-    change(Ruling::Withdraw, 9_000);
-    // A lease that was asked for before, or a clock that was put back.
-    assert!(folder.lease(2_000).is_empty());
-    change(Ruling::Grant, 3_000);
-    change(Ruling::Withdraw, 2_500);
-    assert!(folder.lease(2_500).is_empty());
-    let times: Vec<i64> = folder.read(|r| r.consents(&[], None, 9)).iter().map(|(_, it)| it.at).collect();
-    assert_eq!((times, folder.state(id)), (vec![9_000; 3], State::Deferred));
-}
-
-#[test]
 fn a_grant_for_a_time_begins_and_ends_by_itself() {
     let folder = Folder::new();
     let patient = folder.patient("A");
@@ -282,6 +279,10 @@ fn a_change_a_removal_and_a_cut_of_the_ledger_are_found_with_their_entry() {
     for (change, broken_at) in [
         ("UPDATE consent SET decision = 'grant' WHERE id = 2", Some(2)),
         ("UPDATE consent SET patient = 2 WHERE id = 3", Some(3)),
+        ("UPDATE consent SET named = zeroblob(32) WHERE id = 2", Some(2)),
+        // The number stays and leads to somebody else.
+        ("UPDATE patient SET value = 'Z' WHERE id = 1", Some(1)),
+        ("UPDATE meta SET value = zeroblob(32) WHERE name = 'consent-salt'", Some(1)),
         ("UPDATE consent SET reason = 'r', behalf = behalf || reason WHERE id = 1", Some(1)),
         ("UPDATE consent SET until_at = 99999 WHERE id = 4", Some(4)),
         ("DELETE FROM consent WHERE id = 2", Some(3)),
@@ -298,7 +299,8 @@ fn a_change_a_removal_and_a_cut_of_the_ledger_are_found_with_their_entry() {
         assert_eq!(folder.read(|r| r.verify_consent(Some(ConsentHead { entries: 0, hash: [0; 32] }))), head);
         folder.close();
         let conn = raw(folder.dir.path());
-        assert!(conn.execute(change, []).is_err(), "the schema itself refuses: {change}");
+        let of_the_ledger = change.contains("consent SET") || change.contains("FROM consent");
+        assert!(!of_the_ledger || conn.execute(change, []).is_err(), "the schema itself refuses: {change}");
         conn.execute_batch(open).unwrap();
         assert_eq!(conn.execute(change, []).unwrap(), 1);
         drop(conn);
@@ -312,83 +314,88 @@ fn a_change_a_removal_and_a_cut_of_the_ledger_are_found_with_their_entry() {
     }
 }
 
-fn saying(patient: i64, version: u8, rules: Vec<ConsentRule>) -> ConsentSaying {
-    ConsentSaying {
-        document: ConsentDocument { key: [1; 32], hash: [version; 32], changed_at: Some(i64::from(version)) },
-        patient,
-        rules,
-        inbox_id: 1,
-        actor: "spool drop".into(),
-        reason: "FHIR Consent".into(),
-        at: 1_000 + i64::from(version),
+#[test]
+fn a_patient_who_was_given_another_identifier_is_whom_the_ledger_named() {
+    let folder = Folder::new();
+    let patient = folder.patient("OLD");
+    decide(&folder, treatment(patient, Ruling::Withdraw, 100));
+    let key = crate::identity::key;
+    let say = |at, saying| {
+        let statement = Statement { inbox_id: at, ordinal: 0, said_at: at, how: how(true, at), saying };
+        let told = folder.writer().identify(vec![statement]).wait().unwrap();
+        assert!(told.refused.is_empty(), "{told:?}");
+    };
+    let verified = |entries| assert_eq!(folder.read(|r| r.verify_consent(None)).entries, entries);
+    say(200, Saying::Renumber { former: key("OLD"), present: key("NEW") });
+    assert_eq!(folder.patient("NEW"), patient, "the number stays with the patient");
+    verified(1);
+    decide(&folder, treatment(patient, Ruling::Grant, 300));
+    say(400, Saying::Renumber { former: key("NEW"), present: key("NEWER") });
+    verified(2);
+    // And when the last of it is undone.
+    let link = folder.read(|r| r.links(9)).iter().map(|link| link.id).max().unwrap();
+    folder.writer().unlink(link, how(true, 500), "test").wait().unwrap();
+    verified(2);
+}
+
+#[test]
+fn what_a_withdrawal_lists_is_all_that_was_written_for_the_patient_notes_and_goals_too() {
+    let folder = Folder::new();
+    let (survivor, retired, other) = (folder.patient("S"), folder.patient("R"), folder.patient("O"));
+    let outcome = folder.publish(survivor, 20, vec![row(1)], 1_000)[0];
+    folder.lease(1_000);
+    folder.deliver(outcome);
+    let mut written = vec![("bundle".to_owned(), true)];
+    for (number, patient) in [(1, survivor), (2, retired), (3, other)] {
+        crate::intent::enter(&folder, crate::intent::note(number, patient, None, 1_100));
+        assert_eq!(crate::intent::deliver_all(&folder, 1_200), ["note", "who"]);
     }
-}
-
-fn rule(purpose: Purpose, permit: bool) -> ConsentRule {
-    ConsentRule { purpose, permit, from: None, until: None }
+    // One of the patient is on its way.
+    crate::intent::enter(&folder, crate::intent::note(4, survivor, None, 1_300));
+    crate::intent::take(&folder, 1_400);
+    let stands = |patient, purpose| {
+        let stood = folder.read(|r| r.stood(patient, purpose, 99));
+        let mut kinds: Vec<(String, bool)> = stood.into_iter().map(|it| (it.kind, it.certain)).collect();
+        kinds.sort();
+        kinds
+    };
+    let note = || [("note".to_owned(), true), ("who".to_owned(), true)];
+    written.extend([note().to_vec(), vec![("note".to_owned(), false)]].concat());
+    written.sort();
+    assert_eq!(stands(survivor, Purpose::Treatment), written);
+    assert_eq!(stands(survivor, Purpose::Upstream), []);
+    // Of identifiers that were merged, what was written under each.
+    let statement =
+        Statement { inbox_id: 1, ordinal: 0, said_at: 2_000, how: how(true, 2_000), saying: merge("S", "R") };
+    folder.writer().identify(vec![statement]).wait().unwrap();
+    written.extend(note());
+    written.sort();
+    assert_eq!(stands(survivor, Purpose::Treatment), written);
+    assert_eq!(stands(other, Purpose::Treatment), note());
 }
 
 #[test]
-fn a_fhir_consent_is_recorded_once_and_its_last_version_counts() {
+fn a_change_of_what_holds_where_nobody_decided_is_in_the_audit_log() {
     let folder = Folder::new();
-    let (patient, other) = (folder.patient("A"), folder.patient("B"));
-    let import = |saying| folder.writer().import_consent(saying).wait().unwrap();
-    let entries = |imported| match imported {
-        Imported::Recorded(recorded) => recorded.entries.len(),
-        other => panic!("{other:?}"),
-    };
-    let first = saying(patient, 1, vec![rule(Purpose::Upstream, true), rule(Purpose::Payer, true)]);
-    assert_eq!(entries(import(first.clone())), 2);
-    assert_eq!(import(first.clone()), Imported::Known { entry: 2 });
-    // The next version says nothing of the payer: what it had granted there ends.
-    let second = saying(patient, 2, vec![rule(Purpose::Upstream, true), rule(Purpose::Treatment, false)]);
-    assert_eq!(entries(import(second)), 3);
-    assert_eq!(Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, 2_000)), [false, true, false]);
-    assert_eq!(import(first), Imported::Known { entry: 5 });
-    let unseen = ConsentSaying {
-        document: ConsentDocument { hash: [9; 32], ..saying(1, 1, vec![]).document },
-        ..saying(patient, 1, vec![])
-    };
-    assert_eq!(import(unseen), Imported::Older { entry: 5 });
-    assert_eq!(import(saying(other, 3, vec![])), Imported::OtherPatient { entry: 5 });
-    // What it denied is not permitted by its end.
-    assert_eq!(entries(import(saying(patient, 3, vec![]))), 1);
-    assert_eq!(Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, 2_000)), [false; 3]);
-    let third = saying(patient, 4, vec![rule(Purpose::Treatment, true)]);
-    assert_eq!(entries(import(third)), 1);
-    assert_eq!(entries(import(saying(patient, 5, vec![]))), 1);
+    let of = |purpose, permit| ConsentDefault { site: "main".into(), purpose, permit };
+    let put = |defaults, at| folder.writer().consent_defaults(defaults, at).wait().unwrap();
+    put(vec![of(Purpose::Treatment, true), of(Purpose::Upstream, false)], 1);
+    put(vec![of(Purpose::Treatment, true), of(Purpose::Upstream, true)], 2);
+    put(vec![of(Purpose::Treatment, true), of(Purpose::Upstream, true)], 3);
+    put(vec![], 4);
+    let audited = folder.read(|r| r.audit_after(0, 99)).into_iter().map(|(_, it)| it);
+    let told: Vec<(i64, String, String)> = audited
+        .filter(|it| it.action == "consent default changed")
+        .map(|it| (it.at, it.object, it.detail))
+        .collect();
+    let line = |at, detail: &str| (at, "site main upstream".to_owned(), detail.to_owned());
     assert_eq!(
-        Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, 2_000)),
-        [true, false, false],
-        "the defaults hold again"
+        told,
+        [
+            line(2, "from deny to permit, by the configuration"),
+            line(4, "from permit to deny, by the configuration")
+        ]
     );
-    let nothing = ConsentSaying {
-        document: ConsentDocument { key: [8; 32], ..saying(1, 1, vec![]).document },
-        ..saying(patient, 1, vec![])
-    };
-    assert_eq!(import(nothing), Imported::Nothing);
-    assert_eq!(folder.read(|r| r.verify_consent(None)).entries, 8);
-}
-
-#[test]
-fn a_fhir_consent_that_ends_ends_its_grants_and_none_of_its_denials() {
-    let folder = Folder::new();
-    let patient = folder.patient("A");
-    let import = |saying| folder.writer().import_consent(saying).wait().unwrap();
-    // Treatment is denied but for a time, analytics denied, payment permitted.
-    let for_a_time = ConsentRule { from: Some(1_001), until: Some(9_000), ..rule(Purpose::Treatment, true) };
-    let rules = vec![
-        rule(Purpose::Treatment, false),
-        for_a_time,
-        rule(Purpose::Upstream, false),
-        rule(Purpose::Payer, true),
-    ];
-    import(saying(patient, 1, rules));
-    let all = |at| Purpose::ALL.map(|purpose| permits(&folder, patient, purpose, at));
-    assert_eq!((all(2_000), all(9_500)), ([true, false, true], [false, false, true]));
-    assert!(matches!(import(saying(patient, 2, vec![])), Imported::Recorded(_)));
-    assert_eq!((all(2_000), all(9_500)), ([false; 3], [false; 3]), "the exception ends, the denial does not");
-    assert!(matches!(import(saying(patient, 3, vec![])), Imported::Denied { .. }));
 }
 
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use outbox::{
     AuditEntry, Conflict, DropRow, Enters, Mode, ModeChange, NewRow, ReadError, Release, Settle, State,
-    Verdict, WriteError, Written,
+    UNRESOLVED, Verdict, WriteError, Written,
 };
 
 use crate::folder::{Folder, raw, row};
@@ -85,6 +85,25 @@ fn a_dependent_row_leaves_after_its_row_or_is_set_aside_with_it() {
     assert_eq!(ids(&folder.lease(3_000)), [bad[0]]);
     let twice = folder.writer().release(release(bad[0])).wait();
     assert_eq!(twice, Err(WriteError::Conflict(Conflict::Edge)));
+}
+
+#[test]
+fn what_refers_to_others_comes_back_with_the_first_of_them_and_takes_its_place_behind_it() {
+    let folder = Folder::new();
+    let a = folder.patient("a");
+    let panel = row(3);
+    let rows =
+        folder.publish(a, 20, vec![row(1), row(2), panel, NewRow { depends_on: Some(2), ..row(4) }], 1_000);
+    for (at, reason) in [(0, "422"), (1, "422"), (2, UNRESOLVED)] {
+        folder.lease(1_000);
+        folder.settle(rows[at], Verdict::Quarantine { reason: reason.into() }, 2_000);
+    }
+    assert_eq!(folder.state(rows[3]), State::Quarantined);
+    let release = |row_id| Release { row_id, at: 3_000, audit: Vec::new() };
+    assert_eq!(folder.writer().release(release(rows[1])).wait(), Ok(State::Pending));
+    let states = [0, 1, 2, 3].map(|at| folder.state(rows[at]));
+    assert_eq!(states, [State::Quarantined, State::Pending, State::Pending, State::Pending]);
+    assert_eq!(ids(&folder.lease(3_000)), [rows[1]], "what it refers to goes first");
 }
 
 #[test]
@@ -232,7 +251,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             kind: None,
             requeue_quarantined: None,
             release_deferred: Vec::new(),
-            latest: false,
+            latest: Vec::new(),
         }],
         audit: vec![AuditEntry {
             actor: "delivery".into(),
@@ -277,7 +296,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
             kind: None,
             requeue_quarantined: None,
             release_deferred: vec!["read-only".into()],
-            latest: false,
+            latest: Vec::new(),
         }],
         audit: Vec::new(),
         at: 9_000,
@@ -302,7 +321,7 @@ fn a_mode_set_by_hand_moves_the_rows_and_says_how_many() {
         kind: None,
         requeue_quarantined: None,
         release_deferred: release.map(Into::into).into_iter().collect(),
-        latest: false,
+        latest: Vec::new(),
     };
     assert_eq!(folder.writer().set_mode(change(Some("hold"), None), Vec::new()).wait(), Ok(2));
     assert_eq!(folder.writer().set_mode(change(None, Some("other")), Vec::new()).wait(), Ok(0));

@@ -105,7 +105,7 @@ impl Folder {
                 destination: "ehr".into(),
                 limit: 100,
                 now,
-                take: outbox::Take::Probe { kind: "bundle".into(), latest: false },
+                take: outbox::Take::Probe { kind: "bundle".into(), latest: Vec::new() },
                 quotas: Vec::new(),
             })
             .wait()

@@ -32,7 +32,7 @@ fn rows() -> Vec<IntentRow> {
     vec![part("note", None), part("who", Some(0))]
 }
 
-fn note(number: u8, patient: i64, window: Option<i64>, at: i64) -> NewIntent {
+pub(crate) fn note(number: u8, patient: i64, window: Option<i64>, at: i64) -> NewIntent {
     NewIntent {
         key: [number; 32],
         patient,
@@ -51,11 +51,11 @@ fn note(number: u8, patient: i64, window: Option<i64>, at: i64) -> NewIntent {
     }
 }
 
-fn enter(folder: &Folder, intent: NewIntent) -> Entered {
+pub(crate) fn enter(folder: &Folder, intent: NewIntent) -> Entered {
     folder.writer().enter_intent(intent).wait().unwrap()
 }
 
-fn take(folder: &Folder, now: i64) -> Vec<LeasedRow> {
+pub(crate) fn take(folder: &Folder, now: i64) -> Vec<LeasedRow> {
     let kinds = ["bundle", "note", "who"].map(String::from).to_vec();
     let take = Take::Due { kinds, upto: 2 };
     folder
@@ -92,7 +92,7 @@ fn review(folder: &Folder, at: i64) -> usize {
     folder.writer().review_intents(at).wait().unwrap()
 }
 
-fn deliver_all(folder: &Folder, now: i64) -> Vec<String> {
+pub(crate) fn deliver_all(folder: &Folder, now: i64) -> Vec<String> {
     let mut delivered = Vec::new();
     loop {
         let rows = take(folder, now);

@@ -99,7 +99,14 @@ fn mode_change(defer: bool) -> ModeChange {
     let reason = Some("held".to_owned());
     let (defer_pending, release_deferred) =
         if defer { (reason, Vec::new()) } else { (None, reason.into_iter().collect()) };
-    ModeChange { mode, kind: None, requeue_quarantined: None, defer_pending, release_deferred, latest: false }
+    ModeChange {
+        mode,
+        kind: None,
+        requeue_quarantined: None,
+        defer_pending,
+        release_deferred,
+        latest: Vec::new(),
+    }
 }
 
 /// The store and the model, told the same.

@@ -216,7 +216,8 @@ fn a_version_is_kept_with_its_outcome_and_manifest() {
     let patient = folder.patient("a");
     let window = folder.dirty(patient, 20, 1_000);
     let computed = |outcome: &str, of: &str, expected_version, expected_generation| {
-        let result = Outcome::Computed { outcome_json: outcome.into(), manifest: manifest(of) };
+        let result =
+            Outcome::Computed { outcome_json: outcome.into(), manifest: manifest(of), decisions: Vec::new() };
         let publish =
             Publish { window_id: window.id, expected_version, expected_generation, result, at: 1_000 };
         folder.writer().publish(publish).wait().unwrap();
@@ -241,6 +242,8 @@ fn a_version_is_kept_with_its_outcome_and_manifest() {
     assert_eq!((kept.window.version, kept.window.first_published_at), (2, Some(2_000)));
     assert_eq!((kept.window.display_hash, kept.window.computed_at), (Some([2; 32]), Some(3_000)));
     assert_eq!(folder.read(|r| r.manifest(&kept.manifest)).map(|m| m.count), Some(1));
+    let by_hash = |byte| folder.read(|r| r.find_manifest(|sha256| *sha256 == [byte; 32]));
+    assert_eq!((by_hash(3).map(|m| m.count), by_hash(4)), (Some(1), None));
     assert_eq!(folder.read(|r| r.outcomes(patient, 9)).len(), 1);
 }
 

@@ -1,12 +1,17 @@
-//! The allow-list closed further by what a site chose: codes, performer and dates are those of its form.
+//! The allow-list closed further by what a site chose: codes, performer and dates are those of its form; and by what a
+//! pseudonym is for.
 
 use serde_json::Value;
 
 use super::{Leak, Projection, minimize};
 use crate::fhir::form::{Coding, Dates, Form};
 
+/// How a moment ends that tells a day alone.
+const MIDNIGHT: &str = "T00:00:00Z";
+
 /// As [`minimize`], and what the form chose is what stands there: a code of a row is one of its map, a performer and an
-/// author are its performer, a document has its type, and no date is told to the day where dates are months.
+/// author are its performer, a document has its type, no date is told to the day where dates are months, and no Provenance
+/// has a hash or a moment of its own beside a pseudonym.
 ///
 /// # Errors
 /// As [`minimize`].
@@ -43,6 +48,15 @@ pub fn sealed(projection: Projection, form: &Form, value: &Value) -> Result<(), 
             }
         }
         "Provenance" if !form.provenance => return Err(leak("Provenance")),
+        // What others are told of the same version would lead from a pseudonym to a name.
+        "Provenance" if projection == Projection::UpstreamSummary => {
+            if value["recorded"].as_str().is_some_and(|recorded| !recorded.ends_with(MIDNIGHT)) {
+                return Err(leak("Provenance.recorded"));
+            }
+            if value["entity"].to_string().contains(r#""sha256""#) {
+                return Err(leak("Provenance.entity.extension.extension.url"));
+            }
+        }
         _ => {}
     }
     Ok(())

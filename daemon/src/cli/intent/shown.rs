@@ -2,12 +2,7 @@
 
 use serde_json::Value;
 
-use crate::report::paper::printable;
-
-/// What stands in an answer must not steer the terminal.
-pub(super) fn text(value: &Value) -> String {
-    printable(value.as_str().unwrap_or_default())
-}
+use crate::{cli::daemon::text, report::paper::printable};
 
 pub(super) fn entered(told: &Value) -> String {
     let before = if told["known"] == true { ", entered before" } else { "" };

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     broker::{self, Consent, Decision, Offer, Priority, Question, Stands, Timeliness},
-    capability::Capability,
-    config::{Config, Mode, Site},
+    config::{Config, Site, Way},
     destination,
     filter::{self, About},
-    mode::{Ceiling, Observed},
+    mode::{Ceiling, Mode, Observed},
+    pipeline::fallback::is_halted,
     report::paper::printable,
 };
 
@@ -120,8 +120,9 @@ fn window(site: &Site, ehr: &crate::config::Ehr, about: &About<'_>, status: &Val
         .iter()
         .map(|way| Offer {
             capability: way.carrier(),
-            observed: observed(status, &site.id, way.carrier()),
+            observed: observed(status, &site.id, way),
             amends: way.amends(),
+            untried: false,
         })
         .collect();
     let decision = broker::decide(&Question {
@@ -147,8 +148,16 @@ fn window(site: &Site, ehr: &crate::config::Ehr, about: &About<'_>, status: &Val
     })
 }
 
-/// What the daemon has observed of a capability; open where nothing is known.
-fn observed(status: &Value, site: &str, capability: Capability) -> Observed {
+/// What the daemon has observed of a form; open where nothing is known.
+fn observed(status: &Value, site: &str, way: &Way) -> Observed {
+    let outbounds = status["outbound"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let stands_still = |receiver: &str| {
+        outbounds.iter().any(|one| one["destination"] == receiver && !one["halted"].is_null())
+    };
+    if is_halted(way, stands_still) {
+        return Observed::ReadOnly;
+    }
+    let capability = way.carrier();
     let sites = status["sites"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of_site = sites.iter().find(|one| one["id"] == site);
     let all = of_site.and_then(|site| site["capabilities"].as_array()).map(Vec::as_slice).unwrap_or_default();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::load;
 use crate::{
-    cli::{BAD_CONFIGURATION, FAILED, failed, runtime},
+    cli::{BAD_CONFIGURATION, FAILED, daemon::say, failed, runtime},
     config::Site,
     destination::Destination,
     onboarding::{
@@ -78,11 +78,8 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     });
     let name = site.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let diff = unified(&name, &text, &proposed);
-    if args.json {
-        println!("{:#}", document(&args.site, &probed, &proposal, &diff));
-    } else {
-        print!("{}", for_people(&args.site, &probed, &proposal, &diff));
-    }
+    let told = document(&args.site, &probed, &proposal, &diff);
+    say(&told, args.json, |_| for_people(&args.site, &probed, &proposal, &diff));
     if args.write && !diff.is_empty() {
         write(path, &site.file, &text, &proposed)?;
         if !args.json {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{explain, in_force, load};
 use crate::{
-    cli::{FAILED, failed},
+    cli::{FAILED, daemon::say, failed},
     config::origins,
     matrix::{self, Setting},
     report::paper::printable,
@@ -29,7 +29,6 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-#[allow(clippy::print_stdout, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     let config = load(path)?;
     let Some(site) = config.sites.get(&args.site) else {
@@ -40,19 +39,12 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     if let Some(message) = &args.explain {
         let told = explain::told(&config, site, message, args.feed.as_deref(), &in_force(path))
             .map_err(|error| failed(&error, FAILED))?;
-        match args.json {
-            true => println!("{told:#}"),
-            false => print!("{}", explain::for_people(&told)),
-        }
+        say(&told, args.json, explain::for_people);
         return Ok(());
     }
     let settings = matrix::settings(site, &name, &origins(&site.file));
-    if args.json {
-        let json = serde_json::to_value(&settings).unwrap_or_default();
-        println!("{json:#}");
-        return Ok(());
-    }
-    print!("{}", table(&settings));
+    let told = serde_json::to_value(&settings).unwrap_or_default();
+    say(&told, args.json, |_| table(&settings));
     Ok(())
 }
 

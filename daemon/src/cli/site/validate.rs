@@ -14,7 +14,11 @@ use rand::RngExt;
 
 use super::{load, probe::site_of};
 use crate::{
-    cli::{BAD_CONFIGURATION, FAILED, failed, runtime},
+    cli::{
+        BAD_CONFIGURATION, FAILED,
+        argument::{self, Named},
+        failed, runtime,
+    },
     onboarding::{
         playbook::{Finding, Status, Step},
         report::{Report, document, page},
@@ -42,8 +46,8 @@ pub(super) struct Args {
     /// The site's id.
     site: String,
     /// A test patient of the EHR. The value stays out of the report.
-    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = whom)]
-    patient: Whom,
+    #[arg(long, value_name = "SYSTEM|VALUE", value_parser = argument::test_patient)]
+    patient: Named,
     /// The test patient's birth date, to be compared with the EHR's.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     born: Option<Born>,
@@ -71,16 +75,6 @@ pub(super) struct VerifyArgs {
     key: Option<PathBuf>,
 }
 
-/// An identifier. No Debug of its value.
-#[derive(Clone)]
-pub(super) struct Whom(String, String);
-
-impl std::fmt::Debug for Whom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Whom")
-    }
-}
-
 /// A birth date. No Debug of its value.
 #[derive(Clone)]
 pub(super) struct Born(BirthDate);
@@ -88,18 +82,6 @@ pub(super) struct Born(BirthDate);
 impl std::fmt::Debug for Born {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Born")
-    }
-}
-
-fn whom(text: &str) -> Result<Whom, String> {
-    match text.rsplit_once('|') {
-        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
-            Ok(Whom(system.to_owned(), value.to_owned()))
-        }
-        _ => {
-            Err("the system of the identifier, a bar and its value are wanted: 'urn:oid:1.2.3|TEST-1'"
-                .to_owned())
-        }
     }
 }
 
@@ -129,8 +111,11 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
     }
     let key =
         ReportKey::beside(&config.main.store.key_file).map_err(|error| failed(&error, BAD_CONFIGURATION))?;
-    let patient =
-        PatientKey { site: site.id.clone(), system: args.patient.0.clone(), value: args.patient.1.clone() };
+    let patient = PatientKey {
+        site: site.id.clone(),
+        system: args.patient.system.clone(),
+        value: args.patient.value.clone(),
+    };
     let born = args.born.clone().map(|born| born.0);
     let asked = Asked { key: patient, born, only: args.only, chance: rand::rng().random() };
     let (began, started) = (time::rfc3339(time::now_ms()), Instant::now());
@@ -146,8 +131,8 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<(), ExitCode> {
         site: &site.id,
         base_url: &ehr.base_url,
         software: &software,
-        mode: site.capability.mode.name(),
-        patient_system: &args.patient.0,
+        mode: site.capability.mode.word(),
+        patient_system: &args.patient.system,
         began: &began,
         took_s: started.elapsed().as_secs(),
         only: args.only.map(Step::name),

@@ -67,6 +67,28 @@ fn a_site_is_proved_by_tokens_alone_or_beside_its_certificate() {
 }
 
 #[test]
+fn what_a_sites_file_uses_is_asked_for_and_nothing_that_it_does_not() {
+    let scopes = |auth: &str, more: &str| {
+        let text = site(&format!("client_id = \"box\"\nkey_file = \"ehr.pem\"\n{auth}"), "") + more;
+        let text = text.replace("[ehr]\n", "[ehr]\nsubject = \"lookup\"\n");
+        let folder = Folder::new(MAIN, &[("main.toml", &text)]);
+        write_key(&folder.path("sites.d/ehr.pem"), &key::generate().unwrap(), 0o600);
+        of(&folder).auth.unwrap().scopes
+    };
+    let form = |encounter: bool| format!("[[projection]]\nname = \"plain-r4\"\nencounter = {encounter}\n");
+    let (read, written) = ("system/Encounter.rs".to_owned(), "system/Goal.crus".to_owned());
+    let usual = scopes("", &form(false));
+    assert!(!usual.contains(&read) && !usual.contains(&written), "{usual:?}");
+    assert_eq!(scopes("", &form(true)), [usual.clone(), vec![read.clone()]].concat());
+    let older = scopes("scope_form = \"v1\"\n", &form(true));
+    assert!(older.contains(&"system/Encounter.read".to_owned()), "{older:?}");
+    let all = scopes("", &(form(true) + "[intent]\ngoals = \"goal\"\n"));
+    assert!(all.contains(&read) && all.contains(&written) && all.len() == usual.len() + 2, "{all:?}");
+    let named = scopes("scopes = [\"system/Observation.crus\"]\n", &form(true));
+    assert_eq!(named, ["system/Observation.crus"], "a list is sent as it is written");
+}
+
+#[test]
 fn every_fault_of_auth_is_told_at_its_line() {
     let good = "client_id = \"box\"\nkeys = \"../keys/main\"\n";
     // [ehr.auth] is line 7, its keys begin at line 8.

@@ -95,6 +95,9 @@ api_token = "t"
 on_merge = "ehr-move"
 verify_patient = true
 order_authorities = "DEXCOM"
+[retention]
+written = "0s"
+sent = "90d"
 "#;
     let folder = Folder::new(MAIN, &[("main.toml", site)]);
     folder.assert_faults(&[
@@ -123,6 +126,8 @@ order_authorities = "DEXCOM"
         ("main.toml", 26, "ehr-moves"),
         ("main.toml", 27, "must be a text in double quotes, not true or false"),
         ("main.toml", 28, "is not a list of assigning authorities"),
+        ("main.toml", 30, "`retention.written` is out of range"),
+        ("main.toml", 31, "`retention.sent`"),
     ]);
     assert!(!folder.load().unwrap_err().to_string().contains("pw@"));
 }

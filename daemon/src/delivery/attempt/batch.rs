@@ -49,7 +49,10 @@ pub async fn batch(destination: &Destination, items: &[Item]) -> Vec<Outcome> {
             None => sending.rounds(1).await,
             Some(_) if refused => sending.rounds(1).await,
             Some(Ok((told, answers))) => one_of(&mut sending, told, answers.get(place), entry).await,
-            Some(Err(verdict)) => Err(verdict.clone()),
+            Some(Err(verdict)) => {
+                sending.silent = matches!(verdict, Verdict::Ambiguous(_));
+                Err(verdict.clone())
+            }
         };
         outcomes[at] = Some(sending.outcome(ended));
     }
@@ -97,7 +100,7 @@ async fn one_of(
 
 /// Whether the Bundle as such is what was refused: nothing else is posted to the base.
 fn is_refused(told: &Told) -> bool {
-    matches!(told.status, 400 | 404 | 405 | 415 | 422 | 501)
+    matches!(told.status, 400 | 404 | 405 | 413 | 415 | 422 | 501)
 }
 
 fn lost() -> Outcome {

@@ -26,6 +26,9 @@ pub(super) enum Found {
     Absent,
     /// The destination does not let us look: nothing is known.
     Hidden,
+    /// The same, and perhaps only for now: a key or a token is being exchanged. Some servers say so of what they permit
+    /// nobody.
+    Unauthorized,
 }
 
 /// An answer to a GET.
@@ -33,6 +36,7 @@ enum Got {
     Body(Told),
     Gone,
     Refused,
+    Unauthorized,
 }
 
 /// Reads what stands at a location where `part` is expected.
@@ -45,6 +49,7 @@ pub(super) async fn read(to: To<'_>, part: &Part, location: &Location) -> Result
         Got::Body(told) => told,
         Got::Gone => return Ok(Found::Absent),
         Got::Refused => return Ok(Found::Hidden),
+        Got::Unauthorized => return Ok(Found::Unauthorized),
     };
     let theirs = told.json().clone();
     if !theirs.is_object() {
@@ -69,7 +74,11 @@ pub(super) async fn search(to: To<'_>, part: &Part, ours: &Value) -> Result<Foun
     let base = format!("{}/{kind}", to.destination.base_url);
     let url = reqwest::Url::parse_with_params(&base, &parameters);
     let (Ok(url), false) = (url, parameters.is_empty()) else { return Ok(Found::Hidden) };
-    let Got::Body(told) = get(to, url.as_str()).await? else { return Ok(Found::Hidden) };
+    let told = match get(to, url.as_str()).await? {
+        Got::Body(told) => told,
+        Got::Unauthorized => return Ok(Found::Unauthorized),
+        Got::Gone | Got::Refused => return Ok(Found::Hidden),
+    };
     let bundle = told.json();
     if bundle["resourceType"] != "Bundle" {
         return Ok(Found::Hidden);
@@ -163,6 +172,7 @@ async fn get(to: To<'_>, url: &str) -> Result<Got, Verdict> {
             200 => Ok(Got::Body(told)),
             404 | 410 => Ok(Got::Gone),
             501 => Ok(Got::Refused),
+            401 => Ok(Got::Unauthorized),
             status @ (408 | 429 | 500..=599) => {
                 Err(Verdict::Ambiguous(format!("HTTP {status} when reading back")))
             }

@@ -359,6 +359,18 @@ async fn while_the_destination_cannot_be_asked_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn what_was_overtaken_in_doubt_is_set_aside_by_a_refusal_to_look_and_not_by_a_token_that_is_not_accepted()
+ {
+    let past = Past { overtaken: true, ..DOUBTFUL };
+    for (status, wanted) in
+        [(401, Verdict::Ambiguous("HTTP 401 when reading back".to_owned())), (403, Verdict::Overtaken)]
+    {
+        let (outcome, sent) = tried(past, vec![("GET", "/Observation?", status, refused())]).await;
+        assert_eq!((outcome.verdict, sent.is_empty()), (wanted, true), "HTTP {status}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_deleted_at_the_destination_is_created_anew_and_does_not_close_the_site() {
     for status in [404, 410] {
         let lines = vec![("POST", "/", status, refused()), ("GET", "/Observation/1", status, refused())];

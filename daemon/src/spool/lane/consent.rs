@@ -44,6 +44,7 @@ impl Lane {
             actor: format!("spool {}", self.settings.name),
             reason: format!("FHIR Consent in message {}", receipt.id),
             inbox_id: receipt.id,
+            source: Some(format!("spool {}", self.settings.name)),
         };
         let taken = loop {
             match door.take(&document) {
@@ -59,7 +60,7 @@ impl Lane {
         for (number, one) in (1..).zip(&taken) {
             report.say(format!("Consent {number}: {}", one.line()));
         }
-        if taken.iter().any(|one| matches!(one, Taken::Refused(_))) {
+        if taken.iter().any(|one| matches!(one, Taken::Refused(_) | Taken::Halved(..))) {
             report.set_aside = true;
             ADVICE.clone_into(&mut report.advice);
         }

@@ -49,7 +49,7 @@ pub(super) const PROVENANCE: &[(&str, Rule)] = &[
     ("Provenance.agent.who.identifier.value", Rule::Code),
     ("Provenance.agent.who.display", Rule::Software),
     ("Provenance.entity.extension.url", Rule::OneOf(&[MANIFEST_URL])),
-    ("Provenance.entity.extension.extension.url", Rule::OneOf(&["count", "sha256"])),
+    ("Provenance.entity.extension.extension.url", Rule::OneOf(&["count", "sha256", "hmac-sha256"])),
     ("Provenance.entity.extension.extension.valueUnsignedInt", Rule::Number),
     ("Provenance.entity.extension.extension.valueString", Rule::Hex64),
     ("Provenance.entity.role", Rule::OneOf(&["source"])),

@@ -69,7 +69,7 @@ pub(super) fn is_statement(text: &str) -> bool {
 /// Every word that `narrative` in `clinical/src/fhir/provenance.rs` writes beside what it is about.
 const NARRATIVE: &str = "CGM outcome of to version computed by Isthmus under policy readings counted in mg/dL mmol/L \
     these re-expressed One is the mean and what follows from it Not Sensors Long gaps longest minutes Source messages \
-    manifest SHA-256 It supersedes first publication late data correction source change";
+    manifest SHA-256 HMAC-SHA-256 It supersedes first publication late data correction source change";
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
