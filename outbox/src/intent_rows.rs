@@ -13,8 +13,8 @@ use crate::{
 
 /// Most intents of one list.
 const LIST_MOST: usize = 1_000;
-/// Most intents that are looked at in one turn; the next turn sees the rest.
-const UNDER_WAY_MOST: usize = 1_000;
+/// Most intents of one page of what is under way.
+pub(crate) const UNDER_WAY_MOST: usize = 1_000;
 
 /// An intent. No Debug: it may hold free words about a patient, and names people.
 #[derive(Clone, PartialEq, Eq)]
@@ -144,23 +144,23 @@ pub(crate) fn of_row(conn: &Connection, row_id: i64) -> rusqlite::Result<Option<
     .optional()
 }
 
-/// Intents that wait for their rows or have some in the queue.
-pub(crate) fn under_way(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
+/// A page of the intents that wait for their rows or have some in the queue: those after a number.
+pub(crate) fn under_way(conn: &Connection, after: i64) -> rusqlite::Result<Vec<Intent>> {
     conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM intent i WHERE i.state IN ('waiting', 'queued')
-         AND i.state NOT IN ('done', 'withdrawn') ORDER BY i.state_at, i.id LIMIT ?1"
+         AND i.state NOT IN ('done', 'withdrawn') AND i.id > ?2 ORDER BY i.id LIMIT ?1"
     ))?
-    .query_map([UNDER_WAY_MOST as i64], read)?
+    .query_map([UNDER_WAY_MOST as i64, after], read)?
     .collect()
 }
 
-/// Intents whose rows are still to be made.
-pub(crate) fn waiting_for_rows(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
+/// A page of the intents whose rows are still to be made: those after a number.
+pub(crate) fn waiting_for_rows(conn: &Connection, after: i64) -> rusqlite::Result<Vec<Intent>> {
     conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM intent i WHERE i.state = 'waiting' AND i.state NOT IN ('done', 'withdrawn')
-         ORDER BY i.id LIMIT ?1"
+         AND i.id > ?2 ORDER BY i.id LIMIT ?1"
     ))?
-    .query_map([UNDER_WAY_MOST as i64], read)?
+    .query_map([UNDER_WAY_MOST as i64, after], read)?
     .collect()
 }
 

@@ -204,13 +204,16 @@ impl Lease {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        if !latest.is_empty() {
-            stale::supersede(conn, &self.destination, kind, latest, self.now)?;
+        let mut id = self.next_to_probe(conn, kind)?;
+        // Of its patient alone what is stale is left out: of the others when their turn comes, or the kind opens.
+        for _look in 0..LOOKS_MOST {
+            let Some(found) = id.filter(|_| !latest.is_empty()) else { break };
+            let patient = queue::place(conn, found)?.patient;
+            if stale::supersede(conn, &self.destination, kind, Some(patient), latest, self.now)? == 0 {
+                break;
+            }
+            id = self.next_to_probe(conn, kind)?;
         }
-        let id: Option<i64> = conn
-            .prepare_cached(TO_PROBE)?
-            .query_row([&self.destination, kind], |row| row.get(0))
-            .optional()?;
         if let Some(id) = id {
             conn.prepare_cached(
                 "INSERT INTO probe (destination, patient, at)
@@ -220,6 +223,10 @@ impl Lease {
             .execute(params![id, self.now])?;
         }
         Ok(id.into_iter().collect())
+    }
+
+    fn next_to_probe(&self, conn: &Connection, kind: &str) -> rusqlite::Result<Option<i64>> {
+        conn.prepare_cached(TO_PROBE)?.query_row([&self.destination, kind], |row| row.get(0)).optional()
     }
 
     /// Leases one row; where consent does not cover it, holds it instead; where its bytes are damaged, sets it aside and
@@ -239,6 +246,7 @@ impl Lease {
             let reason = "the stored bytes do not match their hash";
             queue::quarantine(conn, &place, Note { reason: Some(reason), at: self.now, ..Note::default() })?;
             conditions::raise(conn, BODY_CORRUPT, &self.destination, &format!("row {id}"), self.now)?;
+            stale::revive(conn, place.window_id, &place.destination, self.now)?;
             return Ok(None);
         };
         // What waits is superseded where it is overtaken; only what may have been written is looked for all the same.

@@ -59,6 +59,25 @@ pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i6
     Ok(())
 }
 
+/// Records what a lease left of which nobody awaited the verdict any more: nothing newer is overwritten.
+pub(crate) fn record_late(
+    conn: &Connection,
+    row: &Place,
+    written: &[Written],
+    at: i64,
+) -> rusqlite::Result<()> {
+    let mut known = conn.prepare_cached(
+        "SELECT 1 FROM written WHERE destination = ?1 AND identifier = ?2 AND version >= ?3
+         AND server = (SELECT server FROM outbox WHERE id = ?4)",
+    )?;
+    for one in written {
+        if !known.exists(params![row.destination, one.identifier, row.version, row.id])? {
+            record(conn, row, std::slice::from_ref(one), at)?;
+        }
+    }
+    Ok(())
+}
+
 /// What stands at a destination's server under these identifiers; those never written there are left out.
 pub(crate) fn written(
     conn: &Connection,

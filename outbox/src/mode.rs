@@ -8,7 +8,7 @@ use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
     error::{ReadError, WriteError},
-    queue::{State, Step},
+    queue::{State, Step, WAITING},
     release, stale,
 };
 
@@ -156,29 +156,53 @@ impl Align {
         let released = |reason: &&String| self.release_deferred.contains(*reason);
         let latest: Vec<String> = self.latest.iter().filter(released).cloned().collect();
         if let (false, Some(kind)) = (latest.is_empty(), &self.kind) {
-            moved += stale::supersede(conn, &self.destination, kind, &latest, self.at)?;
+            moved += stale::supersede(conn, &self.destination, kind, None, &latest, self.at)?;
         }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
         const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };
         if let Some(reason) = &self.defer_pending {
-            moved += conn
-                .prepare_cached(
-                    "UPDATE outbox SET state = 'deferred', reason = ?2, weighed = 0
-                     WHERE destination = ?1 AND state = 'pending' AND (?3 IS NULL OR kind = ?3)",
-                )?
-                .execute(params![self.destination, reason, self.kind])?;
+            moved += conn.prepare_cached(&defer_sql(self.kind.is_some()))?.execute(params![
+                self.destination,
+                self.kind,
+                reason
+            ])?;
         }
         for reason in &self.release_deferred {
-            moved += conn
-                .prepare_cached(
-                    "UPDATE outbox SET state = 'pending', reason = NULL, next_at = min(next_at, ?3)
-                     WHERE destination = ?1 AND state = 'deferred' AND reason = ?2
-                     AND (?4 IS NULL OR kind = ?4)",
-                )?
-                .execute(params![self.destination, reason, self.at, self.kind])?;
+            moved += conn.prepare_cached(&release_sql(self.kind.is_some()))?.execute(params![
+                self.destination,
+                self.kind,
+                reason,
+                self.at
+            ])?;
         }
         Ok(moved)
+    }
+}
+
+/// Defers what is pending, for reason ?3: of one kind, or (?2 is null) of all.
+fn defer_sql(of_kind: bool) -> String {
+    let (by, kind) = by_kind(of_kind);
+    format!(
+        "UPDATE outbox {by} SET state = 'deferred', reason = ?3, weighed = 0
+         WHERE destination = ?1 AND {kind} AND state = 'pending' AND {WAITING}"
+    )
+}
+
+/// Makes what is deferred for reason ?3 pending again: of one kind, or (?2 is null) of all.
+fn release_sql(of_kind: bool) -> String {
+    let (by, kind) = by_kind(of_kind);
+    format!(
+        "UPDATE outbox {by} SET state = 'pending', reason = NULL, next_at = min(next_at, ?4)
+         WHERE destination = ?1 AND {kind} AND state = 'deferred' AND reason = ?3 AND {WAITING}"
+    )
+}
+
+/// Every publish asks, so of a kind only what is to be moved is walked.
+const fn by_kind(of_kind: bool) -> (&'static str, &'static str) {
+    match of_kind {
+        true => ("INDEXED BY outbox_waiting", "kind = ?2"),
+        false => ("", "?2 IS NULL"),
     }
 }
 
@@ -200,4 +224,21 @@ pub(crate) fn all(conn: &Connection) -> Result<Vec<Mode>, ReadError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn what_is_not_to_be_moved_is_not_walked() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let waiting = "INDEX outbox_waiting (destination=? AND kind=? AND state=?";
+        for (sql, by) in [(defer_sql(true), ")"), (release_sql(true), " AND reason=?)")] {
+            let steps = plan(&conn, &sql);
+            assert!(steps.iter().any(|step| step.contains(&format!("{waiting}{by}"))), "{steps:?}");
+        }
+    }
 }

@@ -306,6 +306,8 @@ CREATE INDEX outbox_windowless ON outbox (patient) WHERE window_id = 0 AND patie
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 -- What waits for a person's word on consent is in no age.
 CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
+-- What waits, by why: what a change of the configuration or of the mode moves, and nothing else, is walked.
+CREATE INDEX outbox_waiting ON outbox (destination, kind, state, reason) WHERE state IN ('pending', 'deferred');
 CREATE INDEX outbox_unweighed ON outbox (destination, kind, id) WHERE state = 'deferred' AND weighed = 0;
 CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
 

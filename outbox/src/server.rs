@@ -159,11 +159,12 @@ impl MoveServer {
 const IN_DOUBT: &str =
     "SELECT id FROM outbox WHERE destination = ?1 AND server <> ?2 AND state = 'ambiguous' ORDER BY id";
 
-/// What the server before has of a version whose rest waits.
+/// What the server before has of a version whose rest waits, and whose bytes are kept.
 const WRITTEN_OF_WAITING: &str = "SELECT DISTINCT d.id FROM outbox w JOIN outbox d
     ON d.window_id = w.window_id AND d.destination = w.destination AND d.version = w.version AND d.form = w.form
     WHERE w.destination = ?1 AND w.window_id > 0 AND w.state IN ('pending', 'deferred', 'ambiguous')
-      AND d.state = 'delivered' AND d.server <> ?2 ORDER BY d.id";
+      AND d.state = 'delivered' AND d.server <> ?2
+      AND EXISTS (SELECT 1 FROM outbox_body b WHERE b.row_id = d.id AND b.bytes IS NOT NULL) ORDER BY d.id";
 
 /// What waits and is about something that only the server before has: it follows that, or takes it back.
 const ABOUT_WHAT_IS_ELSEWHERE: &str = "SELECT o.id FROM outbox o

@@ -30,10 +30,11 @@ use crate::{
     fallback::{Weigh, Weighed},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
-    intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review},
+    intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review, Reviewed},
     intent_standing::IntentState,
     lease::{Lease, LeasedRow},
     links::UndoLink,
+    listed::{Enlist, Enlisted},
     messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
     mode::{Align, ModeChange, SetMode},
@@ -313,6 +314,11 @@ impl Writer {
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
     }
 
+    /// Brings what waits at a destination in line with what its site's file lists.
+    pub fn enlist(&self, enlist: Enlist) -> Pending<Enlisted> {
+        Pending::new(self, enlist)
+    }
+
     /// Has windows decided on anew whose rows wait in a form that is closed, while another may be open.
     pub fn weigh(&self, weigh: Weigh) -> Pending<Weighed> {
         Pending::new(self, weigh)
@@ -338,9 +344,9 @@ impl Writer {
         Pending::new(self, cancel)
     }
 
-    /// Looks at every intent that is under way: holds those that a person has to decide on. Returns how many it held.
-    pub fn review_intents(&self, at: i64) -> Pending<usize> {
-        Pending::new(self, Review { at })
+    /// Looks at a page of the intents that are under way, those after `after`: holds those that a person has to decide on.
+    pub fn review_intents(&self, after: i64, at: i64) -> Pending<Reviewed> {
+        Pending::new(self, Review { after, at })
     }
 
     /// Appends decisions to the consent ledger, all of them or none, with what follows from them.

@@ -253,7 +253,7 @@ pub(crate) async fn commit(writer: &Writer, settle: Settle) {
 pub(crate) fn doubt(row_id: i64, cause: &str) -> Settle {
     let at = time::now_ms();
     let verdict = outbox::Verdict::Ambiguous { at, cause: cause.to_owned() };
-    Settle { row_id, verdict, wrote: true, modes: Vec::new(), audit: Vec::new(), at }
+    Settle { row_id, lease: None, verdict, wrote: true, modes: Vec::new(), audit: Vec::new(), at }
 }
 
 fn chance() -> f64 {

@@ -54,7 +54,8 @@ impl Deliverer {
         let (modes, audit) = capability.map_or_else(Default::default, |capability| {
             self.change(destination, capability, &effect, &evidence, now)
         });
-        let settle = Settle { row_id: row.id, verdict, wrote, modes, audit, at: now };
+        let settle =
+            Settle { row_id: row.id, lease: Some(row.attempts), verdict, wrote, modes, audit, at: now };
         if let Some(capability) = capability
             && (effect != Effect::None || pace.is_probe(row.id))
         {

@@ -288,7 +288,15 @@ impl Deliverer {
         self.tell(consequence, &sent.row);
         let verdict = policy::settlement(consequence, &cause, now, wait);
         let row_id = sent.row.id;
-        let settle = Settle { row_id, verdict, wrote: true, modes: Vec::new(), audit: Vec::new(), at: now };
+        let settle = Settle {
+            row_id,
+            lease: Some(sent.row.attempts),
+            verdict,
+            wrote: true,
+            modes: Vec::new(),
+            audit: Vec::new(),
+            at: now,
+        };
         let halt = Halt { since: now, cause, row_id };
         // One that stands already keeps its first cause.
         if !matches!(consequence, Consequence::Halt(_)) || !self.halts.begin(&self.id, halt.clone()) {

@@ -27,8 +27,18 @@ enum Became {
 impl Pipeline {
     /// Gives waiting intents their rows. Returns how many it gave them.
     pub(super) fn wishes(&self, generation: &Generation) -> Result<usize, PipelineError> {
+        let (mut given, mut after) = (0, 0);
+        loop {
+            let page = self.readers.with(|reader| reader.waiting_intents(after))?;
+            let Some(last) = page.last() else { return Ok(given) };
+            after = last.id;
+            given += self.wishes_of(page, generation)?;
+        }
+    }
+
+    fn wishes_of(&self, page: Vec<Intent>, generation: &Generation) -> Result<usize, PipelineError> {
         let mut given = 0;
-        for intent in self.readers.with(|reader| reader.waiting_intents())? {
+        for intent in page {
             let (rows, cannot) = match self.wish(&intent, generation) {
                 Ok(Became::Waits) => continue,
                 Ok(Became::Rows(rows)) => (rows, None),
