@@ -261,6 +261,12 @@ impl Destination {
         format!("{} of {}", MESSAGES.name(), self.site.as_deref().unwrap_or(&self.id))
     }
 
+    /// The names of its forms, and of that in which what people want written goes there.
+    pub fn forms(&self) -> impl Iterator<Item = &'static str> {
+        let intents = self.intents.iter().map(|intents| &intents.way);
+        self.ways.iter().chain(intents).map(|way| way.projection.name())
+    }
+
     /// The way in which a row was made; `None` where the site no longer lists it.
     pub fn way(&self, form: &str) -> Option<&Way> {
         let intents = self.intents.iter().map(|intents| &intents.way);

@@ -91,7 +91,7 @@ fn arrival(sender: u64, number: u64) -> Arrival {
 }
 
 /// What 100,000 rows that are deferred cost a publish of another patient, which brings the queue in line afterwards, and a
-/// probe: 1,000 patients with 100 rows each, of two windows. `cargo run --release -p outbox --example measure deferred`.
+/// probe: 1,000 patients with ten windows of ten rows each. `cargo run --release -p outbox --example measure deferred`.
 fn deferred() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -99,8 +99,7 @@ fn deferred() {
     let begun = Instant::now();
     for patient in 0..1_000_u64 {
         let waits = outbox::Enters::Deferred("observed-read-only".into());
-        fill(&store, patient, 0, 99, &waits);
-        fill(&store, patient, 1, 1, &waits);
+        (0..10).for_each(|end_day| fill(&store, patient, end_day, 10, &waits));
     }
     println!("deferred 100,000 rows published in {:.1} s", begun.elapsed().as_secs_f64());
     let words = |reasons: &[&str]| reasons.iter().map(|&reason| reason.to_owned()).collect::<Vec<_>>();
@@ -124,12 +123,27 @@ fn deferred() {
         timed("another kind is open, brought in line", &|| {
             writer.align("ehr", "Provenance", None, by_mode.clone(), by_mode.clone(), 10).wait().unwrap();
         });
+        timed("nothing is listed otherwise", &|| {
+            let enlist = outbox::Enlist {
+                destination: "ehr".into(),
+                only: None,
+                kinds: vec![("bundle".into(), by_mode.first().cloned()), ("Provenance".into(), None)],
+                forms: vec![String::new()],
+                by_mode: by_mode.clone(),
+                unlisted: "form-not-listed".into(),
+                at: 10,
+            };
+            writer.enlist(enlist).wait().unwrap();
+        });
         timed("a probe", &|| {
             let take = outbox::Take::Probe { kind: "bundle".into(), latest: by_mode.clone() };
             let lease = Lease { destination: "ehr".into(), limit: 1, now: 10, take, quotas: Vec::new() };
             writer.lease(lease).wait().unwrap();
         });
     }
+    timed("the kind opens, 90,000 of them stale", &|| {
+        writer.align("ehr", "bundle", None, by_mode.clone(), by_mode.clone(), 10).wait().unwrap();
+    });
 }
 
 /// Leasing from a queue of 100,000 rows: 1,000 patients with 100 each.

@@ -17,6 +17,7 @@ mod edges;
 pub(crate) mod ehr_patient;
 mod fallback;
 pub mod http;
+mod listed;
 mod pace;
 mod pages;
 mod rate;
@@ -93,13 +94,12 @@ impl Deliverer {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
             last = Some(Arc::clone(&destination));
-            let reloaded = pace.applied != generation.number;
-            if reloaded {
+            if pace.applied != generation.number {
                 let probe_in = backoff::jittered(destination.delivery.probe_interval, chance());
                 pace.reload(generation.number, &destination.delivery.rate, probe_in, Instant::now());
             }
             if pace.unaligned {
-                pace.unaligned = !self.align(&destination, reloaded).await;
+                pace.unaligned = !self.align(&destination, &mut pace).await;
                 pace.unweighed = true;
             }
             if Instant::now() >= pace.held_at {
@@ -107,12 +107,13 @@ impl Deliverer {
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
                 pace.unweighed |= self.has_halted(&destination);
+                self.tell_doubt(&destination, &mut pace, time::now_ms());
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
             }
             // Nothing is sent from a queue that does not say yet what may be sent, or to a server that nobody knows.
             let wait = if pace.unaligned
                 || !self.is_at_its_server(&destination, &mut pace).await
-                || !self.scopes_known(&destination).await
+                || !self.scopes_known(&destination, &mut pace).await
             {
                 self.settle_each(&mut pace, &mut tasks);
                 SETTLE_PAUSE

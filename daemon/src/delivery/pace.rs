@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::Settle;
+use outbox::{AuditEntry, ModeChange, Settle};
 use tokio::task;
 
 use super::{doubts::Doubts, rate::Throttle};
@@ -41,6 +41,8 @@ pub(super) struct Pace {
     pub forms: Option<(u64, Vec<bool>)>,
     /// Rows of which nobody knows whether they arrived.
     pub doubts: Doubts,
+    /// Edges of the mode that are not in the store yet, at most one of each capability.
+    pub unstored: Vec<(ModeChange, Vec<AuditEntry>)>,
 }
 
 /// The probes of one capability: one at a time.
@@ -70,6 +72,7 @@ impl Pace {
             unweighed: true,
             forms: None,
             doubts: Doubts::default(),
+            unstored: Vec::new(),
         }
     }
 

@@ -95,7 +95,7 @@ impl Deliverer {
     }
 
     /// Tells people of writes that have been in doubt for long, and when there is none any more.
-    fn tell_doubt(&self, destination: &Destination, pace: &mut Pace, now: i64) {
+    pub(super) fn tell_doubt(&self, destination: &Destination, pace: &mut Pace, now: i64) {
         let lasts_after_ms = destination.delivery.doubt_lasts_after.as_millis() as i64;
         // A store that cannot be read is asked again.
         pace.doubts.keep(lasts_after_ms, now, |row| {

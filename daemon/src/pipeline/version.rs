@@ -115,7 +115,7 @@ impl Pipeline {
                 row.depends_on = row.depends_on.map(|index| index + base);
                 row
             }));
-            for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+            for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
                 let stands = self.readers.with(|reader| reader.standing_version(due.id, &id))?;
                 standing.push((id, stands.map(|standing| standing.version)));
             }
@@ -216,7 +216,7 @@ impl Pipeline {
         if priority != Priority::History || destination.bulk {
             return Ok(priority);
         }
-        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+        for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
             if self.readers.with(|reader| reader.waits(due.id, &id))? {
                 return Ok(Priority::Routine);
             }
@@ -231,7 +231,7 @@ impl Pipeline {
         destination: &Destination,
     ) -> Result<Option<StandingVersion>, PipelineError> {
         let mut highest: Option<StandingVersion> = None;
-        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+        for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
             let found = self.readers.with(|reader| reader.standing_version(due.id, &id))?;
             if found.as_ref().map(|found| found.version) > highest.as_ref().map(|highest| highest.version) {
                 highest = found;
