@@ -209,7 +209,7 @@ impl Lease {
         for _look in 0..LOOKS_MOST {
             let Some(found) = id.filter(|_| !latest.is_empty()) else { break };
             let patient = queue::place(conn, found)?.patient;
-            if stale::supersede(conn, &self.destination, kind, Some(patient), latest, self.now)? == 0 {
+            if stale::supersede(conn, &self.destination, kind, Some(patient), latest, self.now)?.0 == 0 {
                 break;
             }
             id = self.next_to_probe(conn, kind)?;

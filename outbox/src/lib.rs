@@ -115,7 +115,7 @@ pub use ledger::{Standing, Written};
 pub use links::Link;
 pub use listed::{Enlist, Enlisted};
 pub use messages::NewMessage;
-pub use mode::{Mode, ModeChange};
+pub use mode::{Aligned, Mode, ModeChange};
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::{Name, PatientKey};
 pub use pick::{Pick, Picked};

@@ -1,6 +1,7 @@
 //! The mode in force per site, destination and capability, as last decided, with what led to it.
 //!
-//! Invariant: a change of mode and the deferral or release of the rows it concerns are one transaction.
+//! Invariant: a change of mode and the deferral or release of the rows it concerns are one transaction; but where very much
+//! is to be left out as stale, which is done in parts, nothing is released before the last part ([`Align`]).
 
 use rusqlite::{Connection, params};
 
@@ -99,7 +100,7 @@ pub(crate) fn change(conn: &Connection, change: &ModeChange) -> Result<usize, Wr
         latest: change.latest.clone(),
         at: mode.since,
     };
-    Ok(requeued + rows.shift(conn)?)
+    Ok(requeued + rows.shift(conn)?.moved)
 }
 
 /// How far back a fault of the site may have put rows into quarantine: as long as the evidence counts.
@@ -137,26 +138,39 @@ pub(crate) struct Align {
     pub at: i64,
 }
 
+/// What an [`Align`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aligned {
+    /// How many rows moved.
+    pub moved: usize,
+    /// There is more to be left out as stale before anything is released: the same again goes on.
+    pub more: bool,
+}
+
 impl Command for Align {
-    type Out = usize;
+    type Out = Aligned;
 
     fn bytes(&self) -> usize {
         0
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Aligned, WriteError> {
         self.shift(conn)
     }
 }
 
 impl Align {
-    /// Returns how many rows moved.
-    fn shift(&self, conn: &Connection) -> Result<usize, WriteError> {
+    fn shift(&self, conn: &Connection) -> Result<Aligned, WriteError> {
         let mut moved = 0;
         let released = |reason: &&String| self.release_deferred.contains(*reason);
         let latest: Vec<String> = self.latest.iter().filter(released).cloned().collect();
         if let (false, Some(kind)) = (latest.is_empty(), &self.kind) {
-            moved += stale::supersede(conn, &self.destination, kind, None, &latest, self.at)?;
+            let (gone, more) = stale::supersede(conn, &self.destination, kind, None, &latest, self.at)?;
+            moved += gone;
+            if more {
+                // What is left is not told apart yet from what goes.
+                return Ok(Aligned { moved, more });
+            }
         }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
@@ -176,7 +190,7 @@ impl Align {
                 self.at
             ])?;
         }
-        Ok(moved)
+        Ok(Aligned { moved, more: false })
     }
 }
 

@@ -18,6 +18,10 @@ use crate::{
 /// Why a row was superseded: stored, and shown to people.
 pub(crate) const STALE: &str = "stale: a later window of this patient is written in its place";
 
+/// Most rows that one command leaves out, beside what depends on them: intake waits for no more, and the statement journal,
+/// which SQLite walks after each statement, stays short.
+pub(crate) const STALE_MOST: usize = 1_000;
+
 /// What brought a row back: shown to people.
 const REVIVED: &str = "the later window that it was left out for is not written";
 
@@ -57,12 +61,12 @@ pub(crate) fn overtaken_windows(reasons: usize, of_patient: bool) -> String {
            AND NOT EXISTS (
              SELECT 1 FROM outbox s WHERE s.window_id = o.window_id AND s.destination = o.destination AND s.server = ?4
                AND (s.state IN ('delivered', 'leased', 'ambiguous') OR (s.state = 'quarantined' AND s.reason = ?3)))
-         ORDER BY o.id"
+         LIMIT {STALE_MOST}"
     )
 }
 
 /// Supersedes those that are deferred for one of these reasons, with what depends on them; of one patient, or of all.
-/// Returns how many.
+/// Returns how many, and whether there may be more.
 pub(crate) fn supersede(
     conn: &Connection,
     destination: &str,
@@ -70,7 +74,7 @@ pub(crate) fn supersede(
     patient: Option<i64>,
     reasons: &[String],
     at: i64,
-) -> Result<usize, WriteError> {
+) -> Result<(usize, bool), WriteError> {
     let server = server::number(conn, destination)?;
     let fixed: [&dyn ToSql; 5] = [&destination, &kind, &queue::UNPROVEN, &server, &patient];
     let reasons_of = reasons.iter().map(|reason| reason as &dyn ToSql);
@@ -79,11 +83,11 @@ pub(crate) fn supersede(
         .prepare_cached(&overtaken_windows(reasons.len(), patient.is_some()))?
         .query_map(asked.as_slice(), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let mut gone = 0;
+    let (mut gone, more) = (0, stale.len() == STALE_MOST);
     for id in stale {
         gone += along(conn, id, at)?;
     }
-    Ok(gone)
+    Ok((gone, more))
 }
 
 fn along(conn: &Connection, id: i64, at: i64) -> Result<usize, WriteError> {

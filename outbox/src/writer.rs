@@ -37,7 +37,7 @@ use crate::{
     listed::{Enlist, Enlisted},
     messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
-    mode::{Align, ModeChange, SetMode},
+    mode::{Align, Aligned, ModeChange, SetMode},
     patients::{GetPatients, Name, PatientKey},
     publish::{Prepared, Publish, PublishAll},
     queue::State,
@@ -299,8 +299,8 @@ impl Writer {
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
     /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
     /// has overtaken. `latest`: of what is released and was deferred for one of these
-    /// reasons, what a later window has made stale is superseded. Returns how many
-    /// moved.
+    /// reasons, what a later window has made stale is superseded, so many at a time
+    /// ([`Aligned::more`]).
     pub fn align(
         &self,
         destination: &str,
@@ -309,7 +309,7 @@ impl Writer {
         release_deferred: Vec<String>,
         latest: Vec<String>,
         now_ms: i64,
-    ) -> Pending<usize> {
+    ) -> Pending<Aligned> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
     }

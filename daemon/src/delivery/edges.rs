@@ -61,11 +61,17 @@ impl Deliverer {
                 false => vec![(self.id.clone(), capability.name().to_owned())],
             };
             for (id, kind) in queues {
-                let (held, released, latest) = (held.clone(), released.clone(), latest.clone());
-                let aligned = self.writer.align(&id, &kind, held, released, latest, time::now_ms()).await;
-                if let Err(error) = aligned {
-                    tracing::warn!(destination = %id, %error, "the queue could not be brought in line with the mode");
-                    return false;
+                loop {
+                    let (held, released, latest) = (held.clone(), released.clone(), latest.clone());
+                    let aligned = self.writer.align(&id, &kind, held, released, latest, time::now_ms()).await;
+                    match aligned {
+                        Ok(aligned) if aligned.more => {}
+                        Ok(_) => break,
+                        Err(error) => {
+                            tracing::warn!(destination = %id, %error, "the queue could not be brought in line with the mode");
+                            return false;
+                        }
+                    }
                 }
             }
         }

@@ -67,6 +67,8 @@ impl Deliverer {
             Some(capability) if effect != Effect::None => {
                 commit(&self.writer, settle).await;
                 self.show_mode(destination, capability, &effect);
+                // What was left out as stale so far may not be all.
+                pace.unaligned = true;
             }
             _ => pace.settled.push(settle),
         }

@@ -173,3 +173,21 @@ fn what_was_left_out_comes_back_where_the_later_windows_readings_are_all_taken_b
     folder.writer().publish(publish).wait().unwrap();
     assert_eq!(folder.state(first), State::Pending);
 }
+
+#[test]
+fn very_much_is_left_out_in_parts_and_nothing_goes_before_the_last() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let many = (0..1_500).map(|key| deferred(key, "observed-read-only")).collect();
+    let first = folder.publish(patient, 20, many, 1_000);
+    let next = folder.publish(patient, 21, vec![deferred(2_000, "observed-read-only")], 1_000)[0];
+    recovered(&folder);
+    assert!(folder.lease(3_000).is_empty());
+    let superseded =
+        |folder: &Folder| folder.read(|reader| reader.rows(Some(State::Superseded), 10_000)).len();
+    assert_eq!(superseded(&folder), 1_000);
+    let align = || folder.writer().align("ehr", "bundle", None, words(&BY_MODE), words(&LATEST), 2_000);
+    let aligned = align().wait().unwrap();
+    assert_eq!((aligned.moved, aligned.more, superseded(&folder)), (501, false, first.len()));
+    assert_eq!(folder.lease(3_000)[0].id, next);
+}
