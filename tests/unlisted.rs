@@ -137,3 +137,18 @@ async fn messages_that_wait_go_as_resources_where_the_file_lists_messages_no_mor
     settled(&rig).await;
     assert_eq!(categories(&rig), ["laboratory", "laboratory"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_which_limits_do_not_bind_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = with_site(dir.path(), &format!("{ORU}{RESOURCES}"), &outbound("first", &nobody().await)).await;
+    let check =
+        || std::process::Command::new(site::binary()).args(["check", "--config"]).arg(rig.config()).output();
+    let output = check().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    with_delivery(&rig, "per_day = 5\nquiet_hours = [\"22:00-06:00\"]");
+    let output = check().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.contains("per_day, quiet_hours of [delivery]"), "{told}");
+    assert!(told.contains("[[outbound]] first"), "{told}");
+}

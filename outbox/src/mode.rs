@@ -138,7 +138,7 @@ pub(crate) struct Align {
     pub at: i64,
 }
 
-/// What an [`Align`] did.
+/// What bringing a queue in line with the mode did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Aligned {
     /// How many rows moved.
