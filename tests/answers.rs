@@ -116,6 +116,32 @@ async fn bad_data_is_set_aside_and_its_neighbours_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_every_patients_data_closes_the_site_and_over_a_restart_does_not_open_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = started(dir.path(), "plain-r4").await;
+    let refused = Refused::new(422, "business-rule");
+    let refused = Act::Refuse(refused.because(Issue::new("business-rule").at("Observation.value")));
+    rig.ehr.rule(Rule::new("data", refused).of_type("Observation"));
+    send(&rig, &[hour(0), hour(1), hour(2), hour(3), hour(4), hour(5)]).await;
+    let closed =
+        |s: &Value| mode(s) == "read-only" && s["outbox"]["leased"] == 0 && s["inbox"]["windows_due"] == 0;
+    let told = until(&rig, "everything waits", closed).await;
+    let waiting = told["outbox"].clone();
+    assert!(rig.stop().await.unwrap().success());
+    rig.start().await.unwrap();
+    let before = rig.ehr.judge().refused;
+    eventually("two were tried", || rig.ehr.judge().refused >= before + 2).await;
+    let told = until(&rig, "none is out", |s| s["outbox"]["leased"] == 0).await;
+    for state in ["deferred", "quarantined", "delivered"] {
+        assert_eq!((mode(&told), &told["outbox"][state]), ("read-only", &waiting[state]), "{state} {told:#}");
+    }
+    rig.ehr.withdraw("data");
+    until(&rig, "what is taken opens it", |s| mode(s) == "full").await;
+    settled(&rig).await;
+    assert_once(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_site_does_not_permit_closes_that_capability_and_no_other() {
     for status in [403, 404, 405] {
         let dir = tempfile::tempdir().unwrap();

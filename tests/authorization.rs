@@ -17,7 +17,11 @@ use site::{
     RESOURCES_PER_OUTCOME, command, condition, daily, edit_site, eventually, people, send, settled, until,
     until_metric, with_delivery,
 };
-use standin::rig::{Rig, RigSettings};
+use standin::{
+    Receiver,
+    receiver::answer,
+    rig::{Rig, RigSettings},
+};
 use tokens::{Mood, Tokens};
 
 const DAY: &str = "2026-03-02";
@@ -95,6 +99,30 @@ async fn assert_silent(rig: &Rig, tokens: &Tokens) {
 
 fn authorization(status: &Value) -> &Value {
     &status["sites"][0]["authorization"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_scope_is_wanted_for_messages_which_are_no_resource_of_the_ehr() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, _tokens) = prepared(dir.path()).await;
+    let receiver = Receiver::start(|heard| vec![answer("AA", &heard.control_id)]).await.unwrap();
+    let results = format!(
+        "[[outbound]]\nname = \"results\"\naddress = \"{}\"\nplain = true\nretry_min = \"100ms\"\n",
+        receiver.address()
+    );
+    site::append(&rig, &results);
+    edit_site(&rig, "projection = \"cgm-ig\"\n", "");
+    let forms = "[[projection]]\nname = \"oru-r01\"\noutbound = \"results\"\nwindow = \"1d\"\nauthority = \"NORTH\"\n\
+                 identifier_type = \"MR\"\nreceiving_application = \"EHR\"\nreceiving_facility = \"NORTH\"\n\
+                 [[projection]]\nname = \"cgm-ig\"\n";
+    site::append_site(&rig, forms);
+    rig.start().await.unwrap();
+    until(&rig, "a token", |s| authorization(s)["token_left_s"].is_u64()).await;
+    hour(&rig, 0).await;
+    eventually("a message came", || receiver.messages().len() == 1).await;
+    let status = settled(&rig).await;
+    assert!(condition(&status, "read-only").is_none(), "{status:#}");
+    assert_eq!(rig.ehr.judge().creates, 0, "it is not written in the next form");
 }
 
 #[tokio::test(flavor = "multi_thread")]

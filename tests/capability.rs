@@ -119,6 +119,35 @@ async fn a_quota_of_the_day_holds_over_a_restart_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tries_that_write_nothing_use_up_no_quota_and_a_used_up_one_says_until_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    with_delivery(&rig, "per_day = 3\nretry_min = \"50ms\"\nretry_max = \"200ms\"");
+    rig.start().await.unwrap();
+    rig.ehr.stop();
+    send(&rig, &(0..3).map(|patient| hour("A", patient, 2)).collect::<Vec<_>>()).await;
+    let tried = "isthmus_delivery_attempts_total{destination=\"ehr:main\",verdict=\"unsent\"}";
+    let deadline = std::time::Instant::now() + site::PATIENCE;
+    while site::metric(&site::metrics(&rig).await, tried) < 6.0 {
+        assert!(std::time::Instant::now() < deadline, "more tries than the quota has writes");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    rig.ehr.listen_again().await.unwrap();
+    until(&rig, "all are written", |s| s["outbox"]["delivered"] == 3).await;
+    send(&rig, &[hour("B", 4, 2)]).await;
+    let status = until(&rig, "it is told", |s| site::condition(s, "quota-used-up").is_some()).await;
+    let told = site::condition(&status, "quota-used-up").unwrap()["detail"].as_str().unwrap().to_owned();
+    let midnight = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).tomorrow().unwrap();
+    let midnight = midnight.start_of_day().unwrap().timestamp().to_string();
+    assert!(told.contains("per_day = 3") && told.contains(&midnight), "{told}");
+    assert_eq!(rig.ehr.judge().creates, 3 * RESOURCES_PER_OUTCOME);
+    edit_site(&rig, "per_day = 3", "per_day = 4");
+    let status = settled(&rig).await;
+    assert!(site::condition(&status, "quota-used-up").is_none(), "{status:#}");
+    assert_eq!((rig.ehr.judge().creates, rig.ehr.judge().doubled), (4 * RESOURCES_PER_OUTCOME, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_in_quiet_hours_and_everything_after_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = with_capability(dir.path(), FULL).await;
@@ -131,7 +160,7 @@ async fn nothing_is_written_in_quiet_hours_and_everything_after_them() {
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     until(&rig, "both wait", |s| s["outbox"]["pending"] == 2).await;
     let looked = site::metrics(&rig).await;
-    assert!(!looked.contains("isthmus_deliveries_total{"), "nothing was tried");
+    assert!(!looked.contains("isthmus_delivery_attempts_total{"), "nothing was tried");
     edit_site(&rig, &quiet, "");
     settled(&rig).await;
     assert_eq!(rig.ehr.judge().creates, 2 * RESOURCES_PER_OUTCOME);
@@ -153,6 +182,45 @@ async fn a_filter_leaves_out_what_its_feed_facility_and_patient_say() {
     settled(&rig).await;
     eventually("one is written", || rig.ehr.judge().creates == RESOURCES_PER_OUTCOME).await;
     assert_eq!((dates(&rig, 0).len(), dates(&rig, 1).len()), (1, 0), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_both_lists_of_a_filter_name_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), FULL).await;
+    let both = "[filter.include]\nfeeds = [\"engine\"]\n[filter.exclude]\nfeeds = [\"engine\"]\n";
+    site::append_site(&rig, both);
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    let suppressed = "isthmus_broker_decisions_total{destination=\"ehr:main\",decision=\"suppress\"}";
+    site::until_metric(&rig, suppressed, 1.0).await;
+    settled(&rig).await;
+    assert_eq!(rig.ehr.judge().creates, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_written_with_its_late_amendment_also_where_history_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_capability(dir.path(), "mode = \"read-only\"\non_recovery = \"all\"").await;
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    until(&rig, "it waits", |s| s["outbox"]["deferred"] == 1).await;
+    // The window ended long ago. What is first to be written now would be history, and is not taken.
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"read-only\"\nbulk = false");
+    until(&rig, "it is in force", |s| s["configuration"]["generation"] == 2).await;
+    let late = people::message(
+        "LATE",
+        &people::person(0),
+        &people::readings(people::day("2026-03-02"), 40, &[240; 12]),
+    );
+    send(&rig, &[late, hour("B", 1, 2)]).await;
+    let replaced = |s: &Value| s["outbox"]["superseded"] == 1 && s["inbox"]["windows_due"] == 0;
+    until(&rig, "the amendment waits in its place", replaced).await;
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"");
+    eventually("it is written", || rig.ehr.judge().creates == RESOURCES_PER_OUTCOME).await;
+    settled(&rig).await;
+    assert_eq!((dates(&rig, 0).len(), dates(&rig, 1).len()), (1, 0));
+    assert_eq!(rig.ehr.judge().creates, RESOURCES_PER_OUTCOME);
 }
 
 /// Runs the binary beside the daemon; what it printed as JSON.

@@ -403,9 +403,8 @@ async fn what_a_merge_left_to_people_is_taken_back_by_one_command_and_the_reques
     assert!(!of(2).is_empty() && of(2).iter().all(|it| it["status"] == "final"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_is_put_on_the_flowsheet_once_where_the_site_preferred_a_note() {
-    let dir = tempfile::tempdir().unwrap();
+/// A site that takes a note, else rows of a flowsheet.
+fn preferring_a_note() -> RigSettings {
     let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
     let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
     let (system, code) = conduct.rows.coding_of("AVERAGE_CGM").unwrap();
@@ -413,13 +412,19 @@ async fn an_outcome_is_put_on_the_flowsheet_once_where_the_site_preferred_a_note
         "[[projection]]\nname = \"epic-flowsheet\"\nwindow = \"1d\"\nsystem = \"{system}\"\n\
          rows = [{{ row = \"mean\", code = \"{code}\" }}]\n"
     );
-    let settings = RigSettings {
+    RigSettings {
         projection: "epic-note".to_owned(),
         subject: "lookup".to_owned(),
         site_extra: flowsheet,
         conduct,
         ..daily()
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_is_put_on_the_flowsheet_once_where_the_site_preferred_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = preferring_a_note();
     let mut rig = site::prepare(dir.path(), settings).await;
     rig.start().await.unwrap();
     send(&rig, &[hour(0)]).await;
@@ -441,6 +446,33 @@ async fn an_outcome_is_put_on_the_flowsheet_once_where_the_site_preferred_a_note
     assert_eq!(of_type(&rig, "Observation").len(), 1);
     let why = refused(&rig, &["flowsheet", "--window", "1", "--form", "cgm-ig", "--by", AUTHOR]);
     assert!(why.contains("epic-note, epic-flowsheet"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_for_a_window_whose_policy_is_gone_is_held_and_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), preferring_a_note()).await;
+    let ours = "id = \"north-adults\"\nversion = 1\ntitle = \"Adults, North clinic\"\nbase = \"standard\"\n";
+    let folder = rig.dir().join("policies.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("north.toml"), ours).unwrap();
+    edit_site(&rig, "timezone =", "policy = \"north-adults\"\ntimezone =");
+    rig.start().await.unwrap();
+    send(&rig, &[hour(0)]).await;
+    settled(&rig).await;
+    assert_eq!(of_type(&rig, "DocumentReference").len(), 1);
+    edit_site(&rig, "policy = \"north-adults\"\n", "");
+    std::fs::remove_file(folder.join("north.toml")).unwrap();
+    until(&rig, "the policy is gone", |s| s["configuration"]["generation"].as_u64() > Some(1)).await;
+    let words =
+        ["flowsheet", "--window", "1", "--form", "epic-flowsheet", "--by", AUTHOR, "--request", "f-1"];
+    let wish = json(&rig, &words);
+    eventually("it is held", || state(&rig, &wish["intent"]) == "held").await;
+    let shown = json(&rig, &["show", &wish["intent"].to_string()]);
+    assert!(shown["reason"].as_str().unwrap().contains("north-adults"), "{shown:#}");
+    let status = rig.status().await.unwrap();
+    assert!(condition(&status, "pipeline-stalled").is_none(), "{status:#}");
+    assert_eq!(of_type(&rig, "Observation").len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

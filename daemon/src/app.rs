@@ -364,7 +364,7 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
     crate::pipeline::show_conflicts(conditions, &store.readers())?;
     for mode in store.readers().with(|reader| reader.modes())? {
         let learned = match mode.mode.as_str() {
-            "read-only" => Learned::read_only(mode.since, mode.cause.clone()),
+            "read-only" => Learned::read_only(mode.since, mode.cause.clone(), &mode.evidence),
             outbox::HELD => Learned::held(mode.since, mode.cause.clone()),
             _ => continue,
         };

@@ -27,6 +27,8 @@ pub struct Tick {
     pub paused: bool,
     /// This look found a jump of so many ms (negative: back).
     pub jump_ms: Option<i64>,
+    /// With this look a pause has ended: times that were set before it may be of a clock that was wrong.
+    pub steady_again: bool,
 }
 
 impl Clock {
@@ -47,7 +49,8 @@ impl Clock {
         if jump_ms.is_some() {
             self.jumped_at_monotonic_ms = Some(monotonic_ms);
         }
-        if self.jumped_at_monotonic_ms.is_some_and(|at| monotonic_ms - at >= STEADY_MS) {
+        let steady_again = self.jumped_at_monotonic_ms.is_some_and(|at| monotonic_ms - at >= STEADY_MS);
+        if steady_again {
             self.jumped_at_monotonic_ms = None;
             // A clock that was ahead and has been put right: windows must not close by the wrong time.
             if wall_ms < self.high_water_ms - JUMP_MS {
@@ -58,7 +61,7 @@ impl Clock {
         if !paused {
             self.high_water_ms = self.high_water_ms.max(wall_ms);
         }
-        Tick { high_water_ms: self.high_water_ms, paused, jump_ms }
+        Tick { high_water_ms: self.high_water_ms, paused, jump_ms, steady_again }
     }
 }
 
@@ -97,8 +100,11 @@ mod tests {
         clock.look(HOUR, 0);
         let tick = clock.look(25 * HOUR, 1_000);
         assert_eq!((tick.paused, tick.high_water_ms), (true, HOUR), "the jump does not close windows");
-        assert!(clock.look(25 * HOUR + STEADY_MS - 1, STEADY_MS + 999).paused);
+        let tick = clock.look(25 * HOUR + STEADY_MS - 1, STEADY_MS + 999);
+        assert_eq!((tick.paused, tick.steady_again), (true, false));
         let tick = clock.look(25 * HOUR + STEADY_MS, 1_000 + STEADY_MS);
         assert_eq!((tick.paused, tick.high_water_ms), (false, 25 * HOUR + STEADY_MS));
+        assert!(tick.steady_again);
+        assert!(!clock.look(25 * HOUR + STEADY_MS + 1, 1_001 + STEADY_MS).steady_again, "once");
     }
 }

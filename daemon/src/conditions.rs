@@ -78,6 +78,10 @@ pub enum Kind {
     IntentWaiting,
     /// Two feeds say different things of one moment, or somebody's summary differs from ours.
     FeedConflict,
+    /// A destination has another address than the one that was written to; nothing is sent until a person says what it is.
+    ServerMoved,
+    /// What a destination takes in a day is used up, and writes wait for the next.
+    QuotaUsedUp,
 }
 
 impl Kind {
@@ -112,6 +116,8 @@ impl Kind {
             Self::ConsentLedgerBroken => "consent-ledger-broken",
             Self::IntentWaiting => "intent-waiting",
             Self::FeedConflict => "feed-conflict",
+            Self::ServerMoved => "server-moved",
+            Self::QuotaUsedUp => "quota-used-up",
         }
     }
 }

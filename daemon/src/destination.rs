@@ -270,6 +270,12 @@ impl Destination {
         kind.strip_prefix(MESSAGES.name())?.strip_prefix(" of ")
     }
 
+    /// The names of its forms, and of that in which what people want written goes there.
+    pub fn forms(&self) -> impl Iterator<Item = &'static str> {
+        let intents = self.intents.iter().map(|intents| &intents.way);
+        self.ways.iter().chain(intents).map(|way| way.projection.name())
+    }
+
     /// The way in which a row was made; `None` where the site no longer lists it.
     pub fn way(&self, form: &str) -> Option<&Way> {
         let intents = self.intents.iter().map(|intents| &intents.way);
@@ -281,6 +287,12 @@ impl Destination {
     pub fn provenance_in_bundle(&self, way: &Way) -> bool {
         let apart = self.ceiling.permits(way.carrier()) && !self.ceiling.permits(PROVENANCE);
         way.projection.provenance_in_bundle() && !apart
+    }
+
+    /// Why the token's scopes do not permit writes that need a capability; `None` where they do, or where no token tells. A
+    /// message is no resource, and its receiver wants no token.
+    pub fn unpermitted_write(&self, capability: Capability) -> Option<String> {
+        (capability != MESSAGES).then(|| self.client.unpermitted_write(capability.resource.name())).flatten()
     }
 
     /// Whether the configuration permits writes that need a capability. Consent is a matter of each patient, and asked of

@@ -110,6 +110,24 @@ enum Closed {
     Data,
 }
 
+impl Closed {
+    /// The word that the evidence of a stored mode begins with.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Refusal => "refusal",
+            Self::Patients => "patients",
+            Self::Data => "data",
+        }
+    }
+
+    /// By stored evidence; a refusal where it says nothing: that is opened by every judgement of data.
+    fn of(evidence: &str) -> Self {
+        let begins =
+            |one: &Self| evidence.strip_prefix(one.word()).is_some_and(|rest| rest.starts_with(": "));
+        [Self::Patients, Self::Data].into_iter().find(begins).unwrap_or(Self::Refusal)
+    }
+}
+
 /// The learned state of one capability at one destination.
 #[derive(Clone, Debug)]
 pub struct Learned {
@@ -138,9 +156,14 @@ impl Learned {
         }
     }
 
-    /// A capability that was read-only when the daemon stopped.
-    pub fn read_only(since: i64, cause: String) -> Self {
-        Self { observed: Observed::ReadOnly, cause, ..Self::open(since) }
+    /// A capability that was read-only when the daemon stopped, with the evidence that was stored: it says what closed it.
+    pub fn read_only(since: i64, cause: String, evidence: &str) -> Self {
+        Self { observed: Observed::ReadOnly, closed: Closed::of(evidence), cause, ..Self::open(since) }
+    }
+
+    /// What is stored as the evidence of being closed: what was seen, behind what it was taken for.
+    pub fn evidence(&self, seen: &str) -> String {
+        format!("{}: {seen}", self.closed.word())
     }
 
     /// A capability that a person held when the daemon stopped.
@@ -476,6 +499,32 @@ mod tests {
         capability.apply(Event::ProbeSent, 5);
         assert_eq!(capability.apply(data(6), 6), Effect::None, "the fault that closed it does not open it");
         assert_eq!(capability.observed(), Observed::ReadOnly);
+    }
+
+    #[test]
+    fn what_closed_a_capability_outlives_a_restart_and_the_same_does_not_open_it() {
+        for (closing, opens_data, opens_patients) in
+            [(refused as fn() -> Event, true, true), (|| patient(9), true, false), (|| data(9), false, true)]
+        {
+            let mut before = Learned::open(0);
+            for number in 1..=DATA_PATIENTS as i64 {
+                let event = match closing() {
+                    Event::PatientRefused { .. } => patient(number),
+                    Event::DataRefused { .. } => data(number),
+                    event => event,
+                };
+                before.apply(event, number);
+            }
+            assert_eq!(before.observed(), Observed::ReadOnly);
+            let stored = before.evidence("outbox row 7");
+            for (probe, opens) in [(data(30), opens_data), (patient(30), opens_patients)] {
+                let mut after = Learned::read_only(before.since(), before.cause().to_owned(), &stored);
+                after.apply(Event::ProbeSent, 20);
+                assert_eq!(after.apply(probe.clone(), 21) == Effect::Open, opens, "{stored}: {probe:?}");
+            }
+        }
+        let unsaid = Learned::read_only(1, String::new(), "outbox row 7");
+        assert_eq!(unsaid.evidence("x"), "refusal: x");
     }
 
     #[test]

@@ -47,6 +47,14 @@ impl Observations {
         })
     }
 
+    /// What is stored as the evidence of a closed capability.
+    pub fn evidence(&self, destination: &str, kind: &str, seen: &str) -> String {
+        self.with(|all| {
+            let learned = all.get(&(destination.to_owned(), kind.to_owned()));
+            learned.map_or_else(|| seen.to_owned(), |learned| learned.evidence(seen))
+        })
+    }
+
     /// Whether a capability is read-only and nothing has been tried in it for so long.
     pub fn is_untried(&self, destination: &str, kind: &str, after_ms: i64, now: i64) -> bool {
         self.with(|all| {

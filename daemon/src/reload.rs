@@ -102,6 +102,9 @@ impl Reload {
         for destination in generation.destinations() {
             if let Some(before) = old.destination(&destination.id) {
                 destination.client.take_over(&before.client);
+                if destination.base_url == before.base_url {
+                    destination.no_batches.take_over(&before.no_batches);
+                }
             }
             destination.client.renew();
         }

@@ -20,6 +20,9 @@ const DIGITS: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbcc
 const BODY_BYTES: usize = 1_362;
 
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some("deferred") {
+        return deferred();
+    }
     for senders in [1, 16, 64, 256] {
         intake(senders, Duration::from_secs(3));
     }
@@ -87,6 +90,64 @@ fn arrival(sender: u64, number: u64) -> Arrival {
     }
 }
 
+/// What 100,000 rows that are deferred cost a publish of another patient, which brings the queue in line afterwards, and a
+/// probe: 1,000 patients with ten windows of ten rows each. `cargo run --release -p outbox --example measure deferred`.
+fn deferred() {
+    let patients = std::env::args().nth(2).and_then(|many| many.parse().ok()).unwrap_or(1_000_u64);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let writer = store.writer();
+    let begun = Instant::now();
+    for patient in 0..patients {
+        let waits = outbox::Enters::Deferred("observed-read-only".into());
+        (0..10).for_each(|end_day| fill(&store, patient, end_day, 10, &waits));
+    }
+    println!("deferred {} rows published in {:.1} s", patients * 100, begun.elapsed().as_secs_f64());
+    let words = |reasons: &[&str]| reasons.iter().map(|&reason| reason.to_owned()).collect::<Vec<_>>();
+    let by_mode = words(&[
+        "configured-read-only",
+        "kind-not-permitted",
+        "observed-read-only",
+        "held-by-hand",
+        "tried-anew",
+    ]);
+    let timed = |what: &str, act: &dyn Fn()| {
+        let begun = Instant::now();
+        act();
+        println!("deferred {what}: {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
+    };
+    for _ in 0..3 {
+        timed("the kind is closed, brought in line", &|| {
+            let held = Some("observed-read-only".to_owned());
+            writer.align("ehr", "bundle", held, Vec::new(), by_mode.clone(), 10).wait().unwrap();
+        });
+        timed("another kind is open, brought in line", &|| {
+            writer.align("ehr", "Provenance", None, by_mode.clone(), by_mode.clone(), 10).wait().unwrap();
+        });
+        timed("nothing is listed otherwise", &|| {
+            let enlist = outbox::Enlist {
+                destination: "ehr".into(),
+                only: None,
+                kinds: vec![("bundle".into(), by_mode.first().cloned()), ("Provenance".into(), None)],
+                forms: vec![String::new()],
+                by_mode: by_mode.clone(),
+                unlisted: "form-not-listed".into(),
+                at: 10,
+            };
+            writer.enlist(enlist).wait().unwrap();
+        });
+        timed("a probe", &|| {
+            let take = outbox::Take::Probe { kind: "bundle".into(), latest: by_mode.clone() };
+            let lease = Lease { destination: "ehr".into(), limit: 1, now: 10, take, quotas: Vec::new() };
+            writer.lease(lease).wait().unwrap();
+        });
+    }
+    timed("the kind opens, nine in ten of them stale", &|| {
+        while writer.align("ehr", "bundle", None, by_mode.clone(), by_mode.clone(), 10).wait().unwrap().more {
+        }
+    });
+}
+
 /// Leasing from a queue of 100,000 rows: 1,000 patients with 100 each.
 fn queue() {
     let dir = tempfile::tempdir().unwrap();
@@ -94,7 +155,7 @@ fn queue() {
     let writer = store.writer();
     let begun = Instant::now();
     for patient in 0..1_000_u64 {
-        fill(&store, patient);
+        fill(&store, patient, 0, 100, &outbox::Enters::Pending);
     }
     println!("queue    100,000 rows published in {:.1} s", begun.elapsed().as_secs_f64());
     let begun = Instant::now();
@@ -142,19 +203,22 @@ fn queue() {
     println!("queue    probe: {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
 }
 
-fn fill(store: &Store, patient: u64) {
+fn fill(store: &Store, patient: u64, end_day: i32, rows: u64, enters: &outbox::Enters) {
     let key = PatientKey { site: "main".into(), system: "s".into(), value: patient.to_string() };
     let id = store.writer().patients(vec![key]).wait().unwrap()[0];
-    let window = WindowKey { patient: id, days: 14, end_day: 0, zone: "UTC".into(), policy: "p".into() };
+    let window = WindowKey { patient: id, days: 14, end_day, zone: "UTC".into(), policy: "p".into() };
     let dirty = DirtyWindow { window: window.clone(), now: 0, due_at: 0, closes_at: 0, max_wait_ms: 0 };
     let absorb = Absorb { dirty: vec![dirty], ..Absorb::default() };
     store.writer().absorb(absorb).wait().unwrap();
     let window = store.readers().with(|r| r.window(&window)).unwrap().unwrap();
-    let rows = (0..100_u64)
+    let rows = (0..rows)
         .map(|number| {
             let mut key = [0; 32];
-            key[..8]
-                .copy_from_slice(&(patient * 100 + number).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+            key[..8].copy_from_slice(
+                &(patient * 10_000 + u64::from(end_day.unsigned_abs()) * 100 + number)
+                    .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                    .to_be_bytes(),
+            );
             NewRow {
                 destination: "ehr".into(),
                 kind: "bundle".into(),
@@ -162,7 +226,7 @@ fn fill(store: &Store, patient: u64) {
                 depends_on: None,
                 form: String::new(),
                 priority: 1,
-                enters: outbox::Enters::Pending,
+                enters: enters.clone(),
                 body: vec![b'x'; 4_000],
             }
         })
@@ -171,7 +235,12 @@ fn fill(store: &Store, patient: u64) {
         version: 1,
         display_hash: [0; 32],
         outcome_json: "{}".into(),
-        manifest: Manifest { id: patient.to_string(), count: 0, sha256: [0; 32], body: Vec::new() },
+        manifest: Manifest {
+            id: format!("{patient}/{end_day}"),
+            count: 0,
+            sha256: [0; 32],
+            body: Vec::new(),
+        },
         rows,
         decisions: Vec::new(),
         standing: Vec::new(),

@@ -72,7 +72,10 @@ pub(crate) fn gate(conn: &Connection, row: &Place, at: i64) -> Result<Passage, W
     if row.state == State::Ambiguous && !row.destination.starts_with(queue::MLLP) {
         return Ok(Passage::LookOnly);
     }
-    hold(conn, row, at)?;
+    // What is in doubt is looked at again and again while consent lacks, and told once.
+    if !hold(conn, row, at)? {
+        return Ok(Passage::Held);
+    }
     audit::append(
         conn,
         &[AuditEntry {
@@ -139,8 +142,12 @@ fn hold(conn: &Connection, row: &Place, at: i64) -> Result<bool, WriteError> {
             return Ok(conn.prepare_cached(sql)?.execute(params![row.id, NO_CONSENT])? > 0);
         }
         State::Ambiguous => {
+            let known = conn
+                .prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND reason = ?2")?
+                .exists(params![row.id, NO_CONSENT])?;
             conn.prepare_cached("UPDATE outbox SET reason = ?2, next_at = ?3 WHERE id = ?1")?
                 .execute(params![row.id, NO_CONSENT, at + LOOK_AGAIN_MS])?;
+            return Ok(!known);
         }
         _ => return Ok(false),
     }

@@ -114,6 +114,7 @@ pub struct EhrPatient {
 /// Keeps what a destination said of a patient.
 pub(crate) struct RememberPatient {
     pub destination: String,
+    pub base: String,
     pub patient: i64,
     pub said: EhrPatient,
 }
@@ -128,24 +129,26 @@ impl Command for RememberPatient {
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<(), WriteError> {
         let EhrPatient { finding, reference, at } = self.said;
         conn.prepare_cached(
-            "INSERT INTO ehr_patient (destination, patient, finding, reference, at) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (destination, patient) DO UPDATE SET finding = excluded.finding,
+            "INSERT INTO ehr_patient (destination, patient, finding, reference, at, base) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (destination, patient) DO UPDATE SET base = excluded.base, finding = excluded.finding,
                reference = excluded.reference, at = excluded.at",
         )?
-        .execute(params![self.destination, self.patient, finding, reference, at])?;
+        .execute(params![self.destination, self.patient, finding, reference, at, self.base])?;
         Ok(())
     }
 }
 
-/// What a destination said of a patient, where it was asked since the last change.
+/// What a destination's server at an address said of a patient, where it was asked since the last change.
 pub(crate) fn ehr_patient(
     conn: &Connection,
     destination: &str,
+    base: &str,
     patient: i64,
 ) -> Result<Option<EhrPatient>, ReadError> {
-    let sql = "SELECT finding, reference, at FROM ehr_patient WHERE destination = ?1 AND patient = ?2";
+    let sql = "SELECT finding, reference, at FROM ehr_patient
+         WHERE destination = ?1 AND patient = ?2 AND base = ?3";
     let said = |row: &rusqlite::Row<'_>| {
         Ok(EhrPatient { finding: row.get(0)?, reference: row.get(1)?, at: row.get(2)? })
     };
-    Ok(conn.prepare_cached(sql)?.query_row(params![destination, patient], said).optional()?)
+    Ok(conn.prepare_cached(sql)?.query_row(params![destination, patient, base], said).optional()?)
 }

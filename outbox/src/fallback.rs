@@ -11,7 +11,7 @@
 //!
 //! Numbers: at most [`WEIGH_MOST`] rows in a transaction.
 
-use std::{collections::BTreeSet, iter, slice};
+use std::{collections::BTreeSet, iter};
 
 use rusqlite::{Connection, ToSql};
 
@@ -19,7 +19,7 @@ use crate::{
     command::{Command, Hot},
     consent_rows::NO_CONSENT,
     error::WriteError,
-    queue, rows, windows,
+    rows, windows,
 };
 
 /// Most rows weighed in one transaction, so that intake need not wait for it.
@@ -32,8 +32,13 @@ pub enum Shut {
     Kind(String),
     /// Those of a kind that wait at a receiver that stands still, deferred or not.
     Halted(String),
-    /// Those in any other form than these: it is not listed any more, whatever their kind.
-    Unlisted(Vec<String>),
+    /// Those in any other form, or of any other kind, than these: it is not listed any more.
+    Unlisted {
+        /// The forms that are listed.
+        forms: Vec<String>,
+        /// The kinds that are listed.
+        kinds: Vec<String>,
+    },
 }
 
 /// The command that has windows decided on anew. Returns how many rows were weighed, [`WEIGH_MOST`] where more may be left,
@@ -65,12 +70,15 @@ pub struct Weighed {
 const OF_KIND: &str = "destination = ?1 AND kind = ?2 AND state = 'deferred'";
 /// Rows of a kind that wait.
 const HALTED: &str = "destination = ?1 AND kind = ?2 AND state IN ('pending', 'deferred')";
-/// Rows that wait in another form than so many; a Provenance goes with what it is about.
-fn unlisted(forms: usize) -> String {
-    let places: Vec<String> = (2..forms + 2).map(|place| format!("?{place}")).collect();
-    let forms = places.join(", ");
+/// Rows that wait in another form than so many, or of another kind; a Provenance goes with what it is about.
+fn unlisted(forms: usize, kinds: usize) -> String {
+    let places = |from: usize, many: usize| {
+        (from..from + many).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ")
+    };
+    let (forms, kinds) = (places(2, forms), places(2 + forms, kinds));
     format!(
-        "destination = ?1 AND state IN ('pending', 'deferred') AND form NOT IN ({forms}) AND kind <> 'Provenance'"
+        "destination = ?1 AND state IN ('pending', 'deferred') AND (form NOT IN ({forms}) OR kind NOT IN ({kinds}))
+         AND kind <> 'Provenance'"
     )
 }
 
@@ -83,11 +91,13 @@ impl Command for Weigh {
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Weighed, WriteError> {
         let (which, names) = match &self.shut {
-            Shut::Kind(kind) => (OF_KIND.to_owned(), slice::from_ref(kind)),
-            Shut::Halted(kind) => (HALTED.to_owned(), slice::from_ref(kind)),
-            Shut::Unlisted(forms) => (unlisted(forms.len()), forms.as_slice()),
+            Shut::Kind(kind) => (OF_KIND.to_owned(), vec![kind]),
+            Shut::Halted(kind) => (HALTED.to_owned(), vec![kind]),
+            Shut::Unlisted { forms, kinds } => {
+                (unlisted(forms.len(), kinds.len()), forms.iter().chain(kinds).collect())
+            }
         };
-        let names = names.iter().map(|name| name as &dyn ToSql);
+        let names = names.into_iter().map(|name| name as &dyn ToSql);
         let mut of: Vec<&dyn ToSql> = iter::once(&self.destination as &dyn ToSql).chain(names).collect();
         if self.anew {
             conn.prepare_cached(&format!("UPDATE outbox SET weighed = 0 WHERE {which} AND weighed = 1"))?
@@ -123,12 +133,8 @@ fn is_unbegun(conn: &Connection, id: i64, window: i64, destination: &str) -> rus
     if window == 0 || wanted {
         return Ok(false);
     }
-    let destinations: Vec<String> = conn
-        .prepare_cached("SELECT DISTINCT destination FROM outbox WHERE window_id = ?1")?
-        .query_map([window], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for one in destinations.iter().filter(|one| queue::is_one_chart(one, destination)) {
-        if rows::standing_version(conn, window, one)?.is_some() {
+    for one in rows::queues_of_chart(conn, window, destination)? {
+        if rows::standing_version(conn, window, &one)?.is_some() {
             return Ok(false);
         }
     }

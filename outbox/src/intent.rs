@@ -255,21 +255,33 @@ impl Command for CancelIntent {
     }
 }
 
-/// The command that looks at every intent under way.
+/// The command that looks at a page of the intents under way.
 pub(crate) struct Review {
+    pub after: i64,
     pub at: i64,
 }
 
+/// What a look at intents came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reviewed {
+    /// How many it held.
+    pub held: usize,
+    /// After which intent the next look goes on; `None` where that was all.
+    pub next: Option<i64>,
+}
+
 impl Command for Review {
-    type Out = usize;
+    type Out = Reviewed;
 
     fn bytes(&self) -> usize {
         0
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Reviewed, WriteError> {
         let mut held = 0;
-        for intent in intent_rows::under_way(conn)? {
+        let page = intent_rows::under_way(conn, self.after)?;
+        let next = page.last().map(|last| last.id).filter(|_| page.len() == intent_rows::UNDER_WAY_MOST);
+        for intent in page {
             let begun = intent_rows::has_begun(conn, intent.id, None)?;
             let stands = stands(conn, &intent, self.at)?;
             if let (false, Some((state, why))) = (begun, stands.held()) {
@@ -282,7 +294,7 @@ impl Command for Review {
                 intent_queue::follow(conn, &intent)?;
             }
         }
-        Ok(held)
+        Ok(Reviewed { held, next })
     }
 }
 

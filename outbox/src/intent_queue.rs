@@ -13,7 +13,7 @@ use crate::{
     intent_rows::Intent,
     publish::{self, Enters},
     queue::{self, State},
-    rows,
+    rows, server,
 };
 
 /// Why what waits of a window is superseded when what stands is taken back.
@@ -149,9 +149,10 @@ fn predecessor(
     let Some(window) = intent.window.filter(|_| !own) else { return Ok(None) };
     conn.prepare_cached(
         "SELECT id FROM outbox WHERE window_id = ?1 AND destination = ?2 AND kind <> 'Provenance'
-         AND state IN ('pending', 'leased', 'deferred', 'ambiguous', 'delivered') ORDER BY version DESC, id DESC LIMIT 1",
+         AND (state IN ('pending', 'leased', 'deferred', 'ambiguous') OR (state = 'delivered' AND server = ?3))
+         ORDER BY version DESC, id DESC LIMIT 1",
     )?
-    .query_row(params![window, destination], |row| row.get(0))
+    .query_row(params![window, destination, server::number(conn, destination)?], |row| row.get(0))
     .optional()
 }
 

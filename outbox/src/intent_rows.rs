@@ -8,12 +8,13 @@ use crate::{
     intent_standing::{IntentFacts, IntentState},
     lineage::{self, Root},
     queue::State,
+    server,
 };
 
 /// Most intents of one list.
 const LIST_MOST: usize = 1_000;
-/// Most intents that are looked at in one turn; the next turn sees the rest.
-const UNDER_WAY_MOST: usize = 1_000;
+/// Most intents of one page of what is under way.
+pub(crate) const UNDER_WAY_MOST: usize = 1_000;
 
 /// An intent. No Debug: it may hold free words about a patient, and names people.
 #[derive(Clone, PartialEq, Eq)]
@@ -148,23 +149,23 @@ pub(crate) fn of_row(conn: &Connection, row_id: i64) -> rusqlite::Result<Option<
     .optional()
 }
 
-/// Intents that wait for their rows or have some in the queue.
-pub(crate) fn under_way(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
+/// A page of the intents that wait for their rows or have some in the queue: those after a number.
+pub(crate) fn under_way(conn: &Connection, after: i64) -> rusqlite::Result<Vec<Intent>> {
     conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM intent i WHERE i.state IN ('waiting', 'queued')
-         AND i.state NOT IN ('done', 'withdrawn') ORDER BY i.state_at, i.id LIMIT ?1"
+         AND i.state NOT IN ('done', 'withdrawn') AND i.id > ?2 ORDER BY i.id LIMIT ?1"
     ))?
-    .query_map([UNDER_WAY_MOST as i64], read)?
+    .query_map([UNDER_WAY_MOST as i64, after], read)?
     .collect()
 }
 
-/// Intents whose rows are still to be made.
-pub(crate) fn waiting_for_rows(conn: &Connection) -> rusqlite::Result<Vec<Intent>> {
+/// A page of the intents whose rows are still to be made: those after a number.
+pub(crate) fn waiting_for_rows(conn: &Connection, after: i64) -> rusqlite::Result<Vec<Intent>> {
     conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM intent i WHERE i.state = 'waiting' AND i.state NOT IN ('done', 'withdrawn')
-         ORDER BY i.id LIMIT ?1"
+         AND i.id > ?2 ORDER BY i.id LIMIT ?1"
     ))?
-    .query_map([UNDER_WAY_MOST as i64], read)?
+    .query_map([UNDER_WAY_MOST as i64, after], read)?
     .collect()
 }
 
@@ -274,7 +275,7 @@ pub(crate) fn places(conn: &Connection, id: i64) -> rusqlite::Result<Vec<IntentP
     .collect()
 }
 
-/// What stands of a window at a destination, by the ledger.
+/// What stands of a window at a destination's server, by the ledger.
 pub(crate) fn written(
     conn: &Connection,
     window_id: i64,
@@ -282,9 +283,9 @@ pub(crate) fn written(
 ) -> rusqlite::Result<Vec<WrittenPart>> {
     conn.prepare_cached(
         "SELECT r.identifier, r.row_id, o.kind, o.form, o.patient, r.location <> '' FROM outbox o JOIN written r ON r.row_id = o.id
-         WHERE o.window_id = ?1 AND o.destination = ?2 AND r.destination = ?2 ORDER BY o.id, r.identifier",
+         WHERE o.window_id = ?1 AND o.destination = ?2 AND r.destination = ?2 AND r.server = ?3 ORDER BY o.id, r.identifier",
     )?
-    .query_map(params![window_id, destination], |row| {
+    .query_map(params![window_id, destination, server::number(conn, destination)?], |row| {
         Ok(WrittenPart {
             identifier: row.get(0)?,
             row_id: row.get(1)?,

@@ -17,7 +17,7 @@ use crate::{
     intent,
     queue::{self, Note, PRIORITIES, State, Step},
     quota::{self, Quota},
-    stale,
+    server, stale,
 };
 
 /// Most rows in one lease, whatever is asked for.
@@ -235,13 +235,16 @@ impl Lease {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        if !latest.is_empty() {
-            stale::supersede(conn, &self.destination, kind, latest, self.now)?;
+        let mut id = self.next_to_probe(conn, kind)?;
+        // Of its patient alone what is stale is left out: of the others when their turn comes, or the kind opens.
+        for _look in 0..LOOKS_MOST {
+            let Some(found) = id.filter(|_| !latest.is_empty()) else { break };
+            let patient = queue::place(conn, found)?.patient;
+            if stale::supersede(conn, &self.destination, kind, Some(patient), latest, self.now)?.0 == 0 {
+                break;
+            }
+            id = self.next_to_probe(conn, kind)?;
         }
-        let id: Option<i64> = conn
-            .prepare_cached(TO_PROBE)?
-            .query_row([&self.destination, kind], |row| row.get(0))
-            .optional()?;
         if let Some(id) = id {
             conn.prepare_cached(
                 "INSERT INTO probe (destination, patient, at)
@@ -251,6 +254,10 @@ impl Lease {
             .execute(params![id, self.now])?;
         }
         Ok(id.into_iter().collect())
+    }
+
+    fn next_to_probe(&self, conn: &Connection, kind: &str) -> rusqlite::Result<Option<i64>> {
+        conn.prepare_cached(TO_PROBE)?.query_row([&self.destination, kind], |row| row.get(0)).optional()
     }
 
     /// Leases one row; where consent does not cover it, holds it instead; where its bytes are damaged, sets it aside and
@@ -270,18 +277,21 @@ impl Lease {
             let reason = "the stored bytes do not match their hash";
             queue::quarantine(conn, &place, Note { reason: Some(reason), at: self.now, ..Note::default() })?;
             conditions::raise(conn, BODY_CORRUPT, &self.destination, &format!("row {id}"), self.now)?;
+            stale::revive(conn, place.window_id, &place.destination, self.now)?;
             return Ok(None);
         };
         // What waits is superseded where it is overtaken; only what may have been written is looked for all the same.
         let overtaken = passage == Passage::LookOnly
             || (place.state == State::Ambiguous && queue::is_overtaken(conn, &place)?);
         queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
+        let server = server::number(conn, &self.destination)?;
         let row = conn
             .prepare_cached(
-                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2 WHERE id = ?1
+                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3, spent = ?4
+                 WHERE id = ?1
                  RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since",
             )?
-            .query_row(params![id, self.now], |row| {
+            .query_row(params![id, self.now, server, quota::receipt(&self.quotas)], |row| {
                 Ok(LeasedRow {
                     id,
                     patient: place.patient,

@@ -1,10 +1,13 @@
 //! What stands at each destination because we wrote it: an identifier, where it is, and what it holds.
+//!
+//! Invariant: what was written to one server says nothing of another, also where both were a destination's in turn
+//! (`server`).
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::{error::ReadError, queue::Place};
+use crate::{error::ReadError, queue::Place, server};
 
 /// A resource that stands at a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +44,9 @@ pub struct Standing {
 /// Records what a delivered row left at its destination.
 pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i64) -> rusqlite::Result<()> {
     let mut put = conn.prepare_cached(
-        "INSERT INTO written (destination, identifier, location, etag, content_hash, version, row_id, at, told)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (destination, identifier) DO UPDATE SET location = excluded.location,
+        "INSERT INTO written (destination, server, identifier, location, etag, content_hash, version, row_id, at, told)
+         VALUES (?1, (SELECT server FROM outbox WHERE id = ?7), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (destination, server, identifier) DO UPDATE SET location = excluded.location,
            etag = excluded.etag, content_hash = excluded.content_hash, version = excluded.version,
            row_id = excluded.row_id, at = excluded.at, told = excluded.told",
     )?;
@@ -79,7 +82,26 @@ pub(crate) fn told(conn: &Connection, row: &Place, written: &[Written]) -> rusql
         .collect())
 }
 
-/// What stands at a destination under these identifiers; those never written are left out.
+/// Records what a lease left of which nobody awaited the verdict any more: nothing newer is overwritten.
+pub(crate) fn record_late(
+    conn: &Connection,
+    row: &Place,
+    written: &[Written],
+    at: i64,
+) -> rusqlite::Result<()> {
+    let mut known = conn.prepare_cached(
+        "SELECT 1 FROM written WHERE destination = ?1 AND identifier = ?2 AND version >= ?3
+         AND server = (SELECT server FROM outbox WHERE id = ?4)",
+    )?;
+    for one in written {
+        if !known.exists(params![row.destination, one.identifier, row.version, row.id])? {
+            record(conn, row, std::slice::from_ref(one), at)?;
+        }
+    }
+    Ok(())
+}
+
+/// What stands at a destination's server under these identifiers; those never written there are left out.
 pub(crate) fn written(
     conn: &Connection,
     destination: &str,
@@ -94,12 +116,14 @@ fn find(
     identifiers: &[&str],
 ) -> rusqlite::Result<HashMap<String, Standing>> {
     let mut find = conn.prepare_cached(
-        "SELECT location, etag, content_hash, version, told, row_id FROM written WHERE destination = ?1 AND identifier = ?2",
+        "SELECT location, etag, content_hash, version, told, row_id FROM written
+         WHERE destination = ?1 AND identifier = ?2 AND server = ?3",
     )?;
+    let server = server::number(conn, destination)?;
     let mut found = HashMap::with_capacity(identifiers.len());
     for identifier in identifiers {
         let standing = find
-            .query_row(params![destination, identifier], |row| {
+            .query_row(params![destination, identifier, server], |row| {
                 Ok(Standing {
                     location: row.get(0)?,
                     etag: row.get(1)?,

@@ -1,7 +1,8 @@
 //! The mode in force per site, destination and capability, as last decided, with what led to it.
 //!
-//! Invariants: a change of mode and the deferral or release of the rows it concerns are one transaction; what a person holds
-//! ([`HELD`]) only a person opens again, whatever was decided before the hold and is committed after it.
+//! Invariants: a change of mode and the deferral or release of the rows it concerns are one transaction; but where very much
+//! is to be left out as stale, which is done in parts, nothing is released before the last part ([`Align`]); what a person
+//! holds ([`HELD`]) only a person opens again, whatever was decided before the hold and is committed after it.
 
 use rusqlite::{Connection, params};
 
@@ -9,7 +10,7 @@ use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
     error::{ReadError, WriteError},
-    queue::{State, Step},
+    queue::{State, Step, WAITING},
     release, stale,
 };
 
@@ -99,7 +100,7 @@ impl Command for SetByHand {
                 latest: Vec::new(),
                 at: self.change.mode.since,
             };
-            moved += rows.shift(conn)?;
+            moved += rows.shift(conn)?.moved;
         }
         audit::append(conn, &self.audit)?;
         Ok(moved)
@@ -135,7 +136,7 @@ fn record(conn: &Connection, change: &ModeChange, held: bool) -> Result<usize, W
         latest: change.latest.clone(),
         at: mode.since,
     };
-    Ok(requeued + rows.shift(conn)?)
+    Ok(requeued + rows.shift(conn)?.moved)
 }
 
 fn write(conn: &Connection, mode: &Mode) -> rusqlite::Result<usize> {
@@ -191,48 +192,85 @@ pub(crate) struct Align {
     pub at: i64,
 }
 
+/// What bringing a queue in line with the mode did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aligned {
+    /// How many rows moved.
+    pub moved: usize,
+    /// There is more to be left out as stale before anything is released: the same again goes on.
+    pub more: bool,
+}
+
 impl Command for Align {
-    type Out = usize;
+    type Out = Aligned;
 
     fn bytes(&self) -> usize {
         0
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<usize, WriteError> {
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Aligned, WriteError> {
         self.shift(conn)
     }
 }
 
 impl Align {
-    /// Returns how many rows moved.
-    fn shift(&self, conn: &Connection) -> Result<usize, WriteError> {
+    fn shift(&self, conn: &Connection) -> Result<Aligned, WriteError> {
         let mut moved = 0;
         let released = |reason: &&String| self.release_deferred.contains(*reason);
         let latest: Vec<String> = self.latest.iter().filter(released).cloned().collect();
         if let (false, Some(kind)) = (latest.is_empty(), &self.kind) {
-            moved += stale::supersede(conn, &self.destination, kind, &latest, self.at)?;
+            let (gone, more) = stale::supersede(conn, &self.destination, kind, None, &latest, self.at)?;
+            moved += gone;
+            if more {
+                // What is left is not told apart yet from what goes.
+                return Ok(Aligned { moved, more });
+            }
         }
         // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
         const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };
         if let Some(reason) = &self.defer_pending {
-            moved += conn
-                .prepare_cached(
-                    "UPDATE outbox SET state = 'deferred', reason = ?2, weighed = 0
-                     WHERE destination = ?1 AND state = 'pending' AND (?3 IS NULL OR kind = ?3)",
-                )?
-                .execute(params![self.destination, reason, self.kind])?;
+            moved += conn.prepare_cached(&defer_sql(self.kind.is_some()))?.execute(params![
+                self.destination,
+                self.kind,
+                reason
+            ])?;
         }
         for reason in &self.release_deferred {
-            moved += conn
-                .prepare_cached(
-                    "UPDATE outbox SET state = 'pending', reason = NULL, next_at = min(next_at, ?3)
-                     WHERE destination = ?1 AND state = 'deferred' AND reason = ?2
-                     AND (?4 IS NULL OR kind = ?4)",
-                )?
-                .execute(params![self.destination, reason, self.at, self.kind])?;
+            moved += conn.prepare_cached(&release_sql(self.kind.is_some()))?.execute(params![
+                self.destination,
+                self.kind,
+                reason,
+                self.at
+            ])?;
         }
-        Ok(moved)
+        Ok(Aligned { moved, more: false })
+    }
+}
+
+/// Defers what is pending, for reason ?3: of one kind, or (?2 is null) of all.
+fn defer_sql(of_kind: bool) -> String {
+    let (by, kind) = by_kind(of_kind);
+    format!(
+        "UPDATE outbox {by} SET state = 'deferred', reason = ?3, weighed = 0
+         WHERE destination = ?1 AND {kind} AND state = 'pending' AND {WAITING}"
+    )
+}
+
+/// Makes what is deferred for reason ?3 pending again: of one kind, or (?2 is null) of all.
+fn release_sql(of_kind: bool) -> String {
+    let (by, kind) = by_kind(of_kind);
+    format!(
+        "UPDATE outbox {by} SET state = 'pending', reason = NULL, next_at = min(next_at, ?4)
+         WHERE destination = ?1 AND {kind} AND state = 'deferred' AND reason = ?3 AND {WAITING}"
+    )
+}
+
+/// Every publish asks, so of a kind only what is to be moved is walked.
+const fn by_kind(of_kind: bool) -> (&'static str, &'static str) {
+    match of_kind {
+        true => ("INDEXED BY outbox_waiting", "kind = ?2"),
+        false => ("", "?2 IS NULL"),
     }
 }
 
@@ -264,4 +302,21 @@ pub(crate) fn all(conn: &Connection) -> Result<Vec<Mode>, ReadError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn what_is_not_to_be_moved_is_not_walked() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let waiting = "INDEX outbox_waiting (destination=? AND kind=? AND state=?";
+        for (sql, by) in [(defer_sql(true), ")"), (release_sql(true), " AND reason=?)")] {
+            let steps = plan(&conn, &sql);
+            assert!(steps.iter().any(|step| step.contains(&format!("{waiting}{by}"))), "{steps:?}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     error::{Conflict, ReadError, WriteError},
     intent, packed,
     queue::{self, Note, State, Step},
-    rows,
+    rows, stale,
     windows::{self, Window},
 };
 
@@ -261,7 +261,10 @@ impl Publish {
                 // The same numbers, should they come back, are a new version.
                 conn.prepare_cached("UPDATE outcome_window SET display_hash = NULL WHERE id = ?1")?
                     .execute([window.id])?;
-                supersede(conn, window.id, i64::MAX, |_| Some("every reading was taken back"), self.at)?;
+                let why = |_: &str| Some("every reading was taken back");
+                if supersede(conn, window.id, i64::MAX, why, self.at)? > 0 {
+                    revive_before(conn, window.id, self.at)?;
+                }
                 if let Some((name, detail)) = condition {
                     conditions::raise(conn, &name, &format!("window {}", window.id), &detail, self.at)?;
                 }
@@ -296,9 +299,13 @@ impl Publish {
                     let made = |made: &&Decision| queue::is_one_chart(&made.destination, destination);
                     decisions.iter().find(made).map_or(Earlier::default(), |made| made.earlier).reason()
                 };
-                supersede(conn, window.id, version, earlier, self.at)?;
+                let superseded = supersede(conn, window.id, version, earlier, self.at)?;
                 intent::give_up_own(conn, window.id, self.at)?;
-                enqueue(conn, &window, version, &rows, self.at)
+                let ids = enqueue(conn, &window, version, &rows, self.at)?;
+                if superseded > 0 {
+                    revive_before(conn, window.id, self.at)?;
+                }
+                Ok(ids)
             }
         }
     }
@@ -457,6 +464,20 @@ pub(crate) fn supersede<'a>(
         gone += 1;
     }
     Ok(gone)
+}
+
+/// What earlier windows had left out for this one, where nothing of it is to be written any more.
+fn revive_before(conn: &Connection, window_id: i64, at: i64) -> Result<(), WriteError> {
+    let destinations: Vec<String> = conn
+        .prepare_cached(
+            "SELECT DISTINCT destination FROM outbox WHERE window_id = ?1 AND state = 'superseded'",
+        )?
+        .query_map([window_id], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for destination in destinations {
+        stale::revive(conn, window_id, &destination, at)?;
+    }
+    Ok(())
 }
 
 /// Appends the version's rows to their lines.

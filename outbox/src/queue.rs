@@ -62,6 +62,10 @@ pub enum Step {
     Supersede,
     /// A person gives it up.
     Drop,
+    /// The destination is another server now, which has nothing of it.
+    Renew,
+    /// It was left out for another window, which is not written after all.
+    Revive,
 }
 
 impl State {
@@ -82,8 +86,9 @@ impl State {
     pub const fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Pending | Self::Deferred | Self::Ambiguous, Step::Lease) => Some(Self::Leased),
-            // Quarantined: a person found there what nobody could look for (settle_doubt.rs).
-            (Self::Leased | Self::Quarantined, Step::Deliver) => Some(Self::Delivered),
+            // Quarantined: a person found there what nobody could look for (settle_doubt.rs). Ambiguous: the answer came when
+            // nobody awaited it any more.
+            (Self::Leased | Self::Quarantined | Self::Ambiguous, Step::Deliver) => Some(Self::Delivered),
             (Self::Leased, Step::Retry) | (Self::Deferred | Self::Quarantined, Step::Release) => {
                 Some(Self::Pending)
             }
@@ -98,6 +103,9 @@ impl State {
                 Some(Self::Superseded)
             }
             (Self::Quarantined, Step::Drop) => Some(Self::Dropped),
+            (Self::Ambiguous | Self::Delivered, Step::Renew) | (Self::Superseded, Step::Revive) => {
+                Some(Self::Pending)
+            }
             _ => None,
         }
     }
@@ -135,6 +143,8 @@ pub const PRIORITIES: u8 = 3;
 
 /// The condition of the partial index of unsettled rows; queries repeat it word for word.
 const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')";
+/// The condition of the partial index `outbox_waiting`, in the same way.
+pub(crate) const WAITING: &str = "state IN ('pending', 'deferred')";
 
 /// The part of a row that moving it needs.
 #[derive(Debug, Clone)]
@@ -146,11 +156,13 @@ pub(crate) struct Place {
     pub window_id: i64,
     pub version: i64,
     pub state: State,
+    /// How often it was leased: the number of its last lease.
+    pub attempts: u32,
 }
 
 pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
     conn.prepare_cached(
-        "SELECT id, destination, patient, window_id, version, state, kind FROM outbox WHERE id = ?1",
+        "SELECT id, destination, patient, window_id, version, state, kind, attempts FROM outbox WHERE id = ?1",
     )?
     .query_row([id], |row| {
         Ok(Place {
@@ -161,6 +173,7 @@ pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
             version: row.get(4)?,
             state: State::of(row.get_ref(5)?.as_str()?)?,
             kind: row.get(6)?,
+            attempts: row.get(7)?,
         })
     })
     .optional()?
@@ -409,11 +422,16 @@ mod tests {
             Step::Quarantine,
             Step::Supersede,
             Step::Drop,
+            Step::Renew,
+            Step::Revive,
         ];
         let no = None::<State>;
         let yes = Some::<State>;
         let table = [
-            (Pending, [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded), no]),
+            (
+                Pending,
+                [yes(Leased), no, no, yes(Deferred), no, no, yes(Quarantined), yes(Superseded), no, no, no],
+            ),
             (
                 Leased,
                 [
@@ -426,15 +444,26 @@ mod tests {
                     yes(Quarantined),
                     yes(Superseded),
                     no,
+                    no,
+                    no,
                 ],
             ),
-            (Deferred, [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded), no]),
-            (Ambiguous, [yes(Leased), no, no, no, no, no, yes(Quarantined), no, no]),
-            (Delivered, [no; 9]),
-            (Quarantined, [no, yes(Delivered), no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped)]),
-            (Superseded, [no; 9]),
-            (Dropped, [no; 9]),
-            (Shown, [no; 9]),
+            (
+                Deferred,
+                [yes(Leased), no, no, no, yes(Pending), no, yes(Quarantined), yes(Superseded), no, no, no],
+            ),
+            (
+                Ambiguous,
+                [yes(Leased), yes(Delivered), no, no, no, no, yes(Quarantined), no, no, yes(Pending), no],
+            ),
+            (Delivered, [no, no, no, no, no, no, no, no, no, yes(Pending), no]),
+            (
+                Quarantined,
+                [no, yes(Delivered), no, no, yes(Pending), no, no, yes(Superseded), yes(Dropped), no, no],
+            ),
+            (Superseded, [no, no, no, no, no, no, no, no, no, no, yes(Pending)]),
+            (Dropped, [no; 11]),
+            (Shown, [no; 11]),
         ];
         for (state, row) in table {
             for (step, expected) in steps.into_iter().zip(row) {

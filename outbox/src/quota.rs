@@ -1,7 +1,8 @@
-//! How many rows of a destination were taken in a span of time: what a quota is counted by, also after a restart.
+//! How many writes were made to a destination in a span of time: what a quota is counted by, also after a restart.
 //!
-//! Invariant: a row is counted in the transaction that leases it, before a byte of it leaves; so a crash may spend a
-//! write of the quota on nothing, and never writes one that was not counted.
+//! Invariants: a row is counted in the transaction that leases it, before a byte of it leaves; so a crash may spend a
+//! write of the quota on nothing, and never writes one that was not counted. What came back without a write having been
+//! sent is given back, in the very span that it was counted in and once: a row keeps on itself where it was counted.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -46,6 +47,30 @@ pub(crate) fn spend(
         )?
         .execute(params![destination, quota.span, quota.began, rows as i64])?;
     }
+    Ok(())
+}
+
+/// Where rows of a lease are counted, as they keep it; `None` without a quota.
+pub(crate) fn receipt(quotas: &[Quota]) -> Option<String> {
+    let spans = quotas.iter().map(|quota| format!("{}@{}", quota.span, quota.began));
+    Some(spans.collect::<Vec<_>>().join(" ")).filter(|receipt| !receipt.is_empty())
+}
+
+/// Gives back what a row was counted for: no write of it was sent. A span that has passed is forgotten with its count.
+pub(crate) fn give_back(conn: &Connection, destination: &str, row_id: i64) -> rusqlite::Result<()> {
+    let spent: Option<String> = conn
+        .prepare_cached("SELECT spent FROM outbox WHERE id = ?1")?
+        .query_row([row_id], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let Some(spent) = spent else { return Ok(()) };
+    for (span, began) in spent.split(' ').filter_map(|span| span.split_once('@')) {
+        conn.prepare_cached(
+            "UPDATE sent SET rows = rows - 1 WHERE destination = ?1 AND span = ?2 AND began = ?3 AND rows > 0",
+        )?
+        .execute(params![destination, span, began.parse::<i64>().ok()])?;
+    }
+    conn.prepare_cached("UPDATE outbox SET spent = NULL WHERE id = ?1")?.execute([row_id])?;
     Ok(())
 }
 

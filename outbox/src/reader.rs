@@ -285,8 +285,13 @@ impl Reader {
     }
 
     /// What a destination was found to say of a patient, where it was asked since something changed.
-    pub fn ehr_patient(&self, destination: &str, patient: i64) -> Result<Option<EhrPatient>, ReadError> {
-        facts::ehr_patient(self.conn()?, destination, patient)
+    pub fn ehr_patient(
+        &self,
+        destination: &str,
+        base: &str,
+        patient: i64,
+    ) -> Result<Option<EhrPatient>, ReadError> {
+        facts::ehr_patient(self.conn()?, destination, base, patient)
     }
 
     /// Whether nothing may be written for a patient, because merges contradict each other's birth dates.

@@ -7,6 +7,7 @@ use crate::{
     command::{Command, Hot},
     error::{Conflict, WriteError},
     queue::{self, Note, Place, State, Step},
+    stale,
 };
 
 /// The command that releases a quarantined row, with the rows that were quarantined because of it, and those of its version
@@ -60,6 +61,7 @@ impl Command for DropRow {
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<State, WriteError> {
         let row = queue::place(conn, self.row_id)?;
         let state = along(conn, &row, Step::Drop, self.at)?;
+        stale::revive(conn, row.window_id, &row.destination, self.at)?;
         audit::append(conn, &self.audit)?;
         Ok(state)
     }

@@ -7,7 +7,8 @@
 //! - The row, its key, the SHA-256 of its bytes and the ledger stay, so what was written is provable and is never written
 //!   twice.
 //! - What may go once may go for ever: states that are settled for good have no edges, and neither the ledger nor a version
-//!   goes back. The command asks the same condition again, and refuses all where one row does not meet it.
+//!   goes back. What was left out for another window comes back only while it has its bytes. The command asks the same
+//!   condition again, and refuses all where one row does not meet it.
 //! - The audit entry is in the transaction that removes.
 //! - Freed pages are overwritten with zeros in that transaction (`secure_delete`, which SQLCipher turns on with the key).
 //!   Older copies in the write-ahead log go when that is next emptied; all of it is encrypted.

@@ -6,7 +6,7 @@ use crate::{
     consent_rows::NO_CONSENT,
     error::ReadError,
     queue::{self, State},
-    retention,
+    retention, server,
 };
 
 /// A row of the outbox without its bytes.
@@ -94,38 +94,61 @@ pub struct StandingVersion {
     pub form: String,
 }
 
-/// The highest version of a window that stands, or may stand, at a destination. A message that was once in doubt counts
-/// whatever became of it, until a person says otherwise: its receiver shows nothing, and may refuse one that it has.
+/// The highest version of a window that stands, or may stand, at a destination's server. A message that was once in doubt
+/// counts whatever became of it, until a person says otherwise: its receiver shows nothing, and may refuse one that it has.
 pub(crate) fn standing_version(
     conn: &Connection,
     window_id: i64,
     destination: &str,
 ) -> rusqlite::Result<Option<StandingVersion>> {
     let mut statement = conn.prepare_cached(
-        "SELECT version, form FROM outbox WHERE window_id = ?1 AND destination = ?2
+        "SELECT version, form FROM outbox WHERE window_id = ?1 AND destination = ?2 AND server = ?4
          AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?3)
            OR (doubted = 1 AND state <> 'dropped' AND destination LIKE 'mllp:%'))
          ORDER BY version DESC, id LIMIT 1",
     )?;
     let standing = |row: &rusqlite::Row<'_>| Ok(StandingVersion { version: row.get(0)?, form: row.get(1)? });
-    statement.query_row(params![window_id, destination, queue::UNPROVEN], standing).optional()
+    let server = server::number(conn, destination)?;
+    statement.query_row(params![window_id, destination, queue::UNPROVEN, server], standing).optional()
 }
 
-/// The form in which the newest version of a window waits at a destination, not for want of consent: `None` where nothing
-/// does. What a person wanted in a form is not asked.
+/// The queues that have rows of a window and lead into the same chart as a destination, which is the first.
+pub(crate) fn queues_of_chart(
+    conn: &Connection,
+    window_id: i64,
+    destination: &str,
+) -> rusqlite::Result<Vec<String>> {
+    let mut statement =
+        conn.prepare_cached("SELECT DISTINCT destination FROM outbox WHERE window_id = ?1")?;
+    let found: Vec<String> = statement.query_map([window_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let others = found.into_iter().filter(|one| one != destination && queue::is_one_chart(one, destination));
+    Ok(std::iter::once(destination.to_owned()).chain(others).collect())
+}
+
+/// Every queue of messages that ever had a row.
+pub(crate) fn message_queues(conn: &Connection) -> Result<Vec<String>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT DISTINCT destination FROM outbox_count WHERE destination LIKE ?1 ORDER BY destination",
+    )?;
+    let queues = statement.query_map([format!("{}%", queue::MLLP)], |row| row.get(0))?;
+    Ok(queues.collect::<Result<_, _>>()?)
+}
+
+/// The form in which the newest version of a window waits at a destination, not for want of consent, and the kind: `None` where
+/// nothing does. What a person wanted in a form is not asked.
 pub(crate) fn waiting_form(
     conn: &Connection,
     window_id: i64,
     destination: &str,
-) -> Result<Option<String>, ReadError> {
+) -> Result<Option<(String, String)>, ReadError> {
     let mut statement = conn.prepare_cached(
-        "SELECT form FROM outbox o WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')
+        "SELECT form, kind FROM outbox o WHERE window_id = ?1 AND destination = ?2 AND state IN ('pending', 'deferred')
            AND reason IS NOT ?3 AND kind <> 'Provenance'
            AND NOT EXISTS (SELECT 1 FROM intent_row i WHERE i.row_id = o.id)
          ORDER BY version DESC, id LIMIT 1",
     )?;
     let of = params![window_id, destination, NO_CONSENT];
-    Ok(statement.query_row(of, |row| row.get(0)).optional()?)
+    Ok(statement.query_row(of, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
 /// Whether a row of a window waits for a destination: a later version would take its place.

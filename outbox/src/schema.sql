@@ -140,6 +140,7 @@ CREATE TABLE rehomed (
 CREATE TABLE ehr_patient (
   destination TEXT    NOT NULL,
   patient     INTEGER NOT NULL,
+  base        TEXT    NOT NULL,                -- the address that was asked; said by another server it counts for nothing
   finding     TEXT    NOT NULL,
   reference   TEXT,                            -- patient data: an EHR's own id may be made of anything
   at          INTEGER NOT NULL,
@@ -289,6 +290,8 @@ CREATE TABLE outbox (
   leased_at   INTEGER,
   doubt_since INTEGER,                         -- since when nobody knows whether it happened; kept while it is looked for
   settled_at  INTEGER,
+  spent       TEXT,                            -- the spans of quotas that it was counted in last (quota.rs)
+  server      INTEGER NOT NULL DEFAULT 0,      -- number of the server that it was sent to last (server.rs)
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
   CHECK (head = 1 OR state <> 'leased')
 ) STRICT;
@@ -305,6 +308,8 @@ CREATE INDEX outbox_windowless ON outbox (patient) WHERE window_id = 0 AND patie
 CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 -- What waits for a person's word on consent is in no age.
 CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
+-- What waits, by why: what a change of the configuration or of the mode moves, and nothing else, is walked.
+CREATE INDEX outbox_waiting ON outbox (destination, kind, state, reason) WHERE state IN ('pending', 'deferred');
 CREATE INDEX outbox_unweighed ON outbox (destination, kind, id) WHERE state = 'deferred' AND weighed = 0;
 CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
 
@@ -336,7 +341,7 @@ CREATE TABLE outbox_body (
   CHECK ((bytes IS NULL) = (removed_at IS NOT NULL))
 ) STRICT;
 
--- How many rows were taken in the present span of a quota.
+-- How many writes were made, or may have been, in the present span of a quota.
 CREATE TABLE sent (
   destination TEXT    NOT NULL,
   span        TEXT    NOT NULL,
@@ -352,8 +357,20 @@ CREATE TABLE probe (
   PRIMARY KEY (destination, patient)
 ) STRICT, WITHOUT ROWID;
 
+-- The addresses of each destination. Those of one server have one number: by it rows and the ledger say where they stand.
+CREATE TABLE server (
+  destination TEXT    NOT NULL,
+  base        TEXT    NOT NULL,
+  number      INTEGER NOT NULL,
+  in_force    INTEGER NOT NULL CHECK (in_force IN (0, 1)),
+  since       INTEGER NOT NULL,
+  PRIMARY KEY (destination, base)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX server_in_force ON server (destination) WHERE in_force = 1;
+
 CREATE TABLE written (
   destination  TEXT    NOT NULL,
+  server       INTEGER NOT NULL,               -- where it stands: the same place at another server is another resource
   identifier   TEXT    NOT NULL,
   location     TEXT    NOT NULL,               -- empty where it stands and nobody knows where
   told         INTEGER NOT NULL DEFAULT 0 CHECK (told IN (0, 1)), -- a person said so: it is looked for before it is written over
@@ -362,7 +379,7 @@ CREATE TABLE written (
   version      INTEGER NOT NULL,
   row_id       INTEGER NOT NULL,
   at           INTEGER NOT NULL,
-  PRIMARY KEY (destination, identifier)
+  PRIMARY KEY (destination, server, identifier)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX written_row ON written (row_id);
 

@@ -1,5 +1,9 @@
 //! The verdict on a leased row, with everything that follows from it, in one transaction: what was written, a
 //! change of mode, the audit entries.
+//!
+//! A verdict is about one lease, and settles that alone. One that comes when its row was leased again is late: that something
+//! was written is kept all the same, in the ledger, where whoever has the row next finds it; the row is settled by what that
+//! lease comes to. An answer that comes when the row was taken to be in doubt, and nobody has it, ends the doubt.
 
 use rusqlite::Connection;
 
@@ -10,7 +14,8 @@ use crate::{
     error::{Conflict, WriteError},
     ledger::{self, Written},
     mode::{self, ModeChange},
-    queue::{self, Note, State, Step},
+    queue::{self, Note, Place, State, Step},
+    quota, stale,
 };
 
 /// How a delivery ended.
@@ -52,8 +57,12 @@ pub enum Verdict {
 pub struct Settle {
     /// The leased row.
     pub row_id: i64,
+    /// Which lease of it, [`LeasedRow::attempts`](crate::LeasedRow::attempts); `None` is the present one, whichever.
+    pub lease: Option<u32>,
     /// How it ended.
     pub verdict: Verdict,
+    /// Whether a write was sent, or may have been: else it counts in no quota.
+    pub wrote: bool,
     /// What changes for the site, in the order given.
     pub modes: Vec<ModeChange>,
     /// What to write down about it.
@@ -71,7 +80,11 @@ impl Command for Settle {
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<State, WriteError> {
         let row = queue::place(conn, self.row_id)?;
-        if row.state != State::Leased {
+        if self.lease.is_some_and(|lease| lease != row.attempts) {
+            return self.record_late(conn, &row);
+        }
+        let ends_doubt = self.lease.is_some() && matches!(self.verdict, Verdict::Delivered { .. });
+        if row.state != State::Leased && !(row.state == State::Ambiguous && ends_doubt) {
             return Err(Conflict::Edge.into());
         }
         let note = Note { at: self.at, ..Note::default() };
@@ -106,10 +119,56 @@ impl Command for Settle {
                 queue::step(conn, &row, Step::Defer, Note { reason: Some(reason), ..note })?
             }
         };
+        if !self.wrote {
+            quota::give_back(conn, &row.destination, row.id)?;
+        }
+        if matches!(state, State::Quarantined | State::Superseded) {
+            stale::revive(conn, row.window_id, &row.destination, self.at)?;
+        }
         for change in &self.modes {
             mode::change(conn, change)?;
         }
         audit::append(conn, &self.audit)?;
         Ok(state)
+    }
+}
+
+impl Settle {
+    /// Keeps what a late verdict proves, and leaves the row as it is.
+    fn record_late(&self, conn: &Connection, row: &Place) -> Result<State, WriteError> {
+        if let Verdict::Delivered { written } = &self.verdict {
+            ledger::record_late(conn, row, written, self.at)?;
+        }
+        for change in &self.modes {
+            mode::change(conn, change)?;
+        }
+        let lease = self.lease.unwrap_or(row.attempts);
+        let entry = AuditEntry {
+            actor: "isthmus".to_owned(),
+            action: "late verdict".to_owned(),
+            object: format!("{} row {}", row.destination, row.id),
+            detail: format!(
+                "attempt {lease} came to {}, when the row was {} at attempt {}; it settles nothing",
+                self.verdict.word(),
+                row.state.name(),
+                row.attempts
+            ),
+            at: self.at,
+        };
+        audit::append(conn, &self.audit)?;
+        audit::append(conn, &[entry])?;
+        Ok(row.state)
+    }
+}
+
+impl Verdict {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Delivered { .. } => "delivered",
+            Self::Retry { .. } => "not sent",
+            Self::Defer { .. } => "not permitted",
+            Self::Quarantine { .. } => "refused",
+            Self::Ambiguous { .. } => "in doubt",
+        }
     }
 }

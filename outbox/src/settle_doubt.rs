@@ -61,7 +61,15 @@ impl Command for SettleDoubt {
                     Some(written) => Verdict::Delivered { written },
                     None => Verdict::Retry { at, cause: NOT_THERE.to_owned() },
                 };
-                let settle = Settle { row_id: row.id, verdict, modes: Vec::new(), audit: self.audit, at };
+                let settle = Settle {
+                    row_id: row.id,
+                    lease: None,
+                    verdict,
+                    wrote: true,
+                    modes: Vec::new(),
+                    audit: self.audit,
+                    at,
+                };
                 settle.apply(conn, hot)
             }
             State::Quarantined if queue::is_unproven(conn, row.id)? => {

@@ -8,6 +8,7 @@ use crate::{
     error::{Conflict, WriteError},
     mode::{self, ModeChange},
     queue::{self, Note, State},
+    stale,
 };
 
 /// The command that quarantines a row that waits, with all that depend on it, so that its line moves on. A row
@@ -45,6 +46,7 @@ impl Command for Skip {
         }
         let note = Note { reason: Some(&self.reason), at: self.at, ..Note::default() };
         let state = queue::quarantine(conn, &row, note)?;
+        stale::revive(conn, row.window_id, &row.destination, self.at)?;
         for change in &self.modes {
             mode::change(conn, change)?;
         }

@@ -80,6 +80,7 @@ impl Store {
         let opener = Opener::new(dir, key);
         let conn = opener.read_write()?;
         queue::doubt_leased(&conn, now_ms)?;
+        crate::waits::put_right(&conn, now_ms)?;
         let (intake, intake_end) = mpsc::channel(options.intake_queue.max(1));
         let (work, work_end) = mpsc::channel(options.work_queue.max(1));
         let tally = Arc::new(Tally::default());

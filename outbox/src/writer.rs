@@ -30,13 +30,14 @@ use crate::{
     fallback::{Weigh, Weighed},
     identify::{Identified, Identify, Statement},
     inbox::{Absorb, Arrival, Receipt, TakeIn, Together},
-    intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review},
+    intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review, Reviewed},
     intent_standing::IntentState,
     lease::{Lease, LeasedRow},
     links::UndoLink,
+    listed::{Enlist, Enlisted},
     messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
-    mode::{Align, ModeChange, SetByHand, SetMode},
+    mode::{Align, Aligned, ModeChange, SetByHand, SetMode},
     patients::{GetPatients, Name, PatientKey},
     publish::{Prepared, Publish, PublishAll},
     queue::State,
@@ -44,10 +45,12 @@ use crate::{
     release::{DropRow, Release},
     retention::RemoveBytes,
     seats::{FindSeats, Seat},
+    server::{LookUp, MoveServer, MovedRows, Server},
     settle::Settle,
     settle_doubt::SettleDoubt,
     skip::Skip,
     turn::Turn,
+    waits::PutRight,
     windows::DirtyWindow,
 };
 
@@ -185,9 +188,27 @@ impl Writer {
         Pending::new(self, Redirty { done, dirty })
     }
 
-    /// Remembers what a destination said of a patient before the first write.
-    pub fn remember_patient(&self, destination: &str, patient: i64, said: EhrPatient) -> Pending<()> {
-        Pending::new(self, RememberPatient { destination: destination.to_owned(), patient, said })
+    /// Remembers what a destination's server at an address said of a patient before the first write.
+    pub fn remember_patient(
+        &self,
+        destination: &str,
+        base: &str,
+        patient: i64,
+        said: EhrPatient,
+    ) -> Pending<()> {
+        let (destination, base) = (destination.to_owned(), base.to_owned());
+        Pending::new(self, RememberPatient { destination, base, patient, said })
+    }
+
+    /// Whether an address is that of the server that a destination is written to; taken as that where nothing was written
+    /// yet.
+    pub fn server(&self, destination: &str, base: &str, now_ms: i64) -> Pending<Server> {
+        Pending::new(self, LookUp { destination: destination.to_owned(), base: base.to_owned(), at: now_ms })
+    }
+
+    /// Says what a changed address is. Returns what became of rows.
+    pub fn move_server(&self, moved: MoveServer) -> Pending<MovedRows> {
+        Pending::new(self, moved)
     }
 
     /// Records contradictions between feeds, and which of those known before are gone.
@@ -241,6 +262,11 @@ impl Writer {
         Pending::new(self, turn)
     }
 
+    /// Lets rows go that wait by a clock that was ahead and has been put right. Returns how many.
+    pub fn put_waits_right(&self, now_ms: i64) -> Pending<usize> {
+        Pending::new(self, PutRight { now_ms })
+    }
+
     /// Lets a quarantined row go again. Returns the state it is in now.
     pub fn release(&self, release: Release) -> Pending<State> {
         Pending::new(self, release)
@@ -290,8 +316,8 @@ impl Writer {
     /// Defers a destination's pending rows for a reason, or makes those deferred for one of some reasons
     /// pending again, as the mode in force wants it: rows may be queued by a decision that a change of mode
     /// has overtaken. `latest`: of what is released and was deferred for one of these
-    /// reasons, what a later window has made stale is superseded. Returns how many
-    /// moved.
+    /// reasons, what a later window has made stale is superseded, so many at a time
+    /// ([`Aligned::more`]).
     pub fn align(
         &self,
         destination: &str,
@@ -300,9 +326,34 @@ impl Writer {
         release_deferred: Vec<String>,
         latest: Vec<String>,
         now_ms: i64,
-    ) -> Pending<usize> {
+    ) -> Pending<Aligned> {
         let (destination, kind) = (destination.to_owned(), Some(kind.to_owned()));
         Pending::new(self, Align { destination, kind, defer_pending, release_deferred, latest, at: now_ms })
+    }
+
+    /// The same to its end.
+    ///
+    /// # Errors
+    /// What the store said; what was done stays done.
+    pub async fn align_all(
+        &self,
+        destination: &str,
+        kind: &str,
+        (held, released): (Option<String>, Vec<String>),
+        latest: Vec<String>,
+        now_ms: i64,
+    ) -> Result<(), WriteError> {
+        loop {
+            let aligned = self.align(destination, kind, held.clone(), released.clone(), latest.clone(), now_ms);
+            if !aligned.await?.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Brings what waits at a destination in line with what its site's file lists.
+    pub fn enlist(&self, enlist: Enlist) -> Pending<Enlisted> {
+        Pending::new(self, enlist)
     }
 
     /// Has windows decided on anew whose rows wait in a form that is closed, while another may be open.
@@ -330,9 +381,9 @@ impl Writer {
         Pending::new(self, cancel)
     }
 
-    /// Looks at every intent that is under way: holds those that a person has to decide on. Returns how many it held.
-    pub fn review_intents(&self, at: i64) -> Pending<usize> {
-        Pending::new(self, Review { at })
+    /// Looks at a page of the intents that are under way, those after `after`: holds those that a person has to decide on.
+    pub fn review_intents(&self, after: i64, at: i64) -> Pending<Reviewed> {
+        Pending::new(self, Review { after, at })
     }
 
     /// Appends decisions to the consent ledger, all of them or none, with what follows from them.

@@ -124,14 +124,6 @@ impl Item {
         self.identifier.full_url()
     }
 
-    /// The capability that it needs: `Observation/laboratory`, `Provenance`, `message`.
-    pub fn capability(&self) -> String {
-        match self.category {
-            Some(category) => format!("{}/{category}", self.kind.name()),
-            None => self.kind.name().to_owned(),
-        }
-    }
-
     /// The resource; `None` for a message.
     pub const fn resource(&self) -> Option<&Value> {
         match &self.body {

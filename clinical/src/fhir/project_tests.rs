@@ -110,8 +110,8 @@ fn members_may_be_left_out_of_a_plain_panel_and_the_time_may_be_a_moment() {
     assert_eq!(panel["effectiveDateTime"], "2025-01-14T23:59:59-05:00");
     assert_eq!(panel.get("effectivePeriod"), None);
     assert_eq!(panel["performer"], json!([{ "reference": "Practitioner/5" }]));
-    assert_eq!(items[0].capability(), "Observation/vital-signs");
-    assert_eq!(items[3].capability(), "Provenance");
+    assert_eq!((items[0].kind.name(), items[0].category), ("Observation", Some("vital-signs")));
+    assert_eq!((items[3].kind.name(), items[3].category), ("Provenance", None));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_document_is_a_draft_at_epic_and_final_with_its_periods_end_at_millennium() 
         assert_eq!(json["content"][0]["attachment"]["contentType"], "text/plain");
         assert_eq!(json["context"]["period"]["start"], "2025-01-01T00:00:00-05:00");
         assert_eq!(json["context"]["period"]["end"], "2025-01-14T23:59:59-05:00");
-        assert_eq!(items[0].capability(), "DocumentReference/clinical-note");
+        assert_eq!((items[0].kind.name(), items[0].category), ("DocumentReference", Some("clinical-note")));
     }
     let later = second(Projection::EpicNote, &mapped(Projection::EpicNote), Reason::LateData).unwrap();
     assert!(

@@ -1,11 +1,13 @@
-//! What people may do to a site's mode through the admin socket: hold it, let it go on, and say that what no write could
-//! amend or withdraw was done by hand.
+//! What people may do to a site's mode through the admin socket: hold it, let it go on, say that what no write could
+//! amend or withdraw was done by hand, and say what server a changed address is.
 //!
 //! Invariants: a hold is in the store, with its audit entry and with the rows that it defers, those in the queues of the
 //! site's receivers too, before it is in force, and outlives a restart; a release
 //! opens whatever had closed, be it a hold or a refusal; who did it is told by the kernel.
 
-use outbox::{AuditEntry, HELD, Mode, ModeChange};
+use std::sync::Arc;
+
+use outbox::{AuditEntry, Conflict, HELD, Mode, ModeChange, MoveServer, Server, WriteError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -42,6 +44,15 @@ pub enum Ask {
         /// Why, for the audit log.
         reason: String,
     },
+    /// The changed address of a destination is that of the same server, or of another.
+    Moved {
+        /// The destination: a site's id, or `upstream`.
+        site: String,
+        /// The same.
+        same: bool,
+        /// Why, for the audit log.
+        reason: String,
+    },
     /// What no write could do was done by hand.
     Done {
         /// `withdrawal-needed`, for `number-withheld` too, or `amendment-needed`.
@@ -62,6 +73,7 @@ impl Desk {
             Ask::Mode { site, hold, capability, reason } => {
                 self.hold(&site, hold, capability.as_deref(), &reason, peer)
             }
+            Ask::Moved { site, same, reason } => self.moved(&site, same, &reason, peer),
             Ask::Done { condition, scope, reason } => self.done(&condition, &scope, &reason, peer),
             Ask::Known(whom) => self.known(&whom),
         })
@@ -75,13 +87,7 @@ impl Desk {
         reason: &str,
         peer: &Peer,
     ) -> Result<Value, DeskError> {
-        let generation = self.current.get();
-        let found = generation.destination(&format!("ehr:{site}")).or_else(|| generation.destination(site));
-        let destination = found.ok_or_else(|| {
-            let known = generation.destinations();
-            let known: Vec<&str> = known.map(|one| one.id.strip_prefix("ehr:").unwrap_or(&one.id)).collect();
-            DeskError::Unknown(format!("no site {site:?} with an EHR; there are {}", known.join(", ")))
-        })?;
+        let destination = self.destination_of(site)?;
         let uses = destination.uses().into_iter().map(|(one, _)| one);
         let wanted: Vec<Capability> =
             uses.filter(|one| capability.is_none_or(|name| one.name() == name)).collect();
@@ -109,6 +115,52 @@ impl Desk {
         self.queued.send_modify(|turn| *turn += 1);
         self.replied.send_modify(|turn| *turn += 1);
         Ok(json!({ "destination": destination.id, "held": hold, "capabilities": changed }))
+    }
+
+    fn destination_of(&self, site: &str) -> Result<Arc<Destination>, DeskError> {
+        let generation = self.current.get();
+        let found = generation.destination(&format!("ehr:{site}")).or_else(|| generation.destination(site));
+        found.ok_or_else(|| DeskError::Unknown(format!("no site {site:?} with an EHR")))
+    }
+
+    /// Says what the changed address is. At another server nothing that was learned of the one before holds, but what a
+    /// person holds.
+    fn moved(&self, site: &str, same: bool, reason: &str, peer: &Peer) -> Result<Value, DeskError> {
+        let destination = self.destination_of(site)?;
+        let (id, base) = (&destination.id, &destination.base_url);
+        let Server::Moved { from } = self.writer.server(id, base, time::now_ms()).wait()? else {
+            return Err(DeskError::Unknown(format!("{id} has the address that it had")));
+        };
+        let what = if same { "the same server" } else { "another server" };
+        let audit = AuditEntry {
+            actor: peer.actor(),
+            action: "server moved".to_owned(),
+            object: id.clone(),
+            detail: shortened(&format!("{from} to {base}: {what}; {reason}")),
+            at: time::now_ms(),
+        };
+        let (destination_id, base) = (id.clone(), base.clone());
+        let (audit, at) = (vec![audit], time::now_ms());
+        let moved = MoveServer { destination: destination_id, base, same, audit, at };
+        let rows = self.writer.move_server(moved).wait().map_err(|error| match error {
+            WriteError::Conflict(Conflict::Edge) => DeskError::Refused(
+                "writes to the server before are still under way; say it again in a moment".into(),
+            ),
+            error => error.into(),
+        })?;
+        for (one, _) in destination.uses().into_iter().filter(|_| !same) {
+            if matches!(self.observations.of(id, one.name()), Observed::ReadOnly | Observed::Probing) {
+                self.record(&destination, one, false, "", "another server", peer)?;
+                self.observations.apply(id, one.name(), Event::Released, time::now_ms());
+            }
+        }
+        self.show_mode_of(&destination);
+        self.conditions.clear(Kind::ServerMoved, id);
+        self.queued.send_modify(|turn| *turn += 1);
+        Ok(json!({
+            "destination": id, "from": from, "to": destination.base_url, "server": what,
+            "renewed": rows.renewed, "set_aside": rows.set_aside,
+        }))
     }
 
     fn record(

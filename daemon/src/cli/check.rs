@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use super::{BAD_CONFIGURATION, address::addressed, credentials, failed};
 use crate::{
-    config::{self, Route},
+    config::{self, Route, Site},
     generation::Generation,
     open_files,
 };
@@ -44,6 +44,9 @@ pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
     for doubt in config.sites.values().flat_map(|site| config::doubts(site, &config.main)) {
         eprintln!("note: {doubt}");
     }
+    for note in config.sites.values().filter_map(without_effect) {
+        eprintln!("note: {note}");
+    }
     if let Err(error) = Generation::compile(1, config, 0) {
         return failed(&error, BAD_CONFIGURATION);
     }
@@ -54,4 +57,26 @@ pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
         println!("good: {} ({listeners} MLLP{spools}, {sites} sites)", path.display());
     }
     ExitCode::SUCCESS
+}
+
+/// Limits of a site that do not bind its messages: those have a queue, and the limits of their `[[outbound]]`.
+fn without_effect(site: &Site) -> Option<String> {
+    let ways = site.ehr.as_ref().map(|ehr| ehr.ways.as_slice()).unwrap_or_default();
+    let receivers: Vec<&str> = ways.iter().filter_map(|way| way.outbound.as_deref()).collect();
+    let rate = &site.delivery.rate;
+    let keys = [
+        ("per_second", rate.per_second.is_some()),
+        ("per_minute", rate.per_minute.is_some()),
+        ("per_day", rate.per_day.is_some()),
+        ("quiet_hours", !rate.quiet.is_empty()),
+    ];
+    let keys: Vec<&str> = keys.into_iter().filter(|(_, said)| *said).map(|(key, _)| key).collect();
+    (!keys.is_empty() && !receivers.is_empty()).then(|| {
+        format!(
+            "{}: {} of [delivery] does not bind what goes as messages (oru-r01): the rate and burst of [[outbound]] {} do",
+            site.file.display(),
+            keys.join(", "),
+            receivers.join(", ")
+        )
+    })
 }

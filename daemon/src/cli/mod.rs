@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 39] = [
+    const VERBS: [&str; 41] = [
         "run",
         "check",
         "status",
@@ -229,6 +229,8 @@ mod tests {
         "site list --json",
         "site show main",
         "site hold main --reason r",
+        "site moved main --same-server",
+        "site moved main --other-server --reason r",
         "site amended w --reason r",
         "site keys new",
         "site keys list --json",

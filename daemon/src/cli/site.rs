@@ -50,6 +50,8 @@ enum Verb {
     Amended(DoneArgs),
     /// Say that a person withdrew at the EHR what should not stand there (conditions withdrawal-needed, number-withheld).
     Withdrawn(DoneArgs),
+    /// Say what a changed base_url is (condition server-moved): nothing is sent there before.
+    Moved(MovedArgs),
     /// The keys that sign for this box at a token endpoint (SMART Backend Services).
     Keys(keys::Args),
     /// First day, first step: what the EHR states, held against the site's file, and what to change there.
@@ -78,6 +80,24 @@ struct ModeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct MovedArgs {
+    /// The site's id, or `upstream`.
+    site: String,
+    /// The same server with the same charts, under another address: what stands there is amended as before.
+    #[arg(long, conflicts_with = "other_server")]
+    same_server: bool,
+    /// Another server: nothing that was written to the one before counts there, and what waits is written anew.
+    #[arg(long, required_unless_present = "same_server")]
+    other_server: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct DoneArgs {
     /// What the condition is about, as `isthmus status` shows it: `window 17`, `window 17 at ehr:main`.
     scope: String,
@@ -98,6 +118,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         Verb::Release(args) => return mode(args, false, config),
         Verb::Amended(args) => return by_hand("amendment-needed", args, config),
         Verb::Withdrawn(args) => return by_hand("withdrawal-needed", args, config),
+        Verb::Moved(args) => return moved(args, config),
         Verb::Keys(args) => return keys::run(args, config),
         Verb::Probe(args) => probe::run(args, config),
         Verb::Validate(args) => validate::run(args, config),
@@ -181,6 +202,28 @@ fn mode(args: &ModeArgs, hold: bool, config: &Path) -> ExitCode {
     let (site, capability) = (args.site.clone(), args.capability.clone());
     let ask = Ask::Mode { site, hold, capability, reason: args.reason.clone() };
     tell(config, &Request::Site(ask), args.json, |told| changed(told, hold))
+}
+
+fn moved(args: &MovedArgs, config: &Path) -> ExitCode {
+    let ask = Ask::Moved { site: args.site.clone(), same: args.same_server, reason: args.reason.clone() };
+    tell(config, &Request::Site(ask), args.json, taken_over)
+}
+
+/// What followed from what a person said of a changed address.
+fn taken_over(told: &Value) -> String {
+    let word = |key: &str| text(&told[key]);
+    let mut out = format!("{}: {} is {}; writes go on\n", word("destination"), word("to"), word("server"));
+    match (told["renewed"].as_u64().unwrap_or_default(), told["set_aside"].as_u64().unwrap_or_default()) {
+        (0, 0) => {}
+        (renewed, set_aside) => {
+            out += &format!(
+                "    {renewed} rows of what waits are written there anew; {set_aside} were set aside, being about what \
+                 stands at {}: isthmus queue list --state quarantined\n",
+                word("from")
+            );
+        }
+    }
+    out
 }
 
 /// What a hold, or else a release, did.

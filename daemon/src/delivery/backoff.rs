@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::verdict::RETRY_AFTER_RANGE;
+
 /// The wait before attempt `attempt` (1 for the first retry), between half and all of
 /// `least` × 2^(attempt−1), and never more than `most`. `chance` is in 0..1.
 pub fn wait(attempt: u32, least: Duration, most: Duration, chance: f64) -> Duration {
@@ -12,6 +14,12 @@ pub fn wait(attempt: u32, least: Duration, most: Duration, chance: f64) -> Durat
 /// An interval between three and five quarters of `mean`, so that boxes do not probe in step.
 pub fn jittered(mean: Duration, chance: f64) -> Duration {
     mean.mul_f64(0.75 + 0.5 * chance.clamp(0.0, 1.0))
+}
+
+/// A wait that was asked for, and up to a quarter more, so that not all come back at once; but nobody waits for longer than
+/// the longest that is taken for meant ([`RETRY_AFTER_RANGE`]).
+pub fn later(asked: Duration, chance: f64) -> Duration {
+    asked.mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0)).min(RETRY_AFTER_RANGE.1)
 }
 
 #[cfg(test)]
@@ -25,6 +33,13 @@ mod tests {
             assert_eq!(wait(attempt, least, most, 1.0), Duration::from_secs(full), "attempt {attempt}");
             assert_eq!(wait(attempt, least, most, 0.0), Duration::from_secs(full) / 2, "attempt {attempt}");
         }
+    }
+
+    #[test]
+    fn nobody_comes_back_before_the_time_that_was_asked_for() {
+        assert_eq!(later(Duration::from_secs(4), 0.0), Duration::from_secs(4));
+        assert_eq!(later(Duration::from_secs(4), 1.0), Duration::from_secs(5));
+        assert_eq!(later(Duration::from_secs(3_600), 1.0), Duration::from_secs(3_600));
     }
 
     #[test]

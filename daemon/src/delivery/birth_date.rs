@@ -75,7 +75,7 @@ pub(super) async fn cleared(
     let (said, births, key) = readers
         .with(|reader| {
             Ok((
-                reader.ehr_patient(&destination.id, row.patient)?,
+                reader.ehr_patient(&destination.id, &destination.base_url, row.patient)?,
                 reader.births(row.patient)?,
                 reader.patient(row.patient)?,
             ))
@@ -110,7 +110,7 @@ pub(super) async fn cleared(
     let finding = decided.unwrap_or_else(|why| why).to_owned();
     if decided.is_ok() || lookup {
         let said = EhrPatient { finding, reference: reference.clone(), at: now };
-        let kept = writer.remember_patient(&destination.id, row.patient, said).await;
+        let kept = writer.remember_patient(&destination.id, &destination.base_url, row.patient, said).await;
         kept.map_err(|error| Verdict::Unsent(format!("birth date: {error}")))?;
     }
     decided.map(|_| reference).map_err(|why| Verdict::Identity(why.to_owned()))

@@ -1,7 +1,9 @@
 //! From leased rows to their request: whom the EHR knows each patient as, what the ledger knows, and the last look.
 //!
 //! Invariant: where finding that out took longer than [`LOOK_GOOD_FOR`] since the lease, consent, configuration and mode are
-//! asked again before each write; a decision that was made meanwhile holds, and nothing of the row leaves.
+//! asked again before each write; a decision that was made meanwhile holds, and nothing of the row leaves. Whether the
+//! destination still has the address that the row is to leave for is asked before every write: the store's number of its
+//! server (`outbox`: server) may be another's since.
 
 use std::{
     collections::BTreeMap,
@@ -108,10 +110,22 @@ impl Departure {
     fn last_look(&self, row: &LeasedRow) -> LastLook {
         let (departure, kind, patient) = (self.clone(), row.kind.clone(), row.patient);
         let leased = if row.ambiguous { Leased::InDoubt } else { Leased::New(row.id) };
-        Box::new(move || match departure.leased_at.elapsed() < LOOK_GOOD_FOR {
-            true => Ok(()),
-            false => departure.may_leave(&kind, patient, leased),
+        Box::new(move || {
+            departure.is_for_its_server()?;
+            match departure.leased_at.elapsed() < LOOK_GOOD_FOR {
+                true => Ok(()),
+                false => departure.may_leave(&kind, patient, leased),
+            }
         })
+    }
+
+    /// The address may have changed between the look at it and the lease, and a person have said what it is.
+    fn is_for_its_server(&self) -> Result<(), Verdict> {
+        let now = self.current.get().destination(&self.destination.id);
+        match now.is_some_and(|now| now.base_url == self.destination.base_url) {
+            true => Ok(()),
+            false => Err(Verdict::Recalled("the address changed before it was sent")),
+        }
     }
 
     /// What was true at the lease, asked again.

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::{Deliverer, Done, LONGEST_SLEEP, SHORTEST_SLEEP_MS, backoff, chance, edges, pace::Pace, rate};
 use crate::{
     broker::Priority,
+    conditions::Kind,
     destination::Destination,
     mode::{Event, Observed},
     time,
@@ -53,6 +54,8 @@ impl Deliverer {
         rows.extend(due);
         pace.throttle.pass(rows.len(), now);
         let sent = rows.len();
+        let used_up = sent == 0 && self.is_used_up(&quotas);
+        self.tell_quota(destination, &quotas, used_up, clock);
         for rows in requests(destination, pace, rows) {
             let ids = rows.iter().map(|row| row.id).collect();
             let is_probe = rows.iter().any(|row| pace.is_probe(row.id));
@@ -65,7 +68,7 @@ impl Deliverer {
             let rest = pace.throttle.wait(now);
             return if rest.is_zero() { LONGEST_SLEEP } else { rest.min(LONGEST_SLEEP) };
         }
-        self.until_next(destination, pace, quiet || (sent == 0 && self.is_used_up(&quotas)), now)
+        self.until_next(destination, pace, quiet || used_up, now)
     }
 
     /// How many rows may go now, at least one.
@@ -147,7 +150,7 @@ impl Deliverer {
         let uses = destination.uses().into_iter().map(|(capability, _)| capability);
         uses.filter(|capability| {
             destination.permits(*capability)
-                && destination.client.unpermitted_write(capability.resource.name()).is_none()
+                && destination.unpermitted_write(*capability).is_none()
                 && self.observations.of(&self.id, capability.name()) == Observed::ReadOnly
         })
         .collect()
@@ -163,6 +166,22 @@ impl Deliverer {
             tracing::warn!(destination = %self.id, %error, "no lease");
             Vec::new()
         })
+    }
+
+    /// Tells people that writes wait for the next day; a minute passes sooner than anybody reads.
+    fn tell_quota(&self, destination: &Destination, quotas: &[Quota], used_up: bool, clock: Timestamp) {
+        let day: Vec<Quota> = quotas.iter().filter(|quota| quota.span == rate::DAY).cloned().collect();
+        let waits = || matches!(self.readers.with(|reader| reader.next_attempt_at(&self.id)), Ok(Some(_)));
+        match day.first().filter(|_| used_up && self.is_used_up(&day) && waits()) {
+            Some(quota) => {
+                let until = rate::day_ends(&destination.timezone, clock);
+                let detail = format!("per_day = {} is used up; writes wait until {until}", quota.most);
+                self.conditions.raise(Kind::QuotaUsedUp, &self.id, detail, time::now_ms());
+            }
+            None => {
+                self.conditions.clear(Kind::QuotaUsedUp, &self.id);
+            }
+        }
     }
 
     fn is_used_up(&self, quotas: &[Quota]) -> bool {

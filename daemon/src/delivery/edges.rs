@@ -2,7 +2,7 @@
 
 use outbox::{AuditEntry, Mode as StoredMode, ModeChange};
 
-use super::Deliverer;
+use super::{Deliverer, pace::Pace};
 use crate::{
     broker::{self, Reason},
     capability::Capability,
@@ -34,6 +34,11 @@ pub(crate) fn left_out(on_recovery: OnRecovery) -> Vec<String> {
     all.iter().filter(|reason| **reason != Reason::TriedAnew).map(|reason| reason.word().to_owned()).collect()
 }
 
+/// The words of the reasons for which rows are held by the mode.
+pub(super) fn by_mode() -> Vec<String> {
+    BY_MODE.iter().map(|reason| reason.word().to_owned()).collect()
+}
+
 /// What people read of a capability that is closed.
 pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> String {
     match observed {
@@ -44,26 +49,25 @@ pub fn closed_detail(capability: &str, observed: Observed, cause: &str) -> Strin
 
 impl Deliverer {
     /// Brings the queue in line with the configuration and the mode: no row may be left deferred at an open
-    /// destination, or pending at a closed one, by a decision that a change overtook. `reloaded`: forms that the site did
-    /// not list may be listed again. Whether that was done.
-    pub(super) async fn align(&self, destination: &Destination, reloaded: bool) -> bool {
+    /// destination, or pending at a closed one, by a decision that a change overtook. Whether that was done.
+    pub(super) async fn align(&self, destination: &Destination, pace: &mut Pace) -> bool {
         // Messages wait in the queue of their receiver, which knows whose may leave (`outbound::results`).
         for (capability, _) in destination.uses().into_iter().filter(|(used, _)| *used != MESSAGES) {
             let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
-            let released = self.releasable(destination, capability, reloaded);
+            let released = self.releasable(destination, capability);
             let (kind, latest) = (capability.name(), left_out(destination.on_recovery));
-            let aligned = self.writer.align(&self.id, kind, held, released, latest, time::now_ms()).await;
+            let aligned = self.writer.align_all(&self.id, kind, (held, released), latest, time::now_ms()).await;
             if let Err(error) = aligned {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
                 return false;
             }
         }
-        true
+        self.enlist(destination, pace).await
     }
 
     /// Makes what the token's scopes leave out a fact, before any write is tried (class configuration). False while there
     /// is no token to tell: its trouble is told by who asks for it.
-    pub(super) async fn scopes_known(&self, destination: &Destination) -> bool {
+    pub(super) async fn scopes_known(&self, destination: &Destination, pace: &mut Pace) -> bool {
         if destination.client.authorizer().is_none() {
             return true;
         }
@@ -76,18 +80,27 @@ impl Deliverer {
             return false;
         }
         for (capability, _) in destination.uses() {
-            let missing = destination.client.unpermitted_write(capability.resource.name());
+            let missing = destination.unpermitted_write(capability);
             let Some(cause) = missing.filter(|_| destination.permits(capability)) else { continue };
             let now = time::now_ms();
             let event = Event::Refused { cause };
             let effect = self.observations.apply(&self.id, capability.name(), event, now);
             let (modes, audit) = self.change(destination, capability, &effect, "the token's scopes", now);
-            for change in modes {
-                if let Err(error) = self.writer.set_mode(change, audit.clone()).await {
-                    tracing::warn!(destination = %self.id, %error, "a change of mode could not be stored yet");
-                }
-            }
+            pace.unstored.extend(modes.into_iter().map(|change| (change, audit.clone())));
             self.show_mode(destination, capability, &effect);
+        }
+        self.edges_stored(pace).await
+    }
+
+    /// Stores the edges that are not in the store yet, in their order; what the store does not take is kept and tried again,
+    /// and nothing is sent before. Whether none is left.
+    async fn edges_stored(&self, pace: &mut Pace) -> bool {
+        while let Some((change, audit)) = pace.unstored.first().cloned() {
+            if let Err(error) = self.writer.set_mode(change, audit).await {
+                tracing::warn!(destination = %self.id, %error, "a change of mode could not be stored yet");
+                return false;
+            }
+            pace.unstored.remove(0);
         }
         true
     }
@@ -103,17 +116,11 @@ impl Deliverer {
     }
 
     /// The reasons for which rows may be held and that hold no longer.
-    pub(super) fn releasable(
-        &self,
-        destination: &Destination,
-        capability: Capability,
-        reloaded: bool,
-    ) -> Vec<String> {
+    pub(super) fn releasable(&self, destination: &Destination, capability: Capability) -> Vec<String> {
         if self.held(destination, capability).is_some() {
             return Vec::new();
         }
-        let form = reloaded.then_some(Reason::FormNotListed);
-        BY_MODE.into_iter().chain(form).map(|reason| reason.word().to_owned()).collect()
+        by_mode()
     }
 
     /// What an effect asks of the store: the mode with its cause, the rows that it moves, and the audit entry.
@@ -131,6 +138,11 @@ impl Deliverer {
             Effect::Open => ("full", String::new()),
         };
         let open = *effect == Effect::Open;
+        // Over a restart it must be known what closed it: the same does not open it.
+        let evidence = match open {
+            true => evidence.to_owned(),
+            false => self.observations.evidence(&self.id, capability.name(), evidence),
+        };
         let change = ModeChange {
             mode: StoredMode {
                 site: destination.site.clone().unwrap_or_default(),
@@ -139,7 +151,7 @@ impl Deliverer {
                 mode: mode.to_owned(),
                 since: now,
                 cause: cause.clone(),
-                evidence: evidence.to_owned(),
+                evidence: evidence.clone(),
             },
             kind: Some(capability.name().to_owned()),
             requeue_quarantined: match effect {
@@ -147,7 +159,7 @@ impl Deliverer {
                 Effect::None | Effect::Open => None,
             },
             defer_pending: (!open).then(|| Reason::ObservedReadOnly.word().to_owned()),
-            release_deferred: if open { self.releasable(destination, capability, false) } else { Vec::new() },
+            release_deferred: if open { self.releasable(destination, capability) } else { Vec::new() },
             latest: left_out(destination.on_recovery),
         };
         let audit = AuditEntry {

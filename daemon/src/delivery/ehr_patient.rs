@@ -1,17 +1,15 @@
 //! The EHR's Patient with an identifier, and its Encounter: what a search finds, and what that proves.
 //!
 //! Invariants: of the answer only the birth date, the id and what says which resource it is are looked at; only what
-//! carries the identifier that was asked for counts, whatever was answered.
+//! carries the identifier that was asked for counts, whatever was answered; what stands on a later page counts as what
+//! stands on the first (`pages`).
 
 use clinical::{birth_date::BirthDate, fhir::location::Location};
 use outbox::PatientKey;
 use serde_json::Value;
 
-use super::http::{self, Request};
-use crate::{
-    destination::Destination,
-    verdict::{Answer, Attempt, Verdict, judge},
-};
+use super::pages::{self, Pages};
+use crate::{destination::Destination, verdict::Verdict};
 
 /// What the EHR has under an identifier. No Debug: an id of an EHR may be made of anything.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +27,9 @@ pub(crate) enum Found {
     Hidden,
 }
 
+/// The status of an Encounter that goes on, in R4 and R5.
+const IN_PROGRESS: &str = "in-progress";
+
 /// `Type/id` of a resource.
 fn reference(kind: &str, resource: &Value) -> Option<String> {
     let location = Location::parse(&format!("{kind}/{}", resource["id"].as_str()?))?;
@@ -38,35 +39,9 @@ fn reference(kind: &str, resource: &Value) -> Option<String> {
 /// Searches the EHR for Patients with the identifier (FHIR R4, Patient search by `identifier`).
 pub(crate) async fn search(destination: &Destination, key: &PatientKey) -> Result<Found, Verdict> {
     let token = format!("{}|{}", escaped(&key.system), escaped(&key.value));
-    let bundle = looked(destination, "Patient", ("identifier", &token)).await?;
-    Ok(bundle.map_or(Found::Hidden, |bundle| patients(&bundle, key)))
-}
-
-/// Searches one kind of resource by one parameter; `None` where the EHR does not let us look.
-///
-/// # Errors
-/// The verdict where the EHR could not be asked now.
-async fn looked(
-    destination: &Destination,
-    kind: &str,
-    parameter: (&str, &str),
-) -> Result<Option<Value>, Verdict> {
-    let url = format!("{}/{kind}", destination.base_url);
-    let Ok(url) = reqwest::Url::parse_with_params(&url, [parameter]) else {
-        return Err(Verdict::Defect("the address of the search could not be made".to_owned()));
-    };
-    let asked = Request::get(url.as_str());
-    let told = match http::send(&destination.client, destination.release(), asked, None).await {
-        Ok(told) => told,
-        Err(attempt) => return Err(unsent(judge(&attempt))),
-    };
-    if told.status == 200 {
-        return Ok(Some(told.json().clone()));
-    }
-    let answer = Answer { status: told.status, retry_after: told.retry_after, ..Answer::default() };
-    match unsent(judge(&Attempt::Answered(answer))) {
-        stop @ (Verdict::Auth(_) | Verdict::Throttled(_) | Verdict::Unsent(_)) => Err(stop),
-        _ => Ok(None),
+    match pages::search(destination, "Patient", &[("identifier", &token)]).await? {
+        Pages::All(found) => Ok(patients(&found, key)),
+        Pages::Hidden => Ok(Found::Hidden),
     }
 }
 
@@ -90,25 +65,18 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// What a searchset says. A server that does not know the parameter answers with anybody's Patients, so only those
+/// What was found says. A server that does not know the parameter answers with anybody's Patients, so only those
 /// count that carry the identifier; and not those that another has replaced.
-fn patients(bundle: &Value, key: &PatientKey) -> Found {
-    if bundle["resourceType"] != "Bundle" {
-        return Found::Hidden;
-    }
+fn patients(found: &[Value], key: &PatientKey) -> Found {
     let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let all: Vec<Value> = items(&bundle["entry"])
-        .into_iter()
-        .map(|mut entry| entry["resource"].take())
-        .filter(|resource| resource["resourceType"] == "Patient")
-        .collect();
+    let all: Vec<&Value> = found.iter().filter(|resource| resource["resourceType"] == "Patient").collect();
     let carries = |patient: &&Value| {
         items(&patient["identifier"])
             .iter()
             .any(|identifier| identifier["system"] == key.system && identifier["value"] == key.value)
     };
     let replaced = |patient: &Value| items(&patient["link"]).iter().any(|link| link["type"] == "replaced-by");
-    let ours: Vec<&Value> = all.iter().filter(carries).collect();
+    let ours: Vec<&Value> = all.iter().copied().filter(carries).collect();
     if ours.is_empty() && !all.is_empty() {
         return Found::Hidden;
     }
@@ -123,8 +91,8 @@ fn patients(bundle: &Value, key: &PatientKey) -> Found {
     }
 }
 
-/// The Encounter to write under: one in progress, else the one that began last before now; `None` where the EHR shows
-/// none, or does not let us look. A backend application at Epic needs a matching one (reference: ehr, section 1).
+/// The Encounter to write under: one in progress, which is asked for first, else the one that began last before now;
+/// `None` where the EHR shows none, or does not let us look. A backend application at Epic needs a matching one (reference: ehr, section 1).
 ///
 /// # Errors
 /// The verdict where the EHR could not be asked.
@@ -134,12 +102,21 @@ pub(crate) async fn encounter(
     now: jiff::Timestamp,
 ) -> Result<Option<String>, Verdict> {
     let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-    let bundle = looked(destination, "Encounter", ("patient", id)).await?;
-    Ok(bundle.and_then(|bundle| matching(&bundle, patient, now)))
+    let open = [("patient", id), ("status", IN_PROGRESS)];
+    if let Pages::All(mut found) = pages::search(destination, "Encounter", &open).await? {
+        // A server that does not know the parameter answers with all of them.
+        found.retain(|encounter| encounter["status"] == IN_PROGRESS);
+        if let Some(open) = matching(&found, patient, now) {
+            return Ok(Some(open));
+        }
+    }
+    match pages::search(destination, "Encounter", &[("patient", id)]).await? {
+        Pages::All(found) => Ok(matching(&found, patient, now)),
+        Pages::Hidden => Ok(None),
+    }
 }
 
-fn matching(bundle: &Value, patient: &str, now: jiff::Timestamp) -> Option<String> {
-    let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
+fn matching(found: &[Value], patient: &str, now: jiff::Timestamp) -> Option<String> {
     let subject = |encounter: &Value| {
         let at = encounter["subject"]["reference"].as_str().unwrap_or_default();
         Location::parse(at).is_some_and(|location| location.reference() == patient)
@@ -157,13 +134,12 @@ fn matching(bundle: &Value, patient: &str, now: jiff::Timestamp) -> Option<Strin
             .ok()
             .or_else(|| Some(day()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()))
     };
-    entries
+    found
         .iter()
-        .map(|entry| &entry["resource"])
         .filter(|encounter| encounter["resourceType"] == "Encounter" && subject(encounter))
         .filter(usable)
         .filter(|encounter| began(encounter).is_none_or(|at| at <= now))
-        .max_by_key(|encounter| (encounter["status"] == "in-progress", began(encounter)))
+        .max_by_key(|encounter| (encounter["status"] == IN_PROGRESS, began(encounter)))
         .and_then(|encounter| reference("Encounter", encounter))
 }
 
@@ -186,10 +162,10 @@ mod tests {
     fn the_encounter_in_progress_else_the_last_that_began_is_the_one_to_write_under() {
         let now: jiff::Timestamp = "2026-03-05T12:00:00Z".parse().unwrap();
         let encounter = |id: &str, status: &str, start: &str, patient: &str| {
-            json!({"resource": {"resourceType": "Encounter", "id": id, "status": status,
-                "subject": {"reference": format!("https://e/fhir/Patient/{patient}")}, "period": {"start": start}}})
+            json!({"resourceType": "Encounter", "id": id, "status": status,
+                "subject": {"reference": format!("https://e/fhir/Patient/{patient}")}, "period": {"start": start}})
         };
-        let of = |entries: &[Value]| matching(&json!({"entry": entries}), "Patient/7", now);
+        let of = |found: &[Value]| matching(found, "Patient/7", now);
         let older = encounter("a", "finished", "2026-03-01", "7");
         let newer = encounter("b", "finished", "2026-03-04T10:00:00-05:00", "7");
         let open = encounter("c", "in-progress", "2026-02-01T00:00:00Z", "7");
@@ -205,25 +181,22 @@ mod tests {
     fn only_patients_that_carry_the_identifier_and_stand_count() {
         let key = PatientKey { site: "main".into(), system: "urn:mr".into(), value: "1".into() };
         let patient = |value: &str, birth: &str| {
-            json!({"resource": {"resourceType": "Patient", "id": "e.7", "birthDate": birth,
-                "identifier": [{"system": "urn:mr", "value": value}]}})
+            json!({"resourceType": "Patient", "id": "e.7", "birthDate": birth,
+                "identifier": [{"system": "urn:mr", "value": value}]})
         };
-        let bundle = |entries: Vec<Value>| json!({"resourceType": "Bundle", "entry": entries});
         let mut replaced = patient("1", "1980-01-01");
-        replaced["resource"]["link"] = json!([{"type": "replaced-by"}]);
-        let outcome = json!({"resource": {"resourceType": "OperationOutcome"}});
-        for (bundle, found) in [
-            (bundle(vec![]), Found::Nobody),
-            (json!({"resourceType": "Bundle", "total": 0}), Found::Nobody),
-            (bundle(vec![outcome.clone(), patient("1", "1971-02-03")]), one("19710203")),
-            (bundle(vec![patient("1", "unknown")]), one("")),
-            (bundle(vec![patient("2", "1971-02-03")]), Found::Hidden),
-            (bundle(vec![patient("1", "1971"), patient("1", "1971")]), Found::Several),
-            (bundle(vec![patient("1", "1971"), replaced]), one("1971")),
-            (outcome, Found::Hidden),
-            (Value::Null, Found::Hidden),
+        replaced["link"] = json!([{"type": "replaced-by"}]);
+        let outcome = json!({"resourceType": "OperationOutcome"});
+        for (resources, found) in [
+            (vec![], Found::Nobody),
+            (vec![outcome.clone()], Found::Nobody),
+            (vec![outcome, patient("1", "1971-02-03")], one("19710203")),
+            (vec![patient("1", "unknown")], one("")),
+            (vec![patient("2", "1971-02-03")], Found::Hidden),
+            (vec![patient("1", "1971"), patient("1", "1971")], Found::Several),
+            (vec![patient("1", "1971"), replaced], one("1971")),
         ] {
-            assert!(patients(&bundle, &key) == found, "{bundle}");
+            assert!(patients(&resources, &key) == found, "{resources:?}");
         }
     }
 

@@ -4,6 +4,8 @@
 //! asked, once for each row and each state of the forms; where no form is open nothing is asked, and rows wait as they are. A
 //! row that is to try a closed form is left to its probe.
 
+use std::collections::BTreeSet;
+
 use outbox::{Shut, WEIGH_MOST, Weigh};
 
 use super::{Deliverer, pace::Pace};
@@ -74,9 +76,18 @@ impl Deliverer {
             }
         }
         if anew {
-            let listed = destination.ways.iter().map(|way| way.projection.name().to_owned());
-            let shut = Shut::Unlisted(listed.collect());
+            let forms = destination.ways.iter().map(|way| way.projection.name().to_owned()).collect();
+            let uses = destination.uses().into_iter();
+            let kinds = uses.map(|(capability, _)| capability.name().to_owned()).collect();
+            let shut = Shut::Unlisted { forms, kinds };
             asked.push(Weigh { destination: self.id.clone(), shut, spared: None, anew, at });
+            let receivers: BTreeSet<String> = destination.receivers().collect();
+            let queues = self.message_queues().unwrap_or_default().into_iter();
+            let unnamed = queues.filter(|queue| destination.site.is_some() && !receivers.contains(queue));
+            asked.extend(unnamed.map(|destination_of| {
+                let shut = Shut::Halted(destination.message_kind());
+                Weigh { destination: destination_of, shut, spared: None, anew, at }
+            }));
         }
         asked
     }

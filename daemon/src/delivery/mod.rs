@@ -18,9 +18,12 @@ mod edges;
 pub(crate) mod ehr_patient;
 mod fallback;
 pub mod http;
+mod listed;
 mod pace;
+mod pages;
 mod rate;
 pub mod seat;
+mod server;
 mod verdicts;
 mod withdrawal;
 mod withheld;
@@ -94,13 +97,12 @@ impl Deliverer {
             let generation = self.current.get();
             let Some(destination) = generation.destination(&self.id) else { break };
             last = Some(Arc::clone(&destination));
-            let reloaded = pace.applied != generation.number;
-            if reloaded {
+            if pace.applied != generation.number {
                 let probe_in = backoff::jittered(destination.delivery.probe_interval, chance());
                 pace.reload(generation.number, &destination.delivery.rate, probe_in, Instant::now());
             }
             if pace.unaligned {
-                pace.unaligned = !self.align(&destination, reloaded).await;
+                pace.unaligned = !self.align(&destination, &mut pace).await;
                 pace.unweighed = true;
             }
             if Instant::now() >= pace.held_at {
@@ -108,11 +110,15 @@ impl Deliverer {
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
                 pace.unweighed |= self.has_halted(&destination);
+                self.tell_doubt(&destination, &mut pace, time::now_ms());
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
                 pace.look_at_doubts = true;
             }
-            // Nothing is sent from a queue that does not say yet what may be sent.
-            let wait = if pace.unaligned || !self.scopes_known(&destination).await {
+            // Nothing is sent from a queue that does not say yet what may be sent, or to a server that nobody knows.
+            let wait = if pace.unaligned
+                || !self.is_at_its_server(&destination, &mut pace).await
+                || !self.scopes_known(&destination, &mut pace).await
+            {
                 self.settle_each(&mut pace, &mut tasks);
                 SETTLE_PAUSE
             } else {
@@ -255,7 +261,7 @@ pub(crate) async fn commit(writer: &Writer, settle: Settle) {
 pub(crate) fn doubt(row_id: i64, cause: &str) -> Settle {
     let at = time::now_ms();
     let verdict = outbox::Verdict::Ambiguous { at, cause: cause.to_owned() };
-    Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at }
+    Settle { row_id, lease: None, verdict, wrote: true, modes: Vec::new(), audit: Vec::new(), at }
 }
 
 fn chance() -> f64 {

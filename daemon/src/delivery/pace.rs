@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::Settle;
+use outbox::{AuditEntry, ModeChange, Settle};
 use tokio::task;
 
 use super::{amendments::Amendments, doubts::Doubts, rate::Throttle};
@@ -27,6 +27,8 @@ pub(super) struct Pace {
     pub throttle: Throttle,
     /// Probes by capability.
     pub probes: BTreeMap<&'static str, Probing>,
+    /// The server behind the destination's address is the one that was written to before.
+    pub at_its_server: bool,
     /// Generation whose permissions were applied to the queue.
     pub applied: u64,
     /// When patients whose writes are held are next looked for (monotonic).
@@ -43,6 +45,8 @@ pub(super) struct Pace {
     pub amendments: Amendments,
     /// The store is to be asked about them.
     pub look_at_doubts: bool,
+    /// Edges of the mode that are not in the store yet, at most one of each capability.
+    pub unstored: Vec<(ModeChange, Vec<AuditEntry>)>,
 }
 
 /// The probes of one capability: one at a time.
@@ -65,6 +69,7 @@ impl Pace {
             circuit: Circuit::new(now),
             throttle: Throttle::new(&Rate::default(), now),
             probes: BTreeMap::new(),
+            at_its_server: false,
             applied: 0,
             held_at: now,
             unaligned: true,
@@ -73,12 +78,13 @@ impl Pace {
             doubts: Doubts::default(),
             amendments: Amendments::default(),
             look_at_doubts: false,
+            unstored: Vec::new(),
         }
     }
 
     /// Takes a new configuration over. A shorter interval of probing does not wait for the end of the longer one.
     pub(super) fn reload(&mut self, generation: u64, rate: &Rate, probe_in: Duration, now: Instant) {
-        (self.applied, self.unaligned) = (generation, true);
+        (self.applied, self.unaligned, self.at_its_server) = (generation, true, false);
         self.throttle.reload(rate, now);
         for probing in self.probes.values_mut() {
             probing.at = probing.at.min(now + probe_in);

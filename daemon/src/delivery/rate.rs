@@ -2,7 +2,8 @@
 //! it, and faster again while it does not. Pure: the time is handed in.
 //!
 //! A throttling answer halves the rate, at most once a second, for what was under way together met one refusal; each
-//! second without one raises it by a quarter. Without a configured limit the rate that is halved is the one that was
+//! second without one raises it by a quarter. The pause that the answer asked for is none of those seconds: nothing was
+//! tried in it. Without a configured limit the rate that is halved is the one that was
 //! measured, and the limit falls away when it is far above that.
 
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ const SLOWEST: f64 = 1.0 / 60.0;
 const RAISE: f64 = 1.25;
 /// A limit that nobody configured is forgotten at so many times the rate at which the destination throttled.
 const FORGOTTEN_AT: f64 = 16.0;
+/// Name of the span of `per_day`.
+pub(super) const DAY: &str = "day";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The rate in force.
@@ -28,7 +31,7 @@ pub(super) struct Throttle {
     /// Below what is configured, where the destination throttled: the rate, and the one it was when it did.
     slowed: Option<(f64, f64)>,
     gate: Gate,
-    /// When the rate was last changed.
+    /// When the rate was last changed, or from when on it may be: the end of a pause.
     changed: Instant,
     /// The present second and the one before: what was sent.
     counted: (Instant, u32, u32),
@@ -84,16 +87,17 @@ impl Throttle {
         self.counted.1 = self.counted.1.saturating_add(writes as u32);
     }
 
-    /// The destination throttled.
-    pub(super) fn throttled(&mut self, now: Instant) {
+    /// The destination throttled, and nothing is sent before `until`.
+    pub(super) fn throttled(&mut self, now: Instant, until: Instant) {
         if self.slowed.is_some() && now.saturating_duration_since(self.changed) < SECOND {
+            self.changed = self.changed.max(until);
             return;
         }
         self.turn(now);
         let measured = f64::from(self.counted.1.max(self.counted.2).max(1));
         let at = self.rate().map_or(measured, |rate| rate.min(measured));
         self.slowed = Some(((at / 2.0).max(SLOWEST), at));
-        self.changed = now;
+        self.changed = now.max(until);
         self.put(now);
     }
 
@@ -132,13 +136,15 @@ pub(super) fn quotas(rate: &Rate, zone: &TimeZone, now: Timestamp) -> Vec<Quota>
     });
     let day = rate.per_day.map(|most| {
         let midnight = now.to_zoned(zone.clone()).start_of_day();
-        Quota {
-            span: "day".to_owned(),
-            began: midnight.map_or(0, |at| at.timestamp().as_millisecond()),
-            most,
-        }
+        Quota { span: DAY.to_owned(), began: midnight.map_or(0, |at| at.timestamp().as_millisecond()), most }
     });
     minute.into_iter().chain(day).collect()
+}
+
+/// When the day of a quota ends: the next midnight of the zone.
+pub(super) fn day_ends(zone: &TimeZone, now: Timestamp) -> Timestamp {
+    let midnight = now.to_zoned(zone.clone()).tomorrow().and_then(|at| at.start_of_day());
+    midnight.map_or(now, |at| at.timestamp())
 }
 
 /// Whether nothing but what a clinician asked for is written now.

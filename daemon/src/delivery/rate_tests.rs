@@ -9,10 +9,10 @@ fn a_throttled_destination_gets_half_and_a_quarter_more_each_second_up_to_its_li
     let begin = Instant::now();
     let mut throttle = Throttle::new(&limit(Some(100)), begin);
     throttle.pass(80, begin);
-    throttle.throttled(begin);
+    throttle.throttled(begin, begin);
     assert_eq!(throttle.rate(), Some(40.0));
     // What was under way beside it met the same refusal.
-    throttle.throttled(begin + SECOND / 2);
+    throttle.throttled(begin + SECOND / 2, begin);
     assert_eq!(throttle.rate(), Some(40.0));
     throttle.ready(begin + SECOND);
     assert_eq!(throttle.rate(), Some(50.0));
@@ -28,7 +28,7 @@ fn without_a_limit_the_measured_rate_is_halved_and_the_limit_falls_away_again() 
     let mut throttle = Throttle::new(&limit(None), begin);
     assert_eq!((throttle.rate(), throttle.ready(begin)), (None, usize::MAX));
     throttle.pass(200, begin);
-    throttle.throttled(begin + SECOND / 2);
+    throttle.throttled(begin + SECOND / 2, begin + SECOND / 2);
     assert_eq!(throttle.rate(), Some(100.0));
     assert!(throttle.ready(begin + SECOND / 2) <= 1);
     throttle.ready(begin + 60 * SECOND);
@@ -40,7 +40,7 @@ fn throttled_over_and_over_it_stops_at_one_a_minute() {
     let begin = Instant::now();
     let mut throttle = Throttle::new(&limit(Some(1)), begin);
     for n in 0..20 {
-        throttle.throttled(begin + n * SECOND);
+        throttle.throttled(begin + n * SECOND, begin + n * SECOND);
     }
     assert_eq!(throttle.rate(), Some(SLOWEST));
 }
@@ -50,7 +50,7 @@ fn a_changed_limit_is_in_force_at_once_and_keeps_what_the_destination_asked_for(
     let begin = Instant::now();
     let mut throttle = Throttle::new(&limit(Some(100)), begin);
     throttle.pass(100, begin);
-    throttle.throttled(begin);
+    throttle.throttled(begin, begin);
     throttle.reload(&limit(Some(10)), begin);
     assert_eq!(throttle.rate(), Some(10.0));
     throttle.reload(&limit(None), begin);
@@ -68,4 +68,24 @@ fn a_day_begins_at_the_sites_midnight_also_where_the_clock_is_put_forward() {
     let (minute, day) = (at("2026-03-08T20:00:00Z"), at("2026-03-08T05:00:00Z"));
     assert_eq!(began, [("minute", minute.as_millisecond()), ("day", day.as_millisecond())]);
     assert!(quotas(&limit(Some(1)), &zone, at("2026-03-08T20:00:30Z")).is_empty());
+    assert_eq!(day_ends(&zone, at("2026-03-08T20:00:30Z")), at("2026-03-09T04:00:00Z"));
+    assert_eq!(day_ends(&zone, at("2026-03-08T04:59:59Z")), at("2026-03-08T05:00:00Z"));
+}
+
+#[test]
+fn a_pause_that_was_asked_for_is_no_time_without_throttling() {
+    let begin = Instant::now();
+    let mut throttle = Throttle::new(&limit(Some(100)), begin);
+    throttle.pass(80, begin);
+    throttle.throttled(begin, begin + 60 * SECOND);
+    throttle.ready(begin + 60 * SECOND);
+    assert_eq!(throttle.rate(), Some(40.0));
+    throttle.ready(begin + 61 * SECOND);
+    assert_eq!(throttle.rate(), Some(50.0));
+    // What was under way asked for a longer one.
+    throttle.throttled(begin + 62 * SECOND, begin + 63 * SECOND);
+    let slowed = throttle.rate();
+    throttle.throttled(begin + 62 * SECOND, begin + 90 * SECOND);
+    throttle.ready(begin + 90 * SECOND);
+    assert_eq!(throttle.rate(), slowed);
 }

@@ -68,6 +68,8 @@ impl Deliverer {
         self.tell(destination, &outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome, row.attempts, began, pace);
+        // A write that was not answered may have been made all the same.
+        let wrote = outcome.wrote || matches!(outcome.verdict, Verdict::Ambiguous(_));
         let closed = matches!(effect, Effect::Close { .. });
         let unlisted = matches!(outcome.verdict, Verdict::Unlisted);
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
@@ -84,7 +86,8 @@ impl Deliverer {
         let (modes, audit) = capability.map_or_else(Default::default, |capability| {
             self.change(destination, capability, &effect, &evidence, now)
         });
-        let settle = Settle { row_id: row.id, verdict, modes, audit, at: now };
+        let settle =
+            Settle { row_id: row.id, lease: Some(row.attempts), verdict, wrote, modes, audit, at: now };
         if let Some(capability) = capability
             && (effect != Effect::None || pace.is_probe(row.id))
         {
@@ -96,6 +99,8 @@ impl Deliverer {
             Some(capability) if effect != Effect::None => {
                 commit(&self.writer, settle).await;
                 self.show_mode(destination, capability, &effect);
+                // What was left out as stale so far may not be all.
+                pace.unaligned = true;
             }
             _ => pace.settled.push(settle),
         }
@@ -185,7 +190,7 @@ impl Deliverer {
     }
 
     /// Tells people of writes that have been in doubt for long, and when there is none any more.
-    fn tell_doubt(&self, destination: &Destination, pace: &Pace, now: i64) {
+    pub(super) fn tell_doubt(&self, destination: &Destination, pace: &Pace, now: i64) {
         let lasts_after_ms = destination.delivery.doubt_lasts_after.as_millis() as i64;
         match pace.doubts.told(lasts_after_ms, now) {
             Some((told, since)) => {
@@ -216,10 +221,11 @@ impl Deliverer {
         let wait = |nth| backoff::wait(nth, delivery.retry_min, delivery.retry_max, chance());
         match &outcome.verdict {
             Verdict::Throttled(asked) => {
+                let asked = backoff::later(*asked, chance());
                 pace.circuit.answered();
-                pace.throttle.throttled(now);
-                pace.not_before = pace.not_before.max(now + *asked);
-                *asked
+                pace.not_before = pace.not_before.max(now + asked);
+                pace.throttle.throttled(now, pace.not_before);
+                asked
             }
             Verdict::Unsent(_) | Verdict::Auth(_) => {
                 let nth = pace.circuit.silence(began, now, wait);

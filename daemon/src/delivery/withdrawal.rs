@@ -52,7 +52,15 @@ mod tests {
             board.raise(Kind::WithdrawalNeeded, "window 1", String::new(), 1);
             writer.raise(Kind::WithdrawalNeeded.word(), "window 1", "", 1).await.unwrap();
             if let Some(verdict) = verdict.clone() {
-                let settle = Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at: 1 };
+                let settle = Settle {
+                    row_id,
+                    lease: None,
+                    verdict,
+                    wrote: true,
+                    modes: Vec::new(),
+                    audit: Vec::new(),
+                    at: 1,
+                };
                 writer.settle(settle).await.unwrap();
             }
             clear_unwritten(&board, &readers, &writer).await;

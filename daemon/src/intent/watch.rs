@@ -48,7 +48,10 @@ impl Watch {
         let counts = self.counts().await;
         let under_way = |state: IntentState| matches!(state, IntentState::Waiting | IntentState::Queued);
         if counts.iter().any(|(state, count)| under_way(*state) && *count > 0) {
-            self.intents.writer.review_intents(time::now_ms()).await?;
+            let mut next = Some(0);
+            while let Some(after) = next {
+                next = self.intents.writer.review_intents(after, time::now_ms()).await?.next;
+            }
         }
         let counts = self.counts().await;
         let held: u64 =

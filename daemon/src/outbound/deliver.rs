@@ -245,7 +245,7 @@ impl Deliverer {
         for shift in results.shifts(generation, &self.observations) {
             let (held, released, latest) = (shift.held(), shift.released(), shift.latest.clone());
             let now = time::now_ms();
-            let aligned = self.writer.align(&self.id, &shift.kind, held, released, latest, now).await;
+            let aligned = self.writer.align_all(&self.id, &shift.kind, (held, released), latest, now).await;
             if let Err(error) = aligned {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the sites");
                 return false;
@@ -346,7 +346,15 @@ impl Deliverer {
         self.tell(consequence, &sent.row);
         let verdict = policy::settlement(consequence, &cause, now, wait);
         let row_id = sent.row.id;
-        let settle = Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at: now };
+        let settle = Settle {
+            row_id,
+            lease: Some(sent.row.attempts),
+            verdict,
+            wrote: true,
+            modes: Vec::new(),
+            audit: Vec::new(),
+            at: now,
+        };
         let halt = Halt { since: now, cause, row_id };
         // One that stands already keeps its first cause.
         if !matches!(consequence, Consequence::Halt(_)) || !self.halts.begin(&self.id, halt.clone()) {

@@ -35,7 +35,7 @@ impl Pipeline {
         destination: &Destination,
         owed: &[String],
     ) -> Result<bool, PipelineError> {
-        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+        for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
             if self.readers.with(|reader| reader.waits(due.id, &id))? {
                 return Ok(false);
             }

@@ -38,29 +38,47 @@ impl Pipeline {
         draft: &Draft<'_>,
         destination: &Destination,
     ) -> Result<bool, PipelineError> {
-        let Some(form) = self.waiting_form(draft.due.id, destination)? else { return Ok(false) };
+        let Some(Waits { form, listed }) = self.waiting_form(draft.due.id, destination)? else {
+            return Ok(false);
+        };
         let way = destination.ways.iter().find(|way| way.projection.name() == form);
         let is_closed = |way: &Way| {
             broker::closed(&destination.ceiling, way.carrier(), self.observed(destination, way)).is_some()
         };
-        if !way.is_none_or(is_closed) {
+        if listed && !way.is_none_or(is_closed) {
             return Ok(false);
         }
         let ruling = self.rule(draft, destination)?;
         let goes = matches!(ruling.decision, Decision::Write(_) | Decision::Fallback(..));
-        let elsewhere = ruling.way.is_some_and(|way| way.projection.name() != form);
+        let elsewhere = ruling.way.is_some_and(|way| !listed || way.projection.name() != form);
         Ok(goes && elsewhere && ruling.stands.is_none())
     }
 
     /// The form in which a window waits at a destination, or at a receiver of its messages.
-    fn waiting_form(&self, window: i64, destination: &Destination) -> Result<Option<String>, PipelineError> {
-        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
-            if let Some(form) = self.readers.with(|reader| reader.waiting_form(window, &id))? {
-                return Ok(Some(form));
+    fn waiting_form(&self, window: i64, destination: &Destination) -> Result<Option<Waits>, PipelineError> {
+        for id in self.readers.with(|reader| reader.queues_of_chart(window, &destination.id))? {
+            if let Some((form, kind)) = self.readers.with(|reader| reader.waiting_form(window, &id))? {
+                let listed = is_listed(destination, &id, &kind);
+                return Ok(Some(Waits { form, listed }));
             }
         }
         Ok(None)
     }
+}
+
+/// How a window waits.
+struct Waits {
+    form: String,
+    /// Its kind of resource, or its receiver, is listed still.
+    listed: bool,
+}
+
+/// Whether rows of a kind are still written to a queue.
+fn is_listed(destination: &Destination, queue: &str, kind: &str) -> bool {
+    if queue == destination.id {
+        return destination.uses().iter().any(|(capability, _)| capability.name() == kind);
+    }
+    destination.receivers().any(|receiver| receiver == queue)
 }
 
 /// Whether a form writes messages to a receiver that stands still.

@@ -102,6 +102,21 @@ pub enum PipelineError {
     Resources(#[from] resources::ResourceError),
 }
 
+impl PipelineError {
+    /// Whether it is about one window: what it holds, its policy or its zone. Its neighbours go on, and trying it again at
+    /// once ends no better.
+    fn is_about_a_window(&self) -> bool {
+        match self {
+            Self::Resources(_)
+            | Self::Chunk { .. }
+            | Self::Events { .. }
+            | Self::Calendar(_)
+            | Self::Policy { .. } => true,
+            Self::Write(_) | Self::Read(_) => false,
+        }
+    }
+}
+
 /// Wakes the pipeline; cheap to clone and to call.
 #[derive(Clone, Debug)]
 pub struct Wake(SyncSender<()>);
@@ -215,6 +230,10 @@ impl Pipeline {
         if (tick.high_water_ms - *persisted_ms).abs() >= MARK_EVERY_MS {
             self.writer.put_meta(MARK, tick.high_water_ms.to_be_bytes().to_vec()).wait()?;
             *persisted_ms = tick.high_water_ms;
+        }
+        if tick.steady_again && self.writer.put_waits_right(time::now_ms()).wait()? > 0 {
+            self.queued.send_modify(|turn| *turn += 1);
+            self.replied.send_modify(|turn| *turn += 1);
         }
         let rehomed = self.rehome(&generation)?;
         let absorbed = self.absorb(&generation, pace)?;

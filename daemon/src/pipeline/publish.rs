@@ -103,13 +103,7 @@ impl Pipeline {
         record: &mut Record,
     ) -> Result<Publish, PipelineError> {
         let error = match self.settle(due, generation, record) {
-            Err(
-                error @ (PipelineError::Resources(_)
-                | PipelineError::Chunk { .. }
-                | PipelineError::Events { .. }
-                | PipelineError::Calendar(_)
-                | PipelineError::Policy { .. }),
-            ) => error,
+            Err(error) if error.is_about_a_window() => error,
             settled => {
                 if settled.is_ok() {
                     self.conditions.clear(Kind::WindowFailed, &format!("window {}", due.id));

@@ -30,13 +30,13 @@ use super::{
 use crate::{
     broker::{self, Decision, Offer, Priority, Question, Stands, Timeliness},
     conditions::Kind,
-    config::PublishRule,
+    config::{Filter, PublishRule},
     destination::{Destination, PROVENANCE, Way},
     filter::{self, About},
     generation::{Generation, Site},
 };
 
-/// A window that ended longer ago than this when it is first written is history: longer than any feed is late.
+/// A window that ended longer ago than this when it was first published is history: longer than any feed is late.
 const HISTORY_AFTER_DAYS: i64 = 31;
 
 /// What is the same for every destination of a version.
@@ -119,7 +119,7 @@ impl Pipeline {
                 row.depends_on = row.depends_on.map(|index| index + base);
                 row
             }));
-            for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+            for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
                 let stands = self.readers.with(|reader| reader.standing_version(due.id, &id))?;
                 standing.push((id, stands.map(|standing| standing.version)));
             }
@@ -179,7 +179,7 @@ impl Pipeline {
             }
             _ => self.timeliness(due, draft.site, stands.is_some(), draft.now),
         };
-        let priority = priority(due, stands.is_some(), draft.now);
+        let priority = self.priority(due, destination, stands.is_some(), draft.now)?;
         let offers: Vec<Offer> = ways
             .iter()
             .map(|way| Offer {
@@ -208,6 +208,27 @@ impl Pipeline {
         Ok(Ruling { decision, way, stands, timeliness, priority, fixed })
     }
 
+    /// How pressing a version is. Where history is not taken, what waits is none, whatever the window: its numbers may
+    /// have changed, and without this version it would be lost.
+    fn priority(
+        &self,
+        due: &Window,
+        destination: &Destination,
+        stands: bool,
+        now: i64,
+    ) -> Result<Priority, PipelineError> {
+        let priority = priority(due, stands, now);
+        if priority != Priority::History || destination.bulk {
+            return Ok(priority);
+        }
+        for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
+            if self.readers.with(|reader| reader.waits(due.id, &id))? {
+                return Ok(Priority::Routine);
+            }
+        }
+        Ok(priority)
+    }
+
     /// What stands of a window at a destination, in whichever form: messages stand at their own receiver.
     fn stands(
         &self,
@@ -215,7 +236,7 @@ impl Pipeline {
         destination: &Destination,
     ) -> Result<Option<StandingVersion>, PipelineError> {
         let mut highest: Option<StandingVersion> = None;
-        for id in std::iter::once(destination.id.clone()).chain(destination.receivers()) {
+        for id in self.readers.with(|reader| reader.queues_of_chart(due.id, &destination.id))? {
             let found = self.readers.with(|reader| reader.standing_version(due.id, &id))?;
             if found.as_ref().map(|found| found.version) > highest.as_ref().map(|highest| highest.version) {
                 highest = found;
@@ -232,7 +253,7 @@ impl Pipeline {
     /// Whether the destination's filter takes the outcome.
     fn is_taken(&self, draft: &Draft<'_>, destination: &Destination) -> Result<bool, PipelineError> {
         let filter = &destination.filter;
-        if filter.include == filter.exclude {
+        if *filter == Filter::default() {
             return Ok(true);
         }
         let patient = draft.owner.as_ref().map(|owner| format!("{}|{}", owner.system, owner.value));
@@ -372,10 +393,12 @@ impl Pipeline {
     }
 }
 
-/// An amendment of what stands is as pressing as a window that has just closed, however old the window.
+/// An amendment of what stands, or was to be written in its time, is as pressing as a window that has just closed, however
+/// old the window.
 fn priority(due: &Window, stands: bool, now: i64) -> Priority {
     let ended = i64::from(due.key.end_day) * Instant::DAY_MS;
-    if !stands && now - ended > HISTORY_AFTER_DAYS * Instant::DAY_MS {
+    let first = due.first_published_at.unwrap_or(now);
+    if !stands && first - ended > HISTORY_AFTER_DAYS * Instant::DAY_MS {
         Priority::History
     } else {
         Priority::Routine
@@ -428,4 +451,45 @@ fn shown_hash(outcome: &Outcome, generation: &Generation, site: &str) -> [u8; 32
 fn policy_sha256(outcome_json: &str) -> Option<String> {
     let outcome: serde_json::Value = serde_json::from_str(outcome_json).ok()?;
     outcome["policy"]["sha256"].as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use outbox::WindowKey;
+
+    use super::*;
+
+    #[test]
+    fn a_window_is_history_by_when_it_was_first_published_and_never_once_it_stands() {
+        let days = |days: i64| days * Instant::DAY_MS;
+        let window = |first_published_at| Window {
+            id: 1,
+            key: WindowKey {
+                patient: 1,
+                days: 14,
+                end_day: 100,
+                zone: "Etc/UTC".into(),
+                policy: "standard".into(),
+            },
+            site: "main".into(),
+            origin: 1,
+            due_at: None,
+            generation: 1,
+            version: 0,
+            display_hash: None,
+            first_published_at,
+            computed_at: None,
+        };
+        let edge = days(100 + HISTORY_AFTER_DAYS);
+        for (first, stands, now, wanted) in [
+            (None, false, edge, Priority::Routine),
+            (None, false, edge + 1, Priority::History),
+            (None, true, edge + 1, Priority::Routine),
+            // It was published in its time and waits: its late amendment is no history.
+            (Some(days(101)), false, edge + 1, Priority::Routine),
+            (Some(edge + 1), false, edge + 2, Priority::History),
+        ] {
+            assert_eq!(priority(&window(first), stands, now), wanted, "{first:?} {stands} {now}");
+        }
+    }
 }

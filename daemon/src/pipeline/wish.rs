@@ -2,7 +2,8 @@
 //!
 //! Invariants: what is written are the numbers of the version in force, computed anew from the same readings; a window that
 //! waits to be computed is waited for; the same version goes in the same form once, however often it is wanted; what
-//! cannot be written so is held, with the reason, until a person decides.
+//! cannot be written so, or not be computed any more, is held, with the reason, until a person decides, and holds up
+//! nothing else.
 
 use clinical::{fhir::intent::Wish, fhir::subject::Subject};
 use outbox::{Enters, Intent, IntentRow, QueueIntent, Window, WriteError};
@@ -26,12 +27,24 @@ enum Became {
 impl Pipeline {
     /// Gives waiting intents their rows. Returns how many it gave them.
     pub(super) fn wishes(&self, generation: &Generation) -> Result<usize, PipelineError> {
+        let (mut given, mut after) = (0, 0);
+        loop {
+            let page = self.readers.with(|reader| reader.waiting_intents(after))?;
+            let Some(last) = page.last() else { return Ok(given) };
+            after = last.id;
+            given += self.wishes_of(page, generation)?;
+        }
+    }
+
+    fn wishes_of(&self, page: Vec<Intent>, generation: &Generation) -> Result<usize, PipelineError> {
         let mut given = 0;
-        for intent in self.readers.with(|reader| reader.waiting_intents())? {
-            let (rows, cannot) = match self.wish(&intent, generation)? {
-                Became::Waits => continue,
-                Became::Rows(rows) => (rows, None),
-                Became::Cannot(why) => (Vec::new(), Some(why)),
+        for intent in page {
+            let (rows, cannot) = match self.wish(&intent, generation) {
+                Ok(Became::Waits) => continue,
+                Ok(Became::Rows(rows)) => (rows, None),
+                Ok(Became::Cannot(why)) => (Vec::new(), Some(why)),
+                Err(error) if error.is_about_a_window() => (Vec::new(), Some(error.to_string())),
+                Err(error) => return Err(error),
             };
             let at = time::now_ms();
             match self.writer.queue_intent(QueueIntent { id: intent.id, rows, cannot, at }).wait() {
@@ -112,11 +125,7 @@ impl Pipeline {
             Some(reason) => Enters::Deferred(reason.word().to_owned()),
             None => Enters::Pending,
         };
-        let made = match self.in_form(window, site, &computed, destination, (way, enters)) {
-            Ok(made) => made,
-            Err(PipelineError::Resources(error)) => return Ok(Became::Cannot(error.to_string())),
-            Err(error) => return Err(error),
-        };
+        let made = self.in_form(window, site, &computed, destination, (way, enters))?;
         let mut targets = Vec::new();
         let mut rows = Vec::with_capacity(made.len() + 1);
         for row in made {

@@ -169,7 +169,6 @@ pub enum Permit {
 pub struct Granted {
     text: String,
     scopes: Vec<Scope>,
-    stated: bool,
 }
 
 impl fmt::Debug for Granted {
@@ -186,17 +185,12 @@ impl Granted {
     pub fn read(stated: Option<&str>, asked: &[String]) -> Self {
         let text = stated.map_or_else(|| asked.join(" "), sound);
         let scopes = text.split_ascii_whitespace().filter_map(Scope::read).collect();
-        Self { text, scopes, stated: stated.is_some() }
+        Self { text, scopes }
     }
 
     /// The sound ones of the scopes as the server wrote them, or as they were asked where it wrote none.
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Whether the server said what it granted.
-    pub fn is_stated(&self) -> bool {
-        self.stated
     }
 
     /// Whether an act on a type of resource (`Observation`) is permitted.
@@ -208,16 +202,6 @@ impl Granted {
     /// missing, whatever the server answers to a try.
     pub fn may(&self, act: Act, resource: &str) -> bool {
         self.permits(act, resource) != Permit::No
-    }
-
-    /// As [`may`](Self::may), of a category (`laboratory`) of the type: a grant for another category does not count.
-    /// A search that is about anything else than the category is left to the server to judge.
-    pub fn may_in(&self, act: Act, resource: &str, category: &str) -> bool {
-        match self.permits(act, resource) {
-            Permit::Yes => true,
-            Permit::No => false,
-            Permit::Only(queries) => queries.iter().any(|query| admits(query, category)),
-        }
     }
 
     fn of(&self, act: Act, resource: Option<&str>) -> Permit {
@@ -253,17 +237,6 @@ fn sound(text: &str) -> String {
         .split_ascii_whitespace()
         .filter(|token| token.len() <= TOKEN_MOST_BYTES && token.bytes().all(is_sound));
     tokens.take(TOKENS_MOST).collect::<Vec<_>>().join(" ")
-}
-
-/// Whether a search lets resources of a category through: where it names categories, one of them is this one, with or
-/// without a system (`system|code`).
-fn admits(query: &str, category: &str) -> bool {
-    let mut named = query.split('&').filter_map(|pair| pair.strip_prefix("category=")).peekable();
-    let code = |value: &str| {
-        let value = value.replace("%7C", "|").replace("%7c", "|");
-        value.rsplit('|').next().is_some_and(|code| code == category)
-    };
-    named.peek().is_none() || named.any(|values| values.replace("%2C", ",").split(',').any(code))
 }
 
 #[cfg(test)]
@@ -323,19 +296,6 @@ mod tests {
             Permit::Only(vec!["category=http://t.example|laboratory".to_owned()])
         );
         assert_eq!(laboratory.permits(Act::Delete, "Observation"), Permit::No);
-        for (text, category, may) in [
-            ("system/Observation.c?category=laboratory", "laboratory", true),
-            ("system/Observation.c?category=vital-signs", "laboratory", false),
-            ("system/Observation.c?category=vital-signs,laboratory", "laboratory", true),
-            ("system/Observation.c?category=a%7Claboratory", "laboratory", true),
-            ("system/Observation.c?category=vital-signs system/Observation.c", "laboratory", true),
-            ("system/Observation.c?status=final", "laboratory", true),
-            ("system/Observation.c?status=final&category=vital-signs", "laboratory", false),
-            ("system/Observation.rs", "laboratory", false),
-            ("system/Observation.c?", "laboratory", true),
-        ] {
-            assert_eq!(granted(text).may_in(Act::Create, "Observation", category), may, "{text}");
-        }
     }
 
     #[test]
@@ -369,7 +329,7 @@ mod tests {
         let asked = asked(&["Observation"], &[], Form::V1);
         assert_eq!(asked, ["system/Observation.read", "system/Observation.write"]);
         let unstated = Granted::read(None, &asked);
-        assert!(unstated.may(Act::Create, "Observation") && !unstated.is_stated());
+        assert!(unstated.may(Act::Create, "Observation"));
         assert!(
             !Granted::read(Some(""), &asked).may(Act::Read, "Observation"),
             "an empty scope grants nothing"

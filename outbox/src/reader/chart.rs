@@ -26,9 +26,24 @@ impl Reader {
         rows::waits(self.conn()?, window_id, destination)
     }
 
-    /// The form in which the newest version of a window waits for a destination, not for want of consent.
-    pub fn waiting_form(&self, window_id: i64, destination: &str) -> Result<Option<String>, ReadError> {
+    /// The form in which the newest version of a window waits for a destination, not for want of consent, and the kind.
+    pub fn waiting_form(
+        &self,
+        window_id: i64,
+        destination: &str,
+    ) -> Result<Option<(String, String)>, ReadError> {
         rows::waiting_form(self.conn()?, window_id, destination)
+    }
+
+    /// The queues that have rows of a window and lead into the same chart as a destination, itself included: its site's
+    /// messages have queues of their own.
+    pub fn queues_of_chart(&self, window_id: i64, destination: &str) -> Result<Vec<String>, ReadError> {
+        Ok(rows::queues_of_chart(self.conn()?, window_id, destination)?)
+    }
+
+    /// Every queue of messages that ever had a row.
+    pub fn message_queues(&self) -> Result<Vec<String>, ReadError> {
+        rows::message_queues(self.conn()?)
     }
 
     /// Every row of a window at a destination, in their order.

@@ -117,9 +117,9 @@ impl Reader {
         Ok(windows::was_taken_back(self.conn()?, window_id)?)
     }
 
-    /// Intents whose rows are still to be made.
-    pub fn waiting_intents(&self) -> Result<Vec<Intent>, ReadError> {
-        Ok(intent_rows::waiting_for_rows(self.conn()?)?)
+    /// A page of the intents whose rows are still to be made: those after a number, in their order; empty behind the last.
+    pub fn waiting_intents(&self, after: i64) -> Result<Vec<Intent>, ReadError> {
+        Ok(intent_rows::waiting_for_rows(self.conn()?, after)?)
     }
 
     /// The rows that an intent became, of its last round.

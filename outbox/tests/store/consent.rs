@@ -106,7 +106,7 @@ fn a_withdrawal_holds_what_waits_of_that_patient_and_purpose_and_neighbours_go_o
     // The destination may be open again, and probed: neither sends it.
     let change =
         folder.writer().align("ehr", "bundle", None, vec!["observed-read-only".into()], Vec::new(), 2_000);
-    assert_eq!(change.wait(), Ok(0));
+    assert_eq!(change.wait(), Ok(outbox::Aligned { moved: 0, more: false }));
     assert!(folder.probe(2_000).is_empty());
     assert_eq!(folder.lease(2_000).iter().map(|row| row.id).collect::<Vec<_>>(), [neighbour]);
     // What was queued while consent was in force goes when it is again, in its order.

@@ -1,8 +1,8 @@
 //! Delivery: in order per patient, once each, nothing after what it depends on was refused.
 
 use outbox::{
-    AuditEntry, Conflict, DropRow, Enters, Mode, ModeChange, NewRow, ReadError, Release, Settle, State,
-    UNRESOLVED, Verdict, WriteError, Written,
+    AuditEntry, Conflict, DropRow, Enters, Lease, Mode, ModeChange, NewRow, Quota, ReadError, Release,
+    Settle, State, Take, UNRESOLVED, Verdict, WriteError, Written,
 };
 
 use crate::folder::{Folder, raw, row};
@@ -243,7 +243,9 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     folder.settle(rows[1], Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
     let refused = Settle {
         row_id: rows[0],
+        lease: None,
         verdict: Verdict::Defer { reason: "read-only".into() },
+        wrote: true,
         modes: vec![ModeChange {
             mode: mode("read-only"),
             defer_pending: Some("read-only".into()),
@@ -287,7 +289,9 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
 
     let accepted = Settle {
         row_id: rows[0],
+        lease: None,
         verdict: Verdict::Delivered { written: Vec::new() },
+        wrote: true,
         modes: vec![ModeChange {
             mode: mode("full"),
             defer_pending: None,
@@ -333,7 +337,18 @@ fn only_a_leased_row_can_be_settled() {
     let id = folder.publish(a, 20, vec![row(1)], 1_000)[0];
     let settle = |row_id| {
         let verdict = Verdict::Delivered { written: Vec::new() };
-        folder.writer().settle(Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at: 1 }).wait()
+        folder
+            .writer()
+            .settle(Settle {
+                row_id,
+                lease: None,
+                verdict,
+                wrote: true,
+                modes: Vec::new(),
+                audit: Vec::new(),
+                at: 1,
+            })
+            .wait()
     };
     assert_eq!(settle(id), Err(WriteError::Conflict(Conflict::Edge)));
     assert_eq!(settle(id + 1), Err(WriteError::Conflict(Conflict::Missing)));
@@ -419,4 +434,93 @@ fn an_edge_that_was_decided_before_a_hold_does_not_open_what_a_person_holds() {
     let by_hand = |change| folder.writer().set_by_hand(change, Vec::new(), Vec::new()).wait();
     assert_eq!(by_hand(change("full", None, Some("by hand"))), Ok(1), "a person opens it");
     assert_eq!(folder.state(row), State::Pending);
+}
+
+#[test]
+fn a_verdict_of_an_earlier_lease_settles_nothing_and_what_it_wrote_is_known() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let id = folder.publish(patient, 20, vec![row(1)], 1_000)[0];
+    let first = folder.lease(1_000)[0].attempts;
+    folder.settle(id, Verdict::Retry { at: 1_000, cause: "503".into() }, 1_000);
+    let second = folder.lease(1_000)[0].attempts;
+    let written = vec![Written {
+        identifier: "urn:uuid:1".into(),
+        location: "Observation/7".into(),
+        etag: None,
+        content_hash: [7; 32],
+        told: false,
+    }];
+    let settle = |lease, verdict| {
+        let settle = Settle {
+            row_id: id,
+            lease: Some(lease),
+            verdict,
+            wrote: true,
+            modes: Vec::new(),
+            audit: Vec::new(),
+            at: 2_000,
+        };
+        folder.writer().settle(settle).wait()
+    };
+    let late = Verdict::Delivered { written: written.clone() };
+    assert_eq!(settle(first, late.clone()), Ok(State::Leased));
+    let ledger = folder.read(|reader| reader.written("ehr", &["urn:uuid:1"]));
+    assert_eq!(ledger["urn:uuid:1"].location, "Observation/7");
+    let audit = folder.read(|reader| reader.audit_after(0, 100));
+    assert!(audit.iter().any(|(_, entry)| entry.action == "late verdict"));
+    // The other lease settles it, and after that the first says no more either.
+    let newer = vec![Written { location: "Observation/8".into(), ..written[0].clone() }];
+    assert_eq!(settle(second, Verdict::Delivered { written: newer }), Ok(State::Delivered));
+    assert_eq!(settle(first, late), Ok(State::Delivered));
+    let ledger = folder.read(|reader| reader.written("ehr", &["urn:uuid:1"]));
+    assert_eq!(ledger["urn:uuid:1"].location, "Observation/8");
+}
+
+#[test]
+fn an_answer_that_nobody_awaited_any_more_ends_the_doubt_about_its_lease() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let id = folder.publish(patient, 20, vec![row(1)], 1_000)[0];
+    let attempts = folder.lease(1_000)[0].attempts;
+    folder.settle(id, Verdict::Ambiguous { at: 9_000, cause: "cut".into() }, 1_000);
+    let settle = Settle {
+        row_id: id,
+        lease: Some(attempts),
+        verdict: Verdict::Delivered { written: Vec::new() },
+        wrote: true,
+        modes: Vec::new(),
+        audit: Vec::new(),
+        at: 2_000,
+    };
+    assert_eq!(folder.writer().settle(settle).wait(), Ok(State::Delivered));
+}
+
+#[test]
+fn a_quota_is_given_back_once_and_in_the_span_that_it_was_counted_in() {
+    let folder = Folder::new();
+    let patients = [folder.patient("a"), folder.patient("b")];
+    let ids: Vec<i64> =
+        (0..2).map(|at| folder.publish(patients[at], 20, vec![row(at as u64)], 1_000)[0]).collect();
+    let day = |began: i64| vec![Quota { span: "day".into(), began, most: 1 }];
+    let lease = |began: i64, now: i64| {
+        let take = Take::Due { kinds: vec!["bundle".into()], upto: 2 };
+        let lease = Lease { destination: "ehr".into(), limit: 9, now, take, quotas: day(began) };
+        folder.writer().lease(lease).wait().unwrap().iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let settle = |row_id: i64, wrote: bool| {
+        let verdict = Verdict::Retry { at: 1_000, cause: "refused".into() };
+        let settle =
+            Settle { row_id, lease: None, verdict, wrote, modes: Vec::new(), audit: Vec::new(), at: 2_000 };
+        folder.writer().settle(settle).wait().unwrap();
+    };
+    assert_eq!((lease(0, 1_000).len(), lease(0, 1_000).len()), (1, 0), "one a day");
+    settle(ids[0], false);
+    assert_eq!((lease(0, 1_000).len(), lease(0, 1_000).len()), (1, 0), "nothing was written");
+    // Counted yesterday, it gives nothing back today.
+    assert_eq!(lease(9, 1_000), [ids[1]]);
+    settle(ids[0], false);
+    assert!(lease(9, 1_000).is_empty());
+    settle(ids[1], true);
+    assert!(lease(9, 1_000).is_empty(), "a write was made");
 }

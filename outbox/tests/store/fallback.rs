@@ -96,9 +96,12 @@ fn what_was_begun_is_wanted_by_a_person_or_waits_for_something_else_stays_in_its
         let patient = folder.patient("a");
         folder.publish(patient, 20, vec![NewRow { kind: "document".into(), ..waits }], 1_000);
         assert_eq!(weigh(&folder, closed()), (0, 0));
-        for (listed, wanted) in [("plain-r4", (0, 0)), ("cgm-ig", (1, 1))] {
-            let shut = Shut::Unlisted(vec![listed.into(), "epic-note".into()]);
-            assert_eq!(weigh(&folder, Weigh { shut, ..closed() }), wanted, "{listed}");
+        let table =
+            [("plain-r4", "document", (0, 0)), ("cgm-ig", "document", (1, 1)), ("plain-r4", "other", (1, 1))];
+        for (form, kind, wanted) in table {
+            let (forms, kinds) = (vec![form.into(), "epic-note".into()], vec!["bundle".into(), kind.into()]);
+            let weigh_anew = Weigh { shut: Shut::Unlisted { forms, kinds }, anew: true, ..closed() };
+            assert_eq!(weigh(&folder, weigh_anew), wanted, "{form} {kind}");
         }
     }
 }

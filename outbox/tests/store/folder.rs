@@ -113,7 +113,8 @@ impl Folder {
     }
 
     pub(crate) fn settle(&self, row_id: i64, verdict: Verdict, at: i64) -> State {
-        let settle = Settle { row_id, verdict, modes: Vec::new(), audit: Vec::new(), at };
+        let settle =
+            Settle { row_id, lease: None, verdict, wrote: true, modes: Vec::new(), audit: Vec::new(), at };
         self.writer().settle(settle).wait().unwrap()
     }
 

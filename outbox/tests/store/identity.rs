@@ -141,10 +141,11 @@ fn an_identifier_bound_to_one_patient_is_that_patients_and_bound_to_two_is_nobod
 fn a_further_identifier_without_readings_makes_nothing_be_looked_at_again() {
     let folder = Folder::new();
     let window = folder.dirty(folder.patient("A"), 20, 1_000);
-    folder.writer().remember_patient("ehr", window.key.patient, agrees(1_000)).wait().unwrap();
+    folder.writer().remember_patient("ehr", "https://e", window.key.patient, agrees(1_000)).wait().unwrap();
     folder.say(1, bind("A", &["VISIT-1"]));
     assert_eq!(folder.read(|r| r.window(&window.key)), Some(window.clone()));
-    assert!(folder.read(|r| r.ehr_patient("ehr", window.key.patient)).is_some());
+    assert!(folder.read(|r| r.ehr_patient("ehr", "https://e", window.key.patient)).is_some());
+    assert!(folder.read(|r| r.ehr_patient("ehr", "https://other", window.key.patient)).is_none());
     assert!(folder.read(|r| r.rehomed(9, &["main"])).is_empty());
 }
 
@@ -435,11 +436,11 @@ fn a_birth_date_that_changes_lets_what_was_held_for_it_be_tried_again() {
     let id = folder.publish(patient, 20, vec![row(1)], 1_000)[0];
     folder.lease(2_000);
     folder.settle(id, outbox::Verdict::Retry { at: 900_000, cause: "held".into() }, 2_000);
-    folder.writer().remember_patient("ehr", patient, agrees(2_000)).wait().unwrap();
+    folder.writer().remember_patient("ehr", "https://e", patient, agrees(2_000)).wait().unwrap();
     let facts = vec![Fact { fact: "birth", value: "1971".into() }];
     folder.say(1, Saying::Bind { patient: key("A"), others: vec![], by: Bound::Adt, facts });
     assert_eq!(folder.read(|r| r.next_attempt_at("ehr")), Some(9_000));
-    assert!(folder.read(|r| r.ehr_patient("ehr", patient)).is_none());
+    assert!(folder.read(|r| r.ehr_patient("ehr", "https://e", patient)).is_none());
 }
 
 /// Patients 0 to 5, each merged into a later one or not at all, so that there is no circle.

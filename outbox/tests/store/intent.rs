@@ -92,7 +92,7 @@ fn confirm(folder: &Folder, id: i64, patient: i64, decided: bool, at: i64) -> In
 }
 
 fn review(folder: &Folder, at: i64) -> usize {
-    folder.writer().review_intents(at).wait().unwrap()
+    folder.writer().review_intents(0, at).wait().unwrap().held
 }
 
 pub(crate) fn deliver_all(folder: &Folder, now: i64) -> Vec<String> {

@@ -86,7 +86,9 @@ fn a_turn_settles_first_and_leases_what_follows_or_does_neither() {
     let turn = |settled| folder.writer().turn(Turn { settled, lease: Some(lease()) }).wait();
     let delivered = |row_id| Settle {
         row_id,
+        lease: None,
         verdict: Verdict::Delivered { written: Vec::new() },
+        wrote: true,
         modes: Vec::new(),
         audit: Vec::new(),
         at: 2_000,

@@ -1,6 +1,6 @@
 //! Readers beside the writer, and how the store behaves when many use it.
 
-use outbox::{ReadError, State};
+use outbox::{ReadError, State, Verdict};
 
 use crate::folder::{Folder, arrival, row};
 
@@ -71,4 +71,28 @@ fn many_threads_publish_and_deliver_and_every_row_is_delivered_once() {
     assert_eq!(before, delivered.len(), "none twice");
     assert_eq!(delivered.len(), 30);
     assert_eq!(folder.read(|r| r.counts()).rows(State::Delivered), 30);
+}
+
+#[test]
+fn what_was_queued_or_tried_while_the_clock_was_ahead_waits_no_longer_once_it_is_right() {
+    const AHEAD: i64 = 1_000_000_000_000;
+    let mut folder = Folder::new();
+    let queued = folder.publish(folder.patient("A"), 20, vec![row(1)], AHEAD)[0];
+    assert_eq!(folder.lease(2_000).len(), 0);
+    folder.reopen();
+    assert_eq!(folder.lease(2_000)[0].id, queued);
+    folder.deliver(queued);
+
+    // Told while it is open, as after a jump.
+    let tried = folder.publish(folder.patient("B"), 20, vec![row(2)], 1_000)[0];
+    folder.lease(AHEAD);
+    folder.settle(tried, Verdict::Retry { at: AHEAD + 60_000, cause: "503".into() }, AHEAD);
+    assert_eq!(folder.writer().put_waits_right(3_000).wait(), Ok(1));
+    assert_eq!(folder.lease(3_000)[0].id, tried);
+
+    // What waits by the right clock goes on waiting.
+    let hour = 3_600_000;
+    folder.settle(tried, Verdict::Retry { at: 3_000 + hour, cause: "429".into() }, 3_000);
+    assert_eq!(folder.writer().put_waits_right(3_000).wait(), Ok(0));
+    assert_eq!(folder.read(|r| r.next_attempt_at("ehr")), Some(3_000 + hour));
 }

@@ -37,7 +37,8 @@ fn bytes(items: &[Item]) -> String {
             }
             Body::Message { bytes, .. } => all.push_str(std::str::from_utf8(bytes).unwrap()),
         }
-        all.push_str(&item.capability());
+        all.push_str(item.kind.name());
+        all.push_str(item.category.unwrap_or_default());
         all.push_str(item.if_none_exist.as_deref().unwrap_or_default());
         all.push_str(&item.slug);
     }

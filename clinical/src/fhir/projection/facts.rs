@@ -270,14 +270,6 @@ impl Projection {
         }
     }
 
-    /// The write whose refusal makes the site read-only; `None` where there is no panel to refuse.
-    pub const fn primary(self) -> Option<Metric> {
-        match self {
-            Self::CgmIg | Self::PlainR4 | Self::PlainR5 | Self::UpstreamSummary => Some(Metric::Summary),
-            _ => None,
-        }
-    }
-
     /// True where the Provenance goes in the Bundle of its Observations; otherwise it goes afterwards,
     /// in a request of its own, with its references resolved.
     pub const fn provenance_in_bundle(self) -> bool {

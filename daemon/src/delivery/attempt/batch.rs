@@ -11,7 +11,7 @@ use clinical::fhir::{answer::EntryAnswer, bundle::Entry};
 use super::{Item, Outcome, ROUNDS, Sending, request};
 use crate::{delivery::http::Told, destination::Destination, verdict::Verdict};
 
-/// Whether a destination takes batches; shared by the generations of its configuration.
+/// Whether a destination takes batches; handed on from one generation of its configuration to the next.
 #[derive(Debug, Default)]
 pub struct Refused(AtomicBool);
 
@@ -19,6 +19,11 @@ impl Refused {
     /// It refused one as such.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what was learned of the same server under the configuration before.
+    pub fn take_over(&self, before: &Self) {
+        self.0.fetch_or(before.is_set(), Ordering::Relaxed);
     }
 }
 
