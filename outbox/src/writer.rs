@@ -344,7 +344,8 @@ impl Writer {
         now_ms: i64,
     ) -> Result<(), WriteError> {
         loop {
-            let aligned = self.align(destination, kind, held.clone(), released.clone(), latest.clone(), now_ms);
+            let aligned =
+                self.align(destination, kind, held.clone(), released.clone(), latest.clone(), now_ms);
             if !aligned.await?.more {
                 return Ok(());
             }

@@ -30,7 +30,7 @@ pub enum Deed {
     KeyRetired,
     /// `isthmus site probe` asked an EHR, under the box's own token where it has one.
     Probed,
-    /// `isthmus site probe --write`.
+    /// `isthmus site probe SITE --write`.
     ProbeWritten,
     /// `isthmus site validate` is about to write to a chart.
     TrialBegun,

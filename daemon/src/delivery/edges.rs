@@ -56,7 +56,8 @@ impl Deliverer {
             let held = self.held(destination, capability).map(|reason| reason.word().to_owned());
             let released = self.releasable(destination, capability);
             let (kind, latest) = (capability.name(), left_out(destination.on_recovery));
-            let aligned = self.writer.align_all(&self.id, kind, (held, released), latest, time::now_ms()).await;
+            let aligned =
+                self.writer.align_all(&self.id, kind, (held, released), latest, time::now_ms()).await;
             if let Err(error) = aligned {
                 tracing::warn!(destination = %self.id, %error, "the queue could not be brought in line with the mode");
                 return false;
