@@ -375,14 +375,13 @@ async fn with_a_message_that_waits(dir: &std::path::Path) -> (Rig, Receiver) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_waits_for_its_receiver_stays_when_its_form_leaves_the_file_and_goes_once_when_it_is_back()
  {
-    // The form is taken out; then the site is put in shadow besides.
-    for shadow in [false, true] {
+    // The form is taken out, and no other is open that it could go in.
+    for closed in ["mode = \"read-only\"", "mode = \"shadow\""] {
         let dir = tempfile::tempdir().unwrap();
         let (mut rig, mut receiver) = with_a_message_that_waits(dir.path()).await;
-        edit_site(&rig, MESSAGES, "[[projection]]\nname = \"cgm-ig\"\n");
-        if shadow {
-            edit_site(&rig, FULL, "mode = \"shadow\"");
-        }
+        let lines = std::fs::read_to_string(rig.dir().join("sites.d/main.toml")).unwrap();
+        let without = lines.replace(MESSAGES, "[[projection]]\nname = \"cgm-ig\"\n").replace(FULL, closed);
+        rig.write("sites.d/main.toml", &without).unwrap();
         until_waiting(&rig, "deferred", Some("form-not-listed"), 1).await;
         receiver.listen(false).await.unwrap();
         // Over a restart too, which has everything looked at anew.
@@ -392,11 +391,9 @@ async fn a_message_that_waits_for_its_receiver_stays_when_its_form_leaves_the_fi
         assert!(receiver.log().is_empty(), "nobody was even called: {:?}", receiver.log());
 
         edit_site(&rig, "[[projection]]\nname = \"cgm-ig\"\n", MESSAGES);
-        if shadow {
-            until_waiting(&rig, "deferred", Some("form-not-listed"), 1).await;
-            assert!(receiver.log().is_empty(), "a site in shadow writes nothing");
-            edit_site(&rig, "mode = \"shadow\"", FULL);
-        }
+        until_waiting(&rig, "deferred", Some("configured-read-only"), 1).await;
+        assert!(receiver.log().is_empty(), "such a site writes nothing");
+        edit_site(&rig, closed, FULL);
         until_waiting(&rig, "delivered", None, 1).await;
         assert_eq!(receiver.messages().len(), 1);
     }

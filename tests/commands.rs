@@ -87,7 +87,10 @@ async fn numbers_are_numbers_moments_are_rfc_3339_and_what_is_not_there_is_null_
     let whom = format!("{SYSTEM}|{}", people::person(1).mrn);
     let decided = ["--purpose", "treatment", "--by", "Quibblethorpe", "--reason", "form 12"];
     let withdraw = [&["consent", "withdraw", "--patient", &whom][..], &decided].concat();
-    let note = ["intent", "note", "--by", AUTHOR, "--text", "Ate late.", "--window", "1", "--request", "n-1"];
+    let text = dir.path().join("note.txt");
+    std::fs::write(&text, "Ate late.").unwrap();
+    let text = text.to_str().unwrap();
+    let note = ["intent", "note", "--by", AUTHOR, "--text-file", text, "--window", "1", "--request", "n-1"];
     let reason = ["--reason", "an exercise"];
     let message = dir.path().join("m.hl7");
     std::fs::write(&message, hour(1)).unwrap();
