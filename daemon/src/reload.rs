@@ -22,6 +22,13 @@ use crate::{
 /// Changes of a save come in bursts; the reload follows when they have been over for so long.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// Whether somebody may have asked for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Never,
+    Perhaps,
+}
+
 /// Watches the configuration and reloads it.
 pub struct Reload {
     /// `isthmus.toml`.
@@ -50,6 +57,8 @@ impl Reload {
         }
         let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
         let Ok(mut hangup) = hangup else { return };
+        // What was changed between the first reading and the watch would never be told.
+        self.reload(Asked::Never).await;
         loop {
             tokio::select! {
                 Some(()) = changes.recv() => {}
@@ -59,11 +68,11 @@ impl Reload {
             tokio::time::sleep(QUIET).await;
             while changes.try_recv().is_ok() {}
             self.certificates.now();
-            self.reload().await;
+            self.reload(Asked::Perhaps).await;
         }
     }
 
-    async fn reload(&self) {
+    async fn reload(&self, asked: Asked) {
         let old = self.current.get();
         let (path, credentials) = (self.path.clone(), self.credentials.clone());
         let loaded = tokio::task::spawn_blocking(move || config::load(&path, credentials.as_deref())).await;
@@ -74,8 +83,10 @@ impl Reload {
         };
         if config.fingerprint == old.config.fingerprint {
             self.conditions.clear(Kind::ConfigRejected, "");
-            // Who sends SIGHUP may have had a scope granted.
-            old.destinations().for_each(|destination| destination.client.renew());
+            if asked == Asked::Perhaps {
+                // Who sends SIGHUP may have had a scope granted.
+                old.destinations().for_each(|destination| destination.client.renew());
+            }
             return;
         }
         let restart = config::needs_restart(&old.config, &config);
