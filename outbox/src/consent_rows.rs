@@ -326,6 +326,8 @@ pub struct Stood {
     pub location: Option<String>,
     /// When it was written last.
     pub at: i64,
+    /// The address of the server that keeps it, where that is not the one written to now: its places are not this one's.
+    pub former_server: Option<String>,
     /// Whether it is known to stand, or only may.
     pub certain: bool,
 }
@@ -340,7 +342,9 @@ pub(crate) fn stood(
 ) -> Result<Vec<Stood>, ReadError> {
     let mut find = conn.prepare_cached(
         "SELECT o.destination, o.kind, o.version, nullif(r.location, ''), coalesce(r.at, o.settled_at, o.leased_at, o.created_at),
-           o.state = 'delivered', o.window_id
+           o.state = 'delivered', o.window_id,
+           CASE WHEN r.server <> coalesce((SELECT number FROM server f WHERE f.destination = o.destination AND f.in_force = 1), 0)
+             THEN (SELECT base FROM server f WHERE f.destination = o.destination AND f.number = r.server) END
          FROM (SELECT p.id FROM outcome_window w JOIN outbox p ON p.window_id = w.id WHERE w.patient = ?1
                UNION ALL SELECT id FROM outbox INDEXED BY outbox_windowless
                  WHERE patient = ?1 AND window_id = 0 AND patient <> 0) of_patient
@@ -363,6 +367,7 @@ pub(crate) fn stood(
                 at: row.get(4)?,
                 certain: row.get(5)?,
                 window_id: row.get(6)?,
+                former_server: row.get(7)?,
             })
         })?;
         for row in rows {

@@ -39,6 +39,8 @@ pub struct Standing {
     pub row_id: i64,
     /// The window's version it was written with.
     pub version: i64,
+    /// When that was recorded (ms UTC).
+    pub at: i64,
 }
 
 /// Records what a delivered row left at its destination.
@@ -67,12 +69,16 @@ pub(crate) fn record(conn: &Connection, row: &Place, written: &[Written], at: i6
 }
 
 /// What a person says stands, with what is known of its place: one that was an update stands where the version before it
-/// stood, under an ETag that nobody has seen.
+/// stood, under an ETag that nobody has seen. Where a later version stands by the ledger already, that is what stands.
 pub(crate) fn told(conn: &Connection, row: &Place, written: &[Written]) -> rusqlite::Result<Vec<Written>> {
     let names: Vec<&str> = written.iter().map(|one| one.identifier.as_str()).collect();
-    let known = find(conn, &row.destination, &names)?;
+    let server = conn
+        .prepare_cached("SELECT server FROM outbox WHERE id = ?1")?
+        .query_row([row.id], |row| row.get(0))?;
+    let known = find(conn, &row.destination, server, &names)?;
     Ok(written
         .iter()
+        .filter(|one| known.get(&one.identifier).is_none_or(|standing| standing.version <= row.version))
         .map(|one| match known.get(&one.identifier) {
             Some(standing) if one.location.is_empty() && !standing.location.is_empty() => {
                 Written { location: standing.location.clone(), told: standing.told, ..one.clone() }
@@ -107,19 +113,19 @@ pub(crate) fn written(
     destination: &str,
     identifiers: &[&str],
 ) -> Result<HashMap<String, Standing>, ReadError> {
-    Ok(find(conn, destination, identifiers)?)
+    Ok(find(conn, destination, server::number(conn, destination)?, identifiers)?)
 }
 
 fn find(
     conn: &Connection,
     destination: &str,
+    server: i64,
     identifiers: &[&str],
 ) -> rusqlite::Result<HashMap<String, Standing>> {
     let mut find = conn.prepare_cached(
-        "SELECT location, etag, content_hash, version, told, row_id FROM written
+        "SELECT location, etag, content_hash, version, told, row_id, at FROM written
          WHERE destination = ?1 AND identifier = ?2 AND server = ?3",
     )?;
-    let server = server::number(conn, destination)?;
     let mut found = HashMap::with_capacity(identifiers.len());
     for identifier in identifiers {
         let standing = find
@@ -131,6 +137,7 @@ fn find(
                     version: row.get(3)?,
                     told: row.get(4)?,
                     row_id: row.get(5)?,
+                    at: row.get(6)?,
                 })
             })
             .optional()?;

@@ -13,24 +13,13 @@ use crate::{
     conditions::{self, Condition},
     consent_chain::RECORDED,
     error::{Conflict, ReadError, WriteError},
-    intent, packed,
+    intent,
+    manifest::Manifest,
+    packed,
     queue::{self, Note, State, Step},
     rows, stale,
     windows::{self, Window},
 };
-
-/// The list of messages that an outcome came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
-    /// Its id, which Provenance cites.
-    pub id: String,
-    /// Messages in it.
-    pub count: u64,
-    /// SHA-256 of the body.
-    pub sha256: [u8; 32],
-    /// The list, opaque here.
-    pub body: Vec<u8>,
-}
 
 /// What was decided about a version at one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -319,26 +308,7 @@ fn keep(
     manifest: &Manifest,
     at: i64,
 ) -> Result<(), WriteError> {
-    let known: Option<[u8; 32]> = conn
-        .prepare_cached("SELECT sha256 FROM manifest WHERE id = ?1")?
-        .query_row([&manifest.id], |row| row.get(0))
-        .optional()?;
-    match known {
-        Some(sha256) if sha256 == manifest.sha256 => {}
-        Some(_) => return Err(Conflict::Manifest.into()),
-        None => {
-            conn.prepare_cached(
-                "INSERT INTO manifest (id, count, sha256, body, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                manifest.id,
-                manifest.count as i64,
-                manifest.sha256,
-                manifest.body,
-                at
-            ])?;
-        }
-    }
+    manifest.keep(conn, at)?;
     conn.prepare_cached(
         "UPDATE outcome_window SET outcome = ?2, outcome_bytes = ?3, manifest = ?4 WHERE id = ?1",
     )?
@@ -535,38 +505,6 @@ fn enqueue(
     Ok(ids)
 }
 
-const MANIFEST: &str = "SELECT id, count, sha256, body FROM manifest";
-
-fn manifest_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Manifest> {
-    Ok(Manifest {
-        id: row.get(0)?,
-        count: row.get::<_, i64>(1)? as u64,
-        sha256: row.get(2)?,
-        body: row.get(3)?,
-    })
-}
-
-/// The manifest with this id.
-pub(crate) fn manifest(conn: &Connection, id: &str) -> Result<Option<Manifest>, ReadError> {
-    let mut statement = conn.prepare_cached(&format!("{MANIFEST} WHERE id = ?1"))?;
-    Ok(statement.query_row([id], manifest_from).optional()?)
-}
-
-/// The manifest whose hash is the one sought.
-pub(crate) fn find_manifest(
-    conn: &Connection,
-    is_it: impl Fn(&[u8; 32]) -> bool,
-) -> Result<Option<Manifest>, ReadError> {
-    let mut statement = conn.prepare_cached("SELECT id, sha256 FROM manifest")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        if is_it(&row.get(1)?) {
-            return manifest(conn, row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
-        }
-    }
-    Ok(None)
-}
-
 /// The outcome of a published version of a window, as its maker wrote it.
 pub(crate) fn outcome_of(
     conn: &Connection,
@@ -576,18 +514,6 @@ pub(crate) fn outcome_of(
     let sql = "SELECT outcome_bytes, outcome FROM published_version WHERE window_id = ?1 AND version = ?2";
     let text = |row: &rusqlite::Row<'_>| windows::outcome_text(row, 0);
     Ok(conn.prepare_cached(sql)?.query_row([window_id, version], text).optional()?)
-}
-
-/// The manifest of a published version of a window.
-pub(crate) fn manifest_of(
-    conn: &Connection,
-    window_id: i64,
-    version: i64,
-) -> Result<Option<Manifest>, ReadError> {
-    let mut statement = conn.prepare_cached(&format!(
-        "{MANIFEST} WHERE id = (SELECT manifest FROM published_version WHERE window_id = ?1 AND version = ?2)"
-    ))?;
-    Ok(statement.query_row([window_id, version], manifest_from).optional()?)
 }
 
 /// The hash of what a published version of a window displays.

@@ -414,8 +414,8 @@ impl Reader {
     }
 
     /// The list of messages an outcome came from.
-    pub fn manifest(&self, id: &str) -> Result<Option<crate::publish::Manifest>, ReadError> {
-        crate::publish::manifest(self.conn()?, id)
+    pub fn manifest(&self, id: &str) -> Result<Option<crate::manifest::Manifest>, ReadError> {
+        crate::manifest::by_id(self.conn()?, id)
     }
 
     /// The list of messages whose hash is the one sought. A destination that knows pseudonyms is told a keyed hash of it
@@ -423,8 +423,8 @@ impl Reader {
     pub fn find_manifest(
         &self,
         is_it: impl Fn(&[u8; 32]) -> bool,
-    ) -> Result<Option<crate::publish::Manifest>, ReadError> {
-        crate::publish::find_manifest(self.conn()?, is_it)
+    ) -> Result<Option<crate::manifest::Manifest>, ReadError> {
+        crate::manifest::find(self.conn()?, is_it)
     }
 
     /// The outcome of a published version of a window, as its maker wrote it.
@@ -437,8 +437,8 @@ impl Reader {
         &self,
         window_id: i64,
         version: i64,
-    ) -> Result<Option<crate::publish::Manifest>, ReadError> {
-        crate::publish::manifest_of(self.conn()?, window_id, version)
+    ) -> Result<Option<crate::manifest::Manifest>, ReadError> {
+        crate::manifest::of_version(self.conn()?, window_id, version)
     }
 
     /// The hash of what a published version of a window displays.

@@ -214,11 +214,12 @@ pub(crate) fn is_outdated(conn: &Connection, window_id: i64, destination: &str) 
     let Some(newest) = newest else { return Ok(false) };
     let mut statement = conn.prepare_cached(
         "SELECT 1 FROM outbox o LEFT JOIN written r ON r.row_id = o.id AND r.destination = o.destination
-         WHERE o.window_id = ?1 AND o.destination = ?2 AND o.kind <> 'Provenance' AND o.version < ?3
+         WHERE o.window_id = ?1 AND o.destination = ?2 AND o.kind <> 'Provenance' AND o.version < ?3 AND o.server = ?5
          AND (r.row_id IS NOT NULL OR o.state IN ('leased', 'ambiguous')
            OR (o.state = 'quarantined' AND o.reason = ?4))",
     )?;
-    Ok(statement.exists(params![window_id, destination, newest, queue::UNPROVEN])?)
+    let server = server::number(conn, destination)?;
+    Ok(statement.exists(params![window_id, destination, newest, queue::UNPROVEN, server])?)
 }
 
 /// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.

@@ -15,6 +15,7 @@ use crate::{
     queue::{self, Note, Place, State, Step},
     release,
     settle::{Settle, Verdict},
+    stale,
 };
 
 /// What the row says of the last attempt, where a person said that nothing stands.
@@ -75,7 +76,11 @@ impl Command for SettleDoubt {
             State::Quarantined if queue::is_unproven(conn, row.id)? => {
                 let state = match stands {
                     Some(written) => found(conn, &row, &written, at)?,
-                    None => release::along(conn, &row, Step::Drop, at)?,
+                    None => {
+                        let state = release::along(conn, &row, Step::Drop, at)?;
+                        stale::revive(conn, row.window_id, &row.destination, at)?;
+                        state
+                    }
                 };
                 audit::append(conn, &self.audit)?;
                 Ok(state)

@@ -20,8 +20,12 @@ const PUT_RIGHT: &str = "UPDATE outbox
     WHERE state IN ('pending', 'leased', 'deferred', 'ambiguous') AND next_at > ?1
       AND (next_at > ?1 + ?3 OR max(created_at, coalesce(leased_at, 0)) > ?1 + ?2)";
 
+/// Nothing has been in doubt since a moment to come.
+const DOUBTS_PUT_RIGHT: &str = "UPDATE outbox SET doubt_since = ?1 WHERE doubt_since > ?1 + ?2";
+
 /// Puts the times of rows right, by the clock of now; how many.
 pub(crate) fn put_right(conn: &Connection, now_ms: i64) -> rusqlite::Result<usize> {
+    conn.prepare_cached(DOUBTS_PUT_RIGHT)?.execute([now_ms, FUTURE_MS])?;
     conn.prepare_cached(PUT_RIGHT)?.execute(params![now_ms, FUTURE_MS, LONGEST_WAIT_MS])
 }
 

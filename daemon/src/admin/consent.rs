@@ -414,7 +414,7 @@ fn standing(stood: &Stood) -> Value {
     json!({
         "destination": stood.destination, "kind": stood.kind,
         "window": (stood.window_id != 0).then_some(stood.window_id), "version": stood.version,
-        "location": stood.location, "at": time::rfc3339(stood.at), "certain": stood.certain,
+        "location": stood.location, "server": stood.former_server, "at": time::rfc3339(stood.at), "certain": stood.certain,
     })
 }
 

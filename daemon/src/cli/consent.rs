@@ -392,7 +392,10 @@ fn withdrawn(told: &Value, purposes: &str) -> String {
             if place["certain"] == true { "" } else { " (under way or in doubt: its answer decides)" };
         let window = place["window"].as_i64().map(|window| format!(", window {window}")).unwrap_or_default();
         let (destination, written) = (text(&place["destination"]), text(&place["at"]));
-        out += &format!("  {destination}  {at}{window}, written {written}{certain}\n");
+        let server = place["server"].as_str();
+        let server =
+            server.map(|base| format!(" at the former server {}", printable(base))).unwrap_or_default();
+        out += &format!("  {destination}  {at}{server}{window}, written {written}{certain}\n");
     }
     if stands.len() > PLACES || told["left_out"] == true {
         out += &format!("  and more: --json lists {}\n", stands.len());
@@ -422,15 +425,18 @@ mod tests {
     fn who_withdraws_is_told_what_stands_and_that_nothing_is_retracted() {
         let place = json!({
             "destination": "ehr:main", "kind": "bundle", "location": "Observation/\u{1b}[2J", "at": "T", "certain": true,
-            "window": 17,
+            "window": 17, "server": null,
         });
         let mut doubt = place.clone();
         (doubt["location"], doubt["certain"]) = (Value::Null, json!(false));
+        doubt["server"] = "https://before.example".into();
         let told = json!({"entries": [4], "held": 1, "stands": [place, doubt], "left_out": false});
         let shown = withdrawn(&told, "treatment");
         assert!(shown.starts_with("withdrawn for treatment: entry 4; 1 write held\n"), "{shown}");
         assert!(shown.contains("does not retract what was written"), "{shown}");
-        assert!(shown.contains("  ehr:main  bundle, window 17, written T (under way or in doubt"), "{shown}");
+        let doubtful =
+            "bundle at the former server https://before.example, window 17, written T (under way or in doubt";
+        assert!(shown.contains(&format!("  ehr:main  {doubtful}")), "{shown}");
         assert!(!shown.contains('\u{1b}'), "{shown}");
         let none = withdrawn(&json!({"entries": [4], "held": 0, "stands": []}), "upstream");
         assert!(none.ends_with("nothing of this patient stands at a destination because isthmus wrote it\n"));

@@ -98,10 +98,8 @@ impl Departure {
             version: row.version,
             ambiguous: row.ambiguous,
             overtaken: row.overtaken,
-            // A clock that was put back makes nothing recent for ever.
-            recent: row
-                .doubt_since
-                .is_some_and(|since| (0..counts_after).contains(&(time::now_ms() - since))),
+            // In what is the future now it is recent too, until the store has put it right.
+            recent: row.doubt_since.is_some_and(|since| time::now_ms() - since < counts_after),
         };
         let last_look = self.last_look(row);
         Ok(Item { form: row.form.clone(), body: row.body.clone(), standing, told, seat, past, last_look })
@@ -177,7 +175,9 @@ fn ledger(destination: &Destination, readers: &Readers, row: &LeasedRow) -> Resu
             };
             let parts = stood.map(|write| write.resources).unwrap_or_default();
             let part = parts.iter().chain(&own).find(|part| part.full_url == name).cloned();
-            told.extend(part.map(|part| (name, Told { part, location, content_hash })));
+            let recent =
+                time::now_ms() - at.at < destination.delivery.absence_counts_after.as_millis() as i64;
+            told.extend(part.map(|part| (name, Told { part, location, content_hash, recent })));
         } else if let Some(location) = location {
             standing.insert(name, Standing { location, etag: at.etag, content_hash: Some(content_hash) });
         }

@@ -85,7 +85,7 @@ pub struct Results {
     kinds: BTreeSet<String>,
     /// What the queue was brought in line with.
     aligned: BTreeMap<String, Option<Reason>>,
-    /// Rows of a closed kind may have come to wait since.
+    /// Rows may have come to wait since, by a decision that was made before and committed after.
     unaligned: bool,
 }
 
@@ -126,7 +126,7 @@ impl Results {
     pub fn shifts(&self, generation: &Generation, observations: &Observations) -> Vec<Shift> {
         let shift = |kind: &String| {
             let closed = closed(kind, &self.receiver, generation, observations);
-            let is_done = self.aligned.get(kind) == Some(&closed) && !(self.unaligned && closed.is_some());
+            let is_done = self.aligned.get(kind) == Some(&closed) && !self.unaligned;
             let site = Destination::site_of_messages(kind).unwrap_or_default();
             let destination = generation.destination(&format!("ehr:{site}"));
             let latest = destination.map(|one| left_out(one.on_recovery)).unwrap_or_default();

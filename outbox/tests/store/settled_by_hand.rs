@@ -144,3 +144,26 @@ fn what_was_set_aside_because_nobody_could_look_ends_by_a_persons_word_too() {
         );
     }
 }
+
+#[test]
+fn what_a_person_says_of_an_earlier_version_does_not_take_the_place_of_a_later_one() {
+    let folder = Folder::new();
+    let a = folder.patient("a");
+    let second = folder.publish(a, 20, vec![row(1)], 1_000)[0];
+    in_doubt(&folder, 2_000);
+    let third = folder.publish(a, 20, vec![row(2)], 3_000)[0];
+    folder.lease(3_000);
+    folder.settle(second, Verdict::Quarantine { reason: UNPROVEN.into() }, 3_000);
+    assert_eq!(folder.lease(3_000)[0].id, third);
+    let written = vec![Written {
+        identifier: "urn:x".into(),
+        location: "Observation/3".into(),
+        etag: Some("W/\"3\"".into()),
+        content_hash: [3; 32],
+        told: false,
+    }];
+    folder.settle(third, Verdict::Delivered { written }, 3_000);
+    let before = stands(&folder).unwrap();
+    assert_eq!(said(&folder, second, Some("Observation/7"), 4_000), Ok(State::Delivered));
+    assert_eq!(stands(&folder).unwrap(), before);
+}

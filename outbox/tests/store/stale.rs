@@ -191,3 +191,43 @@ fn very_much_is_left_out_in_parts_and_nothing_goes_before_the_last() {
     assert_eq!((aligned.moved, aligned.more, superseded(&folder)), (501, false, first.len()));
     assert_eq!(folder.lease(3_000)[0].id, next);
 }
+
+#[test]
+fn of_a_window_that_comes_back_the_newest_version_alone_is_written() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let first = folder.publish(patient, 20, vec![deferred(1, "observed-read-only")], 1_000)[0];
+    let next = folder.publish(patient, 21, vec![deferred(2, "observed-read-only")], 1_000)[0];
+    probed(&folder);
+    assert_eq!(folder.state(first), State::Superseded);
+    folder.settle(next, Verdict::Defer { reason: "observed-read-only".into() }, 2_000);
+    // Late readings of the earlier day.
+    let second = folder.publish(patient, 20, vec![deferred(3, "observed-read-only")], 2_500)[0];
+    recovered(&folder);
+    assert_eq!(folder.state(second), State::Superseded);
+    assert_eq!(folder.lease(3_000)[0].id, next);
+    folder.settle(next, Verdict::Quarantine { reason: "422".into() }, 3_000);
+    assert_eq!((folder.state(first), folder.state(second)), (State::Superseded, State::Pending));
+}
+
+#[test]
+fn what_was_left_out_stays_so_where_a_person_says_that_the_later_window_stands_and_comes_back_where_not() {
+    for found in [true, false] {
+        let folder = Folder::new();
+        let (first, next) = left_out(&folder);
+        folder.settle(next, Verdict::Ambiguous { at: 3_000, cause: "cut".into() }, 3_000);
+        // Taken back, it may be looked for and must not go again.
+        let patient = folder.patient("a");
+        let again = folder.publish(patient, 21, vec![row(3)], 3_500)[0];
+        folder.lease(3_500);
+        folder.settle(next, Verdict::Quarantine { reason: outbox::UNPROVEN.into() }, 3_500);
+        assert_eq!(folder.lease(4_000)[0].id, again);
+        folder.settle(again, Verdict::Quarantine { reason: "422".into() }, 4_000);
+        assert_eq!(folder.state(first), State::Superseded, "it may stand");
+        let stands = found.then(Vec::new);
+        let settle = outbox::SettleDoubt { row_id: next, stands, audit: Vec::new(), at: 5_000 };
+        folder.writer().settle_doubt(settle).wait().unwrap();
+        let wanted = if found { State::Superseded } else { State::Pending };
+        assert_eq!(folder.state(first), wanted, "{found}");
+    }
+}

@@ -9,7 +9,7 @@ use clinical::fhir::{location::Location, readback::same_as};
 use outbox::Written;
 
 use super::{
-    Past, Sending, content_hash,
+    Past, Sending, TOO_EARLY, content_hash,
     lookup::{self, Found},
 };
 use crate::{pipeline::resources::Part, verdict::Verdict};
@@ -26,6 +26,8 @@ pub struct Told {
     pub location: Option<Location>,
     /// SHA-256 of what was written.
     pub content_hash: [u8; 32],
+    /// It was written so lately that a search which finds nothing proves nothing: [`Past::recent`].
+    pub recent: bool,
 }
 
 impl Told {
@@ -79,6 +81,10 @@ impl Sending<'_> {
                         || same_as(self.to.way.projection, &stood, &theirs) =>
                 {
                     self.compare(part, &theirs, standing);
+                }
+                // It was created a moment ago, and the index lags.
+                Found::Absent if told.recent && told.location.is_none() && part.if_none_exist.is_none() => {
+                    return Err(Verdict::Ambiguous(TOO_EARLY.to_owned()));
                 }
                 Found::Absent if lookup::by_identifier(&told.part) => self.open.push(part),
                 Found::Hidden | Found::Unauthorized if part.if_none_exist.is_some() => self.open.push(part),

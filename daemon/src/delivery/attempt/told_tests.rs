@@ -7,7 +7,8 @@ fn told(location: Option<&str>, value: u32) -> BTreeMap<String, ToldOf> {
     let write: Write = serde_json::from_slice(&body(&[observation(value)])).unwrap();
     let part = write.resources.into_iter().next().unwrap();
     let content_hash = content_hash(&part);
-    [(OURS.to_owned(), ToldOf { part, location: location.and_then(Location::parse), content_hash })].into()
+    let location = location.and_then(Location::parse);
+    [(OURS.to_owned(), ToldOf { part, location, content_hash, recent: false })].into()
 }
 
 /// One attempt to write the value 120.
@@ -58,4 +59,22 @@ async fn what_stands_by_a_persons_word_is_found_before_it_is_written_over() {
 async fn what_stands_by_a_persons_word_and_says_the_same_is_left_as_it_is() {
     let (outcome, asked) = tried_over(told(None, 120), false, Vec::new()).await;
     assert_eq!((outcome.verdict, asked.len(), outcome.written.len()), (Verdict::Delivered, 0, 0));
+}
+
+#[tokio::test]
+async fn what_was_created_a_moment_ago_is_not_created_again_because_the_index_lags() {
+    for (recent, conditional, sent) in
+        [(true, false, 0), (false, false, 1), (true, true, 1), (false, true, 1)]
+    {
+        let mut told = told(None, 100);
+        told.values_mut().for_each(|one| one.recent = recent);
+        let lines = vec![
+            ("GET", "/Observation?", 200, found(&[])),
+            ("POST", "/", 200, answered("201 Created", Some("Observation/7"))),
+        ];
+        let (outcome, asked) = tried_over(told, conditional, lines).await;
+        assert_eq!(asked.len(), sent, "{recent} {conditional}: {:?}", outcome.verdict);
+        let is_put_off = matches!(outcome.verdict, Verdict::Unsent(_)) && !outcome.doubt;
+        assert_eq!(is_put_off, sent == 0, "{:?}", outcome.verdict);
+    }
 }
