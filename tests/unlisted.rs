@@ -152,3 +152,80 @@ async fn check_says_which_limits_do_not_bind_messages() {
     assert!(output.status.success() && told.contains("per_day, quiet_hours of [delivery]"), "{told}");
     assert!(told.contains("[[outbound]] first"), "{told}");
 }
+
+const PLAIN: &str = "[[projection]]\nname = \"plain-r4\"\ncategory = \"laboratory\"\n";
+const LABORATORY: &str = "Observation/laboratory";
+
+/// The last dates and values of the means that stand.
+fn means(rig: &Rig) -> BTreeSet<(String, String)> {
+    let means =
+        rig.ehr.resources().into_iter().filter(|one| one["code"]["coding"][0]["code"] == site::chart::MEAN);
+    let dated = |one: Value| {
+        let end = one["effectivePeriod"]["end"].as_str().unwrap().to_owned();
+        (end, one["valueQuantity"]["value"].to_string())
+    };
+    means.map(dated).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amendment_in_a_form_that_is_listed_no_more_waits_and_what_its_patient_gets_in_the_new_form_does_not()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_site(dir.path(), PLAIN, "").await;
+    rig.start().await.unwrap();
+    send(&rig, &[hour("A", 0, 2)]).await;
+    settled(&rig).await;
+    let first = means(&rig);
+    assert_eq!(first.len(), 1);
+    // An amendment of what stands waits in that form, and with it a window of which nothing stands.
+    edit_site(&rig, "mode = \"full\"", "mode = \"read-only\"");
+    until_configured(&rig, "read-only").await;
+    let late = people::readings(people::day("2026-03-02"), 200, &[250; 6]);
+    send(&rig, &[people::message("LATE", &people::person(0), &late), hour("A", 0, 3)]).await;
+    until(&rig, "both wait", |s| {
+        s["outbox"]["deferred"].as_u64() > Some(8) && s["inbox"]["windows_due"] == 0
+    })
+    .await;
+    edit_site(&rig, PLAIN, RESOURCES);
+    edit_site(&rig, "mode = \"read-only\"", "mode = \"full\"");
+    eventually("the window of which nothing stands goes in the new form", || means(&rig).len() == 2).await;
+    until_reason(&rig, LABORATORY, "form-not-listed").await;
+    send(&rig, &[hour("A", 0, 4)]).await;
+    eventually("what is new goes past what waits", || means(&rig).len() == 3).await;
+    assert!(means(&rig).is_superset(&first), "the amendment waits");
+    // Its form is listed again, and what stands in it is amended there.
+    edit_site(&rig, RESOURCES, &format!("{RESOURCES}{PLAIN}"));
+    settled(&rig).await;
+    let last = means(&rig);
+    assert!(last.len() == 3 && last.is_disjoint(&first), "{last:?}");
+    assert_eq!((rig.ehr.judge().doubled, rig.ehr.judge().repeated_facts), (0, 0));
+}
+
+/// Waits until the daemon has taken the mode of the file over.
+async fn until_configured(rig: &Rig, mode: &str) {
+    let configured = |status: &Value| status.to_string().contains(&format!("\"configured\":\"{mode}\""));
+    until(rig, mode, configured).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_was_refused_in_a_form_that_is_listed_no_more_opens_with_the_one_that_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = with_site(dir.path(), PLAIN, "").await;
+    let refused = Act::Refuse(Refused::new(403, "not-supported"));
+    rig.ehr.rule(Rule::new("not-so", refused).of_category("laboratory"));
+    rig.start().await.unwrap();
+    let sent: Vec<Vec<u8>> = (0..3).flat_map(|patient| [2, 3].map(|day| hour("A", patient, day))).collect();
+    send(&rig, &sent).await;
+    until_reason(&rig, LABORATORY, "observed-read-only").await;
+    until(&rig, "all wait", |s| s["outbox"]["deferred"] == 8 * 6 - 6 && s["inbox"]["windows_due"] == 0).await;
+    // What the EHR does not take is listed no more: what waits is made anew, and waits for the probe of the other form.
+    edit_site(&rig, PLAIN, RESOURCES);
+    until(&rig, "all is made anew", |s| s["outbox"]["superseded"].as_u64() >= Some(8 * 6)).await;
+    until_reason(&rig, LABORATORY, "observed-read-only").await;
+    assert_eq!(means(&rig).len(), 0);
+    rig.ehr.withdraw("not-so");
+    settled(&rig).await;
+    let latest: BTreeSet<String> = means(&rig).into_iter().map(|(end, _)| end).collect();
+    assert!(!latest.is_empty() && categories(&rig).len() >= 3, "{latest:?}");
+    assert_eq!((rig.ehr.judge().doubled, rig.ehr.judge().repeated_facts), (0, 0));
+}

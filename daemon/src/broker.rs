@@ -170,7 +170,7 @@ impl Reason {
             Self::NothingShownChanged => "nothing-shown-changed",
             Self::CannotAmend => "cannot-amend",
             Self::HistoryNotTaken => "history-not-taken",
-            Self::FormNotListed => "form-not-listed",
+            Self::FormNotListed => outbox::FORM_NOT_LISTED,
             Self::SameSummary => "same-summary",
             Self::TriedAnew => "tried-anew",
         }

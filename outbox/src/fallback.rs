@@ -6,19 +6,23 @@
 //! - Only a window of which nothing was begun: nothing of it stands, or may stand, in any form of its chart. What is being
 //!   sent is weighed once its verdict has put it back.
 //! - A row is weighed once, and once more when it was touched since or the forms have changed, so that what no other form
-//!   takes costs nothing while it waits.
+//!   takes costs nothing while it waits. Each change of the forms is a round, whose number the row is marked with: none is
+//!   unmarked for the next.
 //! - Never what waits for consent, and never what a person wanted in its form.
 //!
-//! Numbers: at most [`WEIGH_MOST`] rows in a transaction.
+//! Numbers: at most [`WEIGH_MOST`] rows are weighed in a transaction, and none is read that is not; the index
+//! `outbox_weighed` leads from form to form.
 
-use std::{collections::BTreeSet, iter};
+use std::collections::BTreeSet;
 
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     command::{Command, Hot},
     consent_rows::NO_CONSENT,
     error::WriteError,
+    listed,
+    queue::WAITING,
     rows, windows,
 };
 
@@ -51,8 +55,10 @@ pub struct Weigh {
     pub shut: Shut,
     /// Rows deferred for this reason are left: they are tried first.
     pub spared: Option<String>,
-    /// The forms have changed: those that were weighed are weighed again.
+    /// The forms have changed: those that were weighed are weighed again, in a new round.
     pub anew: bool,
+    /// The round goes on that an earlier command began: [`Weighed::round`].
+    pub round: Option<i64>,
     /// Now, in milliseconds.
     pub at: i64,
 }
@@ -64,21 +70,32 @@ pub struct Weighed {
     pub rows: usize,
     /// Windows that are due now because of them.
     pub windows: usize,
+    /// The round, by which the next command goes on.
+    pub round: i64,
 }
 
-/// Deferred rows of a kind.
-const OF_KIND: &str = "destination = ?1 AND kind = ?2 AND state = 'deferred'";
-/// Rows of a kind that wait.
-const HALTED: &str = "destination = ?1 AND kind = ?2 AND state IN ('pending', 'deferred')";
-/// Rows that wait in another form than so many, or of another kind; a Provenance goes with what it is about.
-fn unlisted(forms: usize, kinds: usize) -> String {
-    let places = |from: usize, many: usize| {
-        (from..from + many).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ")
-    };
-    let (forms, kinds) = (places(2, forms), places(2 + forms, kinds));
+/// The first form in which rows of a kind wait, from ?3 on or after it.
+fn next_form(from: &str) -> String {
     format!(
-        "destination = ?1 AND state IN ('pending', 'deferred') AND (form NOT IN ({forms}) OR kind NOT IN ({kinds}))
-         AND kind <> 'Provenance'"
+        "SELECT form FROM outbox INDEXED BY outbox_weighed
+         WHERE destination = ?1 AND kind = ?2 AND form {from} ?3 AND {WAITING} ORDER BY form LIMIT 1"
+    )
+}
+
+/// The last round in which rows of a kind and form were weighed that wait still.
+fn last_round() -> String {
+    format!(
+        "SELECT weighed FROM outbox INDEXED BY outbox_weighed
+         WHERE destination = ?1 AND kind = ?2 AND form = ?3 AND {WAITING} ORDER BY weighed DESC LIMIT 1"
+    )
+}
+
+/// Rows of a kind and form that were not weighed in round ?4: deferred ones alone where ?5 is so.
+fn unweighed() -> String {
+    format!(
+        "SELECT id, window_id, reason FROM outbox INDEXED BY outbox_weighed
+         WHERE destination = ?1 AND kind = ?2 AND form = ?3 AND weighed < ?4 AND {WAITING}
+           AND (NOT ?5 OR state = 'deferred') AND (?6 IS NULL OR reason IS NOT ?6) LIMIT ?7"
     )
 }
 
@@ -90,41 +107,88 @@ impl Command for Weigh {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Weighed, WriteError> {
-        let (which, names) = match &self.shut {
-            Shut::Kind(kind) => (OF_KIND.to_owned(), vec![kind]),
-            Shut::Halted(kind) => (HALTED.to_owned(), vec![kind]),
-            Shut::Unlisted { forms, kinds } => {
-                (unlisted(forms.len(), kinds.len()), forms.iter().chain(kinds).collect())
-            }
-        };
-        let names = names.into_iter().map(|name| name as &dyn ToSql);
-        let mut of: Vec<&dyn ToSql> = iter::once(&self.destination as &dyn ToSql).chain(names).collect();
-        if self.anew {
-            conn.prepare_cached(&format!("UPDATE outbox SET weighed = 0 WHERE {which} AND weighed = 1"))?
-                .execute(of.as_slice())?;
-        }
-        let (spared, limit) = (of.len() + 1, of.len() + 2);
-        let most = WEIGH_MOST as i64;
-        of.extend([&self.spared as &dyn ToSql, &most]);
-        let found: Vec<(i64, i64, Option<String>)> = conn
-            .prepare_cached(&format!(
-                "SELECT id, window_id, reason FROM outbox WHERE {which} AND weighed = 0
-                 AND (?{spared} IS NULL OR reason IS NOT ?{spared}) ORDER BY id LIMIT ?{limit}"
-            ))?
-            .query_map(of.as_slice(), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<Result<_, _>>()?;
-        let (rows, mut due) = (found.len(), BTreeSet::new());
-        for (id, window, reason) in found {
-            conn.prepare_cached("UPDATE outbox SET weighed = 1 WHERE id = ?1")?.execute([id])?;
-            if reason.as_deref() != Some(NO_CONSENT)
-                && is_unbegun(conn, id, window, &self.destination)?
-                && due.insert(window)
-            {
-                windows::touch(conn, window, self.at)?;
+        let shut = self.shut(conn)?;
+        let round = self.round(conn, &shut)?;
+        let deferred_only = matches!(self.shut, Shut::Kind(_));
+        let (mut rows, mut due) = (0, BTreeSet::new());
+        for (kind, form) in &shut {
+            let room = (WEIGH_MOST - rows) as i64;
+            let asked = params![self.destination, kind, form, round, deferred_only, self.spared, room];
+            let found: Vec<(i64, i64, Option<String>)> = conn
+                .prepare_cached(&unweighed())?
+                .query_map(asked, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            rows += found.len();
+            for (id, window, reason) in found {
+                conn.prepare_cached("UPDATE outbox SET weighed = ?2 WHERE id = ?1")?.execute([id, round])?;
+                if reason.as_deref() != Some(NO_CONSENT)
+                    && is_unbegun(conn, id, window, &self.destination)?
+                    && due.insert(window)
+                {
+                    windows::touch(conn, window, self.at)?;
+                }
             }
         }
-        Ok(Weighed { rows, windows: due.len() })
+        Ok(Weighed { rows, windows: due.len(), round })
     }
+}
+
+impl Weigh {
+    /// The kinds and forms in which what is asked about waits; a Provenance goes with what it is about.
+    fn shut(&self, conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+        let of = |kind: String| -> rusqlite::Result<Vec<(String, String)>> {
+            let forms = forms(conn, &self.destination, &kind)?;
+            Ok(forms.into_iter().map(|form| (kind.clone(), form)).collect())
+        };
+        match &self.shut {
+            Shut::Kind(kind) | Shut::Halted(kind) => of(kind.clone()),
+            Shut::Unlisted { forms, kinds } => {
+                let mut shut = Vec::new();
+                for kind in listed::waiting_kinds(conn, &self.destination)? {
+                    if kind != PROVENANCE {
+                        shut.extend(of(kind)?);
+                    }
+                }
+                shut.retain(|(kind, form)| !kinds.contains(kind) || !forms.contains(form));
+                Ok(shut)
+            }
+        }
+    }
+
+    /// The number of the round: what has a smaller one is weighed.
+    fn round(&self, conn: &Connection, shut: &[(String, String)]) -> rusqlite::Result<i64> {
+        if let Some(round) = self.round {
+            return Ok(round);
+        }
+        let mut last = 0;
+        if self.anew {
+            let mut statement = conn.prepare_cached(&last_round())?;
+            for (kind, form) in shut {
+                let found =
+                    statement.query_row([&self.destination, kind, form], |row| row.get(0)).optional()?;
+                last = last.max(found.unwrap_or(0));
+            }
+        }
+        Ok(last + 1)
+    }
+}
+
+/// The kind of rows that say where others come from.
+const PROVENANCE: &str = "Provenance";
+
+/// The forms in which rows of a kind wait.
+fn forms(conn: &Connection, destination: &str, kind: &str) -> rusqlite::Result<Vec<String>> {
+    let first = |from: &str, form: &str| -> rusqlite::Result<Option<String>> {
+        let mut statement = conn.prepare_cached(&next_form(from))?;
+        statement.query_row([destination, kind, form], |row| row.get(0)).optional()
+    };
+    let mut forms = Vec::new();
+    let mut next = first(">=", "")?;
+    while let Some(form) = next {
+        next = first(">", &form)?;
+        forms.push(form);
+    }
+    Ok(forms)
 }
 
 /// Whether a row is of a window, wanted by no person, and nothing of that window stands, or may stand, in its chart.
@@ -147,12 +211,17 @@ mod tests {
     use crate::schema::{migrate, plan};
 
     #[test]
-    fn what_was_weighed_is_not_walked_again() {
+    fn only_what_a_round_has_not_weighed_is_read_and_nothing_is_sorted() {
         let conn = Connection::open_in_memory().unwrap();
         migrate(&conn).unwrap();
-        let steps =
-            plan(&conn, &format!("SELECT id FROM outbox WHERE {OF_KIND} AND weighed = 0 ORDER BY id"));
-        assert!(steps[0].contains("INDEX outbox_unweighed (destination=? AND kind=?)"), "{steps:?}");
-        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+        let index = "INDEX outbox_weighed (destination=? AND kind=?";
+        for (sql, by) in [
+            (unweighed(), " AND form=? AND weighed<?)"),
+            (last_round(), " AND form=?)"),
+            (next_form(">"), " AND form>?)"),
+        ] {
+            let steps = plan(&conn, &sql);
+            assert!(steps.len() == 1 && steps[0].contains(&format!("{index}{by}")), "{steps:?}");
+        }
     }
 }

@@ -124,7 +124,7 @@ pub use patients::{Name, PatientKey};
 pub use pick::{Pick, Picked};
 pub use publish::{Decision, Earlier, Enters, NewRow, Outcome, Publish};
 pub use quarantine::{EntryState, IdentityEntry, QuarantineEntry, RefusedEntry};
-pub use queue::{PRIORITIES, State, Step, UNPROVEN, UNRESOLVED};
+pub use queue::{FORM_NOT_LISTED, PRIORITIES, State, Step, UNPROVEN, UNRESOLVED};
 pub use quota::Quota;
 pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};

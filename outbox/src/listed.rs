@@ -3,7 +3,7 @@
 //! Invariants
 //! - What the file does not list goes nowhere by itself, so it waits for a reason that says so, whatever it waited for
 //!   before; but what waits for something other than the mode (consent, a person) goes on waiting for that.
-//! - Listed again it waits for what holds its kind, or goes.
+//! - While it is not listed its line passes it (`queue`). Listed again it waits for what holds its kind, or goes.
 //! - What is in doubt stays so: it is told to people, for nothing looks for it.
 //!
 //! The index `outbox_waiting` leads from kind to kind, so where nothing is to be moved next to nothing is read.
@@ -57,7 +57,7 @@ impl Command for Enlist {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Enlisted, WriteError> {
-        // Both edges lead from one unsettled state to another, so no line moves up and no head changes.
+        // Both edges lead from one unsettled state to another, so no line moves up; what it passes, triggers say.
         const { assert!(matches!(State::Pending.after(Step::Defer), Some(State::Deferred))) };
         const { assert!(matches!(State::Deferred.after(Step::Release), Some(State::Pending))) };
         let mut done = Enlisted::default();
@@ -94,21 +94,25 @@ pub(crate) fn listed(forms: usize) -> String {
     )
 }
 
+/// The kinds of which anything waits at a destination.
+pub(crate) fn waiting_kinds(conn: &Connection, destination: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = conn.prepare_cached(NEXT_KIND)?;
+    let mut kinds: Vec<String> = Vec::new();
+    loop {
+        let after = kinds.last().map_or("", String::as_str);
+        match statement.query_row([destination, after], |row| row.get(0)).optional()? {
+            Some(next) => kinds.push(next),
+            None => return Ok(kinds),
+        }
+    }
+}
+
 impl Enlist {
     fn waiting_kinds(&self, conn: &Connection) -> rusqlite::Result<Vec<String>> {
         if let Some(only) = &self.only {
             return Ok(vec![only.clone()]);
         }
-        let mut statement = conn.prepare_cached(NEXT_KIND)?;
-        let mut kinds: Vec<String> = Vec::new();
-        loop {
-            let after = kinds.last().map_or("", String::as_str);
-            let next = statement.query_row([&self.destination, after], |row| row.get(0)).optional()?;
-            match next {
-                Some(next) => kinds.push(next),
-                None => return Ok(kinds),
-            }
-        }
+        waiting_kinds(conn, &self.destination)
     }
 
     /// Holds what waits of a kind for its turn, or for the mode.

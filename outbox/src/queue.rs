@@ -7,6 +7,9 @@
 //!   its *head*: the only one that may be leased. A row becomes head when it enters an empty line or when the
 //!   head before it settles; a unique index holds the database to one head per line. So the order per patient
 //!   costs nothing at lease time, however long the queue is.
+//! - A line passes what is deferred as [`FORM_NOT_LISTED`]: nothing here ends that, so it is never head, and what is in a
+//!   listed form goes before it. Listed again it takes its place by its id, behind what is under way. Triggers of the schema
+//!   see to it, whichever statement defers or releases.
 //! - The bytes to send are written once, apart from the small row that changes; their hash is checked when they
 //!   are read. What is removed by the site's retention (`retention.rs`) leaves its hash.
 
@@ -146,6 +149,12 @@ const UNSETTLED: &str = "state IN ('pending', 'leased', 'deferred', 'ambiguous')
 /// The condition of the partial index `outbox_waiting`, in the same way.
 pub(crate) const WAITING: &str = "state IN ('pending', 'deferred')";
 
+/// Why a row waits whose form, or kind, the site's file does not list any more. Stored, and compared with what is stored: it
+/// must never change.
+pub const FORM_NOT_LISTED: &str = "form-not-listed";
+/// A row of a line that may be its head.
+pub(crate) const NOT_PASSED: &str = "NOT (state = 'deferred' AND reason IS 'form-not-listed')";
+
 /// The part of a row that moving it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -211,7 +220,7 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
     Ok(state)
 }
 
-/// Makes the first unsettled row of a line its head, where the line has none.
+/// Makes the first unsettled row of a line, but for what it passes, its head, where the line has none.
 pub(crate) fn move_up(
     conn: &Connection,
     destination: &str,
@@ -232,7 +241,8 @@ pub(crate) fn move_up(
 pub(crate) fn move_up_sql() -> String {
     format!(
         "UPDATE outbox SET head = 1 WHERE id = (SELECT id FROM outbox
-         WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND {UNSETTLED} ORDER BY id LIMIT 1)"
+         WHERE destination = ?1 AND patient = ?2 AND kind = ?3 AND {UNSETTLED} AND {NOT_PASSED}
+         ORDER BY id LIMIT 1)"
     )
 }
 

@@ -135,6 +135,7 @@ CREATE TABLE rehomed (
   owner  INTEGER NOT NULL,
   PRIMARY KEY (member, owner)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX rehomed_owner ON rehomed (owner);
 
 -- What a destination said of a patient before the first write, and whom it knows them as.
 CREATE TABLE ehr_patient (
@@ -283,7 +284,7 @@ CREATE TABLE outbox (
   cause       TEXT,
   attempts    INTEGER NOT NULL DEFAULT 0,
   doubted     INTEGER NOT NULL DEFAULT 0 CHECK (doubted IN (0, 1)), -- an attempt at it may have taken effect
-  weighed     INTEGER NOT NULL DEFAULT 0 CHECK (weighed IN (0, 1)), -- while it waits: whether another form is open was asked
+  weighed     INTEGER NOT NULL DEFAULT 0 CHECK (weighed >= 0), -- while it waits: in which round another form was asked for, 0 in none
   next_at     INTEGER NOT NULL,
   created_at  INTEGER NOT NULL,
   consent     INTEGER NOT NULL,                -- entries of the consent ledger then: what was decided by then, by no clock
@@ -310,8 +311,39 @@ CREATE INDEX outbox_depends ON outbox (depends_on) WHERE depends_on IS NOT NULL;
 CREATE INDEX outbox_deferred ON outbox (destination, created_at) WHERE state = 'deferred' AND reason IS NOT 'no-consent';
 -- What waits, by why: what a change of the configuration or of the mode moves, and nothing else, is walked.
 CREATE INDEX outbox_waiting ON outbox (destination, kind, state, reason) WHERE state IN ('pending', 'deferred');
-CREATE INDEX outbox_unweighed ON outbox (destination, kind, id) WHERE state = 'deferred' AND weighed = 0;
+-- What waits, by form: only what a round has not weighed yet is walked.
+CREATE INDEX outbox_weighed ON outbox (destination, kind, form, weighed) WHERE state IN ('pending', 'deferred');
 CREATE INDEX outbox_unconsented ON outbox (patient) WHERE state = 'deferred' AND reason = 'no-consent';
+-- A row whose form is listed no more is passed by its line, whoever held it: the next one that may go is the head.
+CREATE TRIGGER outbox_is_passed AFTER UPDATE OF state, reason ON outbox
+  WHEN NEW.head = 1 AND NEW.state = 'deferred' AND NEW.reason IS 'form-not-listed' BEGIN
+  UPDATE outbox SET head = 0 WHERE id = NEW.id;
+  -- First after it, so that a line of which all is held is walked once. What was listed again while it was under way stands
+  -- before it.
+  UPDATE outbox SET head = 1 WHERE id = coalesce(
+    (SELECT id FROM outbox
+     WHERE destination = NEW.destination AND patient = NEW.patient AND kind = NEW.kind
+       AND id > CASE OLD.state WHEN 'leased' THEN 0 ELSE NEW.id END
+       AND state IN ('pending', 'leased', 'deferred', 'ambiguous')
+       AND NOT (state = 'deferred' AND reason IS 'form-not-listed')
+     ORDER BY id LIMIT 1),
+    (SELECT id FROM outbox
+     WHERE destination = NEW.destination AND patient = NEW.patient AND kind = NEW.kind
+       AND state IN ('pending', 'leased', 'deferred', 'ambiguous')
+       AND NOT (state = 'deferred' AND reason IS 'form-not-listed')
+     ORDER BY id LIMIT 1));
+END;
+-- Listed again it takes its place in the line, behind what is under way.
+CREATE TRIGGER outbox_is_passed_no_more AFTER UPDATE OF state, reason ON outbox
+  WHEN OLD.state = 'deferred' AND OLD.reason IS 'form-not-listed' AND NEW.state IN ('pending', 'deferred')
+    AND NOT (NEW.state = 'deferred' AND NEW.reason IS 'form-not-listed') BEGIN
+  UPDATE outbox SET head = 0
+    WHERE destination = NEW.destination AND patient = NEW.patient AND kind = NEW.kind AND head = 1
+      AND state IN ('pending', 'deferred') AND id > NEW.id;
+  UPDATE outbox SET head = 1 WHERE id = NEW.id AND NOT EXISTS (
+    SELECT 1 FROM outbox
+    WHERE destination = NEW.destination AND patient = NEW.patient AND kind = NEW.kind AND head = 1);
+END;
 
 -- How many rows of the outbox are in each state: counted as they change, for status asks every few seconds.
 CREATE TABLE outbox_count (

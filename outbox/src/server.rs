@@ -12,7 +12,7 @@ use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
     error::{Conflict, WriteError},
-    queue::{self, Note, State, Step},
+    queue::{self, NOT_PASSED, Note, State, Step},
 };
 
 /// Why a row is set aside whose subject was written to the server before.
@@ -123,7 +123,7 @@ impl MoveServer {
             conn.prepare_cached(sql)?.query_map(asked, |row| row.get(0))?.collect()
         };
         let mut moved = MovedRows::default();
-        let of_waiting_versions = ids(WRITTEN_OF_WAITING)?;
+        let of_waiting_versions = ids(&written_of_waiting())?;
         let in_doubt = ids(IN_DOUBT)?;
         let note = |reason| Note { reason, next_at: Some(self.at), at: self.at, ..Note::default() };
         // Heads are given anew below: what comes back may stand before them.
@@ -150,7 +150,7 @@ impl MoveServer {
         }
         conn.prepare_cached("UPDATE outbox SET head = 0 WHERE destination = ?1 AND head = 1")?
             .execute([&self.destination])?;
-        conn.prepare_cached(HEADS)?.execute([&self.destination])?;
+        conn.prepare_cached(&heads())?.execute([&self.destination])?;
         Ok(moved)
     }
 }
@@ -159,12 +159,24 @@ impl MoveServer {
 const IN_DOUBT: &str =
     "SELECT id FROM outbox WHERE destination = ?1 AND server <> ?2 AND state = 'ambiguous' ORDER BY id";
 
-/// What the server before has of a version whose rest waits, and whose bytes are kept.
-const WRITTEN_OF_WAITING: &str = "SELECT DISTINCT d.id FROM outbox w JOIN outbox d
-    ON d.window_id = w.window_id AND d.destination = w.destination AND d.version = w.version AND d.form = w.form
-    WHERE w.destination = ?1 AND w.window_id > 0 AND w.state IN ('pending', 'deferred', 'ambiguous')
-      AND d.state = 'delivered' AND d.server <> ?2
-      AND EXISTS (SELECT 1 FROM outbox_body b WHERE b.row_id = d.id AND b.bytes IS NOT NULL) ORDER BY d.id";
+/// What the server before has of a version whose rest waits, and whose bytes are kept. It is begun from what waits: what was
+/// ever delivered may be millions.
+fn written_of_waiting() -> String {
+    let of = |waiting: &str| {
+        format!(
+            "SELECT d.id FROM outbox w {waiting} AND w.window_id > 0 AND d.window_id = w.window_id
+               AND d.destination = w.destination AND d.version = w.version AND d.form = w.form
+               AND d.state = 'delivered' AND d.server <> ?2
+               AND EXISTS (SELECT 1 FROM outbox_body b WHERE b.row_id = d.id AND b.bytes IS NOT NULL)"
+        )
+    };
+    let by = "CROSS JOIN outbox d INDEXED BY outbox_window WHERE w.destination = ?1";
+    format!(
+        "{} UNION {} ORDER BY 1",
+        of(&format!("INDEXED BY outbox_waiting {by} AND w.state IN ('pending', 'deferred')")),
+        of(&format!("INDEXED BY outbox_state {by} AND w.state = 'ambiguous'"))
+    )
+}
 
 /// What waits and is about something that only the server before has: it follows that, or takes it back.
 const ABOUT_WHAT_IS_ELSEWHERE: &str = "SELECT o.id FROM outbox o
@@ -174,9 +186,14 @@ const ABOUT_WHAT_IS_ELSEWHERE: &str = "SELECT o.id FROM outbox o
                       WHERE r.row_id = o.id AND i.kind = 'withdraw'))
     ORDER BY o.id";
 
-/// The first unsettled row of each line becomes its head.
-const HEADS: &str = "UPDATE outbox SET head = 1 WHERE id IN (SELECT min(id) FROM outbox
-    WHERE destination = ?1 AND state IN ('pending', 'leased', 'deferred', 'ambiguous') GROUP BY patient, kind)";
+/// The first unsettled row of each line, but for what it passes, becomes its head.
+fn heads() -> String {
+    format!(
+        "UPDATE outbox SET head = 1 WHERE id IN (SELECT min(id) FROM outbox
+         WHERE destination = ?1 AND state IN ('pending', 'leased', 'deferred', 'ambiguous') AND {NOT_PASSED}
+         GROUP BY patient, kind)"
+    )
+}
 
 /// The address that a destination is written to.
 fn in_force(conn: &Connection, destination: &str) -> rusqlite::Result<Option<String>> {
@@ -222,12 +239,44 @@ fn put(conn: &Connection, destination: &str, base: &str, number: i64, at: i64) -
 
 /// Whether anything was written to a destination, or may have been, to whichever server.
 fn anything_written(conn: &Connection, destination: &str) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT 1 FROM outbox WHERE destination = ?1
-         AND (state IN ('delivered', 'leased', 'ambiguous') OR (state = 'quarantined' AND reason = ?2))
-         UNION ALL SELECT 1 FROM written WHERE destination = ?1",
-    )?
-    .exists(params![destination, queue::UNPROVEN])
+    conn.prepare_cached(ANYTHING_WRITTEN)?.exists(params![destination, queue::UNPROVEN])
 }
 
+/// Asked twice a second while nobody said what a changed address is: what waits is not walked.
+const ANYTHING_WRITTEN: &str = "SELECT 1 FROM written WHERE destination = ?1
+    UNION ALL SELECT 1 FROM outbox INDEXED BY outbox_state
+      WHERE destination = ?1 AND state IN ('delivered', 'leased', 'ambiguous')
+    UNION ALL SELECT 1 FROM outbox INDEXED BY outbox_state
+      WHERE destination = ?1 AND state = 'quarantined' AND reason = ?2";
+
 const _: () = assert!(matches!(State::Ambiguous.after(Step::Renew), Some(State::Pending)));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn what_a_move_and_a_look_walk_does_not_grow_with_what_was_delivered_or_waits() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, &written_of_waiting());
+        for by in [
+            "SEARCH w USING INDEX outbox_waiting (destination=?)",
+            "SEARCH w USING INDEX outbox_state (destination=? AND state=?)",
+        ] {
+            assert!(steps.iter().any(|step| step.contains(by)), "{steps:?}");
+        }
+        // What was delivered is looked up for each that waits.
+        let of_window = "SEARCH d USING INDEX outbox_window (window_id=? AND destination=? AND version=?)";
+        assert_eq!(steps.iter().filter(|step| step.contains(of_window)).count(), 2, "{steps:?}");
+        assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:?}");
+        let steps = plan(&conn, ANYTHING_WRITTEN);
+        let by_state = "INDEX outbox_state (destination=? AND state=?)";
+        assert_eq!(steps.iter().filter(|step| step.contains(by_state)).count(), 2, "{steps:?}");
+        assert!(
+            steps.iter().any(|step| step.contains("SEARCH written USING PRIMARY KEY (destination=?)")),
+            "{steps:?}"
+        );
+    }
+}

@@ -81,18 +81,18 @@ pub struct Computed {
 /// Whether a window was published and has no readings left, as far as is known: none is on its way to it, it is to be
 /// computed no more, and its patient is one of their own.
 pub(crate) fn was_taken_back(conn: &Connection, window_id: i64) -> rusqlite::Result<bool> {
-    let patient: Option<i64> = conn
-        .prepare_cached(
-            "SELECT patient FROM outcome_window w WHERE id = ?1 AND version > 0 AND display_hash IS NULL
-               AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM rehomed r WHERE r.owner = w.patient)",
-        )?
-        .query_row([window_id], |row| row.get(0))
-        .optional()?;
+    let patient: Option<i64> =
+        conn.prepare_cached(TAKEN_BACK)?.query_row([window_id], |row| row.get(0)).optional()?;
     Ok(match patient {
         Some(patient) => lineage::root(conn, patient)? == Root::One(patient),
         None => false,
     })
 }
+
+/// Whose window that is, as far as the window and what is on its way to it say.
+const TAKEN_BACK: &str =
+    "SELECT patient FROM outcome_window w WHERE id = ?1 AND version > 0 AND display_hash IS NULL
+    AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM rehomed r WHERE r.owner = w.patient)";
 
 pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<()> {
     let key = &dirty.window;
@@ -296,4 +296,19 @@ pub(crate) fn has_results(conn: &Connection, patient: i64) -> rusqlite::Result<b
            OR EXISTS (SELECT 1 FROM outcome_window WHERE origin = ?1 AND origin <> patient)",
     )?
     .exists([patient])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn whether_a_window_was_taken_back_is_asked_without_walking_what_is_on_its_way_to_others() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, TAKEN_BACK);
+        assert!(steps.iter().any(|step| step.contains("INDEX rehomed_owner (owner=?)")), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.contains("SCAN r")), "{steps:?}");
+    }
 }

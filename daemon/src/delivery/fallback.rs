@@ -1,8 +1,9 @@
 //! Has windows decided on anew whose rows wait in a form that is closed, while another form is open.
 //!
 //! Invariants: what falls back is decided by the pipeline, which knows what stands and what consent says; here it is only
-//! asked, once for each row and each state of the forms; where no form is open nothing is asked, and rows wait as they are. A
-//! row that is to try a closed form is left to its probe.
+//! asked, once for each row and each state of the forms; where no form is open only what waits in a form that is listed no more
+//! is asked about, for no probe of its own will come, and other rows wait as they are. A row that is to try a closed form is
+//! left to its probe.
 
 use std::collections::BTreeSet;
 
@@ -54,14 +55,14 @@ impl Deliverer {
         self.held(destination, way.carrier()).is_some() || self.is_halted(way)
     }
 
-    /// What is asked of the store: nothing where no form is open.
+    /// What is asked of the store: where no form is open, what is listed no more.
     fn to_weigh(&self, destination: &Destination, anew: bool) -> Vec<Weigh> {
+        let at = time::now_ms();
+        let mut asked = vec![self.unlisted(destination, anew, at)];
         if !self.has_open_form(destination) {
-            return Vec::new();
+            return asked;
         }
         let closed = destination.ways.iter().filter(|way| self.is_closed(destination, way));
-        let at = time::now_ms();
-        let mut asked: Vec<Weigh> = Vec::new();
         for way in closed {
             let (queue, shut, spared) = match &way.outbound {
                 Some(name) => (outbound::destination(name), Shut::Halted(destination.message_kind()), None),
@@ -70,26 +71,29 @@ impl Deliverer {
                     (self.id.clone(), Shut::Kind(kind), self.to_be_tried(destination, way))
                 }
             };
-            let weigh = Weigh { destination: queue, shut, spared, anew, at };
+            let weigh = Weigh { destination: queue, shut, spared, anew, round: None, at };
             if !asked.contains(&weigh) {
                 asked.push(weigh);
             }
         }
         if anew {
-            let forms = destination.ways.iter().map(|way| way.projection.name().to_owned()).collect();
-            let uses = destination.uses().into_iter();
-            let kinds = uses.map(|(capability, _)| capability.name().to_owned()).collect();
-            let shut = Shut::Unlisted { forms, kinds };
-            asked.push(Weigh { destination: self.id.clone(), shut, spared: None, anew, at });
             let receivers: BTreeSet<String> = destination.receivers().collect();
             let queues = self.message_queues().unwrap_or_default().into_iter();
             let unnamed = queues.filter(|queue| destination.site.is_some() && !receivers.contains(queue));
             asked.extend(unnamed.map(|destination_of| {
                 let shut = Shut::Halted(destination.message_kind());
-                Weigh { destination: destination_of, shut, spared: None, anew, at }
+                Weigh { destination: destination_of, shut, spared: None, anew, round: None, at }
             }));
         }
         asked
+    }
+
+    fn unlisted(&self, destination: &Destination, anew: bool, at: i64) -> Weigh {
+        let forms = destination.ways.iter().map(|way| way.projection.name().to_owned()).collect();
+        let uses = destination.uses().into_iter();
+        let kinds = uses.map(|(capability, _)| capability.name().to_owned()).collect();
+        let shut = Shut::Unlisted { forms, kinds };
+        Weigh { destination: self.id.clone(), shut, spared: None, anew, round: None, at }
     }
 
     /// The reason of rows that are left to a probe, where one will come.
@@ -112,7 +116,7 @@ impl Deliverer {
                     if weighed.rows < WEIGH_MOST {
                         return true;
                     }
-                    weigh.anew = false;
+                    weigh.round = Some(weighed.round);
                 }
                 Err(error) => {
                     tracing::warn!(destination = %weigh.destination, %error, "what waits could not be weighed yet");

@@ -75,10 +75,8 @@ impl Deliverer {
         let held = closed || self.observations.of(&self.id, &row.kind) != Observed::Open;
         let verdict = consequence::settlement(outcome, held, now, wait);
         let in_doubt = matches!(verdict, outbox::Verdict::Ambiguous { .. });
-        pace.unweighed |= matches!(verdict, outbox::Verdict::Defer { .. });
-        if unlisted {
-            pace.forms = None;
-        }
+        let deferred = matches!(verdict, outbox::Verdict::Defer { .. });
+        pace.unweighed |= deferred;
         pace.doubts.heard(row.id, in_doubt, now);
         self.tell_doubt(destination, pace, now);
         let capability = Capability::named(&row.kind);
@@ -91,8 +89,12 @@ impl Deliverer {
         if let Some(capability) = capability
             && (effect != Effect::None || pace.is_probe(row.id))
         {
-            // From the answer on: behind a probe that was long under way the next does not follow at once.
-            let next = backoff::jittered(destination.delivery.probe_interval, chance());
+            // From the answer on: behind a probe that was long under way the next does not follow at once. It does behind a row
+            // that nobody was asked about, for its form is listed no more, and which is no head now.
+            let next = match unlisted && deferred {
+                true => Duration::ZERO,
+                false => backoff::jittered(destination.delivery.probe_interval, chance()),
+            };
             pace.probing(capability.name(), Instant::now()).at = Instant::now() + next;
         }
         match capability {

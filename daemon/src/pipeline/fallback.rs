@@ -1,12 +1,13 @@
 //! Which form is open for a window, and whether what waits in a closed one goes in another.
 //!
 //! Invariants: what waits goes in another form only where nothing of its window stands, or may stand, in any, and where the
-//! broker would write it now; a receiver of messages that stands still is closed, like an EHR that refuses; a closed form
+//! broker would write it now, or hold it for a probe where its own form is listed no more and no probe can be made with it; a
+//! receiver of messages that stands still is closed, like an EHR that refuses; a closed form
 //! that nothing waits in is tried anew with one window at a time, lest it stay closed for ever.
 
 use super::{Pipeline, PipelineError, version::Draft};
 use crate::{
-    broker::{self, Decision},
+    broker::{self, Decision, Reason},
     destination::{Destination, MESSAGES, Way},
     mode::Observed,
     outbound,
@@ -48,8 +49,14 @@ impl Pipeline {
         if listed && !way.is_none_or(is_closed) {
             return Ok(false);
         }
+        let gone = way.is_none() || !listed;
         let ruling = self.rule(draft, destination)?;
-        let goes = matches!(ruling.decision, Decision::Write(_) | Decision::Fallback(..));
+        let goes = match ruling.decision {
+            Decision::Write(_) | Decision::Fallback(..) => true,
+            // What the site refused opens by a probe, and by nothing else.
+            Decision::Defer(_, reason) => gone && reason == Reason::ObservedReadOnly,
+            Decision::Show(_) | Decision::Suppress(_) => false,
+        };
         let elsewhere = ruling.way.is_some_and(|way| !listed || way.projection.name() != form);
         Ok(goes && elsewhere && ruling.stands.is_none())
     }

@@ -19,7 +19,8 @@ fn deferred(key: u64, reason: &str) -> NewRow {
 }
 
 fn closed() -> Weigh {
-    Weigh { destination: EHR.into(), shut: Shut::Kind("bundle".into()), spared: None, anew: false, at: 3_000 }
+    let (destination, shut) = (EHR.into(), Shut::Kind("bundle".into()));
+    Weigh { destination, shut, spared: None, anew: false, round: None, at: 3_000 }
 }
 
 fn halted() -> Weigh {
@@ -27,7 +28,7 @@ fn halted() -> Weigh {
 }
 
 fn weigh(folder: &Folder, weigh: Weigh) -> (usize, usize) {
-    let Weighed { rows, windows } = folder.writer().weigh(weigh).wait().unwrap();
+    let Weighed { rows, windows, .. } = folder.writer().weigh(weigh).wait().unwrap();
     (rows, windows)
 }
 
@@ -60,6 +61,32 @@ fn a_window_that_waits_in_a_closed_form_is_decided_anew_once_for_each_state_of_t
     let refused = Verdict::Defer { reason: "observed-read-only".into() };
     assert_eq!(attempt(&folder, EHR, probe(), refused), State::Deferred);
     assert_eq!(weigh(&folder, closed()), (1, 1), "what was tried is weighed once its verdict is there");
+}
+
+#[test]
+fn a_round_is_bounded_in_each_transaction_and_weighs_each_row_once() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let most = outbox::WEIGH_MOST as u64;
+    folder.publish(
+        patient,
+        20,
+        (0..most + 3).map(|key| deferred(key, "observed-read-only")).collect(),
+        1_000,
+    );
+    // What is pending waits at a receiver that stands still, and of a kind it is not deferred yet.
+    folder.publish(patient, 21, vec![at(EHR, 9_000)], 1_000);
+    let all = Shut::Halted("bundle".into());
+    for (shut, rows) in [(Shut::Kind("bundle".into()), 3), (all, 4)] {
+        let first = Weigh { shut, anew: true, ..closed() };
+        let begun = folder.writer().weigh(first.clone()).wait().unwrap();
+        assert_eq!(begun.rows, outbox::WEIGH_MOST);
+        // Asked anew in the middle of a round nothing is skipped, and the round goes on where it was.
+        let rest = Weigh { round: Some(begun.round), ..first };
+        assert_eq!(weigh(&folder, rest.clone()).0, rows);
+        assert_eq!(weigh(&folder, rest.clone()).0, 0);
+        assert_eq!(weigh(&folder, Weigh { anew: false, round: None, ..rest }).0, 0);
+    }
 }
 
 #[test]

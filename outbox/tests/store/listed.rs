@@ -68,6 +68,86 @@ fn what_waits_of_a_kind_that_is_not_listed_says_so_and_goes_once_it_is_listed_ag
     assert_eq!(stands(&folder, ids[2]), said("no-consent"));
 }
 
+/// The rows that may be leased now, each delivered at once, until nothing is left.
+fn sent(folder: &Folder) -> Vec<i64> {
+    let mut sent = Vec::new();
+    while let Some(row) = folder.lease(3_000).first() {
+        folder.deliver(row.id);
+        sent.push(row.id);
+    }
+    sent
+}
+
+fn not_listed() -> Verdict {
+    Verdict::Defer { reason: outbox::FORM_NOT_LISTED.into() }
+}
+
+#[test]
+fn a_line_passes_what_is_not_listed_and_it_goes_in_its_place_when_it_is_again() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let of = |key: u64, form: &str| vec![made(key, "bundle", form, Enters::Pending)];
+    let old: Vec<i64> =
+        (0..3).map(|at| folder.publish(patient, 20 + at, of(at as u64, "plain"), 1_000)[0]).collect();
+    let first = folder.publish(patient, 30, of(10, "ig"), 1_000)[0];
+    // Each is found out when it is leased; the next one is the head then.
+    for id in &old {
+        assert_eq!(folder.lease(1_500)[0].id, *id);
+        folder.settle(*id, not_listed(), 1_500);
+    }
+    assert_eq!(folder.lease(2_000).iter().map(|row| row.id).collect::<Vec<_>>(), [first]);
+    // While it is under way the old ones are listed again: they go after it, and before what came later.
+    let last = folder.publish(patient, 31, of(11, "ig"), 2_000)[0];
+    assert_eq!(enlist(&folder, &[("bundle", None)], &["plain", "ig"]).listed, 3);
+    assert!(folder.lease(2_500).is_empty(), "one at a time");
+    folder.deliver(first);
+    assert_eq!(sent(&folder), [old[0], old[1], old[2], last]);
+}
+
+#[test]
+fn what_comes_behind_a_row_that_is_passed_is_head_and_gives_way_where_that_is_listed_again() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let of = |key: u64, form: &str| vec![made(key, "bundle", form, Enters::Pending)];
+    let old = folder.publish(patient, 20, of(1, "plain"), 1_000)[0];
+    folder.lease(1_500);
+    folder.settle(old, not_listed(), 1_500);
+    assert!(folder.probe(1_500).is_empty(), "no probe is made with what nobody would be asked about");
+    let new = folder.publish(patient, 21, of(2, "ig"), 1_000)[0];
+    // Its kind is closed meanwhile: what is tried is what is listed.
+    let held = [("bundle", Some("held-by-hand"))];
+    assert_eq!(enlist(&folder, &[], &["ig"]).unlisted, 1, "the kind is gone, with all that waits of it");
+    assert_eq!(enlist(&folder, &held, &["ig"]).listed, 1);
+    let probed = folder.probe(1_500);
+    assert_eq!(probed.iter().map(|row| row.id).collect::<Vec<_>>(), [new]);
+    folder.settle(new, Verdict::Defer { reason: "held-by-hand".into() }, 1_500);
+    assert_eq!(enlist(&folder, &held, &["plain", "ig"]).listed, 1);
+    assert_eq!(folder.probe(1_500)[0].id, old);
+    // Whatever else it comes to wait for, its line is never without a head.
+    folder.settle(old, not_listed(), 1_500);
+    assert_eq!(folder.probe(1_500)[0].id, new);
+    folder.settle(new, not_listed(), 1_500);
+    assert_eq!(enlist(&folder, &[("bundle", None)], &["ig"]).listed, 1);
+    assert_eq!(sent(&folder), [new]);
+    assert_eq!(enlist(&folder, &[("bundle", None)], &["plain"]).listed, 1);
+    assert_eq!(sent(&folder), [old]);
+}
+
+#[test]
+fn at_another_server_too_a_line_passes_what_is_not_listed() {
+    let folder = Folder::new();
+    let patient = folder.patient("a");
+    let of = |key: u64, form: &str| vec![made(key, "bundle", form, Enters::Pending)];
+    let old = folder.publish(patient, 20, of(1, "plain"), 1_000)[0];
+    let new = folder.publish(patient, 21, of(2, "ig"), 1_000)[0];
+    folder.lease(1_500);
+    folder.settle(old, not_listed(), 1_500);
+    let (destination, base) = ("ehr".into(), "https://other".into());
+    let move_server = outbox::MoveServer { destination, base, same: false, audit: Vec::new(), at: 2_000 };
+    folder.writer().move_server(move_server).wait().unwrap();
+    assert_eq!(sent(&folder), [new]);
+}
+
 #[test]
 fn what_is_in_doubt_of_a_kind_that_is_not_listed_is_told() {
     let folder = Folder::new();
