@@ -300,3 +300,64 @@ fn every_file_and_every_test_that_a_document_names_exists() {
         }
     }
 }
+
+/// Names of Rust that a document says are in a file (`name` in `path`, or `path` (`name`)), each with that file.
+fn placed(text: &str) -> Vec<(String, String)> {
+    let mut placed = Vec::new();
+    // A sentence goes on over lines, a row of a table does not.
+    for block in text.replace("\n\n", "\n|").split("\n|").map(|block| block.replace('\n', " ")) {
+        let parts: Vec<&str> = block.split('`').collect();
+        let mut names: Vec<&str> = Vec::new();
+        for at in (1..parts.len() - 1).step_by(2) {
+            let (before, it) = (parts[at - 1], parts[at]);
+            if !(it.contains('/') && it.ends_with(".rs")) {
+                if !matches!(before, ", " | " and " | ", and ") {
+                    names.clear();
+                }
+                names.push(it);
+                continue;
+            }
+            let mut here = if matches!(before, " in " | " of ") { names.clone() } else { Vec::new() };
+            let mut next = at;
+            while parts[next + 1] == if next == at { " (" } else { ", " } && next + 2 < parts.len() {
+                here.push(parts[next + 2]);
+                next += 2;
+            }
+            let is_name = |name: &&str| {
+                name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':')) && !name.is_empty()
+            };
+            placed.extend(here.into_iter().filter(is_name).map(|name| (name.to_owned(), it.to_owned())));
+            names.clear();
+        }
+    }
+    placed
+}
+
+/// Whether a source file declares a name: as an item, a field or a variant.
+fn declares(source: &str, name: &str) -> bool {
+    const ITEMS: [&str; 8] =
+        ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "type ", "macro_rules! "];
+    let name = name.rsplit("::").next().unwrap_or_default();
+    let after = |text: &str| text.strip_prefix(name)?.chars().next();
+    source.lines().any(|line| {
+        let is_item = ITEMS.iter().any(|item| {
+            line.match_indices(item).any(|(at, _)| {
+                after(&line[at + item.len()..]).is_some_and(|c| !c.is_alphanumeric() && c != '_')
+            })
+        });
+        let member = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        is_item || matches!(after(member), Some(':' | '(' | ',' | ' '))
+    })
+}
+
+#[test]
+fn every_name_that_a_document_places_in_a_file_is_declared_there() {
+    let mut found = 0;
+    for document in ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md"] {
+        for (name, path) in placed(&read(document)) {
+            found += 1;
+            assert!(declares(&read(&path), &name), "{document}: {name} is not declared in {path}");
+        }
+    }
+    assert!(found > 100, "{found} names were found: the search finds what there is");
+}
