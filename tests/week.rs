@@ -514,7 +514,7 @@ async fn a_week_of_a_site_ends_with_every_permitted_write_made_once() {
             week.event().await;
         }
         let status = week.end().await;
-        let set_aside = site::ask(&week.rig, &["queue", "list", "--state", "quarantined"]).await;
+        let set_aside = site::command::asked(&week.rig, &["queue", "list", "--state", "quarantined"]).await;
         assert_eq!(set_aside["rows"], serde_json::json!([]), "set aside, seed {seed}");
         let in_order = if week.forms == Forms::Two { 0 } else { IN_ORDER };
         judge::judge(&week.rig, &week.did, &status, in_order);
