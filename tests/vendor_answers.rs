@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use site::{
-    chart, condition, daily, edit_site, eventually, people, send, settled, until,
-    vendors::{DAY, coded, conduct, flowsheet, hour, late, of_patient, prepared, standing},
+    chart, condition, daily, edit_site, eventually, send, settled, until,
+    vendors::{coded, conduct, flowsheet, hour, late, of_patient, prepared, standing},
     with_delivery,
 };
 use standin::{
