@@ -332,11 +332,12 @@ async fn an_amendment_that_alone_is_refused_is_set_aside_and_closes_the_site_onc
     assert_eq!(refusals(&rig), met, "what was set aside is not tried again");
     // A person may let it go once more.
     rig.ehr.withdraw("no updates");
-    let rows = site::ask(&rig, &["queue", "list", "--state", "quarantined"]).await;
+    let rows = site::command::asked(&rig, &["queue", "list", "--state", "quarantined"]).await;
     let observation = |row: &&Value| row["kind"].as_str().is_some_and(|kind| kind.starts_with("Observation"));
     for row in rows["rows"].as_array().unwrap().iter().filter(observation) {
         let row = format!("row:{}", row["row"]);
-        site::ask(&rig, &["quarantine", "release", &row, "--reason", "the EHR permits it now"]).await;
+        site::command::asked(&rig, &["quarantine", "release", &row, "--reason", "the EHR permits it now"])
+            .await;
     }
     settled(&rig).await;
     assert_eq!((mean(&rig).value, mean(&rig).version), (150.0, 2));

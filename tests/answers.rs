@@ -12,7 +12,7 @@ use serde_json::Value;
 use site::{
     RESOURCES_PER_OUTCOME, append_site, chart, condition, daily, edit_site, eventually, people, send,
     settled, until,
-    vendors::{DAY, coded, conduct, flowsheet, late, of_patient, prepared, standing},
+    vendors::{DAY, coded, conduct, flowsheet, hour, late, of_patient, prepared, standing},
     with_delivery,
 };
 use standin::{
@@ -31,10 +31,6 @@ async fn started(dir: &std::path::Path, form: &str) -> Rig {
     with_delivery(&rig, QUICK);
     rig.start().await.unwrap();
     rig
-}
-
-fn hour(n: u32) -> Vec<u8> {
-    people::hour(&format!("H{n}"), n, DAY, 120)
 }
 
 fn mean(rig: &Rig, n: u32) -> Option<chart::Standing> {

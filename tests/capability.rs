@@ -6,7 +6,11 @@ mod site;
 
 use serde_json::Value;
 use site::{
-    RESOURCES_PER_OUTCOME, daily, edit_site, eventually, people, send, settled, until, with_delivery,
+    RESOURCES_PER_OUTCOME,
+    command::asked,
+    daily, edit_site, eventually,
+    people::{self, hour_of_march as hour},
+    send, settled, until, with_delivery,
 };
 use standin::{
     Play,
@@ -18,10 +22,6 @@ const FULL: &str = "mode = \"full\"\non_recovery = \"all\"";
 
 fn mode(status: &Value) -> &str {
     status["sites"][0]["mode"].as_str().unwrap_or_default()
-}
-
-fn hour(id: &str, patient: u32, day: u32) -> Vec<u8> {
-    people::hour(&format!("{id}-{patient}-{day}"), patient, &format!("2026-03-{day:02}"), 120)
 }
 
 /// A site whose `[capability]` is this.
@@ -47,13 +47,13 @@ async fn a_site_in_shadow_shows_what_it_would_write_and_writes_nothing_then_or_l
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     let status = until(&rig, "both are shown", |s| s["outbox"]["shown"] == 2).await;
     assert_eq!((mode(&status), &status["outbox"]["deferred"]), ("shadow", &0.into()), "{status:#}");
-    let shown = isthmus(&rig, &["queue", "list", "--state", "shown"]).await;
+    let shown = asked(&rig, &["queue", "list", "--state", "shown"]).await;
     let row = shown["rows"][0]["row"].to_string();
-    let would_be = isthmus(&rig, &["queue", "show", &row]).await;
+    let would_be = asked(&rig, &["queue", "show", &row]).await;
     assert_eq!(would_be["resources"].as_array().unwrap().len() as u64, RESOURCES_PER_OUTCOME, "{would_be:#}");
     let mrn = people::person(0).mrn;
     assert!(!would_be.to_string().contains(&mrn[..5]), "{would_be:#}");
-    let revealed = isthmus(&rig, &["queue", "show", &row, "--reveal", "--reason", "rehearsal"]).await;
+    let revealed = asked(&rig, &["queue", "show", &row, "--reveal", "--reason", "rehearsal"]).await;
     assert!(revealed.to_string().contains(&mrn[..5]), "{revealed:#}");
 
     // It goes live: what was shown stays shown, what comes is written.
@@ -224,16 +224,12 @@ async fn what_waits_is_written_with_its_late_amendment_also_where_history_is_not
 }
 
 /// Runs the binary beside the daemon; what it printed as JSON.
-async fn isthmus(rig: &Rig, args: &[&str]) -> Value {
-    site::command::json(rig, args)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_holds_waits_over_a_restart_until_a_person_releases_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = with_capability(dir.path(), FULL).await;
     rig.start().await.unwrap();
-    let held = isthmus(&rig, &["site", "hold", "main", "--reason", "upgrade of the EHR"]).await;
+    let held = asked(&rig, &["site", "hold", "main", "--reason", "upgrade of the EHR"]).await;
     assert_eq!(held["capabilities"], serde_json::json!(["Observation/laboratory"]));
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     let status = until(&rig, "both wait", |s| s["outbox"]["deferred"] == 2).await;
@@ -245,11 +241,11 @@ async fn what_a_person_holds_waits_over_a_restart_until_a_person_releases_it() {
     // A hold is not probed: the EHR would have taken it all the time.
     assert_eq!(rig.ehr.judge().creates, 0);
 
-    isthmus(&rig, &["site", "release", "main", "--reason", "done"]).await;
+    asked(&rig, &["site", "release", "main", "--reason", "done"]).await;
     let status = settled(&rig).await;
     assert_eq!((mode(&status), rig.ehr.judge().creates), ("full", 2 * RESOURCES_PER_OUTCOME), "{status:#}");
     assert!(site::condition(&status, "read-only").is_none(), "{status:#}");
-    let shown = isthmus(&rig, &["site", "show", "main"]).await;
+    let shown = asked(&rig, &["site", "show", "main"]).await;
     let settings = shown.as_array().unwrap();
     let of = |key: &str| settings.iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("no {key}"));
     assert_eq!((&of("mode")["value"], &of("bulk")["from"]), (&"full".into(), &"default".into()));
@@ -292,7 +288,7 @@ async fn what_travels_alone_arrives_whole_once_and_is_amended_where_it_stands() 
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     let status = settled(&rig).await;
     let judgement = rig.ehr.judge();
-    let quarantined = isthmus(&rig, &["quarantine", "list"]).await;
+    let quarantined = asked(&rig, &["quarantine", "list"]).await;
     let told = format!("{judgement:?} {status:#} {quarantined:#}");
     assert_eq!((judgement.creates, judgement.doubled), (2 * RESOURCES_PER_OUTCOME, 0), "{told}");
     let panels = rig.ehr.resources();
@@ -341,7 +337,7 @@ const MESSAGES: &str = "[[projection]]\nname = \"oru-r01\"\noutbound = \"results
 
 /// How many rows of the receiver's queue are in this state for this reason.
 async fn waiting(rig: &Rig, state: &str, reason: Option<&str>) -> usize {
-    let told = isthmus(rig, &["queue", "list", "--state", state, "--destination", "mllp:results"]).await;
+    let told = asked(rig, &["queue", "list", "--state", state, "--destination", "mllp:results"]).await;
     let rows = told["rows"].as_array().unwrap();
     rows.iter().filter(|row| row["reason"].as_str() == reason).count()
 }
@@ -419,14 +415,14 @@ async fn a_message_of_a_site_that_was_removed_waits() {
 async fn a_hold_by_hand_holds_the_messages_at_the_receiver_too() {
     let dir = tempfile::tempdir().unwrap();
     let (rig, mut receiver) = with_a_message_that_waits(dir.path()).await;
-    let held = isthmus(&rig, &["site", "hold", "main", "--reason", "upgrade"]).await;
+    let held = asked(&rig, &["site", "hold", "main", "--reason", "upgrade"]).await;
     assert_eq!(held["capabilities"], serde_json::json!(["message"]));
     assert_eq!(waiting(&rig, "deferred", Some("held-by-hand")).await, 1, "in the transaction of the hold");
     receiver.listen(false).await.unwrap();
     send(&rig, &[hour("B", 1, 2)]).await;
     until_waiting(&rig, "deferred", Some("held-by-hand"), 2).await;
     assert!(receiver.log().is_empty(), "{:?}", receiver.log());
-    isthmus(&rig, &["site", "release", "main", "--reason", "done"]).await;
+    asked(&rig, &["site", "release", "main", "--reason", "done"]).await;
     until_waiting(&rig, "delivered", None, 2).await;
     assert_eq!(receiver.messages().len(), 2);
 }

@@ -24,7 +24,7 @@ const NEXT_DAY: &str = "2026-03-03";
 const SYSTEM: &str = "urn:oid:1.2.3";
 
 /// `isthmus consent`.
-fn isthmus(rig: &Rig, args: &[&str]) -> Output {
+fn typed(rig: &Rig, args: &[&str]) -> Output {
     command::isthmus(rig, &[&["consent"], args].concat())
 }
 
@@ -121,7 +121,7 @@ async fn upstream_is_denied_by_default_and_a_grant_is_for_its_patient_alone() {
     let mut rig = site::prepare(dir.path(), RigSettings { upstream: true, ..daily() }).await;
     site::edit(&rig, "isthmus.toml", "consent = \"permit\"\n", "");
     rig.start().await.unwrap();
-    let refused = isthmus(
+    let refused = typed(
         &rig,
         &["grant", "--patient", &whom(1), "--purpose", "upstream", "--by", "herself", "--reason", "form 12"],
     );
@@ -196,7 +196,7 @@ async fn what_was_withdrawn_stays_so_though_the_daemon_is_killed_right_after_it_
         "--until",
         "2020-02-01",
     ];
-    let refused = isthmus(&rig, &[&["withdraw", "--patient", &whom], &over[..]].concat());
+    let refused = typed(&rig, &[&["withdraw", "--patient", &whom], &over[..]].concat());
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("over before it is recorded"), "{}", said(&refused));
 }
@@ -300,10 +300,10 @@ async fn a_ledger_whose_end_was_taken_away_fails_to_verify_against_its_head_with
     fs::copy(&copy, &store).unwrap();
     rig.start().await.unwrap();
     assert_eq!(head(&rig), first, "by itself it holds");
-    let verify = isthmus(&rig, &["verify", "--against", &third]);
+    let verify = typed(&rig, &["verify", "--against", &third]);
     assert_eq!(verify.status.code(), Some(1));
     assert!(said(&verify).contains("at or before entry 3"), "{}", said(&verify));
-    let told = isthmus(&rig, &["verify", "--against", &third, "--json"]);
+    let told = typed(&rig, &["verify", "--against", &third, "--json"]);
     assert_eq!(told.status.code(), Some(1));
     assert_eq!(serde_json::from_slice::<Value>(&told.stdout).unwrap()["broken"], 3);
 }
@@ -350,7 +350,7 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     let file = dir.path().join("again.json");
     fs::write(&file, fhir(1, "a", "permit").to_string()).unwrap();
     let path = file.to_str().unwrap();
-    let refused = isthmus(&rig, &["import", path]);
+    let refused = typed(&rig, &["import", path]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("say --source NAME"), "{}", said(&refused));
     assert!(!stands(&rig, 1, DAY));
@@ -370,7 +370,7 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     let mut elsewhere = fhir(1, "d", "deny");
     elsewhere["patient"] = foreign;
     fs::write(&file, elsewhere.to_string()).unwrap();
-    let refused = isthmus(&rig, &["import", path, "--source", "portal"]);
+    let refused = typed(&rig, &["import", path, "--source", "portal"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("Consent.patient.identifier"), "{}", said(&refused));
     assert!(!said(&refused).contains("7700001"));
@@ -404,7 +404,7 @@ async fn a_denial_that_a_server_sends_again_is_in_force_again_and_a_permit_from_
     ]}]});
     let file = dir.path().join("ahead.json");
     fs::write(&file, ahead.to_string()).unwrap();
-    let told = isthmus(&rig, &["import", file.to_str().unwrap(), "--source", "portal"]);
+    let told = typed(&rig, &["import", file.to_str().unwrap(), "--source", "portal"]);
     assert_eq!(told.status.code(), Some(1));
     assert!(
         said(&told).contains("refused: what it denies is recorded as entry 4, 5; what it permits"),
@@ -445,7 +445,7 @@ async fn nobody_is_named_where_decisions_are_listed_and_who_looks_is_on_record()
     let revealed = ask(&rig, &["show", "1", "--reveal", "--reason", "case 881"]);
     assert!(named.iter().all(|name| revealed.contains(name)), "{revealed}");
     for usage in [&["withdraw"][..], &["list", "--purpose", "fame"], &["show", "1", "--reveal"]] {
-        assert_eq!(isthmus(&rig, usage).status.code(), Some(2), "{usage:?}");
+        assert_eq!(typed(&rig, usage).status.code(), Some(2), "{usage:?}");
     }
     let metrics = site::metrics(&rig).await;
     assert!(named.iter().all(|name| !metrics.contains(name)));

@@ -5,10 +5,9 @@
 
 mod site;
 
-use std::process::{Command, Output};
-
 use serde_json::Value;
 use site::{
+    command::{isthmus, json, said},
     condition, edit_site, eventually, people, send, settled, until,
     vendors::{DAY, conduct, late, of_patient, prepared},
 };
@@ -18,21 +17,6 @@ const LAB: &str = "[[projection]]\nname = \"millennium-lab\"\nwindow = \"1d\"\n"
 /// Results of an hour at Millennium: all that has a LOINC code but the GMI, which so few readings withhold.
 const RESULTS: usize = 9;
 
-fn isthmus(rig: &Rig, args: &[&str]) -> Output {
-    Command::new(site::binary()).args(args).arg("--config").arg(rig.config()).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
-}
-
-/// What must be taken; its JSON.
-fn told(rig: &Rig, args: &[&str]) -> Value {
-    let output = isthmus(rig, &[args, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 fn refused(rig: &Rig, args: &[&str], code: i32) -> String {
     let output = isthmus(rig, args);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
@@ -41,7 +25,7 @@ fn refused(rig: &Rig, args: &[&str], code: i32) -> String {
 
 /// The one row in this state.
 fn row_in(rig: &Rig, state: &str) -> Option<String> {
-    let rows = told(rig, &["queue", "list", "--state", state]);
+    let rows = json(rig, &["queue", "list", "--state", state]);
     rows["rows"].as_array().unwrap().first().map(|row| row["row"].to_string())
 }
 
@@ -86,7 +70,7 @@ async fn a_line_that_a_doubt_blocks_goes_on_when_a_person_says_that_it_stands_an
     assert!(why.contains("is not in doubt: it is pending"), "{why}");
     refused(&rig, &["queue", "settle", "4711", "--written", "--reason", "looked"], 1);
 
-    let done = told(&rig, &settle(&["--written", "--reason", "it is in the chart of the ward"]));
+    let done = json(&rig, &settle(&["--written", "--reason", "it is in the chart of the ward"]));
     assert_eq!(
         (done["state"].as_str(), done["placed"].as_bool()),
         (Some("delivered"), Some(false)),
@@ -103,7 +87,7 @@ async fn a_line_that_a_doubt_blocks_goes_on_when_a_person_says_that_it_stands_an
 
     // A correction of it is not put beside it: people are shown which one.
     let aside = row_in(&rig, "quarantined").unwrap();
-    told(&rig, &["quarantine", "drop", &format!("row:{aside}"), "--reason", "no place to point to"]);
+    json(&rig, &["quarantine", "drop", &format!("row:{aside}"), "--reason", "no place to point to"]);
     send(&rig, &[late("L0", 0, 240)]).await;
     let status = until(&rig, "one is set aside", |s| {
         // With the Provenance that follows it.
@@ -111,14 +95,14 @@ async fn a_line_that_a_doubt_blocks_goes_on_when_a_person_says_that_it_stands_an
     })
     .await;
     assert_eq!(results(&rig, 0), RESULTS, "{status:#}");
-    let rows = told(&rig, &["queue", "list", "--state", "quarantined"]);
+    let rows = json(&rig, &["queue", "list", "--state", "quarantined"]);
     let mut rows = rows["rows"].as_array().unwrap().iter();
     let row = rows.find(|row| row["kind"] == "Observation/laboratory").unwrap()["row"].to_string();
-    let shown = told(&rig, &["queue", "show", &row]);
+    let shown = json(&rig, &["queue", "show", &row]);
     assert!(shown["reason"].as_str().unwrap().contains("amend it by hand"), "{shown:#}");
     // Let look, it finds what stood, and amends it.
     rig.ehr.withdraw("blind");
-    told(&rig, &["quarantine", "release", &format!("row:{row}"), "--reason", "searches are permitted"]);
+    json(&rig, &["quarantine", "release", &format!("row:{row}"), "--reason", "searches are permitted"]);
     settled(&rig).await;
     assert_eq!((results(&rig, 0), rig.ehr.judge().doubled), (RESULTS, 0));
     let code = shown["resources"][0]["code"]["coding"][0]["code"].as_str().unwrap();
@@ -156,7 +140,7 @@ async fn a_restart_makes_no_doubt_younger() {
     rig.ehr.withdraw("blind");
     let status = settled(&rig).await;
     assert!(condition(&status, "doubt-lasts").is_none(), "{status:#}");
-    eventually("it is delivered", || told(&rig, &["queue", "show", &row])["state"] == "delivered").await;
+    eventually("it is delivered", || json(&rig, &["queue", "show", &row])["state"] == "delivered").await;
     assert_eq!(results(&rig, 0), RESULTS);
 }
 

@@ -8,8 +8,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 use site::{
-    PATIENCE, condition, daily, edit_site, eventually, metric, metrics, people, prepare, send, settled,
-    until, with_delivery,
+    PATIENCE,
+    command::asked,
+    condition, daily, edit_site, eventually, metric, metrics,
+    people::{self, hour_of_march as hour},
+    prepare, send, settled, until, with_delivery,
 };
 use standin::{
     Act, Play, Refused, Rule,
@@ -25,23 +28,12 @@ const FORMS: &str =
 /// Why a row that waited in the first form was given up.
 const MOVED: &str = "its form is closed, and it is written in another";
 
-fn hour(id: &str, patient: u32, day: u32) -> Vec<u8> {
-    people::hour(&format!("{id}-{patient}-{day}"), patient, &format!("2026-03-{day:02}"), 120)
-}
-
 async fn with_forms(dir: &std::path::Path, forms: &str, main: &str) -> Rig {
     let settings = RigSettings { site_extra: forms.to_owned(), main_extra: main.to_owned(), ..daily() };
     let rig = prepare(dir, settings).await;
     edit_site(&rig, "projection = \"cgm-ig\"\n", "");
     with_delivery(&rig, "retry_min = \"50ms\"\nretry_max = \"200ms\"");
     rig
-}
-
-async fn isthmus(rig: &Rig, words: &[&str]) -> Value {
-    let mut command = tokio::process::Command::new(site::binary());
-    let output = command.args(words).arg("--json").arg("--config").arg(rig.config()).output().await.unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn refuse(rig: &Rig, status: u16) {
@@ -84,7 +76,7 @@ fn rows(status: &Value, state: &str) -> u64 {
 
 /// Rows that were given up because their form had closed.
 async fn moved(rig: &Rig) -> usize {
-    let listed = isthmus(rig, &["queue", "list", "--state", "superseded", "--limit", "1000"]).await;
+    let listed = asked(rig, &["queue", "list", "--state", "superseded", "--limit", "1000"]).await;
     listed["rows"].as_array().unwrap().iter().filter(|row| row["reason"] == MOVED).count()
 }
 
@@ -100,7 +92,7 @@ async fn what_waits_in_a_form_that_closes_arrives_once_in_the_next_and_what_stan
         assert_eq!(in_category(&rig, VITAL), 1);
 
         // Eight windows wait in the first form, and an amendment of what stands in it.
-        isthmus(&rig, &["site", "hold", "main", "--reason", "so that all of them wait"]).await;
+        asked(&rig, &["site", "hold", "main", "--reason", "so that all of them wait"]).await;
         let late = people::readings(people::day("2026-03-01"), 200, &[250; 6]);
         let late = people::message("LATE", &people::person(0), &late);
         let windows = (1..=4).flat_map(|patient| [2, 3].map(|day| hour("B", patient, day)));
@@ -108,7 +100,7 @@ async fn what_waits_in_a_form_that_closes_arrives_once_in_the_next_and_what_stan
         let all = |s: &Value| s["inbox"]["windows_due"] == 0 && rows(s, "deferred") > 8 * 8;
         until(&rig, "all of them wait", all).await;
         refuse(&rig, status);
-        isthmus(&rig, &["site", "release", "main", "--reason", "it goes on"]).await;
+        asked(&rig, &["site", "release", "main", "--reason", "it goes on"]).await;
         if killed {
             rig.kill();
             rig.start().await.unwrap();
@@ -159,34 +151,34 @@ async fn what_waits_goes_in_its_own_form_where_that_opens_first_and_stays_where_
     let dir = tempfile::tempdir().unwrap();
     let mut rig = with_forms(dir.path(), FORMS, "").await;
     rig.start().await.unwrap();
-    isthmus(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
+    asked(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
     send(&rig, &[hour("A", 0, 2), hour("A", 1, 2)]).await;
     until(&rig, "both wait", |s| s["inbox"]["windows_due"] == 0 && rows(s, "deferred") == 2 * 8).await;
     assert_eq!(moved(&rig).await, 0, "nothing else is open");
-    isthmus(&rig, &["site", "release", "main", "--reason", "go on"]).await;
+    asked(&rig, &["site", "release", "main", "--reason", "go on"]).await;
     settled(&rig).await;
     assert_eq!((in_category(&rig, VITAL), in_category(&rig, LABORATORY)), (2, 0));
 
     // Held again, and only the second form is let go: what waits goes in it.
-    isthmus(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
+    asked(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
     send(&rig, &[hour("B", 2, 2)]).await;
     until(&rig, "it waits", |s| s["inbox"]["windows_due"] == 0 && rows(s, "deferred") == 8).await;
     let second = "Observation/laboratory";
-    isthmus(&rig, &["site", "release", "main", "--capability", second, "--reason", "the second"]).await;
+    asked(&rig, &["site", "release", "main", "--capability", second, "--reason", "the second"]).await;
     settled(&rig).await;
     assert_eq!((in_category(&rig, VITAL), in_category(&rig, LABORATORY)), (2, 1));
-    isthmus(&rig, &["site", "release", "main", "--reason", "the first too"]).await;
+    asked(&rig, &["site", "release", "main", "--reason", "the first too"]).await;
     settled(&rig).await;
     assert_eq!((in_category(&rig, VITAL), in_category(&rig, LABORATORY)), (2, 1));
 
     // The file lists the first form no more while something waits in it.
-    isthmus(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
+    asked(&rig, &["site", "hold", "main", "--reason", "both forms"]).await;
     send(&rig, &[hour("C", 3, 2)]).await;
     until(&rig, "it waits", |s| s["inbox"]["windows_due"] == 0 && rows(s, "deferred") == 8).await;
     edit_site(&rig, "[[projection]]\nname = \"plain-r4\"\ncategory = \"vital-signs\"\n", "");
     until(&rig, "the file is in force", |s| s["sites"][0]["capabilities"].as_array().unwrap().len() == 1)
         .await;
-    isthmus(&rig, &["site", "release", "main", "--reason", "go on"]).await;
+    asked(&rig, &["site", "release", "main", "--reason", "go on"]).await;
     settled(&rig).await;
     assert_eq!((in_category(&rig, VITAL), in_category(&rig, LABORATORY)), (2, 2));
     assert_each_once(&rig);
@@ -345,7 +337,7 @@ async fn messages_of_a_receiver_that_halted_go_as_resources_and_what_is_in_doubt
     assert_eq!(receiver.messages().len(), heard, "nothing more was sent there");
 
     receiver.play(|heard| vec![answer("AA", &heard.control_id)]);
-    isthmus_text(&rig, &["outbound", "resume", "results"]).await;
+    asked(&rig, &["outbound", "resume", "results"]).await;
     settled(&rig).await;
     assert_eq!(receiver.messages().len(), heard + 1, "what was in doubt went under its control id");
     assert_eq!(in_category(&rig, LABORATORY), 2, "and not as resources too");
@@ -365,7 +357,7 @@ async fn the_message_that_was_refused_and_those_behind_it_go_as_resources() {
     settled(&rig).await;
     assert_eq!((in_category(&rig, LABORATORY), receiver.messages().len()), (3, 1));
     receiver.play(|heard| vec![answer("AA", &heard.control_id)]);
-    isthmus_text(&rig, &["outbound", "resume", "results"]).await;
+    asked(&rig, &["outbound", "resume", "results"]).await;
     // What stands as resources is amended as resources, and what is new is a message.
     let late = people::readings(people::day("2026-03-02"), 200, &[250; 6]);
     send(&rig, &[people::message("LATE", &people::person(0), &late), hour("B", 0, 5)]).await;
@@ -374,10 +366,4 @@ async fn the_message_that_was_refused_and_those_behind_it_go_as_resources() {
     assert_eq!((in_category(&rig, LABORATORY), receiver.messages().len()), (3, 2));
     assert!(rig.ehr.judge().updates > 0);
     assert_each_once(&rig);
-}
-
-async fn isthmus_text(rig: &Rig, words: &[&str]) {
-    let mut command = tokio::process::Command::new(site::binary());
-    let output = command.args(words).arg("--config").arg(rig.config()).output().await.unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -7,7 +7,8 @@ mod site;
 
 use serde_json::Value;
 use site::{
-    ask, condition, daily, listeners, people, until,
+    command::asked,
+    condition, daily, listeners, people, until,
     vendors::{DAY, late, prepared},
     wire::{self, Wire},
 };
@@ -173,7 +174,7 @@ async fn every_answer_of_a_receiver_has_its_consequence_and_a_resend_is_the_same
         assert_eq!(heard.len(), wanted, "{}", row.name);
         if row.then == Then::Halted {
             assert!(condition(&status, "outbound-halted").is_some(), "{}: {status:#}", row.name);
-            let resumed = ask(&rig, &["outbound", "resume", &name]).await;
+            let resumed = asked(&rig, &["outbound", "resume", &name]).await;
             assert!(resumed["done"].is_string(), "{resumed:#}");
             until(&rig, row.name, |s| done(told(s, &name), 2, 0)).await;
         }
@@ -275,7 +276,7 @@ async fn results_as_messages_fare_as_any_message_and_no_patient_waits_for_anothe
     site::send(&rig, &[people::hour("H6", 6, DAY, 120)]).await;
     until(&rig, "the next waits", |s| results(s)["pending"] == 2).await;
     receiver.play(|heard| vec![answer("AA", &heard.control_id)]);
-    ask(&rig, &["outbound", "resume", "results"]).await;
+    asked(&rig, &["outbound", "resume", "results"]).await;
     until(&rig, "both are filed", |s| results(s)["delivered"] == 7).await;
     assert!(receiver.first_arrivals().is_ok(), "a resend has other bytes");
     assert_eq!([5, 6].map(came), [2, 1]);

@@ -42,14 +42,15 @@ async fn playing(
 }
 
 /// Runs the binary with the rig's configuration.
-async fn isthmus(rig: &Rig, args: &[&str]) -> Output {
+/// In the folder of the configuration, where reports go.
+async fn there(rig: &Rig, args: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(site::binary());
     command.args(args).arg("--config").arg(rig.config()).current_dir(rig.dir());
     command.output().await.unwrap()
 }
 
 async fn probed(rig: &Rig, code: i32) -> Value {
-    let output = isthmus(rig, &["site", "probe", "main", "--json"]).await;
+    let output = there(rig, &["site", "probe", "main", "--json"]).await;
     assert_eq!(output.status.code(), Some(code), "{}", told(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -76,7 +77,7 @@ async fn validated(rig: &Rig, code: i32, more: &[&str]) -> Value {
     args.extend(more);
     // No report is overwritten.
     let _none_before = fs::remove_dir_all(rig.dir().join("out"));
-    let output = isthmus(rig, &args).await;
+    let output = there(rig, &args).await;
     assert_eq!(output.status.code(), Some(code), "{}", told(&output));
     let json = fs::read_to_string(rig.dir().join("out/report.json")).unwrap();
     let html = fs::read_to_string(rig.dir().join("out/report.html")).unwrap();
@@ -130,7 +131,7 @@ async fn for_each_kind_of_ehr_the_matrix_that_it_takes_is_proposed_and_then_noth
         let file = rig.dir().join("sites.d/main.toml");
         let before = fs::read_to_string(&file).unwrap();
         assert!(!before.contains("site probe"));
-        let written = isthmus(&rig, &["site", "probe", "main", "--write"]).await;
+        let written = there(&rig, &["site", "probe", "main", "--write"]).await;
         assert!(written.status.success(), "{}", self::told(&written));
         assert!(self::told(&written).contains("+projection = "), "{}", self::told(&written));
         let after = fs::read_to_string(&file).unwrap();
@@ -145,10 +146,10 @@ async fn an_ehr_that_does_not_answer_is_told_and_proposes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
     rig.ehr.rule(Rule::new("down", Act::Refuse(Refused::new(503, "transient"))).on(What::Anything));
-    let output = isthmus(&rig, &["site", "probe", "main"]).await;
+    let output = there(&rig, &["site", "probe", "main"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("/metadata is answered HTTP 503"), "{}", told(&output));
-    let output = isthmus(&rig, &["site", "probe", "elsewhere"]).await;
+    let output = there(&rig, &["site", "probe", "elsewhere"]).await;
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
 }
 
@@ -336,7 +337,7 @@ async fn nothing_is_sent_before_somebody_says_that_the_patient_is_none() {
         (&["--born", BORN, "--test-patient-confirmed"], "--daemon-stopped"),
         (&["--born", BORN, "--daemon-stopped"], "--test-patient-confirmed"),
     ] {
-        let output = isthmus(&rig, &[&words, more].concat()).await;
+        let output = there(&rig, &[&words, more].concat()).await;
         assert_eq!(output.status.code(), Some(2), "{}", told(&output));
         assert!(told(&output).contains(wanted) && !told(&output).contains(VALUE), "{}", told(&output));
     }
@@ -358,12 +359,12 @@ async fn a_patient_whose_results_come_through_the_box_is_refused_and_another_is_
     let whom: &'static str = whom.leak();
     // What was said of a daemon that is stopped does not help where it runs.
     for more in [&[][..], &["--daemon-stopped"]] {
-        let output = isthmus(&rig, &[&of(whom), more].concat()).await;
+        let output = there(&rig, &[&of(whom), more].concat()).await;
         assert_eq!(output.status.code(), Some(2), "{}", told(&output));
         assert!(told(&output).contains("results of this patient"), "{}", told(&output));
     }
     assert_eq!(rig.ehr.log().records().len(), asked);
-    let output = isthmus(&rig, &[&of(PATIENT)[..], &["--only", "reach"]].concat()).await;
+    let output = there(&rig, &[&of(PATIENT)[..], &["--only", "reach"]].concat()).await;
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let folders = fs::read_dir(rig.dir()).unwrap().map(|entry| entry.unwrap().file_name());
     let made = folders.filter(|name| name.to_string_lossy().starts_with("acceptance-main-reach-")).count();
@@ -379,7 +380,7 @@ async fn a_report_is_never_overwritten_by_a_later_trial() {
     let before = fs::read(&report).unwrap();
     let words =
         ["site", "validate", "main", "--patient", PATIENT, "--born", BORN, "--test-patient-confirmed"];
-    let output = isthmus(&rig, &[&words[..], &["--daemon-stopped", "--out", "out"]].concat()).await;
+    let output = there(&rig, &[&words[..], &["--daemon-stopped", "--out", "out"]].concat()).await;
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(told(&output).contains("holds a report already"), "{}", told(&output));
     assert_eq!(fs::read(&report).unwrap(), before);
@@ -391,12 +392,12 @@ async fn a_report_verifies_by_isthmus_and_by_openssl_until_a_byte_of_it_changes(
     let dir = tempfile::tempdir().unwrap();
     let rig = playing(dir.path(), Persona::Plain, "plain-r4", |_| ()).await;
     validated(&rig, 0, &["--only", "reach"]).await;
-    let key = isthmus(&rig, &["site", "report-key"]).await;
+    let key = there(&rig, &["site", "report-key"]).await;
     assert!(key.status.success(), "{}", told(&key));
     fs::write(rig.dir().join("key.pem"), &key.stdout).unwrap();
     let verify = ["site", "verify-report", "out", "--key", "key.pem"];
-    assert!(isthmus(&rig, &verify).await.status.success());
-    assert!(isthmus(&rig, &["site", "verify-report", "out"]).await.status.success());
+    assert!(there(&rig, &verify).await.status.success());
+    assert!(there(&rig, &["site", "verify-report", "out"]).await.status.success());
 
     let openssl = std::process::Command::new("openssl")
         .args(["dgst", "-sha384", "-verify", "../key.pem", "-signature", "report.sig", "report.sha256"])
@@ -410,7 +411,7 @@ async fn a_report_verifies_by_isthmus_and_by_openssl_until_a_byte_of_it_changes(
     let page = rig.dir().join("out/report.html");
     let html = fs::read_to_string(&page).unwrap();
     fs::write(&page, html.replacen("Not passed", "Passed", 1).replacen("Passed", "passed", 1)).unwrap();
-    let output = isthmus(&rig, &verify).await;
+    let output = there(&rig, &verify).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(told(&output).contains("report.html is not what was signed"), "{}", told(&output));
 }
@@ -425,7 +426,7 @@ async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_can
     .await;
     let whom = ["--patient", PATIENT, "--born", BORN, "--test-patient-confirmed"];
     let trial = [&["site", "validate", "main"], &whom[..], &["--only", "reach"]].concat();
-    let output = isthmus(&rig, &trial).await;
+    let output = there(&rig, &trial).await;
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(
         told(&output).contains("--daemon-stopped") && told(&output).contains("nothing was sent"),
@@ -435,14 +436,14 @@ async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_can
     assert!(rig.ehr.log().records().is_empty());
     let folder = rig.dir().join("keys");
     let new = ["site", "keys", "new", "--folder", folder.to_str().unwrap()];
-    let output = isthmus(&rig, &new).await;
+    let output = there(&rig, &new).await;
     assert!(output.status.success(), "{}", told(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("not in the audit log"), "{}", told(&output));
 
     rig.start().await.unwrap();
-    let output = isthmus(&rig, &new).await;
+    let output = there(&rig, &new).await;
     assert!(output.status.success() && output.stderr.is_empty(), "{}", told(&output));
-    isthmus(&rig, &trial).await;
+    there(&rig, &trial).await;
     let file = rig.dir().join("sites.d/main.toml");
     if rustix::process::geteuid().is_root() {
         // Any numbers but root's: of the daemon's user and group.
@@ -453,7 +454,7 @@ async fn what_is_done_beside_the_daemon_is_in_its_audit_log_and_a_trial_that_can
         (metadata.uid(), metadata.gid(), metadata.mode())
     };
     let before = whose();
-    let written = isthmus(&rig, &["site", "probe", "main", "--write"]).await;
+    let written = there(&rig, &["site", "probe", "main", "--write"]).await;
     assert!(written.status.success(), "{}", told(&written));
     assert_eq!(whose(), before, "who could read the site's file can read it still");
     let entries = site::store::audit(&mut rig).await;

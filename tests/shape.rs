@@ -15,6 +15,10 @@ const ROOMS: [&str; 6] = ["mllp", "clinical", "outbox", "standin", "daemon", "xt
 const MOST_LINES: usize = 600;
 /// Lines that nine source files of ten do not exceed.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 400;
+/// Lines that no function has, from its signature to its brace.
+const MOST_LINES_OF_A_FUNCTION: usize = 100;
+/// The functions that are longer all the same; ARCHITECTURE.md says why.
+const LONG: [(&str, &str); 2] = [("daemon/src/app.rs", "run"), ("daemon/src/cli/status.rs", "for_people")];
 /// Names for a thing that has no name.
 const NAMELESS: [&str; 9] =
     ["util", "utils", "helper", "helpers", "common", "manager", "misc", "shared", "stuff"];
@@ -101,6 +105,42 @@ fn no_source_file_has_more_than_600_lines_and_nine_in_ten_have_400() {
     assert!(too_long.is_empty(), "divide these by what they are about: {too_long:?}");
     let (ninth, path) = &sizes[sizes.len() * 9 / 10];
     assert!(*ninth <= MOST_LINES_OF_NINE_IN_TEN, "a tenth of the files is longer than {ninth} ({path:?})");
+}
+
+/// The functions of a formatted source: name and lines.
+fn functions(text: &str) -> Vec<(&str, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (first, line) in lines.iter().enumerate() {
+        let signature = line.trim_start();
+        let words = signature.split("fn ").next().unwrap_or_default();
+        let is_function = signature.contains("fn ")
+            && words.split_whitespace().all(|word| {
+                word.starts_with("pub") || matches!(word, "const" | "async" | "default" | "unsafe")
+            });
+        if !is_function || line.ends_with(['}', ';']) {
+            continue;
+        }
+        let end = format!("{}}}", &line[..line.len() - signature.len()]);
+        let name = signature[words.len() + "fn ".len()..].split(['(', '<']).next().unwrap_or_default();
+        let length = lines[first..].iter().position(|line| *line == end).map_or(0, |last| last + 1);
+        found.push((name, length));
+    }
+    found
+}
+
+#[test]
+fn no_function_has_more_than_100_lines_but_the_two_that_are_named() {
+    let mut long = BTreeSet::new();
+    let mut all = 0;
+    for path in with_ending(&["rs"]) {
+        let (text, path) = (read(&path), path.to_string_lossy().into_owned());
+        all += functions(&text).len();
+        let over = functions(&text).into_iter().filter(|(_, lines)| *lines > MOST_LINES_OF_A_FUNCTION);
+        long.extend(over.map(|(name, _)| (path.clone(), name.to_owned())));
+    }
+    assert!(all > 5_000, "the functions were found: {all}");
+    assert_eq!(long, LONG.map(|(path, name)| (path.to_owned(), name.to_owned())).into());
 }
 
 #[test]
@@ -299,4 +339,65 @@ fn every_file_and_every_test_that_a_document_names_exists() {
             }
         }
     }
+}
+
+/// Names of Rust that a document says are in a file (`name` in `path`, or `path` (`name`)), each with that file.
+fn placed(text: &str) -> Vec<(String, String)> {
+    let mut placed = Vec::new();
+    // A sentence goes on over lines, a row of a table does not.
+    for block in text.replace("\n\n", "\n|").split("\n|").map(|block| block.replace('\n', " ")) {
+        let parts: Vec<&str> = block.split('`').collect();
+        let mut names: Vec<&str> = Vec::new();
+        for at in (1..parts.len() - 1).step_by(2) {
+            let (before, it) = (parts[at - 1], parts[at]);
+            if !(it.contains('/') && it.ends_with(".rs")) {
+                if !matches!(before, ", " | " and " | ", and ") {
+                    names.clear();
+                }
+                names.push(it);
+                continue;
+            }
+            let mut here = if matches!(before, " in " | " of ") { names.clone() } else { Vec::new() };
+            let mut next = at;
+            while parts[next + 1] == if next == at { " (" } else { ", " } && next + 2 < parts.len() {
+                here.push(parts[next + 2]);
+                next += 2;
+            }
+            let is_name = |name: &&str| {
+                name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':')) && !name.is_empty()
+            };
+            placed.extend(here.into_iter().filter(is_name).map(|name| (name.to_owned(), it.to_owned())));
+            names.clear();
+        }
+    }
+    placed
+}
+
+/// Whether a source file declares a name: as an item, a field or a variant.
+fn declares(source: &str, name: &str) -> bool {
+    const ITEMS: [&str; 8] =
+        ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "type ", "macro_rules! "];
+    let name = name.rsplit("::").next().unwrap_or_default();
+    let after = |text: &str| text.strip_prefix(name)?.chars().next();
+    source.lines().any(|line| {
+        let is_item = ITEMS.iter().any(|item| {
+            line.match_indices(item).any(|(at, _)| {
+                after(&line[at + item.len()..]).is_some_and(|c| !c.is_alphanumeric() && c != '_')
+            })
+        });
+        let member = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+        is_item || matches!(after(member), Some(':' | '(' | ',' | ' '))
+    })
+}
+
+#[test]
+fn every_name_that_a_document_places_in_a_file_is_declared_there() {
+    let mut found = 0;
+    for document in ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md"] {
+        for (name, path) in placed(&read(document)) {
+            found += 1;
+            assert!(declares(&read(&path), &name), "{document}: {name} is not declared in {path}");
+        }
+    }
+    assert!(found > 100, "{found} names were found: the search finds what there is");
 }

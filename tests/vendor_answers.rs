@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use site::{
-    chart, condition, daily, edit_site, eventually, people, send, settled, until,
-    vendors::{DAY, coded, conduct, flowsheet, late, of_patient, prepared, standing},
+    chart, condition, daily, edit_site, eventually, send, settled, until,
+    vendors::{coded, conduct, flowsheet, hour, late, of_patient, prepared, standing},
     with_delivery,
 };
 use standin::{
@@ -46,10 +46,6 @@ async fn with_tokens(dir: &std::path::Path, persona: Persona, form: &str, grante
     edit_site(&rig, "projection = \"cgm-ig\"\n", "");
     with_delivery(&rig, "retry_min = \"50ms\"\nretry_max = \"200ms\"\ntimeout = \"2s\"");
     rig
-}
-
-fn hour(n: u32) -> Vec<u8> {
-    people::hour(&format!("H{n}"), n, DAY, 120)
 }
 
 /// Results of the `n`th person who was put on the chart.

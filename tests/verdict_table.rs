@@ -33,7 +33,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use site::{
-    RESOURCES_PER_OUTCOME, ask, chart, condition, daily, eventually, people, send, settled, until,
+    RESOURCES_PER_OUTCOME, chart,
+    command::asked,
+    condition, daily, eventually, people, send, settled, until,
     vendors::{DAY, late, standing},
     with_delivery,
 };
@@ -259,7 +261,7 @@ impl Site {
 
     /// Takes messages in while a person holds the site, so that all their rows are let go at once.
     async fn together(&self, messages: &[Vec<u8>]) {
-        ask(&self.rig, &["site", "hold", "main", "--reason", "together"]).await;
+        asked(&self.rig, &["site", "hold", "main", "--reason", "together"]).await;
         send(&self.rig, messages).await;
         until(&self.rig, "all wait", |s| {
             let none = |value: &Value| *value == 0;
@@ -269,7 +271,7 @@ impl Site {
                 && s["outbox"]["deferred"].as_u64() > Some(0)
         })
         .await;
-        ask(&self.rig, &["site", "release", "main", "--reason", "together"]).await;
+        asked(&self.rig, &["site", "release", "main", "--reason", "together"]).await;
     }
 
     fn mean(&self, n: u32) -> Option<(f64, u64)> {
@@ -340,7 +342,8 @@ impl Site {
                 }
             }
             _ => {
-                let rows = ask(&self.rig, &["queue", "list", "--state", "quarantined", "--limit", "9"]).await;
+                let rows =
+                    asked(&self.rig, &["queue", "list", "--state", "quarantined", "--limit", "9"]).await;
                 assert_eq!(aside, 0, "{name}: {rows:#}");
                 self.assert_whole(&patients, row.met, &name);
                 let each = if row.met == Met::Create { RESOURCES_PER_OUTCOME } else { 1 };
@@ -476,15 +479,15 @@ async fn what_stands_under_our_identifier_is_taken_for_written_only_where_it_say
         let dir = tempfile::tempdir().unwrap();
         let site = Site::started(dir.path(), style, Conduct::default()).await;
         let rig = &site.rig;
-        ask(rig, &["site", "hold", "main", "--reason", "to look at what is queued"]).await;
+        asked(rig, &["site", "hold", "main", "--reason", "to look at what is queued"]).await;
         send(rig, &[0, 1].map(|n| people::hour(&format!("F{n}"), n, DAY, 120))).await;
         until(rig, "both wait", |s| s["outbox"]["deferred"] == 2 * style.rows()).await;
         // Of one patient the mean stands with another value, of the other as it is to be written.
-        let queued = ask(rig, &["queue", "list", "--state", "deferred"]).await;
+        let queued = asked(rig, &["queue", "list", "--state", "deferred"]).await;
         let mut placed = 0;
         for row in queued["rows"].as_array().unwrap() {
             let shown =
-                ask(rig, &["queue", "show", &row["row"].to_string(), "--reveal", "--reason", "r"]).await;
+                asked(rig, &["queue", "show", &row["row"].to_string(), "--reveal", "--reason", "r"]).await;
             let mut means = shown["resources"].as_array().unwrap().iter();
             let Some(mean) = means.find(|one| one["code"]["coding"][0]["code"] == chart::MEAN) else {
                 continue;
@@ -498,7 +501,7 @@ async fn what_stands_under_our_identifier_is_taken_for_written_only_where_it_say
             placed += 1;
         }
         assert_eq!(placed, 2, "{style:?}");
-        ask(rig, &["site", "release", "main", "--reason", "looked at"]).await;
+        asked(rig, &["site", "release", "main", "--reason", "looked at"]).await;
         let told = settled(rig).await;
         let there = [0, 1].map(|n| chart::mean(&rig.ehr, &people::person(n).mrn, DAY).unwrap());
         assert_eq!(
@@ -525,7 +528,7 @@ async fn nobody_is_waited_for_longer_than_an_hour_whatever_is_asked() {
         eventually("the pause is asked for", || site.rig.ehr.judge().throttled > 0).await;
         let told = until(&site.rig, "it waits", |s| s["outbox"]["leased"] == 0).await;
         assert_eq!(told["sites"][0]["mode"], "full", "{style:?}: {told:#}");
-        let rows = ask(&site.rig, &["queue", "list", "--state", "pending"]).await;
+        let rows = asked(&site.rig, &["queue", "list", "--state", "pending"]).await;
         let next = |row: &Value| row["next"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         let longest = rows["rows"].as_array().unwrap().iter().map(next).max().unwrap();
         let ahead = longest.as_second() - jiff::Timestamp::now().as_second();

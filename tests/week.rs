@@ -1,11 +1,11 @@
 //! A week of a simulated site, compressed in time: a seeded schedule of data, late data, corrections, a merge, outages,
 //! throttling, refusals of everything or of one category, lost answers, slow answers, lost tokens, new keys, reloads, a
 //! ceiling that is lowered and raised, withdrawals and grants of consent, stops and kills; in one form that travels in a
-//! Bundle, in one that travels alone, in two with a fallback, or as flat results at an EHR that keeps no identifier of ours and
-//! takes no conditional create, where a search by patient, code and date is all that tells what stands. What ends open is put right at last; then every permitted
-//! write stands once with the right numbers, and nothing arrived that was not permitted. The oracle (`week/judge.rs`) knows
-//! what was sent and adds it up, and reads the stand-in's log; it shares no code with the product.
-//!
+//! Bundle, in one that travels alone, in two with a fallback, or as flat results at an EHR that keeps no identifier of ours
+//! and takes no conditional create, where a search by patient, code and date is all that tells what stands. What ends open
+//! is put right at last; then every permitted write stands once with the right numbers, and nothing arrived that was not
+//! permitted. The oracle (`week/judge.rs`) knows what was sent and adds it up, and reads the stand-in's log; it shares no
+//! code with the product.
 //! `ISTHMUS_WEEK_SEED` plays one seed, `ISTHMUS_WEEK_SEEDS` so many one after the other (one unless told otherwise),
 //! `ISTHMUS_WEEK_EVENTS` as many events each. A failure names its seed; with `ISTHMUS_WEEK_KEEP` the site's folder stays, so that
 //! its daemon can be started again and asked.
@@ -514,7 +514,7 @@ async fn a_week_of_a_site_ends_with_every_permitted_write_made_once() {
             week.event().await;
         }
         let status = week.end().await;
-        let set_aside = site::ask(&week.rig, &["queue", "list", "--state", "quarantined"]).await;
+        let set_aside = site::command::asked(&week.rig, &["queue", "list", "--state", "quarantined"]).await;
         assert_eq!(set_aside["rows"], serde_json::json!([]), "set aside, seed {seed}");
         let in_order = if week.forms == Forms::Two { 0 } else { IN_ORDER };
         judge::judge(&week.rig, &week.did, &status, in_order);

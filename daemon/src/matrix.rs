@@ -8,6 +8,7 @@ use clinical::fhir::{
     row::Row,
     summary::MeanUnit,
 };
+use outbox::Purpose;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -184,13 +185,18 @@ impl Sheet<'_> {
 
     fn consent(&mut self, site: &Site) {
         let consent = &site.consent;
-        for (key, said, of_the_box) in [
-            ("treatment", consent.treatment, "permit"),
-            ("upstream", consent.upstream, "as [upstream] of the main file says"),
-            ("payer", consent.payer, "deny"),
+        let word = |permit: bool| if permit { "permit" } else { "deny" };
+        for (purpose, said) in [
+            (Purpose::Treatment, consent.treatment),
+            (Purpose::Upstream, consent.upstream),
+            (Purpose::Payer, consent.payer),
         ] {
-            let value = said.map_or(of_the_box, |permit| if permit { "permit" } else { "deny" });
-            self.add("consent", "consent", key, value.to_owned());
+            let of_the_box = match purpose {
+                Purpose::Upstream => "as [upstream] of the main file says",
+                Purpose::Treatment | Purpose::Payer => word(purpose.is_permitted_by_default()),
+            };
+            let value = said.map_or(of_the_box, word);
+            self.add("consent", "consent", purpose.word(), value.to_owned());
         }
     }
 

@@ -72,7 +72,13 @@ impl Sweeper {
                     draining: draining.clone(),
                 };
                 let sites = rules.clone();
-                let _joined = tokio::task::spawn_blocking(move || sweep.all(&sites)).await;
+                if let Err(broken) = tokio::task::spawn_blocking(move || sweep.all(&sites)).await {
+                    // A panic's own words may quote anything, so they stay out of this line.
+                    tracing::error!(
+                        panicked = broken.is_panic(),
+                        "a sweep of retention broke off; the next one goes on"
+                    );
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(rest(&rules)) => {}

@@ -27,6 +27,15 @@ pub fn json(rig: &Rig, words: &[&str]) -> Value {
     serde_json::from_str(&ask(rig, &[words, &["--json"]].concat())).unwrap()
 }
 
+/// [`json`] while the test's own servers go on answering.
+pub async fn asked(rig: &Rig, words: &[&str]) -> Value {
+    let mut command = tokio::process::Command::new(super::binary());
+    command.args(words).arg("--json").arg("--config").arg(rig.config());
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{words:?}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// [`isthmus`], which must not be able to do it; why.
 pub fn refused(rig: &Rig, words: &[&str]) -> String {
     let output = isthmus(rig, words);

@@ -144,15 +144,6 @@ pub fn refused_series(listener: &str, limit: &str) -> String {
     format!("isthmus_mllp_refused_total{{listener=\"{listener}\",limit=\"{limit}\"}}")
 }
 
-/// Runs the binary beside the daemon with these words and `--json`; what it printed.
-pub async fn ask(rig: &Rig, words: &[&str]) -> Value {
-    let mut command = tokio::process::Command::new(binary());
-    command.args(words).arg("--json").arg("--config").arg(rig.config());
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 /// The condition of this name in a status.
 pub fn condition<'a>(status: &'a Value, name: &str) -> Option<&'a Value> {
     status["conditions"].as_array().into_iter().flatten().find(|condition| condition["name"] == name)

@@ -50,6 +50,11 @@ pub fn hour(control_id: &str, n: u32, on: &str, value: u32) -> Vec<u8> {
     message(control_id, &person(n), &readings(day(on), 0, &[value; 12]))
 }
 
+/// An hour of patient `n` at 120, of a day of March 2026; its control id is made of all three.
+pub fn hour_of_march(id: &str, n: u32, day: u32) -> Vec<u8> {
+    hour(&format!("{id}-{n}-{day}"), n, &format!("2026-03-{day:02}"), 120)
+}
+
 /// The message with `from` replaced by `to`; `from` must be in it.
 pub fn altered(message: &[u8], from: &str, to: &str) -> Vec<u8> {
     let text = String::from_utf8(message.to_vec()).unwrap();

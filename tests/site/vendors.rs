@@ -30,6 +30,11 @@ pub const ROWS: [(&str, &str); 13] = [
     ("cv", "COEFFICIENT_OF_VARIATION_CGM"),
     ("sd", "STANDARD_DEVIATION_CGM"),
 ];
+/// An hour of patient `n` at 120, on [`DAY`].
+pub fn hour(n: u32) -> Vec<u8> {
+    people::hour(&format!("H{n}"), n, DAY, 120)
+}
+
 /// The patient `n` as the EHR has them.
 pub fn charted(n: u32) -> Person {
     Person::new(SYSTEM, &people::person(n).mrn).born("1931-07-09")

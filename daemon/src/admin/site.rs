@@ -3,7 +3,8 @@
 //!
 //! Invariants: a hold is in the store, with its audit entry and with the rows that it defers, those in the queues of the
 //! site's receivers too, before it is in force, and outlives a restart; a release
-//! opens whatever had closed, be it a hold or a refusal; who did it is told by the kernel.
+//! opens whatever had closed, be it a hold or a refusal; who did it is told by the kernel; every reason stands whole in the
+//! audit log.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     consent::Whom,
-    desk::{Desk, DeskError, told},
+    desk::{Desk, DeskError, reason as wanted, told},
     peer::Peer,
 };
 use crate::{
@@ -25,9 +26,6 @@ use crate::{
     mode::{Event, Observed},
     time,
 };
-
-/// Longest reason that is kept.
-const MAX_REASON_CHARS: usize = 500;
 
 /// What can be asked. Its `Debug` shows nothing of whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,10 +69,14 @@ impl Desk {
     pub fn site(&self, ask: Ask, peer: &Peer) -> Value {
         told(match ask {
             Ask::Mode { site, hold, capability, reason } => {
-                self.hold(&site, hold, capability.as_deref(), &reason, peer)
+                wanted(&reason).and_then(|why| self.hold(&site, hold, capability.as_deref(), why, peer))
             }
-            Ask::Moved { site, same, reason } => self.moved(&site, same, &reason, peer),
-            Ask::Done { condition, scope, reason } => self.done(&condition, &scope, &reason, peer),
+            Ask::Moved { site, same, reason } => {
+                wanted(&reason).and_then(|why| self.moved(&site, same, why, peer))
+            }
+            Ask::Done { condition, scope, reason } => {
+                wanted(&reason).and_then(|why| self.done(&condition, &scope, why, peer))
+            }
             Ask::Known(whom) => self.known(&whom),
         })
     }
@@ -99,7 +101,7 @@ impl Desk {
             // What was granted since counts at once.
             destination.client.forget();
         }
-        let cause = format!("held by {}: {}", peer.actor(), shortened(reason));
+        let cause = format!("held by {}: {reason}", peer.actor());
         let mut changed = Vec::new();
         for one in wanted {
             let is_open = self.observations.of(&destination.id, one.name()) == Observed::Open;
@@ -136,7 +138,7 @@ impl Desk {
             actor: peer.actor(),
             action: "server moved".to_owned(),
             object: id.clone(),
-            detail: shortened(&format!("{from} to {base}: {what}; {reason}")),
+            detail: format!("{from} to {base}: {what}; {reason}"),
             at: time::now_ms(),
         };
         let (destination_id, base) = (id.clone(), base.clone());
@@ -195,7 +197,7 @@ impl Desk {
             actor: peer.actor(),
             action: action.to_owned(),
             object: format!("{} {capability}", destination.id),
-            detail: shortened(reason),
+            detail: reason.to_owned(),
             at: now,
         };
         let queues: Vec<(String, String)> = match capability == MESSAGES {
@@ -229,7 +231,7 @@ impl Desk {
             "amendment-needed" => &[Kind::AmendmentNeeded],
             _ => {
                 return Err(DeskError::Wanted(
-                    "withdrawal-needed, number-withheld and amendment-needed end by hand, nothing else",
+                    "withdrawal-needed (for number-withheld too) and amendment-needed end by hand, nothing else",
                 ));
             }
         };
@@ -243,7 +245,7 @@ impl Desk {
             actor: peer.actor(),
             action: format!("{} done", kind.word()),
             object: scope.to_owned(),
-            detail: shortened(reason),
+            detail: reason.to_owned(),
             at: time::now_ms(),
         };
         self.writer.audit(vec![audit]).wait()?;
@@ -251,8 +253,4 @@ impl Desk {
         self.conditions.clear(kind, scope);
         Ok(json!({ "done": scope }))
     }
-}
-
-fn shortened(reason: &str) -> String {
-    reason.chars().take(MAX_REASON_CHARS).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -11,36 +11,88 @@ use serde_json::Value;
 use super::{BAD_CONFIGURATION, FAILED, address::addressed, failed, runtime};
 use crate::{
     admin::{self, AdminError, Request},
-    config,
+    config::{self, SocketError},
     exhibit::visible::in_json,
     report::paper::printable,
 };
 
+/// Why there is no answer of the daemon.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// The configuration does not say where it is asked.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
+    /// The system gives this process no threads.
+    #[error("{0}")]
+    Runtime(std::io::Error),
+    /// It could not be reached.
+    #[error("{}", unreachable(path, source))]
+    Unreachable {
+        /// Its socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The exchange went wrong.
+    #[error("{0}")]
+    Exchange(AdminError),
+    /// It says why not.
+    #[error("{0}")]
+    Told(String),
+}
+
+impl AskError {
+    /// Says why. Returns the exit code.
+    pub(super) fn failed(&self) -> ExitCode {
+        failed(self, if matches!(self, Self::Socket(_)) { BAD_CONFIGURATION } else { FAILED })
+    }
+
+    /// Whether no daemon runs there: its socket is gone, or nobody listens on it.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. }
+            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused))
+    }
+}
+
 /// The daemon that the configuration speaks of.
 pub(super) struct Daemon {
-    socket: std::path::PathBuf,
+    socket: PathBuf,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Daemon {
     /// Finds the socket. Errs with the exit code, after saying why.
     pub(super) fn of(config: &Path) -> Result<Self, ExitCode> {
-        let socket = config::admin_socket(config).map_err(|error| failed(&error, BAD_CONFIGURATION))?;
-        let runtime = runtime().map_err(|error| failed(&error, FAILED))?;
-        Ok(Self { socket, runtime })
+        Self::find(config).map_err(|error| error.failed())
+    }
+
+    fn find(config: &Path) -> Result<Self, AskError> {
+        Ok(Self { socket: config::admin_socket(config)?, runtime: runtime().map_err(AskError::Runtime)? })
     }
 
     /// Asks. Errs with the exit code, after saying why.
     pub(super) fn ask(&self, request: &Request) -> Result<Value, ExitCode> {
+        self.answer(request).map_err(|error| error.failed())
+    }
+
+    fn answer(&self, request: &Request) -> Result<Value, AskError> {
         let told = self.runtime.block_on(admin::ask(&self.socket, request)).map_err(|error| match error {
-            AdminError::Unreachable { path, source } => failed(&unreachable(&path, &source), FAILED),
-            other => failed(&other, FAILED),
+            AdminError::Unreachable { path, source } => AskError::Unreachable { path, source },
+            other => AskError::Exchange(other),
         })?;
         match told["error"].as_str() {
-            Some(error) => Err(failed(&error, FAILED)),
+            Some(error) => Err(AskError::Told(error.to_owned())),
             None => Ok(told),
         }
     }
+}
+
+/// Asks once and says nothing.
+///
+/// # Errors
+/// Why there is no answer, for who asks to judge.
+pub(super) fn quietly(config: &Path, request: &Request) -> Result<Value, AskError> {
+    Daemon::find(config)?.answer(request)
 }
 
 /// Asks once. Errs with the exit code, after saying why.

@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod filter;
 #[cfg(test)]
+#[path = "hints_tests.rs"]
 mod hints;
 mod identity;
 mod init;
@@ -229,7 +230,7 @@ mod tests {
         "site list --json",
         "site show main",
         "site hold main --reason r",
-        "site moved main --same-server",
+        "site moved main --same-server --reason r",
         "site moved main --other-server --reason r",
         "site amended w --reason r",
         "site keys new",

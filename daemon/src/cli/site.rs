@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     BAD_CONFIGURATION, USAGE,
-    daemon::{say, tell, text},
+    daemon::{quietly, say, tell, text},
     failed,
 };
 use crate::{
@@ -90,7 +90,7 @@ struct MovedArgs {
     #[arg(long, required_unless_present = "same_server")]
     other_server: bool,
     /// Why, for the audit log.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT")]
     reason: String,
     /// Print what was done as JSON.
     #[arg(long)]
@@ -143,11 +143,7 @@ fn no_site(config: &Config, id: &str) -> ExitCode {
 
 /// What the daemon says of the sites; `Null` where none answers, of which nothing is said.
 fn in_force(config: &Path) -> Value {
-    let Some(socket) = config::admin_socket(config).ok().filter(|socket| socket.exists()) else {
-        return Value::Null;
-    };
-    let Ok(runtime) = super::runtime() else { return Value::Null };
-    runtime.block_on(crate::admin::ask(&socket, &Request::Status)).unwrap_or_default()
+    quietly(config, &Request::Status).unwrap_or_default()
 }
 
 fn list(json: bool, path: &Path) -> Result<(), ExitCode> {

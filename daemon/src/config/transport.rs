@@ -20,7 +20,11 @@ pub(super) const MAX_IN_FLIGHT: u64 = 64;
 pub(super) const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The default longest wait before a write is tried again.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(300);
+/// The default time after which a search that finds nothing proves something: what was sent arrives within the time that a
+/// request may take ([`REQUEST_TIMEOUT`]), and an EHR's index shows it within seconds; this is four times the former.
 const ABSENCE_COUNTS_AFTER: Duration = Duration::from_secs(120);
+/// The default time after which people are told of a doubt: by then looks that failed were repeated, at least three times
+/// with waits of up to [`RETRY_MAX`], and a lookup that lags has caught up.
 const DOUBT_LASTS_AFTER: Duration = Duration::from_secs(15 * 60);
 
 const SHORTEST: Duration = Duration::from_millis(10);

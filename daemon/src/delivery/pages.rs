@@ -2,7 +2,7 @@
 //!
 //! Invariants: what could not be looked through to its end is hidden, and never absent; a `next` link is followed to the
 //! server of the destination alone, for the token goes with the request; a search changes nothing, so there is no doubt
-//! after it.
+//! after it; one page is held at a time ([`http::ANSWER_MAX_BYTES`]), and of those before it the members in [`KEPT`].
 
 use reqwest::Url;
 use serde_json::Value;
@@ -17,10 +17,14 @@ use crate::{
 const ENTRIES_OF_A_PAGE: &str = "50";
 /// Pages that are looked through: of one patient 1,000 encounters. Beyond it a list is taken for hidden.
 const PAGES_MOST: usize = 20;
+/// The members of a Patient and of an Encounter that anybody asks for (`ehr_patient`): a resource may have a photograph or
+/// a narrative, and a thousand of them would be held at once.
+const KEPT: [&str; 8] =
+    ["resourceType", "id", "identifier", "link", "birthDate", "status", "subject", "period"];
 
 /// What a search came to.
 pub(super) enum Pages {
-    /// Every resource of every page.
+    /// Every resource of every page, with the members in [`KEPT`].
     All(Vec<Value>),
     /// It does not let us look, or not to the end.
     Hidden,
@@ -59,7 +63,7 @@ pub(super) async fn search(
             return Ok(Pages::Hidden);
         }
         let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
-        found.extend(entries.iter().map(|entry| entry["resource"].clone()));
+        found.extend(entries.iter().map(|entry| kept(&entry["resource"])));
         url = match next(bundle) {
             None => return Ok(Pages::All(found)),
             Some(link) => match url.join(link) {
@@ -69,6 +73,11 @@ pub(super) async fn search(
         };
     }
     Ok(Pages::Hidden)
+}
+
+fn kept(resource: &Value) -> Value {
+    let members = KEPT.into_iter().filter_map(|name| Some((name.to_owned(), resource.get(name)?.clone())));
+    Value::Object(members.collect())
 }
 
 fn next(bundle: &Value) -> Option<&str> {

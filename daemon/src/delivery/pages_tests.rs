@@ -57,6 +57,16 @@ fn one(id: &str) -> Found {
     Found::One { birth: None, reference: Some(format!("Patient/{id}")) }
 }
 
+#[test]
+fn of_a_resource_nothing_is_held_that_nobody_asks_for() {
+    let photographed = json!({ "resourceType": "Patient", "id": "7", "birthDate": "1971-02-03", "photo": [{ "data": "AAAA" }],
+        "text": { "div": "<div/>" }, "identifier": [{ "system": "urn:mr", "value": "1" }] });
+    let left = json!({ "resourceType": "Patient", "id": "7", "birthDate": "1971-02-03",
+        "identifier": [{ "system": "urn:mr", "value": "1" }] });
+    assert_eq!(kept(&photographed), left);
+    assert_eq!(kept(&Value::Null), json!({}), "an entry without a resource");
+}
+
 #[tokio::test]
 async fn a_patient_is_looked_for_on_every_page_and_hidden_where_the_last_cannot_be_reached() {
     let (first, second) = ("/Patient?identifier=", "/page?2");

@@ -35,8 +35,8 @@ impl Deliverer {
         let site = destination.site.as_deref().unwrap_or(&self.id);
         format!(
             "base_url was {from} and is {}; nothing is sent until a person says what it is: \
-             isthmus site moved {site} --same-server (the same charts under another address) or --other-server (nothing \
-             that was written before counts there; what waits is written anew)",
+             isthmus site moved {site} --same-server --reason TEXT (the same charts under another address) or \
+             --other-server (nothing that was written before counts there; what waits is written anew)",
             destination.base_url
         )
     }

@@ -1,9 +1,9 @@
 //! What somebody else's summary says already: an outcome that is left to it, and what is owed when it says so no more.
 //!
-//! Invariants: only where the site's file says that such a summary is in its chart, for a feed proves no chart; only what came in as FHIR at the site itself, for the same patient and dates, is asked; never an echo of what
-//! this product wrote, which is no summary of somebody else (`clinical/src/normalize/fhir/observation.rs`); what was left to
-//! it is written as soon as it is taken back or says something else, for the result would be nowhere.
-
+//! Invariants: only where the site's file says that such a summary is in its chart, for a feed proves no chart; only what
+//! came in as FHIR at the site itself, for the same patient and dates, is asked; never an echo of what this product wrote,
+//! which is no summary of somebody else (`clinical/src/normalize/fhir/observation.rs`); what was left to it is written as
+//! soon as it is taken back or says something else, for the result would be nowhere.
 use clinical::fhir::compared::is_said;
 use outbox::Window;
 

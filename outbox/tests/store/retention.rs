@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::folder::{Folder, raw, row, version};
 
+const _: () = assert!(LOOK_ROWS > REMOVE_ROWS as i64, "a look that finds everything removable ends by that");
+
 /// When everything is settled that is.
 const SETTLED: i64 = 5_000;
 
@@ -212,5 +214,4 @@ fn one_transaction_takes_a_bounded_number_of_rows_and_bytes() {
     let large = folder.publish(patient, 23, vec![large(901), large(902)], 1_000);
     let found = folder.read(|r| r.removable("main", &expiry(SETTLED), all[REMOVE_ROWS]));
     assert_eq!((found.rows, found.next), (vec![large[0]], Some(large[0])));
-    assert!(LOOK_ROWS > REMOVE_ROWS as i64, "a look that finds everything removable ends by that");
 }
