@@ -19,7 +19,7 @@ pub(crate) mod ehr_patient;
 mod fallback;
 pub mod http;
 mod pace;
-mod rate;
+pub(crate) mod rate;
 pub mod seat;
 mod verdicts;
 mod withdrawal;
