@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use serde_json::Value;
 use site::{
     chart,
-    command::{ask, isthmus, json, said},
+    command::{ask, isthmus, json, refused, said},
     daily, edit, people, send, settled, until,
     wire::{Wire, msa},
 };

@@ -184,9 +184,7 @@ impl Waits {
             ),
             Self::Unknown => "the configuration has no such destination: nothing sends it until it is there again (isthmus check)"
                 .to_owned(),
-            Self::Unauthorized(why) => {
-                format!("the destination does not let us in: {why}. isthmus status shows what was granted")
-            }
+            Self::Unauthorized(why) => format!("the destination does not let us in: {why}"),
             Self::Halted(why) => why.clone(),
             Self::Silent(until) => {
                 let next = until.map(|until| format!(", the next at {}", at(until))).unwrap_or_default();

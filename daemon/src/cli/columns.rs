@@ -10,6 +10,8 @@ use std::io::IsTerminal;
 pub(super) const UNKNOWN: usize = 80;
 /// No column is made narrower than this.
 const NARROWEST: usize = 5;
+/// Words of this length are broken only where there is no other way: a day, a destination's name.
+const WHOLE: usize = 12;
 /// Between two columns.
 const GAP: usize = 2;
 
@@ -77,6 +79,11 @@ pub(super) fn pieces(text: &str, first: usize, others: usize) -> Vec<String> {
     }
 }
 
+/// A time of an answer as it stands in a table, where it may be broken between day and hour.
+pub(super) fn moment(told: &str) -> String {
+    told.replacen('T', " ", 1)
+}
+
 /// A table with headings.
 pub(super) struct Columns {
     rows: Vec<Vec<String>>,
@@ -97,15 +104,20 @@ impl Columns {
     pub(super) fn fit(&self, width: usize) -> String {
         let filled = |at: &usize| self.rows.iter().skip(1).any(|row| !row[*at].is_empty());
         let kept: Vec<usize> = (0..self.rows[0].len()).filter(filled).collect();
-        let longest = |at: &usize| self.rows.iter().map(|row| row[*at].chars().count()).max().unwrap_or(0);
+        let cells = |at: usize| self.rows.iter().map(move |row| row[at].as_str());
+        let longest = |at: &usize| cells(*at).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let words =
+            |at: &usize| cells(*at).flat_map(str::split_whitespace).map(|word| word.chars().count()).max();
         let mut widths: Vec<usize> = kept.iter().map(longest).collect();
+        let wholes: Vec<usize> =
+            kept.iter().map(|at| words(at).unwrap_or(0).clamp(NARROWEST, WHOLE)).collect();
         let room = width.saturating_sub(GAP * widths.len().saturating_sub(1));
-        while widths.iter().sum::<usize>() > room {
-            let Some(widest) = widths.iter_mut().max_by_key(|one| **one).filter(|one| **one > NARROWEST)
-            else {
-                break;
-            };
-            *widest -= 1;
+        for least in [wholes, vec![NARROWEST; widths.len()]] {
+            while widths.iter().sum::<usize>() > room {
+                let loose = widths.iter_mut().zip(&least).filter(|(width, least)| **width > **least);
+                let Some((widest, _)) = loose.max_by_key(|(width, _)| **width) else { break };
+                *widest -= 1;
+            }
         }
         let mut out = String::new();
         for row in &self.rows {

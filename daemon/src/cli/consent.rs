@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     FAILED, amount,
     argument::{self, Named},
-    columns::{Columns, fitted, width},
+    columns::{Columns, fitted, moment as moment_in, width},
     daemon::{ask, say, tell, text},
     failed,
 };
@@ -321,16 +321,21 @@ fn table(entries: &[Value], width: usize) -> String {
         "ENTRY", "RECORDED", "PATIENT", "PURPOSE", "DECISION", "FROM", "UNTIL", "SOURCE", "BY",
     ]);
     for entry in entries {
-        let past = if entry["including_past"] == true { ", the past included" } else { "" };
+        let past = if entry["including_past"] == true { " (the past included)" } else { "" }.to_owned();
         let message = entry["message"].as_i64().map_or_else(String::new, |id| format!(", message {id}"));
         table.row([
             entry["entry"].to_string(),
-            text(&entry["at"]),
+            moment_in(&text(&entry["at"])),
             entry["patient"].to_string(),
             text(&entry["purpose"]),
             text(&entry["decision"]),
-            format!("{}{past}", from(entry)),
-            text(&entry["until"]),
+            // From its entry on, where nothing else is said.
+            if from(entry) == text(&entry["at"]) {
+                past
+            } else {
+                format!("{}{past}", moment_in(&from(entry)))
+            },
+            moment_in(&text(&entry["until"])),
             format!("{}{message}", text(&entry["source"])),
             text(&entry["actor"]),
         ]);

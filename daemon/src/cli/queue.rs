@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     argument::{self, Named},
-    columns::{Columns, broken, fitted, hanging, width},
+    columns::{Columns, broken, fitted, hanging, moment, width},
     daemon::{tell, text},
 };
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     },
     report::paper::printable,
 };
+
+/// From so many columns on a list has room for what is written and for whole times.
+const WIDE: usize = 110;
 
 /// Arguments of `isthmus queue`.
 #[derive(Debug, clap::Args)]
@@ -216,6 +219,11 @@ fn why(row: &Value) -> String {
     }
 }
 
+/// Month, day and minute of a time of an answer.
+fn minute(told: &str) -> String {
+    moment(told).chars().skip("2026-".len()).take("11-23 13:30".len()).collect()
+}
+
 fn listed(told: &Value, width: usize) -> String {
     let rows = told["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
     let total = told["total"].as_u64().unwrap_or_default();
@@ -225,13 +233,16 @@ fn listed(told: &Value, width: usize) -> String {
             _ => format!("nothing older; {total} in all\n"),
         };
     }
-    let mut table =
-        Columns::new(&["ROW", "STATE", "WHY", "DESTINATION", "WHAT", "FORM", "PATIENT", "OF", "QUEUED"]);
+    // On a narrow terminal the form says what it is, and the minute when.
+    let is_wide = width >= WIDE;
+    let mut table = Columns::new(&["ROW", "STATE", "WHY", "TO", "WHAT", "FORM", "PATIENT", "OF", "QUEUED"]);
     for row in rows {
         let cells = ["state", "destination", "kind", "form", "created"].map(|key| text(&row[key]));
         let [state, destination, kind, form, created] = cells;
         let (row_id, patient) = (row["row"].to_string(), row["patient"].to_string());
-        table.row([row_id, state, why(row), destination, kind, form, patient, about(row), created]);
+        let kind = if is_wide { kind } else { String::new() };
+        let queued = if is_wide { moment(&created) } else { minute(&created) };
+        table.row([row_id, state, why(row), destination, kind, form, patient, about(row), queued]);
     }
     let mut out = table.fit(width);
     if told["more"] == true {
@@ -264,9 +275,22 @@ fn shown(row: &Value, width: usize) -> String {
     if row["waits"].is_null() {
         put("because", text(&row["reason"]));
     }
+    if row["state"] == "quarantined" {
+        let id = &row["row"];
+        put(
+            "to do",
+            format!(
+                "look into the chart and at what was answered, then: isthmus quarantine release row:{id} --reason TEXT sends it \
+                 again, isthmus quarantine drop row:{id} --reason TEXT gives it up. One that may have been written is settled \
+                 instead: isthmus queue settle {id}"
+            ),
+        );
+    }
     put("waits", text(&row["waits"]["told"]));
     if row["decision"].is_object() {
         let (told, at) = (text(&row["decision"]["told"]), text(&row["decision"]["at"]));
+        // What still holds it was just said.
+        let told = told.replace(&format!(": {}", text(&row["waits"]["told"])), "");
         put("decided", format!("{told} ({at})"));
     }
     for form in row["forms"].as_array().into_iter().flatten().filter(|form| form["closed"].is_string()) {

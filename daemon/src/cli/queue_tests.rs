@@ -29,6 +29,8 @@ fn a_list_that_is_cut_off_says_so_and_fits_its_width() {
     }
     assert!(listed(&cut, 80).contains("2 rows of 310 shown; --limit for more, --before 8 for older ones"));
     assert!(listed(&cut, 150).contains("pending  behind row 7  ehr:main"), "{}", listed(&cut, 150));
+    let narrow = listed(&whole, 80);
+    assert!(narrow.contains("03-02 08:00") && !narrow.contains("laboratory"), "{narrow}");
     assert_eq!(listed(&json!({"rows": [], "total": 0}), 80), "nothing\n");
 }
 
@@ -65,4 +67,11 @@ fn a_row_is_shown_with_why_it_waits_what_was_decided_and_where_it_stands() {
     let mut row = row(12);
     (row["settled"], row["waits"]) = (json!("2026-03-02T09:00:00Z"), Value::Null);
     assert!(shown(&row, 80).contains("settled     2026-03-02T09:00:00Z"));
+    let mut quarantined = row;
+    (quarantined["state"], quarantined["reason"]) = (json!("quarantined"), json!("422 value"));
+    let told = shown(&quarantined, 80);
+    assert!(
+        told.contains("isthmus quarantine release row:12") && told.contains("because     422 value"),
+        "{told}"
+    );
 }

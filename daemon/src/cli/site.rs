@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     BAD_CONFIGURATION, capabilities,
-    columns::{Columns, fitted, width},
+    columns::{Columns, broken, moment, width},
     daemon::{say, tell, text},
     failed,
 };
@@ -158,14 +158,15 @@ fn listed(sites: &Value, silent: bool) -> String {
             site["forms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let forms = if forms.is_empty() { "computes only".to_owned() } else { forms.join(", then ") };
         let cause = site["cause"].as_str().filter(|cause| !cause.is_empty());
-        let since = if cause.is_some() { text("since") } else { String::new() };
+        let since = if cause.is_some() { moment(&text("since")) } else { String::new() };
         let cause = cause.map(printable).unwrap_or_default();
         table.row([text("id"), text("configured"), text("mode"), forms, since, cause]);
     }
     let mut out = table.fit(width());
     for site in all() {
         for line in capabilities::closed(site) {
-            out += &fitted(format!("  {}: {line}\n", printable(site["id"].as_str().unwrap_or_default())));
+            let id = printable(site["id"].as_str().unwrap_or_default());
+            out += &broken(&format!("  {id}: {line}"), width());
         }
     }
     if silent {

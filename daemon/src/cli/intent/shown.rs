@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        columns::{Columns, broken, hanging},
+        columns::{Columns, broken, hanging, moment},
         daemon::text,
     },
     report::paper::printable,
@@ -50,11 +50,11 @@ fn table(intents: &[Value], width: usize) -> String {
             intent["intent"].to_string(),
             text(&intent["state"]),
             text(&intent["reason"]),
-            text(&intent["since"]),
+            moment(&text(&intent["since"])),
             text(&intent["kind"]),
             about.unwrap_or_else(|| "the patient".to_owned()),
             intent["patient"].to_string(),
-            text(&intent["entered"]),
+            moment(&text(&intent["entered"])),
             own.to_owned(),
         ]);
     }

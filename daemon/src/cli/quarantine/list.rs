@@ -5,7 +5,10 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::{
-    cli::{amount, columns::Columns},
+    cli::{
+        amount,
+        columns::{Columns, moment},
+    },
     exhibit::visible::visible,
     report::paper::printable,
 };
@@ -75,7 +78,10 @@ fn amounts(messages: u64, faults: u64, rows: u64) -> String {
 fn table(lines: &[Value], width: usize) -> String {
     let mut table = Columns::new(&COLUMNS.map(|(heading, _)| heading));
     for line in lines {
-        table.row(COLUMNS.iter().map(|(_, name)| text(&line[*name])));
+        table.row(COLUMNS.iter().map(|(_, name)| match *name {
+            "at" => moment(&text(&line["at"])),
+            name => text(&line[name]),
+        }));
     }
     table.fit(width)
 }
