@@ -517,7 +517,7 @@ mod tests {
             "message": 17, "actor": "user nurse (uid 1001)",
         });
         for width in [80, 120] {
-            let told = table(&[entry.clone()], width);
+            let told = table(std::slice::from_ref(&entry), width);
             assert!(told.lines().all(|line| line.chars().count() <= width), "{told}");
         }
     }

@@ -331,8 +331,10 @@ mod tests {
         let mut examples = 0;
         for (name, command) in commands(&Cli::command(), "") {
             for help in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
-                // What is indented is typed as it stands; the rest is broken between words.
-                for line in help.to_string().lines().filter(|line| line.starts_with("  ")) {
+                // What is typed, and what is said of it below; the rest is broken between words.
+                let is_example =
+                    |line: &&str| ["  isthmus ", "      "].iter().any(|begin| line.starts_with(begin));
+                for line in help.to_string().lines().filter(is_example) {
                     assert!(line.chars().count() <= columns::UNKNOWN, "{name}: {line}");
                     examples += 1;
                 }

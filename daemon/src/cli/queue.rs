@@ -277,14 +277,12 @@ fn shown(row: &Value, width: usize) -> String {
     }
     if row["state"] == "quarantined" {
         let id = &row["row"];
-        put(
-            "to do",
-            format!(
-                "look into the chart and at what was answered, then: isthmus quarantine release row:{id} --reason TEXT sends it \
-                 again, isthmus quarantine drop row:{id} --reason TEXT gives it up. One that may have been written is settled \
-                 instead: isthmus queue settle {id}"
-            ),
-        );
+        put("once more", format!("isthmus quarantine release row:{id} --reason TEXT"));
+        put("or give up", format!("isthmus quarantine drop row:{id} --reason TEXT"));
+        if row["reason"] == outbox::UNPROVEN {
+            put("if it stands", format!("isthmus queue settle {id} --written --reason TEXT"));
+            put("if not", format!("isthmus queue settle {id} --not-written --reason TEXT"));
+        }
     }
     put("waits", text(&row["waits"]["told"]));
     if row["decision"].is_object() {

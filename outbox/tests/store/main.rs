@@ -16,6 +16,7 @@ mod folder;
 mod identity;
 mod intake;
 mod intent;
+mod look;
 mod messages;
 mod model;
 mod opening;
