@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use serde_json::Value;
 use site::{
     chart,
-    command::{ask, isthmus, json, said},
+    command::{ask, isthmus, json, refused, said},
     daily, edit, people, send, settled, until,
     wire::{Wire, msa},
 };
@@ -350,10 +350,15 @@ async fn what_a_receiver_refused_is_listed_and_released_or_dropped_by_its_row() 
     assert_eq!(chart::numbers(&rig.ehr).len(), 7, "one outcome of two");
     // Neither again.
     for (verb, id) in [("drop", ids[0]), ("release", ids[0]), ("release", ids[1])] {
-        let told = ask(&rig, &["quarantine", verb, id, "--reason", "again"]);
-        assert!(told.contains("not in quarantine"), "{verb} {id}: {told}");
+        let told = refused(&rig, &["quarantine", verb, id, "--reason", "again"]);
+        assert!(told.contains("not in quarantine: it is d"), "{verb} {id}: {told}");
+        assert!(told.contains(&format!("isthmus queue show {}", id.replace("row:", ""))), "{told}");
     }
-    assert_eq!(isthmus(&rig, &["quarantine", "release", "row:999", "--reason", "x"]).status.code(), Some(1));
+    let none = refused(&rig, &["quarantine", "release", "row:999", "--reason", "x"]);
+    assert!(none.contains("there is no such row"), "{none}");
+    let shown = isthmus(&rig, &["quarantine", "show", ids[1]]);
+    assert_eq!(shown.status.code(), Some(2));
+    assert!(said(&shown).contains("isthmus queue show"), "{}", said(&shown));
     let actions: Vec<_> = audit(&mut rig).await.into_iter().map(|entry| (entry.1, entry.2)).collect();
     for (action, id) in [("quarantine dropped", ids[0]), ("quarantine released", ids[1])] {
         let wanted = (action.to_owned(), id.replace(':', " "));

@@ -14,6 +14,7 @@ pub mod peer;
 pub mod quarantine;
 pub mod queue;
 pub mod replay;
+pub mod rows;
 mod seen;
 pub mod show;
 pub mod site;

@@ -306,6 +306,25 @@ pub(crate) fn in_words(broken: &ReadError) -> String {
     )
 }
 
+/// What is said of a head that is not in a chain that holds with another.
+pub(crate) fn not_in_chain(known: ConsentHead, head: ConsentHead) -> String {
+    let ConsentHead { entries: kept, .. } = known;
+    let there = head.entries;
+    if kept > there {
+        format!(
+            "the ledger ends at entry {there}, and the head that was kept is of entry {kept}: {} entries are missing at its end, as \
+             where an older backup was put in place or the end was cut off. What they decided is not in force: find the newer store, \
+             or have those decisions recorded again",
+            kept - there
+        )
+    } else {
+        format!(
+            "the chain holds, and its entry {kept} is not the one whose head was kept: another ledger took this one's place, or it was \
+             written anew. Compare it with a copy of the store, and find out who can write to the store's file"
+        )
+    }
+}
+
 /// Has decisions take effect whose time comes or passes, until the drain begins.
 pub(crate) async fn turn(
     writer: Writer,

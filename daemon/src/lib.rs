@@ -47,3 +47,4 @@ pub mod time;
 pub mod tls;
 pub mod traffic;
 pub mod verdict;
+pub mod waiting;

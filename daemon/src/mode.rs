@@ -363,7 +363,9 @@ pub fn in_force(ceiling: &Ceiling, uses: &[Use]) -> Mode {
     if !uses.iter().any(|one| one.carries && writable(one)) {
         return Mode::ReadOnly;
     }
-    if uses.iter().all(writable) { Mode::Full } else { Mode::Partial }
+    // A file that lists what is written permits no more than that, though it is all that the forms make today.
+    let listed = matches!(ceiling, Ceiling::Partial(_));
+    if !listed && uses.iter().all(writable) { Mode::Full } else { Mode::Partial }
 }
 
 #[cfg(test)]
@@ -532,6 +534,10 @@ mod tests {
         use Observed::{Held, Open, Probing, ReadOnly};
         let laboratory = Capability::observation(Category::Laboratory);
         let only = |resource| Ceiling::Partial(vec![Capability::of(resource)]);
+        let both = || {
+            let all = [ResourceKind::Observation, ResourceKind::Provenance];
+            Ceiling::Partial(all.map(Capability::of).to_vec())
+        };
         for (ceiling, observation, provenance, mode) in [
             (Ceiling::Full, Open, Open, Mode::Full),
             (Ceiling::Full, Open, ReadOnly, Mode::Partial),
@@ -542,6 +548,8 @@ mod tests {
             (Ceiling::ReadOnly, Open, Open, Mode::ReadOnly),
             (only(ResourceKind::Observation), Open, Open, Mode::Partial),
             (only(ResourceKind::Provenance), Open, Open, Mode::ReadOnly),
+            (both(), Open, Open, Mode::Partial),
+            (both(), ReadOnly, Open, Mode::ReadOnly),
         ] {
             let uses = [
                 Use { capability: laboratory, observed: observation, carries: true },

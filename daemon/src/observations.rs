@@ -10,7 +10,29 @@ use crate::mode::{Effect, Event, Learned, Observed};
 
 /// The learned state; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Observations(Arc<Mutex<BTreeMap<(String, String), Learned>>>);
+pub struct Observations(Arc<Mutex<BTreeMap<(String, String), Learned>>>, Arc<Mutex<BTreeMap<String, Pause>>>);
+
+/// Why a destination is sent nothing for a while although it is open: for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Why.
+    pub why: Rest,
+    /// Until when (ms UTC), as far as is known now.
+    pub until: i64,
+}
+
+/// What a deliverer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The destination asked for it (429, `Retry-After`).
+    Asked,
+    /// It does not answer: one request at a time is tried.
+    Silent,
+    /// The rate that its file permits, or that throttling left of it.
+    Rate,
+    /// As many requests as may be are out.
+    Busy,
+}
 
 /// One capability, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +92,20 @@ impl Observations {
                 learned.to_be_tried(now);
             }
         });
+    }
+
+    /// What a deliverer waits for now; `None` where nothing.
+    pub fn pause(&self, destination: &str, pause: Option<Pause>) {
+        let mut all = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        match pause {
+            Some(pause) => all.insert(destination.to_owned(), pause),
+            None => all.remove(destination),
+        };
+    }
+
+    /// What the deliverer of a destination waited for when it last looked.
+    pub fn paused(&self, destination: &str) -> Option<Pause> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).get(destination).copied()
     }
 
     /// Lets a capability learn from an event.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use outbox::{Readers, State};
+use outbox::{Reader, Readers, State};
 use serde_json::{Value, json};
 
 use crate::{
+    admin::rows,
     conditions::Board,
     consent,
     destination::Destination,
@@ -174,20 +175,8 @@ impl Status {
         let seen = |one: &Use| self.observations.seen(&destination.id, one.capability.name());
         let uses = self.uses(destination);
         let mode = self.mode_of(destination, &uses);
-        let primary = uses.iter().find(|one| one.carries);
-        let permitted = primary.is_some_and(|one| destination.permits(one.capability));
-        let (since, cause) = match primary.and_then(seen) {
-            Some(seen) if seen.observed != Observed::Open => (seen.since, seen.cause),
-            Some(seen) if permitted && self.is_consented(destination) => (seen.since, String::new()),
-            _ if !self.is_consented(destination) => {
-                (self.started, "no consent for this purpose, but for patients who gave it".to_owned())
-            }
-            _ if mode == Mode::Shadow => {
-                (self.started, "shadow: what would be written is shown, and never sent".to_owned())
-            }
-            _ if !permitted => (self.started, "the configuration permits no more".to_owned()),
-            _ => (self.started, String::new()),
-        };
+        let (since, cause) = self.cause(destination, &uses, mode);
+        let modes = self.readers.with(Reader::modes).unwrap_or_default();
         let capabilities: Vec<Value> = uses
             .iter()
             .map(|one| {
@@ -199,6 +188,10 @@ impl Status {
                     "observed": one.observed.word(),
                     "since": seen.as_ref().map(|seen| time::rfc3339(seen.since)),
                     "cause": seen.and_then(|seen| told(seen.cause)),
+                    "evidence_row": match one.observed {
+                        Observed::Open => None,
+                        _ => rows::evidence(&modes, destination, one.capability.name()),
+                    },
                 })
             })
             .collect();
@@ -211,6 +204,30 @@ impl Status {
             "cause": told(cause),
             "capabilities": capabilities,
         })
+    }
+
+    /// Since when the mode is as it is, and why it is not more: what was refused, or is held, before what the file says; what
+    /// outcomes are written by before what only goes along.
+    fn cause(&self, destination: &Destination, uses: &[Use], mode: Mode) -> (i64, String) {
+        let seen = |one: &Use| self.observations.seen(&destination.id, one.capability.name());
+        let closed = uses.iter().filter(|one| one.observed != Observed::Open).min_by_key(|one| !one.carries);
+        let primary = uses.iter().find(|one| one.carries);
+        let permitted = primary.is_some_and(|one| destination.permits(one.capability));
+        if let Some((one, seen)) = closed.and_then(|one| Some((one, seen(one)?))) {
+            let is_primary = primary.is_some_and(|primary| primary.capability == one.capability);
+            let cause = if is_primary { seen.cause } else { format!("{}: {}", one.capability, seen.cause) };
+            return (seen.since, cause);
+        }
+        let why = match mode {
+            _ if !self.is_consented(destination) => {
+                "no consent for this purpose, but for patients who gave it"
+            }
+            Mode::Shadow => "shadow: what would be written is shown, and never sent",
+            _ if !permitted => "the configuration permits no more",
+            Mode::Partial => "the site's file lists what is written, and the rest waits",
+            _ => return (primary.and_then(seen).map_or(self.started, |seen| seen.since), String::new()),
+        };
+        (self.started, why.to_owned())
     }
 
     /// The mode in force at a destination, for patients of whom the consent ledger says nothing.

@@ -51,6 +51,7 @@ mod ledger;
 mod lineage;
 mod links;
 mod listed;
+mod look;
 mod manifest;
 mod messages;
 mod meta;
@@ -116,6 +117,7 @@ pub use lease::{BODY_CORRUPT, LEASE_MAX_BYTES, LEASE_MAX_ROWS, Lease, LeasedRow,
 pub use ledger::{Standing, Written};
 pub use links::Link;
 pub use listed::{Enlist, Enlisted};
+pub use look::{Decided, Place, Queued, RowFilter};
 pub use manifest::Manifest;
 pub use messages::NewMessage;
 pub use mode::{Aligned, HELD, Mode, ModeChange};

@@ -61,11 +61,12 @@ pub(crate) fn by_id(conn: &Connection, id: i64) -> Result<Option<OutboxRow>, Rea
     Ok(conn.prepare_cached(&format!("{ROW} WHERE id = ?1"))?.query_row([id], row_of).optional()?)
 }
 
-const ROW: &str =
+/// The columns of [`row_of`].
+pub(crate) const ROW: &str =
     "SELECT id, destination, patient, window_id, version, kind, depends_on, state, reason, cause,
     attempts, next_at, created_at, settled_at, form FROM outbox";
 
-fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutboxRow> {
+pub(crate) fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutboxRow> {
     Ok(OutboxRow {
         id: row.get(0)?,
         destination: row.get(1)?,

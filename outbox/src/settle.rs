@@ -37,6 +37,8 @@ pub enum Verdict {
     Defer {
         /// Why; the mode change that ends it names the same reason.
         reason: String,
+        /// What was met, where that says more.
+        cause: Option<String>,
     },
     /// Refused for its own sake. What depends on it is quarantined with it.
     Quarantine {
@@ -115,8 +117,9 @@ impl Command for Settle {
             Verdict::Retry { at, cause } => {
                 queue::step(conn, &row, Step::Retry, Note { cause: Some(cause), next_at: Some(*at), ..note })?
             }
-            Verdict::Defer { reason } => {
-                queue::step(conn, &row, Step::Defer, Note { reason: Some(reason), ..note })?
+            Verdict::Defer { reason, cause } => {
+                let note = Note { reason: Some(reason), cause: cause.as_deref(), ..note };
+                queue::step(conn, &row, Step::Defer, note)?
             }
         };
         if !self.wrote {

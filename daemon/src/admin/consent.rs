@@ -150,7 +150,7 @@ impl Desk {
         })
     }
 
-    fn site_named(&self, named: Option<&str>) -> Result<config::Site, DeskError> {
+    pub(super) fn site_named(&self, named: Option<&str>) -> Result<config::Site, DeskError> {
         let generation = self.current.get();
         let id = named.unwrap_or(&generation.config.main.site);
         let known = || generation.config.sites.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -159,7 +159,7 @@ impl Desk {
     }
 
     /// The number of a patient; `None` where there is none.
-    fn number(&self, whom: &Whom) -> Result<(PatientKey, Option<i64>), DeskError> {
+    pub(super) fn number(&self, whom: &Whom) -> Result<(PatientKey, Option<i64>), DeskError> {
         let site = self.site_named(whom.site.as_deref())?.id;
         let key = PatientKey { site, system: whom.system.clone(), value: whom.value.clone() };
         let number = self.readers.with(|reader| reader.find_patient(&key))?;
@@ -297,7 +297,17 @@ impl Desk {
             }
             answer["left_out"] = json!(stood.len() > STOOD_MOST);
             stood.truncate(STOOD_MOST);
-            answer["stands"] = stood.iter().map(standing).collect();
+            // A time that has passed is kept and stops nothing then: what was written since is told.
+            let passed = ask.from.filter(|from| *from < now);
+            answer["from_passed"] = passed.map(time::rfc3339).into();
+            answer["stands"] = stood
+                .iter()
+                .map(|stood| {
+                    let mut line = standing(stood);
+                    line["since_from"] = passed.map(|from| stood.at >= from).into();
+                    line
+                })
+                .collect();
         }
         Ok(answer)
     }
@@ -329,7 +339,12 @@ impl Desk {
                 Ok(json!({ "entries": head.entries, "head": hash, "against": against }))
             }
             Err(broken @ ReadError::ConsentBroken(entry)) => {
-                Ok(json!({ "broken": entry, "detail": consent::in_words(&broken) }))
+                let detail = match (known, self.readers.with(|reader| reader.verify_consent(None))) {
+                    // The chain holds, and the head is not in it.
+                    (Some(known), Ok(head)) => consent::not_in_chain(known, head),
+                    _ => consent::in_words(&broken),
+                };
+                Ok(json!({ "broken": entry, "detail": detail }))
             }
             Err(error) => Err(error.into()),
         }

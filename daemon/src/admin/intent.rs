@@ -129,7 +129,22 @@ impl Desk {
             "state": taken.entered.state.name(),
             "known": taken.entered.known,
             "by_hand": taken.by_hand,
+            "rows": self.rows_of_intent(taken.entered.id)?,
         }))
+    }
+
+    /// The rows that an intent became, each with why it is not sent now.
+    fn rows_of_intent(&self, id: i64) -> Result<Value, DeskError> {
+        let places = self.readers.with(|reader| reader.intent_places(id))?;
+        let one = |place: &outbox::IntentPlace| {
+            let row = self.readers.with(|reader| reader.row(place.row_id))?;
+            let waits = row.map(|row| self.line_of_row(&row)).transpose()?.map(|line| line["waits"].clone());
+            Ok(json!({
+                "row": place.row_id, "destination": place.destination, "kind": place.kind,
+                "state": place.state.name(), "reason": place.reason, "waits": waits,
+            }))
+        };
+        places.iter().map(one).collect::<Result<Vec<_>, DeskError>>().map(Value::from)
     }
 
     fn intents_listed(
@@ -153,23 +168,14 @@ impl Desk {
     }
 
     fn intent_shown(&self, id: i64, reveal: Option<String>, peer: &Peer) -> Result<Value, DeskError> {
-        let read = self.readers.with(|reader| Ok((reader.intent(id)?, reader.intent_places(id)?)))?;
-        let (Some(intent), places) = read else {
+        let Some(intent) = self.readers.with(|reader| reader.intent(id))? else {
             return Err(DeskError::Unknown(format!("there is no intent {id}")));
         };
         let mut line = line_of(&intent);
         line["author"] = intent.author.clone().into();
         line["role"] = intent.role.clone().into();
         line["transcribed_by"] = intent.transcribed.clone().into();
-        line["rows"] = places
-            .iter()
-            .map(|place| {
-                json!({
-                    "row": place.row_id, "destination": place.destination, "kind": place.kind,
-                    "state": place.state.name(), "reason": place.reason,
-                })
-            })
-            .collect();
+        line["rows"] = self.rows_of_intent(id)?;
         line["by_hand"] = self.taken_back_by_hand(&intent).into();
         let Some(reason) = reveal else { return Ok(line) };
         self.writer.audit(vec![audit(peer, "intent reveal", id, &reason)?]).wait()?;

@@ -168,7 +168,11 @@ impl Desk {
                 for row in reader.rows(Some(*state), ROWS_MOST)? {
                     let site = reader.patient(row.patient)?.map(|key| key.site).unwrap_or_default();
                     if ask.takes(&row, &site) {
-                        found.push((row.settled_at.unwrap_or(row.created_at), row_line(&row, &site)));
+                        let mut line = row_line(&row, &site);
+                        if let (0, Some(intent)) = (row.window_id, reader.queued(row.id)?.intent) {
+                            line["place"] = format!("intent {intent}").into();
+                        }
+                        found.push((row.settled_at.unwrap_or(row.created_at), line));
                     }
                 }
             }
@@ -242,10 +246,10 @@ impl Desk {
         };
         let (became, why) = match done {
             Ok(state) => ("done", state.name().to_owned()),
-            Err(WriteError::Conflict(Conflict::Edge)) => {
-                ("already", "it is not in quarantine (any more)".to_owned())
+            Err(WriteError::Conflict(Conflict::Edge)) => ("refused", self.not_in_quarantine(row_id)),
+            Err(WriteError::Conflict(Conflict::Missing)) => {
+                ("missing", "there is no such row; isthmus queue list has their numbers".to_owned())
             }
-            Err(WriteError::Conflict(Conflict::Missing)) => ("missing", "there is no such row".to_owned()),
             Err(WriteError::Conflict(Conflict::Dependency)) => {
                 ("refused", "the row it depends on is in quarantine: release that one".to_owned())
             }
@@ -259,6 +263,15 @@ impl Desk {
             Err(error) => ("refused", error.to_string()),
         };
         json!({ "id": format!("row:{row_id}"), "became": became, "why": why })
+    }
+}
+
+impl Desk {
+    /// Of a row that cannot be released or dropped here: where it stands instead.
+    fn not_in_quarantine(&self, row_id: i64) -> String {
+        let row = self.readers.with(|reader| reader.row(row_id)).ok().flatten();
+        let state = row.map_or("gone", |row| row.state.name());
+        format!("it is not in quarantine: it is {state}; isthmus queue show {row_id} says why")
     }
 }
 

@@ -1,7 +1,6 @@
 //! `isthmus queue`, the daemon's side: rows of the outbox, and what they would write.
 //!
-//! Invariants: without `reveal` nothing is shown that says whose a row is, or what a person said (`seen`); with it the audit
-//! log has it, and why, before the answer leaves. What a person says of a row in doubt is taken for such a row alone, with who
+//! Looking is in `rows`. Invariants: what a person says of a row in doubt is taken for such a row alone, with who
 //! said it and why; a place that is named is not in the audit log, for an EHR's own ids may be made of anything.
 
 use std::time::Duration;
@@ -14,21 +13,14 @@ use serde_json::{Value, json};
 use super::{
     desk::{Desk, DeskError, reason as checked, told},
     peer::Peer,
-    seen::{self, MASKED},
+    rows::ListAsk,
 };
 use crate::{
     delivery::attempt::content_hash,
-    pipeline::{
-        manifest::hex,
-        resources::{Part, Write},
-    },
+    pipeline::resources::{Part, Write},
     time,
 };
 
-/// Most rows of one answer.
-const ROWS_MOST: usize = 1_000;
-/// Rows that are looked at for one answer; older ones are asked for by state.
-const LOOKED_AT_MOST: usize = 20_000;
 /// A row in doubt is looked for again and again: how often a moment between two looks is waited for, and how long each time.
 /// Together less than people wait for a command; a look that takes longer is told.
 const MOMENTS: u32 = 60;
@@ -39,14 +31,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
     /// Rows, the newest first.
-    List {
-        /// In this state only.
-        state: Option<String>,
-        /// Of this destination only.
-        destination: Option<String>,
-        /// Most of them.
-        limit: usize,
-    },
+    List(ListAsk),
     /// One row with what it would write, or wrote.
     Show {
         /// Its number.
@@ -71,67 +56,12 @@ impl Desk {
     /// Answers what is asked about the queue.
     pub fn queue(&self, ask: Ask, peer: &Peer) -> Value {
         told(match ask {
-            Ask::List { state, destination, limit } => {
-                self.queued_rows(state.as_deref(), destination.as_deref(), limit.min(ROWS_MOST))
-            }
+            Ask::List(ask) => self.queued_rows(ask),
             Ask::Show { row, reveal } => self.row(row, reveal.as_deref(), peer),
             Ask::Settle { row, written, location, reason } => {
                 self.settle_doubt(row, written, location.as_deref(), &reason, peer)
             }
         })
-    }
-
-    fn queued_rows(
-        &self,
-        state: Option<&str>,
-        destination: Option<&str>,
-        limit: usize,
-    ) -> Result<Value, DeskError> {
-        let state = match state {
-            None => None,
-            Some(name) => Some(named(name)?),
-        };
-        let looked_at = if destination.is_some() { LOOKED_AT_MOST } else { limit };
-        let rows = self.readers.with(|reader| reader.rows(state, looked_at))?;
-        let of = |row: &OutboxRow| destination.is_none_or(|wanted| row.destination == wanted);
-        let rows: Vec<Value> = rows.iter().filter(|row| of(row)).take(limit).map(summary).collect();
-        Ok(json!({ "rows": rows }))
-    }
-
-    fn row(&self, id: i64, reveal: Option<&str>, peer: &Peer) -> Result<Value, DeskError> {
-        let row = self.readers.with(|reader| reader.row(id))?;
-        let row = row.ok_or_else(|| DeskError::Unknown(format!("there is no row {id}")))?;
-        if let Some(removed) = self.readers.with(|reader| reader.removed(id))? {
-            let mut told = summary(&row);
-            told["removed"] = json!({ "at": time::rfc3339(removed.at), "sha256": hex(&removed.sha256) });
-            return Ok(told);
-        }
-        let body = self.readers.with(|reader| reader.body(id))?.unwrap_or_default();
-        if let Some(why) = reveal {
-            let audit = AuditEntry {
-                actor: peer.actor(),
-                action: "queue reveal".to_owned(),
-                object: format!("outbox row {id}"),
-                detail: format!("{}: {}", row.destination, checked(why)?),
-                at: time::now_ms(),
-            };
-            self.writer.audit(vec![audit]).wait()?;
-        }
-        let mut told = summary(&row);
-        told["bytes"] = json!(body.len());
-        match serde_json::from_slice::<Write>(&body) {
-            Ok(write) => {
-                let resources = write.resources.into_iter().map(|part| match reveal {
-                    Some(_) => part.resource,
-                    None => seen::masked(part.resource, &row.form),
-                });
-                told["resources"] = resources.collect();
-            }
-            // A message: all of it says whose it is.
-            Err(_) if reveal.is_some() => told["message"] = String::from_utf8_lossy(&body).into(),
-            Err(_) => told["message"] = MASKED.into(),
-        }
-        Ok(told)
     }
 }
 
@@ -239,32 +169,6 @@ fn placed(parts: &[Part], location: Option<&str>) -> Result<Vec<Written>, DeskEr
     Ok(written.collect())
 }
 
-fn named(name: &str) -> Result<State, DeskError> {
-    State::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
-        let known: Vec<&str> = State::ALL.iter().map(|state| state.name()).collect();
-        DeskError::Unknown(format!("no state {name:?}; there are {}", known.join(", ")))
-    })
-}
-
-fn summary(row: &OutboxRow) -> Value {
-    json!({
-        "row": row.id,
-        "destination": row.destination,
-        "kind": row.kind,
-        "form": row.form,
-        "patient": row.patient,
-        "window": row.window_id,
-        "version": row.version,
-        "state": row.state.name(),
-        "reason": row.reason,
-        "cause": row.cause,
-        "attempts": row.attempts,
-        "created": time::rfc3339(row.created_at),
-        "next": time::rfc3339(row.next_at),
-        "settled": row.settled_at.map(time::rfc3339),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,11 +194,5 @@ mod tests {
         assert_eq!(at(&[part(1), part(2)], None).as_deref(), Some(""));
         assert_eq!(at(&[part(1), part(2)], Some("Observation/a1")), None);
         assert!(placed(&[], None).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_state_that_there_is_not_is_told_with_those_that_there_are() {
-        assert_eq!(named("shown").ok(), Some(State::Shown));
-        assert!(named("lost").is_err_and(|error| error.to_string().contains("quarantined")));
     }
 }

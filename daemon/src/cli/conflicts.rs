@@ -4,7 +4,10 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::{tell, text};
+use super::{
+    columns::fitted,
+    daemon::{tell, text},
+};
 use crate::{
     admin::{Request, conflicts::Ask},
     report::paper::printable,
@@ -56,7 +59,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         What::Show { conflict, reveal } => Ask::Show { id: *conflict, reveal: reveal.clone() },
         What::Settle { conflict, note } => Ask::Settle { id: *conflict, note: note.clone() },
     };
-    tell(config, &Request::Conflicts(ask), args.json, for_people)
+    tell(config, &Request::Conflicts(ask), args.json, |told| fitted(for_people(told)))
 }
 
 /// The answer in plain words.

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 where something could not be done, was refused, or the ledger does not verify; 2 for wrong usage.
 
 use std::{
+    io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,6 +13,7 @@ use serde_json::Value;
 use super::{
     FAILED, amount,
     argument::{self, Named},
+    columns::{Columns, fitted, moment as moment_in, width},
     daemon::{ask, say, tell, text},
     failed,
 };
@@ -29,25 +31,35 @@ const LINES: u64 = 50;
 /// Places told after a withdrawal; `--json` has more.
 const PLACES: usize = 20;
 
+/// Most that is read of a file with a head.
+const HEAD_FILE_MOST_BYTES: u64 = 64 * 1024;
+
 /// What is told where a grant begins before it is recorded and does not say that it reaches back.
 const NOT_BACK: &str =
     "it holds from now on: what was made before this moment is covered only by --including-past\n";
 
 const EXAMPLES: &str = "\
 Examples:
-  isthmus consent list                                          the newest decisions
-  isthmus consent list --patient -                              of one patient, and what is in force
-  isthmus consent withdraw --patient - --purpose treatment --by \"the patient\" --reason \"asked at the desk\"
+  isthmus consent list
+      the newest decisions
+  isthmus consent list --patient -
+      of one patient, and what is in force
+  isthmus consent withdraw --patient - --purpose treatment \\
+      --by \"the patient\" --reason \"asked at the desk\"
   isthmus consent grant --patient - --purpose upstream --until 2027-01-01 \\
       --by \"her guardian\" --reason \"form 12\"
   isthmus consent import consent.json --reason \"from the portal\"
-  isthmus consent verify                                        walks the chain, prints its head
+  isthmus consent verify
+      walks the chain, prints its head
+  isthmus consent verify --against head.txt
+      and whether a head that was kept elsewhere is in it still
 
 --patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads it from standard input. What stands on a command line \
 is seen by other users of the machine, sudo logs it and the shell remembers it.
 
 A withdrawal stops what waits at once, and what is queued later. It does not retract what was written: what stands where is \
-listed. A grant holds from now on; --including-past lets go what was made before it too.
+listed, and with --from what was written since then is marked. A grant holds from now on; --including-past lets go what was \
+made before it too.
 
 Nothing in the ledger is ever changed or deleted. Every decision is in the audit log with your user name and the reason; \
 write no patient data into --reason.";
@@ -140,7 +152,8 @@ struct Decision {
     /// Why.
     #[arg(long, value_name = "TEXT", value_parser = words)]
     reason: String,
-    /// In force from: 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z; else from now on.
+    /// In force from: 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z; else from now on. A time that has passed is kept in
+    /// the ledger, and what was written since is listed: a withdrawal holds from now on, and reaches back to nothing.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<i64>,
     /// And before.
@@ -156,8 +169,9 @@ struct Decision {
 
 #[derive(Debug, clap::Args)]
 struct Verify {
-    /// A head printed earlier, ENTRIES:HASH: it must still be in the chain.
-    #[arg(long, value_name = "HEAD", value_parser = head)]
+    /// A head printed earlier, ENTRIES:HASH, or a file with one (what verify printed, or its JSON): it must still be in the
+    /// chain. Where the ledger ends before it, the exit code is 1.
+    #[arg(long, value_name = "HEAD|FILE", value_parser = head_or_file)]
     against: Option<(u64, String)>,
     /// Print JSON.
     #[arg(long)]
@@ -194,6 +208,27 @@ fn at(site: Option<&String>, named: &Named) -> Whom {
 
 fn moment(text: &str) -> Result<i64, String> {
     super::filter::moment(text, time::now_ms())
+}
+
+/// A head, or the first one in a file of that name.
+fn head_or_file(text: &str) -> Result<(u64, String), String> {
+    let wrong = match head(text) {
+        Ok(head) => return Ok(head),
+        Err(wrong) => wrong,
+    };
+    let Ok(file) = std::fs::File::open(text) else {
+        return Err(format!("{wrong}; nor is there such a file"));
+    };
+    let mut told = String::new();
+    let read = file.take(HEAD_FILE_MOST_BYTES).read_to_string(&mut told);
+    read.map_err(|error| format!("{text}: {error}"))?;
+    let of_json = |told: &str| {
+        let told: Value = serde_json::from_str(told).ok()?;
+        head(&format!("{}:{}", told["entries"].as_u64()?, told["head"].as_str()?)).ok()
+    };
+    of_json(&told)
+        .or_else(|| told.split_whitespace().find_map(|word| head(word).ok()))
+        .ok_or_else(|| format!("{text} holds no head: {wrong}"))
 }
 
 fn head(text: &str) -> Result<(u64, String), String> {
@@ -249,7 +284,7 @@ fn decide(args: &Decision, past: Option<bool>, config: &Path) -> ExitCode {
     tell(config, &Request::Consent(Ask::Decide(wanted)), args.json, |told| match past {
         Some(false) if reaches_back => granted(told, &purposes) + NOT_BACK,
         Some(_) => granted(told, &purposes),
-        None => withdrawn(told, &purposes),
+        None => fitted(withdrawn(told, &purposes)),
     })
 }
 
@@ -280,22 +315,32 @@ fn import(args: &Import, config: &Path) -> Result<ExitCode, ExitCode> {
     Ok(if lines.any(|line| line["became"] == "refused") { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn line_of(entry: &Value) -> String {
-    let until =
-        entry["until"].as_str().map_or_else(String::new, |until| format!(" until {}", printable(until)));
-    let past = if entry["including_past"] == true { ", the past included" } else { "" };
-    let message = entry["message"].as_i64().map_or_else(String::new, |id| format!(" (message {id})"));
-    format!(
-        "entry {:<6} {}  patient {:<6} {:<9} {:<8} from {}{until}{past}; {}{message}, by {}\n",
-        entry["entry"],
-        text(&entry["at"]),
-        entry["patient"].to_string(),
-        text(&entry["purpose"]),
-        text(&entry["decision"]),
-        from(entry),
-        text(&entry["source"]),
-        text(&entry["actor"]),
-    )
+/// The decisions as a table of this width.
+fn table(entries: &[Value], width: usize) -> String {
+    let mut table = Columns::new(&[
+        "ENTRY", "RECORDED", "PATIENT", "PURPOSE", "DECISION", "FROM", "UNTIL", "SOURCE", "BY",
+    ]);
+    for entry in entries {
+        let past = if entry["including_past"] == true { " (the past included)" } else { "" }.to_owned();
+        let message = entry["message"].as_i64().map_or_else(String::new, |id| format!(", message {id}"));
+        table.row([
+            entry["entry"].to_string(),
+            moment_in(&text(&entry["at"])),
+            entry["patient"].to_string(),
+            text(&entry["purpose"]),
+            text(&entry["decision"]),
+            // From its entry on, where nothing else is said.
+            if from(entry) == text(&entry["at"]) {
+                past
+            } else {
+                format!("{}{past}", moment_in(&from(entry)))
+            },
+            moment_in(&text(&entry["until"])),
+            format!("{}{message}", text(&entry["source"])),
+            text(&entry["actor"]),
+        ]);
+    }
+    table.fit(width)
 }
 
 fn from(entry: &Value) -> String {
@@ -316,15 +361,14 @@ fn listed(told: &Value) -> String {
         out += &format!("in force: {purpose:<9} {decision:<6} by {by}\n");
     }
     let entries = told["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    out.extend(entries.iter().map(line_of));
     if entries.is_empty() {
-        out += "no decision is listed; where none was made, the site's default holds\n";
+        return out + "no decision is listed; where none was made, the site's default holds\n";
     }
-    out
+    out + &table(entries, width())
 }
 
 fn shown(told: &Value) -> String {
-    let mut out = line_of(told);
+    let mut out = table(std::slice::from_ref(told), width());
     for (name, value) in [
         ("hash", &told["hash"]),
         ("document", &told["document"]),
@@ -380,6 +424,16 @@ fn withdrawn(told: &Value, purposes: &str) -> String {
     let mut out =
         format!("withdrawn for {purposes}: entry {}; {} held\n", entries(told), amount(held, "write"));
     let stands = told["stands"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(from) = told["from_passed"].as_str().map(printable) {
+        out += &format!(
+            "It holds from now on, and not from {from} on: a withdrawal does not reach back. The ledger keeps the time that was said.\n"
+        );
+        let since: Vec<&Value> = stands.iter().filter(|place| place["since_from"] == true).collect();
+        out += &match since.len() {
+            0 => format!("Nothing that stands was written since {from}.\n"),
+            _ => format!("Written since {from}, and marked with * below: {}\n", since.len()),
+        };
+    }
     if stands.is_empty() {
         out += "nothing of this patient stands at a destination because isthmus wrote it\n";
         return out;
@@ -391,11 +445,12 @@ fn withdrawn(told: &Value, purposes: &str) -> String {
         let certain =
             if place["certain"] == true { "" } else { " (under way or in doubt: its answer decides)" };
         let window = place["window"].as_i64().map(|window| format!(", window {window}")).unwrap_or_default();
+        let mark = if place["since_from"] == true { "*" } else { " " };
         let (destination, written) = (text(&place["destination"]), text(&place["at"]));
         let server = place["server"].as_str();
         let server =
             server.map(|base| format!(" at the former server {}", printable(base))).unwrap_or_default();
-        out += &format!("  {destination}  {at}{server}{window}, written {written}{certain}\n");
+        out += &format!(" {mark}{destination}  {at}{server}{window}, written {written}{certain}\n");
     }
     if stands.len() > PLACES || told["left_out"] == true {
         out += &format!("  and more: --json lists {}\n", stands.len());
@@ -437,11 +492,61 @@ mod tests {
         let doubtful =
             "bundle at the former server https://before.example, window 17, written T (under way or in doubt";
         assert!(shown.contains(&format!("  ehr:main  {doubtful}")), "{shown}");
+        assert!(!shown.contains("It holds from now on"), "no time was named: {shown}");
         assert!(!shown.contains('\u{1b}'), "{shown}");
         let none = withdrawn(&json!({"entries": [4], "held": 0, "stands": []}), "upstream");
         assert!(none.ends_with("nothing of this patient stands at a destination because isthmus wrote it\n"));
         let many = json!({"entries": [4], "held": 0, "stands": vec![told["stands"][0].clone(); PLACES + 1]});
         assert!(withdrawn(&many, "treatment").ends_with("  and more: --json lists 21\n"));
+    }
+
+    #[test]
+    fn a_withdrawal_from_a_time_that_has_passed_says_what_that_means_and_marks_what_was_written_since() {
+        let place = |since: bool| {
+            json!({"destination": "ehr:main", "kind": "bundle", "location": "Observation/1", "at": "T", "certain": true,
+                   "since_from": since})
+        };
+        let told = json!({"entries": [4], "held": 0, "stands": [place(false), place(true)], "left_out": false,
+                          "from_passed": "2026-03-01T00:00:00Z"});
+        let shown = withdrawn(&told, "treatment");
+        assert!(shown.contains("It holds from now on, and not from 2026-03-01T00:00:00Z on"), "{shown}");
+        assert!(shown.contains("marked with * below: 1\n"), "{shown}");
+        assert_eq!(shown.matches(" *ehr:main  Observation/1").count(), 1, "{shown}");
+        assert_eq!(shown.matches("  ehr:main  Observation/1").count(), 1, "{shown}");
+        let none = json!({"entries": [4], "held": 0, "stands": [], "from_passed": "T"});
+        assert!(withdrawn(&none, "treatment").contains("Nothing that stands was written since T"));
+    }
+
+    #[test]
+    fn the_list_fits_its_width() {
+        let entry = json!({
+            "entry": 4, "at": "2026-03-01T00:00:00Z", "patient": 12, "purpose": "treatment", "decision": "withdraw",
+            "from": "2026-03-01T00:00:00Z", "until": "2026-06-01T00:00:00Z", "including_past": false, "source": "cli",
+            "message": 17, "actor": "user nurse (uid 1001)",
+        });
+        for width in [80, 120] {
+            let told = table(std::slice::from_ref(&entry), width);
+            assert!(told.lines().all(|line| line.chars().count() <= width), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_read_from_a_file_too_as_it_was_printed_or_as_json() {
+        let dir = tempfile::tempdir().unwrap();
+        let hash = "a0".repeat(32);
+        for (name, text) in [
+            ("printed", format!("the chain holds; its head is 3:{hash}\n")),
+            ("bare", format!("3:{hash}\n")),
+            ("json", json!({"entries": 3, "head": hash}).to_string()),
+        ] {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(head_or_file(file.to_str().unwrap()), Ok((3, hash.clone())), "{name}");
+        }
+        std::fs::write(dir.path().join("none"), "nothing").unwrap();
+        for name in ["none", "missing"] {
+            assert!(head_or_file(dir.path().join(name).to_str().unwrap()).is_err(), "{name}");
+        }
     }
 
     #[test]

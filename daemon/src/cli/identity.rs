@@ -4,7 +4,10 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::{tell, text};
+use super::{
+    columns::fitted,
+    daemon::{tell, text},
+};
 use crate::admin::Request;
 
 /// Arguments of `isthmus identity`.
@@ -74,7 +77,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             (*json, Request::IdentityAgree { link: *link, reason: reason.clone() })
         }
     };
-    tell(config, &request, json, for_people)
+    tell(config, &request, json, |told| fitted(for_people(told)))
 }
 
 /// The answer in plain words.

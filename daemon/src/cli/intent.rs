@@ -10,6 +10,7 @@ use std::{
 use super::{
     FAILED,
     argument::{self, Named},
+    columns::width,
     daemon::{tell, text},
     failed, typed,
 };
@@ -28,24 +29,29 @@ const LINES: u64 = 50;
 
 const EXAMPLES: &str = "\
 Examples:
-  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist       asks for the words, ended by Ctrl-D
-  isthmus intent note --patient - --by \"Dr. Quibble\" --text-file note.txt      asks for the patient
+  isthmus intent note --window 7 --by \"Dr. Quibble\" --role diabetologist
+      asks for the words, ended by Ctrl-D
+  isthmus intent note --patient - --by \"Dr. Quibble\" --text-file note.txt
+      asks for the patient
   isthmus intent goal --patient - --by \"Dr. Quibble\" --time-in-range 70
   isthmus intent goal --patient - --by \"Dr. Quibble\" --range 3.9-10.0mmol
-  isthmus intent flowsheet --window 7 --by \"Dr. Quibble\" --form epic-flowsheet
+  isthmus intent flowsheet --window 7 --by \"Dr. Quibble\" \\
+      --form epic-flowsheet
   isthmus intent withdraw --window 7 --by \"Dr. Quibble\"
-  isthmus intent list --state held                              what waits for a person
+  isthmus intent list --state held
+      what waits for a person
   isthmus intent confirm 3 --by \"Dr. Quibble\" --reason \"still right\"
 
-What is entered goes to the EHR when it may, after the outcome that it is about: at a read-only site it waits like any write.
-It names its author, and you, who typed it. One that could not go for 72 hours, or whose patient was merged or has died, is
-held until its author stands by it anew (confirm --by AUTHOR) or somebody cancels it; nothing is dropped.
+What is entered goes to the EHR when it may, after the outcome that it is about: at a read-only site it waits like any write, \
+and the answer says for what. It names its author, and you, who typed it. One that could not go for 72 hours, or whose \
+patient was merged or has died, is held until its author stands by it anew (confirm --by AUTHOR) or somebody cancels it; \
+nothing is dropped.
 
---patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads the first line of standard input. What stands on a
+--patient - asks for the identifier, 'urn:oid:1.2.3|7700001', or reads the first line of standard input. What stands on a \
 command line is seen by other users of the machine, sudo logs it and the shell remembers it; so no word of a note stands there.
 
---request NAME makes a command safe to repeat: the same name at the same site is one intent, and with anything else it is refused. Write no patient data into
---reason.";
+--request NAME makes a command safe to repeat: the same name at the same site is one intent, and with anything else it is \
+refused. Write no patient data into --reason.";
 
 /// Arguments of `isthmus intent`.
 #[derive(Debug, clap::Args)]
@@ -299,18 +305,18 @@ fn enter(
         behalf: signed.on_behalf_of.clone(),
         request: request.unwrap_or_else(|| format!("{:032x}", rand::rng().random::<u128>())),
     };
-    tell(config, &Request::Intent(Ask::Enter(wanted)), signed.json, entered)
+    tell(config, &Request::Intent(Ask::Enter(wanted)), signed.json, |told| entered(told, width()))
 }
 
 fn list(args: &List, config: &Path) -> ExitCode {
     let wanted = Ask::List { state: args.state.clone(), before: args.before, limit: args.limit as usize };
-    tell(config, &Request::Intent(wanted), args.json, listed)
+    tell(config, &Request::Intent(wanted), args.json, |told| listed(told, width()))
 }
 
 fn show(args: &Show, config: &Path) -> ExitCode {
     let reveal = args.reason.clone().filter(|_| args.reveal);
     let wanted = Ask::Show { intent: args.intent, reveal };
-    tell(config, &Request::Intent(wanted), args.json, shown)
+    tell(config, &Request::Intent(wanted), args.json, |told| shown(told, width()))
 }
 
 fn ended(wanted: Ask, json: bool, config: &Path) -> ExitCode {

@@ -5,7 +5,9 @@
 mod address;
 mod argument;
 mod bench;
+mod capabilities;
 mod check;
+mod columns;
 mod conflicts;
 mod consent;
 mod daemon;
@@ -332,6 +334,53 @@ mod tests {
             "--dry-run",
         ] {
             assert!(help.contains(told), "{told} is not told:\n{help}");
+        }
+    }
+
+    /// Every command with its name, those within it too.
+    fn commands(command: &clap::Command, above: &str) -> Vec<(String, clap::Command)> {
+        let name = format!("{above} {}", command.get_name()).trim().to_owned();
+        let within = command.get_subcommands().flat_map(|within| commands(within, &name));
+        std::iter::once((name.clone(), command.clone())).chain(within).collect()
+    }
+
+    #[test]
+    fn no_example_of_a_help_is_broken_at_80_columns() {
+        let mut examples = 0;
+        for (name, command) in commands(&Cli::command(), "") {
+            for help in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+                // What is typed, and what is said of it below; the rest is broken between words.
+                let is_example =
+                    |line: &&str| ["  isthmus ", "      "].iter().any(|begin| line.starts_with(begin));
+                for line in help.to_string().lines().filter(is_example) {
+                    assert!(line.chars().count() <= columns::UNKNOWN, "{name}: {line}");
+                    examples += 1;
+                }
+            }
+        }
+        assert!(examples > 50, "{examples}");
+    }
+
+    #[test]
+    fn the_readme_names_every_option_of_what_is_asked_about_sites_rows_consent_and_intents() {
+        let readme = include_str!("../../../README.md");
+        let line_of = |command: &str| {
+            let lines = readme.lines().filter(|line| line.starts_with(&format!("| `{command}")));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        for top in ["site", "queue", "consent", "intent", "conflicts", "quarantine", "replay"] {
+            let told = line_of(top);
+            let command = Cli::command().find_subcommand(top).unwrap().clone();
+            for (name, within) in commands(&command, "") {
+                let verb = name.rsplit(' ').next().unwrap_or_default();
+                assert!(told.contains(verb), "README has nothing of {name}");
+                for option in within.get_arguments().filter_map(clap::Arg::get_long) {
+                    // Said of all commands that tell something.
+                    if option != "json" {
+                        assert!(told.contains(&format!("--{option}")), "README: {name} --{option}");
+                    }
+                }
+            }
         }
     }
 }

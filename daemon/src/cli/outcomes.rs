@@ -43,10 +43,13 @@ const EXAMPLES: &str = "\
 Examples:
   isthmus outcomes export.csv
       the outcome of the whole file, as text
-  isthmus outcomes export.csv --tz Europe/Berlin --html report.html --name - --birth-date -
-      the glucose profile report of the last 14 days, one page to print; asks for both, a line each, in the order of the options
+  isthmus outcomes export.csv --tz Europe/Berlin \\
+      --html report.html --name - --birth-date -
+      the glucose profile report of the last 14 days, one page to print;
+      asks for both, a line each, in the order of the options
   isthmus outcomes *.csv --html clinic.html
-      a page for each file in one document; FILE.patient.json beside a file names its patient
+      a page for each file in one document; FILE.patient.json beside a file
+      names its patient
   isthmus outcomes *.csv --csv --last-days 14,30,90 > clinic.csv
       a row for each file and window
   isthmus outcomes export.csv --explain tir

@@ -67,7 +67,8 @@ const POLICY_EXAMPLES: &str = "\
 EXAMPLES
   isthmus policy list
   isthmus policy show pregnancy-t1
-  isthmus policy show north-adults --json | jq '.values[] | select(.unconfirmed)'
+  isthmus policy show north-adults --json |
+      jq '.values[] | select(.unconfirmed)'
 ";
 
 /// Arguments of `isthmus policy`.

@@ -1,7 +1,7 @@
 //! `isthmus quarantine`: what is held back, looked at and decided on.
 //!
-//! Exit codes: 0 also where what is asked was done before; 1 where something was not or could not be done; 2 for
-//! wrong usage.
+//! Exit codes: 0, of a message also where what is asked was done before; 1 where something was not or could not be done, also
+//! for a row that is not in quarantine; 2 for wrong usage.
 
 mod list;
 mod show;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     FAILED, argument,
+    columns::width,
     daemon::{Daemon, say, tell},
     failed,
     filter::Filter,
@@ -40,14 +41,22 @@ const FILTERS: [&str; 8] = ["kind", "source", "site", "stage", "type", "reason",
 
 const EXAMPLES: &str = "\
 Examples:
-  isthmus quarantine list                          what is open, the newest first
+  isthmus quarantine list
+      what is open, the newest first
   isthmus quarantine list --reason unit --since 24h
-  isthmus quarantine list --stage delivery         what a receiver refused (ids like row:42)
-  isthmus quarantine show 17                       the message, masked, its faults pointed at
+  isthmus quarantine list --stage delivery
+      what a receiver refused; ids like row:42
+  isthmus quarantine show 17
+      the message, masked, its faults pointed at
   isthmus quarantine show 17 --reveal --reason \"case 881: wrong patient?\"
   isthmus quarantine release 17 18 --reason \"unit added to [[sender]]\"
-  isthmus quarantine release --filter 'source=ward reason=\"unit\"' --reason \"vendor fixed it\"
+  isthmus quarantine release row:42 --reason \"mapped at the EHR\"
+  isthmus quarantine release --filter 'source=ward reason=\"unit\"' \\
+      --reason \"vendor fixed it\"
   isthmus quarantine drop 19 --reason \"test message\"
+
+A number alone is a message. row:42 is row 42 of the queue, which a receiver refused: isthmus queue show 42. One that is \
+not in quarantine is neither released nor dropped, and the exit code is 1.
 
 A release has the message read anew by the rules in force: mend the configuration first, then release. \
 What cannot be read then is held back again.
@@ -147,7 +156,7 @@ struct Show {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct Act {
-    /// Messages (17 or I17), and rows that a receiver refused (row:42).
+    /// Messages (17 or I17), and rows of the queue that a receiver refused (row:42 is what `isthmus queue show 42` shows).
     #[arg(value_name = "ID", required_unless_present = "filter", conflicts_with = "filter", value_parser = target)]
     ids: Vec<Target>,
     /// Every open message that this chooses: kind, source, site, stage, type, reason, since, until.
@@ -191,6 +200,9 @@ fn words(text: &str) -> Result<String, String> {
 
 /// A message's number, as list and acknowledgements (MSA and MSH-10 of an ACK: I17) give it.
 pub(super) fn message_id(text: &str) -> Result<i64, String> {
+    if let Some(row) = text.strip_prefix("row:") {
+        return Err(format!("row:{row} is a row of the queue and no message: isthmus queue show {row}"));
+    }
     match text.strip_prefix('I').unwrap_or(text).parse() {
         Ok(id) if id > 0 => Ok(id),
         _ => Err("a message's number is wanted, as `isthmus quarantine list` shows it".to_owned()),
@@ -233,7 +245,7 @@ fn list_them(args: &List, config: &Path) -> ExitCode {
         limit: args.limit as usize,
     };
     let request = Request::Quarantine(Ask::List(wanted));
-    tell(config, &request, args.json, |told| list::for_people(told, args.all))
+    tell(config, &request, args.json, |told| list::for_people(told, args.all, width()))
 }
 
 #[allow(clippy::print_stdout, reason = "the command line talks to people")]
@@ -252,10 +264,7 @@ fn show_one(args: &Show, config: &Path) -> Result<ExitCode, ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let told = ask(&daemon, Ask::Show(wanted))?;
-    say(&told, args.json, |told| {
-        let width = terminal_size::terminal_size().map_or(120, |(width, _)| usize::from(width.0));
-        show::for_people(told, width, console::colors_enabled())
-    });
+    say(&told, args.json, |told| show::for_people(told, width(), console::colors_enabled()));
     Ok(ExitCode::SUCCESS)
 }
 

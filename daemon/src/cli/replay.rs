@@ -30,13 +30,15 @@ Filter words, all of which must fit; a value with blanks stands in double quotes
   site=ID        the site it was taken in for
   type=TYPE      ORU, or ORU^R01
   handler=WORD   results, patients, orders or keep
-  since=TIME     received then or later: 2026-01-31, 2026-01-31T08:00:00Z, or 90m, 24h, 7d (ago)
+  since=TIME     received then or later: 2026-01-31, 2026-01-31T08:00:00Z,
+                 or 90m, 24h, 7d (ago)
   until=TIME     received before
 
 Examples:
   isthmus replay --id 17
   isthmus replay --range 100..200 --dry-run
-  isthmus replay --filter 'source=ward type=ORU since=2026-01-01' --reason \"sender code added\"
+  isthmus replay --filter 'source=ward type=ORU since=2026-01-01' \\
+      --reason \"sender code added\"
   isthmus replay --range ..                        everything
 
 It is idempotent: each message is read anew by the configuration in force, and readings that were known already \

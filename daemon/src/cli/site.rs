@@ -14,7 +14,8 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{
-    BAD_CONFIGURATION, USAGE,
+    BAD_CONFIGURATION, USAGE, capabilities,
+    columns::{Columns, broken, moment, width},
     daemon::{quietly, say, tell, text},
     failed,
 };
@@ -165,6 +166,7 @@ fn list(json: bool, path: &Path) -> Result<(), ExitCode> {
             "mode": seen["mode"],
             "since": seen["since"],
             "cause": seen["cause"],
+            "capabilities": seen["capabilities"],
         })
     });
     say(&sites.collect(), json, |sites| listed(sites, status.is_null()));
@@ -172,20 +174,23 @@ fn list(json: bool, path: &Path) -> Result<(), ExitCode> {
 }
 
 fn listed(sites: &Value, silent: bool) -> String {
-    let mut out = String::new();
-    for site in sites.as_array().into_iter().flatten() {
+    let mut table = Columns::new(&["SITE", "FILE PERMITS", "IN FORCE", "FORMS", "SINCE", "WHY"]);
+    let all = || sites.as_array().into_iter().flatten();
+    for site in all() {
         let text = |key: &str| printable(site[key].as_str().unwrap_or("-"));
         let forms: Vec<&str> =
             site["forms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let forms = if forms.is_empty() { "computes only".to_owned() } else { forms.join(", then ") };
-        out += &format!(
-            "{:<16} {:<10} permits, {:<10} in force   {forms}\n",
-            text("id"),
-            text("configured"),
-            text("mode")
-        );
-        if site["cause"].as_str().is_some_and(|cause| !cause.is_empty()) {
-            out += &format!("    since {}: {}\n", text("since"), text("cause"));
+        let cause = site["cause"].as_str().filter(|cause| !cause.is_empty());
+        let since = if cause.is_some() { moment(&text("since")) } else { String::new() };
+        let cause = cause.map(printable).unwrap_or_default();
+        table.row([text("id"), text("configured"), text("mode"), forms, since, cause]);
+    }
+    let mut out = table.fit(width());
+    for site in all() {
+        for line in capabilities::closed(site) {
+            let id = printable(site["id"].as_str().unwrap_or_default());
+            out += &broken(&format!("  {id}: {line}"), width());
         }
     }
     if silent {

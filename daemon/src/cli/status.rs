@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::Value;
 
-use super::daemon::tell;
+use super::{capabilities, columns::fitted, daemon::tell};
 use crate::{admin::Request, listener::refusal::Limit};
 
 /// Arguments of `isthmus status`.
@@ -17,7 +17,7 @@ pub(super) struct Args {
 
 /// Asks the daemon and prints.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    tell(config, &Request::Status, args.json, for_people)
+    tell(config, &Request::Status, args.json, |document| fitted(for_people(document)))
 }
 
 /// What a listener has seen since the start; what never happened is left out.
@@ -120,10 +120,21 @@ fn for_people(document: &Value) -> String {
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
     for site in destinations.filter(|site| site.is_object()) {
         let name = if site["id"].is_string() { &site["id"] } else { &site["destination"] };
-        let _ =
-            write!(out, "  {:<16} {:<10} since {}", text(name), text(&site["mode"]), text(&site["since"]));
+        // Upstream has no file of its own.
+        let mode = match site["configured"].is_string() {
+            true => capabilities::modes(site),
+            false => text(&site["mode"]),
+        };
+        let _ = writeln!(out, "  {:<16} {mode}, since {}", text(name), text(&site["since"]));
+        let closed = capabilities::closed(site);
         let cause = text(&site["cause"]);
-        let _ = if cause.is_empty() { writeln!(out) } else { writeln!(out, "  ({cause})") };
+        // Of what is closed its own line says why.
+        if !cause.is_empty() && !closed.iter().any(|line| line.contains(&cause)) {
+            let _ = writeln!(out, "    {cause}");
+        }
+        for line in closed {
+            let _ = writeln!(out, "    {line}");
+        }
         out.push_str(&tokens(&site["authorization"]));
     }
     if document["outbound"].as_array().is_some_and(|list| !list.is_empty()) {

@@ -51,7 +51,8 @@ pub(super) fn event(row: &LeasedRow, outcome: &attempt::Outcome) -> Event {
 /// as if it had never been.
 pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: Duration) -> Settlement {
     let at = now + wait.as_millis() as i64;
-    let read_only = || Settlement::Defer { reason: Reason::ObservedReadOnly.word().to_owned() };
+    let deferred = |reason: Reason, cause| Settlement::Defer { reason: reason.word().to_owned(), cause };
+    let read_only = |cause| deferred(Reason::ObservedReadOnly, cause);
     let ends = match outcome.verdict {
         Verdict::Delivered | Verdict::ReadBack | Verdict::Overtaken => true,
         Verdict::Data(_) => !held,
@@ -62,23 +63,21 @@ pub(super) fn settlement(outcome: attempt::Outcome, held: bool, now: i64, wait: 
     }
     match outcome.verdict {
         Verdict::Delivered | Verdict::ReadBack => Settlement::Delivered { written: outcome.written },
-        Verdict::Configuration(_) => read_only(),
-        Verdict::Withheld => Settlement::Defer { reason: Reason::KindNotPermitted.word().to_owned() },
-        Verdict::Unlisted => Settlement::Defer { reason: Reason::FormNotListed.word().to_owned() },
+        Verdict::Configuration(cause) => read_only(Some(cause)),
+        Verdict::Withheld => deferred(Reason::KindNotPermitted, None),
+        Verdict::Unlisted => deferred(Reason::FormNotListed, None),
         Verdict::Overtaken => Settlement::Quarantine { reason: outbox::UNPROVEN.to_owned() },
         Verdict::Ambiguous(cause) => Settlement::Ambiguous { at, cause },
-        Verdict::Data(_)
-        | Verdict::Patient(_)
-        | Verdict::Identity(_)
-        | Verdict::Throttled(_)
-        | Verdict::Recalled(_)
-        | Verdict::Absent
-        | Verdict::Unsent(_)
-        | Verdict::Auth(_)
+        Verdict::Data(cause)
+        | Verdict::Patient(cause)
+        | Verdict::Identity(cause)
+        | Verdict::Unsent(cause)
+        | Verdict::Auth(cause)
             if held =>
         {
-            read_only()
+            read_only(Some(cause))
         }
+        Verdict::Throttled(_) | Verdict::Recalled(_) | Verdict::Absent if held => read_only(None),
         Verdict::Data(reason) => Settlement::Quarantine { reason },
         Verdict::Conflict(reason) => Settlement::Quarantine { reason: format!("conflict: {reason}") },
         Verdict::Defect(reason) => Settlement::Quarantine { reason: format!("not sent: {reason}") },

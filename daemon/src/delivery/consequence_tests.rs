@@ -45,9 +45,13 @@ fn a_row_in_doubt_stays_so_unless_it_arrived_or_its_data_were_refused() {
 
 #[test]
 fn without_doubt_a_refusal_defers_and_what_is_not_permitted_is_held_for_that() {
-    let reason = |reason: Reason| Settlement::Defer { reason: reason.word().to_owned() };
-    assert_eq!(settled(Verdict::Configuration(text()), false, true), reason(Reason::ObservedReadOnly));
-    assert_eq!(settled(Verdict::Withheld, false, false), reason(Reason::KindNotPermitted));
+    let deferred = |reason: Reason, cause| Settlement::Defer { reason: reason.word().to_owned(), cause };
+    let refused = deferred(Reason::ObservedReadOnly, Some(text()));
+    assert_eq!(settled(Verdict::Configuration(text()), false, true), refused, "with the answer, for people");
+    assert_eq!(settled(Verdict::Data(text()), false, true), refused);
+    let throttled = settled(Verdict::Throttled(WAIT), false, true);
+    assert_eq!(throttled, deferred(Reason::ObservedReadOnly, None));
+    assert_eq!(settled(Verdict::Withheld, false, false), deferred(Reason::KindNotPermitted, None));
 }
 
 #[test]

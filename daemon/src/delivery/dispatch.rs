@@ -17,6 +17,7 @@ use crate::{
     conditions::Kind,
     destination::Destination,
     mode::{Event, Observed},
+    observations::{Pause, Rest},
     time,
 };
 
@@ -31,8 +32,13 @@ impl Deliverer {
     ) -> Duration {
         let now = Instant::now();
         let room = match Self::room(destination, pace, now) {
-            Ok(room) => room,
-            Err(rest) => {
+            Ok(room) => {
+                self.observations.pause(&self.id, None);
+                room
+            }
+            Err((why, rest)) => {
+                let until = time::now_ms().saturating_add(rest.as_millis() as i64);
+                self.observations.pause(&self.id, Some(Pause { why, until }));
                 self.turn(None, pace, tasks).await;
                 return rest.min(LONGEST_SLEEP);
             }
@@ -74,20 +80,22 @@ impl Deliverer {
     /// How many rows may go now, at least one.
     ///
     /// # Errors
-    /// How long none may.
-    fn room(destination: &Destination, pace: &mut Pace, now: Instant) -> Result<usize, Duration> {
+    /// Why, and how long, none may.
+    fn room(destination: &Destination, pace: &mut Pace, now: Instant) -> Result<usize, (Rest, Duration)> {
         if let Some(rest) = pace.not_before.checked_duration_since(now).filter(|rest| !rest.is_zero()) {
-            return Err(rest);
+            return Err((Rest::Asked, rest));
         }
-        let most = pace.circuit.room(usize::from(destination.delivery.in_flight), now)?;
+        let connections = usize::from(destination.delivery.in_flight);
+        let most = pace.circuit.room(connections, now).map_err(|rest| (Rest::Silent, rest))?;
         let ready = pace.throttle.ready(now);
         if ready == 0 {
-            return Err(pace.throttle.wait(now));
+            return Err((Rest::Rate, pace.throttle.wait(now)));
         }
         let requests = most.saturating_sub(pace.out.len());
         match requests.saturating_mul(batch_of(destination)).min(ready) {
-            // The end of what is out is what to wait for.
-            0 => Err(LONGEST_SLEEP),
+            // The end of what is out is what to wait for: of the one that tries a silent destination, or of any.
+            0 if most < connections => Err((Rest::Silent, LONGEST_SLEEP)),
+            0 => Err((Rest::Busy, LONGEST_SLEEP)),
             room => Ok(room),
         }
     }

@@ -21,7 +21,7 @@ pub mod http;
 mod listed;
 mod pace;
 mod pages;
-mod rate;
+pub(crate) mod rate;
 pub mod seat;
 mod server;
 mod verdicts;

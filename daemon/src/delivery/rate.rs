@@ -128,7 +128,7 @@ impl Throttle {
 }
 
 /// The quotas of a destination with the spans of now, by the days of its zone.
-pub(super) fn quotas(rate: &Rate, zone: &TimeZone, now: Timestamp) -> Vec<Quota> {
+pub(crate) fn quotas(rate: &Rate, zone: &TimeZone, now: Timestamp) -> Vec<Quota> {
     let minute = rate.per_minute.map(|most| Quota {
         span: "minute".to_owned(),
         began: now.as_second().div_euclid(60) * 60_000,
@@ -148,9 +148,32 @@ pub(super) fn day_ends(zone: &TimeZone, now: Timestamp) -> Timestamp {
 }
 
 /// Whether nothing but what a clinician asked for is written now.
-pub(super) fn is_quiet(rate: &Rate, zone: &TimeZone, now: Timestamp) -> bool {
+pub(crate) fn is_quiet(rate: &Rate, zone: &TimeZone, now: Timestamp) -> bool {
     let time: civil::Time = now.to_zoned(zone.clone()).time();
     rate.quiet.iter().any(|span| span.holds(time))
+}
+
+/// When the quiet hours of now end; `None` where there are none now. Spans that meet are one.
+pub(crate) fn quiet_until(rate: &Rate, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+    let mut at = now;
+    for _ in 0..=rate.quiet.len() {
+        let local = at.to_zoned(zone.clone());
+        let Some(span) = rate.quiet.iter().find(|span| span.holds(local.time())) else { break };
+        let day = if span.to > local.time() { local.date() } else { local.date().tomorrow().ok()? };
+        at = day.to_datetime(span.to).to_zoned(zone.clone()).ok()?.timestamp();
+    }
+    (at > now).then_some(at)
+}
+
+/// When the span of a quota ends: the next minute, or the next midnight of the zone.
+pub(crate) fn quota_until(span: &str, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+    match span {
+        "minute" => Timestamp::from_second((now.as_second().div_euclid(60) + 1) * 60).ok(),
+        _ => {
+            let tomorrow = now.to_zoned(zone.clone()).tomorrow().ok()?;
+            Some(tomorrow.start_of_day().ok()?.timestamp())
+        }
+    }
 }
 
 #[cfg(test)]

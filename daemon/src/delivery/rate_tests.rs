@@ -89,3 +89,33 @@ fn a_pause_that_was_asked_for_is_no_time_without_throttling() {
     throttle.ready(begin + 90 * SECOND);
     assert_eq!(throttle.rate(), slowed);
 }
+
+#[test]
+fn quiet_hours_end_at_the_end_of_the_last_span_that_meets_them() {
+    let zone = jiff::tz::TimeZoneDatabase::bundled().get("America/New_York").unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let span =
+        |from: &str, to: &str| crate::config::Quiet { from: from.parse().unwrap(), to: to.parse().unwrap() };
+    let rate = |quiet| Rate { quiet, ..Rate::default() };
+    let night = rate(vec![span("22:00", "06:00")]);
+    // 23:00 and 02:00 in New York, in winter; 06:00 is the first moment after them.
+    assert_eq!(quiet_until(&night, &zone, at("2026-01-11T04:00:00Z")), Some(at("2026-01-11T11:00:00Z")));
+    assert_eq!(quiet_until(&night, &zone, at("2026-01-11T07:00:00Z")), Some(at("2026-01-11T11:00:00Z")));
+    assert_eq!(quiet_until(&night, &zone, at("2026-01-11T11:00:00Z")), None);
+    // The night in which the clock is put forward is an hour shorter.
+    assert_eq!(quiet_until(&night, &zone, at("2026-03-08T04:00:00Z")), Some(at("2026-03-08T10:00:00Z")));
+    let met = rate(vec![span("22:00", "06:00"), span("06:00", "07:30")]);
+    assert_eq!(quiet_until(&met, &zone, at("2026-01-11T04:00:00Z")), Some(at("2026-01-11T12:30:00Z")));
+    // Spans that cover the day never end, and say some time.
+    let always = rate(vec![span("00:00", "12:00"), span("12:00", "00:00")]);
+    assert!(quiet_until(&always, &zone, at("2026-01-11T04:00:00Z")).is_some());
+}
+
+#[test]
+fn a_quota_is_fresh_with_the_next_minute_or_the_sites_next_midnight() {
+    let zone = jiff::tz::TimeZoneDatabase::bundled().get("America/New_York").unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let now = at("2026-03-08T20:00:30Z");
+    assert_eq!(quota_until("minute", &zone, now), Some(at("2026-03-08T20:01:00Z")));
+    assert_eq!(quota_until("day", &zone, now), Some(at("2026-03-09T04:00:00Z")));
+}

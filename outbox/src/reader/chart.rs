@@ -3,6 +3,7 @@
 use super::Reader;
 use crate::{
     error::ReadError,
+    look::{self, Decided, Place, Queued, RowFilter},
     rows::{self, OutboxRow, StandingVersion},
 };
 
@@ -54,5 +55,35 @@ impl Reader {
     /// Whether a number of an earlier version than the newest of a window stands, or may stand, at a destination.
     pub fn is_outdated(&self, window_id: i64, destination: &str) -> Result<bool, ReadError> {
         rows::is_outdated(self.conn()?, window_id, destination)
+    }
+
+    /// Rows as people ask for them, the newest first, and how many there are in all. It may take a second.
+    pub fn find_rows(&self, filter: &RowFilter) -> Result<(Vec<OutboxRow>, u64), ReadError> {
+        look::find(self.conn()?, filter)
+    }
+
+    /// The last decisions on a window at a destination, the newest first.
+    pub fn decided(
+        &self,
+        window_id: i64,
+        destination: &str,
+        limit: usize,
+    ) -> Result<Vec<Decided>, ReadError> {
+        look::decided(self.conn()?, window_id, destination, limit)
+    }
+
+    /// Where a row stands in its line, and what it hangs on.
+    pub fn queued(&self, row_id: i64) -> Result<Queued, ReadError> {
+        look::queued(self.conn()?, row_id)
+    }
+
+    /// What stands under these identifiers at a destination, and what a row wrote last under any.
+    pub fn places(
+        &self,
+        destination: &str,
+        identifiers: &[&str],
+        row_id: i64,
+    ) -> Result<Vec<Place>, ReadError> {
+        look::places(self.conn()?, destination, identifiers, row_id)
     }
 }

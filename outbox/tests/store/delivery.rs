@@ -244,7 +244,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     let refused = Settle {
         row_id: rows[0],
         lease: None,
-        verdict: Verdict::Defer { reason: "read-only".into() },
+        verdict: Verdict::Defer { reason: "read-only".into(), cause: None },
         wrote: true,
         modes: vec![ModeChange {
             mode: mode("read-only"),
@@ -272,7 +272,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     assert!(folder.lease(9_000).is_empty());
 
     // Probes take one at a time and rotate through the patients.
-    let hold = |id| folder.settle(id, Verdict::Defer { reason: "read-only".into() }, 5_000);
+    let hold = |id| folder.settle(id, Verdict::Defer { reason: "read-only".into(), cause: None }, 5_000);
     let mut probed = Vec::new();
     for now in [5_000, 6_000] {
         let one = folder.probe(now);
@@ -283,7 +283,7 @@ fn a_refusal_for_want_of_permission_defers_all_and_its_end_releases_all() {
     assert_eq!(probed, [rows[0], rows[1]]);
     let third = folder.probe(7_000);
     assert_eq!(ids(&third), [own], "the patient not probed yet");
-    folder.settle(own, Verdict::Defer { reason: "consent".into() }, 7_000);
+    folder.settle(own, Verdict::Defer { reason: "consent".into(), cause: None }, 7_000);
     let fourth = folder.probe(8_000);
     assert_eq!(ids(&fourth), [rows[0]], "least recently probed");
 

@@ -58,7 +58,7 @@ fn a_window_that_waits_in_a_closed_form_is_decided_anew_once_for_each_state_of_t
     assert!(is_due(&folder, patient, 20));
     assert_eq!(weigh(&folder, closed()), (0, 0), "it was asked");
     assert_eq!(weigh(&folder, Weigh { anew: true, ..closed() }), (2, 1), "the forms have changed");
-    let refused = Verdict::Defer { reason: "observed-read-only".into() };
+    let refused = Verdict::Defer { reason: "observed-read-only".into(), cause: None };
     assert_eq!(attempt(&folder, EHR, probe(), refused), State::Deferred);
     assert_eq!(weigh(&folder, closed()), (1, 1), "what was tried is weighed once its verdict is there");
 }
@@ -91,7 +91,7 @@ fn a_round_is_bounded_in_each_transaction_and_weighs_each_row_once() {
 
 #[test]
 fn what_was_begun_is_wanted_by_a_person_or_waits_for_something_else_stays_in_its_form() {
-    let refused = || Verdict::Defer { reason: "observed-read-only".into() };
+    let refused = || Verdict::Defer { reason: "observed-read-only".into(), cause: None };
     let lost = || Verdict::Ambiguous { at: 9_000, cause: "cut".into() };
     let unproven = || Verdict::Quarantine { reason: UNPROVEN.into() };
     let done = || Verdict::Delivered { written: Vec::new() };

@@ -79,7 +79,7 @@ fn sent(folder: &Folder) -> Vec<i64> {
 }
 
 fn not_listed() -> Verdict {
-    Verdict::Defer { reason: outbox::FORM_NOT_LISTED.into() }
+    Verdict::Defer { reason: outbox::FORM_NOT_LISTED.into(), cause: None }
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn what_comes_behind_a_row_that_is_passed_is_head_and_gives_way_where_that_is_li
     assert_eq!(enlist(&folder, &held, &["ig"]).listed, 1);
     let probed = folder.probe(1_500);
     assert_eq!(probed.iter().map(|row| row.id).collect::<Vec<_>>(), [new]);
-    folder.settle(new, Verdict::Defer { reason: "held-by-hand".into() }, 1_500);
+    folder.settle(new, Verdict::Defer { reason: "held-by-hand".into(), cause: None }, 1_500);
     assert_eq!(enlist(&folder, &held, &["plain", "ig"]).listed, 1);
     assert_eq!(folder.probe(1_500)[0].id, old);
     // Whatever else it comes to wait for, its line is never without a head.

@@ -17,6 +17,7 @@ mod identity;
 mod intake;
 mod intent;
 mod listed;
+mod look;
 mod messages;
 mod model;
 mod opening;

@@ -242,7 +242,7 @@ impl Pair {
         let verdict = match verdict {
             0 => Verdict::Delivered { written: Vec::new() },
             1 => Verdict::Retry { at, cause: "503".into() },
-            2 => Verdict::Defer { reason: "held".into() },
+            2 => Verdict::Defer { reason: "held".into(), cause: None },
             3 => Verdict::Quarantine { reason: "422".into() },
             _ => Verdict::Ambiguous { at, cause: "time-out".into() },
         };

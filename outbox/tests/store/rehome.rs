@@ -65,7 +65,7 @@ fn not_done() -> outbox::Verdict {
 #[test]
 fn a_row_under_way_at_a_merge_does_not_come_back_to_the_retired_patients_line() {
     for adopt in [true, false] {
-        for verdict in [not_done(), outbox::Verdict::Defer { reason: "read-only".into() }] {
+        for verdict in [not_done(), outbox::Verdict::Defer { reason: "read-only".into(), cause: None }] {
             let folder = Folder::new();
             let retired = folder.patient("R");
             let id = folder.publish(retired, 20, vec![row(1)], 1_000)[0];

@@ -200,7 +200,7 @@ fn of_a_window_that_comes_back_the_newest_version_alone_is_written() {
     let next = folder.publish(patient, 21, vec![deferred(2, "observed-read-only")], 1_000)[0];
     probed(&folder);
     assert_eq!(folder.state(first), State::Superseded);
-    folder.settle(next, Verdict::Defer { reason: "observed-read-only".into() }, 2_000);
+    folder.settle(next, Verdict::Defer { reason: "observed-read-only".into(), cause: None }, 2_000);
     // Late readings of the earlier day.
     let second = folder.publish(patient, 20, vec![deferred(3, "observed-read-only")], 2_500)[0];
     recovered(&folder);

@@ -4,19 +4,27 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::{cli::amount, exhibit::visible::visible};
+use crate::{
+    cli::{
+        amount,
+        columns::{Columns, moment},
+    },
+    exhibit::visible::visible,
+    report::paper::printable,
+};
 
-/// Columns: heading, name in the answer, widest.
-const COLUMNS: [(&str, &str, usize); 9] = [
-    ("ID", "id", 12),
-    ("SINCE", "at", 20),
-    ("SOURCE", "source", 16),
-    ("SITE", "site", 12),
-    ("TYPE", "type", 15),
-    ("STAGE", "stage", 9),
-    ("STATE", "state", 8),
-    ("COUNT", "count", 5),
-    ("PLACE", "place", 26),
+/// Columns: heading, name in the answer.
+const COLUMNS: [(&str, &str); 10] = [
+    ("ID", "id"),
+    ("SINCE", "at"),
+    ("SOURCE", "source"),
+    ("SITE", "site"),
+    ("TYPE", "type"),
+    ("STAGE", "stage"),
+    ("STATE", "state"),
+    ("COUNT", "count"),
+    ("PLACE", "place"),
+    ("REASON", "reason"),
 ];
 
 /// A value as it may stand in a table.
@@ -29,11 +37,11 @@ fn text(value: &Value) -> String {
 }
 
 /// The table, and what it amounts to.
-pub(super) fn for_people(told: &Value, all: bool) -> String {
+pub(super) fn for_people(told: &Value, all: bool, width: usize) -> String {
     let lines = told["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut out = String::new();
     if !lines.is_empty() {
-        table(&mut out, lines);
+        out += &table(lines, width);
     }
     let number = |name: &str| told[name].as_u64().unwrap_or(0);
     let (messages, faults, rows) = (number("messages"), number("faults"), number("rows"));
@@ -53,10 +61,7 @@ pub(super) fn for_people(told: &Value, all: bool) -> String {
             text(&reason["messages"])
         );
     }
-    if !lines.is_empty() {
-        out.push_str("look at one: isthmus quarantine show ID\n");
-    }
-    out
+    out + &hints(lines)
 }
 
 fn amounts(messages: u64, faults: u64, rows: u64) -> String {
@@ -70,29 +75,30 @@ fn amounts(messages: u64, faults: u64, rows: u64) -> String {
     parts.join(", ")
 }
 
-fn table(out: &mut String, lines: &[Value]) {
-    let widths: Vec<usize> = COLUMNS
-        .iter()
-        .map(|(heading, name, widest)| {
-            let longest = lines.iter().map(|line| text(&line[*name]).chars().count()).max().unwrap_or(0);
-            longest.min(*widest).max(heading.len())
-        })
-        .collect();
-    let headings = COLUMNS.iter().map(|(heading, ..)| (*heading).to_owned());
-    row(out, headings, &widths, "REASON");
+fn table(lines: &[Value], width: usize) -> String {
+    let mut table = Columns::new(&COLUMNS.map(|(heading, _)| heading));
     for line in lines {
-        let cells = COLUMNS.iter().map(|(_, name, _)| text(&line[*name]));
-        row(out, cells, &widths, &text(&line["reason"]));
+        table.row(COLUMNS.iter().map(|(_, name)| match *name {
+            "at" => moment(&text(&line["at"])),
+            name => text(&line[name]),
+        }));
     }
+    table.fit(width)
 }
 
-fn row(out: &mut String, cells: impl Iterator<Item = String>, widths: &[usize], last: &str) {
-    for (cell, width) in cells.zip(widths) {
-        let cut: String = cell.chars().take(*width).collect();
-        let _ = write!(out, "{cut:<width$}  ");
+/// What to do next: messages and rows are named, and looked at, each in their own way.
+fn hints(lines: &[Value]) -> String {
+    let row = lines.iter().find_map(|line| line["id"].as_str()?.strip_prefix("row:").map(str::to_owned));
+    let message = lines.iter().any(|line| line["id"].as_str().is_some_and(|id| !id.starts_with("row:")));
+    let mut out = String::new();
+    if message {
+        out += "look at a message: isthmus quarantine show ID\n";
     }
-    out.push_str(last);
-    out.push('\n');
+    if let Some(row) = row.map(|row| printable(&row)) {
+        out += &format!("row:{row} is row {row} of the queue: isthmus queue show {row}\n");
+        out += &format!("  sent again: isthmus quarantine release row:{row} --reason TEXT; given up: drop\n");
+    }
+    out
 }
 
 /// What a release comes to, where that is told.
@@ -117,7 +123,6 @@ pub(super) fn acted(lines: &[Value], drop: bool) -> String {
                 count += 1;
                 writeln!(out, "{id}: {done}{}", foreseen(&line["foreseen"]))
             }
-            "already" if line["why"].is_string() => writeln!(out, "{id}: {}", text(&line["why"])),
             "already" => writeln!(
                 out,
                 "{id}: already {} {} by {}; nothing was done",
@@ -156,18 +161,39 @@ mod tests {
         let reasons =
             json!([{ "stage": "normalize", "reason": "the unit is not known", "messages": 1, "faults": 2 }]);
         let told = json!({ "lines": [line], "messages": 1, "faults": 2, "rows": 0, "reasons": reasons });
-        let table = for_people(&told, false);
+        let table = for_people(&told, false, 200);
         let mut lines = table.lines();
         let (head, first) = (lines.next().unwrap(), lines.next().unwrap());
         assert_eq!(head.find("PLACE"), first.find("OBX (segment 7), field 6"), "{table}");
         assert_eq!(head.find("REASON"), first.find("the unit is not known"), "{table}");
         assert_eq!(lines.next(), Some("1 message with 2 faults; 1 shown, open"));
-        assert!(for_people(&json!({ "lines": [] }), false).starts_with("nothing is held back"));
+        assert!(for_people(&json!({ "lines": [] }), false, 80).starts_with("nothing is held back"));
     }
 
     #[test]
     fn nothing_that_came_from_outside_steers_the_terminal() {
         let told = json!({ "lines": [{ "id": "1", "reason": "\u{1b}[2J" }], "messages": 1 });
-        assert!(!for_people(&told, false).contains('\u{1b}'));
+        assert!(!for_people(&told, false, 200).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_list_fits_its_width_and_says_how_a_row_is_named_and_looked_at() {
+        let line = |id: &str| {
+            json!({
+                "id": id, "at": "2026-03-02T10:00:00Z", "source": "ehr:main", "site": "main", "type": "Observation/laboratory",
+                "stage": "delivery", "place": "window 12 version 1", "state": "open", "count": 1,
+                "reason": "422 value: Observation.code; the EHR has no such code",
+            })
+        };
+        let both = json!({ "lines": [line("row:42"), line("17")], "messages": 1, "faults": 1, "rows": 1 });
+        for width in [80, 120] {
+            let told = for_people(&both, false, width);
+            assert!(told.lines().all(|line| line.chars().count() <= width), "{told}");
+            assert!(told.contains("row:42 is row 42 of the queue: isthmus queue show 42\n"), "{told}");
+            assert!(told.contains("isthmus quarantine release row:42 --reason TEXT"), "{told}");
+            assert!(told.contains("isthmus quarantine show ID"), "{told}");
+        }
+        let rows = json!({ "lines": [line("row:42")], "rows": 1 });
+        assert!(!for_people(&rows, false, 80).contains("quarantine show"), "a row is no message");
     }
 }
