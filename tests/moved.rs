@@ -5,9 +5,11 @@
 
 mod site;
 
-use std::process::{Command, Output};
+use std::process::Output;
 
-use site::{RESOURCES_PER_OUTCOME, condition, daily, edit_site, people, send, settled, until};
+use site::{
+    RESOURCES_PER_OUTCOME, command, condition, daily, edit_site, people, send, settled, store, until,
+};
 use standin::{Ehr, EhrSettings, rig::Rig};
 
 const DAY: &str = "2026-03-02";
@@ -36,11 +38,14 @@ async fn moved_to(rig: &Rig, base_url: &str) {
     until(rig, "both wait", |s| s["outbox"]["pending"] == 2 && s["inbox"]["windows_due"] == 0).await;
 }
 
+/// The longest reason that is taken.
+fn reason() -> String {
+    format!("{:.<1000}", "told by the EHR's team ")
+}
+
 /// `isthmus site moved main` with this word.
 fn say(rig: &Rig, word: &str) -> Output {
-    let mut command = Command::new(site::binary());
-    command.args(["site", "moved", "main", word, "--reason", "told by the EHR's team"]);
-    command.arg("--config").arg(rig.config()).output().unwrap()
+    command::isthmus(rig, &["site", "moved", "main", word, "--reason", &reason()])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,6 +79,9 @@ async fn another_server_gets_nothing_until_a_person_says_so_and_then_everything_
 
     let again = say(&rig, "--other-server");
     assert_eq!(again.status.code(), Some(1), "there is nothing to say any more");
+    let entries = store::audit(&mut rig).await;
+    let moved: Vec<_> = entries.iter().filter(|entry| entry.action == "server moved").collect();
+    assert!(moved.len() == 1 && moved[0].detail.ends_with(&reason()), "{moved:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
