@@ -110,7 +110,7 @@ impl Deliverer {
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
                 pace.unweighed |= self.has_halted(&destination);
-                self.tell_doubt(&destination, &mut pace, time::now_ms());
+                self.tell_doubt(&destination, &pace, time::now_ms());
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
                 pace.look_at_doubts = true;
             }
