@@ -36,6 +36,8 @@ pub struct Row {
 pub struct Around {
     /// The configuration has no such destination.
     pub unknown: bool,
+    /// Its address is another, and nobody has said what it is: what people are asked.
+    pub moved: Option<String>,
     /// It does not accept us, or there is no token: why.
     pub unauthorized: Option<String>,
     /// Its receiver refused a message, and it stands still: why.
@@ -65,6 +67,8 @@ pub enum Waits {
     Needs(i64, String),
     /// Nothing sends it: its destination is not configured.
     Unknown,
+    /// The destination's address is another, until a person says what it is.
+    Moved(String),
     /// The destination does not accept us, or there is no token.
     Unauthorized(String),
     /// The destination stands still until a person lets it go on.
@@ -109,6 +113,9 @@ pub fn waits(row: &Row, around: &Around, now: i64) -> Option<Waits> {
     if around.unknown {
         return Some(Waits::Unknown);
     }
+    if let Some(why) = around.moved.clone() {
+        return Some(Waits::Moved(why));
+    }
     if let Some(why) = around.unauthorized.clone() {
         return Some(Waits::Unauthorized(why));
     }
@@ -151,6 +158,7 @@ impl Waits {
             Self::Behind(row, _) => format!("behind row {row}"),
             Self::Needs(row, _) => format!("needs row {row}"),
             Self::Unknown => "no such destination".to_owned(),
+            Self::Moved(_) => "server moved".to_owned(),
             Self::Unauthorized(_) => "not authorized".to_owned(),
             Self::Halted(_) => "halted".to_owned(),
             Self::Silent(Some(until)) => format!("silent, tried {}", at(*until)),
@@ -184,6 +192,7 @@ impl Waits {
             ),
             Self::Unknown => "the configuration has no such destination: nothing sends it until it is there again (isthmus check)"
                 .to_owned(),
+            Self::Moved(why) => why.clone(),
             Self::Unauthorized(why) => format!("the destination does not let us in: {why}"),
             Self::Halted(why) => why.clone(),
             Self::Silent(until) => {
@@ -237,6 +246,7 @@ impl Waits {
             Self::Behind(..) => "behind",
             Self::Needs(..) => "needs",
             Self::Unknown => "no-such-destination",
+            Self::Moved(_) => "server-moved",
             Self::Unauthorized(_) => "not-authorized",
             Self::Halted(_) => "halted",
             Self::Silent(_) => "silent",

@@ -20,6 +20,7 @@ fn what_holds_a_pending_row_is_told_and_of_several_causes_the_one_that_lasts() {
     let quota = Around { quota: Some(("day".to_owned(), NOON + MINUTE)), ..Around::default() };
     let text = || Some("why".to_owned());
     let all = Around {
+        moved: text(),
         unauthorized: text(),
         halted: text(),
         silent: text(),
@@ -31,9 +32,14 @@ fn what_holds_a_pending_row_is_told_and_of_several_causes_the_one_that_lasts() {
         (Row { behind: other(), ..pending() }, all.clone(), Waits::Behind(7, "deferred".to_owned())),
         (Row { needs: other(), ..pending() }, all.clone(), Waits::Needs(7, "deferred".to_owned())),
         (pending(), Around { unknown: true, ..all.clone() }, Waits::Unknown),
-        (pending(), all.clone(), Waits::Unauthorized("why".to_owned())),
-        (pending(), Around { unauthorized: None, ..all.clone() }, Waits::Halted("why".to_owned())),
-        (pending(), Around { unauthorized: None, halted: None, ..all }, Waits::Silent(None)),
+        (pending(), all.clone(), Waits::Moved("why".to_owned())),
+        (pending(), Around { moved: None, ..all.clone() }, Waits::Unauthorized("why".to_owned())),
+        (
+            pending(),
+            Around { moved: None, unauthorized: None, ..all.clone() },
+            Waits::Halted("why".to_owned()),
+        ),
+        (pending(), Around { moved: None, unauthorized: None, halted: None, ..all }, Waits::Silent(None)),
         (held.clone(), pause(Rest::Silent), Waits::Silent(Some(NOON + MINUTE))),
         (held.clone(), quiet.clone(), Waits::Quiet(NOON + MINUTE)),
         (Row { clinician: true, ..pending() }, quiet, Waits::Next),

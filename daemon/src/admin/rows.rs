@@ -222,6 +222,7 @@ impl Surroundings<'_> {
     fn look(&self, id: &str) -> Result<(Around, TimeZone), DeskError> {
         let generation = self.desk.current.get();
         let mut around = Around {
+            moved: self.detail(Kind::ServerMoved, id),
             halted: self.detail(Kind::OutboundHalted, id),
             silent: self.detail(Kind::OutboundSilent, id),
             unauthorized: self.detail(Kind::NoToken, id).or_else(|| self.detail(Kind::AuthDegraded, id)),
@@ -284,7 +285,8 @@ impl Surroundings<'_> {
 /// The row whose answer closed a capability, where it was one.
 pub fn evidence(modes: &[outbox::Mode], destination: &Destination, capability: &str) -> Option<i64> {
     let of = |mode: &&outbox::Mode| mode.destination == destination.id && mode.capability == capability;
-    modes.iter().find(of)?.evidence.strip_prefix("outbox row ")?.parse().ok()
+    // Behind what the refusal was taken for (`Learned::evidence`).
+    modes.iter().find(of)?.evidence.rsplit_once("outbox row ")?.1.parse().ok()
 }
 
 /// Something that stands, without the id that the EHR gave it unless that is asked for.

@@ -62,7 +62,7 @@ fn now(site: &str, status: &Value) -> Vec<Setting> {
         key,
         value: words.clone().into(),
         words,
-        from: from.to_owned(),
+        from: if from.is_empty() { "daemon".to_owned() } else { from.to_owned() },
     };
     let mode = put("mode".to_owned(), text(&seen["mode"]), &text(&seen["cause"]));
     let uses = seen["capabilities"].as_array().into_iter().flatten();
@@ -129,8 +129,8 @@ mod tests {
             [
                 ["mode", "partial", "HTTP 403"],
                 ["Observation/laboratory", "read-only since T: HTTP 403", "isthmus queue show 5"],
-                ["DocumentReference", "open", ""],
-                ["Goal", "not permitted", ""],
+                ["DocumentReference", "open", "daemon"],
+                ["Goal", "not permitted", "daemon"],
             ]
         );
         assert!(now("main", &Value::Null).is_empty(), "nobody answers");
