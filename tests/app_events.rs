@@ -56,7 +56,8 @@ fn account(rig: &Rig, name: &str) -> Vec<(String, u64)> {
     let resources = rig.ehr.resources();
     let mut made: Vec<&Value> =
         resources.iter().filter(|resource| resource["resourceType"] == "Provenance").collect();
-    made.sort_by_key(|provenance| provenance["recorded"].as_str().unwrap().to_owned());
+    // Two may be recorded within one second; the EHR says to the millisecond which came after.
+    made.sort_by_key(|provenance| provenance["meta"]["lastUpdated"].as_str().unwrap().to_owned());
     let parts = made.last().unwrap()["extension"][0]["extension"].as_array().unwrap();
     let told = |part: &Value| {
         let inside = part["extension"].as_array().unwrap();
