@@ -506,6 +506,18 @@ async fn what_a_site_does_not_take_and_what_is_none_is_refused_and_nothing_is_st
     assert_eq!(json(&rig, &["list"])["intents"], json!([]));
 }
 
+/// A site whose outcomes are notes at Epic, which nothing can mark, with an upstream or without.
+fn with_notes_at_epic(upstream: bool) -> RigSettings {
+    let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
+    RigSettings {
+        projection: "epic-note".to_owned(),
+        subject: "lookup".to_owned(),
+        conduct: Conduct { people: vec![known], ..Conduct::of(Persona::Epic) },
+        upstream,
+        ..daily()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_write_can_take_back_is_asked_of_people_until_they_say_that_they_did() {
     let withdrawn = |rig: &Rig, scope: &str| {
@@ -514,16 +526,7 @@ async fn what_no_write_can_take_back_is_asked_of_people_until_they_say_that_they
     // With an upstream, where what stands can be marked, and with the EHR alone.
     for upstream in [true, false] {
         let dir = tempfile::tempdir().unwrap();
-        let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
-        let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
-        let settings = RigSettings {
-            projection: "epic-note".to_owned(),
-            subject: "lookup".to_owned(),
-            conduct,
-            upstream,
-            ..daily()
-        };
-        let mut rig = site::prepare(dir.path(), settings).await;
+        let mut rig = site::prepare(dir.path(), with_notes_at_epic(upstream)).await;
         rig.start().await.unwrap();
         send(&rig, &[hour(0)]).await;
         settled(&rig).await;
@@ -562,16 +565,7 @@ async fn what_no_write_can_take_back_is_asked_of_people_until_they_say_that_they
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_to_take_back_by_hand_what_is_being_written() {
     let dir = tempfile::tempdir().unwrap();
-    let known = Person::new(SYSTEM, &people::person(0).mrn).born("1931-07-09");
-    let conduct = Conduct { people: vec![known], ..Conduct::of(Persona::Epic) };
-    let settings = RigSettings {
-        projection: "epic-note".to_owned(),
-        subject: "lookup".to_owned(),
-        conduct,
-        upstream: false,
-        ..daily()
-    };
-    let mut rig = site::prepare(dir.path(), settings).await;
+    let mut rig = site::prepare(dir.path(), with_notes_at_epic(false)).await;
     rig.ehr.rule(Rule::new("slow", Act::Slow(Duration::from_millis(1_500))).on(What::Writes));
     rig.start().await.unwrap();
     send(&rig, &[hour(0)]).await;

@@ -155,6 +155,30 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::Shadow,
+        Self::ConfiguredReadOnly,
+        Self::KindNotPermitted,
+        Self::ObservedReadOnly,
+        Self::HeldByHand,
+        Self::NoConsent,
+        Self::Filtered,
+        Self::BeforePublishFrom,
+        Self::AmendmentClosed,
+        Self::NothingShownChanged,
+        Self::CannotAmend,
+        Self::HistoryNotTaken,
+        Self::FormNotListed,
+        Self::SameSummary,
+        Self::TriedAnew,
+    ];
+
+    /// The reason of this word; `None` where it is none of the broker's.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
     /// The word kept in the store and shown in status.
     pub const fn word(self) -> &'static str {
         match self {
@@ -208,6 +232,14 @@ pub fn closed(ceiling: &Ceiling, capability: Capability, observed: Observed) -> 
         (_, Observed::Held) => Some(Reason::HeldByHand),
         (_, Observed::ReadOnly | Observed::Probing) => Some(Reason::ObservedReadOnly),
         (_, Observed::Open) => None,
+    }
+}
+
+/// Why what waits may not go now; `None` where it may. What was deferred before the site went into shadow stays where it is.
+pub fn held(ceiling: &Ceiling, capability: Capability, observed: Observed) -> Option<Reason> {
+    match closed(ceiling, capability, observed) {
+        Some(Reason::Shadow) => Some(Reason::ConfiguredReadOnly),
+        reason => reason,
     }
 }
 

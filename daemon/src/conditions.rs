@@ -221,6 +221,17 @@ fn export(name: Kind, board: &InForce) {
     Metric::Conditions.set(count as f64, &[("name", name.word().to_owned())]);
 }
 
+/// The scope of what people are asked about a window at a destination.
+pub fn window_at(window: i64, destination: &str) -> String {
+    format!("window {window} at {destination}")
+}
+
+/// The window of such a scope, where it is about this destination.
+pub fn window_of(scope: &str, destination: &str) -> Option<i64> {
+    let (window, at) = scope.strip_prefix("window ")?.split_once(" at ")?;
+    window.parse().ok().filter(|_| at == destination)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +248,15 @@ mod tests {
         assert!(board.clear(Kind::StoreRefuses, ""));
         board.renew(Kind::StoreRefuses, "", "gone".into());
         assert!(board.all().is_empty());
+    }
+
+    #[test]
+    fn a_scope_is_of_its_own_destination_alone() {
+        assert_eq!(window_of(&window_at(17, "ehr:main"), "ehr:main"), Some(17));
+        assert_eq!(window_of("window 17 at ehr:main", "ehr:main"), Some(17));
+        for other in ["window 17 at ehr:main2", "window x at ehr:main", "window 17", ""] {
+            assert_eq!(window_of(other, "ehr:main"), None, "{other}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use outbox::State;
 use serde_json::{Value, json};
 
 use crate::{
+    broker::Reason,
     observations::{Pause, Rest},
     time,
 };
@@ -263,32 +264,34 @@ impl Waits {
 
 /// What a reason of the broker means for a row that waits, and what ends it.
 pub fn deferred(reason: &str) -> &'static str {
+    let Some(reason) = Reason::named(reason) else {
+        return "it is deferred; docs/sites.md has the reasons";
+    };
     match reason {
-        "configured-read-only" => {
+        Reason::ConfiguredReadOnly => {
             "the site's file permits no writes: [capability] mode is to be raised when the site goes live"
         }
-        "kind-not-permitted" => {
+        Reason::KindNotPermitted => {
             "the site's file does not permit this kind: [capability] allow lists what is written"
         }
-        "observed-read-only" => {
+        Reason::ObservedReadOnly => {
             "the EHR refused such a write; one that waits is tried from time to time, and all go when one is taken. isthmus \
              status shows what it answered, and to which row"
         }
-        "held-by-hand" => "a person holds such writes: isthmus site release ends it",
-        "no-consent" => "the patient's consent does not cover it: isthmus consent list --patient -",
-        "form-not-listed" => "its form is not listed by the site's file any more: [[projection]]",
-        "tried-anew" => {
+        Reason::HeldByHand => "a person holds such writes: isthmus site release ends it",
+        Reason::NoConsent => "the patient's consent does not cover it: isthmus consent list --patient -",
+        Reason::FormNotListed => "its form is not listed by the site's file any more: [[projection]]",
+        Reason::TriedAnew => {
             "it tries whether the preferred form is taken again, and goes in another where it is not"
         }
-        "shadow" => "the site is in shadow: nothing is written, then or later",
-        "filtered" => "the site's [filter] leaves it out",
-        "cannot-amend" => "what stands cannot be replaced in its form; people amend it by hand",
-        "history-not-taken" => "it is of the past, and the site takes none (bulk = false)",
-        "before-publish-from" => "it ends before the first day that the site publishes",
-        "amendment-closed" => "it is too old to be amended (amend_for)",
-        "nothing-shown-changed" => "no number that people see differs from what stands",
-        "same-summary" => "a summary of the site's own says the same numbers",
-        _ => "it is deferred; docs/sites.md has the reasons",
+        Reason::Shadow => "the site is in shadow: nothing is written, then or later",
+        Reason::Filtered => "the site's [filter] leaves it out",
+        Reason::CannotAmend => "what stands cannot be replaced in its form; people amend it by hand",
+        Reason::HistoryNotTaken => "it is of the past, and the site takes none (bulk = false)",
+        Reason::BeforePublishFrom => "it ends before the first day that the site publishes",
+        Reason::AmendmentClosed => "it is too old to be amended (amend_for)",
+        Reason::NothingShownChanged => "no number that people see differs from what stands",
+        Reason::SameSummary => "a summary of the site's own says the same numbers",
     }
 }
 

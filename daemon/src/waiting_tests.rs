@@ -84,25 +84,8 @@ fn times_are_of_the_sites_clock_with_the_day_where_it_is_another() {
 
 #[test]
 fn every_reason_of_the_broker_is_told_in_words_of_its_own() {
-    use crate::broker::Reason::*;
-    let all = [
-        Shadow,
-        ConfiguredReadOnly,
-        KindNotPermitted,
-        ObservedReadOnly,
-        HeldByHand,
-        NoConsent,
-        Filtered,
-        BeforePublishFrom,
-        AmendmentClosed,
-        NothingShownChanged,
-        CannotAmend,
-        HistoryNotTaken,
-        FormNotListed,
-        SameSummary,
-        TriedAnew,
-    ];
-    let told: std::collections::BTreeSet<&str> = all.iter().map(|reason| deferred(reason.word())).collect();
-    assert_eq!(told.len(), all.len());
+    let told: std::collections::BTreeSet<&str> =
+        Reason::ALL.iter().map(|reason| deferred(reason.word())).collect();
+    assert_eq!(told.len(), Reason::ALL.len());
     assert!(!told.contains(deferred("anything else")));
 }

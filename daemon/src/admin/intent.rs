@@ -13,8 +13,8 @@ use super::{
     peer::Peer,
 };
 use crate::{
-    conditions::Kind,
-    intent::{About, Command, IntentError, by_hand_scope},
+    conditions::{self, Kind},
+    intent::{About, Command, IntentError},
     time,
 };
 
@@ -189,7 +189,7 @@ impl Desk {
     /// Where people are asked to take back by hand what the intent is about.
     fn taken_back_by_hand(&self, intent: &Intent) -> Vec<String> {
         let (Some(window), "withdraw") = (intent.window, intent.kind.as_str()) else { return Vec::new() };
-        let here = by_hand_scope(window, "");
+        let here = conditions::window_at(window, "");
         let asked = self.conditions.scopes(Kind::WithdrawalNeeded).into_iter();
         asked.filter_map(|scope| Some(scope.strip_prefix(&here)?.to_owned())).collect()
     }

@@ -16,7 +16,7 @@ use crate::{
 
 /// The reasons for which rows are held by the mode: what ends with the change of it. Not for want of consent: that is the
 /// ledger's to end, for each patient.
-const BY_MODE: [Reason; 5] = [
+pub(crate) const BY_MODE: [Reason; 5] = [
     Reason::ConfiguredReadOnly,
     Reason::KindNotPermitted,
     Reason::ObservedReadOnly,
@@ -109,11 +109,7 @@ impl Deliverer {
     /// Why rows of a capability may not be sent now; `None` where they may.
     pub(super) fn held(&self, destination: &Destination, capability: Capability) -> Option<Reason> {
         let observed = self.observations.of(&self.id, capability.name());
-        // What was deferred before the site went into shadow stays where it is.
-        match broker::closed(&destination.ceiling, capability, observed) {
-            Some(Reason::Shadow) => Some(Reason::ConfiguredReadOnly),
-            reason => reason,
-        }
+        broker::held(&destination.ceiling, capability, observed)
     }
 
     /// The reasons for which rows may be held and that hold no longer.

@@ -43,7 +43,7 @@ use tokio::{
 
 pub(crate) use self::birth_date::scope as doubt_scope;
 pub use self::edges::closed_detail;
-pub(crate) use self::edges::left_out;
+pub(crate) use self::edges::{BY_MODE, left_out};
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
     conditions::Board, destination::Destination, drain::Draining, generation::Current, mode::Event,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     capability::Capability,
-    conditions::Kind,
+    conditions::{self, Kind},
     destination::Destination,
     mode::{Effect, Observed},
     telemetry::Metric,
@@ -143,7 +143,7 @@ impl Deliverer {
         if row.window_id == 0 {
             return;
         }
-        let scope = format!("window {} at {}", row.window_id, self.id);
+        let scope = conditions::window_at(row.window_id, &self.id);
         let detail = format!(
             "{AMENDS_NOTHING}: what stands there is older than version {} (outbox row {}); amend it by hand, then: isthmus site amended \
              \"{scope}\" --reason ...",

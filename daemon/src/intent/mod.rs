@@ -30,7 +30,7 @@ use tokio::sync::watch as turns;
 pub(crate) use self::rows::{author_of, provenance_row};
 pub(crate) use self::watch::{Watch, export, summary};
 use crate::{
-    conditions::{Board, Kind},
+    conditions::{self, Board, Kind},
     config,
     generation::Current,
     observations::Observations,
@@ -398,16 +398,11 @@ impl Intents {
     }
 }
 
-/// The scope of the condition that asks for what no write can take back of a window at a destination.
-pub(crate) fn by_hand_scope(window: i64, destination: &str) -> String {
-    format!("window {window} at {destination}")
-}
-
 /// What people have to take back by hand, and how they say that they did.
 fn asked_by_hand(plan: &Plan, at: i64) -> Vec<Condition> {
     let Some(window) = &plan.window else { return Vec::new() };
     let of = |destination: &String| {
-        let scope = by_hand_scope(window.id, destination);
+        let scope = conditions::window_at(window.id, destination);
         let detail = format!(
             "somebody takes back what stands of window {} at {destination}, and no write can mark it there: mark it by hand, \
              then: isthmus site withdrawn \"{scope}\" --reason TEXT",

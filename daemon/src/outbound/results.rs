@@ -14,21 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     broker::{self, Reason},
-    delivery::left_out,
+    delivery::{BY_MODE, left_out},
     destination::{Destination, MESSAGES},
     generation::Generation,
     observations::Observations,
 };
-
-/// The reasons that end when a site permits its messages again. Not for want of consent: that is the ledger's to end.
-const RELEASED: [Reason; 6] = [
-    Reason::ConfiguredReadOnly,
-    Reason::KindNotPermitted,
-    Reason::ObservedReadOnly,
-    Reason::HeldByHand,
-    Reason::TriedAnew,
-    Reason::FormNotListed,
-];
 
 /// Why results of this kind may not leave for a receiver now; `None` where they may, and for what holds no results.
 pub fn closed(
@@ -43,11 +33,7 @@ pub fn closed(
         .filter(|destination| destination.receivers().any(|id| id == receiver));
     let Some(destination) = listed else { return Some(Reason::FormNotListed) };
     let observed = observations.of(&destination.id, MESSAGES.name());
-    match broker::closed(&destination.ceiling, MESSAGES, observed) {
-        // What was queued before the site went into shadow stays where it is.
-        Some(Reason::Shadow) => Some(Reason::ConfiguredReadOnly),
-        reason => reason,
-    }
+    broker::held(&destination.ceiling, MESSAGES, observed)
 }
 
 /// What is to be done with the rows of one kind.
@@ -71,7 +57,11 @@ impl Shift {
     pub fn released(&self) -> Vec<String> {
         match self.closed {
             Some(_) => Vec::new(),
-            None => RELEASED.map(|reason| reason.word().to_owned()).into(),
+            // A site that permits its messages lists their form.
+            None => {
+                let ended = BY_MODE.into_iter().chain([Reason::FormNotListed]);
+                ended.map(|reason| reason.word().to_owned()).collect()
+            }
         }
     }
 }

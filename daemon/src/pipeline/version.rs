@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     broker::{self, Decision, Offer, Priority, Question, Stands, Timeliness},
-    conditions::Kind,
+    conditions::{self, Kind},
     config::{Filter, PublishRule},
     destination::{Destination, PROVENANCE, Way},
     filter::{self, About},
@@ -410,7 +410,7 @@ fn amendment_needed(draft: &Draft<'_>, destination: &Destination, ruling: &Rulin
     if ruling.decision != Decision::Suppress(broker::Reason::CannotAmend) {
         return None;
     }
-    let scope = format!("window {} at {}", draft.due.id, destination.id);
+    let scope = conditions::window_at(draft.due.id, &destination.id);
     let detail = format!(
         "version {} has other numbers than the one that stands, which cannot be replaced there; \
          amend it by hand, then: isthmus site amended \"{scope}\" --reason TEXT",

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     broker::Decision,
-    conditions::Kind,
+    conditions::{self, Kind},
     destination::{Destination, PROVENANCE},
 };
 
@@ -52,7 +52,7 @@ impl Pipeline {
         if slugs.is_empty() {
             return Ok(None);
         }
-        let scope = format!("window {window} at {id}");
+        let scope = conditions::window_at(window, id);
         let detail = format!(
             "version {} withholds {}, and what an earlier version wrote of it still stands; mark it there as entered in \
              error by hand, then: isthmus site withdrawn \"{scope}\" --reason TEXT",

@@ -67,6 +67,20 @@ fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
     assert_eq!([live].as_slice(), closed.publish);
 }
 
+/// What reading one of the two files finds.
+fn read(folder: &Folder, name: &str, text: String) -> Findings {
+    let source = Source::from_bytes(&folder.path(name), text.into_bytes(), MAX_FILE_BYTES).unwrap();
+    let findings = Findings::default();
+    read_file(&source, &findings, |root| {
+        if name == "isthmus.toml" {
+            main_file::read_main(root, None, &mut load::Mentions::default()).map(|_| ())
+        } else {
+            site_file::read_site(root, &mut None, &Policies::default()).map(|_| ())
+        }
+    });
+    findings
+}
+
 #[test]
 fn the_shipped_examples_mention_every_key_that_is_known() {
     let (main, site) = examples();
@@ -74,17 +88,7 @@ fn the_shipped_examples_mention_every_key_that_is_known() {
     let mut asked = BTreeSet::new();
     let mut written = BTreeSet::new();
     for (name, text) in [("isthmus.toml", main), ("sites.d/example.toml", site)] {
-        let source =
-            Source::from_bytes(&folder.path(name), opened(&text).into_bytes(), MAX_FILE_BYTES).unwrap();
-        let findings = Findings::default();
-        read_file(&source, &findings, |root| {
-            if name == "isthmus.toml" {
-                main_file::read_main(root, None, &mut load::Mentions::default()).map(|_| ())
-            } else {
-                site_file::read_site(root, &mut None, &Policies::default()).map(|_| ())
-            }
-        });
-        asked.extend(findings.into_parts().1);
+        asked.extend(read(&folder, name, opened(&text)).into_parts().1);
         collect(&toml::from_str(&opened(&text)).unwrap(), "", &mut written);
     }
     let missing: Vec<_> = asked.difference(&written).collect();
@@ -112,16 +116,7 @@ fn a_faulty_value_makes_no_key_beside_it_unknown() {
                 continue;
             }
             tried += 1;
-            let source = Source::from_bytes(&folder.path(name), spoilt.into_bytes(), MAX_FILE_BYTES).unwrap();
-            let findings = Findings::default();
-            read_file(&source, &findings, |root| {
-                if name == "isthmus.toml" {
-                    main_file::read_main(root, None, &mut load::Mentions::default()).map(|_| ())
-                } else {
-                    site_file::read_site(root, &mut None, &Policies::default()).map(|_| ())
-                }
-            });
-            let faults = findings.into_parts().0;
+            let faults = read(&folder, name, spoilt).into_parts().0;
             let unknown: Vec<_> = faults.iter().filter(|one| one.what.contains("not a known key")).collect();
             assert!(unknown.is_empty(), "{name}:{}: {unknown:?}", at + 1);
         }
