@@ -146,7 +146,7 @@ impl Deliverer {
         let scope = conditions::window_at(row.window_id, &self.id);
         let detail = format!(
             "{AMENDS_NOTHING}: what stands there is older than version {} (outbox row {}); amend it by hand, then: isthmus site amended \
-             \"{scope}\" --reason ...",
+             \"{scope}\" --reason TEXT",
             row.version, row.id
         );
         self.conditions.raise(Kind::AmendmentNeeded, &scope, detail.clone(), now);
