@@ -88,6 +88,11 @@ impl TakeIn {
         Self { arrival, block }
     }
 
+    /// Whether a message with its identity was taken in before.
+    pub(crate) fn is_known(&self, hot: &Hot) -> bool {
+        hot.dedupe.find(&self.arrival.key).is_some()
+    }
+
     fn stored(&self) -> &[u8] {
         self.block.as_deref().unwrap_or(&self.arrival.body)
     }
@@ -130,7 +135,7 @@ impl Command for Together {
     }
 }
 
-fn take_in(message: TakeIn, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
+pub(crate) fn take_in(message: TakeIn, conn: &Connection, hot: &mut Hot) -> Result<Receipt, WriteError> {
     let arrival = &message.arrival;
     let known = |First { id, received_at }, refused| Receipt {
         id,
@@ -339,6 +344,12 @@ fn body_of(row: &Row<'_>) -> rusqlite::Result<Bytes> {
     let body = packed::unpack(stored, bytes as usize);
     let broken = |broken| rusqlite::Error::FromSqlConversionFailure(11, Type::Blob, Box::new(broken));
     body.map(Bytes::from).map_err(broken)
+}
+
+/// The bytes of a message.
+pub(crate) fn body(conn: &Connection, id: i64) -> Result<Option<Bytes>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1");
+    Ok(conn.prepare_cached(&sql)?.query_row([id], body_of).optional()?)
 }
 
 /// Id of the last message absorbed, 0 before the first.

@@ -17,6 +17,7 @@
 //! | consent | [`Writer::consent`], [`Reader::consent`] |
 //! | bytes that nobody needs any more | [`Reader::removable`], [`Writer::remove_bytes`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
+//! | resources of the local endpoint | [`Writer::put_resources`], [`Reader::find_resources`] |
 //! | reading | [`Readers`], [`Reader`] |
 
 mod again;
@@ -67,6 +68,8 @@ mod quota;
 mod reader;
 mod rehome;
 mod release;
+mod resource;
+mod resource_read;
 mod retention;
 mod rows;
 mod schema;
@@ -131,6 +134,10 @@ pub use quota::Quota;
 pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
 pub use release::{DropRow, Release};
+pub use resource::{
+    GUARD_MOST, Guard, NewVersion, Placed, PutResources, ResourceId, Shown, Took, Unserved, VersionBody,
+};
+pub use resource_read::{Find, Finding, KEYS_MOST, Order, ResourceVersion, Spot};
 pub use retention::{Expiry, LOOK_ROWS, REMOVE_BYTES, REMOVE_ROWS, Removable, RemoveBytes, Removed};
 pub use rows::{OutboxRow, StandingVersion};
 pub use schema::SCHEMA_VERSION;

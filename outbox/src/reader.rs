@@ -37,6 +37,8 @@ use crate::{
     queue,
     quota::{self, Quota},
     rehome::{self, Rehomed},
+    resource::{self, ResourceId, Shown, Unserved},
+    resource_read::{self, Find, Finding, ResourceVersion, Spot},
     retention::{self, Expiry, Removable, Removed},
     rows::{self, OutboxRow},
     seats::{self, Seat},
@@ -505,6 +507,61 @@ impl Reader {
     /// Stored messages that a pick takes: looks at no more than `scan` of them after `after`.
     pub fn pick(&self, pick: &Pick, after: i64, scan: usize) -> Result<Picked, ReadError> {
         pick::pick(self.conn()?, pick, after, scan)
+    }
+
+    /// A version of the resource with this number; the one that stands where none is named.
+    pub fn resource(&self, number: i64, version: Option<i64>) -> Result<Option<ResourceVersion>, ReadError> {
+        resource_read::version(self.conn()?, number, version)
+    }
+
+    /// The versions of a resource, the newest first: at most `limit` before the version `before`.
+    pub fn resource_history(
+        &self,
+        number: i64,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<ResourceVersion>, ReadError> {
+        resource_read::history(self.conn()?, number, before, limit)
+    }
+
+    /// What follows `after` in the order of a search, at most `limit` of it.
+    pub fn find_resources(
+        &self,
+        find: &Find,
+        after: Option<Spot>,
+        limit: usize,
+    ) -> Result<Finding, ReadError> {
+        find.run(self.conn()?, after, limit)
+    }
+
+    /// How many resources a search's index shows; `None` where that is more than its budget.
+    pub fn count_resources(&self, find: &Find) -> Result<Option<u64>, ReadError> {
+        find.count(self.conn()?)
+    }
+
+    /// The numbers of the resources under a key, in order; at most one more than [`crate::GUARD_MOST`].
+    pub fn resources_under(&self, key: i64) -> Result<Vec<i64>, ReadError> {
+        Ok(resource::under(self.conn()?, key)?)
+    }
+
+    /// The resource that shows something of the box.
+    pub fn resource_showing(
+        &self,
+        what: Shown,
+        id: i64,
+        part: &str,
+    ) -> Result<Option<ResourceId>, ReadError> {
+        Ok(resource::served(self.conn()?, what, id, part)?)
+    }
+
+    /// What of the box a resource shows.
+    pub fn shown_by(&self, number: i64) -> Result<Option<(Shown, i64)>, ReadError> {
+        resource_read::shows(self.conn()?, number)
+    }
+
+    /// What has changed since the resources that show it were made; at most `limit` of each.
+    pub fn unserved(&self, limit: usize) -> Result<Vec<Unserved>, ReadError> {
+        Ok(resource::unserved(self.conn()?, limit)?)
     }
 
     /// How much of everything there is.

@@ -18,6 +18,7 @@ use crate::{
     open::{OpenError, Opener, lock_folder},
     queue,
     reader::Readers,
+    resource,
     tail::Tail,
     thread::{Core, Queues},
     writer::{Tally, Writer},
@@ -84,7 +85,7 @@ impl Store {
         let (intake, intake_end) = mpsc::channel(options.intake_queue.max(1));
         let (work, work_end) = mpsc::channel(options.work_queue.max(1));
         let tally = Arc::new(Tally::default());
-        let writer = Writer::new(intake, work, Arc::clone(&tally));
+        let writer = Writer::new(intake, work, Arc::clone(&tally), resource::last_number(&conn)?);
         let tail = Arc::new(Tail::default());
         let readers = Readers::new(opener.clone(), options.readers.max(1), Arc::clone(&tail));
         let queues = Queues { intake: intake_end, work: work_end };

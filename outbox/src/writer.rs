@@ -43,6 +43,7 @@ use crate::{
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
     release::{DropRow, Release},
+    resource::{self, Placed, PutResources, ResourceId},
     retention::RemoveBytes,
     seats::{FindSeats, Seat},
     server::{LookUp, MoveServer, MovedRows, Server},
@@ -87,6 +88,8 @@ pub struct Writer {
     work: mpsc::Sender<Box<dyn Job>>,
     thread: Arc<OnceLock<Thread>>,
     tally: Arc<Tally>,
+    /// The last number given to a resource.
+    resources: Arc<AtomicI64>,
 }
 
 impl Writer {
@@ -94,8 +97,10 @@ impl Writer {
         intake: mpsc::Sender<Box<dyn Job>>,
         work: mpsc::Sender<Box<dyn Job>>,
         tally: Arc<Tally>,
+        last_resource: i64,
     ) -> Self {
-        Self { intake, work, thread: Arc::new(OnceLock::new()), tally }
+        let resources = Arc::new(AtomicI64::new(last_resource));
+        Self { intake, work, thread: Arc::new(OnceLock::new()), tally, resources }
     }
 
     /// Says which thread to wake. Called once, before any command is handed in.
@@ -150,6 +155,28 @@ impl Writer {
         self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
         self.wake();
         answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// The name of a resource that is not written yet, with a tag by chance. Given out once; where nothing is written under
+    /// it, its number is a gap.
+    pub fn new_resource(&self, tag: u32) -> ResourceId {
+        ResourceId { number: self.resources.fetch_add(1, Ordering::Relaxed) + 1, tag }
+    }
+
+    /// Takes messages in and writes the versions of resources that they are, all of them or none, in one commit; returns
+    /// after it is synced. Goes with intake.
+    ///
+    /// If the future is dropped while waiting for the commit, they may still be stored.
+    pub async fn put_resources(&self, put: PutResources) -> Result<Placed, WriteError> {
+        let (job, answer) = task(resource::Prepared::new(put));
+        self.intake.send(job).await.map_err(|_| WriteError::Closed)?;
+        self.wake();
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Writes what the box makes itself, as [`Self::put_resources`], and goes with work.
+    pub fn serve_resources(&self, put: PutResources) -> Pending<Placed> {
+        Pending::new(self, resource::Prepared::new(put))
     }
 
     /// Moves the watermark together with all that follows from the messages passed.

@@ -24,6 +24,7 @@ mod opening;
 mod pipeline;
 mod recovery;
 mod rehome;
+mod resource;
 mod retention;
 mod server;
 mod settled_by_hand;
