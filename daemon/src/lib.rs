@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod demo;
 pub mod destination;
 pub mod drain;
+pub mod endpoint;
 pub mod exhibit;
 pub mod feed;
 pub mod filter;
