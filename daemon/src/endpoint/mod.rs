@@ -13,6 +13,7 @@
 
 pub mod ask;
 pub mod caller;
+pub mod key;
 pub mod scope;
 
 use std::pin::Pin;
