@@ -22,6 +22,18 @@ pub fn rfc3339(ms: i64) -> String {
         .map_or_else(|_| "invalid".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// A FHIR instant: RFC 3339, UTC, milliseconds.
+pub fn instant(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| "1970-01-01T00:00:00.000Z".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+}
+
+/// A date of HTTP (RFC 9110, 5.6.7), to the second.
+pub fn http_date(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+}
+
 /// A timestamp for MSH-7: HL7 v2 TS with milliseconds and offset.
 pub fn hl7_stamp(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms)
@@ -36,5 +48,8 @@ mod tests {
     fn stamps_have_the_form_their_readers_expect() {
         assert_eq!(hl7_stamp(1_772_323_200_123), "20260301000000.123+0000");
         assert_eq!(rfc3339(1_772_323_200_123), "2026-03-01T00:00:00Z");
+        assert_eq!(instant(1_772_323_200_123), "2026-03-01T00:00:00.123Z");
+        assert_eq!(instant(1_772_323_200_000), "2026-03-01T00:00:00.000Z");
+        assert_eq!(http_date(1_772_323_200_123), "Sun, 01 Mar 2026 00:00:00 GMT");
     }
 }

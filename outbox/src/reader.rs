@@ -534,9 +534,13 @@ impl Reader {
         find.run(self.conn()?, after, limit)
     }
 
-    /// How many resources a search's index shows; `None` where that is more than its budget.
-    pub fn count_resources(&self, find: &Find) -> Result<Option<u64>, ReadError> {
-        find.count(self.conn()?)
+    /// How many resources a search's index shows whose times `admits`; `None` where that is more than its budget.
+    pub fn count_resources(
+        &self,
+        find: &Find,
+        admits: &dyn Fn(i64, i64) -> bool,
+    ) -> Result<Option<u64>, ReadError> {
+        find.count(self.conn()?, admits)
     }
 
     /// The numbers of the resources under a key, in order; at most one more than [`crate::GUARD_MOST`].

@@ -141,12 +141,18 @@ impl Find {
         Ok(Finding { found, next: last.filter(|_| !ended) })
     }
 
-    /// How many there are by the index alone; `None` where more than `budget` places would have to be looked at.
-    pub(crate) fn count(&self, conn: &Connection) -> Result<Option<u64>, ReadError> {
+    /// How many there are by the index alone, whose spans `admits`; `None` where more than `budget` places would have to be
+    /// looked at.
+    pub(crate) fn count(
+        &self,
+        conn: &Connection,
+        admits: &dyn Fn(i64, i64) -> bool,
+    ) -> Result<Option<u64>, ReadError> {
         let (mut looked, mut count) = (0, 0);
         self.walk(conn, None, |seen| {
             looked += 1;
-            count += u64::from(looked <= self.budget && self.fits(conn, seen)?);
+            let (from, until) = seen.span;
+            count += u64::from(looked <= self.budget && admits(from, until) && self.fits(conn, seen)?);
             Ok(looked <= self.budget)
         })?;
         Ok(Some(count).filter(|_| looked <= self.budget))

@@ -103,8 +103,8 @@ fn a_search_that_finds_little_ends_at_its_budget_and_says_where_to_go_on() {
         }
     }
     assert_eq!((pages, found.len(), found[0].number), (3, 1, 3));
-    assert_eq!(rare.count(&conn).unwrap(), None, "more than the budget");
-    assert_eq!(find(&[&[1], &[2]]).count(&conn).unwrap(), Some(1));
+    assert_eq!(rare.count(&conn, &|_, _| true).unwrap(), None, "more than the budget");
+    assert_eq!(find(&[&[1], &[2]]).count(&conn, &|_, _| true).unwrap(), Some(1));
 }
 
 #[test]
@@ -186,7 +186,7 @@ proptest! {
         }
         prop_assert_eq!(after, None);
         prop_assert_eq!(&found, &expected);
-        let count = Find { budget: 1_000, ..search }.count(&conn).unwrap();
+        let count = Find { budget: 1_000, ..search }.count(&conn, &|_, _| true).unwrap();
         prop_assert_eq!(count, Some(expected.len() as u64));
     }
 }

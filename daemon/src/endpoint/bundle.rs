@@ -1,0 +1,129 @@
+//! Bundles that are answered, put together from resources as they are served, without reading them again.
+
+use bytes::Bytes;
+use fhir::{Issue, Release, json};
+use serde_json::{Value, json as object};
+
+use super::{
+    ask::Answer,
+    parameters::link,
+    search::{Hit, Page},
+};
+use fhir::search::{Query, Summary};
+
+/// Writes a Bundle entry by entry.
+pub struct BundleWriter {
+    text: String,
+    entries: usize,
+}
+
+impl BundleWriter {
+    /// A Bundle of a type (`searchset`, `history`, `batch-response`…), with its number of matches where that is known and links.
+    pub fn new(kind: &str, total: Option<u64>, links: &[(&str, String)]) -> Self {
+        let mut head = object!({ "resourceType": "Bundle", "type": kind });
+        if let Some(total) = total {
+            head["total"] = object!(total);
+        }
+        if !links.is_empty() {
+            let links = links.iter().map(|(relation, url)| object!({ "relation": relation, "url": url }));
+            head["link"] = links.collect();
+        }
+        let mut text = head.to_string();
+        text.pop();
+        Self { text, entries: 0 }
+    }
+
+    /// Adds an entry: its members but the resource, and the resource's bytes.
+    pub fn add(&mut self, members: &Value, resource: Option<&[u8]>) {
+        self.text.push_str(if self.entries == 0 { ",\"entry\":[" } else { "," });
+        self.entries += 1;
+        let mut entry = members.to_string();
+        if let Some(resource) = resource {
+            entry.pop();
+            if entry.len() > 1 {
+                entry.push(',');
+            }
+            entry.push_str("\"resource\":");
+            entry.push_str(&String::from_utf8_lossy(resource));
+            entry.push('}');
+        }
+        self.text.push_str(&entry);
+    }
+
+    /// The Bundle.
+    pub fn finish(mut self) -> Bytes {
+        if self.entries > 0 {
+            self.text.push(']');
+        }
+        self.text.push('}');
+        Bytes::from(self.text)
+    }
+}
+
+/// The answer to a search.
+///
+/// # Errors
+/// 500 where a resource cannot be read.
+pub fn searchset(
+    base: &str,
+    query: &Query,
+    page: &Page,
+    issues: &[Issue],
+    release: Release,
+) -> Result<Answer, Answer> {
+    let address = format!("{base}/{}", query.kind().name());
+    let mut links = vec![("self", link(&address, query.applied()))];
+    if let Some(next) = page.next {
+        links.push(("next", link(&address, &query.after(next))));
+    }
+    let mut bundle = BundleWriter::new("searchset", page.total, &links);
+    let reduction = reduction(query);
+    for (hits, mode) in [(&page.hits, "match"), (&page.included, "include")] {
+        for hit in hits {
+            let full_url = format!("{base}/{}", hit.stored.reference());
+            let reduction = reduction.as_ref().filter(|_| mode == "match");
+            let resource = in_release(hit, release, reduction)?;
+            bundle.add(&object!({ "fullUrl": full_url, "search": { "mode": mode } }), Some(&resource));
+        }
+    }
+    let told: Vec<Issue> = issues.iter().chain(&page.issues).cloned().collect();
+    if !told.is_empty() {
+        let outcome = fhir::issue::outcome(&told).to_string();
+        bundle.add(&object!({ "search": { "mode": "outcome" } }), Some(outcome.as_bytes()));
+    }
+    Ok(Answer::fhir(200, release, bundle.finish()))
+}
+
+fn reduction(query: &Query) -> Option<json::Reduction> {
+    match query.summary() {
+        Summary::True => Some(json::Reduction::Summary),
+        Summary::Text => Some(json::Reduction::Text),
+        Summary::Data => Some(json::Reduction::Data),
+        Summary::Count | Summary::False if query.elements().is_empty() => None,
+        Summary::Count | Summary::False => Some(json::Reduction::Elements(query.elements().to_vec())),
+    }
+}
+
+fn in_release(hit: &Hit, release: Release, reduction: Option<&json::Reduction>) -> Result<Vec<u8>, Answer> {
+    let Some(reduction) = reduction else { return hit.stored.bytes_in(release) };
+    let value = fhir::convert::convert(&hit.value, hit.stored.release, release);
+    Ok(json::reduced(&value, release, hit.stored.kind, reduction).to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_json_whatever_is_in_it_and_resources_stand_as_they_are() {
+        let read = |bytes: Bytes| serde_json::from_slice::<Value>(&bytes).unwrap();
+        let empty = BundleWriter::new("searchset", Some(0), &[]).finish();
+        assert_eq!(read(empty), object!({ "resourceType": "Bundle", "type": "searchset", "total": 0 }));
+        let mut bundle = BundleWriter::new("history", None, &[("self", "https://b/\"x".to_owned())]);
+        bundle.add(&object!({}), Some(b"{\"a\":1.10}"));
+        bundle.add(&object!({ "response": { "status": "200" } }), None);
+        let bytes = bundle.finish();
+        assert!(bytes.windows(10).any(|part| part == b"{\"a\":1.10}"), "not written anew");
+        assert_eq!(read(bytes)["entry"].as_array().map(Vec::len), Some(2));
+    }
+}

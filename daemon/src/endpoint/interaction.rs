@@ -1,0 +1,248 @@
+//! Which interaction a request is (hl7.org/fhir/R4/http.html). Pure.
+//!
+//! Invariants: a path that is none of ours is 404, a method that its path does not have 405 with those that it has; what is not
+//! built (delete, patch, `$export`, history of a kind) is answered so, and never as something else.
+
+use axum::http::{Method, header::ALLOW};
+use fhir::{Code, Issue, Kind};
+
+use super::{
+    ask::{Answer, Head},
+    caller::{Act, Caller, Within},
+};
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interaction {
+    /// `GET metadata`.
+    Capabilities,
+    /// `GET Kind/id`.
+    Read(Kind, String),
+    /// `GET Kind/id/_history/version`.
+    VersionRead(Kind, String, String),
+    /// `GET Kind/id/_history`.
+    History(Kind, String),
+    /// `GET Kind?…`, `POST Kind/_search`, and `GET Patient/id/Kind?…`, which names the patient.
+    Search(Kind, Option<String>),
+    /// `POST Kind`.
+    Create(Kind),
+    /// `PUT Kind/id`.
+    Update(Kind, String),
+    /// `POST` of a Bundle to the base.
+    Bundle,
+    /// `POST Kind/$validate`, `POST Kind/id/$validate`.
+    Validate(Kind),
+    /// `GET Patient/id/$everything`.
+    Everything(String),
+    /// `GET` or `POST Patient/id/$outcomes`.
+    Outcomes(String),
+    /// `POST $submit-cgm-bundle`.
+    SubmitCgm,
+}
+
+/// What is wrong with a path or its method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stray {
+    /// No such path.
+    NotFound,
+    /// The path has these methods.
+    Methods(&'static str),
+}
+
+impl Interaction {
+    /// The interaction of a request.
+    ///
+    /// # Errors
+    /// [`Stray`].
+    pub fn of(method: &Method, path: &[&str]) -> Result<Self, Stray> {
+        let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+        let kind = |name: &str| Kind::named(name).ok_or(Stray::NotFound);
+        let one_of = |wanted: &[(&Method, Self)], methods| {
+            wanted
+                .iter()
+                .find(|(wanted, _)| method == **wanted || (**wanted == get && *method == Method::HEAD))
+                .map(|(_, interaction)| interaction.clone())
+                .ok_or(Stray::Methods(methods))
+        };
+        match path {
+            [] => one_of(&[(&post, Self::Bundle)], "POST"),
+            ["metadata"] => one_of(&[(&get, Self::Capabilities)], "GET"),
+            ["$submit-cgm-bundle"] => one_of(&[(&post, Self::SubmitCgm)], "POST"),
+            [name] => {
+                let kind = kind(name)?;
+                if is_written(kind) {
+                    one_of(&[(&get, Self::Search(kind, None)), (&post, Self::Create(kind))], "GET, POST")
+                } else {
+                    one_of(&[(&get, Self::Search(kind, None))], "GET")
+                }
+            }
+            [name, "_search"] => one_of(&[(&post, Self::Search(kind(name)?, None))], "POST"),
+            [name, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?))], "POST"),
+            ["Patient", id, "$everything"] => one_of(&[(&get, Self::Everything((*id).to_owned()))], "GET"),
+            ["Patient", id, "$outcomes"] => {
+                let outcomes = || Self::Outcomes((*id).to_owned());
+                one_of(&[(&get, outcomes()), (&post, outcomes())], "GET, POST")
+            }
+            [name, id, "_history"] => one_of(&[(&get, Self::History(kind(name)?, (*id).to_owned()))], "GET"),
+            [name, _, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?))], "POST"),
+            ["Patient", id, name] if Kind::named(name).is_some() => {
+                one_of(&[(&get, Self::Search(kind(name)?, Some((*id).to_owned())))], "GET")
+            }
+            [name, id, "_history", version] => {
+                let read = Self::VersionRead(kind(name)?, (*id).to_owned(), (*version).to_owned());
+                one_of(&[(&get, read)], "GET")
+            }
+            [name, id] if !id.starts_with(['$', '_']) => {
+                let (kind, id) = (kind(name)?, (*id).to_owned());
+                if is_written(kind) {
+                    one_of(&[(&get, Self::Read(kind, id.clone())), (&put, Self::Update(kind, id))], "GET, PUT")
+                } else {
+                    one_of(&[(&get, Self::Read(kind, id))], "GET")
+                }
+            }
+            _ => Err(Stray::NotFound),
+        }
+    }
+
+    /// The word in metrics and in the audit log.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Capabilities => "capabilities",
+            Self::Read(..) => "read",
+            Self::VersionRead(..) => "vread",
+            Self::History(..) => "history",
+            Self::Search(..) => "search",
+            Self::Create(..) => "create",
+            Self::Update(..) => "update",
+            Self::Bundle => "bundle",
+            Self::Validate(..) => "validate",
+            Self::Everything(..) => "everything",
+            Self::Outcomes(..) => "outcomes",
+            Self::SubmitCgm => "submit-cgm-bundle",
+        }
+    }
+
+    /// The kind that it is about; `None` where it is about several.
+    pub const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Read(kind, _)
+            | Self::VersionRead(kind, ..)
+            | Self::History(kind, _)
+            | Self::Search(kind, _)
+            | Self::Create(kind)
+            | Self::Update(kind, _)
+            | Self::Validate(kind) => Some(*kind),
+            Self::Everything(_) | Self::Outcomes(_) => Some(Kind::Patient),
+            Self::Capabilities | Self::Bundle | Self::SubmitCgm => None,
+        }
+    }
+
+    /// What a caller needs for it; `None` where that depends on what is in the body, or nothing is needed.
+    pub const fn needs(&self) -> Option<(Act, Kind)> {
+        match self {
+            Self::Read(kind, _) | Self::VersionRead(kind, ..) | Self::History(kind, _) => {
+                Some((Act::Read, *kind))
+            }
+            Self::Search(kind, _) => Some((Act::Search, *kind)),
+            Self::Create(kind) => Some((Act::Create, *kind)),
+            Self::Update(kind, _) => Some((Act::Update, *kind)),
+            // Whether a resource would be taken is told to whoever may send or read it.
+            Self::Validate(kind) => Some((Act::Read, *kind)),
+            Self::Everything(_) => Some((Act::Read, Kind::Patient)),
+            Self::Outcomes(_) => Some((Act::Search, Kind::Observation)),
+            Self::Capabilities | Self::Bundle | Self::SubmitCgm => None,
+        }
+    }
+
+    /// Whether it has a resource, a Bundle or Parameters as its body.
+    pub fn has_resource(&self, method: &Method) -> bool {
+        match self {
+            Self::Create(_) | Self::Update(..) | Self::Bundle | Self::Validate(_) | Self::SubmitCgm => true,
+            Self::Outcomes(_) => *method == Method::POST,
+            _ => false,
+        }
+    }
+
+    /// Whether the caller may, and within which bounds; what depends on the body is asked later.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn permitted(&self, caller: &Caller) -> Result<Within, Answer> {
+        match self.needs() {
+            Some((act, kind)) => caller.may(act, kind).map_err(|denied| denied.answer(act, kind)),
+            None => Ok(Within::All),
+        }
+    }
+}
+
+/// Whether clients write resources of the kind.
+pub const fn is_written(kind: Kind) -> bool {
+    !matches!(kind, Kind::AuditEvent)
+}
+
+impl Stray {
+    /// 404, or 405 with `Allow`.
+    pub fn answer(&self, head: &Head) -> Answer {
+        match self {
+            Self::NotFound => Answer::refusal(
+                404,
+                Issue::error(Code::NotFound, "no such path here; GET metadata lists what there is"),
+            ),
+            Self::Methods(methods) => {
+                let text = if head.method == Method::DELETE {
+                    format!("nothing is deleted: mark it entered-in-error with PUT; this path has {methods}")
+                } else {
+                    format!("this path has {methods}")
+                };
+                Answer::refusal(405, Issue::error(Code::NotSupported, text)).with(ALLOW, methods)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(method: Method, path: &str) -> Result<Interaction, Stray> {
+        let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        Interaction::of(&method, &path)
+    }
+
+    #[test]
+    fn every_path_and_method_is_one_interaction_or_none() {
+        use Interaction::*;
+        let id = || "1-00000001".to_owned();
+        for (method, path, expected) in [
+            (Method::GET, "metadata", Ok(Capabilities)),
+            (Method::POST, "metadata", Err(Stray::Methods("GET"))),
+            (Method::GET, "Observation", Ok(Search(Kind::Observation, None))),
+            (Method::HEAD, "Observation/1-00000001", Ok(Read(Kind::Observation, id()))),
+            (Method::POST, "Observation", Ok(Create(Kind::Observation))),
+            (Method::POST, "Observation/_search", Ok(Search(Kind::Observation, None))),
+            (Method::GET, "Observation/_search", Err(Stray::Methods("POST"))),
+            (Method::PUT, "Observation/1-00000001", Ok(Update(Kind::Observation, id()))),
+            (Method::DELETE, "Observation/1-00000001", Err(Stray::Methods("GET, PUT"))),
+            (Method::PATCH, "Observation/1-00000001", Err(Stray::Methods("GET, PUT"))),
+            (Method::GET, "Observation/1-00000001/_history", Ok(History(Kind::Observation, id()))),
+            (Method::GET, "Observation/1-00000001/_history/2", Ok(VersionRead(Kind::Observation, id(), "2".into()))),
+            (Method::GET, "Observation/_history", Err(Stray::NotFound)),
+            (Method::GET, "Patient/1-00000001/Observation", Ok(Search(Kind::Observation, Some(id())))),
+            (Method::GET, "Patient/1-00000001/$everything", Ok(Everything(id()))),
+            (Method::POST, "Patient/1-00000001/$outcomes", Ok(Outcomes(id()))),
+            (Method::POST, "Observation/$validate", Ok(Validate(Kind::Observation))),
+            (Method::POST, "$submit-cgm-bundle", Ok(SubmitCgm)),
+            (Method::GET, "$export", Err(Stray::NotFound)),
+            (Method::GET, "Group/1-00000001/$export", Err(Stray::NotFound)),
+            (Method::POST, "", Ok(Bundle)),
+            (Method::GET, "", Err(Stray::Methods("POST"))),
+            (Method::POST, "AuditEvent", Err(Stray::Methods("GET"))),
+            (Method::PUT, "AuditEvent/1-00000001", Err(Stray::Methods("GET"))),
+            (Method::GET, "Encounter", Err(Stray::NotFound)),
+            (Method::GET, "observation", Err(Stray::NotFound)),
+            (Method::GET, "a/b/c/d/e", Err(Stray::NotFound)),
+        ] {
+            assert_eq!(of(method.clone(), path), expected, "{method} {path}");
+        }
+    }
+}

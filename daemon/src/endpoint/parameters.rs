@@ -1,0 +1,36 @@
+//! Parameters of a query or a form, and links that hold them (application/x-www-form-urlencoded).
+
+use super::ask::{Answer, Head};
+use fhir::{Code, Issue};
+
+/// Names and values, decoded, in their order.
+pub type Parameters = Vec<(String, String)>;
+
+/// Those of the path and, of a form, those of its body behind them.
+///
+/// # Errors
+/// 400 where they are not UTF-8.
+pub fn parameters(head: &Head, form: Option<&[u8]>) -> Result<Parameters, Answer> {
+    let mut all = Vec::new();
+    for encoded in [head.query.as_deref().unwrap_or_default().as_bytes(), form.unwrap_or_default()] {
+        for (name, value) in form_urlencoded::parse(encoded) {
+            if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
+                let issue = Issue::error(Code::Invalid, "a parameter is not UTF-8, percent-encoded");
+                return Err(Answer::refusal(400, issue));
+            }
+            if !name.is_empty() {
+                all.push((name.into_owned(), value.into_owned()));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// An address with parameters.
+pub fn link(address: &str, parameters: &[(String, String)]) -> String {
+    if parameters.is_empty() {
+        return address.to_owned();
+    }
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    format!("{address}?{query}")
+}

@@ -1,0 +1,291 @@
+//! A search, page by page.
+//!
+//! Invariants: the index narrows and the resource decides; nothing of another site, and nothing outside the caller's bounds,
+//! is looked at for an answer; what one page looks at is bounded, and a page that found little says where to go on.
+
+use std::collections::BTreeSet;
+
+use fhir::{
+    Code, Issue, Kind,
+    search::{Cursor, Include, Order, Plan, Query, Range, Summary, Total},
+};
+use outbox::{Find, Finding, Reader, Spot};
+use serde_json::Value;
+
+use super::{
+    ask::Answer,
+    bounds::Bounds,
+    key::{key, parse_id},
+    shelf::unreadable,
+    stored::Stored,
+};
+
+/// Places of an index that one page looks at: some 10 ms of them.
+const BUDGET: usize = 10_000;
+/// Resources that one page reads at the most, found or not: each is read and parsed.
+const READ_MOST: usize = 2_000;
+/// Places that are looked at to count: what an accurate total may cost, some 200 ms.
+const COUNT_BUDGET: usize = 200_000;
+/// Bytes of the resources of a page, after which it ends: a page is held in memory while it is written.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Resources that are sent along with a page.
+const INCLUDED_MOST: usize = 1_000;
+
+/// A resource found, as it is served.
+pub struct Hit {
+    /// As it is kept.
+    pub stored: Stored,
+    /// As it is served, in the release in which it is kept.
+    pub value: Value,
+}
+
+/// A page.
+#[derive(Default)]
+pub struct Page {
+    /// What matches.
+    pub hits: Vec<Hit>,
+    /// What is sent along.
+    pub included: Vec<Hit>,
+    /// How many match in all, where it is asked for and known.
+    pub total: Option<u64>,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+    /// What is to be told with it.
+    pub issues: Vec<Issue>,
+}
+
+/// A search of a site within bounds.
+pub struct Search<'a> {
+    /// Whose resources.
+    pub site: &'a str,
+    /// What is asked.
+    pub query: &'a Query,
+    /// What the caller may see of the kind.
+    pub bounds: &'a Bounds,
+}
+
+/// The search of the index that a plan amounts to.
+pub fn find(site: &str, kind: Kind, plan: &Plan, budget: usize) -> Find {
+    let keys = |terms: &Vec<String>| terms.iter().map(|term| key(site, kind, term)).collect();
+    Find {
+        site: site.to_owned(),
+        kind: kind.name().to_owned(),
+        all_of: plan.all_of.iter().map(keys).collect(),
+        begins_from: least(plan.starts),
+        begins_before: before(plan.starts),
+        ends_from: least(plan.ends),
+        updated: (least(plan.updated), before(plan.updated)),
+        order: match plan.order {
+            Order::Date => outbox::Order::Time,
+            Order::Updated => outbox::Order::Updated,
+        },
+        descending: plan.descending,
+        budget,
+    }
+}
+
+fn least(range: Range) -> Option<i64> {
+    (range.least > i64::MIN).then_some(range.least)
+}
+
+fn before(range: Range) -> Option<i64> {
+    range.most.checked_add(1)
+}
+
+impl Search<'_> {
+    /// The page that the query asks for.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn page(&self, reader: &Reader) -> Result<Page, Answer> {
+        let plan = self.query.plan();
+        let count = self.query.count() as usize;
+        let mut page = match &plan.ids {
+            Some(ids) => self.named(reader, ids)?,
+            None if count == 0 => Page::default(),
+            None => self.walked(reader, &plan, count)?,
+        };
+        let is_whole = self.query.cursor().is_none() && page.next.is_none() && (count > 0 || plan.ids.is_some());
+        page.total = if is_whole {
+            Some(page.hits.len() as u64)
+        } else if self.query.summary() == Summary::Count || self.query.total() != Total::None || count == 0 {
+            self.total(reader, &plan, &mut page.issues)?
+        } else {
+            None
+        };
+        if self.query.summary() == Summary::Count || count == 0 {
+            page.hits.clear();
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// The resources that are asked for by their ids.
+    fn named(&self, reader: &Reader, ids: &[String]) -> Result<Page, Answer> {
+        let mut page = Page::default();
+        let ids: BTreeSet<_> = ids.iter().filter_map(|id| parse_id(id)).collect();
+        for id in ids {
+            if let Some(hit) = self.hit(reader, id.number)?.filter(|hit| hit.stored.version.id == id) {
+                page.hits.push(hit);
+            }
+        }
+        Ok(page)
+    }
+
+    fn walked(&self, reader: &Reader, plan: &Plan, count: usize) -> Result<Page, Answer> {
+        let find = find(self.site, self.query.kind(), plan, BUDGET);
+        let mut page = Page::default();
+        let mut after = self.query.cursor().map(|cursor| Spot { at: cursor.at_ms, number: cursor.number });
+        let (mut read, mut bytes) = (0, 0);
+        loop {
+            let wanted = (count - page.hits.len()).min(READ_MOST - read);
+            let Finding { found, next } =
+                reader.find_resources(&find, after, wanted).map_err(|error| unreadable(&error))?;
+            let mut ended_early = None;
+            for spot in found {
+                read += 1;
+                after = Some(spot);
+                let Some(hit) = self.hit(reader, spot.number)? else { continue };
+                bytes += hit.stored.version.body.len();
+                page.hits.push(hit);
+                if bytes >= PAGE_BYTES {
+                    ended_early = Some(spot);
+                    break;
+                }
+            }
+            let next = ended_early.or(next);
+            let is_full = page.hits.len() >= count || read >= READ_MOST || bytes >= PAGE_BYTES;
+            // What was found has used the budget up, or as much as was wanted was found.
+            if is_full || next.is_none() || next != after {
+                page.next = next.map(|spot| Cursor { at_ms: spot.at, number: spot.number });
+                return Ok(page);
+            }
+        }
+    }
+
+    /// The resource with a number, where it is one of those asked for.
+    fn hit(&self, reader: &Reader, number: i64) -> Result<Option<Hit>, Answer> {
+        let Some(stored) = Stored::numbered(reader, self.site, number)? else { return Ok(None) };
+        let value = stored.value()?;
+        let fits = self.query.matches(&value) && self.bounds.hold(&value);
+        Ok(fits.then_some(Hit { stored, value }))
+    }
+
+    /// How many there are; `None`, and told, where that would cost too much.
+    fn total(&self, reader: &Reader, plan: &Plan, issues: &mut Vec<Issue>) -> Result<Option<u64>, Answer> {
+        let find = find(self.site, self.query.kind(), plan, COUNT_BUDGET);
+        let by_index = self.query.total() == Total::Estimate || self.is_exact(reader, plan)?;
+        let counted = if by_index {
+            let admits = |from, until| plan.updated != Range::ANY || plan.admits(from, until, 0);
+            reader.count_resources(&find, &admits).map_err(|error| unreadable(&error))?
+        } else {
+            self.counted(reader, &find)?
+        };
+        if counted.is_none() {
+            let text = "counting all that match would cost too much; narrow the search, or follow the pages";
+            issues.push(Issue::warning(Code::TooCostly, text).at("http._total"));
+        }
+        Ok(counted)
+    }
+
+    /// Whether the index alone decides.
+    fn is_exact(&self, reader: &Reader, plan: &Plan) -> Result<bool, Answer> {
+        if !plan.exact || plan.updated != Range::ANY || !matches!(self.bounds, Bounds::All) {
+            return Ok(false);
+        }
+        for term in &plan.unless {
+            let key = key(self.site, self.query.kind(), term);
+            if !reader.resources_under(key).map_err(|error| unreadable(&error))?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counted by looking at the resources.
+    fn counted(&self, reader: &Reader, find: &Find) -> Result<Option<u64>, Answer> {
+        let found =
+            reader.find_resources(find, None, READ_MOST).map_err(|error| unreadable(&error))?;
+        if found.next.is_some() {
+            return Ok(None);
+        }
+        let mut count = 0;
+        for spot in found.found {
+            count += u64::from(self.hit(reader, spot.number)?.is_some());
+        }
+        Ok(Some(count))
+    }
+}
+
+/// What is sent along with a page: what it refers to, and what refers to it. `bounds` says what of a kind the caller may see.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn include(
+    reader: &Reader,
+    search: &Search<'_>,
+    page: &mut Page,
+    bases: &[String],
+    bounds: &dyn Fn(Kind) -> Bounds,
+) -> Result<(), Answer> {
+    let mut seen: BTreeSet<i64> = page.hits.iter().map(|hit| hit.stored.version.id.number).collect();
+    for include in search.query.includes() {
+        let found = if include.reverse {
+            referring(reader, search.site, page, include, bases)?
+        } else {
+            referred(search.query, page, include)
+        };
+        for (kind, number) in found {
+            if page.included.len() >= INCLUDED_MOST {
+                let text = "more would have been sent along than a page has room for; ask for fewer at a time";
+                page.issues.push(Issue::warning(Code::TooCostly, text).at("http._include"));
+                return Ok(());
+            }
+            if !seen.insert(number) {
+                continue;
+            }
+            let Some(stored) = Stored::numbered(reader, search.site, number)? else { continue };
+            let value = stored.value()?;
+            if stored.kind == kind && bounds(kind).hold(&value) {
+                page.included.push(Hit { stored, value });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn referred(query: &Query, page: &Page, include: &Include) -> Vec<(Kind, i64)> {
+    let references = page.hits.iter().flat_map(|hit| query.included(include, &hit.value));
+    references
+        .filter_map(|reference| {
+            let (kind, id) = reference.split_once('/')?;
+            Some((Kind::named(kind)?, parse_id(id)?.number))
+        })
+        .collect()
+}
+
+fn referring(
+    reader: &Reader,
+    site: &str,
+    page: &Page,
+    include: &Include,
+    bases: &[String],
+) -> Result<Vec<(Kind, i64)>, Answer> {
+    let targets: Vec<String> = page.hits.iter().map(|hit| hit.stored.reference()).collect();
+    let mut found = Vec::new();
+    // One target at a time: each walks its own range of the index.
+    for target in targets {
+        let Some(query) = Query::referring(include.kind, include.parameter, &[target], bases) else { continue };
+        let find = find(site, include.kind, &query.plan(), BUDGET);
+        let finding =
+            reader.find_resources(&find, None, INCLUDED_MOST).map_err(|error| unreadable(&error))?;
+        for spot in finding.found {
+            if let Some(stored) = Stored::numbered(reader, site, spot.number)?
+                && query.matches(&stored.value()?)
+            {
+                found.push((include.kind, spot.number));
+            }
+        }
+    }
+    Ok(found)
+}

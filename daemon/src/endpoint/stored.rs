@@ -1,0 +1,123 @@
+//! A resource as the store has it, and as it is served.
+//!
+//! Invariants: in the release in which it came it is served member by member as it came, with `id` and `meta` put in; in the
+//! other it is converted. What cannot be read any more is told as a fault of ours, and never served in part.
+
+use fhir::{Code, Issue, Kind, Release, convert, json};
+use outbox::{Reader, ResourceId, ResourceVersion};
+use serde_json::Value;
+
+use super::{
+    ask::Answer,
+    key::{id_of, parse_id},
+    shelf::unreadable,
+};
+use crate::time;
+
+/// A version of a resource of a site.
+pub struct Stored {
+    /// Its kind.
+    pub kind: Kind,
+    /// The release in which it is kept.
+    pub release: Release,
+    /// As the store has it.
+    pub version: ResourceVersion,
+}
+
+impl Stored {
+    /// Of a version; `None` where the site is another.
+    fn of(version: ResourceVersion, site: &str) -> Result<Option<Self>, Answer> {
+        if version.site != site {
+            return Ok(None);
+        }
+        let kind = Kind::named(&version.kind).ok_or_else(broken)?;
+        let release = Release::from_name(&version.release).ok_or_else(broken)?;
+        Ok(Some(Self { kind, release, version }))
+    }
+
+    /// The resource of a site with this number.
+    ///
+    /// # Errors
+    /// 503 where the store cannot be read, 500 where the resource cannot.
+    pub fn numbered(reader: &Reader, site: &str, number: i64) -> Result<Option<Self>, Answer> {
+        let found = reader.resource(number, None).map_err(|error| unreadable(&error))?;
+        found.map_or(Ok(None), |version| Self::of(version, site))
+    }
+
+    /// The resource of a site with this id, in this version or the one that stands; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::numbered`].
+    pub fn read(
+        reader: &Reader,
+        site: &str,
+        kind: Kind,
+        id: &str,
+        version: Option<i64>,
+    ) -> Result<Option<Self>, Answer> {
+        let Some(id) = parse_id(id) else { return Ok(None) };
+        let found = reader.resource(id.number, version).map_err(|error| unreadable(&error))?;
+        let found = found.filter(|found| found.id == id);
+        let found = found.map_or(Ok(None), |version| Self::of(version, site))?;
+        Ok(found.filter(|found| found.kind == kind))
+    }
+
+    /// The versions of a resource, the newest first, at most `limit` before one.
+    ///
+    /// # Errors
+    /// As [`Self::numbered`].
+    pub fn history(
+        reader: &Reader,
+        site: &str,
+        id: ResourceId,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Self>, Answer> {
+        let found =
+            reader.resource_history(id.number, before, limit).map_err(|error| unreadable(&error))?;
+        found.into_iter().filter_map(|version| Self::of(version, site).transpose()).collect()
+    }
+
+    /// Its id for clients.
+    pub fn id(&self) -> String {
+        id_of(self.version.id)
+    }
+
+    /// `Kind/id`.
+    pub fn reference(&self) -> String {
+        format!("{}/{}", self.kind.name(), self.id())
+    }
+
+    /// The resource as it is served, in the release in which it is kept.
+    ///
+    /// # Errors
+    /// 500 where it cannot be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, Answer> {
+        let updated = time::instant(self.version.at);
+        json::served(&self.version.body, &self.id(), self.version.version, &updated).map_err(|_| broken())
+    }
+
+    /// The same, parsed.
+    ///
+    /// # Errors
+    /// 500 where it cannot be read.
+    pub fn value(&self) -> Result<Value, Answer> {
+        serde_json::from_slice(&self.bytes()?).map_err(|_| broken())
+    }
+
+    /// The resource in a release.
+    ///
+    /// # Errors
+    /// 500 where it cannot be read.
+    pub fn bytes_in(&self, release: Release) -> Result<Vec<u8>, Answer> {
+        if release == self.release {
+            return self.bytes();
+        }
+        Ok(convert::convert(&self.value()?, self.release, release).to_string().into_bytes())
+    }
+}
+
+fn broken() -> Answer {
+    let text = "a stored resource cannot be read; isthmus audit verify and a restore are what helps";
+    Answer::refusal(500, Issue::error(Code::Exception, text))
+}
