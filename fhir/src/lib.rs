@@ -7,10 +7,16 @@
 //!
 //! Sources: hl7.org/fhir/R4 (4.0.1) and hl7.org/fhir/R5 (5.0.0): json.html, http.html, search.html, operationoutcome.html.
 
+pub mod element;
 pub mod issue;
+pub mod json;
 pub mod kind;
 pub mod release;
+<<<<<<< HEAD
 pub mod search;
+=======
+pub mod validate;
+>>>>>>> standard
 
 pub use self::{
     issue::{Code, Issue, Severity},
