@@ -34,7 +34,8 @@ pub fn raise_soft() {
 /// may have enough.
 pub fn shortfall(config: &Config) -> Option<String> {
     let connections = config.main.mllp.iter().map(|listener| u64::from(listener.limits.max_connections));
-    told(connections.sum(), getrlimit(Resource::Nofile).maximum)
+    let fhir = config.main.fhir.as_ref().map_or(0, |fhir| u64::from(fhir.listener.max_connections));
+    told(connections.sum::<u64>() + fhir, getrlimit(Resource::Nofile).maximum)
 }
 
 /// `hard` is the hard limit; `None` is none.

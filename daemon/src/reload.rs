@@ -93,6 +93,10 @@ impl Reload {
         // The listeners that run are the old ones until a restart, and their messages belong where they did.
         config.main.mllp = old.config.main.mllp.clone();
         config.main.spools = old.config.main.spools.clone();
+        match (&mut config.main.fhir, &old.config.main.fhir) {
+            (Some(new), Some(old)) => new.listener = old.listener.clone(),
+            (new, old) => new.clone_from(old),
+        }
         let fingerprint = config.fingerprint.clone();
         let generation = match Generation::compile(old.number + 1, config, time::now_ms()) {
             Ok(generation) => generation,

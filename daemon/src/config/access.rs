@@ -53,7 +53,7 @@ impl Access {
     }
 }
 
-fn read_peers(listener: &Section<'_>) -> Option<Vec<IpNet>> {
+pub(super) fn read_peers(listener: &Section<'_>) -> Option<Vec<IpNet>> {
     let Some(texts) = listener.texts("allow_peers", "[\"10.1.0.0/16\", \"127.0.0.1\"]") else {
         return (!listener.has("allow_peers")).then(Vec::new);
     };
@@ -129,7 +129,7 @@ fn read_subjects(listener: &Section<'_>, certificates: bool) -> Option<Vec<Subje
     Some(rules)
 }
 
-fn subject(text: &str) -> Option<SubjectRule> {
+pub(super) fn subject(text: &str) -> Option<SubjectRule> {
     let (kind, name) = text.split_once(['=', ':'])?;
     if name.is_empty() || name != name.trim() {
         return None;

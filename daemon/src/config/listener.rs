@@ -136,7 +136,10 @@ pub(super) fn read_listeners(
 }
 
 /// The address, noted as taken, with a fault where it was taken before.
-fn check_address(section: &Section<'_>, taken: &mut Vec<(SocketAddr, Place)>) -> Option<SocketAddr> {
+pub(super) fn check_address(
+    section: &Section<'_>,
+    taken: &mut Vec<(SocketAddr, Place)>,
+) -> Option<SocketAddr> {
     section.require("listen", "listen = \"0.0.0.0:2576\"");
     let listen = section.address("listen", "\"0.0.0.0:2576\"")?;
     if let Some((_, other)) = taken.iter().find(|(address, _)| clash(*address, listen)) {

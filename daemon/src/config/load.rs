@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Faults, Place};
+use super::fhir::FhirEndpoint;
 use super::filter;
 use super::main_file::{ADMIN_SOCKET, Main, read_main};
 use super::policies::{Policies, read_policies};
@@ -157,6 +158,7 @@ fn socket_in(main_path: &Path, text: &str) -> Option<PathBuf> {
 /// the names of the keys.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (old, new) = (&old.main, &new.main);
+    let listener = |fhir: &Option<FhirEndpoint>| fhir.as_ref().map(|fhir| fhir.listener.clone());
     [
         ("data_dir", old.data_dir != new.data_dir),
         ("store.key_file", old.store != new.store),
@@ -165,6 +167,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("limits", old.limits != new.limits),
         ("spool", old.spools != new.spools),
         ("admin", old.admin != new.admin),
+        ("fhir", listener(&old.fhir) != listener(&new.fhir)),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))

@@ -10,6 +10,7 @@ use clinical::fhir::{form::Dates, projection::Projection};
 
 use super::auth::{Auth, Used};
 use super::fault::Place;
+use super::fhir::{FhirEndpoint, read_fhir};
 use super::intent::{IntentRule, read_rule};
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
@@ -63,6 +64,8 @@ pub struct Main {
     pub senders: Vec<Sender>,
     /// MLLP receivers that messages are sent to.
     pub outbounds: Vec<Outbound>,
+    /// The local FHIR endpoint; `None` is none.
+    pub fhir: Option<FhirEndpoint>,
 }
 
 /// `[store]`.
@@ -154,6 +157,7 @@ pub(super) fn read_main(
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
     taken.extend(admin.as_ref().map(|(admin, place)| (admin.listen, place.clone())));
     let mllp = read_listeners(root, site.as_deref(), &mut taken, &mut mentions.sites);
+    let fhir = read_fhir(root, site.as_deref(), &mut taken, &mut mentions.sites);
     let dedupe = root.table("dedupe", |dedupe| {
         let usual = Dedupe::default().horizon;
         dedupe.duration("horizon", LEAST_HORIZON..=MOST_HORIZON, usual).map(|horizon| Dedupe { horizon })
@@ -182,6 +186,7 @@ pub(super) fn read_main(
         upstream,
         senders,
         outbounds,
+        fhir,
     })
 }
 

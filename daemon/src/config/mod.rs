@@ -17,6 +17,7 @@ mod auth;
 mod capability;
 mod consent;
 mod fault;
+mod fhir;
 mod filter;
 mod init;
 mod intent;
@@ -48,6 +49,9 @@ pub use auth::{Auth, KeysFolderError, keys_folder};
 pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
+pub use fhir::{
+    FHIR_LISTENER, FhirClient, FhirEndpoint, FhirIssuer, FhirLimits, FhirListener, RoleClaim, Shown,
+};
 pub use filter::{Filter, Selection, doubts};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use intent::{IntentRule, SiteIntent};

@@ -5,6 +5,7 @@ mod answering;
 mod auth;
 mod examples;
 mod faults;
+mod fhir;
 mod noise;
 mod outbound;
 mod refused;
@@ -34,6 +35,8 @@ static MATERIAL: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
         ("ca.pem", ca.clone()),
         ("senders-ca.pem", ca.clone()),
         ("ehr-ca.pem", ca.clone()),
+        ("issuer-ca.pem", ca.clone()),
+        ("clients-ca.pem", ca.clone()),
         ("upstream-ca.pem", ca),
         ("client.pem", read(&pki.client.cert)),
         ("client.key", read(&pki.client.key)),
