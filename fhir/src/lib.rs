@@ -12,11 +12,8 @@ pub mod issue;
 pub mod json;
 pub mod kind;
 pub mod release;
-<<<<<<< HEAD
 pub mod search;
-=======
 pub mod validate;
->>>>>>> standard
 
 pub use self::{
     issue::{Code, Issue, Severity},
