@@ -33,7 +33,7 @@ impl Decimal {
         let valid = !whole.is_empty()
             && digits.len() <= MOST_DIGITS
             && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && (unsigned.contains('.') == !fraction.is_empty());
+            && unsigned.contains('.') != fraction.is_empty();
         let mantissa = if valid { digits.parse::<i128>().ok()? } else { return None };
         let exponent = exponent - i32::try_from(fraction.len()).ok()?;
         Some(Self { mantissa: if number.starts_with('-') { -mantissa } else { mantissa }, exponent })

@@ -96,20 +96,23 @@ impl Filter {
     fn is_missing(&self, resource: &Value) -> bool {
         match self.parameter.kind_of {
             Type::Date => times(resource, self.parameter).is_empty(),
-            Type::Token => token::codings(resource, self.parameter).is_empty(),
-            // Of a reference to another kind than the parameter's (a Group as `patient`) there is nothing either.
-            Type::Reference => {
-                reference::references(resource, self.parameter, &[]).is_empty()
-                    && reference::identifiers(resource, self.parameter).is_empty()
+            Type::Token => {
+                path::values(resource, self.parameter).is_empty()
+                    && token::codings(resource, self.parameter).is_empty()
             }
+            // Of a reference to another kind than the parameter's (a Group as `patient`) there is nothing either.
+            Type::Reference => path::values(resource, self.parameter)
+                .into_iter()
+                .all(|value| reference::is_to_another_kind(value, self.parameter)),
             Type::String | Type::Quantity | Type::Uri => path::values(resource, self.parameter).is_empty(),
         }
     }
 }
 
-/// The times of a parameter in a resource.
+/// The times of a parameter in a resource. Of the clinical time one at most, whatever stands there: the one it is indexed by.
 pub(super) fn times(resource: &Value, parameter: &Parameter) -> Vec<Interval> {
-    path::values(resource, parameter).into_iter().filter_map(Interval::of_element).collect()
+    let most = if parameter.clinical { 1 } else { usize::MAX };
+    path::values(resource, parameter).into_iter().filter_map(Interval::of_element).take(most).collect()
 }
 
 /// The identifiers by which the references of a parameter name what they mean.

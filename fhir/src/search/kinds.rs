@@ -13,7 +13,17 @@ use crate::Kind;
 
 const LOINC: &str = "http://loinc.org";
 const PATIENT: &[&str] = &["Patient"];
-const SUBJECTS: &[&str] = &["Patient", "Group", "Device", "Location", "Practitioner", "Organization"];
+const SUBJECTS: &[&str] = &[
+    "Patient",
+    "Group",
+    "Device",
+    "Location",
+    "Practitioner",
+    "Organization",
+    "Procedure",
+    "Medication",
+    "Substance",
+];
 const ACTORS: &[&str] = &[
     "Practitioner",
     "PractitionerRole",
@@ -82,7 +92,7 @@ const OBSERVATIONS: &[Parameter] = &[
     CODE,
     CATEGORY.of("http://terminology.hl7.org/CodeSystem/observation-category"),
     STATUS.of("http://hl7.org/fhir/observation-status").ordinarily("final"),
-    Parameter::new("date", Date, EFFECTIVE, "When it was so.").clinical(),
+    Parameter::new("date", Date, EFFECTIVE, "When it was so; without an offset in UTC.").clinical(),
     IDENTIFIER,
     Parameter::new("device", Reference, &["device"], "What measured it.")
         .to(&["Device", "DeviceMetric"])
@@ -106,8 +116,13 @@ const REPORTS: &[Parameter] = &[
     CODE,
     CATEGORY.of("http://terminology.hl7.org/CodeSystem/v2-0074"),
     STATUS.of("http://hl7.org/fhir/diagnostic-report-status").ordinarily("final"),
-    Parameter::new("date", Date, &["effectiveDateTime", "effectivePeriod"], "The time that it is about.")
-        .clinical(),
+    Parameter::new(
+        "date",
+        Date,
+        &["effectiveDateTime", "effectivePeriod"],
+        "The time that it is about; without an offset in UTC.",
+    )
+    .clinical(),
     IDENTIFIER,
     Parameter::new("result", Reference, &["result"], "An Observation of it.")
         .to(&["Observation"])
@@ -157,7 +172,8 @@ const PROVENANCES: &[Parameter] = &[
         .to(PATIENT)
         .indexed(2)
         .wide(),
-    Parameter::new("recorded", Date, &["recorded"], "When it was recorded.").clinical(),
+    Parameter::new("recorded", Date, &["recorded"], "When it was recorded; without an offset in UTC.")
+        .clinical(),
     Parameter::new("agent", Reference, &["agent.who"], "Who took part.").to(ACTORS).indexed(4).wide(),
     Parameter::new("entity", Reference, &["entity.what"], "What was used.").indexed(1).wide(),
 ];
@@ -171,7 +187,8 @@ const CONSENTS: &[Parameter] = &[
         .indexed(2),
     STATUS.of("http://hl7.org/fhir/consent-state-codes"),
     CATEGORY,
-    Parameter::new("date", Date, &["dateTime", "date"], "When it was given.").clinical(),
+    Parameter::new("date", Date, &["dateTime", "date"], "When it was given; without an offset in UTC.")
+        .clinical(),
     IDENTIFIER,
 ];
 
@@ -182,7 +199,8 @@ const SERVICE_REQUESTS: &[Parameter] = &[
     STATUS.of("http://hl7.org/fhir/request-status"),
     Parameter::new("intent", Token, &["intent"], "Whether it is an order, or less.")
         .of("http://hl7.org/fhir/request-intent"),
-    Parameter::new("authored", Date, &["authoredOn"], "When it was ordered.").clinical(),
+    Parameter::new("authored", Date, &["authoredOn"], "When it was ordered; without an offset in UTC.")
+        .clinical(),
     IDENTIFIER,
     CATEGORY,
 ];
@@ -193,7 +211,8 @@ const DOCUMENTS: &[Parameter] = &[
     Parameter::new("type", Token, &["type"], "What sort of document it is.").of(LOINC).indexed(4),
     CATEGORY,
     STATUS.of("http://hl7.org/fhir/document-reference-status").ordinarily("current"),
-    Parameter::new("date", Date, &["date"], "When the reference was made.").clinical(),
+    Parameter::new("date", Date, &["date"], "When the reference was made; without an offset in UTC.")
+        .clinical(),
     Parameter::new(
         "identifier",
         Token,
@@ -207,14 +226,15 @@ const FOR: &[&str] = &["for"];
 
 const TASKS: &[Parameter] = &[
     Parameter::new("patient", Reference, FOR, "The patient.").to(PATIENT).indexed_as("subject", 2),
-    Parameter::new("subject", Reference, FOR, "Whom it is for.").to(SUBJECTS).indexed(2),
+    Parameter::new("subject", Reference, FOR, "Whom it is for.").indexed(2),
     STATUS.of("http://hl7.org/fhir/task-status"),
     Parameter::new("intent", Token, &["intent"], "Whether it is an order, or less.")
         .of("http://hl7.org/fhir/request-intent"),
     Parameter::new("focus", Reference, &["focus"], "What is worked on.").indexed(1),
     Parameter::new("owner", Reference, &["owner"], "Who does it.").to(ACTORS).indexed(4),
     Parameter::new("requester", Reference, &["requester"], "Who asked for it.").to(ACTORS).indexed(4),
-    Parameter::new("authored-on", Date, &["authoredOn"], "When it was asked for.").clinical(),
+    Parameter::new("authored-on", Date, &["authoredOn"], "When it was asked for; without an offset in UTC.")
+        .clinical(),
     IDENTIFIER,
     Parameter::new("code", Token, &["code"], "What is to be done.").indexed(4),
 ];
@@ -228,8 +248,12 @@ const GROUPS: &[Parameter] = &[
     Parameter::new("membership", Token, &["membership"], "How its members are found (R5).").also(membership),
 ];
 
+/// R4's `type` is R5's `category`, and `subtype` is `code`.
+const SORT: &[&str] = &["type", "category"];
+const EVENT: &[&str] = &["subtype", "code"];
+
 const AUDIT_EVENTS: &[Parameter] = &[
-    Parameter::new("date", Date, &["recorded"], "When it was recorded.").clinical(),
+    Parameter::new("date", Date, &["recorded"], "When it was recorded; without an offset in UTC.").clinical(),
     Parameter::new("agent", Reference, &["agent.who"], "Who took part.").to(ACTORS).indexed(4).wide(),
     Parameter::new("entity", Reference, &["entity.what"], "What was looked at or changed.").indexed(1).wide(),
     Parameter::new("action", Token, &["action"], "What was done.")
@@ -239,9 +263,10 @@ const AUDIT_EVENTS: &[Parameter] = &[
         .indexed(2)
         .wide(),
     Parameter::new("outcome", Token, &["outcome", "outcome.code"], "How it ended."),
-    Parameter::new("type", Token, &["type"], "What sort of event it was (R4).").indexed(5),
-    Parameter::new("category", Token, &["category"], "What sort of event it was (R5).").indexed(5),
-    Parameter::new("code", Token, &["code", "subtype"], "What event it was (R5).").indexed(4),
+    Parameter::new("type", Token, SORT, "What sort of event it was (R4).").indexed(5),
+    Parameter::new("category", Token, SORT, "What sort of event it was (R5).").indexed_as("type", 5),
+    Parameter::new("subtype", Token, EVENT, "What event it was (R4).").indexed_as("code", 4),
+    Parameter::new("code", Token, EVENT, "What event it was (R5).").indexed(4),
 ];
 
 /// R4's `actual` from R5's `membership` (Group, "R4 conversion").

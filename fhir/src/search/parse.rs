@@ -66,6 +66,35 @@ impl Query {
     }
 }
 
+impl Query {
+    /// The search of a condition (`If-None-Exist`, a conditional update): read strictly, narrowed by something else than
+    /// the kind, and without parameters that say what an answer looks like.
+    ///
+    /// # Errors
+    /// As [`Self::parse`] in strict handling, and where it is no condition.
+    pub fn condition(
+        kind: Kind,
+        parameters: &[(String, String)],
+        context: &Context,
+    ) -> Result<Self, Vec<Issue>> {
+        let query = Self::parse(kind, parameters, Handling::Strict, context)?.query;
+        let of_the_answer = parameters.iter().filter(|(name, _)| {
+            let bare = name.split(':').next().unwrap_or(name);
+            bare.starts_with('_') && parameter::named(kind, bare).is_none()
+        });
+        let mut issues: Vec<Issue> = of_the_answer
+            .map(|(name, _)| Issue::error(Code::Invalid, "This is no part of a condition.").at(place(name)))
+            .collect();
+        if !query.is_narrow() {
+            issues.push(Issue::error(
+                Code::Invalid,
+                "A condition names what it looks for, such as an identifier.",
+            ));
+        }
+        if issues.is_empty() { Ok(query) } else { Err(issues) }
+    }
+}
+
 struct Reader {
     query: Query,
     issues: Vec<Issue>,

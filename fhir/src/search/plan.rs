@@ -200,6 +200,8 @@ impl Plan {
                     let code = token.code().filter(|code| by_identifier || index.ordinary != Some(*code))?;
                     values.push(code.to_owned());
                     let usual = if by_identifier { None } else { parameter.system };
+                    // Parameters that share an index (patient, subject) differ in which identifiers are theirs.
+                    exact &= !by_identifier;
                     match token.certainty(usual) {
                         Certainty::Sure => {}
                         Certainty::Usual => unless.push(terms::doubt(index.name, code)),
@@ -236,7 +238,7 @@ impl Plan {
         }
         terms.sort_unstable();
         terms.dedup();
-        // A rank of three steps, so that a pair goes before what it is made of.
+        // Doubled, so that a pair finds room before what it is made of.
         Some(Element { index, values: plain.then_some(values), terms, rank: index.rank * 2 })
     }
 }

@@ -24,7 +24,8 @@ pub(super) enum Found<'a> {
 }
 
 impl Wanted {
-    /// Of a value as it was sent; `kind` is the modifier `:Type`. `None` where it is none, or names a version.
+    /// Of a value as it was sent; `kind` is the modifier `:Type`. `None` where it is none, names a
+    /// version, or is to a kind that the parameter cannot refer to.
     pub(super) fn parse(
         text: &str,
         kind: Option<&str>,
@@ -38,7 +39,8 @@ impl Wanted {
         match found(&text, bases)? {
             Found::Local(local) => {
                 let of_kind = kind.is_none_or(|kind| local.split('/').next() == Some(kind));
-                Some(Self::Local(if of_kind { vec![local.to_owned()] } else { Vec::new() }))
+                let possible = of_kind && allowed(&Found::Local(local), parameter);
+                possible.then(|| Self::Local(vec![local.to_owned()]))
             }
             // The id alone, of the type that is named, or of those that it can be.
             Found::Other(id) if is_id(id) => Some(Self::Local(match kind {
@@ -98,10 +100,21 @@ pub(super) fn keys<'a>(resource: &'a Value, parameter: &Parameter) -> Vec<(&'a s
 
 /// The identifiers by which a resource refers to others (`Reference.identifier`).
 pub(super) fn identifiers<'a>(resource: &'a Value, parameter: &Parameter) -> Vec<&'a Value> {
-    path::values(resource, parameter)
-        .into_iter()
-        .filter_map(|value| of_reference(value).get("identifier"))
-        .collect()
+    let possible = |value: &&Value| !is_to_another_kind(value, parameter);
+    let values = path::values(resource, parameter).into_iter().filter(possible);
+    values.filter_map(|value| of_reference(value).get("identifier")).collect()
+}
+
+/// Whether a Reference says, by its text or its `type`, that it is to none of the parameter's kinds.
+pub(super) fn is_to_another_kind(value: &Value, parameter: &Parameter) -> bool {
+    let reference = of_reference(value);
+    let text = |name| reference.get(name).and_then(Value::as_str);
+    let by_text = text("reference").and_then(|text| found(text, &[]));
+    let by_type = text("type").filter(|_| !parameter.targets.is_empty());
+    by_text.map_or_else(
+        || by_type.is_some_and(|kind| !parameter.targets.contains(&kind)),
+        |found| !allowed(&found, parameter),
+    )
 }
 
 fn texts<'a>(resource: &'a Value, parameter: &Parameter) -> Vec<&'a str> {

@@ -61,29 +61,23 @@ pub fn terms(kind: Kind, resource: &Value) -> Terms {
     for (index, values) in &by_index {
         terms.extend(values.iter().map(|value| term(index.name, value)));
     }
+    let mut complete = true;
     for (first, second) in kinds::composites(kind) {
         let of = |name: &str| by_index.iter().find(|(index, _)| index.name == name).map(|(_, values)| values);
         if let (Some(of_first), Some(of_second)) = (of(first), of(second)) {
-            // By turns, so that a bound on one list is none on the product.
-            for one in of_first.iter().take(MOST_TERMS) {
-                let room = MOST_TERMS.saturating_sub(terms.len()) + 1;
-                let both = of_second.iter().take(room).map(|other| pair(first, second, one, other));
-                terms.extend(both);
-            }
+            let pairs = of_first.iter().flat_map(|one| of_second.iter().map(move |other| (one, other)));
+            complete &= of_first.len().saturating_mul(of_second.len()) <= MOST_TERMS;
+            terms.extend(pairs.take(MOST_TERMS).map(|(one, other)| pair(first, second, one, other)));
         }
     }
     terms.sort_unstable();
     terms.dedup();
-    let complete = terms.len() <= MOST_TERMS;
+    complete &= terms.len() <= MOST_TERMS;
     terms.truncate(MOST_TERMS);
-    let time = time(kind, resource);
+    let clinical = parameter::clinical_time(kind).map(|clinical| filter::times(resource, clinical));
+    let time = clinical.and_then(|times| times.first().copied());
     let (from_ms, until_ms) = time.map_or((0, 0), |time| (time.from_ms, time.until_ms));
     Terms { from_ms, until_ms, terms, complete }
-}
-
-/// The clinical time of a resource.
-pub(super) fn time(kind: Kind, resource: &Value) -> Option<Interval> {
-    filter::times(resource, parameter::clinical_time(kind)?).into_iter().next()
 }
 
 pub(super) fn term(index: &str, value: &str) -> String {
