@@ -12,14 +12,35 @@
 //!   client, heads, bodies, answers.
 
 pub mod ask;
+pub mod audit;
 pub mod caller;
+mod claims;
+mod fault;
+mod held;
+pub mod issuer;
+mod label;
+mod limit;
+mod path;
+mod placeholder;
+mod request;
 pub mod scope;
+mod server;
+mod smart;
+mod token;
+mod who;
+mod wire;
 
 use std::pin::Pin;
 
 pub use self::{
     ask::{Answer, Ask, Head},
+    audit::{Access, AuditFull, Auditor},
     caller::{Act, Caller, Denied, Role, Within},
+    issuer::Issuers,
+    path::BASE,
+    placeholder::Placeholder,
+    request::Gate,
+    server::{Endpoint, EndpointError},
 };
 
 /// What a [`Service`] answers, once it is done.
