@@ -21,6 +21,7 @@ use crate::{
     config::{self, Config, Faults},
     consent, delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
+    endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers},
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
@@ -81,6 +82,9 @@ pub enum AppError {
     /// A listener cannot be opened.
     #[error("{0}")]
     Listen(#[from] crate::listener::ListenError),
+    /// The FHIR endpoint cannot be opened.
+    #[error("{0}")]
+    Endpoint(#[from] crate::endpoint::EndpointError),
     /// The data folder cannot be made, or a signal not be waited for.
     #[error("{what}: {source}")]
     Io {
@@ -127,6 +131,10 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     for settings in &config.mllp {
         listeners.push(Listener::open(settings.clone()).await?);
     }
+    let endpoint = match config.fhir.as_ref() {
+        Some(fhir) => Some(Endpoint::open(fhir.listener.clone(), conditions.clone()).await?),
+        None => None,
+    };
     let listening = listening(&config.mllp, &listeners);
     let told: Vec<String> = listening.iter().map(Listening::words).collect();
     tracing::info!(%health, listeners = told.join(", "), "isthmus {} is up", env!("CARGO_PKG_VERSION"));
@@ -156,7 +164,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let standings = status.spools.clone();
     let mut tasks = JoinSet::new();
     let certificates = Poke::default();
-    let served = listeners.iter().filter_map(|listener| listener.served().cloned()).collect();
+    let served = listeners.iter().filter_map(|listener| listener.served().cloned());
+    let served = served.chain(endpoint.iter().map(|endpoint| endpoint.served().clone())).collect();
     tasks.spawn(Keeper::new(served, conditions.clone(), certificates.clone()).run(draining.clone()));
     tasks.spawn(
         smart::Keeper { current: current.clone(), conditions: conditions.clone() }.run(draining.clone()),
@@ -257,6 +266,23 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let intake = Intake::new(store.writer(), conditions.clone(), wake.clone()).routed_by(current.clone());
     for listener in listeners {
         intakes.spawn(listener.serve(intake.clone(), shared.clone(), draining.clone()));
+    }
+    if let Some(endpoint) = endpoint {
+        let (auditor, entries) = Auditor::new(store.writer());
+        tasks.spawn(entries.run());
+        let issuers = Issuers::new(conditions.clone());
+        tasks.spawn(issuers.clone().run(current.clone(), draining.clone()));
+        tracing::info!(address = %endpoint.address(), "the FHIR endpoint is up");
+        let interactions = Interactions {
+            writer: store.writer(),
+            readers: store.readers(),
+            current: current.clone(),
+            wake: wake.clone(),
+            conditions: conditions.clone(),
+            audit: auditor.clone(),
+        };
+        let gate = Gate::new(current.clone(), Arc::new(interactions), auditor, issuers);
+        intakes.spawn(endpoint.serve(gate, draining.clone()));
     }
     for settings in config.spools {
         let (current, draining) = (current.clone(), draining.clone());

@@ -82,6 +82,8 @@ pub enum Kind {
     ServerMoved,
     /// What a destination takes in a day is used up, and writes wait for the next.
     QuotaUsedUp,
+    /// The keys of an issuer of tokens cannot be fetched.
+    IssuerKeys,
 }
 
 impl Kind {
@@ -118,6 +120,7 @@ impl Kind {
             Self::FeedConflict => "feed-conflict",
             Self::ServerMoved => "server-moved",
             Self::QuotaUsedUp => "quota-used-up",
+            Self::IssuerKeys => "issuer-keys",
         }
     }
 }

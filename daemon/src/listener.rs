@@ -5,12 +5,12 @@
 //! when its task ends, however it ends. Checked in this order, the cheapest first: address, share of the peer, TLS,
 //! certificate, its name; senders are looked at message by message (`sender`).
 
-mod admission;
-mod handshake;
+pub(crate) mod admission;
+pub(crate) mod handshake;
 pub mod refusal;
 pub mod room;
 pub(crate) mod sender;
-mod socket;
+pub(crate) mod socket;
 
 use std::{
     net::{IpAddr, SocketAddr},

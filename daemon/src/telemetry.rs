@@ -178,6 +178,22 @@ metrics_table! {
     ConfigGeneration = gauge "isthmus_config_generation" Count,
     /// Reloads refused because the new configuration was faulty.
     ConfigRejected = counter "isthmus_config_rejected_total" Count,
+    /// Requests to the FHIR endpoint, by interaction, kind of resource and class of status.
+    EndpointRequests = counter "isthmus_fhir_requests_total" Count,
+    /// Time from the head of a request to its answer, by interaction.
+    EndpointSeconds = histogram "isthmus_fhir_request_seconds" Seconds,
+    /// Requests to the FHIR endpoint under way.
+    EndpointInFlight = gauge "isthmus_fhir_requests_in_flight" Count,
+    /// Connections to the FHIR endpoint open now.
+    EndpointConnections = gauge "isthmus_fhir_connections_open" Count,
+    /// Connections and requests that the FHIR endpoint refused at a limit, by reason.
+    EndpointRefused = counter "isthmus_fhir_refused_total" Count,
+    /// Requests of nobody who is known, by reason.
+    EndpointUnproved = counter "isthmus_fhir_unproved_total" Count,
+    /// Fetches of issuers' keys, by issuer and outcome.
+    EndpointKeyFetches = counter "isthmus_fhir_issuer_key_fetches_total" Count,
+    /// Entries that wait for the audit log.
+    EndpointAuditWaiting = gauge "isthmus_fhir_audit_waiting" Count,
     /// Version of the program; always 1.
     BuildInfo = gauge "isthmus_build_info" Count,
 }

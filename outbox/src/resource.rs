@@ -237,6 +237,12 @@ fn holds(
             return Ok(false);
         }
     }
+    for (at, version) in put.versions.iter().enumerate() {
+        let others = &put.versions[..at];
+        if others.iter().any(|other| other.id == version.id || version.shows.is_some() && other.shows == version.shows) {
+            return Ok(false);
+        }
+    }
     let mut standing = conn.prepare_cached("SELECT version, tag FROM resource WHERE id = ?1")?;
     for version in put.versions.iter().filter(|version| !is_known(version)) {
         let found: Option<(i64, u32)> =

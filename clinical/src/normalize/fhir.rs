@@ -155,6 +155,14 @@ pub fn normalize(text: &str, context: &Context<'_>) -> Result<Normalized, Docume
     Ok(all.read)
 }
 
+/// Who a Patient resource is at a site.
+///
+/// # Errors
+/// [`SubjectFault`] where not one identifier names a patient of the site.
+pub fn named(patient: &Value, rule: &PatientRule) -> Result<PatientKey, SubjectFault> {
+    people::named(patient, rule)
+}
+
 /// Where a resource stands in its document.
 #[derive(Clone, Copy)]
 struct Place {

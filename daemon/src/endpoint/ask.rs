@@ -52,6 +52,7 @@ pub struct Ask {
 
 /// An answer. The gate adds `X-Request-Id`, `Cache-Control: no-store` and `X-Content-Type-Options`, and `Content-Type` where
 /// there is a body and none is given.
+#[derive(Clone)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
@@ -94,6 +95,31 @@ impl Answer {
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
+    }
+
+    /// The first issue of an OperationOutcome, without its words.
+    pub(super) fn first_issue(&self) -> Option<Issue> {
+        let outcome: Value = serde_json::from_slice(&self.body).ok()?;
+        let issue = &outcome["issue"][0];
+        let code = issue["code"].as_str()?;
+        let code = fhir::Code::ALL.iter().find(|known| known.code() == code)?;
+        let at = issue["expression"][0].as_str().unwrap_or_default();
+        Some(Issue::error(*code, String::new()).at(at))
+    }
+
+    /// An OperationOutcome of an entry, with the place of the entry before the places that it names.
+    #[must_use]
+    pub(super) fn placed(&self, entry: usize) -> Self {
+        let Ok(mut outcome) = serde_json::from_slice::<Value>(&self.body) else { return self.clone() };
+        for issue in outcome["issue"].as_array_mut().into_iter().flatten() {
+            let at = issue["expression"][0].as_str().unwrap_or_default();
+            if !at.starts_with("Bundle") && !at.starts_with("http") {
+                let place = format!("Bundle.entry[{entry}].resource");
+                let place = at.split_once('.').map_or(place.clone(), |(_, rest)| format!("{place}.{rest}"));
+                issue["expression"] = serde_json::json!([place]);
+            }
+        }
+        Self { body: Bytes::from(outcome.to_string()), ..self.clone() }
     }
 
     /// The connection ends after it: what is left of the request is not read.

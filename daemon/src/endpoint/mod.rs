@@ -11,16 +11,58 @@
 //! - Every count, size and wait has a bound: connections, connections of a peer, requests under way and a second of a
 //!   client, heads, bodies, answers.
 
-pub mod ask;
+mod ask;
+pub mod audit;
+mod audit_view;
+mod base;
+mod batch;
+mod body;
+mod bounds;
+mod bundle;
+mod bundled;
 pub mod caller;
+mod capability;
+mod check;
+mod claims;
+mod draft;
+mod everything;
+mod fault;
+mod held;
+mod interaction;
+pub mod issuer;
 pub mod key;
+mod label;
+mod limit;
+mod negotiation;
+mod operation;
+mod outcomes;
+mod parameters;
+mod path;
+mod read;
+mod request;
 pub mod scope;
+mod search;
+mod server;
+mod service;
+mod shelf;
+mod smart;
+mod stored;
+mod token;
+mod who;
+mod wire;
+mod write;
 
 use std::pin::Pin;
 
 pub use self::{
     ask::{Answer, Ask, Head},
+    audit::{Access, AuditFull, Auditor},
     caller::{Act, Caller, Denied, Role, Within},
+    issuer::Issuers,
+    path::BASE,
+    request::Gate,
+    server::{Endpoint, EndpointError},
+    service::Interactions,
 };
 
 /// What a [`Service`] answers, once it is done.

@@ -35,8 +35,8 @@ pub struct Manner {
     pub release: Release,
     /// What becomes of search parameters that are not known.
     pub handling: Handling,
-    /// What of a written resource is answered.
-    pub wanted: Return,
+    /// What of a written resource is answered, where that is said.
+    pub wanted: Option<Return>,
 }
 
 /// What is asked for by a media type: JSON, in a release where one is named.
@@ -149,13 +149,14 @@ fn quality(range: &str) -> u16 {
     stated.and_then(|text| text.trim().parse::<f32>().ok()).map_or(1_000, |q| (q.clamp(0.0, 1.0) * 1_000.0) as u16)
 }
 
-fn prefer(text: &str) -> (Handling, Return) {
-    let (mut handling, mut wanted) = (Handling::Strict, Return::Representation);
+fn prefer(text: &str) -> (Handling, Option<Return>) {
+    let (mut handling, mut wanted) = (Handling::Strict, None);
     for part in text.split([',', ';']).map(str::trim) {
         match part {
             "handling=lenient" => handling = Handling::Lenient,
-            "return=minimal" => wanted = Return::Minimal,
-            "return=OperationOutcome" => wanted = Return::Outcome,
+            "return=minimal" => wanted = Some(Return::Minimal),
+            "return=representation" => wanted = Some(Return::Representation),
+            "return=OperationOutcome" => wanted = Some(Return::Outcome),
             _ => {}
         }
     }
@@ -227,8 +228,8 @@ mod tests {
     #[test]
     fn preferences_that_are_known_count_and_others_are_left() {
         let of = |text: &str| prefer(text);
-        assert_eq!(of(""), (Handling::Strict, Return::Representation));
-        assert_eq!(of("handling=lenient, return=minimal"), (Handling::Lenient, Return::Minimal));
-        assert_eq!(of("return=OperationOutcome; respond-async"), (Handling::Strict, Return::Outcome));
+        assert_eq!(of(""), (Handling::Strict, None));
+        assert_eq!(of("handling=lenient, return=minimal"), (Handling::Lenient, Some(Return::Minimal)));
+        assert_eq!(of("return=OperationOutcome; respond-async"), (Handling::Strict, Some(Return::Outcome)));
     }
 }

@@ -62,6 +62,20 @@ impl Stored {
         Ok(found.filter(|found| found.kind == kind))
     }
 
+    /// A version of a resource of a site.
+    ///
+    /// # Errors
+    /// As [`Self::numbered`].
+    pub fn versioned(
+        reader: &Reader,
+        site: &str,
+        id: ResourceId,
+        version: i64,
+    ) -> Result<Option<Self>, Answer> {
+        let found = reader.resource(id.number, Some(version)).map_err(|error| unreadable(&error))?;
+        found.filter(|found| found.id == id).map_or(Ok(None), |version| Self::of(version, site))
+    }
+
     /// The versions of a resource, the newest first, at most `limit` before one.
     ///
     /// # Errors

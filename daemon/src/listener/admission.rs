@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// What a connection holds while it is open.
-pub(super) struct Admission {
-    pub(super) _permit: OwnedSemaphorePermit,
-    pub(super) _place: Place,
-    pub(super) open: metrics::Gauge,
+pub(crate) struct Admission {
+    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
+    pub(crate) open: metrics::Gauge,
 }
 
 impl Drop for Admission {
@@ -24,30 +24,30 @@ impl Drop for Admission {
 
 /// Whether an address is in the list; any is where the list is empty. An IPv4 peer of an IPv6 socket must have been
 /// made IPv4 again (`IpAddr::to_canonical`).
-pub(super) fn is_allowed(nets: &[IpNet], peer: IpAddr) -> bool {
+pub(crate) fn is_allowed(nets: &[IpNet], peer: IpAddr) -> bool {
     nets.is_empty() || nets.iter().any(|net| net.contains(&peer))
 }
 
 /// Connections open, by peer address.
 #[derive(Clone, Debug)]
-pub(super) struct Peers {
+pub(crate) struct Peers {
     most: u16,
     open: Arc<Mutex<HashMap<IpAddr, u16>>>,
 }
 
 /// A peer's place, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     peers: Peers,
     ip: IpAddr,
 }
 
 impl Peers {
-    pub(super) fn new(most: u16) -> Self {
+    pub(crate) fn new(most: u16) -> Self {
         Self { most, open: Arc::default() }
     }
 
-    pub(super) fn admit(&self, ip: IpAddr) -> Option<Place> {
+    pub(crate) fn admit(&self, ip: IpAddr) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(ip).or_insert(0);
         if *count >= self.most {

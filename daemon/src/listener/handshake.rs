@@ -15,7 +15,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 
 /// Why there is no session.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// The peer closed without a word: a monitor that looks whether the port is open.
     Gone,
     /// It was refused.
@@ -23,7 +23,7 @@ pub(super) enum Failed {
 }
 
 /// Shakes hands, and looks at the name of the certificate. The caller keeps the deadline.
-pub(super) async fn shake(
+pub(crate) async fn shake(
     stream: TcpStream,
     served: &Served,
     subjects: &[SubjectRule],

@@ -17,7 +17,7 @@ const KEEPALIVE_TIMES: u32 = 4;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Sets an accepted socket. What the system does not take stays as it is: none of it is needed for correctness.
-pub(super) fn prepare(stream: &TcpStream) {
+pub(crate) fn prepare(stream: &TcpStream) {
     // An acknowledgement is one small write that someone waits for.
     let _best_effort = stream.set_nodelay(true);
     let socket = SockRef::from(stream);

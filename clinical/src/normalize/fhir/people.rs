@@ -83,6 +83,19 @@ fn identifiers(list: &Value) -> Vec<Value> {
     list.as_array().cloned().unwrap_or_default()
 }
 
+/// Who a Patient is at a site: by the one identifier that names the site's patients.
+pub(super) fn named(patient: &Value, rule: &PatientRule) -> Result<PatientKey, SubjectFault> {
+    let stated = identifiers(&patient["identifier"]);
+    if stated.len() > IDENTIFIERS_MOST {
+        return Err(SubjectFault::TooMany);
+    }
+    let stated: BTreeSet<Identifier> = stated.iter().filter_map(identifier).collect();
+    if stated.is_empty() {
+        return Err(SubjectFault::Unresolved);
+    }
+    select(stated, rule).patient
+}
+
 /// Whom an Observation is about.
 pub(super) fn whose(observation: &Value, beside: &Beside, rule: &PatientRule) -> Whose {
     let subject = &observation["subject"];

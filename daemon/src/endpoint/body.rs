@@ -1,0 +1,75 @@
+//! A body that came, found to be a resource. Pure.
+//!
+//! Invariants: it is JSON that means the same to every reader, a resource of the kind that is expected, and valid by its
+//! release; what an extension changes the meaning of is refused, because nobody here knows how.
+
+use bytes::Bytes;
+use fhir::{Code, Issue, Kind, Release, Severity, json, validate::validate};
+use serde_json::Value;
+
+use super::ask::Answer;
+
+/// A resource that came.
+#[derive(Clone)]
+pub struct Body {
+    /// Its kind.
+    pub kind: Kind,
+    /// The release in which it came.
+    pub release: Release,
+    /// As received.
+    pub bytes: Bytes,
+    /// Parsed.
+    pub value: Value,
+    /// What a person should look at.
+    pub warnings: Vec<Issue>,
+}
+
+/// Parses JSON by the limits.
+///
+/// # Errors
+/// 400 with what is wrong and where.
+pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, Answer> {
+    let limits = json::Limits { depth: max_depth, ..json::Limits::default() };
+    json::parse(bytes, &limits).map_err(|issue| Answer::refusal(400, issue))
+}
+
+impl Body {
+    /// Reads a body; `kind` is the one that the path names.
+    ///
+    /// # Errors
+    /// 400 where it is no resource, or of another kind than the path names; 422 with every fault where it is not valid.
+    pub fn read(bytes: Bytes, kind: Option<Kind>, release: Release, max_depth: usize) -> Result<Self, Answer> {
+        let value = parse(&bytes, max_depth)?;
+        let stated = value["resourceType"].as_str().unwrap_or_default();
+        let found = Kind::named(stated).filter(|found| kind.is_none_or(|kind| kind == *found));
+        let Some(kind) = found else {
+            let text = match kind {
+                Some(kind) => format!("the body is not of the kind that the path names, {}", kind.name()),
+                None => "resources of this kind are not taken here".to_owned(),
+            };
+            return Err(Answer::refusal(400, Issue::error(Code::Invalid, text).at("resourceType")));
+        };
+        let issues = judged(&value, release);
+        if issues.iter().any(Issue::is_error) {
+            return Err(Answer::outcome(422, &issues));
+        }
+        Ok(Self { kind, release, bytes, value, warnings: issues })
+    }
+
+    /// The id that it states.
+    pub fn id(&self) -> Option<&str> {
+        self.value["id"].as_str()
+    }
+}
+
+/// What is wrong with a resource, by its release and by what this server understands.
+pub fn judged(value: &Value, release: Release) -> Vec<Issue> {
+    let mut issues = validate(value, release);
+    for issue in &mut issues {
+        // A modifier extension changes the meaning in a way that nobody here knows.
+        if issue.code == Code::Extension && issue.severity == Severity::Warning && issue.expression.ends_with("modifierExtension") {
+            issue.severity = Severity::Error;
+        }
+    }
+    issues
+}

@@ -1,0 +1,467 @@
+//! Bundles of requests, carried out.
+//!
+//! Invariants: as [`super::batch`] says them. What of a transaction was rewritten, because it referred to another entry, is known
+//! again by the whole Bundle and its place there, so that a transaction that is sent again has one effect; the Bundle
+//! itself is kept beside it as it came.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use fhir::{Code, Issue, Kind, Release};
+use outbox::Reader;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    ask::{Answer, Head},
+    audit::{Access, resource},
+    batch::{self, Entry, Form},
+    body,
+    bounds::Bounds,
+    bundle::BundleWriter,
+    check,
+    draft::{Draft, Plan, Wanted},
+    interaction::Interaction,
+    key::id_of,
+    negotiation::{Return, body_release},
+    read::{self, etag},
+    search::Search,
+    service::{Done, Interactions, Request},
+    shelf::{failed, look},
+    write::{self, Circumstances, Outcome, ROUNDS, Sent, contended, identity},
+};
+use crate::time;
+
+/// What becomes of an entry.
+enum Course {
+    /// It is written, or stands.
+    Plan(Plan),
+    /// It is asked when everything is written.
+    Ask(Interaction),
+    /// It is refused.
+    Refused(Answer),
+}
+
+/// How an entry ended.
+pub(super) enum Ended {
+    /// Written, or it stood.
+    Stood(Outcome),
+    /// Answered by another interaction, or refused.
+    Answered(Answer),
+}
+
+/// A Bundle as it came.
+struct Sheaf {
+    bytes: Bytes,
+    release: Release,
+    form: Form,
+    entries: Vec<Result<Entry, Answer>>,
+    max_depth: usize,
+}
+
+impl Interactions {
+    /// A Bundle to the base.
+    pub(super) async fn bundle(&self, request: &Arc<Request>, bytes: Bytes) -> Result<Done, Answer> {
+        let (release, limits) = (body_release(&request.head)?, self.limits());
+        let parsed = body::parse(&bytes, limits.max_depth)
+            .and_then(|value| batch::entries(&bytes, &value, limits.max_entries));
+        let (form, entries) = match parsed {
+            Ok(parsed) => parsed,
+            Err(refusal) => return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await),
+        };
+        let sheaf = Arc::new(Sheaf { bytes, release, form, entries, max_depth: limits.max_depth });
+        let ended = match form {
+            Form::Transaction => self.transaction(request, &sheaf).await?,
+            Form::Batch => self.each_alone(request, &sheaf).await?,
+        };
+        let kind = if form == Form::Transaction { "transaction-response" } else { "batch-response" };
+        self.respond(request, kind, ended).await
+    }
+
+    /// All of it or nothing.
+    async fn transaction(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Ended>, Answer> {
+        for _ in 0..ROUNDS {
+            let courses = self.courses(request, sheaf).await?;
+            // The first fault is the answer; nothing was kept, and the whole is kept to be looked at.
+            if let Some((at, refusal)) = courses.iter().enumerate().find_map(|(at, course)| match course {
+                Course::Refused(refusal) => Some((at, refusal)),
+                _ => None,
+            }) {
+                let refusal = refusal.placed(at);
+                if matches!(refusal.status, 400 | 422) {
+                    let bytes = sheaf.bytes.clone();
+                    return Err(self.keep_refused(request, "Bundle", sheaf.release, bytes, refusal).await);
+                }
+                return Err(refusal);
+            }
+            if let Some(ended) = self.carry_out(request, sheaf, courses).await? {
+                return Ok(ended);
+            }
+        }
+        Err(contended())
+    }
+
+    /// Each for itself: all good ones in one commit, and where somebody else was quicker, one after the other.
+    async fn each_alone(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Ended>, Answer> {
+        let courses = self.courses(request, sheaf).await?;
+        if let Some(ended) = self.carry_out(request, sheaf, courses).await? {
+            return Ok(ended);
+        }
+        let mut all = Vec::with_capacity(sheaf.entries.len());
+        for at in 0..sheaf.entries.len() {
+            let mut ended = Ended::Answered(contended());
+            for _ in 0..ROUNDS {
+                let (shared, this, alone) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
+                let course = look(&self.readers, move |reader| {
+                    Ok(this.course(reader, &shared, &alone, at, &[]))
+                });
+                let done = self.carry_out(request, sheaf, vec![course.await?]).await?;
+                if let Some(done) = done.and_then(|mut done| done.pop()) {
+                    ended = done;
+                    break;
+                }
+            }
+            all.push(ended);
+        }
+        Ok(all)
+    }
+
+    /// What becomes of each entry, at one moment.
+    async fn courses(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Course>, Answer> {
+        let (shared, this, sheaf) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
+        look(&self.readers, move |reader| {
+            let mut courses: Vec<Course> = Vec::with_capacity(sheaf.entries.len());
+            for at in 0..sheaf.entries.len() {
+                let course = {
+                    let drafts = drafts(&courses);
+                    this.course(reader, &shared, &sheaf, at, &drafts)
+                };
+                courses.push(course);
+            }
+            if sheaf.form == Form::Transaction {
+                resolved(reader, &shared, &sheaf, &mut courses)?;
+            }
+            this.checked(reader, &shared, &mut courses);
+            Ok(courses)
+        })
+        .await
+    }
+
+    /// What becomes of one entry, before what it says is looked at.
+    fn course(
+        &self,
+        reader: &Reader,
+        request: &Request,
+        sheaf: &Sheaf,
+        at: usize,
+        before: &[(usize, &Draft)],
+    ) -> Course {
+        let entry = match &sheaf.entries[at] {
+            Ok(entry) => entry,
+            Err(refusal) => return Course::Refused(refusal.clone()),
+        };
+        let path: Vec<&str> = entry.path.iter().map(String::as_str).collect();
+        let asked = match Interaction::of(&entry.method, &path) {
+            Ok(asked) => asked,
+            Err(stray) => return Course::Refused(stray.answer(&entry_head(request, entry))),
+        };
+        if let Err(refusal) = asked.permitted(&request.caller) {
+            return Course::Refused(refusal);
+        }
+        match asked {
+            Interaction::Create(kind) | Interaction::Update(kind, _) => {
+                let wanted = entry.wanted(at, kind, sheaf.release, sheaf.max_depth);
+                match wanted.and_then(|wanted| request.desk(reader, &self.writer).place(wanted, before)) {
+                    Ok(plan) => Course::Plan(plan),
+                    Err(refusal) => Course::Refused(refusal),
+                }
+            }
+            Interaction::Read(..) | Interaction::VersionRead(..) | Interaction::History(..) | Interaction::Search(..) => {
+                Course::Ask(asked)
+            }
+            _ => {
+                let text = "a Bundle holds reads, searches, creates and updates; send this one by itself";
+                Course::Refused(Answer::refusal(400, Issue::error(Code::NotSupported, text)))
+            }
+        }
+    }
+
+    /// Looks at what the drafts say; one that is refused is none any more.
+    fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course]) {
+        let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
+        let desk = request.desk(reader, &self.writer);
+        for course in courses {
+            if let Course::Plan(Plan::Write(draft)) = course
+                && let Err(refusal) = desk.check(draft, &new)
+            {
+                *course = Course::Refused(refusal);
+            }
+        }
+    }
+
+    /// Writes what is to be written, in one commit, and asks what is asked. `None` where somebody else was quicker.
+    async fn carry_out(
+        &self,
+        request: &Arc<Request>,
+        sheaf: &Sheaf,
+        courses: Vec<Course>,
+    ) -> Result<Option<Vec<Ended>>, Answer> {
+        let mut outcomes: HashMap<usize, Outcome> = HashMap::new();
+        {
+            let drafts = drafts(&courses);
+            if !drafts.is_empty() {
+                let about = self.circumstances(request, sheaf, &drafts);
+                let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
+                let took = write::commit(&self.writer, &all, about).await.inspect_err(|_| self.not_stored())?;
+                let Some(took) = took else { return Ok(None) };
+                self.stored();
+                outcomes.extend(drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))));
+            }
+        }
+        let mut ended = Vec::with_capacity(courses.len());
+        for (at, course) in courses.into_iter().enumerate() {
+            ended.push(match course {
+                Course::Plan(Plan::Write(_)) => match outcomes.get(&at) {
+                    Some(outcome) => Ended::Stood(*outcome),
+                    None => Ended::Answered(failed()),
+                },
+                Course::Plan(Plan::Stands(stored)) => Ended::Stood(Outcome::standing(&stored)),
+                Course::Plan(Plan::SameAs(other)) => match outcomes.get(&other) {
+                    Some(outcome) => Ended::Stood(Outcome { status: 200, ..*outcome }),
+                    // The one that it is the same as was refused, and so is it.
+                    None => Ended::Answered(contended()),
+                },
+                Course::Ask(asked) => Ended::Answered(self.ask(request, sheaf, at, &asked).await),
+                Course::Refused(refusal) => Ended::Answered(self.refused(request, sheaf, at, refusal).await),
+            });
+        }
+        Ok(Some(ended))
+    }
+
+    fn circumstances<'a>(
+        &self,
+        request: &'a Request,
+        sheaf: &Sheaf,
+        drafts: &[(usize, &Draft)],
+    ) -> Circumstances<'a> {
+        let request_id = &request.head.request_id;
+        let entry = |draft: &Draft| {
+            let (what, status) = if draft.expected.is_some() { ("update", 200) } else { ("create", 201) };
+            let object = resource(draft.body.kind, Some(&id_of(draft.id)));
+            Access { what, object, status, resources: 1, request_id }.by(&request.caller)
+        };
+        let is_rewritten = drafts.iter().any(|(_, draft)| draft.known_by.is_some());
+        let sent = Sent { kind: "Bundle", release: sheaf.release, bytes: &sheaf.bytes, place: "around" };
+        Circumstances {
+            caller: &request.caller,
+            request_id,
+            audit: drafts.iter().map(|(_, draft)| entry(draft)).collect(),
+            beside: is_rewritten.then(|| sent.part((&request.caller, request_id))).into_iter().collect(),
+        }
+    }
+
+    /// An entry that reads, as a request of its own.
+    async fn ask(&self, request: &Arc<Request>, sheaf: &Sheaf, at: usize, asked: &Interaction) -> Answer {
+        let Ok(entry) = &sheaf.entries[at] else { return failed() };
+        let head = entry_head(request, entry);
+        let parameters = match super::parameters::parameters(&head, None) {
+            Ok(parameters) => parameters,
+            Err(refusal) => return refusal,
+        };
+        let one = Arc::new(Request {
+            head,
+            caller: request.caller.clone(),
+            manner: request.manner,
+            parameters,
+            context: request.context.clone(),
+            base: request.base.clone(),
+            site: Arc::clone(&request.site),
+        });
+        let done = Box::pin(self.interact(asked, &one, Bytes::new())).await;
+        self.told(asked, &one, done).await.unwrap_or_else(|refusal| refusal)
+    }
+
+    /// An entry of a batch that is refused for its content is kept, alone.
+    async fn refused(&self, request: &Request, sheaf: &Sheaf, at: usize, refusal: Answer) -> Answer {
+        let bytes = match &sheaf.entries[at] {
+            Ok(Entry { resource: Some(bytes), .. }) => bytes.clone(),
+            _ => return refusal,
+        };
+        if !matches!(refusal.status, 400 | 422) {
+            return refusal;
+        }
+        let kind = sheaf.entries[at].as_ref().ok().and_then(|entry| entry.path.first().cloned()).unwrap_or_default();
+        let kind = Kind::named(&kind).map_or("resource", Kind::name);
+        self.keep_refused(request, kind, sheaf.release, bytes, refusal).await
+    }
+
+    /// The response to a Bundle.
+    pub(super) async fn respond(
+        &self,
+        request: &Arc<Request>,
+        kind: &'static str,
+        ended: Vec<Ended>,
+    ) -> Result<Done, Answer> {
+        let shared = Arc::clone(request);
+        let resources = ended.len();
+        let body = look(&self.readers, move |reader| {
+            let mut bundle = BundleWriter::new(kind, None, &[]);
+            for one in &ended {
+                match one {
+                    Ended::Stood(outcome) => stood(reader, &shared, outcome, &mut bundle)?,
+                    Ended::Answered(answer) => answered(answer, &mut bundle),
+                }
+            }
+            Ok(bundle.finish())
+        });
+        let answer = Answer::fhir(200, request.manner.release, body.await?);
+        Ok(Done { answer, object: kind.to_owned(), resources, is_told: false })
+    }
+}
+
+fn drafts(courses: &[Course]) -> Vec<(usize, &Draft)> {
+    courses
+        .iter()
+        .enumerate()
+        .filter_map(|(at, course)| match course {
+            Course::Plan(Plan::Write(draft)) => Some((at, &**draft)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Puts names in the place of references to other entries, and of conditions.
+fn resolved(reader: &Reader, request: &Request, sheaf: &Sheaf, courses: &mut [Course]) -> Result<(), Answer> {
+    let mut names = HashMap::new();
+    for (at, (course, entry)) in courses.iter().zip(&sheaf.entries).enumerate() {
+        let Ok(Entry { full_url: Some(full_url), .. }) = entry else { continue };
+        let Some(name) = name_of(courses, course) else { continue };
+        if names.insert(full_url.clone(), name).is_some() {
+            let issue = Issue::error(Code::Duplicate, "two entries have one fullUrl");
+            return Err(Answer::refusal(400, issue.at(format!("Bundle.entry[{at}].fullUrl"))));
+        }
+    }
+    let bundle: [u8; 32] = Sha256::digest(&sheaf.bytes).into();
+    for (at, course) in courses.iter_mut().enumerate() {
+        let Course::Plan(Plan::Write(draft)) = course else { continue };
+        match conditions(reader, request, draft, &mut names) {
+            Err(refusal) => *course = Course::Refused(refusal),
+            Ok(()) => {
+                if batch::resolve(&mut draft.body, &names) {
+                    let source = write::source(&request.caller);
+                    draft.known_by = Some(identity(&[
+                        b"endpoint bundle",
+                        source.as_bytes(),
+                        sheaf.release.name().as_bytes(),
+                        &bundle,
+                        &(at as u64).to_be_bytes(),
+                    ]));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn name_of(courses: &[Course], course: &Course) -> Option<String> {
+    match course {
+        Course::Plan(Plan::Write(draft)) => Some(draft.reference()),
+        Course::Plan(Plan::Stands(stored)) => Some(stored.reference()),
+        Course::Plan(Plan::SameAs(other)) => name_of(courses, courses.get(*other)?),
+        Course::Ask(_) | Course::Refused(_) => None,
+    }
+}
+
+/// Looks up references that are conditions, `Patient?identifier=…`: each finds one resource.
+fn conditions(
+    reader: &Reader,
+    request: &Request,
+    draft: &Draft,
+    names: &mut HashMap<String, String>,
+) -> Result<(), Answer> {
+    for reference in check::references(&draft.body.value) {
+        let Some((kind, query)) = reference.text.split_once('?') else { continue };
+        let Some(kind) = Kind::named(kind) else { continue };
+        if names.contains_key(reference.text) {
+            continue;
+        }
+        let bounds = request.bounds(super::Act::Search, kind)?;
+        let parameters = batch::condition(query);
+        let parsed = fhir::search::Query::parse(kind, &parameters, fhir::search::Handling::Strict, &request.context)
+            .map_err(|issues| Answer::outcome(400, &issues))?;
+        let page = Search { site: &request.site.id, query: &parsed.query, bounds: &bounds }.page(reader)?;
+        match (page.hits.first(), page.hits.len(), page.next) {
+            (Some(hit), 1, None) => names.insert(reference.text.to_owned(), hit.stored.reference()),
+            _ => {
+                let text = "a reference that is a condition has to find one resource";
+                let issue = Issue::error(Code::MultipleMatches, text).at(reference.expression);
+                return Err(Answer::refusal(412, issue));
+            }
+        };
+    }
+    Ok(())
+}
+
+/// The head of an entry, as of a request of its own.
+fn entry_head(request: &Request, entry: &Entry) -> Head {
+    Head {
+        method: entry.method.clone(),
+        path: entry.path.clone(),
+        query: entry.query.clone(),
+        headers: request.head.headers.clone(),
+        release: request.head.release,
+        request_id: request.head.request_id.clone(),
+    }
+}
+
+fn stood(reader: &Reader, request: &Request, outcome: &Outcome, bundle: &mut BundleWriter) -> Result<(), Answer> {
+    let status = if outcome.status == 201 { "201 Created" } else { "200 OK" };
+    let id = id_of(outcome.id);
+    let mut members = json!({
+        "fullUrl": format!("{}/{}/{id}", request.base, outcome.kind.name()),
+        "response": {
+            "status": status,
+            "location": outcome.location(&request.base),
+            "etag": etag(outcome.version),
+            "lastModified": time::instant(outcome.at),
+        },
+    });
+    if request.manner.wanted == Some(Return::Outcome) {
+        members["response"]["outcome"] = fhir::issue::outcome(&[]);
+    }
+    if request.manner.wanted != Some(Return::Representation) {
+        bundle.add(&members, None);
+        return Ok(());
+    }
+    let site = &request.site.id;
+    let found = read::find(reader, site, outcome.kind, &id, Some(outcome.version), &Bounds::All)?;
+    bundle.add(&members, Some(&found.bytes_in(request.manner.release)?));
+    Ok(())
+}
+
+fn answered(answer: &Answer, bundle: &mut BundleWriter) {
+    let phrase = axum::http::StatusCode::from_u16(answer.status).ok();
+    let phrase = phrase.and_then(|status| status.canonical_reason()).unwrap_or_default();
+    let mut response = json!({ "status": format!("{} {phrase}", answer.status) });
+    if answer.status < 300 {
+        bundle.add(&json!({ "response": response }), Some(&answer.body));
+        return;
+    }
+    if let Ok(outcome) = serde_json::from_slice::<Value>(&answer.body) {
+        response["outcome"] = outcome;
+    }
+    bundle.add(&json!({ "response": response }), None);
+}
+
+/// What is wanted of a resource that comes without a request: created, by its identifier once.
+pub(super) fn implied(body: body::Body) -> Wanted {
+    let identifier = body.value["identifier"].as_array().into_iter().flatten().find_map(|it| {
+        let (system, value) = (it["system"].as_str()?, it["value"].as_str()?);
+        let escaped = |text: &str| text.replace('\\', "\\\\").replace(',', "\\,").replace('|', "\\|");
+        Some(vec![("identifier".to_owned(), format!("{}|{}", escaped(system), escaped(value)))])
+    });
+    Wanted { body, id: None, if_match: None, if_none_exist: identifier }
+}

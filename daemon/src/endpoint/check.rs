@@ -1,0 +1,180 @@
+//! What a resource may not say here although it is valid. Pure.
+//!
+//! Invariants: a reference to a resource of this server leads to one; what an Observation or a Patient is about does not
+//! change under its id, because what followed from it would stay with the former.
+
+use fhir::{Code, Issue, Kind};
+use serde_json::Value;
+
+/// Levels that references are looked for in: as deep as a body may be.
+const DEEPEST: usize = 128;
+
+/// A reference that a resource makes: where it stands, and its text.
+pub struct Reference<'a> {
+    /// `Observation.subject.reference`.
+    pub expression: String,
+    /// As it stands.
+    pub text: &'a str,
+}
+
+/// Every literal reference of a resource, in order.
+pub fn references(value: &Value) -> Vec<Reference<'_>> {
+    let mut found = Vec::new();
+    let root = value["resourceType"].as_str().unwrap_or_default().to_owned();
+    gather(value, &root, 0, &mut found);
+    found
+}
+
+fn gather<'a>(value: &'a Value, place: &str, depth: usize, found: &mut Vec<Reference<'a>>) {
+    if depth > DEEPEST {
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            for (name, inner) in members {
+                match inner {
+                    Value::String(text) if name == "reference" => {
+                        found.push(Reference { expression: format!("{place}.reference"), text });
+                    }
+                    Value::Object(_) | Value::Array(_) => gather(inner, &format!("{place}.{name}"), depth + 1, found),
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                gather(item, &format!("{place}[{at}]"), depth + 1, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The local resource that a reference names, `Kind/id`, without its version; `None` where it leads elsewhere or into the
+/// resource itself.
+pub fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str, &'a str)> {
+    let relative = bases
+        .iter()
+        .filter_map(|base| reference.strip_prefix(base.as_str())?.strip_prefix('/'))
+        .min_by_key(|rest| rest.len())
+        .unwrap_or(reference);
+    if relative.starts_with('#') || relative.contains(':') {
+        return None;
+    }
+    let mut parts = relative.split('/');
+    let (kind, id) = (parts.next()?, parts.next()?);
+    match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) | (Some("_history"), Some(_), None) => Some((kind, id)),
+        _ => None,
+    }
+}
+
+/// Replaces the literal references that `with` has another text for. Returns whether there were any.
+pub fn replace_references(value: &mut Value, with: &dyn Fn(&str) -> Option<String>) -> bool {
+    match value {
+        Value::Object(members) => {
+            let mut replaced = false;
+            for (name, inner) in members.iter_mut() {
+                match inner {
+                    Value::String(text) if name == "reference" => {
+                        if let Some(other) = with(text) {
+                            *text = other;
+                            replaced = true;
+                        }
+                    }
+                    _ => replaced |= replace_references(inner, with),
+                }
+            }
+            replaced
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| replace_references(item, with) | any),
+        _ => false,
+    }
+}
+
+/// Elements of a kind that stay as they were under its id.
+const fn fixed(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Observation => &[
+            "subject",
+            "code",
+            "device",
+            "effectiveDateTime",
+            "effectivePeriod",
+            "effectiveInstant",
+            "effectiveTiming",
+        ],
+        Kind::DiagnosticReport | Kind::ServiceRequest | Kind::DocumentReference => &["subject"],
+        Kind::Consent => &["patient", "subject"],
+        Kind::Task => &["for", "code", "focus"],
+        Kind::Patient => &["identifier"],
+        _ => &[],
+    }
+}
+
+/// Whether a resource may follow another under one id.
+pub fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue> {
+    let changed = fixed(kind).iter().filter(|name| before[**name] != after[**name]);
+    changed
+        .map(|name| {
+            let text = format!(
+                "{name} cannot change under this id; mark this one entered-in-error, and send what is right as a new one"
+            );
+            Issue::error(Code::BusinessRule, text).at(format!("{}.{name}", kind.name()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reference_is_local_by_its_form_or_by_one_of_our_bases() {
+        let bases = ["https://b:1/fhir".to_owned(), "https://b:1/fhir/r4".to_owned()];
+        for (text, expected) in [
+            ("Patient/1", Some(("Patient", "1"))),
+            ("Patient/1/_history/2", Some(("Patient", "1"))),
+            ("https://b:1/fhir/Patient/1", Some(("Patient", "1"))),
+            ("https://b:1/fhir/r4/Patient/1", Some(("Patient", "1"))),
+            ("https://other/fhir/Patient/1", None),
+            ("urn:uuid:1", None),
+            ("#a", None),
+            ("Patient", None),
+            ("Patient/1/x", None),
+            ("Patient/1/_history", None),
+        ] {
+            assert_eq!(local(text, &bases), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn references_are_found_and_replaced_wherever_they_stand_and_nothing_else_is() {
+        let mut value = json!({
+            "resourceType": "Observation",
+            "identifier": [{ "value": "urn:uuid:1" }],
+            "subject": { "reference": "urn:uuid:1" },
+            "component": [{ "extension": [{ "valueReference": { "reference": "Device/2" } }] }],
+        });
+        let places: Vec<String> = references(&value).into_iter().map(|it| it.expression).collect();
+        assert_eq!(places, ["Observation.component[0].extension[0].valueReference.reference", "Observation.subject.reference"]);
+        let with = |text: &str| (text == "urn:uuid:1").then(|| "Patient/9".to_owned());
+        assert!(replace_references(&mut value, &with) && !replace_references(&mut value, &with));
+        assert_eq!(value["subject"]["reference"], "Patient/9");
+        assert_eq!(value["identifier"][0]["value"], "urn:uuid:1");
+    }
+
+    #[test]
+    fn what_an_observation_is_about_stays() {
+        let before = json!({ "subject": { "reference": "Patient/1" }, "status": "final", "effectiveDateTime": "2026" });
+        let mut after = before.clone();
+        after["status"] = json!("entered-in-error");
+        assert_eq!(unchanged(Kind::Observation, &before, &after), []);
+        after["effectiveDateTime"] = json!("2025");
+        after["device"] = json!({ "display": "x" });
+        let places: Vec<String> = unchanged(Kind::Observation, &before, &after).into_iter().map(|it| it.expression).collect();
+        assert_eq!(places, ["Observation.device", "Observation.effectiveDateTime"]);
+    }
+}

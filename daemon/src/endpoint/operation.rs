@@ -1,0 +1,225 @@
+//! Operations: `$validate`, `$everything`, `$outcomes`, `$submit-cgm-bundle`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fhir::{Code, Issue, Kind};
+use serde_json::Value;
+
+use super::{
+    ask::Answer,
+    audit::resource,
+    batch,
+    body::{self, Body, judged},
+    bundled::{Ended, implied},
+    caller::Act,
+    draft::{Draft, Plan},
+    everything::everything,
+    negotiation::body_release,
+    service::{Done, Interactions, Request},
+    shelf::look,
+    write::{self, Circumstances, Outcome, ROUNDS, contended},
+};
+
+/// Kinds that `$submit-cgm-bundle` takes (HL7 CGM guide, CapabilityStatement of the receiver).
+const OF_CGM: [Kind; 3] = [Kind::Observation, Kind::DiagnosticReport, Kind::Device];
+/// LOINC codes of what a CGM Bundle holds: sensor glucose, its summary and the report.
+const LOINC: &str = "http://loinc.org";
+
+impl Interactions {
+    /// `$validate`: whether a resource would be taken. Nothing is kept.
+    pub(super) fn validate(&self, request: &Request, kind: Kind, bytes: Bytes) -> Result<Done, Answer> {
+        let release = body_release(&request.head)?;
+        let value = body::parse(&bytes, self.limits().max_depth)?;
+        let resource = match value["resourceType"].as_str() {
+            Some("Parameters") => value["parameter"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|parameter| parameter["name"] == "resource")
+                .map(|parameter| parameter["resource"].clone())
+                .unwrap_or_default(),
+            _ => value,
+        };
+        let issues = if resource["resourceType"] == kind.name() {
+            judged(&resource, release)
+        } else {
+            let text = format!("there is no resource of the kind that the path names, {}", kind.name());
+            vec![Issue::error(Code::Invalid, text).at("resourceType")]
+        };
+        let answer = Answer::outcome(200, &issues);
+        Ok(Done { answer, object: format!("{}/$validate", kind.name()), resources: 0, is_told: false })
+    }
+
+    /// `$everything`.
+    pub(super) async fn everything(&self, request: &Arc<Request>, id: &str) -> Result<Done, Answer> {
+        let (shared, wanted) = (Arc::clone(request), id.to_owned());
+        let (answer, resources) =
+            look(&self.readers, move |reader| everything(reader, &shared, &wanted)).await?;
+        Ok(Done { answer, object: resource(Kind::Patient, Some(id)), resources, is_told: false })
+    }
+
+    /// `$submit-cgm-bundle`: what a Bundle of CGM data holds, each resource for itself, created once by its identifier. All
+    /// of it is about one patient.
+    pub(super) async fn submit_cgm(&self, request: &Arc<Request>, bytes: Bytes) -> Result<Done, Answer> {
+        let (release, limits) = (body_release(&request.head)?, self.limits());
+        let parsed = body::parse(&bytes, limits.max_depth).and_then(|value| {
+            let value = if value["resourceType"] == "Bundle" { Ok(value) } else { Err(no_bundle()) };
+            Ok((value?, batch::resources(&bytes)?))
+        });
+        let (_, entries) = match parsed {
+            Ok(parsed) => parsed,
+            Err(refusal) => return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await),
+        };
+        if entries.len() > limits.max_entries {
+            let text = format!("more than {} entries (fhir max_entries); divide the Bundle", limits.max_entries);
+            return Err(Answer::refusal(413, Issue::error(Code::TooLong, text).at("Bundle.entry")));
+        }
+        let bodies: Vec<Result<Body, Answer>> = entries
+            .into_iter()
+            .map(|(_, resource)| of_cgm(resource, release, limits.max_depth))
+            .collect();
+        if let Some(refusal) = of_several(&bodies) {
+            return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await);
+        }
+        for _ in 0..ROUNDS {
+            if let Some(ended) = self.submitted(request, &bodies).await? {
+                return self.respond(request, "batch-response", ended).await;
+            }
+        }
+        Err(contended())
+    }
+
+    /// `None` where somebody else was quicker.
+    async fn submitted(
+        &self,
+        request: &Arc<Request>,
+        bodies: &[Result<Body, Answer>],
+    ) -> Result<Option<Vec<Ended>>, Answer> {
+        let (shared, writer, wanted) = (Arc::clone(request), self.writer.clone(), bodies.to_vec());
+        let plans = look(&self.readers, move |reader| {
+            let desk = shared.desk(reader, &writer);
+            let mut plans: Vec<Result<Plan, Answer>> = Vec::with_capacity(wanted.len());
+            for body in wanted {
+                let plan = body.and_then(|body| {
+                    let before: Vec<(usize, &Draft)> = plans
+                        .iter()
+                        .enumerate()
+                        .filter_map(|(at, plan)| match plan {
+                            Ok(Plan::Write(draft)) => Some((at, &**draft)),
+                            _ => None,
+                        })
+                        .collect();
+                    let plan = desk.place(implied(body), &before)?;
+                    if let Plan::Write(draft) = &plan {
+                        desk.check(draft, &std::collections::HashSet::new())?;
+                    }
+                    Ok(plan)
+                });
+                plans.push(plan);
+            }
+            Ok(plans)
+        })
+        .await?;
+        let drafts: Vec<(usize, &Draft)> = plans
+            .iter()
+            .enumerate()
+            .filter_map(|(at, plan)| match plan {
+                Ok(Plan::Write(draft)) => Some((at, &**draft)),
+                _ => None,
+            })
+            .collect();
+        let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
+        let about = Circumstances {
+            caller: &request.caller,
+            request_id: &request.head.request_id,
+            audit: Vec::new(),
+            beside: Vec::new(),
+        };
+        let took = match all.is_empty() {
+            true => Some(Vec::new()),
+            false => write::commit(&self.writer, &all, about).await.inspect_err(|_| self.not_stored())?,
+        };
+        let Some(took) = took else { return Ok(None) };
+        self.stored();
+        let outcomes: Vec<(usize, Outcome)> =
+            drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))).collect();
+        let of = |at: usize| outcomes.iter().find(|(place, _)| *place == at).map(|(_, outcome)| *outcome);
+        let ended = plans.iter().enumerate().map(|(at, plan)| match plan {
+            Ok(Plan::Write(_)) => of(at).map_or_else(|| Ended::Answered(contended()), Ended::Stood),
+            Ok(Plan::Stands(stored)) => Ended::Stood(Outcome::standing(stored)),
+            Ok(Plan::SameAs(other)) => match of(*other) {
+                Some(outcome) => Ended::Stood(Outcome { status: 200, ..outcome }),
+                None => Ended::Answered(contended()),
+            },
+            Err(refusal) => Ended::Answered(refusal.placed(at)),
+        });
+        Ok(Some(ended.collect()))
+    }
+}
+
+fn no_bundle() -> Answer {
+    Answer::refusal(400, Issue::error(Code::Invalid, "a Bundle of CGM data is taken here").at("resourceType"))
+}
+
+/// A resource that the operation takes.
+fn of_cgm(resource: Option<Bytes>, release: fhir::Release, max_depth: usize) -> Result<Body, Answer> {
+    let resource = resource
+        .ok_or_else(|| Answer::refusal(400, Issue::error(Code::Required, "the entry has no resource")))?;
+    let body = Body::read(resource, None, release, max_depth)?;
+    let is_coded = match body.kind {
+        Kind::Observation => clinical::normalize::fhir::is_cgm(&body.value),
+        Kind::DiagnosticReport => body.value["code"]["coding"]
+            .as_array()
+            .is_some_and(|codings| codings.iter().any(|coding| coding["system"] == LOINC)),
+        _ => true,
+    };
+    if OF_CGM.contains(&body.kind) && is_coded {
+        return Ok(body);
+    }
+    let text = "a CGM Bundle holds sensor glucose, CGM summaries, their reports and devices, by their LOINC codes";
+    let at = if is_coded { "resourceType".to_owned() } else { format!("{}.code", body.kind.name()) };
+    Err(Answer::refusal(422, Issue::error(Code::NotSupported, text).at(at)))
+}
+
+/// 422 where resources are about several patients.
+fn of_several(bodies: &[Result<Body, Answer>]) -> Option<Answer> {
+    let subjects = bodies.iter().filter_map(|body| body.as_ref().ok()).filter(|body| body.kind != Kind::Device);
+    let mut subjects = subjects.map(|body| subject(&body.value));
+    let first = subjects.next()?;
+    let differs = first.is_none() || subjects.any(|subject| subject != first);
+    differs.then(|| {
+        let text = "everything in a CGM Bundle is about one patient, named the same way in each subject";
+        Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Bundle.entry.resource.subject"))
+    })
+}
+
+fn subject(resource: &Value) -> Option<(Option<String>, Option<String>, Option<String>)> {
+    let subject = &resource["subject"];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let found = (text(&subject["reference"]), text(&subject["identifier"]["system"]), text(&subject["identifier"]["value"]));
+    (found.0.is_some() || found.2.is_some()).then_some(found)
+}
+
+impl Interactions {
+    /// `$outcomes`: the metrics of a window on demand. Nothing is kept or published.
+    pub(super) async fn outcomes(&self, request: &Arc<Request>, id: &str, body: Bytes) -> Result<Done, Answer> {
+        request.within(Act::Search, Kind::Observation)?;
+        let mut parameters = request.parameters.clone();
+        if !body.is_empty() {
+            let value = body::parse(&body, self.limits().max_depth)?;
+            for parameter in value["parameter"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+                let value = parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
+                let text = value.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                parameters.push((name, text.unwrap_or_default()));
+            }
+        }
+        let (shared, wanted, generation) = (Arc::clone(request), id.to_owned(), self.current.get());
+        let looked = look(&self.readers, move |reader| {
+            super::outcomes::answer(reader, &generation, &shared, &wanted, &parameters)
+        });
+        let (answer, resources) = looked.await?;
+        Ok(Done { answer, object: format!("Patient/{id}/$outcomes"), resources, is_told: false })
+    }
+}

@@ -1,0 +1,340 @@
+//! One request, in the order that keeps strangers cheap: head, request id, path, public or who asks, rate, admission, size,
+//! body, answer.
+//!
+//! Invariants: no byte of a body is read before the caller is known and the request admitted; where a body is left unread the
+//! connection ends after the answer; an interaction that has begun goes on when its client goes away and ends at its
+//! deadline; its panic is an answer; every answer carries the request's id and may be kept by nobody.
+
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    request::Parts,
+};
+use bytes::Bytes;
+use fhir::{Code, Issue};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+};
+use rand::RngExt;
+
+use super::{
+    Service,
+    ask::{Answer, Ask, Head},
+    audit::{Access, Auditor},
+    caller::Caller,
+    fault::Unproved,
+    issuer::Issuers,
+    label,
+    limit::{Limiter, Place},
+    path, smart,
+    who::{Certificate, who},
+    wire::Pace,
+};
+use crate::{
+    config::{FhirEndpoint, FhirLimits},
+    generation::Current,
+    telemetry::Metric,
+    time,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest request id.
+const REQUEST_ID_MOST: usize = 128;
+/// After so many seconds the audit log takes entries again, where it was full.
+const AUDIT_RETRY_S: &str = "2";
+
+/// Everything between a head and its answer; one for the life of the daemon.
+pub struct Gate {
+    /// The generation in force.
+    pub current: Current,
+    /// The interactions.
+    pub service: Arc<dyn Service>,
+    /// The audit log.
+    pub auditor: Auditor,
+    /// The issuers' keys.
+    pub issuers: Issuers,
+    limiter: Limiter,
+}
+
+/// What is known of a connection.
+pub(super) struct Link {
+    pub(super) peer: IpAddr,
+    pub(super) certificate: Option<Certificate>,
+    pub(super) pace: Arc<Pace>,
+}
+
+/// An answer, and whether the body was left unread.
+type Answered = (Answer, bool);
+
+impl Gate {
+    /// A gate before these interactions.
+    pub fn new(current: Current, service: Arc<dyn Service>, auditor: Auditor, issuers: Issuers) -> Arc<Self> {
+        Arc::new(Self { current, service, auditor, issuers, limiter: Limiter::default() })
+    }
+
+    pub(super) async fn handle(&self, link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        link.pace.begin();
+        let (began, in_flight) = (Instant::now(), InFlight::begin());
+        let (mut parts, body) = request.into_parts();
+        let request_id = request_id(&parts.headers);
+        let has_body = !body.is_end_stream();
+        let authorization = take_authorization(&mut parts.headers);
+        let (mut answer, unread, labels) = match head_of(parts, request_id.clone()) {
+            Some(head) => {
+                let labels = (label::interaction(&head), label::kind_word(&head));
+                let (answer, unread) = self.answered(link, head, authorization, body).await;
+                (answer, unread && has_body, labels)
+            }
+            None => {
+                refused("path");
+                let text = "this is no path of the endpoint; its base is /fhir, /fhir/r4 or /fhir/r5";
+                (Answer::refusal(404, Issue::error(Code::NotFound, text)), has_body, ("other", "none"))
+            }
+        };
+        if unread {
+            answer = answer.closing();
+        }
+        drop(in_flight);
+        let (interaction, kind) = (labels.0.to_owned(), labels.1.to_owned());
+        let class = label::class(answer.status).to_owned();
+        Metric::EndpointSeconds
+            .record(began.elapsed().as_secs_f64(), &[("interaction", interaction.clone())]);
+        Metric::EndpointRequests.add(1, &[("interaction", interaction), ("kind", kind), ("status", class)]);
+        link.pace.end(unread);
+        dressed(answer, &request_id)
+    }
+
+    /// The steps after the path. The flag is whether the body was left unread.
+    async fn answered(&self, link: &Link, head: Head, authorization: HeaderMap, body: Incoming) -> Answered {
+        let generation = self.current.get();
+        let Some(fhir) = generation.config.main.fhir.as_ref() else {
+            return (unavailable("the endpoint is not in the configuration in force"), true);
+        };
+        let public = head.method == Method::GET
+            && matches!(head.segments().as_slice(), ["metadata"] | [".well-known", "smart-configuration"]);
+        let caller = if public {
+            None
+        } else {
+            match self.caller(link, &head, authorization, fhir).await {
+                Ok(caller) => Some(caller),
+                Err(answer) => return (answer, true),
+            }
+        };
+        let place = match self.place(link, caller.as_ref(), &fhir.limits) {
+            Ok(place) => place,
+            Err(answer) => return (answer, true),
+        };
+        if public && head.path[0] == ".well-known" {
+            return (Answer::json(200, "application/json", &smart::document(fhir)), true);
+        }
+        if caller.is_some() && !self.auditor.has_room() {
+            refused("audit");
+            return (unavailable("the audit log is full just now"), true);
+        }
+        if let Err(answer) = self.admitted(&head, caller.as_ref()).await {
+            return (answer, true);
+        }
+        let body = match read(body, &head.headers, &fhir.limits).await {
+            Ok(body) => body,
+            Err(answer) => return (answer, true),
+        };
+        (self.carried_out(Ask { head, caller, body }, place, &fhir.limits).await, false)
+    }
+
+    async fn caller(
+        &self,
+        link: &Link,
+        head: &Head,
+        authorization: HeaderMap,
+        fhir: &FhirEndpoint,
+    ) -> Result<Caller, Answer> {
+        let mut headers = authorization;
+        for (name, value) in head.headers.iter().filter(|(name, _)| name.as_str() == "x-isthmus-reason") {
+            headers.append(name, value.clone());
+        }
+        let asked = who(fhir, &self.issuers, link.certificate.as_ref(), &headers, time::now_ms()).await;
+        match asked {
+            Ok(caller) => Ok(caller),
+            Err(unproved) => {
+                Metric::EndpointUnproved.add(1, &[("reason", unproved.word().to_owned())]);
+                if unproved != Unproved::Keys {
+                    let object = format!("{} {}", label::interaction(head), label::kind_word(head));
+                    let peer = link.peer.to_string();
+                    self.auditor.unproved(object, unproved.word(), &peer, &head.request_id).await;
+                }
+                Err(unproved.answer())
+            }
+        }
+    }
+
+    fn place(&self, link: &Link, caller: Option<&Caller>, limits: &FhirLimits) -> Result<Place, Answer> {
+        // A configured name has no colon in it, so nobody is called as a peer is.
+        let client = caller.map_or_else(|| format!("peer:{}", link.peer), |caller| caller.name.clone());
+        self.limiter.admit(&client, limits, Instant::now()).map_err(|full| {
+            refused(full.word());
+            let text = "too many requests of this client; ask again after Retry-After";
+            Answer::refusal(429, Issue::error(Code::Throttled, text))
+                .with(RETRY_AFTER, &full.seconds().to_string())
+        })
+    }
+
+    /// Asks the interactions; a refusal of somebody who is known, for want of a right, is in the audit log.
+    async fn admitted(&self, head: &Head, caller: Option<&Caller>) -> Result<(), Answer> {
+        let admitted = std::panic::catch_unwind(AssertUnwindSafe(|| self.service.admit(head, caller)));
+        let answer = match admitted {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(answer)) => answer,
+            Err(_panic) => return Err(exception(&head.request_id)),
+        };
+        if let (403, Some(caller)) = (answer.status, caller) {
+            let entry = Access {
+                what: "refused",
+                object: format!("{} {}", label::interaction(head), label::kind_word(head)),
+                status: 403,
+                resources: 0,
+                request_id: &head.request_id,
+            };
+            if self.auditor.record(vec![entry.by(caller)]).await.is_err() {
+                return Err(unavailable("the audit log is full just now"));
+            }
+        }
+        Err(answer)
+    }
+
+    /// The interaction, on a task of its own: it goes on when the client goes away, and its panic ends nothing else.
+    async fn carried_out(&self, ask: Ask, place: Place, limits: &FhirLimits) -> Answer {
+        let (request_id, deadline) = (ask.head.request_id.clone(), limits.request_timeout);
+        let service = Arc::clone(&self.service);
+        let task = tokio::spawn(async move {
+            let answer = tokio::time::timeout(deadline, async move { service.answer(ask).await }).await;
+            drop(place);
+            answer
+        });
+        match task.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_elapsed)) => {
+                refused("deadline");
+                let text = "the answer took longer than request_timeout; it may have taken effect";
+                Answer::refusal(504, Issue::error(Code::Timeout, text))
+            }
+            Err(_panic) => exception(&request_id),
+        }
+    }
+}
+
+/// The body, within its bounds.
+async fn read(body: Incoming, headers: &HeaderMap, limits: &FhirLimits) -> Result<Bytes, Answer> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let too_long = || {
+        refused("body-bytes");
+        let text = format!("the body is longer than {} bytes", limits.max_body_bytes);
+        Answer::refusal(413, Issue::error(Code::TooLong, text))
+    };
+    if body.size_hint().lower() > limits.max_body_bytes as u64 {
+        return Err(too_long());
+    }
+    // Nothing here unpacks: a body that would have to be is not taken for what it is not.
+    if headers.get("content-encoding").is_some_and(|value| value.as_bytes() != b"identity") {
+        let text = "Content-Encoding is not supported; send the body as it is";
+        return Err(Answer::refusal(415, Issue::error(Code::NotSupported, text)));
+    }
+    let collected = Limited::new(body, limits.max_body_bytes).collect();
+    match tokio::time::timeout(limits.body_timeout, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+        Ok(Err(_broken)) => {
+            Err(Answer::refusal(400, Issue::error(Code::Structure, "the body broke off, or is no HTTP")))
+        }
+        Err(_elapsed) => {
+            refused("body-timeout");
+            let text = "the body was not there within body_timeout";
+            Err(Answer::refusal(408, Issue::error(Code::Timeout, text)))
+        }
+    }
+}
+
+fn head_of(parts: Parts, request_id: String) -> Option<Head> {
+    let (release, path) = path::parse(parts.uri.path())?;
+    let query = parts.uri.query().map(str::to_owned);
+    Some(Head { method: parts.method, path, query, headers: parts.headers, release, request_id })
+}
+
+/// `Authorization` goes no further than the gate.
+fn take_authorization(headers: &mut HeaderMap) -> HeaderMap {
+    let mut taken = HeaderMap::new();
+    for value in headers.get_all(AUTHORIZATION) {
+        taken.append(AUTHORIZATION, value.clone());
+    }
+    headers.remove(AUTHORIZATION);
+    taken
+}
+
+/// The client's, where it is a good one, else one of ours.
+fn request_id(headers: &HeaderMap) -> String {
+    let sound = |text: &&str| {
+        (1..=REQUEST_ID_MOST).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sound);
+    given.map_or_else(|| format!("{:016x}", rand::rng().random::<u64>()), str::to_owned)
+}
+
+fn refused(reason: &'static str) {
+    Metric::EndpointRefused.add(1, &[("reason", reason.to_owned())]);
+}
+
+fn unavailable(text: &str) -> Answer {
+    Answer::refusal(503, Issue::error(Code::Transient, text)).with(RETRY_AFTER, AUDIT_RETRY_S)
+}
+
+fn exception(request_id: &str) -> Answer {
+    tracing::error!(
+        request = request_id,
+        "an interaction of the FHIR endpoint panicked; report it with the log"
+    );
+    let text = "the box failed at this; its administrator finds it in the log by X-Request-Id";
+    Answer::refusal(500, Issue::error(Code::Exception, text))
+}
+
+/// As it goes out.
+fn dressed(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {
+    let has_body = !answer.body.is_empty();
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    for (name, value) in answer.headers {
+        headers.append(name, value);
+    }
+    if has_body {
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/fhir+json"));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Counted while it lives.
+struct InFlight(metrics::Gauge);
+
+impl InFlight {
+    fn begin() -> Self {
+        let gauge = metrics::gauge!(Metric::EndpointInFlight.name());
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

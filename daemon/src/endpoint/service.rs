@@ -1,0 +1,396 @@
+//! The interactions behind the gate: from a request to its answer.
+//!
+//! Invariants: what a caller may is asked before a byte of the body is read, and of what is in the body again; nothing of a
+//! site is answered to a client of another; every access to patient data is handed to the audit log before its answer
+//! is, and a write with its entry in one commit.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderName, Method, header::IF_MATCH};
+use fhir::{Code, Issue, Kind, search::{Context, Query}};
+use outbox::{Readers, Writer};
+
+use super::{
+    Service,
+    ask::{Answer, Ask, Head},
+    audit::{Access, Auditor, resource, searched},
+    base::{base, bases},
+    batch,
+    body::Body,
+    bounds::{self, Bounds},
+    bundle,
+    caller::{Act, Caller, Within},
+    capability,
+    draft::{Desk, Draft, Plan, Wanted},
+    interaction::Interaction,
+    negotiation::{Manner, Return, body_release, is_form},
+    parameters::{Parameters, parameters},
+    read,
+    search::{Page, Search, include},
+    shelf::{failed, look},
+    write::{self, Circumstances, Outcome, ROUNDS, Sent, contended},
+};
+use crate::{
+    conditions::{Board, Kind as Condition},
+    config::FhirLimits,
+    generation::{Current, Site},
+    pipeline::Wake,
+    time,
+};
+
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+
+/// What the interactions need of the daemon; cheap to clone.
+#[derive(Clone)]
+pub struct Interactions {
+    /// Commands to the store.
+    pub writer: Writer,
+    /// Reads of it.
+    pub readers: Readers,
+    /// The configuration in force.
+    pub current: Current,
+    /// Wakes the pipeline.
+    pub wake: Wake,
+    /// What is wrong now.
+    pub conditions: Board,
+    /// The audit log.
+    pub audit: Auditor,
+}
+
+/// A request, as far as everything needs it.
+pub struct Request {
+    /// What was read first.
+    pub head: Head,
+    /// Who asks.
+    pub caller: Caller,
+    /// How the answer is wanted.
+    pub manner: Manner,
+    /// The parameters of the path, and of a form.
+    pub parameters: Parameters,
+    /// The bases of this server, and now.
+    pub context: Context,
+    /// The base that the client uses.
+    pub base: String,
+    /// The caller's site.
+    pub site: Arc<Site>,
+}
+
+/// An answer, and what it tells the audit log; nothing of a write, which has its entry already.
+pub struct Done {
+    /// The answer.
+    pub answer: Answer,
+    /// What was looked at, without a value of a search: `Observation/1f-…`, or the names of parameters.
+    pub object: String,
+    /// Resources in the answer.
+    pub resources: usize,
+    /// The audit log has it: it was written with the entry in one commit.
+    pub is_told: bool,
+}
+
+impl Service for Interactions {
+    fn admit(&self, head: &Head, caller: Option<&Caller>) -> Result<(), Answer> {
+        let asked = Interaction::of(&head.method, &head.segments()).map_err(|stray| stray.answer(head))?;
+        if let Some(caller) = caller {
+            asked.permitted(caller)?;
+        }
+        if asked.has_resource(&head.method) {
+            body_release(head)?;
+        } else if head.method == Method::POST && !is_form(head) {
+            let text = "a search is sent as application/x-www-form-urlencoded";
+            return Err(Answer::refusal(415, Issue::error(Code::NotSupported, text).at("http.Content-Type")));
+        }
+        Ok(())
+    }
+
+    fn answer(&self, ask: Ask) -> super::Answering {
+        let this = self.clone();
+        Box::pin(async move { this.dispatch(ask).await.unwrap_or_else(|refusal| refusal) })
+    }
+}
+
+impl Interactions {
+    async fn dispatch(&self, ask: Ask) -> Result<Answer, Answer> {
+        let asked = Interaction::of(&ask.head.method, &ask.head.segments()).map_err(|stray| stray.answer(&ask.head))?;
+        let form = is_form(&ask.head).then_some(&*ask.body);
+        let parameters = parameters(&ask.head, form)?;
+        let manner = Manner::of(&ask.head, &parameters)?;
+        let Some(caller) = ask.caller else {
+            return match asked {
+                Interaction::Capabilities => Ok(capability::answer(&self.current.get(), &base(&ask.head), manner.release)),
+                _ => Err(failed()),
+            };
+        };
+        let site = self.current.get().site(&caller.site).cloned().map(Arc::new);
+        let Some(site) = site else {
+            let text = "the site of this client is not in the configuration in force";
+            return Err(Answer::refusal(403, Issue::error(Code::Forbidden, text)));
+        };
+        let context = Context { bases: bases(&ask.head), now_ms: time::now_ms() };
+        let base = base(&ask.head);
+        let request = Arc::new(Request { head: ask.head, caller, manner, parameters, context, base, site });
+        let done = self.interact(&asked, &request, ask.body).await;
+        self.told(&asked, &request, done).await
+    }
+
+    async fn interact(
+        &self,
+        asked: &Interaction,
+        request: &Arc<Request>,
+        body: bytes::Bytes,
+    ) -> Result<Done, Answer> {
+        match asked {
+            Interaction::Capabilities => Ok(Done {
+                answer: capability::answer(&self.current.get(), &request.base, request.manner.release),
+                object: "metadata".to_owned(),
+                resources: 0,
+                is_told: true,
+            }),
+            Interaction::Read(kind, id) => self.read(request, *kind, id, None).await,
+            Interaction::VersionRead(kind, id, version) => {
+                let version = version.parse().map_err(|_| read::not_found(*kind))?;
+                self.read(request, *kind, id, Some(version)).await
+            }
+            Interaction::History(kind, id) => self.history(request, *kind, id).await,
+            Interaction::Search(kind, patient) => self.search(request, *kind, patient.as_deref()).await,
+            Interaction::Create(kind) => self.write(request, *kind, None, body).await,
+            Interaction::Update(kind, id) => self.write(request, *kind, Some(id), body).await,
+            Interaction::Validate(kind) => self.validate(request, *kind, body),
+            Interaction::Bundle => self.bundle(request, body).await,
+            Interaction::Everything(id) => self.everything(request, id).await,
+            Interaction::Outcomes(id) => self.outcomes(request, id, body).await,
+            Interaction::SubmitCgm => self.submit_cgm(request, body).await,
+        }
+    }
+
+    /// Hands the access to the audit log, and then the answer on.
+    async fn told(
+        &self,
+        asked: &Interaction,
+        request: &Request,
+        done: Result<Done, Answer>,
+    ) -> Result<Answer, Answer> {
+        let (answer, object, resources) = match done {
+            Ok(done) if done.is_told => return Ok(done.answer),
+            Ok(done) => (done.answer, done.object, done.resources),
+            Err(answer) => {
+                let object = match (asked.kind(), request.head.path.get(1)) {
+                    (Some(kind), id) => {
+                        let id = id.filter(|id| super::key::parse_id(id).is_some());
+                        resource(kind, id.map(String::as_str))
+                    }
+                    (None, _) => asked.word().to_owned(),
+                };
+                (answer, object, 0)
+            }
+        };
+        let access = Access {
+            what: asked.word(),
+            object,
+            status: answer.status,
+            resources,
+            request_id: &request.head.request_id,
+        };
+        let entries = vec![access.by(&request.caller)];
+        self.audit.record_for(&request.caller, entries).await.map_err(|full| full.answer())?;
+        Ok(answer)
+    }
+
+    async fn read(&self, request: &Arc<Request>, kind: Kind, id: &str, version: Option<i64>) -> Result<Done, Answer> {
+        let bounds = request.bounds(Act::Read, kind)?;
+        let (shared, wanted) = (Arc::clone(request), id.to_owned());
+        let answer = look(&self.readers, move |reader| {
+            if kind == Kind::AuditEvent {
+                return super::audit_view::read(reader, &shared, &wanted);
+            }
+            let found = read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)?;
+            read::answer(&found, &shared.head.headers, shared.manner.release)
+        });
+        Ok(Done { answer: answer.await?, object: resource(kind, Some(id)), resources: 1, is_told: false })
+    }
+
+    async fn history(&self, request: &Arc<Request>, kind: Kind, id: &str) -> Result<Done, Answer> {
+        let bounds = request.bounds(Act::Read, kind)?;
+        let (shared, wanted) = (Arc::clone(request), id.to_owned());
+        let answer = look(&self.readers, move |reader| {
+            let found = read::find(reader, &shared.site.id, kind, &wanted, None, &bounds)?;
+            let place = (&*shared.site.id, &*shared.base);
+            read::history(reader, place, &found, &shared.parameters, shared.manner.release)
+        });
+        Ok(Done { answer: answer.await?, object: resource(kind, Some(id)), resources: 1, is_told: false })
+    }
+
+    async fn search(&self, request: &Arc<Request>, kind: Kind, patient: Option<&str>) -> Result<Done, Answer> {
+        let within = request.within(Act::Search, kind)?;
+        let mut parameters = request.parameters.clone();
+        // A search of a patient's resources, or of a caller who may see those of one alone, is that search.
+        let of_patient = patient.map(|id| Within::Patient(id.to_owned()));
+        for within in of_patient.iter().chain([&within]) {
+            parameters.extend(bounds::parameter(within, kind));
+        }
+        let names: Vec<String> = parameters.iter().map(|(name, _)| format!("{name}=")).collect();
+        let object = searched(kind, &names.join("&"));
+        let shared = Arc::clone(request);
+        let looked = look(&self.readers, move |reader| {
+            if kind == Kind::AuditEvent {
+                return super::audit_view::search(reader, &shared, &parameters);
+            }
+            let parsed = Query::parse(kind, &parameters, shared.manner.handling, &shared.context)
+                .map_err(|issues| Answer::outcome(400, &issues))?;
+            let bounds = Bounds::of(&within, kind, &shared.context);
+            let search = Search { site: &shared.site.id, query: &parsed.query, bounds: &bounds };
+            let mut page: Page = search.page(reader)?;
+            let seen = |kind| shared.bounds(Act::Search, kind).unwrap_or(Bounds::Nothing);
+            include(reader, &search, &mut page, &shared.context.bases, &seen)?;
+            let resources = page.hits.len() + page.included.len();
+            let answer =
+                bundle::searchset(&shared.base, &parsed.query, &page, &parsed.issues, shared.manner.release)?;
+            Ok((answer, resources))
+        });
+        let (answer, resources) = looked.await?;
+        Ok(Done { answer, object, resources, is_told: false })
+    }
+
+    async fn write(
+        &self,
+        request: &Arc<Request>,
+        kind: Kind,
+        id: Option<&str>,
+        bytes: bytes::Bytes,
+    ) -> Result<Done, Answer> {
+        let release = body_release(&request.head)?;
+        let body = Body::read(bytes.clone(), Some(kind), release, self.limits().max_depth);
+        let body = match body {
+            Ok(body) => body,
+            Err(refusal) => return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await),
+        };
+        let wanted = Wanted {
+            body,
+            id: id.map(str::to_owned),
+            if_match: request.head.header(&IF_MATCH).map(str::to_owned),
+            if_none_exist: request.head.header(&IF_NONE_EXIST).map(batch::condition),
+        };
+        let warnings = wanted.body.warnings.clone();
+        for _ in 0..ROUNDS {
+            let plan = self.planned(request, wanted.clone()).await;
+            let (outcome, is_told) = match plan {
+                Ok(Plan::Write(draft)) => match self.commit(request, &draft).await? {
+                    Some(outcome) => (outcome, true),
+                    None => continue,
+                },
+                Ok(Plan::Stands(stored)) => (Outcome::standing(&stored), false),
+                Ok(Plan::SameAs(_)) => return Err(failed()),
+                Err(refusal) if matches!(refusal.status, 400 | 422) => {
+                    return Err(self.keep_refused(request, kind.name(), release, wanted.body.bytes, refusal).await);
+                }
+                Err(refusal) => return Err(refusal),
+            };
+            let done = self.written(request, outcome, &warnings).await?;
+            return Ok(Done { is_told, ..done });
+        }
+        Err(contended())
+    }
+
+    /// What a request to write amounts to at this moment.
+    async fn planned(&self, request: &Arc<Request>, wanted: Wanted) -> Result<Plan, Answer> {
+        let (shared, writer) = (Arc::clone(request), self.writer.clone());
+        look(&self.readers, move |reader| shared.desk(reader, &writer).plan(wanted)).await
+    }
+
+    async fn commit(&self, request: &Request, draft: &Draft) -> Result<Option<Outcome>, Answer> {
+        let (what, status) = if draft.expected.is_some() { ("update", 200) } else { ("create", 201) };
+        let access = Access {
+            what,
+            object: resource(draft.body.kind, Some(&super::key::id_of(draft.id))),
+            status,
+            resources: 1,
+            request_id: &request.head.request_id,
+        };
+        let about = Circumstances {
+            caller: &request.caller,
+            request_id: &request.head.request_id,
+            audit: vec![access.by(&request.caller)],
+            beside: Vec::new(),
+        };
+        let took = write::commit(&self.writer, &[draft], about).await.inspect_err(|_| self.not_stored())?;
+        Ok(took.and_then(|took| took.first().map(|took| Outcome::written(draft, took))).inspect(|_| self.stored()))
+    }
+
+    async fn written(&self, request: &Arc<Request>, outcome: Outcome, warnings: &[Issue]) -> Result<Done, Answer> {
+        let shared = Arc::clone(request);
+        let wants_it = request.manner.wanted.unwrap_or_default() == Return::Representation;
+        let shown = match wants_it {
+            true => Some(
+                look(&self.readers, move |reader| {
+                    let id = super::key::id_of(outcome.id);
+                    let version = Some(outcome.version);
+                    let found = read::find(reader, &shared.site.id, outcome.kind, &id, version, &Bounds::All)?;
+                    found.bytes_in(shared.manner.release)
+                })
+                .await?,
+            ),
+            false => None,
+        };
+        let answer = outcome.answer(&request.base, request.manner, shown, warnings);
+        let object = resource(outcome.kind, Some(&super::key::id_of(outcome.id)));
+        Ok(Done { answer, object, resources: 1, is_told: false })
+    }
+
+    /// Keeps what is refused for its content, with its reason; the answer stays the same.
+    pub(super) async fn keep_refused(
+        &self,
+        request: &Request,
+        kind: &str,
+        release: fhir::Release,
+        bytes: bytes::Bytes,
+        refusal: Answer,
+    ) -> Answer {
+        let why = refusal.first_issue().unwrap_or_else(|| Issue::error(Code::Invalid, String::new()));
+        let sent = Sent { kind, release, bytes: &bytes, place: "refused" };
+        let arrival = sent.refused((&request.caller, &request.head.request_id), &why);
+        if let Err(error) = self.writer.intake(arrival).await {
+            self.not_stored();
+            return super::shelf::unwritten(&error);
+        }
+        refusal
+    }
+
+    pub(super) fn stored(&self) {
+        self.conditions.clear(Condition::StoreRefuses, "");
+        self.wake.wake();
+    }
+
+    pub(super) fn not_stored(&self) {
+        let detail = "a request at the endpoint could not be stored; it was answered 503".to_owned();
+        self.conditions.raise(Condition::StoreRefuses, "", detail, time::now_ms());
+    }
+
+    /// The bounds of requests that are in force.
+    pub(super) fn limits(&self) -> FhirLimits {
+        self.current.with(|generation| {
+            generation.config.main.fhir.as_ref().map(|fhir| fhir.limits.clone()).unwrap_or_default()
+        })
+    }
+}
+
+impl Request {
+    /// Whether the caller may, and within which bounds.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn within(&self, act: Act, kind: Kind) -> Result<Within, Answer> {
+        self.caller.may(act, kind).map_err(|denied| denied.answer(act, kind))
+    }
+
+    /// What of a kind the caller may see.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn bounds(&self, act: Act, kind: Kind) -> Result<Bounds, Answer> {
+        Ok(Bounds::of(&self.within(act, kind)?, kind, &self.context))
+    }
+
+    /// Where drafts are made, at one moment.
+    pub fn desk<'a>(&'a self, reader: &'a outbox::Reader, writer: &'a Writer) -> Desk<'a> {
+        Desk { reader, writer, site: &self.site, caller: &self.caller, context: &self.context }
+    }
+}

@@ -1,0 +1,69 @@
+//! `.well-known/smart-configuration`: where tokens come from, and what they may hold. Pure.
+//!
+//! Only what is true is said (SMART App Launch 2, conformance): the box has no authorization server, so no endpoint of one is
+//! named. Whoever wants a token asks the issuer, whose own discovery document names its endpoints.
+
+use fhir::Kind;
+use serde_json::{Value, json};
+
+use super::caller::{Act, Role};
+use crate::config::FhirEndpoint;
+
+const LETTERS: [(Act, char); 4] =
+    [(Act::Create, 'c'), (Act::Read, 'r'), (Act::Update, 'u'), (Act::Search, 's')];
+
+/// The document.
+pub(super) fn document(fhir: &FhirEndpoint) -> Value {
+    let issuers: Vec<&str> = fhir.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
+    let mut document = json!({
+        "capabilities": capabilities(&issuers),
+        "scopes_supported": scopes(),
+        "issuers": issuers,
+    });
+    // `issuer` is one.
+    if let [issuer] = issuers.as_slice() {
+        document["issuer"] = json!(issuer);
+        if let Some(url) = &fhir.issuers[0].jwks_uri {
+            document["jwks_uri"] = json!(url);
+        }
+    }
+    document
+}
+
+fn capabilities(issuers: &[&str]) -> Vec<&'static str> {
+    match issuers {
+        [] => Vec::new(),
+        _ => vec!["permission-v2", "permission-patient", "permission-user"],
+    }
+}
+
+/// For every kind the acts that some role has; no `patient/` scope of what is no patient's.
+fn scopes() -> Vec<String> {
+    let mut scopes = Vec::new();
+    for kind in Kind::ALL {
+        let some = |act| Role::ALL.iter().any(|role| role.permits(act, kind));
+        let letters: String =
+            LETTERS.iter().filter(|(act, _)| some(*act)).map(|(_, letter)| *letter).collect();
+        for context in ["patient", "user", "system"] {
+            scopes.push(format!("{context}/{}.{letters}", kind.name()));
+        }
+    }
+    scopes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::scope::Scopes;
+
+    #[test]
+    fn every_scope_that_is_named_is_one_that_grants_something() {
+        let scopes = scopes();
+        assert_eq!(scopes.len(), 33);
+        assert!(scopes.contains(&"system/Observation.crus".to_owned()));
+        assert!(scopes.contains(&"user/AuditEvent.rs".to_owned()));
+        for scope in &scopes {
+            assert!(Scopes::strict(&[scope]).is_ok(), "{scope}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! From drafts to what stands: one commit with the messages that they are, and what is answered.
+//!
+//! Invariants
+//! - 200 and 201 are built from what stands after the commit was synced.
+//! - The same content from the same client is the same message: it has one effect and the same `Location` and `ETag`.
+//! - Where somebody else was quicker, everything is looked at again, and nothing of a request was kept.
+//! - What is refused for its content is kept with its reason, like any message.
+
+use std::sync::Arc;
+
+use axum::http::header::LOCATION;
+use bytes::Bytes;
+use fhir::{Code, Issue, Kind, Release};
+use outbox::{Arrival, AuditEntry, Placed, PutResources, ResourceId, Took, VersionBody, Writer};
+use sha2::{Digest, Sha256};
+
+use super::{
+    ask::Answer,
+    body::Body,
+    caller::Caller,
+    draft::Draft,
+    key::id_of,
+    negotiation::{Manner, Return},
+    read::with_version,
+    shelf::unwritten,
+    stored::Stored,
+};
+use crate::{
+    route::{Handler, PART},
+    time,
+};
+
+/// Times that a request is looked at again because somebody else was quicker.
+pub const ROUNDS: usize = 8;
+
+/// What a commit is about beside its drafts.
+pub struct Circumstances<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// For the audit log, in the same commit.
+    pub audit: Vec<AuditEntry>,
+    /// Further messages: a Bundle of whose resources some were not kept as they came.
+    pub beside: Vec<Arrival>,
+}
+
+/// Writes drafts, all of them or none. `None` where something has changed: they are to be made anew.
+///
+/// # Errors
+/// 503 where the store takes no commits, 422 where one cannot be kept.
+pub async fn commit(
+    writer: &Writer,
+    drafts: &[&Draft],
+    about: Circumstances<'_>,
+) -> Result<Option<Vec<Took>>, Answer> {
+    let now = time::now_ms();
+    let mut messages = Vec::with_capacity(drafts.len() + about.beside.len());
+    let mut versions = Vec::with_capacity(drafts.len());
+    let mut guards = Vec::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        messages.push(arrival(&draft.body, draft, &about, now));
+        versions.push(draft.version(&about.caller.site, VersionBody::Message(at))?);
+        guards.extend(draft.guards.iter().cloned());
+    }
+    messages.extend(about.beside);
+    let put = PutResources { messages, versions, guards, served: Vec::new(), audit: about.audit, at: now };
+    match writer.put_resources(put).await {
+        Ok(Placed::Done(took)) => Ok(Some(took)),
+        Ok(Placed::Changed) => Ok(None),
+        Err(error) => Err(unwritten(&error)),
+    }
+}
+
+/// The source of a caller's messages, by which dedupe tells clients apart.
+pub fn source(caller: &Caller) -> Arc<str> {
+    format!("fhir/{}", caller.name).into()
+}
+
+/// What the pipeline does with a resource.
+fn handler(kind: Kind) -> &'static str {
+    if kind == Kind::Observation { Handler::Fhir.word() } else { PART }
+}
+
+fn arrival(body: &Body, draft: &Draft, about: &Circumstances<'_>, now: i64) -> Arrival {
+    // An update is another message than the creation of the same content, and than the same update of a later version.
+    let place = match draft.expected {
+        Some(version) => format!("PUT {}/{version}", id_of(draft.id)),
+        None => "POST".to_owned(),
+    };
+    let sent = Sent { kind: body.kind.name(), release: body.release, bytes: &body.bytes, place: &place };
+    let handler = handler(body.kind);
+    let arrival = sent.arrival((about.caller, about.request_id), handler, None, now);
+    match draft.known_by {
+        None => arrival,
+        Some(known_by) => known(arrival, &known_by),
+    }
+}
+
+/// A message that is known again by something else than its bytes.
+fn known(arrival: Arrival, by: &[u8; 32]) -> Arrival {
+    let (key, rest) = by.split_at(16);
+    Arrival {
+        key: key.try_into().unwrap_or_default(),
+        control_key: rest[..8].try_into().unwrap_or_default(),
+        ..arrival
+    }
+}
+
+/// What a client sent, as far as its message is concerned.
+pub struct Sent<'a> {
+    /// Its `resourceType`.
+    pub kind: &'a str,
+    /// The release in which it came.
+    pub release: Release,
+    /// As received, or with its references resolved.
+    pub bytes: &'a Bytes,
+    /// What was to be done with it: the same content to be created and to be put are two messages.
+    pub place: &'a str,
+}
+
+impl Sent<'_> {
+    /// As a message that was refused, to be looked at.
+    pub fn refused(&self, by: (&Caller, &str), why: &Issue) -> Arrival {
+        let at = if why.expression.is_empty() { String::new() } else { format!(" at {}", why.expression) };
+        let reason = format!("refused at the endpoint: {}{at}", why.code.code());
+        self.arrival(by, PART, Some(reason), time::now_ms())
+    }
+
+    /// As a message that nothing is read from.
+    pub fn part(&self, by: (&Caller, &str)) -> Arrival {
+        self.arrival(by, PART, None, time::now_ms())
+    }
+
+    /// As a message of this caller's request.
+    fn arrival(
+        &self,
+        (caller, request_id): (&Caller, &str),
+        handler: &'static str,
+        refusal: Option<String>,
+        now: i64,
+    ) -> Arrival {
+        let source = source(caller);
+        let hash: [u8; 32] = Sha256::digest(self.bytes).into();
+        // The leading word keeps these apart from messages and files.
+        let identity = identity(&[
+            b"endpoint",
+            source.as_bytes(),
+            self.kind.as_bytes(),
+            self.release.name().as_bytes(),
+            self.place.as_bytes(),
+            &hash,
+        ]);
+        let arrival = Arrival {
+            source,
+            site: Arc::clone(&caller.site),
+            handler,
+            kind: self.kind.into(),
+            control_id: request_id.into(),
+            received_at: now,
+            key: [0; 16],
+            control_key: [0; 8],
+            hash,
+            body: self.bytes.clone(),
+            refusal: refusal.map(String::into_boxed_str),
+        };
+        known(arrival, &identity)
+    }
+}
+
+/// A hash of parts, each with its length.
+pub fn identity(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// A resource that was written, or stood already.
+#[derive(Clone, Copy)]
+pub struct Outcome {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub id: ResourceId,
+    /// Which version.
+    pub version: i64,
+    /// Since when.
+    pub at: i64,
+    /// 200 or 201.
+    pub status: u16,
+}
+
+impl Outcome {
+    /// Of a draft that was written.
+    pub fn written(draft: &Draft, took: &Took) -> Self {
+        let status = if draft.expected.is_some() { 200 } else { 201 };
+        Self { kind: draft.body.kind, id: took.id, version: took.version, at: took.at, status }
+    }
+
+    /// Of a resource that stands already.
+    pub fn standing(stored: &Stored) -> Self {
+        let version = &stored.version;
+        Self { kind: stored.kind, id: version.id, version: version.version, at: version.at, status: 200 }
+    }
+
+    /// `Kind/id/_history/version` under a base.
+    pub fn location(&self, base: &str) -> String {
+        format!("{base}/{}/{}/_history/{}", self.kind.name(), id_of(self.id), self.version)
+    }
+
+    /// The answer, with as much of the resource as is wanted.
+    pub fn answer(&self, base: &str, manner: Manner, resource: Option<Vec<u8>>, warnings: &[Issue]) -> Answer {
+        let answer = match (manner.wanted.unwrap_or_default(), resource) {
+            (Return::Representation, Some(resource)) => Answer::fhir(self.status, manner.release, resource.into()),
+            (Return::Outcome, _) => Answer::outcome(self.status, warnings),
+            _ => Answer::empty(self.status),
+        };
+        with_version(answer, self.version, self.at).with(LOCATION, &self.location(base))
+    }
+}
+
+/// Somebody else was quicker, again and again.
+pub fn contended() -> Answer {
+    let text = "others change the same resources at this moment; send the request again";
+    Answer::refusal(409, Issue::error(Code::Conflict, text))
+}
