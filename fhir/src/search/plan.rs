@@ -189,7 +189,7 @@ impl Plan {
     /// The terms of a filter, where each of its values has one. What it leaves open is noted.
     fn element(&mut self, filter: &Filter) -> Option<Element> {
         let parameter = filter.parameter;
-        let index = parameter.index?;
+        let index = parameter.index.filter(|_| !filter.values.is_empty())?;
         let mut values = Vec::new();
         let mut exact = true;
         let mut unless = Vec::new();
