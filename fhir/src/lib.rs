@@ -7,6 +7,7 @@
 //!
 //! Sources: hl7.org/fhir/R4 (4.0.1) and hl7.org/fhir/R5 (5.0.0): json.html, http.html, search.html, operationoutcome.html.
 
+pub mod convert;
 pub mod element;
 pub mod issue;
 pub mod json;

@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self) -> Result<Value, Fault> {
         let mut members = Map::new();
-        let path = self.path.len();
+        let mut path = self.path.len();
         if self.blank().peek() == Some(b'}') {
             return Err(self.fault("has an empty object; leave the element out"));
         }
@@ -260,6 +260,7 @@ impl<'a> Reader<'a> {
                 && let Some(kind) = value.as_str().filter(|kind| is_name(kind))
             {
                 self.path.push_str(kind);
+                path = self.path.len();
             }
             members.insert(name, value);
             if self.blank().take(b'}') {

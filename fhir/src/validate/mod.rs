@@ -249,4 +249,4 @@ impl Walk {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
