@@ -24,8 +24,10 @@ pub fn rfc3339(ms: i64) -> String {
 
 /// A FHIR instant: RFC 3339, UTC, milliseconds.
 pub fn instant(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| "1970-01-01T00:00:00.000Z".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    jiff::Timestamp::from_millisecond(ms).map_or_else(
+        |_| "1970-01-01T00:00:00.000Z".to_owned(),
+        |t| t.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+    )
 }
 
 /// A date of HTTP (RFC 9110, 5.6.7), to the second.

@@ -239,7 +239,10 @@ fn holds(
     }
     for (at, version) in put.versions.iter().enumerate() {
         let others = &put.versions[..at];
-        if others.iter().any(|other| other.id == version.id || version.shows.is_some() && other.shows == version.shows) {
+        if others
+            .iter()
+            .any(|other| other.id == version.id || version.shows.is_some() && other.shows == version.shows)
+        {
             return Ok(false);
         }
     }

@@ -155,6 +155,11 @@ pub fn normalize(text: &str, context: &Context<'_>) -> Result<Normalized, Docume
     Ok(all.read)
 }
 
+/// Whether an Observation is of a sensor's glucose, or of a CGM summary, by its codes.
+pub fn is_cgm(observation: &Value) -> bool {
+    observation::is_cgm(observation)
+}
+
 /// Who a Patient resource is at a site.
 ///
 /// # Errors

@@ -1,9 +1,6 @@
 //! The audit log as AuditEvents, read only.
 
-use fhir::{
-    Code, Issue, Kind,
-    search::Query,
-};
+use fhir::{Code, Issue, Kind, search::Query};
 use outbox::Reader;
 
 use super::{ask::Answer, service::Request};
@@ -12,7 +9,7 @@ use super::{ask::Answer, service::Request};
 ///
 /// # Errors
 /// 404.
-pub fn read(_reader: &Reader, _request: &Request, _id: &str) -> Result<Answer, Answer> {
+pub(super) fn read(_reader: &Reader, _request: &Request, _id: &str) -> Result<Answer, Answer> {
     Err(super::read::not_found(Kind::AuditEvent))
 }
 
@@ -20,7 +17,7 @@ pub fn read(_reader: &Reader, _request: &Request, _id: &str) -> Result<Answer, A
 ///
 /// # Errors
 /// 400.
-pub fn search(
+pub(super) fn search(
     _reader: &Reader,
     request: &Request,
     parameters: &[(String, String)],

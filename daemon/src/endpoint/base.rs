@@ -12,7 +12,7 @@ use super::ask::Head;
 const HOST_MOST: usize = 260;
 
 /// The base of a request, without a slash at the end: `https://box:8443/fhir`.
-pub fn base(head: &Head) -> String {
+pub(super) fn base(head: &Head) -> String {
     let path = match head.release {
         None => "/fhir",
         Some(Release::R4) => "/fhir/r4",
@@ -22,7 +22,7 @@ pub fn base(head: &Head) -> String {
 }
 
 /// Every base under which it is the same server.
-pub fn bases(head: &Head) -> Vec<String> {
+pub(super) fn bases(head: &Head) -> Vec<String> {
     let origin = origin(head);
     ["/fhir", "/fhir/r4", "/fhir/r5"].into_iter().map(|path| format!("{origin}{path}")).collect()
 }
@@ -33,6 +33,7 @@ fn origin(head: &Head) -> String {
 }
 
 fn is_host(text: &str) -> bool {
-    let may = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let may =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     !text.is_empty() && text.len() <= HOST_MOST && text.bytes().all(may)
 }

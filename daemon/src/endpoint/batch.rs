@@ -14,16 +14,11 @@ use fhir::{Code, Issue, Kind, Release};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{
-    ask::Answer,
-    body::Body,
-    check::replace_references,
-    draft::Wanted,
-};
+use super::{ask::Answer, body::Body, check::replace_references, draft::Wanted};
 
 /// The form of a Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// All or nothing.
     Transaction,
     /// Each for itself.
@@ -31,21 +26,21 @@ pub enum Form {
 }
 
 /// An entry as a request.
-pub struct Entry {
+pub(super) struct Entry {
     /// `fullUrl`, by which others refer to it.
-    pub full_url: Option<String>,
+    pub(super) full_url: Option<String>,
     /// GET, POST or PUT.
-    pub method: Method,
+    pub(super) method: Method,
     /// The path in segments, decoded.
-    pub path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// The query of the URL.
-    pub query: Option<String>,
+    pub(super) query: Option<String>,
     /// `ifMatch`.
-    pub if_match: Option<String>,
+    pub(super) if_match: Option<String>,
     /// `ifNoneExist`.
-    pub if_none_exist: Option<String>,
+    pub(super) if_none_exist: Option<String>,
     /// The bytes of the resource.
-    pub resource: Option<Bytes>,
+    pub(super) resource: Option<Bytes>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +71,7 @@ struct RawBundle<'a> {
 ///
 /// # Errors
 /// 400 where it is no Bundle of requests, 413 where it has more entries than are taken.
-pub fn entries(
+pub(super) fn entries(
     bytes: &Bytes,
     value: &Value,
     most: usize,
@@ -88,7 +83,13 @@ pub fn entries(
     let form = match value["type"].as_str() {
         Some("transaction") => Form::Transaction,
         Some("batch") => Form::Batch,
-        _ => return Err(fault(Code::Value, "a Bundle of type transaction or batch is taken here", "Bundle.type")),
+        _ => {
+            return Err(fault(
+                Code::Value,
+                "a Bundle of type transaction or batch is taken here",
+                "Bundle.type",
+            ));
+        }
     };
     let raw = raw_entries(bytes)?;
     if raw.len() > most {
@@ -102,7 +103,7 @@ pub fn entries(
 ///
 /// # Errors
 /// 400 where the entries cannot be read.
-pub fn resources(bytes: &Bytes) -> Result<Vec<(Option<String>, Option<Bytes>)>, Answer> {
+pub(super) fn resources(bytes: &Bytes) -> Result<Vec<(Option<String>, Option<Bytes>)>, Answer> {
     let raw = raw_entries(bytes)?;
     Ok(raw
         .into_iter()
@@ -112,7 +113,8 @@ pub fn resources(bytes: &Bytes) -> Result<Vec<(Option<String>, Option<Bytes>)>, 
 
 fn raw_entries(bytes: &Bytes) -> Result<Vec<RawEntry<'_>>, Answer> {
     let bundle: RawBundle<'_> = serde_json::from_slice(bytes).map_err(|_| {
-        let text = "an entry of the Bundle is not an object with fullUrl, resource and request as FHIR has them";
+        let text =
+            "an entry of the Bundle is not an object with fullUrl, resource and request as FHIR has them";
         Answer::refusal(400, Issue::error(Code::Structure, text).at("Bundle.entry"))
     })?;
     Ok(bundle.entry)
@@ -139,7 +141,8 @@ fn entry(at: usize, raw: RawEntry<'_>, bytes: &Bytes) -> Result<Entry, Answer> {
         _ => return Err(fault(Code::Value, "the method is none", ".method")),
     };
     let url = request.url.as_deref().ok_or_else(|| fault(Code::Required, "the url is missing", ".url"))?;
-    let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query.to_owned())));
+    let (path, query) =
+        url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query.to_owned())));
     let path = path.trim_start_matches('/').split('/').filter(|part| !part.is_empty()).map(str::to_owned);
     Ok(Entry {
         full_url: raw.full_url.map(Cow::into_owned),
@@ -157,9 +160,16 @@ impl Entry {
     ///
     /// # Errors
     /// What [`Body::read`] answers, with the place in the Bundle; 400 where the entry has no resource.
-    pub fn wanted(&self, at: usize, kind: Kind, release: Release, max_depth: usize) -> Result<Wanted, Answer> {
+    pub(super) fn wanted(
+        &self,
+        at: usize,
+        kind: Kind,
+        release: Release,
+        max_depth: usize,
+    ) -> Result<Wanted, Answer> {
         let Some(resource) = self.resource.clone() else {
-            let issue = Issue::error(Code::Required, "the entry has no resource").at(format!("Bundle.entry[{at}].resource"));
+            let issue = Issue::error(Code::Required, "the entry has no resource")
+                .at(format!("Bundle.entry[{at}].resource"));
             return Err(Answer::refusal(400, issue));
         };
         let body = Body::read(resource, Some(kind), release, max_depth)?;
@@ -173,13 +183,13 @@ impl Entry {
 }
 
 /// The parameters of a condition.
-pub fn condition(text: &str) -> Vec<(String, String)> {
+pub(super) fn condition(text: &str) -> Vec<(String, String)> {
     let query = text.split_once('?').map_or(text, |(_, query)| query);
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
 /// Puts names in the place of what refers to entries of the same Bundle. Returns whether there was anything.
-pub fn resolve(body: &mut Body, names: &HashMap<String, String>) -> bool {
+pub(super) fn resolve(body: &mut Body, names: &HashMap<String, String>) -> bool {
     let replaced = replace_references(&mut body.value, &|text| names.get(text).cloned());
     if replaced {
         body.bytes = Bytes::from(body.value.to_string());
@@ -207,10 +217,19 @@ mod tests {
         let (form, entries) = entries(&Bytes::from(text), &value, 9).unwrap();
         assert_eq!(form, Form::Batch);
         let first = entries[0].as_ref().ok().unwrap();
-        assert_eq!(first.resource.as_ref().unwrap(), &br#"{"resourceType":"Observation", "valueQuantity":{"value":1.10}}"#[..]);
-        assert_eq!(condition(first.if_none_exist.as_ref().unwrap()), [("identifier".to_owned(), "a|b".to_owned())]);
+        assert_eq!(
+            first.resource.as_ref().unwrap(),
+            &br#"{"resourceType":"Observation", "valueQuantity":{"value":1.10}}"#[..]
+        );
+        assert_eq!(
+            condition(first.if_none_exist.as_ref().unwrap()),
+            [("identifier".to_owned(), "a|b".to_owned())]
+        );
         let second = entries[1].as_ref().ok().unwrap();
-        assert_eq!((&second.path[..], second.query.as_deref()), (&["Observation".to_owned()][..], Some("code=a&_count=1")));
+        assert_eq!(
+            (&second.path[..], second.query.as_deref()),
+            (&["Observation".to_owned()][..], Some("code=a&_count=1"))
+        );
     }
 
     #[test]
@@ -219,10 +238,15 @@ mod tests {
         assert_eq!(status(&json!({ "resourceType": "Patient" })), Some(400));
         assert_eq!(status(&json!({ "resourceType": "Bundle", "type": "collection" })), Some(400));
         assert_eq!(status(&json!({ "resourceType": "Bundle", "type": "batch", "entry": [1] })), Some(400));
-        assert_eq!(status(&json!({ "resourceType": "Bundle", "type": "batch", "entry": [{}, {}, {}] })), Some(413));
+        assert_eq!(
+            status(&json!({ "resourceType": "Bundle", "type": "batch", "entry": [{}, {}, {}] })),
+            Some(413)
+        );
         let (_, entries) = read(&json!({ "resourceType": "Bundle", "type": "batch", "entry": [
             {}, { "request": { "method": "GET", "url": "metadata" } },
-        ] })).ok().unwrap();
+        ] }))
+        .ok()
+        .unwrap();
         assert!(entries[0].is_err() && entries[1].is_ok());
     }
 }

@@ -11,24 +11,24 @@ use super::ask::Answer;
 
 /// A resource that came.
 #[derive(Clone)]
-pub struct Body {
+pub(super) struct Body {
     /// Its kind.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// The release in which it came.
-    pub release: Release,
+    pub(super) release: Release,
     /// As received.
-    pub bytes: Bytes,
+    pub(super) bytes: Bytes,
     /// Parsed.
-    pub value: Value,
+    pub(super) value: Value,
     /// What a person should look at.
-    pub warnings: Vec<Issue>,
+    pub(super) warnings: Vec<Issue>,
 }
 
 /// Parses JSON by the limits.
 ///
 /// # Errors
 /// 400 with what is wrong and where.
-pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, Answer> {
+pub(super) fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, Answer> {
     let limits = json::Limits { depth: max_depth, ..json::Limits::default() };
     json::parse(bytes, &limits).map_err(|issue| Answer::refusal(400, issue))
 }
@@ -38,7 +38,12 @@ impl Body {
     ///
     /// # Errors
     /// 400 where it is no resource, or of another kind than the path names; 422 with every fault where it is not valid.
-    pub fn read(bytes: Bytes, kind: Option<Kind>, release: Release, max_depth: usize) -> Result<Self, Answer> {
+    pub(super) fn read(
+        bytes: Bytes,
+        kind: Option<Kind>,
+        release: Release,
+        max_depth: usize,
+    ) -> Result<Self, Answer> {
         let value = parse(&bytes, max_depth)?;
         let stated = value["resourceType"].as_str().unwrap_or_default();
         let found = Kind::named(stated).filter(|found| kind.is_none_or(|kind| kind == *found));
@@ -57,17 +62,20 @@ impl Body {
     }
 
     /// The id that it states.
-    pub fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&str> {
         self.value["id"].as_str()
     }
 }
 
 /// What is wrong with a resource, by its release and by what this server understands.
-pub fn judged(value: &Value, release: Release) -> Vec<Issue> {
+pub(super) fn judged(value: &Value, release: Release) -> Vec<Issue> {
     let mut issues = validate(value, release);
     for issue in &mut issues {
         // A modifier extension changes the meaning in a way that nobody here knows.
-        if issue.code == Code::Extension && issue.severity == Severity::Warning && issue.expression.ends_with("modifierExtension") {
+        if issue.code == Code::Extension
+            && issue.severity == Severity::Warning
+            && issue.expression.ends_with("modifierExtension")
+        {
             issue.severity = Severity::Error;
         }
     }

@@ -10,7 +10,7 @@ use super::caller::Within;
 
 /// The bounds of one act on one kind.
 #[derive(Clone)]
-pub enum Bounds {
+pub(super) enum Bounds {
     /// Everything of the site.
     All,
     /// What this search finds.
@@ -21,7 +21,7 @@ pub enum Bounds {
 
 impl Bounds {
     /// The bounds of a kind within what was granted.
-    pub fn of(within: &Within, kind: Kind, context: &Context) -> Self {
+    pub(super) fn of(within: &Within, kind: Kind, context: &Context) -> Self {
         let Within::Patient(_) = within else { return Self::All };
         let parameters: Vec<_> = parameter(within, kind).into_iter().collect();
         if parameters.is_empty() {
@@ -34,7 +34,7 @@ impl Bounds {
     }
 
     /// Whether a resource, as it is served, is within.
-    pub fn hold(&self, resource: &Value) -> bool {
+    pub(super) fn hold(&self, resource: &Value) -> bool {
         match self {
             Self::All => true,
             Self::Search(query) => query.matches(resource),
@@ -44,7 +44,7 @@ impl Bounds {
 }
 
 /// The parameter by which a search of a kind is confined to a patient; `None` where it is not, or the kind has none.
-pub fn parameter(within: &Within, kind: Kind) -> Option<(String, String)> {
+pub(super) fn parameter(within: &Within, kind: Kind) -> Option<(String, String)> {
     let Within::Patient(id) = within else { return None };
     let name = match kind {
         Kind::Patient => "_id",

@@ -12,14 +12,14 @@ use super::{
 use fhir::search::{Query, Summary};
 
 /// Writes a Bundle entry by entry.
-pub struct BundleWriter {
+pub(super) struct BundleWriter {
     text: String,
     entries: usize,
 }
 
 impl BundleWriter {
     /// A Bundle of a type (`searchset`, `history`, `batch-response`…), with its number of matches where that is known and links.
-    pub fn new(kind: &str, total: Option<u64>, links: &[(&str, String)]) -> Self {
+    pub(super) fn new(kind: &str, total: Option<u64>, links: &[(&str, String)]) -> Self {
         let mut head = object!({ "resourceType": "Bundle", "type": kind });
         if let Some(total) = total {
             head["total"] = object!(total);
@@ -34,7 +34,7 @@ impl BundleWriter {
     }
 
     /// Adds an entry: its members but the resource, and the resource's bytes.
-    pub fn add(&mut self, members: &Value, resource: Option<&[u8]>) {
+    pub(super) fn add(&mut self, members: &Value, resource: Option<&[u8]>) {
         self.text.push_str(if self.entries == 0 { ",\"entry\":[" } else { "," });
         self.entries += 1;
         let mut entry = members.to_string();
@@ -51,7 +51,7 @@ impl BundleWriter {
     }
 
     /// The Bundle.
-    pub fn finish(mut self) -> Bytes {
+    pub(super) fn finish(mut self) -> Bytes {
         if self.entries > 0 {
             self.text.push(']');
         }
@@ -64,7 +64,7 @@ impl BundleWriter {
 ///
 /// # Errors
 /// 500 where a resource cannot be read.
-pub fn searchset(
+pub(super) fn searchset(
     base: &str,
     query: &Query,
     page: &Page,

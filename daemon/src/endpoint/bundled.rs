@@ -115,9 +115,8 @@ impl Interactions {
             let mut ended = Ended::Answered(contended());
             for _ in 0..ROUNDS {
                 let (shared, this, alone) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
-                let course = look(&self.readers, move |reader| {
-                    Ok(this.course(reader, &shared, &alone, at, &[]))
-                });
+                let course =
+                    look(&self.readers, move |reader| Ok(this.course(reader, &shared, &alone, at, &[])));
                 let done = self.carry_out(request, sheaf, vec![course.await?]).await?;
                 if let Some(done) = done.and_then(|mut done| done.pop()) {
                     ended = done;
@@ -179,9 +178,10 @@ impl Interactions {
                     Err(refusal) => Course::Refused(refusal),
                 }
             }
-            Interaction::Read(..) | Interaction::VersionRead(..) | Interaction::History(..) | Interaction::Search(..) => {
-                Course::Ask(asked)
-            }
+            Interaction::Read(..)
+            | Interaction::VersionRead(..)
+            | Interaction::History(..)
+            | Interaction::Search(..) => Course::Ask(asked),
             _ => {
                 let text = "a Bundle holds reads, searches, creates and updates; send this one by itself";
                 Course::Refused(Answer::refusal(400, Issue::error(Code::NotSupported, text)))
@@ -215,10 +215,13 @@ impl Interactions {
             if !drafts.is_empty() {
                 let about = self.circumstances(request, sheaf, &drafts);
                 let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
-                let took = write::commit(&self.writer, &all, about).await.inspect_err(|_| self.not_stored())?;
+                let took =
+                    write::commit(&self.writer, &all, about).await.inspect_err(|_| self.not_stored())?;
                 let Some(took) = took else { return Ok(None) };
                 self.stored();
-                outcomes.extend(drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))));
+                outcomes.extend(
+                    drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))),
+                );
             }
         }
         let mut ended = Vec::with_capacity(courses.len());
@@ -293,7 +296,8 @@ impl Interactions {
         if !matches!(refusal.status, 400 | 422) {
             return refusal;
         }
-        let kind = sheaf.entries[at].as_ref().ok().and_then(|entry| entry.path.first().cloned()).unwrap_or_default();
+        let kind =
+            sheaf.entries[at].as_ref().ok().and_then(|entry| entry.path.first().cloned()).unwrap_or_default();
         let kind = Kind::named(&kind).map_or("resource", Kind::name);
         self.keep_refused(request, kind, sheaf.release, bytes, refusal).await
     }
@@ -390,8 +394,9 @@ fn conditions(
         }
         let bounds = request.bounds(super::Act::Search, kind)?;
         let parameters = batch::condition(query);
-        let parsed = fhir::search::Query::parse(kind, &parameters, fhir::search::Handling::Strict, &request.context)
-            .map_err(|issues| Answer::outcome(400, &issues))?;
+        let parsed =
+            fhir::search::Query::parse(kind, &parameters, fhir::search::Handling::Strict, &request.context)
+                .map_err(|issues| Answer::outcome(400, &issues))?;
         let page = Search { site: &request.site.id, query: &parsed.query, bounds: &bounds }.page(reader)?;
         match (page.hits.first(), page.hits.len(), page.next) {
             (Some(hit), 1, None) => names.insert(reference.text.to_owned(), hit.stored.reference()),
@@ -417,7 +422,12 @@ fn entry_head(request: &Request, entry: &Entry) -> Head {
     }
 }
 
-fn stood(reader: &Reader, request: &Request, outcome: &Outcome, bundle: &mut BundleWriter) -> Result<(), Answer> {
+fn stood(
+    reader: &Reader,
+    request: &Request,
+    outcome: &Outcome,
+    bundle: &mut BundleWriter,
+) -> Result<(), Answer> {
     let status = if outcome.status == 201 { "201 Created" } else { "200 OK" };
     let id = id_of(outcome.id);
     let mut members = json!({

@@ -13,7 +13,7 @@ use super::{ask::Answer, interaction::is_written};
 use crate::{generation::Generation, time};
 
 /// The answer to `GET metadata`.
-pub fn answer(generation: &Generation, base: &str, release: Release) -> Answer {
+pub(super) fn answer(generation: &Generation, base: &str, release: Release) -> Answer {
     let body = statement(generation, base, release).to_string();
     Answer::fhir(200, release, body.into())
 }
@@ -62,7 +62,10 @@ fn security(issuers: &[&str]) -> Value {
     let description = if issuers.is_empty() {
         "TLS with a client certificate that is known here.".to_owned()
     } else {
-        format!("TLS with a client certificate that is known here, or a bearer token of: {}.", issuers.join(", "))
+        format!(
+            "TLS with a client certificate that is known here, or a bearer token of: {}.",
+            issuers.join(", ")
+        )
     };
     json!({ "cors": false, "service": [service], "description": description })
 }
@@ -102,10 +105,7 @@ fn resource(kind: Kind, release: Release) -> Value {
 }
 
 fn parameters(kind: Kind) -> Vec<Value> {
-    let common = [
-        ("_id", "token", "The id."),
-        ("_lastUpdated", "date", "When the version was taken."),
-    ];
+    let common = [("_id", "token", "The id."), ("_lastUpdated", "date", "When the version was taken.")];
     let common =
         common.into_iter().map(|(name, of, text)| json!({ "name": name, "type": of, "documentation": text }));
     let of_kind = |parameter: &Parameter| {

@@ -10,15 +10,15 @@ use serde_json::Value;
 const DEEPEST: usize = 128;
 
 /// A reference that a resource makes: where it stands, and its text.
-pub struct Reference<'a> {
+pub(super) struct Reference<'a> {
     /// `Observation.subject.reference`.
-    pub expression: String,
+    pub(super) expression: String,
     /// As it stands.
-    pub text: &'a str,
+    pub(super) text: &'a str,
 }
 
 /// Every literal reference of a resource, in order.
-pub fn references(value: &Value) -> Vec<Reference<'_>> {
+pub(super) fn references(value: &Value) -> Vec<Reference<'_>> {
     let mut found = Vec::new();
     let root = value["resourceType"].as_str().unwrap_or_default().to_owned();
     gather(value, &root, 0, &mut found);
@@ -36,7 +36,9 @@ fn gather<'a>(value: &'a Value, place: &str, depth: usize, found: &mut Vec<Refer
                     Value::String(text) if name == "reference" => {
                         found.push(Reference { expression: format!("{place}.reference"), text });
                     }
-                    Value::Object(_) | Value::Array(_) => gather(inner, &format!("{place}.{name}"), depth + 1, found),
+                    Value::Object(_) | Value::Array(_) => {
+                        gather(inner, &format!("{place}.{name}"), depth + 1, found)
+                    }
                     _ => {}
                 }
             }
@@ -52,7 +54,7 @@ fn gather<'a>(value: &'a Value, place: &str, depth: usize, found: &mut Vec<Refer
 
 /// The local resource that a reference names, `Kind/id`, without its version; `None` where it leads elsewhere or into the
 /// resource itself.
-pub fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str, &'a str)> {
+pub(super) fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str, &'a str)> {
     let relative = bases
         .iter()
         .filter_map(|base| reference.strip_prefix(base.as_str())?.strip_prefix('/'))
@@ -70,7 +72,7 @@ pub fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str, &'a s
 }
 
 /// Replaces the literal references that `with` has another text for. Returns whether there were any.
-pub fn replace_references(value: &mut Value, with: &dyn Fn(&str) -> Option<String>) -> bool {
+pub(super) fn replace_references(value: &mut Value, with: &dyn Fn(&str) -> Option<String>) -> bool {
     match value {
         Value::Object(members) => {
             let mut replaced = false;
@@ -113,7 +115,7 @@ const fn fixed(kind: Kind) -> &'static [&'static str] {
 }
 
 /// Whether a resource may follow another under one id.
-pub fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue> {
+pub(super) fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue> {
     let changed = fixed(kind).iter().filter(|name| before[**name] != after[**name]);
     changed
         .map(|name| {
@@ -159,7 +161,13 @@ mod tests {
             "component": [{ "extension": [{ "valueReference": { "reference": "Device/2" } }] }],
         });
         let places: Vec<String> = references(&value).into_iter().map(|it| it.expression).collect();
-        assert_eq!(places, ["Observation.component[0].extension[0].valueReference.reference", "Observation.subject.reference"]);
+        assert_eq!(
+            places,
+            [
+                "Observation.component[0].extension[0].valueReference.reference",
+                "Observation.subject.reference"
+            ]
+        );
         let with = |text: &str| (text == "urn:uuid:1").then(|| "Patient/9".to_owned());
         assert!(replace_references(&mut value, &with) && !replace_references(&mut value, &with));
         assert_eq!(value["subject"]["reference"], "Patient/9");
@@ -174,7 +182,8 @@ mod tests {
         assert_eq!(unchanged(Kind::Observation, &before, &after), []);
         after["effectiveDateTime"] = json!("2025");
         after["device"] = json!({ "display": "x" });
-        let places: Vec<String> = unchanged(Kind::Observation, &before, &after).into_iter().map(|it| it.expression).collect();
+        let places: Vec<String> =
+            unchanged(Kind::Observation, &before, &after).into_iter().map(|it| it.expression).collect();
         assert_eq!(places, ["Observation.device", "Observation.effectiveDateTime"]);
     }
 }

@@ -29,37 +29,37 @@ use crate::generation::Site;
 
 /// A request to write one resource.
 #[derive(Clone)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// The resource.
-    pub body: Body,
+    pub(super) body: Body,
     /// Under which id, where it is an update.
-    pub id: Option<String>,
+    pub(super) id: Option<String>,
     /// `If-Match`.
-    pub if_match: Option<String>,
+    pub(super) if_match: Option<String>,
     /// `If-None-Exist`, decoded; `None` where there is none.
-    pub if_none_exist: Option<Vec<(String, String)>>,
+    pub(super) if_none_exist: Option<Vec<(String, String)>>,
 }
 
 /// A version to write.
-pub struct Draft {
+pub(super) struct Draft {
     /// What came; references to others of the same Bundle are names already.
-    pub body: Body,
+    pub(super) body: Body,
     /// Under which name.
-    pub id: ResourceId,
+    pub(super) id: ResourceId,
     /// The version that stands; `None` for a new resource.
-    pub expected: Option<i64>,
+    pub(super) expected: Option<i64>,
     /// What must still be so.
-    pub guards: Vec<Guard>,
+    pub(super) guards: Vec<Guard>,
     /// What of the box it shows.
-    pub shows: Option<(Shown, i64, String)>,
+    pub(super) shows: Option<(Shown, i64, String)>,
     /// By what its message is known again, where that is not its own bytes: those of the Bundle, and its place there.
-    pub known_by: Option<[u8; 32]>,
+    pub(super) known_by: Option<[u8; 32]>,
     /// What it replaces, as it is served.
     standing: Option<Value>,
 }
 
 /// What a request to write amounts to.
-pub enum Plan {
+pub(super) enum Plan {
     /// This is to be written.
     Write(Box<Draft>),
     /// This stands already.
@@ -69,17 +69,17 @@ pub enum Plan {
 }
 
 /// Where drafts are made: a site, at one moment, for a caller.
-pub struct Desk<'a> {
+pub(super) struct Desk<'a> {
     /// The store at one moment.
-    pub reader: &'a Reader,
+    pub(super) reader: &'a Reader,
     /// Gives out names.
-    pub writer: &'a Writer,
+    pub(super) writer: &'a Writer,
     /// Whose resources.
-    pub site: &'a Arc<Site>,
+    pub(super) site: &'a Arc<Site>,
     /// Who asks.
-    pub caller: &'a Caller,
+    pub(super) caller: &'a Caller,
     /// The bases of this server, and now.
-    pub context: &'a Context,
+    pub(super) context: &'a Context,
 }
 
 impl Desk<'_> {
@@ -87,7 +87,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// The answer that refuses it.
-    pub fn plan(&self, wanted: Wanted) -> Result<Plan, Answer> {
+    pub(super) fn plan(&self, wanted: Wanted) -> Result<Plan, Answer> {
         let plan = self.place(wanted, &[])?;
         if let Plan::Write(draft) = &plan {
             self.check(draft, &HashSet::new())?;
@@ -100,7 +100,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// The answer that refuses it.
-    pub fn place(&self, wanted: Wanted, before: &[(usize, &Draft)]) -> Result<Plan, Answer> {
+    pub(super) fn place(&self, wanted: Wanted, before: &[(usize, &Draft)]) -> Result<Plan, Answer> {
         match wanted.id {
             Some(_) => self.place_update(wanted),
             None => self.place_new(wanted, before),
@@ -112,7 +112,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// The answer that refuses it.
-    pub fn check(&self, draft: &Draft, new: &HashSet<String>) -> Result<(), Answer> {
+    pub(super) fn check(&self, draft: &Draft, new: &HashSet<String>) -> Result<(), Answer> {
         let act = if draft.expected.is_some() { Act::Update } else { Act::Create };
         self.permitted(act, &draft.body)?;
         if let Some(standing) = &draft.standing {
@@ -130,11 +130,13 @@ impl Desk<'_> {
         let mut guards = Vec::new();
         if let Some(condition) = &wanted.if_none_exist {
             let query = self.condition(kind, condition)?;
-            let same = before.iter().find(|(_, draft)| draft.expected.is_none() && query.matches(&draft.body.value));
+            let same =
+                before.iter().find(|(_, draft)| draft.expected.is_none() && query.matches(&draft.body.value));
             if let Some((at, _)) = same {
                 return Ok(Plan::SameAs(*at));
             }
-            let found = Search { site: &self.site.id, query: &query, bounds: &Bounds::All }.page(self.reader)?;
+            let found =
+                Search { site: &self.site.id, query: &query, bounds: &Bounds::All }.page(self.reader)?;
             match found.hits.len() {
                 0 if found.next.is_some() => return Err(too_wide()),
                 0 => guards = self.guards(kind, &query)?,
@@ -154,7 +156,8 @@ impl Desk<'_> {
             _ => None,
         };
         let id = self.writer.new_resource(rand::rng().random());
-        let draft = Draft { body: wanted.body, id, expected: None, guards, shows, known_by: None, standing: None };
+        let draft =
+            Draft { body: wanted.body, id, expected: None, guards, shows, known_by: None, standing: None };
         Ok(Plan::Write(Box::new(draft)))
     }
 
@@ -186,7 +189,10 @@ impl Desk<'_> {
             return Err(not_found(kind));
         }
         // What stands is what came: sent again after a lost answer, or nothing has changed.
-        if found.version.inbox_id != 0 && found.version.body == wanted.body.bytes && found.release == wanted.body.release {
+        if found.version.inbox_id != 0
+            && found.version.body == wanted.body.bytes
+            && found.release == wanted.body.release
+        {
             return Ok(Plan::Stands(Box::new(found)));
         }
         if let Some(tag) = &wanted.if_match
@@ -266,7 +272,8 @@ impl Desk<'_> {
             // What is of a kind that is not kept here is somebody else's, whatever their base.
             let Some(kind) = Kind::named(kind) else { continue };
             if Stored::read(self.reader, &self.site.id, kind, id, None)?.is_none() {
-                let text = format!("there is no such {}; send it first, or in the same transaction", kind.name());
+                let text =
+                    format!("there is no such {}; send it first, or in the same transaction", kind.name());
                 issues.push(Issue::error(Code::NotFound, text).at(reference.expression));
             }
         }
@@ -281,16 +288,15 @@ impl Desk<'_> {
         before: &[(usize, &Draft)],
     ) -> Result<Result<(Shown, i64, String), Box<Stored>>, Answer> {
         let key = clinical::normalize::fhir::named(&body.value, &self.site.patient).map_err(|fault| {
-            let text = format!("{fault}; a Patient needs the one identifier by which the site names its patients");
+            let text =
+                format!("{fault}; a Patient needs the one identifier by which the site names its patients");
             Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.identifier"))
         })?;
         let name = PatientKey { site: self.site.id.clone(), system: key.system, value: key.value };
         let numbers = self.writer.patients(vec![name]).wait().map_err(|error| unwritten(&error))?;
         let shows = (Shown::Patient, numbers.first().copied().unwrap_or_default(), String::new());
-        let standing = self
-            .reader
-            .resource_showing(Shown::Patient, shows.1, "")
-            .map_err(|error| unreadable(&error))?;
+        let standing =
+            self.reader.resource_showing(Shown::Patient, shows.1, "").map_err(|error| unreadable(&error))?;
         if let Some(standing) = standing {
             let first = Stored::versioned(self.reader, &self.site.id, standing, 1)?;
             if let Some(first) = first.filter(|first| first.version.body == body.bytes) {
@@ -298,7 +304,8 @@ impl Desk<'_> {
             }
         }
         if standing.is_some() || before.iter().any(|(_, draft)| draft.shows.as_ref() == Some(&shows)) {
-            let text = "there is a Patient with this identifier; search by identifier, or create with If-None-Exist";
+            let text =
+                "there is a Patient with this identifier; search by identifier, or create with If-None-Exist";
             return Err(Answer::refusal(409, Issue::error(Code::Duplicate, text).at("Patient.identifier")));
         }
         Ok(Ok(shows))
@@ -310,7 +317,7 @@ impl Draft {
     ///
     /// # Errors
     /// 422 where it has more than can be searched for.
-    pub fn version(&self, site: &str, body: VersionBody) -> Result<NewVersion, Answer> {
+    pub(super) fn version(&self, site: &str, body: VersionBody) -> Result<NewVersion, Answer> {
         let kind = self.body.kind;
         let terms = terms(kind, &self.body.value);
         if !terms.complete {
@@ -331,7 +338,7 @@ impl Draft {
     }
 
     /// `Kind/id`.
-    pub fn reference(&self) -> String {
+    pub(super) fn reference(&self) -> String {
         format!("{}/{}", self.body.kind.name(), id_of(self.id))
     }
 }

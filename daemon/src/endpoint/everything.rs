@@ -50,7 +50,7 @@ struct Asked {
 ///
 /// # Errors
 /// 400 for a parameter that is none, 404, or where the store cannot be read.
-pub fn everything(reader: &Reader, request: &Request, id: &str) -> Result<(Answer, usize), Answer> {
+pub(super) fn everything(reader: &Reader, request: &Request, id: &str) -> Result<(Answer, usize), Answer> {
     let bounds = request.bounds(Act::Read, Kind::Patient)?;
     read::find(reader, &request.site.id, Kind::Patient, id, None, &bounds)?;
     let asked = asked(&request.parameters)?;
@@ -80,7 +80,8 @@ pub fn everything(reader: &Reader, request: &Request, id: &str) -> Result<(Answe
     let address = format!("{}/Patient/{id}/$everything", request.base);
     let mut links = vec![("self", link(&address, &request.parameters))];
     if let Some(next) = next {
-        let mut parameters: Vec<_> = request.parameters.iter().filter(|(name, _)| name != CURSOR).cloned().collect();
+        let mut parameters: Vec<_> =
+            request.parameters.iter().filter(|(name, _)| name != CURSOR).cloned().collect();
         parameters.push((CURSOR.to_owned(), next));
         links.push(("next", link(&address, &parameters)));
     }
@@ -142,14 +143,16 @@ fn asked(parameters: &[(String, String)]) -> Result<Asked, Answer> {
                 asked.kinds = KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
             }
             CURSOR => {
-                let (at, rest) = value.split_once('.').ok_or_else(|| fault("it is no cursor of this operation"))?;
+                let (at, rest) =
+                    value.split_once('.').ok_or_else(|| fault("it is no cursor of this operation"))?;
                 let at: usize = at.parse().map_err(|_| fault("it is no cursor of this operation"))?;
                 asked.from = (at, Some(rest.to_owned()).filter(|rest| !rest.is_empty()));
             }
             "_format" | "_pretty" => {}
             _ => {
                 let text = "$everything has _count, _since, _type, start and end";
-                let known = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+                let known =
+                    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
                 let place = if known { format!("http.{name}") } else { "http".to_owned() };
                 return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
             }

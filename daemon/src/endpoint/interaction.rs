@@ -13,7 +13,7 @@ use super::{
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interaction {
+pub(super) enum Interaction {
     /// `GET metadata`.
     Capabilities,
     /// `GET Kind/id`.
@@ -42,7 +42,7 @@ pub enum Interaction {
 
 /// What is wrong with a path or its method.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stray {
+pub(super) enum Stray {
     /// No such path.
     NotFound,
     /// The path has these methods.
@@ -54,7 +54,7 @@ impl Interaction {
     ///
     /// # Errors
     /// [`Stray`].
-    pub fn of(method: &Method, path: &[&str]) -> Result<Self, Stray> {
+    pub(super) fn of(method: &Method, path: &[&str]) -> Result<Self, Stray> {
         let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
         let kind = |name: &str| Kind::named(name).ok_or(Stray::NotFound);
         let one_of = |wanted: &[(&Method, Self)], methods| {
@@ -95,7 +95,10 @@ impl Interaction {
             [name, id] if !id.starts_with(['$', '_']) => {
                 let (kind, id) = (kind(name)?, (*id).to_owned());
                 if is_written(kind) {
-                    one_of(&[(&get, Self::Read(kind, id.clone())), (&put, Self::Update(kind, id))], "GET, PUT")
+                    one_of(
+                        &[(&get, Self::Read(kind, id.clone())), (&put, Self::Update(kind, id))],
+                        "GET, PUT",
+                    )
                 } else {
                     one_of(&[(&get, Self::Read(kind, id))], "GET")
                 }
@@ -105,7 +108,7 @@ impl Interaction {
     }
 
     /// The word in metrics and in the audit log.
-    pub const fn word(&self) -> &'static str {
+    pub(super) const fn word(&self) -> &'static str {
         match self {
             Self::Capabilities => "capabilities",
             Self::Read(..) => "read",
@@ -123,7 +126,7 @@ impl Interaction {
     }
 
     /// The kind that it is about; `None` where it is about several.
-    pub const fn kind(&self) -> Option<Kind> {
+    pub(super) const fn kind(&self) -> Option<Kind> {
         match self {
             Self::Read(kind, _)
             | Self::VersionRead(kind, ..)
@@ -138,7 +141,7 @@ impl Interaction {
     }
 
     /// What a caller needs for it; `None` where that depends on what is in the body, or nothing is needed.
-    pub const fn needs(&self) -> Option<(Act, Kind)> {
+    pub(super) const fn needs(&self) -> Option<(Act, Kind)> {
         match self {
             Self::Read(kind, _) | Self::VersionRead(kind, ..) | Self::History(kind, _) => {
                 Some((Act::Read, *kind))
@@ -155,7 +158,7 @@ impl Interaction {
     }
 
     /// Whether it has a resource, a Bundle or Parameters as its body.
-    pub fn has_resource(&self, method: &Method) -> bool {
+    pub(super) fn has_resource(&self, method: &Method) -> bool {
         match self {
             Self::Create(_) | Self::Update(..) | Self::Bundle | Self::Validate(_) | Self::SubmitCgm => true,
             Self::Outcomes(_) => *method == Method::POST,
@@ -167,7 +170,7 @@ impl Interaction {
     ///
     /// # Errors
     /// 403.
-    pub fn permitted(&self, caller: &Caller) -> Result<Within, Answer> {
+    pub(super) fn permitted(&self, caller: &Caller) -> Result<Within, Answer> {
         match self.needs() {
             Some((act, kind)) => caller.may(act, kind).map_err(|denied| denied.answer(act, kind)),
             None => Ok(Within::All),
@@ -176,13 +179,13 @@ impl Interaction {
 }
 
 /// Whether clients write resources of the kind.
-pub const fn is_written(kind: Kind) -> bool {
+pub(super) const fn is_written(kind: Kind) -> bool {
     !matches!(kind, Kind::AuditEvent)
 }
 
 impl Stray {
     /// 404, or 405 with `Allow`.
-    pub fn answer(&self, head: &Head) -> Answer {
+    pub(super) fn answer(&self, head: &Head) -> Answer {
         match self {
             Self::NotFound => Answer::refusal(
                 404,
@@ -225,7 +228,11 @@ mod tests {
             (Method::DELETE, "Observation/1-00000001", Err(Stray::Methods("GET, PUT"))),
             (Method::PATCH, "Observation/1-00000001", Err(Stray::Methods("GET, PUT"))),
             (Method::GET, "Observation/1-00000001/_history", Ok(History(Kind::Observation, id()))),
-            (Method::GET, "Observation/1-00000001/_history/2", Ok(VersionRead(Kind::Observation, id(), "2".into()))),
+            (
+                Method::GET,
+                "Observation/1-00000001/_history/2",
+                Ok(VersionRead(Kind::Observation, id(), "2".into())),
+            ),
             (Method::GET, "Observation/_history", Err(Stray::NotFound)),
             (Method::GET, "Patient/1-00000001/Observation", Ok(Search(Kind::Observation, Some(id())))),
             (Method::GET, "Patient/1-00000001/$everything", Ok(Everything(id()))),

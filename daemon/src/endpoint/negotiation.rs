@@ -18,7 +18,7 @@ const RANGES_MOST: usize = 32;
 
 /// What of a written resource is answered (`Prefer: return=`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Return {
+pub(super) enum Return {
     /// Nothing but headers.
     Minimal,
     /// The resource.
@@ -30,13 +30,13 @@ pub enum Return {
 
 /// How a request wants its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub(super) struct Manner {
     /// The release of the answer.
-    pub release: Release,
+    pub(super) release: Release,
     /// What becomes of search parameters that are not known.
-    pub handling: Handling,
+    pub(super) handling: Handling,
     /// What of a written resource is answered, where that is said.
-    pub wanted: Option<Return>,
+    pub(super) wanted: Option<Return>,
 }
 
 /// What is asked for by a media type: JSON, in a release where one is named.
@@ -47,21 +47,20 @@ impl Manner {
     ///
     /// # Errors
     /// 406 where the answer could not be in any form that is asked for.
-    pub fn of(head: &Head, parameters: &[(String, String)]) -> Result<Self, Answer> {
+    pub(super) fn of(head: &Head, parameters: &[(String, String)]) -> Result<Self, Answer> {
         let format = parameters.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
         let asked = match format {
-            Some(format) => media(format).map(Some).or_else(|| (format == "json").then_some(None)),
+            Some(format) => media(format).or_else(|| (format == "json").then_some(None)),
             None => accepted(head.header(&ACCEPT).unwrap_or("*/*")),
         };
         let asked = asked.ok_or_else(not_acceptable)?;
-        let release = match (head.release, asked.flatten()) {
+        let release = match (head.release, asked) {
             (Some(of_base), Some(asked)) if of_base != asked => return Err(not_acceptable()),
             (Some(release), _) | (None, Some(release)) => release,
             // An answer goes as the question came, where nothing else is asked for.
-            (None, None) => head
-                .header(&CONTENT_TYPE)
-                .and_then(|text| media(text).flatten())
-                .unwrap_or_default(),
+            (None, None) => {
+                head.header(&CONTENT_TYPE).and_then(|text| media(text).flatten()).unwrap_or_default()
+            }
         };
         let (handling, wanted) = prefer(head.header(&PREFER).unwrap_or_default());
         Ok(Self { release, handling, wanted })
@@ -77,7 +76,7 @@ fn not_acceptable() -> Answer {
 ///
 /// # Errors
 /// 415 where it is not JSON in UTF-8, or of another release than the base names.
-pub fn body_release(head: &Head) -> Result<Release, Answer> {
+pub(super) fn body_release(head: &Head) -> Result<Release, Answer> {
     let refused = || {
         let text = "a body is application/fhir+json (or application/json) in UTF-8, fhirVersion 4.0 or 5.0";
         Answer::refusal(415, Issue::error(Code::NotSupported, text).at("http.Content-Type"))
@@ -91,7 +90,7 @@ pub fn body_release(head: &Head) -> Result<Release, Answer> {
 }
 
 /// Whether a search's parameters come as a form (`POST _search`).
-pub fn is_form(head: &Head) -> bool {
+pub(super) fn is_form(head: &Head) -> bool {
     let essence = head.header(&CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default();
     head.method == Method::POST && essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
@@ -100,7 +99,10 @@ pub fn is_form(head: &Head) -> bool {
 fn media(text: &str) -> Option<Asked> {
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next()?.to_ascii_lowercase();
-    if !matches!(essence.as_str(), "application/fhir+json" | "application/json" | "text/json" | "application/json+fhir") {
+    if !matches!(
+        essence.as_str(),
+        "application/fhir+json" | "application/json" | "text/json" | "application/json+fhir"
+    ) {
         return None;
     }
     let mut asked = None;
@@ -146,7 +148,9 @@ fn accepted(accept: &str) -> Option<Asked> {
 /// In thousandths; one that cannot be read is 1 (RFC 9110, 12.4.2).
 fn quality(range: &str) -> u16 {
     let stated = range.split(';').filter_map(|part| part.trim().strip_prefix("q=")).next();
-    stated.and_then(|text| text.trim().parse::<f32>().ok()).map_or(1_000, |q| (q.clamp(0.0, 1.0) * 1_000.0) as u16)
+    stated
+        .and_then(|text| text.trim().parse::<f32>().ok())
+        .map_or(1_000, |q| (q.clamp(0.0, 1.0) * 1_000.0) as u16)
 }
 
 fn prefer(text: &str) -> (Handling, Option<Return>) {

@@ -72,13 +72,12 @@ impl Interactions {
             Err(refusal) => return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await),
         };
         if entries.len() > limits.max_entries {
-            let text = format!("more than {} entries (fhir max_entries); divide the Bundle", limits.max_entries);
+            let text =
+                format!("more than {} entries (fhir max_entries); divide the Bundle", limits.max_entries);
             return Err(Answer::refusal(413, Issue::error(Code::TooLong, text).at("Bundle.entry")));
         }
-        let bodies: Vec<Result<Body, Answer>> = entries
-            .into_iter()
-            .map(|(_, resource)| of_cgm(resource, release, limits.max_depth))
-            .collect();
+        let bodies: Vec<Result<Body, Answer>> =
+            entries.into_iter().map(|(_, resource)| of_cgm(resource, release, limits.max_depth)).collect();
         if let Some(refusal) = of_several(&bodies) {
             return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await);
         }
@@ -142,8 +141,11 @@ impl Interactions {
         };
         let Some(took) = took else { return Ok(None) };
         self.stored();
-        let outcomes: Vec<(usize, Outcome)> =
-            drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))).collect();
+        let outcomes: Vec<(usize, Outcome)> = drafts
+            .iter()
+            .zip(&took)
+            .map(|((at, draft), took)| (*at, Outcome::written(draft, took)))
+            .collect();
         let of = |at: usize| outcomes.iter().find(|(place, _)| *place == at).map(|(_, outcome)| *outcome);
         let ended = plans.iter().enumerate().map(|(at, plan)| match plan {
             Ok(Plan::Write(_)) => of(at).map_or_else(|| Ended::Answered(contended()), Ended::Stood),
@@ -177,14 +179,16 @@ fn of_cgm(resource: Option<Bytes>, release: fhir::Release, max_depth: usize) -> 
     if OF_CGM.contains(&body.kind) && is_coded {
         return Ok(body);
     }
-    let text = "a CGM Bundle holds sensor glucose, CGM summaries, their reports and devices, by their LOINC codes";
+    let text =
+        "a CGM Bundle holds sensor glucose, CGM summaries, their reports and devices, by their LOINC codes";
     let at = if is_coded { "resourceType".to_owned() } else { format!("{}.code", body.kind.name()) };
     Err(Answer::refusal(422, Issue::error(Code::NotSupported, text).at(at)))
 }
 
 /// 422 where resources are about several patients.
 fn of_several(bodies: &[Result<Body, Answer>]) -> Option<Answer> {
-    let subjects = bodies.iter().filter_map(|body| body.as_ref().ok()).filter(|body| body.kind != Kind::Device);
+    let subjects =
+        bodies.iter().filter_map(|body| body.as_ref().ok()).filter(|body| body.kind != Kind::Device);
     let mut subjects = subjects.map(|body| subject(&body.value));
     let first = subjects.next()?;
     let differs = first.is_none() || subjects.any(|subject| subject != first);
@@ -197,21 +201,32 @@ fn of_several(bodies: &[Result<Body, Answer>]) -> Option<Answer> {
 fn subject(resource: &Value) -> Option<(Option<String>, Option<String>, Option<String>)> {
     let subject = &resource["subject"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let found = (text(&subject["reference"]), text(&subject["identifier"]["system"]), text(&subject["identifier"]["value"]));
+    let found = (
+        text(&subject["reference"]),
+        text(&subject["identifier"]["system"]),
+        text(&subject["identifier"]["value"]),
+    );
     (found.0.is_some() || found.2.is_some()).then_some(found)
 }
 
 impl Interactions {
     /// `$outcomes`: the metrics of a window on demand. Nothing is kept or published.
-    pub(super) async fn outcomes(&self, request: &Arc<Request>, id: &str, body: Bytes) -> Result<Done, Answer> {
+    pub(super) async fn outcomes(
+        &self,
+        request: &Arc<Request>,
+        id: &str,
+        body: Bytes,
+    ) -> Result<Done, Answer> {
         request.within(Act::Search, Kind::Observation)?;
         let mut parameters = request.parameters.clone();
         if !body.is_empty() {
             let value = body::parse(&body, self.limits().max_depth)?;
             for parameter in value["parameter"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-                let value = parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
-                let text = value.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                let value =
+                    parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
+                let text =
+                    value.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 parameters.push((name, text.unwrap_or_default()));
             }
         }

@@ -5,7 +5,7 @@ use outbox::Reader;
 use super::{ask::Answer, service::Request};
 use crate::generation::Generation;
 
-pub fn answer(
+pub(super) fn answer(
     _reader: &Reader,
     _generation: &Generation,
     _request: &Request,

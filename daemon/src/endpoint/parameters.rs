@@ -4,13 +4,13 @@ use super::ask::{Answer, Head};
 use fhir::{Code, Issue};
 
 /// Names and values, decoded, in their order.
-pub type Parameters = Vec<(String, String)>;
+pub(super) type Parameters = Vec<(String, String)>;
 
 /// Those of the path and, of a form, those of its body behind them.
 ///
 /// # Errors
 /// 400 where they are not UTF-8.
-pub fn parameters(head: &Head, form: Option<&[u8]>) -> Result<Parameters, Answer> {
+pub(super) fn parameters(head: &Head, form: Option<&[u8]>) -> Result<Parameters, Answer> {
     let mut all = Vec::new();
     for encoded in [head.query.as_deref().unwrap_or_default().as_bytes(), form.unwrap_or_default()] {
         for (name, value) in form_urlencoded::parse(encoded) {
@@ -27,7 +27,7 @@ pub fn parameters(head: &Head, form: Option<&[u8]>) -> Result<Parameters, Answer
 }
 
 /// An address with parameters.
-pub fn link(address: &str, parameters: &[(String, String)]) -> String {
+pub(super) fn link(address: &str, parameters: &[(String, String)]) -> String {
     if parameters.is_empty() {
         return address.to_owned();
     }

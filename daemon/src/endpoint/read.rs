@@ -25,19 +25,19 @@ const HISTORY_MOST: usize = 1_000;
 const BEFORE: &str = "_before";
 
 /// `ETag` of a version.
-pub fn etag(version: i64) -> String {
+pub(super) fn etag(version: i64) -> String {
     format!("W/\"{version}\"")
 }
 
 /// The version that an entity tag names; `None` where it is none of ours.
-pub fn tagged(text: &str) -> Option<i64> {
+pub(super) fn tagged(text: &str) -> Option<i64> {
     let text = text.trim();
     let text = text.strip_prefix("W/").unwrap_or(text);
     text.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
 /// There is no such resource; or the caller may not see that there is.
-pub fn not_found(kind: Kind) -> Answer {
+pub(super) fn not_found(kind: Kind) -> Answer {
     let text = format!("there is no {} with this id", kind.name());
     Answer::refusal(404, Issue::error(Code::NotFound, text))
 }
@@ -46,7 +46,7 @@ pub fn not_found(kind: Kind) -> Answer {
 ///
 /// # Errors
 /// 404, or where the store cannot be read.
-pub fn find(
+pub(super) fn find(
     reader: &Reader,
     site: &str,
     kind: Kind,
@@ -71,10 +71,12 @@ pub fn find(
 ///
 /// # Errors
 /// 500 where it cannot be read.
-pub fn answer(found: &Stored, headers: &HeaderMap, release: Release) -> Result<Answer, Answer> {
+pub(super) fn answer(found: &Stored, headers: &HeaderMap, release: Release) -> Result<Answer, Answer> {
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let is_known = match text(IF_NONE_MATCH) {
-        Some(tags) => tags.split(',').any(|tag| tag.trim() == "*" || tagged(tag) == Some(found.version.version)),
+        Some(tags) => {
+            tags.split(',').any(|tag| tag.trim() == "*" || tagged(tag) == Some(found.version.version))
+        }
         None => text(IF_MODIFIED_SINCE).is_some_and(|since| since == time::http_date(found.version.at)),
     };
     let answer = if is_known {
@@ -86,7 +88,7 @@ pub fn answer(found: &Stored, headers: &HeaderMap, release: Release) -> Result<A
 }
 
 /// With `ETag` and `Last-Modified`.
-pub fn with_version(answer: Answer, version: i64, at: i64) -> Answer {
+pub(super) fn with_version(answer: Answer, version: i64, at: i64) -> Answer {
     answer.with(ETAG, &etag(version)).with(LAST_MODIFIED, &time::http_date(at))
 }
 
@@ -94,7 +96,7 @@ pub fn with_version(answer: Answer, version: i64, at: i64) -> Answer {
 ///
 /// # Errors
 /// 400 for a parameter that is none, 404, or where the store cannot be read.
-pub fn history(
+pub(super) fn history(
     reader: &Reader,
     (site, base): (&str, &str),
     found: &Stored,
@@ -121,7 +123,8 @@ pub fn history(
     let address = format!("{base}/{}/_history", found.reference());
     let mut links = vec![("self", link(&address, parameters))];
     if let Some(last) = versions.last().filter(|_| more) {
-        let next = [("_count".to_owned(), count.to_string()), (BEFORE.to_owned(), last.version.version.to_string())];
+        let next =
+            [("_count".to_owned(), count.to_string()), (BEFORE.to_owned(), last.version.version.to_string())];
         links.push(("next", link(&address, &next)));
     }
     let mut bundle = BundleWriter::new("history", Some(found.version.latest as u64), &links);
@@ -153,7 +156,15 @@ mod tests {
     #[test]
     fn an_entity_tag_is_read_weak_and_strong_and_nothing_else_is() {
         assert_eq!(tagged(&etag(7)), Some(7));
-        for (text, version) in [("\"7\"", Some(7)), (" W/\"7\" ", Some(7)), ("7", None), ("W/7", None), ("\"x\"", None), ("*", None), ("", None)] {
+        for (text, version) in [
+            ("\"7\"", Some(7)),
+            (" W/\"7\" ", Some(7)),
+            ("7", None),
+            ("W/7", None),
+            ("\"x\"", None),
+            ("*", None),
+            ("", None),
+        ] {
             assert_eq!(tagged(text), version, "{text}");
         }
     }

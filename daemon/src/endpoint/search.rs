@@ -32,40 +32,40 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 const INCLUDED_MOST: usize = 1_000;
 
 /// A resource found, as it is served.
-pub struct Hit {
+pub(super) struct Hit {
     /// As it is kept.
-    pub stored: Stored,
+    pub(super) stored: Stored,
     /// As it is served, in the release in which it is kept.
-    pub value: Value,
+    pub(super) value: Value,
 }
 
 /// A page.
 #[derive(Default)]
-pub struct Page {
+pub(super) struct Page {
     /// What matches.
-    pub hits: Vec<Hit>,
+    pub(super) hits: Vec<Hit>,
     /// What is sent along.
-    pub included: Vec<Hit>,
+    pub(super) included: Vec<Hit>,
     /// How many match in all, where it is asked for and known.
-    pub total: Option<u64>,
+    pub(super) total: Option<u64>,
     /// Where the next page begins.
-    pub next: Option<Cursor>,
+    pub(super) next: Option<Cursor>,
     /// What is to be told with it.
-    pub issues: Vec<Issue>,
+    pub(super) issues: Vec<Issue>,
 }
 
 /// A search of a site within bounds.
-pub struct Search<'a> {
+pub(super) struct Search<'a> {
     /// Whose resources.
-    pub site: &'a str,
+    pub(super) site: &'a str,
     /// What is asked.
-    pub query: &'a Query,
+    pub(super) query: &'a Query,
     /// What the caller may see of the kind.
-    pub bounds: &'a Bounds,
+    pub(super) bounds: &'a Bounds,
 }
 
 /// The search of the index that a plan amounts to.
-pub fn find(site: &str, kind: Kind, plan: &Plan, budget: usize) -> Find {
+pub(super) fn find(site: &str, kind: Kind, plan: &Plan, budget: usize) -> Find {
     let keys = |terms: &Vec<String>| terms.iter().map(|term| key(site, kind, term)).collect();
     Find {
         site: site.to_owned(),
@@ -97,7 +97,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn page(&self, reader: &Reader) -> Result<Page, Answer> {
+    pub(super) fn page(&self, reader: &Reader) -> Result<Page, Answer> {
         let plan = self.query.plan();
         let count = self.query.count() as usize;
         let mut page = match &plan.ids {
@@ -105,7 +105,8 @@ impl Search<'_> {
             None if count == 0 => Page::default(),
             None => self.walked(reader, &plan, count)?,
         };
-        let is_whole = self.query.cursor().is_none() && page.next.is_none() && (count > 0 || plan.ids.is_some());
+        let is_whole =
+            self.query.cursor().is_none() && page.next.is_none() && (count > 0 || plan.ids.is_some());
         page.total = if is_whole {
             Some(page.hits.len() as u64)
         } else if self.query.summary() == Summary::Count || self.query.total() != Total::None || count == 0 {
@@ -204,8 +205,7 @@ impl Search<'_> {
 
     /// Counted by looking at the resources.
     fn counted(&self, reader: &Reader, find: &Find) -> Result<Option<u64>, Answer> {
-        let found =
-            reader.find_resources(find, None, READ_MOST).map_err(|error| unreadable(&error))?;
+        let found = reader.find_resources(find, None, READ_MOST).map_err(|error| unreadable(&error))?;
         if found.next.is_some() {
             return Ok(None);
         }
@@ -221,7 +221,7 @@ impl Search<'_> {
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub fn include(
+pub(super) fn include(
     reader: &Reader,
     search: &Search<'_>,
     page: &mut Page,
@@ -237,7 +237,8 @@ pub fn include(
         };
         for (kind, number) in found {
             if page.included.len() >= INCLUDED_MOST {
-                let text = "more would have been sent along than a page has room for; ask for fewer at a time";
+                let text =
+                    "more would have been sent along than a page has room for; ask for fewer at a time";
                 page.issues.push(Issue::warning(Code::TooCostly, text).at("http._include"));
                 return Ok(());
             }
@@ -275,7 +276,9 @@ fn referring(
     let mut found = Vec::new();
     // One target at a time: each walks its own range of the index.
     for target in targets {
-        let Some(query) = Query::referring(include.kind, include.parameter, &[target], bases) else { continue };
+        let Some(query) = Query::referring(include.kind, include.parameter, &[target], bases) else {
+            continue;
+        };
         let find = find(site, include.kind, &query.plan(), BUDGET);
         let finding =
             reader.find_resources(&find, None, INCLUDED_MOST).map_err(|error| unreadable(&error))?;

@@ -6,8 +6,14 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderName, Method, header::IF_MATCH};
-use fhir::{Code, Issue, Kind, search::{Context, Query}};
+use axum::http::{
+    HeaderName, Method,
+    header::{IF_MATCH, RETRY_AFTER},
+};
+use fhir::{
+    Code, Issue, Kind,
+    search::{Context, Query},
+};
 use outbox::{Readers, Writer};
 
 use super::{
@@ -58,7 +64,7 @@ pub struct Interactions {
 }
 
 /// A request, as far as everything needs it.
-pub struct Request {
+pub(super) struct Request {
     /// What was read first.
     pub head: Head,
     /// Who asks.
@@ -76,7 +82,7 @@ pub struct Request {
 }
 
 /// An answer, and what it tells the audit log; nothing of a write, which has its entry already.
-pub struct Done {
+pub(super) struct Done {
     /// The answer.
     pub answer: Answer,
     /// What was looked at, without a value of a search: `Observation/1f-…`, or the names of parameters.
@@ -110,13 +116,16 @@ impl Service for Interactions {
 
 impl Interactions {
     async fn dispatch(&self, ask: Ask) -> Result<Answer, Answer> {
-        let asked = Interaction::of(&ask.head.method, &ask.head.segments()).map_err(|stray| stray.answer(&ask.head))?;
+        let asked = Interaction::of(&ask.head.method, &ask.head.segments())
+            .map_err(|stray| stray.answer(&ask.head))?;
         let form = is_form(&ask.head).then_some(&*ask.body);
         let parameters = parameters(&ask.head, form)?;
         let manner = Manner::of(&ask.head, &parameters)?;
         let Some(caller) = ask.caller else {
             return match asked {
-                Interaction::Capabilities => Ok(capability::answer(&self.current.get(), &base(&ask.head), manner.release)),
+                Interaction::Capabilities => {
+                    Ok(capability::answer(&self.current.get(), &base(&ask.head), manner.release))
+                }
                 _ => Err(failed()),
             };
         };
@@ -132,7 +141,7 @@ impl Interactions {
         self.told(&asked, &request, done).await
     }
 
-    async fn interact(
+    pub(super) async fn interact(
         &self,
         asked: &Interaction,
         request: &Arc<Request>,
@@ -163,7 +172,7 @@ impl Interactions {
     }
 
     /// Hands the access to the audit log, and then the answer on.
-    async fn told(
+    pub(super) async fn told(
         &self,
         asked: &Interaction,
         request: &Request,
@@ -191,11 +200,17 @@ impl Interactions {
             request_id: &request.head.request_id,
         };
         let entries = vec![access.by(&request.caller)];
-        self.audit.record_for(&request.caller, entries).await.map_err(|full| full.answer())?;
+        self.audit.record_for(&request.caller, entries).await.map_err(|_| unaudited())?;
         Ok(answer)
     }
 
-    async fn read(&self, request: &Arc<Request>, kind: Kind, id: &str, version: Option<i64>) -> Result<Done, Answer> {
+    async fn read(
+        &self,
+        request: &Arc<Request>,
+        kind: Kind,
+        id: &str,
+        version: Option<i64>,
+    ) -> Result<Done, Answer> {
         let bounds = request.bounds(Act::Read, kind)?;
         let (shared, wanted) = (Arc::clone(request), id.to_owned());
         let answer = look(&self.readers, move |reader| {
@@ -219,7 +234,12 @@ impl Interactions {
         Ok(Done { answer: answer.await?, object: resource(kind, Some(id)), resources: 1, is_told: false })
     }
 
-    async fn search(&self, request: &Arc<Request>, kind: Kind, patient: Option<&str>) -> Result<Done, Answer> {
+    async fn search(
+        &self,
+        request: &Arc<Request>,
+        kind: Kind,
+        patient: Option<&str>,
+    ) -> Result<Done, Answer> {
         let within = request.within(Act::Search, kind)?;
         let mut parameters = request.parameters.clone();
         // A search of a patient's resources, or of a caller who may see those of one alone, is that search.
@@ -261,7 +281,9 @@ impl Interactions {
         let body = Body::read(bytes.clone(), Some(kind), release, self.limits().max_depth);
         let body = match body {
             Ok(body) => body,
-            Err(refusal) => return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await),
+            Err(refusal) => {
+                return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await);
+            }
         };
         let wanted = Wanted {
             body,
@@ -280,7 +302,9 @@ impl Interactions {
                 Ok(Plan::Stands(stored)) => (Outcome::standing(&stored), false),
                 Ok(Plan::SameAs(_)) => return Err(failed()),
                 Err(refusal) if matches!(refusal.status, 400 | 422) => {
-                    return Err(self.keep_refused(request, kind.name(), release, wanted.body.bytes, refusal).await);
+                    return Err(self
+                        .keep_refused(request, kind.name(), release, wanted.body.bytes, refusal)
+                        .await);
                 }
                 Err(refusal) => return Err(refusal),
             };
@@ -312,10 +336,17 @@ impl Interactions {
             beside: Vec::new(),
         };
         let took = write::commit(&self.writer, &[draft], about).await.inspect_err(|_| self.not_stored())?;
-        Ok(took.and_then(|took| took.first().map(|took| Outcome::written(draft, took))).inspect(|_| self.stored()))
+        Ok(took
+            .and_then(|took| took.first().map(|took| Outcome::written(draft, took)))
+            .inspect(|_| self.stored()))
     }
 
-    async fn written(&self, request: &Arc<Request>, outcome: Outcome, warnings: &[Issue]) -> Result<Done, Answer> {
+    async fn written(
+        &self,
+        request: &Arc<Request>,
+        outcome: Outcome,
+        warnings: &[Issue],
+    ) -> Result<Done, Answer> {
         let shared = Arc::clone(request);
         let wants_it = request.manner.wanted.unwrap_or_default() == Return::Representation;
         let shown = match wants_it {
@@ -323,7 +354,8 @@ impl Interactions {
                 look(&self.readers, move |reader| {
                     let id = super::key::id_of(outcome.id);
                     let version = Some(outcome.version);
-                    let found = read::find(reader, &shared.site.id, outcome.kind, &id, version, &Bounds::All)?;
+                    let found =
+                        read::find(reader, &shared.site.id, outcome.kind, &id, version, &Bounds::All)?;
                     found.bytes_in(shared.manner.release)
                 })
                 .await?,
@@ -372,12 +404,18 @@ impl Interactions {
     }
 }
 
+/// The audit log takes nothing more: nothing is answered that is not in it.
+fn unaudited() -> Answer {
+    let text = "the audit log is behind; send the request again in a moment";
+    Answer::refusal(503, Issue::error(Code::Transient, text)).with(RETRY_AFTER, "1")
+}
+
 impl Request {
     /// Whether the caller may, and within which bounds.
     ///
     /// # Errors
     /// 403.
-    pub fn within(&self, act: Act, kind: Kind) -> Result<Within, Answer> {
+    pub(super) fn within(&self, act: Act, kind: Kind) -> Result<Within, Answer> {
         self.caller.may(act, kind).map_err(|denied| denied.answer(act, kind))
     }
 
@@ -385,12 +423,12 @@ impl Request {
     ///
     /// # Errors
     /// 403.
-    pub fn bounds(&self, act: Act, kind: Kind) -> Result<Bounds, Answer> {
+    pub(super) fn bounds(&self, act: Act, kind: Kind) -> Result<Bounds, Answer> {
         Ok(Bounds::of(&self.within(act, kind)?, kind, &self.context))
     }
 
     /// Where drafts are made, at one moment.
-    pub fn desk<'a>(&'a self, reader: &'a outbox::Reader, writer: &'a Writer) -> Desk<'a> {
+    pub(super) fn desk<'a>(&'a self, reader: &'a outbox::Reader, writer: &'a Writer) -> Desk<'a> {
         Desk { reader, writer, site: &self.site, caller: &self.caller, context: &self.context }
     }
 }

@@ -10,7 +10,7 @@ use super::ask::Answer;
 ///
 /// # Errors
 /// What `look` answers instead, or 503 where the store cannot be read.
-pub async fn look<T: Send + 'static>(
+pub(super) async fn look<T: Send + 'static>(
     readers: &Readers,
     look: impl FnOnce(&Reader) -> Result<T, Answer> + Send + 'static,
 ) -> Result<T, Answer> {
@@ -23,14 +23,14 @@ pub async fn look<T: Send + 'static>(
 }
 
 /// The store cannot be read now.
-pub fn unreadable(error: &ReadError) -> Answer {
+pub(super) fn unreadable(error: &ReadError) -> Answer {
     tracing::warn!(%error, "the endpoint could not read the store");
     let text = "the store cannot be read at the moment; send the request again";
     Answer::refusal(503, Issue::error(Code::Transient, text)).with(RETRY_AFTER, "5")
 }
 
 /// The store did not take a commit.
-pub fn unwritten(error: &WriteError) -> Answer {
+pub(super) fn unwritten(error: &WriteError) -> Answer {
     let text = match error {
         WriteError::Indeterminate => {
             "whether it was stored is not known; send it again: the same content has one effect"
@@ -41,7 +41,7 @@ pub fn unwritten(error: &WriteError) -> Answer {
 }
 
 /// A fault of ours.
-pub fn failed() -> Answer {
+pub(super) fn failed() -> Answer {
     let text = "the box could not do this; the request's id leads to the log";
     Answer::refusal(500, Issue::error(Code::Exception, text))
 }

@@ -15,13 +15,13 @@ use super::{
 use crate::time;
 
 /// A version of a resource of a site.
-pub struct Stored {
+pub(super) struct Stored {
     /// Its kind.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// The release in which it is kept.
-    pub release: Release,
+    pub(super) release: Release,
     /// As the store has it.
-    pub version: ResourceVersion,
+    pub(super) version: ResourceVersion,
 }
 
 impl Stored {
@@ -39,7 +39,7 @@ impl Stored {
     ///
     /// # Errors
     /// 503 where the store cannot be read, 500 where the resource cannot.
-    pub fn numbered(reader: &Reader, site: &str, number: i64) -> Result<Option<Self>, Answer> {
+    pub(super) fn numbered(reader: &Reader, site: &str, number: i64) -> Result<Option<Self>, Answer> {
         let found = reader.resource(number, None).map_err(|error| unreadable(&error))?;
         found.map_or(Ok(None), |version| Self::of(version, site))
     }
@@ -48,7 +48,7 @@ impl Stored {
     ///
     /// # Errors
     /// As [`Self::numbered`].
-    pub fn read(
+    pub(super) fn read(
         reader: &Reader,
         site: &str,
         kind: Kind,
@@ -66,7 +66,7 @@ impl Stored {
     ///
     /// # Errors
     /// As [`Self::numbered`].
-    pub fn versioned(
+    pub(super) fn versioned(
         reader: &Reader,
         site: &str,
         id: ResourceId,
@@ -80,25 +80,24 @@ impl Stored {
     ///
     /// # Errors
     /// As [`Self::numbered`].
-    pub fn history(
+    pub(super) fn history(
         reader: &Reader,
         site: &str,
         id: ResourceId,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Self>, Answer> {
-        let found =
-            reader.resource_history(id.number, before, limit).map_err(|error| unreadable(&error))?;
+        let found = reader.resource_history(id.number, before, limit).map_err(|error| unreadable(&error))?;
         found.into_iter().filter_map(|version| Self::of(version, site).transpose()).collect()
     }
 
     /// Its id for clients.
-    pub fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         id_of(self.version.id)
     }
 
     /// `Kind/id`.
-    pub fn reference(&self) -> String {
+    pub(super) fn reference(&self) -> String {
         format!("{}/{}", self.kind.name(), self.id())
     }
 
@@ -106,7 +105,7 @@ impl Stored {
     ///
     /// # Errors
     /// 500 where it cannot be read.
-    pub fn bytes(&self) -> Result<Vec<u8>, Answer> {
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Answer> {
         let updated = time::instant(self.version.at);
         json::served(&self.version.body, &self.id(), self.version.version, &updated).map_err(|_| broken())
     }
@@ -115,7 +114,7 @@ impl Stored {
     ///
     /// # Errors
     /// 500 where it cannot be read.
-    pub fn value(&self) -> Result<Value, Answer> {
+    pub(super) fn value(&self) -> Result<Value, Answer> {
         serde_json::from_slice(&self.bytes()?).map_err(|_| broken())
     }
 
@@ -123,7 +122,7 @@ impl Stored {
     ///
     /// # Errors
     /// 500 where it cannot be read.
-    pub fn bytes_in(&self, release: Release) -> Result<Vec<u8>, Answer> {
+    pub(super) fn bytes_in(&self, release: Release) -> Result<Vec<u8>, Answer> {
         if release == self.release {
             return self.bytes();
         }

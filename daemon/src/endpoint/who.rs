@@ -14,7 +14,6 @@ use super::{
     claims::{self, Said},
     fault::Unproved,
     issuer::Issuers,
-    scope::Scopes,
     token::Token,
 };
 use crate::{

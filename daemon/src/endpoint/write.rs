@@ -31,25 +31,25 @@ use crate::{
 };
 
 /// Times that a request is looked at again because somebody else was quicker.
-pub const ROUNDS: usize = 8;
+pub(super) const ROUNDS: usize = 8;
 
 /// What a commit is about beside its drafts.
-pub struct Circumstances<'a> {
+pub(super) struct Circumstances<'a> {
     /// Who asks.
-    pub caller: &'a Caller,
+    pub(super) caller: &'a Caller,
     /// The id of the request.
-    pub request_id: &'a str,
+    pub(super) request_id: &'a str,
     /// For the audit log, in the same commit.
-    pub audit: Vec<AuditEntry>,
+    pub(super) audit: Vec<AuditEntry>,
     /// Further messages: a Bundle of whose resources some were not kept as they came.
-    pub beside: Vec<Arrival>,
+    pub(super) beside: Vec<Arrival>,
 }
 
 /// Writes drafts, all of them or none. `None` where something has changed: they are to be made anew.
 ///
 /// # Errors
 /// 503 where the store takes no commits, 422 where one cannot be kept.
-pub async fn commit(
+pub(super) async fn commit(
     writer: &Writer,
     drafts: &[&Draft],
     about: Circumstances<'_>,
@@ -73,7 +73,7 @@ pub async fn commit(
 }
 
 /// The source of a caller's messages, by which dedupe tells clients apart.
-pub fn source(caller: &Caller) -> Arc<str> {
+pub(super) fn source(caller: &Caller) -> Arc<str> {
     format!("fhir/{}", caller.name).into()
 }
 
@@ -108,27 +108,27 @@ fn known(arrival: Arrival, by: &[u8; 32]) -> Arrival {
 }
 
 /// What a client sent, as far as its message is concerned.
-pub struct Sent<'a> {
+pub(super) struct Sent<'a> {
     /// Its `resourceType`.
-    pub kind: &'a str,
+    pub(super) kind: &'a str,
     /// The release in which it came.
-    pub release: Release,
+    pub(super) release: Release,
     /// As received, or with its references resolved.
-    pub bytes: &'a Bytes,
+    pub(super) bytes: &'a Bytes,
     /// What was to be done with it: the same content to be created and to be put are two messages.
-    pub place: &'a str,
+    pub(super) place: &'a str,
 }
 
 impl Sent<'_> {
     /// As a message that was refused, to be looked at.
-    pub fn refused(&self, by: (&Caller, &str), why: &Issue) -> Arrival {
+    pub(super) fn refused(&self, by: (&Caller, &str), why: &Issue) -> Arrival {
         let at = if why.expression.is_empty() { String::new() } else { format!(" at {}", why.expression) };
         let reason = format!("refused at the endpoint: {}{at}", why.code.code());
         self.arrival(by, PART, Some(reason), time::now_ms())
     }
 
     /// As a message that nothing is read from.
-    pub fn part(&self, by: (&Caller, &str)) -> Arrival {
+    pub(super) fn part(&self, by: (&Caller, &str)) -> Arrival {
         self.arrival(by, PART, None, time::now_ms())
     }
 
@@ -169,7 +169,7 @@ impl Sent<'_> {
 }
 
 /// A hash of parts, each with its length.
-pub fn identity(parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn identity(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -180,41 +180,49 @@ pub fn identity(parts: &[&[u8]]) -> [u8; 32] {
 
 /// A resource that was written, or stood already.
 #[derive(Clone, Copy)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Its kind.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// Its name.
-    pub id: ResourceId,
+    pub(super) id: ResourceId,
     /// Which version.
-    pub version: i64,
+    pub(super) version: i64,
     /// Since when.
-    pub at: i64,
+    pub(super) at: i64,
     /// 200 or 201.
-    pub status: u16,
+    pub(super) status: u16,
 }
 
 impl Outcome {
     /// Of a draft that was written.
-    pub fn written(draft: &Draft, took: &Took) -> Self {
+    pub(super) fn written(draft: &Draft, took: &Took) -> Self {
         let status = if draft.expected.is_some() { 200 } else { 201 };
         Self { kind: draft.body.kind, id: took.id, version: took.version, at: took.at, status }
     }
 
     /// Of a resource that stands already.
-    pub fn standing(stored: &Stored) -> Self {
+    pub(super) fn standing(stored: &Stored) -> Self {
         let version = &stored.version;
         Self { kind: stored.kind, id: version.id, version: version.version, at: version.at, status: 200 }
     }
 
     /// `Kind/id/_history/version` under a base.
-    pub fn location(&self, base: &str) -> String {
+    pub(super) fn location(&self, base: &str) -> String {
         format!("{base}/{}/{}/_history/{}", self.kind.name(), id_of(self.id), self.version)
     }
 
     /// The answer, with as much of the resource as is wanted.
-    pub fn answer(&self, base: &str, manner: Manner, resource: Option<Vec<u8>>, warnings: &[Issue]) -> Answer {
+    pub(super) fn answer(
+        &self,
+        base: &str,
+        manner: Manner,
+        resource: Option<Vec<u8>>,
+        warnings: &[Issue],
+    ) -> Answer {
         let answer = match (manner.wanted.unwrap_or_default(), resource) {
-            (Return::Representation, Some(resource)) => Answer::fhir(self.status, manner.release, resource.into()),
+            (Return::Representation, Some(resource)) => {
+                Answer::fhir(self.status, manner.release, resource.into())
+            }
             (Return::Outcome, _) => Answer::outcome(self.status, warnings),
             _ => Answer::empty(self.status),
         };
@@ -223,7 +231,7 @@ impl Outcome {
 }
 
 /// Somebody else was quicker, again and again.
-pub fn contended() -> Answer {
+pub(super) fn contended() -> Answer {
     let text = "others change the same resources at this moment; send the request again";
     Answer::refusal(409, Issue::error(Code::Conflict, text))
 }

@@ -136,6 +136,11 @@ pub(super) fn read(json: &Value, beside: &Beside, context: &Context<'_>) -> Read
     result.unwrap_or_else(|(element, reason)| Read::Fault(element, reason))
 }
 
+/// Whether an Observation is of a sensor's glucose, or of a CGM summary, by its codes.
+pub(super) fn is_cgm(json: &Value) -> bool {
+    matches!(about(&json["code"]), About::Sensor(_)) || !summaries(json).is_empty()
+}
+
 fn codings(concept: &Value) -> impl Iterator<Item = (&str, &str)> {
     let codings = concept["coding"].as_array().map(Vec::as_slice).unwrap_or_default();
     codings.iter().map(|coding| {
