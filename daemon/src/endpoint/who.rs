@@ -14,7 +14,6 @@ use super::{
     claims::{self, Said},
     fault::Unproved,
     issuer::Issuers,
-    scope::Scopes,
     token::Token,
 };
 use crate::{
@@ -165,12 +164,6 @@ fn reason(headers: &HeaderMap) -> Option<String> {
     let text = std::str::from_utf8(all.next()?.as_bytes()).ok()?.trim();
     let good = REASON_CHARS.contains(&text.chars().count()) && !text.chars().any(char::is_control);
     (good && all.next().is_none()).then(|| text.to_owned())
-}
-
-/// For a test that has no issuer: whether scopes confine.
-#[cfg(test)]
-fn scopes(text: &str) -> Scopes {
-    Scopes::read(text)
 }
 
 #[cfg(test)]
