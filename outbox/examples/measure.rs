@@ -23,6 +23,9 @@ fn main() {
     if std::env::args().nth(1).as_deref() == Some("deferred") {
         return deferred();
     }
+    if std::env::args().nth(1).as_deref() == Some("audit") {
+        return audit();
+    }
     for senders in [1, 16, 64, 256] {
         intake(senders, Duration::from_secs(3));
     }
@@ -34,6 +37,34 @@ fn main() {
 
 fn open(dir: &std::path::Path) -> Store {
     Store::open(dir, Key::from_hex(DIGITS).unwrap(), StoreOptions::default(), 0).unwrap()
+}
+
+/// What an entry of the audit log costs the writer, by how many are in one commit.
+fn audit() {
+    for batch in [1_usize, 16, 64, 256, 1024] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let entry = outbox::AuditEntry {
+            actor: "fhir viewer ward-app".to_owned(),
+            action: "fhir search".to_owned(),
+            object: "Observation?code,date,patient".to_owned(),
+            detail: "status 200; resources 50; request 0123456789abcdef".to_owned(),
+            at: 1,
+        };
+        let (began, mut commits) = (Instant::now(), 0_u32);
+        while began.elapsed() < Duration::from_secs(2) {
+            store.writer().audit(vec![entry.clone(); batch]).wait().unwrap();
+            commits += 1;
+        }
+        let each = began.elapsed() / commits;
+        println!(
+            "audit, {batch} a commit: {:.0} entries/s, a commit {:.2} ms, {:.1} µs an entry",
+            f64::from(commits) * batch as f64 / began.elapsed().as_secs_f64(),
+            each.as_secs_f64() * 1e3,
+            each.as_secs_f64() * 1e6 / batch as f64
+        );
+        store.close();
+    }
 }
 
 /// Durable messages per second, each sender waiting for its receipt.

@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 
-pub use settings::{CLIENT_KEY_FILE, JWKS_FILE, Registration, RigSettings};
+pub use settings::{CLIENT_KEY_FILE, FhirRig, JWKS_FILE, Registration, RigSettings};
 
 use crate::{
     ClientCertificates, ClientKey, Ehr, EhrError, EhrSettings, Pki, Upstream,
@@ -78,6 +78,7 @@ pub struct Rig {
     settings: RigSettings,
     mllp: SocketAddr,
     admin: SocketAddr,
+    fhir: Option<SocketAddr>,
     pki: Pki,
     client_key: Option<ClientKey>,
     /// The stand-in EHR.
@@ -108,13 +109,20 @@ impl Rig {
         };
         let ehr = Ehr::start(ehr).await?;
         let upstream = Upstream::start(EhrSettings::upstream(&pki)).await?;
-        let reserved = vec![free_port()?, free_port()?];
+        let mut reserved = vec![free_port()?, free_port()?];
+        let mut fhir = None;
+        if settings.fhir.is_some() {
+            let port = free_port()?;
+            fhir = Some(address(&port)?);
+            reserved.push(port);
+        }
         let rig = Self {
             dir: dir.to_owned(),
             binary: binary.to_owned(),
             settings,
             mllp: address(&reserved[0])?,
             admin: address(&reserved[1])?,
+            fhir,
             reserved,
             pki,
             client_key,
@@ -165,6 +173,12 @@ impl Rig {
         self.admin
     }
 
+    /// Where its FHIR endpoint is, where the settings have one; its base is `https://…/fhir`, its server and client
+    /// certificates are those of [`pki`](Self::pki).
+    pub fn fhir(&self) -> Option<SocketAddr> {
+        self.fhir
+    }
+
     /// The main configuration file.
     pub fn config(&self) -> PathBuf {
         self.dir.join("isthmus.toml")
@@ -207,6 +221,15 @@ impl Rig {
                  [upstream.delivery]\nprobe_interval = \"{}\"\n",
                 self.upstream.base_url(),
                 self.settings.probe_interval
+            );
+        }
+        if let (Some(fhir), Some(listen)) = (&self.settings.fhir, self.fhir) {
+            let _ = write!(
+                text,
+                "[fhir]\nlisten = \"{listen}\"\n{}\n[fhir.tls]\ncert = \"./server.pem\"\nkey = \"./server.key\"\n\
+                 client_ca = \"./ca.pem\"\nclient_auth = \"optional\"\n{}\n[[fhir.client]]\nname = \"rig\"\n\
+                 certificate = \"CN=client\"\nrole = \"{}\"\nscopes = {:?}\n{}\n",
+                fhir.extra, fhir.tls_extra, fhir.role, fhir.scopes, fhir.tables
             );
         }
         text

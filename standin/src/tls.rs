@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 
 use crate::ehr::{EhrError, EhrSettings};
+use crate::pki::Identity;
 
 /// Whether clients show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,18 +23,32 @@ pub enum ClientCertificates {
     Off,
 }
 
+fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, EhrError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|source| EhrError::Pem { path: path.clone(), source })
+}
+
+fn private_key(path: &PathBuf) -> Result<PrivateKeyDer<'static>, EhrError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| EhrError::Pem { path: path.clone(), source })
+}
+
+/// A server that asks for no certificate.
+pub(crate) fn server_config(shown: &Identity) -> Result<rustls::ServerConfig, EhrError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder
+        .with_no_client_auth()
+        .with_single_cert(certificates(&shown.cert)?, private_key(&shown.key)?)?)
+}
+
 pub(crate) fn tls_config(settings: &EhrSettings) -> Result<rustls::ServerConfig, EhrError> {
-    let certificates = |path: &PathBuf| {
-        CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|source| EhrError::Pem { path: path.clone(), source })
-    };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&settings.ca)? {
         roots.add(certificate)?;
     }
-    let key = PrivateKeyDer::from_pem_file(&settings.server.key)
-        .map_err(|source| EhrError::Pem { path: settings.server.key.clone(), source })?;
+    let key = private_key(&settings.server.key)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let builder =

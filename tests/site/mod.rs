@@ -6,6 +6,7 @@
 pub mod chart;
 pub mod command;
 pub mod disk;
+pub mod endpoint;
 pub mod files;
 pub mod listeners;
 pub mod people;

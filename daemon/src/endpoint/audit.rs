@@ -5,7 +5,8 @@
 //!
 //! How: entries are handed to a bounded queue that one task empties into the writer, as many as wait in one commit. An answer
 //! leaves when its entry is in that queue, and does not wait for the sync: 3,000 reads a second would otherwise cost each of
-//! them a sync, and the acknowledgements of intake would wait behind them. A power cut may so take the entries of the last
+//! them a sync, and the acknowledgements of intake would wait behind them (measured on two cores, debug build: 234 entries a
+//! second one at a time, 4.3 ms each; 46,000 by 256; `cargo run -p outbox --example measure audit`). A power cut may so take the entries of the last
 //! milliseconds. What may not be lost waits for it ([`Auditor::record_synced`]): break-glass. Where the queue is full, or has
 //! less than [`HEADROOM`] left before an interaction begins, requests are refused (503): nothing is served unaudited. Entries
 //! that the store does not take are kept and tried again, so a full disk fills the queue and closes the endpoint.
@@ -26,8 +27,8 @@ use crate::{outbound::gate::Gate, telemetry::Metric, time};
 const QUEUE: usize = 8192;
 /// What must be left of it when an interaction begins: the entries of one Bundle, and of those who began beside it.
 pub const HEADROOM: usize = 2048;
-/// The most entries in one commit.
-const BATCH: usize = 1024;
+/// The most entries in one commit: 46,000 a second, and intake waits 1.3 ms longer for it than for one entry alone.
+const BATCH: usize = 256;
 /// Before entries are tried again that the store did not take.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Entries of requests of nobody who is known: so many a second, and at once. A flood must not fill the log.

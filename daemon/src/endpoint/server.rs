@@ -141,6 +141,8 @@ impl Endpoint {
                 drop(admission);
             });
         }
+        // Who comes now is refused at once, and does not wait for an answer that nobody will give.
+        drop(self.socket);
         while connections.join_next().await.is_some() {}
         gate.auditor.close();
     }
@@ -249,3 +251,7 @@ fn refuse(limit: Limit, peer: IpAddr, detail: &dyn std::fmt::Display, lines: &Li
         tracing::warn!(listener = FHIR_LISTENER, limit = limit.word(), %peer, %detail, left_out, "refused");
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

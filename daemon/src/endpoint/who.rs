@@ -166,12 +166,6 @@ fn reason(headers: &HeaderMap) -> Option<String> {
     (good && all.next().is_none()).then(|| text.to_owned())
 }
 
-/// For a test that has no issuer: whether scopes confine.
-#[cfg(test)]
-fn scopes(text: &str) -> Scopes {
-    Scopes::read(text)
-}
-
 #[cfg(test)]
 #[path = "who_tests.rs"]
 mod tests;

@@ -3,7 +3,11 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 
 use super::*;
-use crate::endpoint::caller::Act;
+use crate::endpoint::{caller::Act, scope::Scopes};
+
+fn scopes(text: &str) -> Scopes {
+    Scopes::read(text)
+}
 
 fn settings() -> FhirIssuer {
     FhirIssuer {

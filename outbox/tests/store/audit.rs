@@ -26,6 +26,18 @@ fn the_chain_holds_across_a_restart_and_an_empty_one_holds_too() {
 }
 
 #[test]
+fn entries_that_are_handed_in_together_are_one_commit_and_in_order() {
+    let folder = Folder::new();
+    let before = folder.writer().counts();
+    folder.writer().audit((1..=1_000).map(entry).collect()).wait().unwrap();
+    let after = folder.writer().counts();
+    assert_eq!((after.groups - before.groups, after.commands - before.commands), (1, 1));
+    assert_eq!(folder.read(|r| r.verify_audit()).entries, 1_000);
+    let kept = folder.read(|r| r.audit_after(0, 1_000));
+    assert!(kept.iter().zip(1..).all(|((id, kept), number)| *id == number && *kept == entry(number)));
+}
+
+#[test]
 fn a_changed_a_removed_and_a_moved_entry_break_the_chain() {
     let changes = [
         ("UPDATE audit SET detail = 'nothing' WHERE id = 2", 2),

@@ -38,6 +38,33 @@ impl Registration {
     }
 }
 
+/// The local FHIR endpoint of a rig: one client, known by the rig's client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FhirRig {
+    /// Its role; an operator by default.
+    pub role: String,
+    /// Its scopes; everything by default.
+    pub scopes: Vec<String>,
+    /// More lines of `[fhir]`.
+    pub extra: String,
+    /// More lines of its `tls`: `crl = ["revoked.pem"]` for instance.
+    pub tls_extra: String,
+    /// More tables behind it: clients and issuers.
+    pub tables: String,
+}
+
+impl Default for FhirRig {
+    fn default() -> Self {
+        Self {
+            role: "operator".to_owned(),
+            scopes: vec!["system/*.crus".to_owned()],
+            extra: String::new(),
+            tls_extra: String::new(),
+            tables: String::new(),
+        }
+    }
+}
+
 /// What the configuration says; the rest is as the contract of the files has it.
 #[derive(Clone, Debug)]
 pub struct RigSettings {
@@ -74,6 +101,8 @@ pub struct RigSettings {
     pub main_extra: String,
     /// More lines at the end of the site file.
     pub site_extra: String,
+    /// The local FHIR endpoint, where there is one: [`Rig::fhir`](super::Rig::fhir) is its address.
+    pub fhir: Option<FhirRig>,
     /// More of the daemon's environment: names and values.
     pub env: Vec<(String, String)>,
 }
@@ -97,6 +126,7 @@ impl Default for RigSettings {
             ehr_extra: String::new(),
             main_extra: String::new(),
             site_extra: String::new(),
+            fhir: None,
             env: Vec::new(),
         }
     }
