@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use self::table::Entry;
+use crate::resource;
 
 /// Most identities kept in memory (about 100 MB): two generations, each a little short of what a hash table of 2²⁰
 /// places holds before it doubles. At 1,000 patients of 5-minute data sent singly, 288,000 a day, they cover three to
@@ -117,8 +118,11 @@ impl Dedupe {
     }
 
     /// Lets the identity of a message of an earlier group go, here and in the table, so that a resend is processed
-    /// afresh.
+    /// afresh. One that is a resource keeps it: sent again it is that resource, whatever could be read of it.
     pub(crate) fn forget(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<()> {
+        if resource::is_one(conn, id)? {
+            return Ok(());
+        }
         if let Some(Entry { key, control, .. }) = table::take_out(conn, id)? {
             self.leave(key, control, id);
         }

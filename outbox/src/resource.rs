@@ -300,6 +300,12 @@ pub(crate) fn served(
     .optional()
 }
 
+/// Whether a message is a version of a resource.
+pub(crate) fn is_one(conn: &Connection, inbox_id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM resource_version WHERE inbox_id = ?1 AND inbox_id <> 0")?
+        .exists([inbox_id])
+}
+
 /// What a message became, where it became one resource.
 fn became(conn: &Connection, inbox_id: i64) -> rusqlite::Result<Option<Took>> {
     conn.prepare_cached(

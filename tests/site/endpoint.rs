@@ -66,6 +66,27 @@ impl Talk {
         self.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").as_bytes()).await;
     }
 
+    /// Sends a request with a resource and reads its answer; `lines` are further headers.
+    pub async fn give(&mut self, method: &str, path: &str, lines: &str, body: &str) -> Reply {
+        let kind = if lines.to_lowercase().contains("content-type:") {
+            ""
+        } else {
+            "Content-Type: application/fhir+json\r\n"
+        };
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: {length}\r\n{lines}\r\n"
+        );
+        self.send(&[head.as_bytes(), body.as_bytes()].concat()).await;
+        self.reply().await.expect("an answer")
+    }
+
+    /// Asks and reads the answer.
+    pub async fn get(&mut self, path: &str) -> Reply {
+        self.ask("GET", path, "").await;
+        self.reply().await.expect("an answer")
+    }
+
     /// The next answer; `None` where the connection ended before one.
     pub async fn reply(&mut self) -> Option<Reply> {
         timeout(PATIENCE, self.read()).await.expect("an answer in time")
