@@ -84,6 +84,12 @@ async fn a_stranger_is_told_so_before_a_byte_of_a_body_is_read_and_metadata_is_f
     talk.ask("POST", "/fhir/Observation", "Content-Length: 10\r\nExpect: 100-continue\r\n").await;
     assert_eq!(talk.reply().await.unwrap().status, 401);
 
+    // One that is sent all the same does not take the answer back when the connection ends.
+    let mut talk = Talk::open(&stranger, rig.fhir().unwrap()).await;
+    talk.ask("POST", "/fhir/Observation", "Content-Length: 300000\r\n").await;
+    talk.send(&[b'x'; 300_000]).await;
+    assert_eq!(talk.reply().await.unwrap().status, 401);
+
     for path in ["/fhir/metadata", "/fhir/r4/metadata", "/fhir/r5/metadata"] {
         assert_eq!(ask(&stranger, &rig, "GET", path, "").await.status, 200, "{path}");
     }
@@ -102,7 +108,7 @@ async fn a_stranger_is_told_so_before_a_byte_of_a_body_is_read_and_metadata_is_f
 
     let entries = site::store::audit(&mut rig).await;
     let refused: Vec<_> = entries.iter().filter(|entry| entry.action == "fhir refused").collect();
-    assert_eq!(refused.len(), 5, "{refused:?}");
+    assert_eq!(refused.len(), 6, "{refused:?}");
     assert!(refused.iter().all(|entry| entry.actor == "fhir nobody"));
     assert!(refused.iter().any(|entry| entry.detail.contains("request ward.7_a-1")));
     assert!(refused.iter().all(|entry| !entry.object.contains("none")), "no id of a stranger's choice");
@@ -275,6 +281,39 @@ async fn while_an_issuer_is_down_nothing_is_guessed_and_people_are_told() {
     // Keys that are held outlast the issuer.
     issuer.set_down(true);
     assert_eq!(ask(&stranger, &rig, "GET", NONE, &token).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_good_on_a_connection_ends_there_with_its_time() {
+    let (_dir, mut rig, issuer, stranger) = with_issuer().await;
+    let key = issuer.rotate(Algorithm::Es384, "k1").unwrap();
+    rig.start().await.unwrap();
+    let mut claims = issuer.claims(AUDIENCE, &reader());
+    // With the leeway of this rig it holds for five seconds.
+    claims["exp"] = json!(claims["iat"].as_i64().unwrap() + 3);
+    let short = bearer(&key.sign(&claims).unwrap());
+    let mut talk = Talk::open(&stranger, rig.fhir().unwrap()).await;
+    let deadline = Instant::now() + PATIENCE;
+    let mut let_in = 0;
+    loop {
+        talk.ask("GET", NONE, &short).await;
+        match talk.reply().await.unwrap().status {
+            404 => let_in += 1,
+            status => {
+                assert_eq!(status, 401);
+                break;
+            }
+        }
+        assert!(Instant::now() < deadline, "it never ended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(let_in > 1, "it was good first");
+    // What follows on that connection is judged by itself.
+    talk.ask("GET", NONE, &bearer(&key.sign(&issuer.claims(AUDIENCE, &reader())).unwrap())).await;
+    assert_eq!(talk.reply().await.unwrap().status, 404);
+    let forged = ClientKey::make(Algorithm::Es384, "k1").unwrap();
+    talk.ask("GET", NONE, &bearer(&forged.sign(&issuer.claims(AUDIENCE, &reader())).unwrap())).await;
+    assert_eq!(talk.reply().await.unwrap().status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,8 +22,8 @@ use super::section::Section;
 use super::transport::ServerTls;
 use crate::endpoint::Role;
 
-/// The name of this listener in metrics and conditions.
-pub const FHIR_LISTENER: &str = "fhir";
+/// The name of this listener in metrics and conditions; no `[[mllp]]` can have it.
+pub const FHIR_LISTENER: &str = "[fhir]";
 /// The most connections: each has a TLS session and a buffer for a head, some 100 KiB.
 const MAX_CONNECTIONS: u64 = 4096;
 /// The range of a body: one small resource, up to a Bundle of a year of readings.

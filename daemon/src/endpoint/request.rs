@@ -31,7 +31,7 @@ use super::{
     label,
     limit::{Limiter, Place},
     path, smart,
-    who::{Certificate, who},
+    who::{Certificate, Verified, who},
     wire::Pace,
 };
 use crate::{
@@ -64,6 +64,7 @@ pub struct Gate {
 pub(super) struct Link {
     pub(super) peer: IpAddr,
     pub(super) certificate: Option<Certificate>,
+    pub(super) verified: Verified,
     pub(super) pace: Arc<Pace>,
 }
 
@@ -156,7 +157,9 @@ impl Gate {
         for (name, value) in head.headers.iter().filter(|(name, _)| name.as_str() == "x-isthmus-reason") {
             headers.append(name, value.clone());
         }
-        let asked = who(fhir, &self.issuers, link.certificate.as_ref(), &headers, time::now_ms()).await;
+        let asked =
+            who(fhir, &self.issuers, (link.certificate.as_ref(), &link.verified), &headers, time::now_ms())
+                .await;
         match asked {
             Ok(caller) => Ok(caller),
             Err(unproved) => {

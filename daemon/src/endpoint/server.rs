@@ -23,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{
     request::{Gate, Link},
-    who::Certificate,
+    who::{Certificate, Verified},
     wire::{Pace, Wire},
 };
 use crate::{
@@ -220,7 +220,7 @@ async fn converse(
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let certificate = shown.map(Certificate::of);
     let pace = Pace::new();
-    let link = Arc::new(Link { peer, certificate, pace: Arc::clone(&pace) });
+    let link = Arc::new(Link { peer, certificate, verified: Verified::default(), pace: Arc::clone(&pace) });
     let wire = TokioIo::new(Wire::new(stream, pace, settings.header_timeout));
     let service = service_fn(|request| {
         let (gate, link) = (Arc::clone(gate), Arc::clone(&link));

@@ -77,7 +77,7 @@ impl<'a> Token<'a> {
         Ok(Self { algorithm: *algorithm, kid: header.kid, issuer, message, signature, claims })
     }
 
-    /// The claims, where this key signed them.
+    /// The claims, where this key signed them; see [`claims`](Self::claims) where that is known already.
     ///
     /// # Errors
     /// [`Unproved::Algorithm`], [`Unproved::Signature`].
@@ -89,6 +89,13 @@ impl<'a> Token<'a> {
             Ok(true) => Ok(&self.claims),
             _ => Err(Unproved::Signature),
         }
+    }
+}
+
+impl Token<'_> {
+    /// The claims of a token of which it is known that its signature holds.
+    pub(super) fn claims(&self) -> &Value {
+        &self.claims
     }
 }
 

@@ -4,6 +4,11 @@
 //! the same site; a certificate that is good and of no client is worth nothing by itself; what is not in the configuration in
 //! force has no role. A token that is bound to a certificate (RFC 8705) counts only over that one.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use axum::http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
@@ -26,6 +31,9 @@ const REASON: HeaderName = HeaderName::from_static("x-isthmus-reason");
 /// How long a reason is, in characters.
 const REASON_CHARS: std::ops::RangeInclusive<usize> = 10..=200;
 
+/// For so long a signature that held on a connection is not verified again there; its claims are looked at each time.
+const VERIFIED_FOR: Duration = Duration::from_secs(60);
+
 /// The certificate of a connection, which TLS has found good.
 pub(super) struct Certificate {
     names: Names,
@@ -39,6 +47,22 @@ impl Certificate {
     }
 }
 
+/// The token whose signature was found to hold on a connection, and when: a client sends the same one with every request, and
+/// to verify it costs more than most reads.
+#[derive(Default)]
+pub(super) struct Verified(Mutex<Option<(String, Instant)>>);
+
+impl Verified {
+    fn holds(&self, token: &str) -> bool {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().is_some_and(|(known, at)| known == token && at.elapsed() < VERIFIED_FOR)
+    }
+
+    fn put(&self, token: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((token.to_owned(), Instant::now()));
+    }
+}
+
 /// Who asks.
 ///
 /// # Errors
@@ -46,7 +70,7 @@ impl Certificate {
 pub(super) async fn who(
     fhir: &FhirEndpoint,
     issuers: &Issuers,
-    certificate: Option<&Certificate>,
+    (certificate, verified): (Option<&Certificate>, &Verified),
     headers: &HeaderMap,
     now_ms: i64,
 ) -> Result<Caller, Unproved> {
@@ -62,8 +86,12 @@ pub(super) async fn who(
             let token = Token::read(text)?;
             let settings = fhir.issuers.iter().find(|issuer| issuer.issuer == token.issuer);
             let settings = settings.ok_or(Unproved::Issuer)?;
-            let key = issuers.of(settings).key_for(&token).await?;
-            let said = claims::check(token.verified(&key)?, settings, now_ms)?;
+            if !verified.holds(text) {
+                let key = issuers.of(settings).key_for(&token).await?;
+                token.verified(&key)?;
+                verified.put(text);
+            }
+            let said = claims::check(token.claims(), settings, now_ms)?;
             if said.certificate.is_some()
                 && said.certificate.as_ref() != certificate.map(|shown| &shown.print)
             {
