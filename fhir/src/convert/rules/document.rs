@@ -34,7 +34,7 @@ fn flatten(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {
     making.left.remove("context");
     for (name, other, kind) in CONTEXT {
         let many = name == "encounter";
-        if !context.get(name).is_some_and(|value| value.is_array() == many) {
+        if context.get(name).is_none_or(|value| value.is_array() != many) {
             continue;
         }
         if let Some(value) = context.remove(name) {
@@ -71,7 +71,7 @@ fn gather(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {
     };
     for (name, other, kind) in CONTEXT {
         let many = name == "encounter";
-        if !making.left.get(other).is_some_and(|value| value.is_array() == many) {
+        if making.left.get(other).is_none_or(|value| value.is_array() != many) {
             continue;
         }
         if let Some(value) = making.left.remove(other) {
