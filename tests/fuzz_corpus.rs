@@ -19,7 +19,7 @@ const FEWEST: usize = 8;
 type Judge = fn(&[u8]);
 
 /// The targets, which are the folders of the corpus.
-const TARGETS: [(&str, Judge); 18] = [
+const TARGETS: [(&str, Judge); 19] = [
     ("ack", judges::ack::judge),
     ("answer", judges::answer::judge),
     ("apple_health", |data| judges::document::judge(data, Format::AppleHealth)),
@@ -30,6 +30,7 @@ const TARGETS: [(&str, Judge); 18] = [
     ("envelope", judges::envelope::judge),
     ("escape", judges::escape::judge),
     ("fhir", judges::fhir::judge),
+    ("fhir_json", judges::fhir_json::judge),
     ("frame", judges::frame::judge),
     ("glooko", |data| judges::export::judge(judges::export::GLOOKO, data)),
     ("libreview", |data| judges::export::judge(judges::export::LIBREVIEW, data)),

@@ -13,6 +13,7 @@ pub mod envelope;
 pub mod escape;
 pub mod export;
 pub mod fhir;
+pub mod fhir_json;
 pub mod frame;
 pub mod normalize;
 pub mod segments;

@@ -99,7 +99,9 @@ impl Conversion {
                 small(number.as_str())?;
                 (Value::from(number.as_str()), true)
             }
-            ("code", "code", Value::String(code)) if is_lost(from.0, to.0, code) => {
+            ("code", "code", Value::String(code))
+                if is_lost(from.0, to.0, code) && making.target.is_extensible() =>
+            {
                 (Value::from(names::nearest(self.to, &making.source.name, from.0.name, code)?), false)
             }
             ("integer64", ..) | (_, "integer64", _) => return None,

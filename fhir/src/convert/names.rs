@@ -39,8 +39,7 @@ const MEMBERS: [(&str, &str, &str); 18] = [
 
 /// Element of R4 or R5, a code that the other release lacks, and the nearest that it has. Codes that are not here have no
 /// near one: their element is kept as an extension alone.
-const CODES: [(Release, &str, &str, &str); 22] = [
-    (Release::R4, "Bundle.type", "subscription-notification", "history"),
+const CODES: [(Release, &str, &str, &str); 21] = [
     // Never a code that says more consent than there is.
     (Release::R5, "Consent.status", "proposed", "draft"),
     (Release::R5, "Consent.status", "rejected", "not-done"),

@@ -151,11 +151,13 @@ impl Walk {
                 _ => self.unknown(name),
             }
         }
-        for (element, _) in
-            group.elements.iter().zip(&seen).filter(|(element, seen)| element.required && seen.is_none())
-        {
+        for (element, seen) in group.elements.iter().zip(&seen).filter(|(element, _)| element.required) {
             let name = if element.choice { format!("{}[x]", element.name) } else { element.name.to_owned() };
-            self.at(&name, |walk| walk.error(Code::Required, "is missing"));
+            // A reason for its absence is no code of a required value set.
+            let is_coded = !element.codes.is_empty() && !members.contains_key(element.name);
+            if seen.is_none() || is_coded {
+                self.at(&name, |walk| walk.error(Code::Required, "is missing"));
+            }
         }
         let release = self.release;
         invariant::check(&group.name, release, members, &mut |rule| self.error(Code::Invariant, rule));

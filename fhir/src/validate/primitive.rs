@@ -72,9 +72,7 @@ fn format(kind: &str) -> Option<Format> {
             |text| is_digits(text) && text.parse::<i64>().is_ok(),
             "must be a whole number of 64 bits, in quotes",
         ),
-        "string" | "markdown" => {
-            Format::Text(|text| !text.trim().is_empty(), "must be a text that is not blank")
-        }
+        "string" | "markdown" => Format::Text(|text| !text.is_empty(), "must be a text that is not empty"),
         "code" => Format::Text(is_code, "must be a code: no blanks but single ones inside"),
         "id" => Format::Text(is_id, "must be an id: 1 to 64 of A-Z a-z 0-9 - ."),
         "uri" | "url" | "canonical" => Format::Text(
@@ -251,7 +249,7 @@ mod tests {
                 vec![json!(-1.10), json!(1e22)],
                 vec![json!("1"), serde_json::from_str("0.1234567890123456789").unwrap()],
             ),
-            ("string", vec![json!(" a")], vec![json!(" "), json!(1), json!("a".repeat(LONGEST_TEXT + 1))]),
+            ("string", vec![json!(" a")], vec![json!(""), json!(1), json!("a".repeat(LONGEST_TEXT + 1))]),
             ("code", vec![json!("a b")], vec![json!("a  b"), json!(" a"), json!("a\tb"), json!("")]),
             ("id", vec![json!("A-.9"), json!("a".repeat(64))], vec![json!(""), json!(long), json!("a_b")]),
             ("uri", vec![json!("urn:x"), json!("Patient/1")], vec![json!("a b"), json!("")]),

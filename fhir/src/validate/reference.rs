@@ -68,7 +68,8 @@ pub(super) fn check(walk: &mut Walk, members: &Map<String, Value>, group: &Group
     }
 }
 
-/// Whether a reference `Type/id` is to a kind that the element may refer to.
+/// Whether a reference `Type/id` is to a kind that the element may refer to. A warning: HL7's own validator takes what it
+/// cannot resolve, and senders do name a sensor as the performer of a reading.
 pub(super) fn targets(walk: &mut Walk, members: &Map<String, Value>, kind: &Type) {
     let reference = match kind.name.as_str() {
         "Reference" => Some(members),
@@ -83,8 +84,8 @@ pub(super) fn targets(walk: &mut Walk, members: &Map<String, Value>, kind: &Type
         return;
     }
     if !walk.table.is_resource_name(name) {
-        walk.error(Code::Value, "refers to no resource of this release");
+        walk.warning(Code::Value, "refers to no resource of this release");
     } else if !kind.targets.is_empty() && !kind.targets.contains(&name) {
-        walk.error(Code::Value, "must not refer to a resource of that kind");
+        walk.warning(Code::Value, "should not refer to a resource of that kind");
     }
 }

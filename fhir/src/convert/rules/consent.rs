@@ -18,6 +18,10 @@ pub(super) fn consent(conversion: &Conversion, making: &mut Making<'_>, depth: u
         Release::R5 => exceptions(conversion, making, depth),
         Release::R4 => base(conversion, making, depth),
     }
+    // The general way would make a base rule of an exception, and the other way round.
+    if let Some(rules) = making.left.remove("provision") {
+        making.keep_as("provision", Some(&rules), None);
+    }
 }
 
 fn exceptions(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {

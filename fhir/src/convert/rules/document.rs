@@ -29,11 +29,12 @@ pub(super) fn document(conversion: &Conversion, making: &mut Making<'_>, depth: 
 /// R4's context, flat. What R5 has no place for (sourcePatientInfo, related) stays a context that is kept.
 fn flatten(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {
     let Some(Value::Object(context)) = making.left.get("context") else { return };
-    let mut context = context.clone();
+    let whole = context.clone();
+    let mut context = whole.clone();
     making.left.remove("context");
     for (name, other, kind) in CONTEXT {
         let many = name == "encounter";
-        if !context.get(name).is_some_and(|value| value.is_array() == many) {
+        if context.get(name).is_none_or(|value| value.is_array() != many) {
             continue;
         }
         if let Some(value) = context.remove(name) {
@@ -48,6 +49,10 @@ fn flatten(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {
             each(&events, |event| json!({ "concept": conversion.typed("CodeableConcept", event, depth) })),
         );
     }
+    // An id alone has no form as an extension: then all of it is kept.
+    if context.keys().all(|name| name == "id") {
+        context = if context.is_empty() { context } else { whole };
+    }
     if !context.is_empty() {
         making.keep_as("context", Some(&Value::Object(context)), None);
     }
@@ -55,13 +60,18 @@ fn flatten(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {
 
 /// R5's members of the whole as R4's context.
 fn gather(conversion: &Conversion, making: &mut Making<'_>, depth: usize) {
-    let mut context = match making.out.remove("context") {
+    // One that had no form as an extension stayed as it was.
+    let was = making.left.get("context").filter(|context| context.is_object()).cloned();
+    if was.is_some() {
+        making.left.remove("context");
+    }
+    let mut context = match making.out.remove("context").or(was) {
         Some(Value::Object(context)) => context,
         _ => Map::new(),
     };
     for (name, other, kind) in CONTEXT {
         let many = name == "encounter";
-        if !making.left.get(other).is_some_and(|value| value.is_array() == many) {
+        if making.left.get(other).is_none_or(|value| value.is_array() != many) {
             continue;
         }
         if let Some(value) = making.left.remove(other) {

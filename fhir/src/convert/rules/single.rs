@@ -69,19 +69,21 @@ pub(super) fn interval(conversion: &Conversion, making: &mut Making<'_>) {
 const CGM: &str = "http://hl7.org/fhir/uv/cgm/";
 
 pub(super) fn profiles(conversion: &Conversion, making: &mut Making<'_>) {
-    if !conversion.is_to(Release::R5) || making.left.contains_key("_profile") {
+    if making.left.contains_key("_profile") || making.out.contains_key("profile") {
         return;
     }
-    let Some(Value::Array(profiles)) = making.left.get("profile") else { return };
+    let Some(Value::Array(profiles)) = making.left.get("profile").cloned() else { return };
     let is_cgm = |profile: &Value| profile.as_str().is_some_and(|profile| profile.starts_with(CGM));
     if !profiles.iter().any(is_cgm) {
         return;
     }
     let rest: Vec<Value> = profiles.iter().filter(|profile| !is_cgm(profile)).cloned().collect();
-    if let Some(profiles) = making.left.remove("profile") {
-        making.keep_as("profile", Some(&profiles), None);
-    }
-    if !rest.is_empty() {
-        making.put("profile", Value::Array(rest));
+    making.keep_as("profile", Some(&Value::Array(profiles)), None);
+    // One that was claimed in R5 all the same stays claimed in R4, and comes back.
+    if conversion.is_to(Release::R5) {
+        making.left.remove("profile");
+        if !rest.is_empty() {
+            making.put("profile", Value::Array(rest));
+        }
     }
 }
