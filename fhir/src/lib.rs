@@ -10,6 +10,7 @@
 pub mod issue;
 pub mod kind;
 pub mod release;
+pub mod search;
 
 pub use self::{
     issue::{Code, Issue, Severity},
