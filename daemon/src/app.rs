@@ -285,6 +285,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         went_live: known.went_live,
         known: HashMap::new(),
         marks: HashMap::new(),
+        serving: Default::default(),
     };
     let (stop, mark) = (draining.clone(), known.high_water_ms);
     let pipeline = std::thread::Builder::new()

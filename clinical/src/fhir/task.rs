@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{
     intent::{NAME_MOST_BYTES, Wish},
     provenance::instant,
+    release::Release,
 };
 use crate::reading::Instant;
 
@@ -103,12 +104,12 @@ pub fn task(intent: &Intent<'_>) -> Value {
     if let Some((kind, text)) = intent.wish.and_then(wanted) {
         json["input"] = json!([{ "type": { "text": kind }, "valueString": text }]);
     }
-    set(&mut json, &intent.state);
+    set(&mut json, &intent.state, Release::R4);
     json
 }
 
-/// Says on a Task where its intent stands. Nothing else of it is changed.
-pub fn set(task: &mut Value, state: &State<'_>) {
+/// Says on a Task of this release where its intent stands. Nothing else of it is changed.
+pub fn set(task: &mut Value, state: &State<'_>, release: Release) {
     let Value::Object(fields) = task else { return };
     for name in STATE {
         fields.remove(name);
@@ -121,7 +122,10 @@ pub fn set(task: &mut Value, state: &State<'_>) {
         _ => "",
     };
     if !reason.is_empty() {
-        fields.insert("statusReason".into(), json!({ "text": reason }));
+        let concept = json!({ "text": reason });
+        // R5: a CodeableReference.
+        let reason = if release == Release::R5 { json!({ "concept": concept }) } else { concept };
+        fields.insert("statusReason".into(), reason);
     }
     if let Some(at) = instant(state.since) {
         fields.insert("lastModified".into(), at.into());
@@ -197,11 +201,14 @@ mod tests {
     fn of_a_task_of_somebody_else_only_the_state_is_changed() {
         let mut json = json!({ "resourceType": "Task", "status": "requested", "note": [{ "text": "x" }],
             "statusReason": { "text": "deceased" } });
-        set(&mut json, &State { stage: Stage::Done, reason: "", since: Instant(1_772_409_600_000) });
+        let state = State { stage: Stage::Done, reason: "", since: Instant(1_772_409_600_000) };
+        set(&mut json, &state, Release::R4);
         assert_eq!(
             json,
             json!({ "resourceType": "Task", "status": "completed", "note": [{ "text": "x" }],
                 "lastModified": "2026-03-02T00:00:00Z" })
         );
+        set(&mut json, &State { stage: Stage::Held, reason: "merged", ..state }, Release::R5);
+        assert_eq!(json["statusReason"], json!({ "concept": { "text": "merged" } }));
     }
 }

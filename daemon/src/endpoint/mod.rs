@@ -12,8 +12,10 @@
 //!   client, heads, bodies, answers.
 
 pub mod ask;
+pub mod audit_event;
 pub mod caller;
 pub mod key;
+pub mod outcomes;
 pub mod scope;
 
 use std::pin::Pin;

@@ -17,12 +17,13 @@ use outbox::{
 use super::{
     Pipeline, PipelineError,
     pace::Pace,
-    read::{self, Batch, Local, SOURCE_PREFIX, reply},
+    read::{self, Batch, Local, reply},
     seats::{Place, Seated},
     set_aside,
 };
 use crate::{
     config::PublishRule,
+    endpoint::key::SOURCE_PREFIX,
     generation::{Generation, Site},
     identities,
     telemetry::Metric,

@@ -28,7 +28,7 @@ use clinical::{
 use mllp::{charset, envelope::Envelope};
 use outbox::{FileSeen, IdentityEntry, Message, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
 
-pub use self::local::{Local, SOURCE_PREFIX};
+pub(super) use self::local::Local;
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
     conditions::Kind,

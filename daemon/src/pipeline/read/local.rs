@@ -15,16 +15,14 @@ use fhir::Kind;
 use outbox::{Message, ReadError, Reader, ResourceVersion, Shown};
 use serde_json::{Value, json};
 
-use crate::endpoint::key;
+use crate::endpoint::key::{self, SOURCE_PREFIX};
 
-/// What the source of a message of the endpoint begins with; then comes the client's name.
-pub const SOURCE_PREFIX: &str = "fhir/";
 /// References that are looked up for one message.
 const REFERENCES_MOST: usize = 8;
 
 /// What is known of one message; nothing of any that came by another way. No Debug: it may hold a patient's identifier.
 #[derive(Default)]
-pub struct Local {
+pub(in crate::pipeline) struct Local {
     resources: Vec<Value>,
     version: Option<Version>,
 }
@@ -41,7 +39,7 @@ impl Local {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn of(message: &Message, reader: &Reader) -> Result<Self, ReadError> {
+    pub(in crate::pipeline) fn of(message: &Message, reader: &Reader) -> Result<Self, ReadError> {
         if !message.source.starts_with(SOURCE_PREFIX) {
             return Ok(Self::default());
         }
