@@ -96,14 +96,18 @@ mod tests {
                 [(Decision::Permit, Some(true)), (Decision::Deny, Some(false)), (Decision::Ended, None)]
             {
                 for (from, until) in [(None, None), (Some(1_000_000_000_123), Some(1_900_000_000_001))] {
-                    let permit =
-                        Permit { patient: "Patient/1-0", purpose, decision, at: 1_750_000_000_000, from, until };
+                    let permit = Permit {
+                        patient: "Patient/1-0",
+                        purpose,
+                        decision,
+                        at: 1_750_000_000_000,
+                        from,
+                        until,
+                    };
                     let json = consent(&permit).unwrap();
                     let read = read(&json, &beside, &TimeZone::UTC).unwrap();
-                    let rules: Vec<Rule> = permits
-                        .map(|permit| Rule { purpose, permit, from, until })
-                        .into_iter()
-                        .collect();
+                    let rules: Vec<Rule> =
+                        permits.map(|permit| Rule { purpose, permit, from, until }).into_iter().collect();
                     assert_eq!(read.rules, rules, "{permit:?}");
                     assert_eq!((read.changed_at, read.patient.len()), (Some(1_750_000_000_000), 1));
                 }

@@ -94,8 +94,7 @@ fn alias(alias: &Alias) -> Value {
     let authority = alias.authority.as_str();
     if !authority.is_empty() {
         let is_uri = authority.contains(':');
-        let system =
-            if is_uri { authority.to_owned() } else { format!("{AUTHORITY_PREFIX}{authority}") };
+        let system = if is_uri { authority.to_owned() } else { format!("{AUTHORITY_PREFIX}{authority}") };
         json.insert("system".into(), system.into());
     }
     json.insert("value".into(), alias.value.as_str().into());
@@ -183,7 +182,10 @@ mod tests {
         assert_eq!(identifiers[2], json!({ "system": "urn:v", "value": "9" }));
         assert!(identifiers[3].get("system").is_none());
         assert_eq!(made["name"], json!([{ "text": "Ode, Amy Jo", "family": "Ode", "given": ["Amy", "Jo"] }]));
-        assert_eq!((&made["birthDate"], &made["deceasedDateTime"]), (&json!("1980-02"), &json!("2026-03-01")));
+        assert_eq!(
+            (&made["birthDate"], &made["deceasedDateTime"]),
+            (&json!("1980-02"), &json!("2026-03-01"))
+        );
         for (birth, wanted) in [("1980", Some("1980")), ("19800230", None), ("198013", None), ("x", None)] {
             let made = patient(&Person { birth: Some(birth.into()), ..person() });
             assert_eq!(made["birthDate"].as_str(), wanted, "{birth}");

@@ -70,7 +70,10 @@ mod tests {
             issued: Instant(1_772_409_600_000),
             results: &results,
         });
-        assert_eq!(json["result"], json!([{ "reference": "Observation/1" }, { "reference": "Observation/2" }]));
+        assert_eq!(
+            json["result"],
+            json!([{ "reference": "Observation/1" }, { "reference": "Observation/2" }])
+        );
         assert_eq!((&json["status"], &json["issued"]), (&json!("amended"), &json!("2026-03-02T00:00:00Z")));
         assert_eq!(json["effectivePeriod"], json!({ "start": "2025-01-01", "end": "2025-01-14" }));
         assert_eq!(json["code"]["coding"][0]["code"], "107931-8");

@@ -60,9 +60,7 @@ pub fn event(number: i64, entry: &AuditEntry, observer: &str) -> Value {
     let mut subtypes: Vec<Value> = subtype.into_iter().collect();
     subtypes.push(json!({ "system": ACTION_CODES, "code": told(&entry.action) }));
     let mut entities = vec![entity(entry)];
-    entities.extend(patient_beside(&entry.object).map(|patient| {
-        json!({ "what": { "reference": patient } })
-    }));
+    entities.extend(patient_beside(&entry.object).map(|patient| json!({ "what": { "reference": patient } })));
     json!({
         "resourceType": "AuditEvent",
         "id": number.to_string(),

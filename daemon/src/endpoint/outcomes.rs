@@ -11,10 +11,10 @@ use clinical::{
     calendar::LocalDay,
     fhir::{
         form::Form,
+        identifier::SiteSecret,
         project::{ProjectionError, Version, project},
         projection::Projection,
         provenance::{Maker, Manifest, Reason},
-        identifier::SiteSecret,
         subject::Subject,
     },
     reading::Instant,
@@ -26,12 +26,7 @@ use serde_json::{Value, json};
 
 use crate::{
     generation::Generation,
-    pipeline::{
-        PipelineError,
-        look::look,
-        resources::cited,
-        serve::form_of,
-    },
+    pipeline::{PipelineError, look::look, resources::cited, serve::form_of},
 };
 
 /// Longest period.
@@ -58,33 +53,32 @@ impl Span {
         (days, start, end): (Option<&str>, Option<&str>, Option<&str>),
         today: Date,
     ) -> Result<Self, Issue> {
-        let wrong = |name: &str, why: &str| {
-            Err(Issue::error(Code::Value, why.to_owned()).at(format!("http.{name}")))
-        };
+        let wrong =
+            |name: &str, why: &str| Issue::error(Code::Value, why.to_owned()).at(format!("http.{name}"));
         let date = |name: &str, text: Option<&str>| match text {
             None => Ok(None),
             // A date of exactly ten characters: anything longer would have its time cut off unseen.
             Some(text) => match text.parse::<Date>().ok().filter(|date| date.to_string() == text) {
                 Some(date) => Ok(Some(LocalDay::from_civil(date))),
-                None => wrong(name, "give a date, YYYY-MM-DD"),
+                None => Err(wrong(name, "give a date, YYYY-MM-DD")),
             },
         };
         let (start, end) = (date("start", start)?, date("end", end)?);
         let last = end.unwrap_or_else(|| LocalDay::from_civil(today));
         let first = match (days, start) {
-            (Some(_), Some(_)) => return wrong("days", "give days or start, not both"),
-            (None, None) => return wrong("days", "give days, or start"),
+            (Some(_), Some(_)) => return Err(wrong("days", "give days or start, not both")),
+            (None, None) => return Err(wrong("days", "give days, or start")),
             (None, Some(first)) => first,
             (Some(days), None) => {
                 let counted = days.parse::<u32>().ok().filter(|count| (1..=DAYS_MOST).contains(count));
                 let Some(counted) = counted else {
-                    return wrong("days", &format!("days is a number from 1 to {DAYS_MOST}"));
+                    return Err(wrong("days", &format!("days is a number from 1 to {DAYS_MOST}")));
                 };
                 last.plus(1 - counted as i32)
             }
         };
         if last < first {
-            return wrong("start", "start is after end");
+            return Err(wrong("start", "start is after end"));
         }
         if i64::from(last.0) - i64::from(first.0) >= i64::from(DAYS_MOST) {
             let why = format!("a period has at most {DAYS_MOST} days");

@@ -76,13 +76,7 @@ impl Pipeline {
 }
 
 /// Reads one message anew into the batch; whether it gave readings.
-fn read_one(
-    message: &Message,
-    local: &Local,
-    generation: &Generation,
-    now: i64,
-    batch: &mut Batch,
-) -> bool {
+fn read_one(message: &Message, local: &Local, generation: &Generation, now: i64, batch: &mut Batch) -> bool {
     let before = batch.readings_found;
     match judged(message, generation) {
         Ok(message) => read::message(&message, local, generation, now, batch),
@@ -291,7 +285,9 @@ mod tests {
         }
         let around = message("ward", "main", PART, false, &test);
         let mut batch = Batch::default();
-        assert!(!read_one(&around, &Local::default(), &generation, 0, &mut batch) && batch.quarantine.is_empty());
+        assert!(
+            !read_one(&around, &Local::default(), &generation, 0, &mut batch) && batch.quarantine.is_empty()
+        );
     }
 
     #[test]

@@ -92,8 +92,7 @@ fn chunks(
     for member in members {
         for stored in reader.chunks(*member, from, to)? {
             let day = stored.day;
-            let chunk =
-                Chunk::decode(&stored.body).map_err(|source| PipelineError::Chunk { day, source })?;
+            let chunk = Chunk::decode(&stored.body).map_err(|source| PipelineError::Chunk { day, source })?;
             chunks.push((Device(stored.device), chunk.into_iter().collect()));
         }
     }

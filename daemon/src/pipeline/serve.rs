@@ -136,12 +136,7 @@ impl Pipeline {
     }
 
     /// The versions that show something, with the word that it is served; without any where nothing is to be shown.
-    fn make(
-        &self,
-        reader: &Reader,
-        it: Unserved,
-        generation: &Generation,
-    ) -> Result<PutResources, Unmade> {
+    fn make(&self, reader: &Reader, it: Unserved, generation: &Generation) -> Result<PutResources, Unmade> {
         let mut sheet = Sheet::new(reader, &self.writer);
         match it.what {
             Shown::Window => self.window(&mut sheet, it.id, generation)?,

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    conditions::Board, config, endpoint::key, generation::Current, observations::Observations, outbound::Halts,
-    pipeline::pace::Pace,
+    conditions::Board, config, endpoint::key, generation::Current, observations::Observations,
+    outbound::Halts, pipeline::pace::Pace,
 };
 
 /// After every window of the tests.
@@ -283,10 +283,15 @@ fn a_kill_between_the_making_and_the_commit_changes_nothing_of_what_is_served() 
         rig.start();
     }
     rig.serves();
-    let told = |rig: &Rig| -> Vec<(String, i64, usize)> {
-        rig.window().into_iter().map(|(part, found, _)| (part, found.version, found.body.len())).collect()
+    let told = |rig: &Rig| -> Vec<(String, i64, Value)> {
+        rig.window()
+            .into_iter()
+            .map(|(part, found, json)| (part, found.version, json["status"].clone()))
+            .collect()
     };
     assert_eq!(told(&rig), told(&calm));
+    let all = key::key("main", fhir::Kind::Observation, "");
+    assert_eq!(rig.read(|reader| reader.resources_under(all)).len(), 7, "nothing stands twice");
     rig.start();
     assert_eq!(rig.serves(), 0, "all of it was committed with the word that it is served");
 }
@@ -311,7 +316,8 @@ fn a_patient_whom_a_client_posted_is_left_alone_and_what_is_known_of_another_is_
 }
 
 #[test]
-fn an_observation_that_was_sent_to_the_endpoint_is_a_reading_and_a_later_version_corrects_and_takes_it_back() {
+fn an_observation_that_was_sent_to_the_endpoint_is_a_reading_and_a_later_version_corrects_and_takes_it_back()
+{
     let mut rig = Rig::new();
     rig.takes(&day("77", 100, 'F'));
     rig.serves();
@@ -400,7 +406,10 @@ fn a_decision_is_a_version_of_its_consent_and_an_intent_is_a_task_in_its_state()
     let history = rig.read(|reader| reader.resource_history(parts[0].1.number, None, 9));
     let said = |at: usize| serde_json::from_slice::<Value>(&history[at].body).unwrap();
     assert_eq!((history.len(), &said(1)["provision"]["type"]), (2, &json!("permit")));
-    assert_eq!((&said(0)["provision"]["type"], &said(0)["patient"]["reference"]), (&json!("deny"), &json!(whose)));
+    assert_eq!(
+        (&said(0)["provision"]["type"], &said(0)["patient"]["reference"]),
+        (&json!("deny"), &json!(whose))
+    );
     assert!(!said(0).to_string().contains("Amy"));
 
     let id = rig.read(|reader| reader.resource_showing(Shown::Intent, 1, "")).unwrap();
@@ -438,7 +447,10 @@ fn who_was_merged_away_leads_to_whom_it_counts_for_and_the_window_follows_or_is_
         assert_eq!((&old["active"], &new["active"]), (&json!(false), &json!(true)));
         assert_eq!(old["link"][0]["other"]["reference"], reference(&survivor));
         assert_eq!(new["link"][0]["other"]["reference"], reference(&retired));
-        assert_eq!((&old["link"][0]["type"], &new["link"][0]["type"]), (&json!("replaced-by"), &json!("replaces")));
+        assert_eq!(
+            (&old["link"][0]["type"], &new["link"][0]["type"]),
+            (&json!("replaced-by"), &json!("replaces"))
+        );
         for (part, found, json) in rig.window().iter().filter(|(_, found, _)| found.kind == "Observation") {
             let (whose, error) = (&json["subject"]["reference"], json["status"] == "entered-in-error");
             match adopt {
@@ -468,7 +480,10 @@ fn an_outcome_on_request_is_that_of_the_readings_and_leaves_nothing_behind() {
         rig.read(|reader| Ok(outcomes(reader, &rig.generation, &asked, &by)))
     };
     let found = ask(&rig, 1, "2026-03-02", None).unwrap();
-    assert_eq!((&found["type"], &found["timestamp"]), (&json!("collection"), &json!("2026-03-02T00:00:00.000Z")));
+    assert_eq!(
+        (&found["type"], &found["timestamp"]),
+        (&json!("collection"), &json!("2026-03-02T00:00:00.000Z"))
+    );
     let entries = found["entry"].as_array().unwrap();
     let of = |code: &str| {
         entries.iter().find(|entry| entry["resource"]["code"]["coding"][0]["code"] == code).unwrap()

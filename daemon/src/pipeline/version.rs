@@ -15,8 +15,8 @@ use clinical::{
     reading::Instant,
 };
 use outbox::{
-    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, ReadError, Reader,
-    StandingVersion, Window,
+    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, ReadError,
+    Reader, StandingVersion, Window,
 };
 use sha2::{Digest, Sha256};
 

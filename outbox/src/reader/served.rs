@@ -14,12 +14,7 @@ use crate::{
 
 impl Reader {
     /// What of one sort has changed since the resources that show it were made: at most `limit` after a number, in order.
-    pub fn unserved_after(
-        &self,
-        what: Shown,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<Unserved>, ReadError> {
+    pub fn unserved_after(&self, what: Shown, after: i64, limit: usize) -> Result<Vec<Unserved>, ReadError> {
         Ok(resource::unserved_after(self.conn()?, what, after, limit)?)
     }
 

@@ -346,7 +346,10 @@ fn a_local_reference_leads_to_a_patient_and_a_device_of_this_box_and_to_nobody_e
     let read_here = held(&json, 1, None);
     assert_eq!(read_here.groups[0].patient.as_ref().unwrap().value, "P1");
     let (device, reading) = &read_here.groups[0].readings[0];
-    assert_eq!((device.0.as_str(), reading.standing, reading.made_at), ("SN1", Standing::Final, Instant(1_000)));
+    assert_eq!(
+        (device.0.as_str(), reading.standing, reading.made_at),
+        ("SN1", Standing::Final, Instant(1_000))
+    );
     assert_eq!(read(&json.to_string()).groups[0].patient, Err(SubjectFault::Unresolved));
 }
 
@@ -361,7 +364,10 @@ fn a_later_version_corrects_or_takes_back_what_the_one_before_said() {
             assert_eq!((reading.made_at, reading.message), (Instant(2_000), 2));
             (patient(group), reading.standing, reading.identity == identity)
         };
-        read.groups.iter().flat_map(|group| group.readings.iter().map(move |(_, it)| one(group, it))).collect()
+        read.groups
+            .iter()
+            .flat_map(|group| group.readings.iter().map(move |(_, it)| one(group, it)))
+            .collect()
     };
     let p = |name: &str| name.to_owned();
     // Final, too, is what is said now.

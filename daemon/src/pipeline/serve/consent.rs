@@ -8,11 +8,7 @@ use clinical::fhir::{
 };
 use outbox::{ConsentEntry, Purpose, Ruling, Shown};
 
-use super::{
-    super::resources::ResourceError,
-    Unmade,
-    sheet::Sheet,
-};
+use super::{super::resources::ResourceError, Unmade, sheet::Sheet};
 use crate::endpoint::key::SOURCE_PREFIX;
 
 pub(super) fn consent(sheet: &mut Sheet<'_>, id: i64) -> Result<(), Unmade> {

@@ -6,7 +6,7 @@ use clinical::{
     fhir::person::{Alias, Person, patient},
     identity::PatientKey,
 };
-use outbox::{KnownFact, Name, Reader, ReadError, Shown};
+use outbox::{KnownFact, Name, ReadError, Reader, Shown};
 
 use super::{
     Unmade,

@@ -73,8 +73,7 @@ impl Pipeline {
         }
         let Some(subject) = sheet.patient(patient)? else { return Err(Unmade::Later) };
         let policy = &window.key.policy;
-        let policy =
-            generation.policy(policy).ok_or_else(|| PipelineError::Policy { id: policy.clone() })?;
+        let policy = generation.policy(policy).ok_or_else(|| PipelineError::Policy { id: policy.clone() })?;
         let zone = Zone::named(&window.key.zone).map_err(PipelineError::from)?;
         let end = LocalDay(window.key.end_day);
         let days = (&zone, end.plus(-i32::from(window.key.days)), end.plus(-1));
@@ -154,11 +153,7 @@ fn parts(
 
 /// Marks what stands of a window and is not among its parts any more. A Provenance has no status: what was said of an
 /// earlier version stays said.
-fn entered_in_error(
-    sheet: &mut Sheet<'_>,
-    window: &Window,
-    but: &BTreeSet<String>,
-) -> Result<(), Unmade> {
+fn entered_in_error(sheet: &mut Sheet<'_>, window: &Window, but: &BTreeSet<String>) -> Result<(), Unmade> {
     for (part, _) in sheet.reader.parts_showing(Shown::Window, window.id)? {
         if but.contains(&part) {
             continue;
