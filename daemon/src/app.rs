@@ -280,6 +280,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             wake: wake.clone(),
             conditions: conditions.clone(),
             audit: auditor.clone(),
+            secret: Arc::new(SiteSecret::new(known.secret)),
+            box_id: known.box_id.as_str().into(),
         };
         let gate = Gate::new(current.clone(), Arc::new(interactions), auditor, issuers);
         intakes.spawn(endpoint.serve(gate, draining.clone()));
@@ -311,6 +313,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         went_live: known.went_live,
         known: HashMap::new(),
         marks: HashMap::new(),
+        serving: Default::default(),
     };
     let (stop, mark) = (draining.clone(), known.high_water_ms);
     let pipeline = std::thread::Builder::new()

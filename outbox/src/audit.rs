@@ -128,3 +128,74 @@ pub(crate) fn after(conn: &Connection, id: i64, limit: usize) -> Result<Vec<(i64
     let rows = statement.query_map(params![id, limit as i64], |row| Ok((row.get(0)?, entry_of(row)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
+
+/// Entries before the given number with their numbers, the newest first.
+pub(crate) fn before(conn: &Connection, id: i64, limit: usize) -> Result<Vec<(i64, AuditEntry)>, ReadError> {
+    let mut statement = conn.prepare_cached(BEFORE)?;
+    let rows = statement.query_map(params![id, limit as i64], |row| Ok((row.get(0)?, entry_of(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One entry.
+pub(crate) fn entry(conn: &Connection, id: i64) -> Result<Option<AuditEntry>, ReadError> {
+    let mut statement =
+        conn.prepare_cached("SELECT id, at, actor, action, object, detail FROM audit WHERE id = ?1")?;
+    Ok(statement.query_row([id], entry_of).optional()?)
+}
+
+/// The number of the first entry that was made at `at` or after, one after the last where there is none. Times rise with
+/// the numbers, which have no gaps, so it is found by halving: some twenty looks. Where the clock was put back meanwhile,
+/// an entry near that moment may lie on the other side.
+pub(crate) fn first_since(conn: &Connection, at: i64) -> Result<i64, ReadError> {
+    let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?;
+    let (mut low, mut high) = (1, last + 1);
+    let mut time = conn.prepare_cached(TIME_OF)?;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let made: i64 = time.query_row([middle], |row| row.get(0))?;
+        if made < at {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+const BEFORE: &str =
+    "SELECT id, at, actor, action, object, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+const TIME_OF: &str = "SELECT at FROM audit WHERE id = ?1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{migrate, plan};
+
+    #[test]
+    fn a_page_of_the_audit_log_and_a_time_in_it_are_found_by_its_numbers() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        for sql in [BEFORE, TIME_OF] {
+            let steps = plan(&conn, sql);
+            assert!(steps.len() == 1 && steps[0].contains("INTEGER PRIMARY KEY"), "{sql}: {steps:?}");
+        }
+        assert_eq!(first_since(&conn, 0).unwrap(), 1, "of an empty log");
+        let entry = |at| AuditEntry {
+            actor: "a".into(),
+            action: "b".into(),
+            object: String::new(),
+            detail: String::new(),
+            at,
+        };
+        append(&conn, &[10, 20, 20, 30].map(entry)).unwrap();
+        for (at, wanted) in [(0, 1), (10, 1), (11, 2), (20, 2), (21, 4), (30, 4), (31, 5)] {
+            assert_eq!(first_since(&conn, at).unwrap(), wanted, "{at}");
+        }
+        let ids = |before, limit| -> Vec<i64> {
+            super::before(&conn, before, limit).unwrap().into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!((ids(i64::MAX, 3), ids(2, 3)), (vec![4, 3, 2], vec![1]));
+        assert_eq!(super::entry(&conn, 2).unwrap().map(|entry| entry.at), Some(20));
+        assert_eq!(super::entry(&conn, 5).unwrap(), None);
+    }
+}

@@ -92,6 +92,34 @@ fn look_again(conn: &Connection, patient: i64, at: i64) -> Result<(), WriteError
     Ok(doubt::renew(conn, owner, at)?)
 }
 
+/// A fact that is known, and when it was said. Its `Debug` hides the value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KnownFact {
+    /// `name`, `birth`, `result-birth` or `death`.
+    pub fact: String,
+    /// The value: patient data; never empty.
+    pub value: String,
+    /// When its source said so, in milliseconds.
+    pub said_at: i64,
+}
+
+impl std::fmt::Debug for KnownFact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KnownFact").field("fact", &self.fact).finish_non_exhaustive()
+    }
+}
+
+/// All that is known of an identifier's patient, by fact.
+pub(crate) fn all(conn: &Connection, patient: i64) -> rusqlite::Result<Vec<KnownFact>> {
+    conn.prepare_cached(
+        "SELECT fact, value, said_at FROM patient_fact WHERE patient = ?1 AND value <> '' ORDER BY fact",
+    )?
+    .query_map([patient], |row| {
+        Ok(KnownFact { fact: row.get(0)?, value: row.get(1)?, said_at: row.get(2)? })
+    })?
+    .collect()
+}
+
 /// The birth dates known of a patient.
 pub(crate) fn births(conn: &Connection, patient: i64) -> rusqlite::Result<Births> {
     Ok(Births {

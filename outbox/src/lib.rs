@@ -104,7 +104,7 @@ pub use consent_rows::{Leased, Moved, NO_CONSENT, Stood};
 pub use dedupe::DEDUPE_MAX_ENTRIES;
 pub use doubt::IN_DOUBT;
 pub use error::{Conflict, ReadError, SqliteFault, WriteError};
-pub use facts::{Births, EhrPatient, Fact};
+pub use facts::{Births, EhrPatient, Fact, KnownFact};
 pub use fallback::{Shut, WEIGH_MOST, Weigh, Weighed};
 pub use held::{Held, HeldFilter, HeldKind, HeldSum};
 pub use identify::{Bound, Identified, Refusal, Saying, Statement};

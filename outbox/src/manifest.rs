@@ -60,6 +60,12 @@ pub(crate) fn by_id(conn: &Connection, id: &str) -> Result<Option<Manifest>, Rea
     Ok(statement.query_row([id], read).optional()?)
 }
 
+/// When a manifest was kept, in milliseconds.
+pub(crate) fn kept_at(conn: &Connection, id: &str) -> Result<Option<i64>, ReadError> {
+    let mut statement = conn.prepare_cached("SELECT at FROM manifest WHERE id = ?1")?;
+    Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+}
+
 /// The manifest whose hash is the one sought.
 pub(crate) fn find(
     conn: &Connection,

@@ -70,6 +70,16 @@ pub(crate) fn patient(conn: &Connection, id: i64) -> Result<Option<PatientKey>, 
     Ok(key_of(conn, id).optional()?)
 }
 
+/// The identifier with this number, and whether it is of another kind than names the site's patients.
+pub(crate) fn name(conn: &Connection, id: i64) -> rusqlite::Result<Option<Name>> {
+    conn.prepare_cached("SELECT site, system, value, alias FROM patient WHERE id = ?1")?
+        .query_row([id], |row| {
+            let key = PatientKey { site: row.get(0)?, system: row.get(1)?, value: row.get(2)? };
+            Ok(Name { key, alias: row.get(3)? })
+        })
+        .optional()
+}
+
 /// The identifier of a number that there is.
 pub(crate) fn key_of(conn: &Connection, id: i64) -> rusqlite::Result<PatientKey> {
     conn.prepare_cached("SELECT site, system, value FROM patient WHERE id = ?1")?

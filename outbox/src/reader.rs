@@ -5,6 +5,7 @@
 
 mod chart;
 mod people;
+mod served;
 
 use std::{
     collections::HashMap,

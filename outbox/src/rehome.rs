@@ -106,6 +106,11 @@ fn one(root: Root) -> Option<i64> {
     }
 }
 
+/// Whether windows of a patient are still to be dirtied.
+pub(crate) fn is_owed(conn: &Connection, owner: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM rehomed WHERE owner = ?1")?.exists([owner])
+}
+
 /// What was read of the patient's windows is stale, and so is what was said of the patient.
 fn touch(conn: &Connection, owner: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE outcome_window SET generation = generation + 1 WHERE patient = ?1")?

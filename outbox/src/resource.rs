@@ -417,6 +417,35 @@ pub(crate) fn unserved(conn: &Connection, limit: usize) -> rusqlite::Result<Vec<
     Ok(found)
 }
 
+/// What of one sort has changed since the resources that show it were made: at most `limit` after a number, in order.
+pub(crate) fn unserved_after(
+    conn: &Connection,
+    what: Shown,
+    after: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Unserved>> {
+    conn.prepare_cached(UNSERVED_AFTER)?
+        .query_map(params![what.word(), after, limit as i64], |row| {
+            Ok(Unserved { what, id: row.get(0)?, turn: row.get(1)? })
+        })?
+        .collect()
+}
+
+/// The resources that show something of the box, by part.
+pub(crate) fn parts(conn: &Connection, what: Shown, id: i64) -> rusqlite::Result<Vec<(String, ResourceId)>> {
+    conn.prepare_cached(PARTS)?
+        .query_map(params![what.word(), id], |row| {
+            Ok((row.get(0)?, ResourceId { number: row.get(1)?, tag: row.get(2)? }))
+        })?
+        .collect()
+}
+
+/// Walks the table by its key.
+pub(crate) const UNSERVED_AFTER: &str =
+    "SELECT id, turn FROM unserved WHERE what = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+pub(crate) const PARTS: &str = "SELECT s.part, r.id, r.tag FROM served s JOIN resource r ON r.id = s.resource
+     WHERE s.what = ?1 AND s.id = ?2 ORDER BY s.part";
+
 /// The highest number given out, 0 before the first.
 pub(crate) fn last_number(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("SELECT coalesce(max(id), 0) FROM resource", [], |row| row.get(0))

@@ -323,6 +323,17 @@ pub(crate) fn history(
     rows.into_iter().map(|found| filled(conn, found)).collect()
 }
 
+/// The version that a message is; `None` where it is none of a resource.
+pub(crate) fn of_message(conn: &Connection, inbox_id: i64) -> Result<Option<ResourceVersion>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} {OF_MESSAGE}");
+    let found = conn.prepare_cached(&sql)?.query_row([inbox_id], version_of).optional()?;
+    found.map(|found| filled(conn, found)).transpose()
+}
+
+/// The index of messages has no row for what the box made.
+const OF_MESSAGE: &str = "FROM resource_version v JOIN resource r ON r.id = v.resource
+     WHERE v.inbox_id = ?1 AND v.inbox_id <> 0 LIMIT 1";
+
 fn version_of(row: &Row<'_>) -> rusqlite::Result<ResourceVersion> {
     let (bytes, stored): (Option<i64>, Option<Vec<u8>>) = (row.get(9)?, row.get(10)?);
     let broken = |broken| rusqlite::Error::FromSqlConversionFailure(10, Type::Blob, Box::new(broken));

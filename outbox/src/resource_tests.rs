@@ -55,6 +55,14 @@ fn every_step_of_a_search_walks_an_index_and_sorts_nothing() {
             "{steps:?}"
         );
     }
+    let of_message = format!("SELECT {COLUMNS} {OF_MESSAGE}");
+    for sql in [resource::UNSERVED_AFTER, resource::PARTS, &of_message] {
+        let steps = plan(&conn, sql);
+        assert!(
+            steps.iter().all(|step| step.starts_with("SEARCH") && !step.contains("TEMP")),
+            "{sql}: {steps:?}"
+        );
+    }
     // Both bounds of the order are bounds of the index, and no filter behind it.
     for (sql, column) in [(BY_TIME[1], "from_at"), (BY_UPDATED[1], "updated_at")] {
         let step = plan(&conn, sql).remove(0);

@@ -599,6 +599,15 @@ CREATE TABLE unserved (
 CREATE TRIGGER version_is_unserved AFTER INSERT ON published_version BEGIN
   INSERT INTO unserved (what, id) VALUES ('window', NEW.window_id) ON CONFLICT DO UPDATE SET turn = turn + 1;
 END;
+-- Its readings were all taken back, or its patient is another one now.
+CREATE TRIGGER emptied_is_unserved AFTER UPDATE OF display_hash ON outcome_window
+  WHEN NEW.version > 0 AND NEW.display_hash IS NULL AND OLD.display_hash IS NOT NULL BEGIN
+  INSERT INTO unserved (what, id) VALUES ('window', NEW.id) ON CONFLICT DO UPDATE SET turn = turn + 1;
+END;
+CREATE TRIGGER moved_window_is_unserved AFTER UPDATE OF patient ON outcome_window
+  WHEN NEW.version > 0 AND NEW.patient <> OLD.patient BEGIN
+  INSERT INTO unserved (what, id) VALUES ('window', NEW.id) ON CONFLICT DO UPDATE SET turn = turn + 1;
+END;
 CREATE TRIGGER patient_is_unserved AFTER INSERT ON patient BEGIN
   INSERT INTO unserved (what, id) VALUES ('patient', NEW.id) ON CONFLICT DO UPDATE SET turn = turn + 1;
 END;
@@ -611,10 +620,14 @@ END;
 CREATE TRIGGER link_is_unserved AFTER INSERT ON patient_link BEGIN
   INSERT INTO unserved (what, id) VALUES ('patient', NEW.child) ON CONFLICT DO UPDATE SET turn = turn + 1;
   INSERT INTO unserved (what, id) VALUES ('patient', NEW.parent) ON CONFLICT DO UPDATE SET turn = turn + 1;
+  INSERT INTO unserved (what, id) SELECT 'window', id FROM outcome_window WHERE patient = NEW.child AND version > 0
+    ON CONFLICT DO UPDATE SET turn = turn + 1;
 END;
 CREATE TRIGGER undone_link_is_unserved AFTER UPDATE OF undone_at ON patient_link BEGIN
   INSERT INTO unserved (what, id) VALUES ('patient', NEW.child) ON CONFLICT DO UPDATE SET turn = turn + 1;
   INSERT INTO unserved (what, id) VALUES ('patient', NEW.parent) ON CONFLICT DO UPDATE SET turn = turn + 1;
+  INSERT INTO unserved (what, id) SELECT 'window', id FROM outcome_window WHERE patient = NEW.child AND version > 0
+    ON CONFLICT DO UPDATE SET turn = turn + 1;
 END;
 CREATE TRIGGER renamed_is_unserved AFTER UPDATE OF site, system, value ON patient BEGIN
   INSERT INTO unserved (what, id) VALUES ('patient', NEW.id) ON CONFLICT DO UPDATE SET turn = turn + 1;

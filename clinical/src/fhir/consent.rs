@@ -26,10 +26,10 @@ use crate::identity::PatientKey;
 pub const MOST: usize = 1_000;
 /// The longest name of an element that is told.
 const NAME_MOST: usize = 40;
-const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
-const SCOPE: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
-const LOINC: &str = "http://loinc.org";
+pub(super) const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+pub(super) const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+pub(super) const SCOPE: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
+pub(super) const LOINC: &str = "http://loinc.org";
 /// Categories about the sharing of information: LOINC's consent document, privacy policy acknowledgment and
 /// organization, release of information; of v3-ActCode information access and disclosure.
 const CATEGORIES: [(&str, &str); 8] = [

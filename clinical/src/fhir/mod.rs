@@ -16,7 +16,8 @@
 //! [`projection`] and the [`form`] that the site chose: [`row`]s, a [`note`], a message. The projection's list says what
 //! may leave; [`address`] puts in what is the EHR's own, [`bundle`] packs one request, [`release`] writes it as R4 or R5,
 //! [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP,
-//! the store, retries, verdicts. Beside that way: [`consent`] reads what a Consent permits.
+//! the store, retries, verdicts. Beside that way: [`consent`] reads what a Consent permits;
+//! [`person`], [`permit`], [`task`] and [`window_report`] are what the box's own endpoint shows of what it knows.
 
 pub mod address;
 pub mod answer;
@@ -32,6 +33,8 @@ pub mod issue;
 pub mod location;
 pub mod metric;
 pub mod note;
+pub mod permit;
+pub mod person;
 pub mod project;
 pub mod projection;
 pub mod provenance;
@@ -44,6 +47,8 @@ pub mod row;
 pub mod subject;
 pub mod summary;
 pub mod taken_back;
+pub mod task;
+pub mod window_report;
 
 #[cfg(test)]
 mod sample;

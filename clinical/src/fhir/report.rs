@@ -26,7 +26,7 @@ pub const REPORT_TITLE: &str = "Glucose profile report";
 /// Code system of `DiagnosticReport.category`.
 pub const SECTION_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";
 /// The report's name in its identifier; no slug of a [`Metric`].
-const SLUG: &str = "report";
+pub(super) const SLUG: &str = "report";
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

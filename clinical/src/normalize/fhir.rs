@@ -7,13 +7,14 @@
 //! - Nothing is guessed: a unit, an offset, a status or a patient that is not stated makes no reading. A modifier extension
 //!   changes the meaning in a way that nobody here knows (hl7.org/fhir/extensibility.html), so its Observation is a fault.
 //! - A number keeps the digits and places of its text: `5.50` is not `5.5`.
-//! - What is read is a function of the set of resources: a Patient or Device may stand behind what refers to it.
+//! - What is read is a function of the set of resources (and, of what was sent to the box's own endpoint, of [`Held`]): a Patient or Device may stand behind what refers to it.
 //! - No fault holds anything of the content but the place: `Bundle.entry[3].resource.valueQuantity.unit`.
 //!
 //! Numbers: a document is read a resource at a time (each of at most 1 MiB), at most [`RESOURCES_MOST`] of them.
 
 mod observation;
 mod people;
+mod taken;
 
 use std::collections::HashMap;
 
@@ -34,7 +35,7 @@ use super::{
 };
 use crate::{
     identity::{Identifier, PatientKey, PatientRule},
-    reading::{Device, Reading},
+    reading::{Device, Instant, Reading},
 };
 
 /// Resources of one document: five weeks of a sensor that measures every minute, and their Patients and Devices.
@@ -49,6 +50,31 @@ pub struct Context<'a> {
     pub patient: &'a PatientRule,
     /// Inbox id of the document; 0 outside the store.
     pub message_id: u64,
+}
+
+/// What a server of ours knows of a resource that it was sent, beside the resource itself.
+///
+/// A bare `Patient/123` is a number of somebody else's server; of what was sent to this box's own endpoint it is a number of
+/// this box, and `resources` has what it leads to.
+#[derive(Clone, Copy, Default)]
+pub struct Held<'a> {
+    /// Patients and Devices, each with the `id` by which it is referred to.
+    pub resources: &'a [Value],
+    /// Which version of which resource it is.
+    pub version: Option<HeldVersion<'a>>,
+}
+
+/// A version of a resource of this box.
+#[derive(Clone, Copy)]
+pub struct HeldVersion<'a> {
+    /// `Observation/<id>`: where a source gives no identifier, this is what is corrected or taken back.
+    pub resource: &'a str,
+    /// Which, from 1. A later one corrects what the one before said, whatever status it has.
+    pub number: i64,
+    /// When it was taken.
+    pub at: Instant,
+    /// The version before it, as it was received.
+    pub before: Option<&'a str>,
 }
 
 /// A document as readings.
@@ -101,6 +127,25 @@ pub enum DocumentFault {
     TooMany,
 }
 
+/// The references of a document to Patients and Devices that are resources of the server that it was sent to: at most
+/// `most` of them, each once.
+pub fn references(text: &str, most: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    let _damaged = each(text, |_, resource| {
+        let Some(resource) = resource else { return true };
+        for name in ["subject", "device"] {
+            if let Some(reference) = resource[name]["reference"].as_str()
+                && !found.iter().any(|known| known == reference)
+            {
+                found.push(reference.to_owned());
+            }
+        }
+        found.len() < most
+    });
+    found.truncate(most);
+    found
+}
+
 /// The beginning of a resource: nothing else of it is kept.
 #[derive(Deserialize)]
 struct Head {
@@ -136,8 +181,37 @@ pub fn holds_observation(text: &str) -> bool {
 /// # Errors
 /// [`DocumentFault`]: then nothing of it is read.
 pub fn normalize(text: &str, context: &Context<'_>) -> Result<Normalized, DocumentFault> {
+    normalize_held(text, context, &Held::default())
+}
+
+/// Reads a resource that was sent to the endpoint of this box, with what the box knows of it.
+///
+/// A later version takes back what the one before said, where it does not say it anew: another patient, another device, or
+/// a status that never counts.
+///
+/// # Errors
+/// As [`normalize`].
+pub fn normalize_held(
+    text: &str,
+    context: &Context<'_>,
+    held: &Held<'_>,
+) -> Result<Normalized, DocumentFault> {
+    let mut read = read_held(text, context, held)?;
+    if let Some(version) = held.version {
+        // What was before could be read then, or nothing came of it.
+        let before = version.before.and_then(|before| read_held(before, context, held).ok());
+        taken::back(&mut read, before.unwrap_or_default(), version);
+        taken::of_version(&mut read, version);
+    }
+    Ok(read)
+}
+
+fn read_held(text: &str, context: &Context<'_>, held: &Held<'_>) -> Result<Normalized, DocumentFault> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut beside = Beside::default();
+    let mut beside = Beside { resource: held.version.map(|version| version.resource), ..Beside::default() };
+    for resource in held.resources {
+        beside.take(Resource { json: resource.clone(), address: None });
+    }
     each(text, |_, resource| {
         if let Some(entry) = resource {
             beside.take(entry);
@@ -239,7 +313,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn take(&mut self, resource: Resource, place: Place, beside: &Beside, context: &Context<'_>) {
+    fn take(&mut self, resource: Resource, place: Place, beside: &Beside<'_>, context: &Context<'_>) {
         if resource["resourceType"] != "Observation" {
             self.read.ignored += u32::from(!people::is_beside(&resource));
             return;

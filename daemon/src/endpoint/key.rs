@@ -4,6 +4,9 @@ use fhir::Kind;
 use outbox::ResourceId;
 use sha2::{Digest, Sha256};
 
+/// What the source of a message that was sent to the endpoint begins with; then comes the client's name.
+pub const SOURCE_PREFIX: &str = "fhir/";
+
 /// The key of a term: a hash of site, kind and term. Two terms may share one, because a search looks at the resource.
 pub fn key(site: &str, kind: Kind, term: &str) -> i64 {
     let mut hash = Sha256::new();

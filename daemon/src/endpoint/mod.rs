@@ -13,6 +13,7 @@
 
 mod ask;
 pub mod audit;
+pub mod audit_event;
 mod audit_view;
 mod base;
 mod batch;
@@ -35,7 +36,7 @@ mod label;
 mod limit;
 mod negotiation;
 mod operation;
-mod outcomes;
+pub mod outcomes;
 mod parameters;
 mod path;
 mod read;

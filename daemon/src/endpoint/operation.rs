@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fhir::{Code, Issue, Kind};
+use fhir::{Code, Issue, Kind, Release, convert};
+use jiff::{Timestamp, tz::TimeZone};
+use outbox::{Reader, Shown};
 use serde_json::Value;
 
 use super::{
@@ -16,14 +18,19 @@ use super::{
     draft::{Draft, Plan},
     everything::everything,
     negotiation::body_release,
+    outcomes::{self, Answerer, Asked, Span},
+    read,
     service::{Done, Interactions, Request},
-    shelf::look,
+    shelf::{look, unreadable},
     write::{self, Circumstances, Outcome, ROUNDS, contended},
 };
+use crate::{generation::Generation, time};
 
 /// Kinds that `$submit-cgm-bundle` takes (HL7 CGM guide, CapabilityStatement of the receiver).
 const OF_CGM: [Kind; 3] = [Kind::Observation, Kind::DiagnosticReport, Kind::Device];
 /// LOINC codes of what a CGM Bundle holds: sensor glucose, its summary and the report.
+/// Parameters of `$outcomes`.
+const OF_OUTCOMES: [&str; 6] = ["days", "start", "end", "policy", "_format", "_pretty"];
 const LOINC: &str = "http://loinc.org";
 
 impl Interactions {
@@ -231,10 +238,58 @@ impl Interactions {
             }
         }
         let (shared, wanted, generation) = (Arc::clone(request), id.to_owned(), self.current.get());
+        let (secret, box_id) = (Arc::clone(&self.secret), Arc::clone(&self.box_id));
         let looked = look(&self.readers, move |reader| {
-            super::outcomes::answer(reader, &generation, &shared, &wanted, &parameters)
+            let by = Answerer { secret: &secret, box_id: &box_id, now: time::now_ms() };
+            on_demand(reader, &generation, &shared, &by, (&wanted, &parameters))
         });
         let (answer, resources) = looked.await?;
         Ok(Done { answer, object: format!("Patient/{id}/$outcomes"), resources, is_told: false })
     }
+}
+
+/// What `$outcomes` answers; also how many resources.
+fn on_demand(
+    reader: &Reader,
+    generation: &Generation,
+    request: &Request,
+    by: &Answerer<'_>,
+    (id, parameters): (&str, &[(String, String)]),
+) -> Result<(Answer, usize), Answer> {
+    let bounds = request.bounds(Act::Read, Kind::Patient)?;
+    let patient = read::find(reader, &request.site.id, Kind::Patient, id, None, &bounds)?;
+    let of = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    if let Some((name, _)) = parameters.iter().find(|(name, _)| !OF_OUTCOMES.contains(&name.as_str())) {
+        let known = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        let text = "$outcomes has days and end, or start and end, and policy";
+        let place = if known { format!("http.{name}") } else { "http".to_owned() };
+        return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
+    }
+    let today =
+        Timestamp::from_millisecond(by.now).unwrap_or_default().to_zoned(zone_of(generation, request)).date();
+    let refused = |issue: Issue| {
+        let status = match issue.code {
+            Code::NotFound => 404,
+            Code::Transient => 503,
+            Code::Exception => 500,
+            _ => 400,
+        };
+        Answer::refusal(status, issue)
+    };
+    let span = Span::of((of("days"), of("start"), of("end")), today).map_err(refused)?;
+    let shown = reader.shown_by(patient.version.id.number).map_err(|error| unreadable(&error))?;
+    let Some((Shown::Patient, number)) = shown else { return Err(read::not_found(Kind::Patient)) };
+    let subject = patient.reference();
+    let asked =
+        Asked { site: &request.site.id, patient: number, subject: &subject, span, policy: of("policy") };
+    let bundle = outcomes::outcomes(reader, generation, &asked, by).map_err(refused)?;
+    let resources = bundle["entry"].as_array().map_or(0, Vec::len);
+    let bundle = convert::convert(&bundle, Release::R4, request.manner.release);
+    Ok((Answer::fhir(200, request.manner.release, bundle.to_string().into()), resources))
+}
+
+/// The zone whose days a site's are.
+fn zone_of(generation: &Generation, request: &Request) -> TimeZone {
+    let site = generation.config.sites.get(&request.site.id);
+    site.map_or(TimeZone::UTC, |site| site.timezone.clone())
 }

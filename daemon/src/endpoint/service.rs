@@ -10,6 +10,7 @@ use axum::http::{
     HeaderName, Method,
     header::{IF_MATCH, RETRY_AFTER},
 };
+use clinical::fhir::identifier::SiteSecret;
 use fhir::{
     Code, Issue, Kind,
     search::{Context, Query},
@@ -61,6 +62,10 @@ pub struct Interactions {
     pub conditions: Board,
     /// The audit log.
     pub audit: Auditor,
+    /// The box's secret for identifiers.
+    pub secret: Arc<SiteSecret>,
+    /// The box's id.
+    pub box_id: Arc<str>,
 }
 
 /// A request, as far as everything needs it.
@@ -213,9 +218,10 @@ impl Interactions {
     ) -> Result<Done, Answer> {
         let bounds = request.bounds(Act::Read, kind)?;
         let (shared, wanted) = (Arc::clone(request), id.to_owned());
+        let box_id = Arc::clone(&self.box_id);
         let answer = look(&self.readers, move |reader| {
             if kind == Kind::AuditEvent {
-                return super::audit_view::read(reader, &shared, &wanted);
+                return super::audit_view::read(reader, &shared, &box_id, &wanted);
             }
             let found = read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)?;
             read::answer(&found, &shared.head.headers, shared.manner.release)
@@ -249,10 +255,10 @@ impl Interactions {
         }
         let names: Vec<String> = parameters.iter().map(|(name, _)| format!("{name}=")).collect();
         let object = searched(kind, &names.join("&"));
-        let shared = Arc::clone(request);
+        let (shared, box_id) = (Arc::clone(request), Arc::clone(&self.box_id));
         let looked = look(&self.readers, move |reader| {
             if kind == Kind::AuditEvent {
-                return super::audit_view::search(reader, &shared, &parameters);
+                return super::audit_view::search(reader, &shared, &box_id, &parameters);
             }
             let parsed = Query::parse(kind, &parameters, shared.manner.handling, &shared.context)
                 .map_err(|issues| Answer::outcome(400, &issues))?;

@@ -10,17 +10,20 @@ use clinical::{
     chunk::Chunk,
     reading::{Device, Instant, Reading, Standing},
 };
-use outbox::{Absorb, ChunkWrite, DirtyWindow, QuarantineEntry, Reader, SetAside, WindowKey};
+use outbox::{
+    Absorb, ChunkWrite, DirtyWindow, Message, QuarantineEntry, ReadError, Reader, SetAside, WindowKey,
+};
 
 use super::{
     Pipeline, PipelineError,
     pace::Pace,
-    read::{self, Batch, reply},
+    read::{self, Batch, Local, reply},
     seats::{Place, Seated},
     set_aside,
 };
 use crate::{
     config::PublishRule,
+    endpoint::key::SOURCE_PREFIX,
     generation::{Generation, Site},
     identities,
     telemetry::Metric,
@@ -179,7 +182,8 @@ impl Pipeline {
             let piece = self.readers.messages_after(batch.upto, PIECE_MESSAGES, PIECE_BYTES)?;
             let mut bytes = 0;
             for message in &piece {
-                read::message(message, generation, now, &mut batch);
+                let local = self.local(message)?;
+                read::message(message, &local, generation, now, &mut batch);
                 (batch.upto, bytes) = (message.id, bytes + message.body.len());
             }
             batch.messages += piece.len();
@@ -189,6 +193,14 @@ impl Pipeline {
             }
             let now_ms = time::monotonic_ms();
             std::thread::sleep(pace.between(self.writer.counts().last_inbox_id, now_ms, now_ms - began_ms));
+        }
+    }
+
+    /// What the store knows of a message of the endpoint; of any other there is nothing to look up.
+    pub(super) fn local(&self, message: &Message) -> Result<Local, ReadError> {
+        match message.source.starts_with(SOURCE_PREFIX) {
+            true => self.readers.with(|reader| Local::of(message, reader)),
+            false => Ok(Local::default()),
         }
     }
 

@@ -20,7 +20,7 @@ use outbox::{Message, QuarantineEntry, ReadAgain, ReadError, Reader};
 use super::{
     Pipeline, PipelineError,
     absorb::Absorbed,
-    read::{self, Batch},
+    read::{self, Batch, Local},
     seats,
 };
 use crate::{
@@ -56,7 +56,8 @@ impl Pipeline {
                 has_readings: false,
                 at: now,
             });
-            let has_readings = read_one(&asked.message, generation, now, &mut batch);
+            let local = self.local(&asked.message)?;
+            let has_readings = read_one(&asked.message, &local, generation, now, &mut batch);
             if let Some(last) = batch.again.last_mut() {
                 last.has_readings = has_readings;
             }
@@ -75,10 +76,10 @@ impl Pipeline {
 }
 
 /// Reads one message anew into the batch; whether it gave readings.
-fn read_one(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) -> bool {
+fn read_one(message: &Message, local: &Local, generation: &Generation, now: i64, batch: &mut Batch) -> bool {
     let before = batch.readings_found;
     match judged(message, generation) {
-        Ok(message) => read::message(&message, generation, now, batch),
+        Ok(message) => read::message(&message, local, generation, now, batch),
         Err(reason) => batch.quarantine.push(QuarantineEntry {
             inbox_id: message.id,
             stage: INTAKE.to_owned(),
@@ -142,7 +143,7 @@ pub struct Foreseen {
 /// Where the store cannot be read.
 pub fn foresee(message: &Message, generation: &Generation, reader: &Reader) -> Result<Foreseen, ReadError> {
     let mut batch = Batch::default();
-    read_one(message, generation, 0, &mut batch);
+    read_one(message, &Local::of(message, reader)?, generation, 0, &mut batch);
     let judged = judged(message, generation);
     let judged = judged.as_deref().unwrap_or(message);
     let mut unidentified: Vec<String> = batch.identity.into_iter().map(|entry| entry.reason).collect();
@@ -284,7 +285,9 @@ mod tests {
         }
         let around = message("ward", "main", PART, false, &test);
         let mut batch = Batch::default();
-        assert!(!read_one(&around, &generation, 0, &mut batch) && batch.quarantine.is_empty());
+        assert!(
+            !read_one(&around, &Local::default(), &generation, 0, &mut batch) && batch.quarantine.is_empty()
+        );
     }
 
     #[test]
@@ -296,10 +299,10 @@ mod tests {
         for (body, full) in [(&alias, true), (&plain, false)] {
             let (message, mut batch) = (message("ward", "main", "results", false, body), Batch::default());
             for _ in 1..crate::pipeline::absorb::MAX_WRITES {
-                crate::pipeline::read::message(&message, &generation, 0, &mut batch);
+                crate::pipeline::read::message(&message, &Local::default(), &generation, 0, &mut batch);
             }
             assert!(!batch.is_full() && batch.quarantine.is_empty() && batch.readings.len() == 1);
-            crate::pipeline::read::message(&message, &generation, 0, &mut batch);
+            crate::pipeline::read::message(&message, &Local::default(), &generation, 0, &mut batch);
             assert_eq!(batch.is_full(), full);
         }
     }

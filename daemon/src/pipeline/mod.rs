@@ -17,6 +17,7 @@ mod corrections;
 pub(crate) mod fallback;
 mod feeds;
 mod identify;
+pub mod look;
 pub mod manifest;
 pub(crate) mod pace;
 pub mod publish;
@@ -25,6 +26,7 @@ mod record;
 pub mod resources;
 mod said;
 mod seats;
+pub mod serve;
 mod set_aside;
 mod version;
 mod wish;
@@ -170,6 +172,8 @@ pub struct Pipeline {
     pub known: absorb::Known,
     /// Dirty marks already in the store.
     pub marks: absorb::Marks,
+    /// How far what the endpoint shows has been brought up to date.
+    pub serving: serve::Serving,
 }
 
 impl Pipeline {
@@ -217,7 +221,7 @@ impl Pipeline {
         Duration::ZERO
     }
 
-    /// One absorb, a piece of what is to be read anew, and one publish.
+    /// One absorb, a piece of what is to be read anew, one publish, and a piece of what the endpoint shows.
     fn step(
         &mut self,
         clock: &mut Clock,
@@ -248,8 +252,9 @@ impl Pipeline {
             // Outcomes may go as messages.
             self.replied.send_modify(|turn| *turn += 1);
         }
-        if absorbed.messages > 0 || again.messages > 0 || published > 0 || rehomed > 0 {
-            let backlog = absorbed.backlog || again.backlog || published > 0 || rehomed > 0;
+        let served = if serve::is_on(&generation) { self.serve(&generation)? } else { 0 };
+        if absorbed.messages > 0 || again.messages > 0 || published + served > 0 || rehomed > 0 {
+            let backlog = absorbed.backlog || again.backlog || published + served > 0 || rehomed > 0;
             return Ok(Next::More { backlog });
         }
         let due_at = self.readers.with(|reader| reader.next_due_at())?;

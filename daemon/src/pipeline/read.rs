@@ -3,6 +3,7 @@
 
 mod fhir;
 mod file;
+mod local;
 mod orders;
 mod patients;
 pub(super) mod reply;
@@ -27,6 +28,7 @@ use clinical::{
 use mllp::{charset, envelope::Envelope};
 use outbox::{FileSeen, IdentityEntry, Message, QuarantineEntry, ReadAgain, Rehoming, Saying, Statement};
 
+pub(super) use self::local::Local;
 use super::absorb::{MAX_BYTES, MAX_MESSAGES, MAX_WRITES};
 use crate::{
     conditions::Kind,
@@ -148,18 +150,25 @@ struct Case<'a> {
     message: &'a Message,
     site: &'a Site,
     generation: &'a Generation,
+    local: &'a Local,
     now: i64,
 }
 
-/// Reads one message into the batch, and notes where its sender asked for an answer.
-pub(super) fn message(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
-    read(message, generation, now, batch);
+/// Reads one message into the batch, and notes where its sender asked for an answer. `local` is what the store knows of it.
+pub(super) fn message(
+    message: &Message,
+    local: &Local,
+    generation: &Generation,
+    now: i64,
+    batch: &mut Batch,
+) {
+    read(message, local, generation, now, batch);
     if let Some(destination) = generation.return_of(&message.source) {
         batch.due.extend(reply::Due::of(message, destination));
     }
 }
 
-fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch) {
+fn read(message: &Message, local: &Local, generation: &Generation, now: i64, batch: &mut Batch) {
     let handler = Handler::parse(&message.handler).unwrap_or(Handler::Keep);
     if message.refused || handler == Handler::Keep {
         return;
@@ -173,7 +182,7 @@ fn read(message: &Message, generation: &Generation, now: i64, batch: &mut Batch)
         ));
         return;
     };
-    let case = Case { message, site, generation, now };
+    let case = Case { message, site, generation, local, now };
     match handler {
         Handler::Results => results::read(&case, batch),
         Handler::File => file::read(&case, batch),

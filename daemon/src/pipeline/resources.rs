@@ -34,6 +34,18 @@ pub enum ResourceError {
     /// The resources could not be written as JSON.
     #[error("json: {0}")]
     Json(#[from] serde_json::Error),
+    /// A resource of a kind that the endpoint does not know.
+    #[error("a resource of a kind that the endpoint does not know")]
+    NoKind,
+    /// It could not be found by all that it says.
+    #[error("a resource says more than it can be found by")]
+    TooManyTerms,
+    /// A resource refers to one that is not made with it.
+    #[error("a resource refers to one that is not made with it")]
+    Unresolved,
+    /// A time that FHIR cannot write.
+    #[error("a time outside the years 1 to 9999")]
+    Time,
 }
 
 /// The stored body of a row.

@@ -15,13 +15,14 @@ use clinical::{
     reading::Instant,
 };
 use outbox::{
-    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, StandingVersion,
-    Window,
+    Condition, Decision as Decided, Earlier, Enters, Manifest, NewRow, Outcome as Published, ReadError,
+    Reader, StandingVersion, Window,
 };
 use sha2::{Digest, Sha256};
 
 use super::{
     Pipeline, PipelineError, app_events,
+    corrections::Cited as Sources,
     manifest::Listing,
     publish::Computed,
     resources::{self, Entry},
@@ -363,17 +364,8 @@ impl Pipeline {
         stands: Option<i64>,
         computed: &Computed<'_>,
     ) -> Result<Reason, PipelineError> {
-        let cited = &computed.cited;
-        let Some(stands) = stands else { return Ok(cited.reason(None)) };
-        let (before, outcome) = self
-            .readers
-            .with(|reader| Ok((reader.manifest_of(due.id, stands)?, reader.outcome_of(due.id, stands)?)))?;
-        let before = before.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default();
-        let reason = cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>()));
-        // A source that corrected itself outranks rules that changed meanwhile.
-        let ruled_by = outcome.and_then(|outcome| policy_sha256(&outcome));
-        let same_rules = ruled_by.is_none_or(|sha256| sha256 == computed.outcome.policy.sha256);
-        Ok(if reason == Reason::LateData && !same_rules { Reason::PolicyChange } else { reason })
+        let sha256 = &computed.outcome.policy.sha256;
+        Ok(self.readers.with(|reader| reason_after(reader, due.id, stands, &computed.cited, sha256))?)
     }
 
     /// `stands`: an earlier version is, or may be, at the destination. What never got there is not amended but
@@ -432,6 +424,24 @@ fn recorded(destination: &Destination, ruling: &Ruling, earlier: Earlier) -> Dec
     }
 }
 
+/// Why there is a next version of a window after the version `stands`, of these messages and by the policy with this hash.
+pub(super) fn reason_after(
+    reader: &Reader,
+    window: i64,
+    stands: Option<i64>,
+    cited: &Sources,
+    policy: &str,
+) -> Result<Reason, ReadError> {
+    let Some(stands) = stands else { return Ok(cited.reason(None)) };
+    let (before, outcome) = (reader.manifest_of(window, stands)?, reader.outcome_of(window, stands)?);
+    let before = before.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default();
+    let reason = cited.reason(Some(&before.into_iter().collect::<BTreeSet<u64>>()));
+    // A source that corrected itself outranks rules that changed meanwhile.
+    let ruled_by = outcome.and_then(|outcome| policy_sha256(&outcome));
+    let same_rules = ruled_by.is_none_or(|sha256| sha256 == policy);
+    Ok(if reason == Reason::LateData && !same_rules { Reason::PolicyChange } else { reason })
+}
+
 fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
     site.publish.iter().find(|rule| rule.window_days == days)
 }
@@ -440,11 +450,16 @@ fn rule_of(site: &Site, days: u16) -> Option<&PublishRule> {
 /// the site takes our own codes, of those too.
 fn shown_hash(outcome: &Outcome, generation: &Generation, site: &str) -> [u8; 32] {
     let shown = outcome.display_hash();
-    let more = |way: &Way| way.form.local_codes || way.form.row(Row::Sd).is_some();
-    if !generation.destinations_of(site).any(|destination| destination.ways.iter().any(more)) {
+    if !shows_figures(generation, site) {
         return shown;
     }
     Sha256::new().chain_update(shown).chain_update(shown_text(&figures(outcome))).finalize().into()
+}
+
+/// Whether a change of what has no code in LOINC is a change of what is shown at a site.
+pub(super) fn shows_figures(generation: &Generation, site: &str) -> bool {
+    let more = |way: &Way| way.form.local_codes || way.form.row(Row::Sd).is_some();
+    generation.destinations_of(site).any(|destination| destination.ways.iter().any(more))
 }
 
 /// The hash of the policy that a published outcome names.

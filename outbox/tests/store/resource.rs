@@ -155,3 +155,47 @@ fn what_shows_the_box_is_one_resource_for_each_part_and_done_only_where_nothing_
     };
     assert_eq!(folder.read(|reader| reader.find_resources(&find, None, 5)).found.len(), 1);
 }
+
+#[test]
+fn a_message_leads_to_the_version_that_it_is() {
+    let folder = Folder::new();
+    let writer = folder.writer();
+    let id = writer.new_resource(3);
+    let put = |body: &str, expected| PutResources {
+        messages: vec![message(body)],
+        versions: vec![new(id, VersionBody::Message(0), &[1], expected)],
+        ..PutResources::default()
+    };
+    done(block(writer.put_resources(put("one", None))).unwrap());
+    done(block(writer.put_resources(put("two", Some(1)))).unwrap());
+    let inbox_id = folder.read(|reader| reader.resource(id.number, Some(1))).unwrap().inbox_id;
+    let found = folder.read(|reader| reader.resource_of_message(inbox_id)).unwrap();
+    assert_eq!((found.id, found.version, found.latest, &found.body[..]), (id, 1, 2, &b"one"[..]));
+    assert!(folder.read(|reader| reader.resource_of_message(0)).is_none());
+    assert!(folder.read(|reader| reader.resource_of_message(inbox_id + 9)).is_none());
+}
+
+#[test]
+fn a_window_is_to_be_served_anew_when_it_is_published_emptied_or_its_patient_merged_or_split() {
+    use crate::identity::merge;
+    let folder = Folder::new();
+    let (one, other) = (folder.patient("1"), folder.patient("2"));
+    folder.publish(one, 100, Vec::new(), 5_000);
+    let windows = || -> Vec<Unserved> { folder.read(|reader| reader.unserved_after(Shown::Window, 0, 9)) };
+    let window = windows()[0];
+    assert_eq!((windows().len(), window.turn), (1, 1));
+    let serve = || {
+        let put = PutResources { served: windows(), ..PutResources::default() };
+        assert_eq!(folder.writer().serve_resources(put).wait().unwrap(), Placed::Done(Vec::new()));
+        assert!(windows().is_empty());
+    };
+    serve();
+    folder.say(1, merge("2", "1"));
+    assert_eq!(windows()[0].id, window.id, "its patient was merged away");
+    assert_eq!(folder.read(|reader| reader.owner(one)), Some(other));
+    serve();
+    let link = folder.read(|reader| reader.links(1))[0].id;
+    folder.writer().unlink(link, crate::identity::how(true, 9_500), "person").wait().unwrap();
+    assert_eq!(windows()[0].id, window.id, "and stands alone again");
+    assert!(folder.read(|reader| reader.unserved_after(Shown::Window, window.id, 9)).is_empty());
+}

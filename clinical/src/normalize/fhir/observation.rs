@@ -122,7 +122,7 @@ enum About {
 }
 
 /// Reads an Observation.
-pub(super) fn read(json: &Value, beside: &Beside, context: &Context<'_>) -> Read {
+pub(super) fn read(json: &Value, beside: &Beside<'_>, context: &Context<'_>) -> Read {
     let summaries = summaries(json);
     let about = about(&json["code"]);
     let result = match about {
@@ -197,7 +197,7 @@ fn understood(json: &Value) -> Result<(), Fault> {
     }
 }
 
-fn reading(json: &Value, units: &[Unit], beside: &Beside, context: &Context<'_>) -> Result<Read, Fault> {
+fn reading(json: &Value, units: &[Unit], beside: &Beside<'_>, context: &Context<'_>) -> Result<Read, Fault> {
     understood(json)?;
     let Some(standing) = standing(json)? else { return Ok(Read::NeverCounts) };
     let quantity = &json["valueQuantity"];
@@ -210,7 +210,7 @@ fn reading(json: &Value, units: &[Unit], beside: &Beside, context: &Context<'_>)
     };
     let (time, offset_minutes) = time(json, context)?;
     let device = people::device(json, beside);
-    let identity = identity(json, &device, time);
+    let identity = identity(json, &device, time, beside.resource);
     let reading = Reading {
         time,
         offset_minutes: Some(offset_minutes),
@@ -238,15 +238,16 @@ fn time(json: &Value, context: &Context<'_>) -> Result<(Instant, i16), Fault> {
     Ok((stamp.time, stamp.offset_minutes))
 }
 
-/// The least identifier that the source gives it, else device and time.
-fn identity(json: &Value, device: &Device, time: Instant) -> u64 {
+/// The least identifier that the source gives it, else the resource of this box that it is, else device and time.
+fn identity(json: &Value, device: &Device, time: Instant, resource: Option<&str>) -> u64 {
     let identifiers = json["identifier"].as_array().into_iter().flatten();
     let part = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
     let least =
         identifiers.map(|it| (part(&it["system"]), part(&it["value"]))).filter(|it| !it.1.is_empty()).min();
-    match least {
-        Some((system, value)) => source_id("FHIR identifier", &[&system, &value]),
-        None => source_id("FHIR device and time", &[&device.0, &time.0.to_string()]),
+    match (least, resource) {
+        (Some((system, value)), _) => source_id("FHIR identifier", &[&system, &value]),
+        (None, Some(resource)) => source_id("FHIR resource of this box", &[resource]),
+        (None, None) => source_id("FHIR device and time", &[&device.0, &time.0.to_string()]),
     }
 }
 

@@ -46,16 +46,18 @@ pub(super) struct Whose {
 
 /// Patients and Devices of the document, by every address under which they are referred to.
 #[derive(Default)]
-pub(super) struct Beside {
-    patients: HashMap<String, Vec<Value>>,
-    devices: HashMap<String, Device>,
+pub(super) struct Beside<'a> {
+    /// The resource of this box that the document is.
+    pub(super) resource: Option<&'a str>,
+    pub(super) patients: HashMap<String, Vec<Value>>,
+    pub(super) devices: HashMap<String, Device>,
 }
 
 pub(super) fn is_beside(resource: &Value) -> bool {
     matches!(resource["resourceType"].as_str(), Some("Patient" | "Device"))
 }
 
-impl Beside {
+impl Beside<'_> {
     /// Takes a Patient or Device; of two with one address the first counts.
     pub(super) fn take(&mut self, resource: Resource) {
         let kind = resource["resourceType"].as_str().unwrap_or_default();
@@ -97,7 +99,7 @@ pub(super) fn named(patient: &Value, rule: &PatientRule) -> Result<PatientKey, S
 }
 
 /// Whom an Observation is about.
-pub(super) fn whose(observation: &Value, beside: &Beside, rule: &PatientRule) -> Whose {
+pub(super) fn whose(observation: &Value, beside: &Beside<'_>, rule: &PatientRule) -> Whose {
     let subject = &observation["subject"];
     let fault = |fault| Whose { patient: Err(fault), others: Vec::new() };
     if subject.is_null() {
@@ -154,7 +156,7 @@ fn select(stated: BTreeSet<Identifier>, rule: &PatientRule) -> Whose {
 
 /// The device of an Observation; unnamed where none is stated. A system is left out: the other feeds know makers by other
 /// names.
-pub(super) fn device(observation: &Value, beside: &Beside) -> Device {
+pub(super) fn device(observation: &Value, beside: &Beside<'_>) -> Device {
     let stated = &observation["device"];
     let own = text(&stated["identifier"]["value"]);
     if !own.is_empty() {

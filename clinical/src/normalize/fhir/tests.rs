@@ -309,3 +309,86 @@ proptest! {
         }
     }
 }
+
+/// Reads what was sent to the endpoint as version `number`, after `before`.
+fn held(json: &Value, number: i64, before: Option<&Value>) -> Normalized {
+    let zone = Zone::named("America/New_York").unwrap();
+    let resources = [
+        json!({ "resourceType": "Patient", "id": "1-00000001", "identifier": [
+            { "system": "urn:oid:1.2", "value": "P1" }] }),
+        json!({ "resourceType": "Patient", "id": "2-00000001", "identifier": [
+            { "system": "urn:oid:1.2", "value": "P2" }] }),
+        json!({ "resourceType": "Device", "id": "3-00000001", "serialNumber": "SN1" }),
+    ];
+    let before = before.map(Value::to_string);
+    let at = Instant(number * 1_000);
+    let version =
+        Some(HeldVersion { resource: "Observation/9-00000001", number, at, before: before.as_deref() });
+    let context = Context { zone: &zone, patient: &rule(), message_id: number as u64 };
+    normalize_held(&json.to_string(), &context, &Held { resources: &resources, version }).unwrap()
+}
+
+/// Sent to the endpoint: by local references, without an identifier.
+fn posted(change: impl FnOnce(&mut Value)) -> Value {
+    with(|it| {
+        it["identifier"] = Value::Null;
+        it["subject"] = json!({ "reference": "Patient/1-00000001" });
+        it["device"] = json!({ "reference": "Device/3-00000001" });
+        change(it);
+    })
+}
+
+#[test]
+fn a_local_reference_leads_to_a_patient_and_a_device_of_this_box_and_to_nobody_elsewhere() {
+    let json = posted(|_| ());
+    assert_eq!(references(&json.to_string(), 9), ["Patient/1-00000001", "Device/3-00000001"]);
+    assert_eq!(references(&json.to_string(), 1), ["Patient/1-00000001"]);
+    let read_here = held(&json, 1, None);
+    assert_eq!(read_here.groups[0].patient.as_ref().unwrap().value, "P1");
+    let (device, reading) = &read_here.groups[0].readings[0];
+    assert_eq!(
+        (device.0.as_str(), reading.standing, reading.made_at),
+        ("SN1", Standing::Final, Instant(1_000))
+    );
+    assert_eq!(read(&json.to_string()).groups[0].patient, Err(SubjectFault::Unresolved));
+}
+
+#[test]
+fn a_later_version_corrects_or_takes_back_what_the_one_before_said() {
+    let first = posted(|_| ());
+    let identity = held(&first, 1, None).groups[0].readings[0].1.identity;
+    let standings = |json: &Value| -> Vec<(String, Standing, bool)> {
+        let read = held(json, 2, Some(&first));
+        let patient = |group: &Group| group.patient.as_ref().unwrap().value.clone();
+        let one = |group: &Group, reading: &Reading| {
+            assert_eq!((reading.made_at, reading.message), (Instant(2_000), 2));
+            (patient(group), reading.standing, reading.identity == identity)
+        };
+        read.groups
+            .iter()
+            .flat_map(|group| group.readings.iter().map(move |(_, it)| one(group, it)))
+            .collect()
+    };
+    let p = |name: &str| name.to_owned();
+    // Final, too, is what is said now.
+    for status in ["final", "amended", "corrected"] {
+        let json = posted(|it| (it["status"], it["valueQuantity"]["value"]) = (status.into(), json!(120)));
+        assert_eq!(standings(&json), [(p("P1"), Standing::Corrected, true)], "{status}");
+    }
+    let error = posted(|it| it["status"] = "entered-in-error".into());
+    assert_eq!(standings(&error), [(p("P1"), Standing::Retracted, true)]);
+    for change in ["cancelled", "preliminary", "nonsense"] {
+        let json = posted(|it| it["status"] = change.into());
+        assert_eq!(standings(&json), [(p("P1"), Standing::Retracted, true)], "{change}");
+    }
+    let other = posted(|it| it["subject"]["reference"] = "Patient/2-00000001".into());
+    assert_eq!(
+        standings(&other),
+        [(p("P2"), Standing::Corrected, true), (p("P1"), Standing::Retracted, true)]
+    );
+    let named = posted(|it| it["identifier"] = json!([{ "system": "urn:feed", "value": "r-1" }]));
+    assert_eq!(
+        standings(&named),
+        [(p("P1"), Standing::Corrected, false), (p("P1"), Standing::Retracted, true)]
+    );
+}

@@ -1,4 +1,5 @@
-//! FHIR Observations: readings, and summaries that others computed. The document says itself whose they are.
+//! FHIR Observations: readings, and summaries that others computed. The document says itself whose they are; of what was sent
+//! to the box's own endpoint its local references do.
 
 use clinical::{
     identity::{Name, PatientKey},
@@ -17,7 +18,7 @@ pub(super) fn read(case: &Case<'_>, batch: &mut Batch) {
     let site = case.site;
     let context =
         fhir::Context { zone: &site.clock, patient: &site.patient, message_id: case.message.id as u64 };
-    let read = match fhir::normalize(text, &context) {
+    let read = match fhir::normalize_held(text, &context, &case.local.held()) {
         Ok(read) => read,
         Err(fault) => {
             return batch.quarantine.push(case.quarantine("the whole document", fault.to_string()));
