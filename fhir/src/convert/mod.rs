@@ -7,8 +7,8 @@
 //! resource), the element stays as it is, as an element that the other release does not know. What changes the meaning
 //! becomes a `modifierExtension`. Any value at all is converted without a panic; what is no resource of ours comes back.
 //!
-//! How: what differs by name stands in [`names`], what differs by type follows from the tables of elements
-//! ([`coerce`]), and what is cut differently has a rule of its own ([`rules`]).
+//! How: what differs by name stands in `names`, what differs by type follows from the tables of elements
+//! (`coerce`), and what is cut differently has a rule of its own (`rules`).
 //!
 //! What it does not do: it adds nothing that was not said, so what the other release requires and this one does not
 //! (R4's Consent.scope, Provenance.recorded) is absent.

@@ -3,12 +3,12 @@
 //!
 //! | group | rule |
 //! |---|---|
-//! | ServiceRequest, Task | [`reasons`]: reasonCode and reasonReference are one `reason` in R5, locationCode and locationReference one `location` |
-//! | ServiceRequest | [`reasons`]: patientInstruction is a text in R4, texts or documents in R5 |
-//! | Consent | [`consent`]: a base rule and its exceptions; one policy; class is documentType and resourceType |
-//! | DocumentReference | [`document`]: `context` is flat in R5; masterIdentifier is an identifier; authenticator an attester; format a profile |
-//! | AuditEvent | [`audit`]: type and subtype are category and code; outcome has details; network is a choice |
-//! | Group, SampledData, Meta | [`single`]: actual is membership; period is interval and its unit; profiles of the CGM guide are of R4 |
+//! | ServiceRequest, Task | `reasons`: reasonCode and reasonReference are one `reason` in R5, locationCode and locationReference one `location` |
+//! | ServiceRequest | `reasons`: patientInstruction is a text in R4, texts or documents in R5 |
+//! | Consent | `consent`: a base rule and its exceptions; one policy; class is documentType and resourceType |
+//! | DocumentReference | `document`: `context` is flat in R5; masterIdentifier is an identifier; authenticator an attester; format a profile |
+//! | AuditEvent | `audit`: type and subtype are category and code; outcome has details; network is a choice |
+//! | Group, SampledData, Meta | `single`: actual is membership; period is interval and its unit; profiles of the CGM guide are of R4 |
 
 mod audit;
 mod consent;
