@@ -212,6 +212,7 @@ impl AuditTask {
                 tokio::time::sleep(AGAIN).await;
             }
             batch.clear();
+            Metric::EndpointAuditWaiting.set(self.entries.len() as f64, &[]);
         }
     }
 }

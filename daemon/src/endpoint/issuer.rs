@@ -2,7 +2,7 @@
 //!
 //! Invariants: while good keys are held no request waits for a fetch, but one whose key name is not known, at most once a
 //! minute; one fetch of an issuer is under way at a time; redirects are not followed, plain HTTP is never spoken, an answer
-//! is read up to [`ANSWER_MOST_BYTES`] within [`FETCH_TIMEOUT`]. While an issuer's keys cannot be renewed that is a condition.
+//! is read up to `ANSWER_MOST_BYTES` within `FETCH_TIMEOUT`. While an issuer's keys cannot be renewed that is a condition.
 //!
 //! Sources: OpenID Connect Discovery 1.0 section 4, SMART App Launch 2 (`.well-known/smart-configuration`).
 

@@ -165,7 +165,7 @@ impl Gate {
             Err(unproved) => {
                 Metric::EndpointUnproved.add(1, &[("reason", unproved.word().to_owned())]);
                 if unproved != Unproved::Keys {
-                    let object = format!("{} {}", label::interaction(head), label::kind_word(head));
+                    let object = object_of(head);
                     let peer = link.peer.to_string();
                     self.auditor.unproved(object, unproved.word(), &peer, &head.request_id).await;
                 }
@@ -196,7 +196,7 @@ impl Gate {
         if let (403, Some(caller)) = (answer.status, caller) {
             let entry = Access {
                 what: "refused",
-                object: format!("{} {}", label::interaction(head), label::kind_word(head)),
+                object: object_of(head),
                 status: 403,
                 resources: 0,
                 request_id: &head.request_id,
@@ -211,22 +211,35 @@ impl Gate {
     /// The interaction, on a task of its own: it goes on when the client goes away, and its panic ends nothing else.
     async fn carried_out(&self, ask: Ask, place: Place, limits: &FhirLimits) -> Answer {
         let (request_id, deadline) = (ask.head.request_id.clone(), limits.request_timeout);
+        let (object, caller) = (object_of(&ask.head), ask.caller.clone());
         let service = Arc::clone(&self.service);
         let task = tokio::spawn(async move {
             let answer = tokio::time::timeout(deadline, async move { service.answer(ask).await }).await;
             drop(place);
             answer
         });
-        match task.await {
-            Ok(Ok(answer)) => answer,
+        let answer = match task.await {
+            Ok(Ok(answer)) => return answer,
             Ok(Err(_elapsed)) => {
                 refused("deadline");
                 let text = "the answer took longer than request_timeout; it may have taken effect";
                 Answer::refusal(504, Issue::error(Code::Timeout, text))
             }
             Err(_panic) => exception(&request_id),
+        };
+        // Nothing of a patient leaves with it, but what it was may have taken effect.
+        if let Some(caller) = caller {
+            let (what, status, request_id) = ("interrupted", answer.status, request_id.as_str());
+            let entry = Access { what, object, status, resources: 0, request_id }.by(&caller);
+            let _full = self.auditor.record(vec![entry]).await;
         }
+        answer
     }
+}
+
+/// What was asked, for the audit log, of closed sets: `read Observation`.
+fn object_of(head: &Head) -> String {
+    format!("{} {}", label::interaction(head), label::kind_word(head))
 }
 
 /// The body, within its bounds.

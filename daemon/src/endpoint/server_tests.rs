@@ -126,6 +126,18 @@ fn write_key(path: &Path) {
     std::io::Write::write_all(&mut file, STORE_KEY.as_bytes()).unwrap();
 }
 
+/// The audit log once it has so many entries.
+async fn audited(store: &Store, count: usize) -> Vec<outbox::AuditEntry> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let entries = store.readers().with(|reader| reader.audit_after(0, 1_000)).unwrap();
+        if entries.len() >= count || tokio::time::Instant::now() > deadline {
+            return entries.into_iter().map(|(_, entry)| entry).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 impl Bench {
     async fn talk(&self, shown: &Identity) -> Talk {
         let files = config::ClientTls::mutual(&self.pki.ca, &shown.cert, &shown.key);
@@ -231,13 +243,7 @@ async fn what_the_role_does_not_permit_is_refused_over_the_wire_before_the_body_
     }
     bench.drain.begin();
     bench.serving.await.unwrap();
-    let mut entries = Vec::new();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while entries.len() < refused && tokio::time::Instant::now() < deadline {
-        entries = bench.store.readers().with(|reader| reader.audit_after(0, 1_000)).unwrap();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+    let entries = audited(&bench.store, refused).await;
     assert_eq!(entries.len(), refused);
     let of = |actor: &str| entries.iter().filter(|entry| entry.actor == actor).count();
     assert_eq!(of("fhir viewer reader"), 6);
@@ -258,6 +264,10 @@ async fn a_panic_is_an_answer_and_the_connection_lives_and_a_deadline_is_one_too
     }
     assert_eq!(code(&talk.ask("GET", "Observation/never", "").await), (504, "timeout"));
     assert_eq!(talk.ask("GET", "Observation/1", "").await.0, 200);
+    let interrupted = audited(&bench.store, 2).await;
+    let told: Vec<_> = interrupted.iter().map(|entry| (entry.object.as_str(), &entry.detail[..10])).collect();
+    assert_eq!(told, [("read Observation", "status 500"), ("read Observation", "status 504")]);
+    assert!(interrupted.iter().all(|entry| entry.action == "fhir interrupted"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
