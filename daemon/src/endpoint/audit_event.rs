@@ -210,6 +210,29 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_what_was_made_in_a_span_of_time_the_newest_first() {
+        use outbox::{Key, Store, StoreOptions};
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::from_hex(&"a".repeat(64)).unwrap();
+        let store = Store::open(dir.path(), key, StoreOptions::default(), 0).unwrap();
+        let entries = [10, 20, 30, 40].map(|at| AuditEntry { at, ..entry("fhir read", "Group", "") });
+        store.writer().audit(entries.to_vec()).wait().unwrap();
+        let times = |range, before, limit| -> Vec<i64> {
+            let read = |reader: &Reader| page(reader, range, before, limit);
+            store.readers().with(read).unwrap().into_iter().map(|(_, entry)| entry.at).collect()
+        };
+        assert_eq!(times((Some(20), Some(40)), None, 9), [30, 20]);
+        assert_eq!(times((None, None), None, 2), [40, 30]);
+        let (newest, _) = store.readers().with(|reader| page(reader, (None, None), None, 1)).unwrap()[0];
+        assert_eq!(times((Some(20), None), Some(newest), 9), [30, 20]);
+        let found = store.readers().with(|reader| by_id(reader, &newest.to_string())).unwrap();
+        assert_eq!(found.map(|(_, entry)| entry.at), Some(40));
+        for id in ["0", "-1", "01", "x", "99"] {
+            assert_eq!(store.readers().with(|reader| by_id(reader, id)).unwrap(), None, "{id}");
+        }
+    }
+
+    #[test]
     fn each_action_has_a_letter_a_type_and_an_end() {
         for (action, detail, letter, kind, outcome) in [
             ("fhir search", "status 200; resources 9", "R", "rest", "0"),

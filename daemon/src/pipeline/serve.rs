@@ -83,56 +83,58 @@ impl Pipeline {
         let last = page.last().filter(|_| page.len() == limit).map_or(0, |last| last.id);
         self.serving.after.insert(what, last);
         let now = time::monotonic_ms();
-        let mut under_way = Vec::new();
-        let mut served = 0;
+        let (mut served, mut under_way) = (0, Vec::new());
         for it in page {
-            if self.serving.is_held(it, now) {
-                continue;
-            }
-            let made = {
-                let reader = self.readers.get()?;
-                self.make(&reader, it, generation)
-            };
-            match made {
-                Ok(put) => {
-                    let pending = self.writer.serve_resources(put);
-                    match what {
-                        // Two decisions of one patient, or two who were merged, share a resource.
-                        Shown::Consent | Shown::Patient => served += self.settle_served(it, pending, now)?,
-                        Shown::Window | Shown::Intent => under_way.push((it, pending)),
-                    }
-                }
-                Err(Unmade::Later) => self.serving.hold(it, now),
-                Err(Unmade::Error(error)) if error.is_about_a_window() => {
-                    tracing::warn!(
-                        what = it.what.word(), number = it.id, %error,
-                        "its resources could not be made; tried again later"
-                    );
-                    self.serving.hold(it, now);
-                }
-                Err(Unmade::Error(error)) => return Err(error),
+            if !self.serving.is_held(it, now)
+                && let Some(pending) = self.begin(it, generation, now)?
+            {
+                under_way.push((it, pending));
             }
         }
+        // All of a turn share the writer's commits. Two who were merged, or two decisions of one patient, share a resource:
+        // what came second is made once more.
+        let mut again = Vec::new();
         for (it, pending) in under_way {
-            served += self.settle_served(it, pending, now)?;
+            match pending.wait()? {
+                Placed::Done(_) => served += 1,
+                Placed::Changed => again.push(it),
+            }
+        }
+        for it in again {
+            match self.begin(it, generation, now)?.map(Pending::wait).transpose()? {
+                Some(Placed::Done(_)) => served += 1,
+                // A client was faster.
+                Some(Placed::Changed) => self.serving.hold(it, now),
+                None => {}
+            }
         }
         Ok(served)
     }
 
-    fn settle_served(
+    /// Hands to the writer what shows something; `None` where it cannot be made now.
+    fn begin(
         &mut self,
         it: Unserved,
-        pending: Pending<Placed>,
+        generation: &Generation,
         now: i64,
-    ) -> Result<usize, PipelineError> {
-        match pending.wait()? {
-            Placed::Done(_) => Ok(1),
-            // A client was faster: it is read anew in a later turn.
-            Placed::Changed => {
-                self.serving.hold(it, now);
-                Ok(0)
+    ) -> Result<Option<Pending<Placed>>, PipelineError> {
+        let made = {
+            let reader = self.readers.get()?;
+            self.make(&reader, it, generation)
+        };
+        match made {
+            Ok(put) => return Ok(Some(self.writer.serve_resources(put))),
+            Err(Unmade::Later) => {}
+            Err(Unmade::Error(error)) if error.is_about_a_window() => {
+                tracing::warn!(
+                    what = it.what.word(), number = it.id, %error,
+                    "its resources could not be made; tried again later"
+                );
             }
+            Err(Unmade::Error(error)) => return Err(error),
         }
+        self.serving.hold(it, now);
+        Ok(None)
     }
 
     /// The versions that show something, with the word that it is served; without any where nothing is to be shown.

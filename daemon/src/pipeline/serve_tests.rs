@@ -347,8 +347,13 @@ fn an_observation_that_was_sent_to_the_endpoint_is_a_reading_and_a_later_version
     assert_eq!(count(&rig), None);
     rig.posts(id, Some(3), &observation("corrected", 150), None);
     assert_eq!(count(&rig), Some((1, 150.0)));
+    // The same number with another tag is a resource of before a restore: nobody's.
+    let mut stranger = observation("final", 90);
+    stranger["subject"]["reference"] = json!("Patient/1-ffffffff");
+    let other = rig.pipeline().writer.new_resource(6);
+    rig.posts(other, None, &stranger, None);
+    assert_eq!(rig.read(|reader| reader.identity_queue(9)).len(), 1);
     // The same words in anybody else's file name nobody here.
-    rig.pipeline().writer.patients(Vec::new()).wait().unwrap();
     let before = rig.read(|reader| reader.identity_queue(9)).len();
     let foreign = arrival("ward", "fhir", "Observation", &observation("final", 90).to_string());
     block(rig.pipeline().writer.intake(foreign)).unwrap();

@@ -15,7 +15,10 @@ use fhir::Kind;
 use outbox::{Message, ReadError, Reader, ResourceVersion, Shown};
 use serde_json::{Value, json};
 
-use crate::endpoint::key::{self, SOURCE_PREFIX};
+use crate::{
+    endpoint::key::{self, SOURCE_PREFIX},
+    route::Handler,
+};
 
 /// References that are looked up for one message.
 const REFERENCES_MOST: usize = 8;
@@ -40,7 +43,8 @@ impl Local {
     /// # Errors
     /// Where the store cannot be read.
     pub(in crate::pipeline) fn of(message: &Message, reader: &Reader) -> Result<Self, ReadError> {
-        if !message.source.starts_with(SOURCE_PREFIX) {
+        let is_read = *message.handler == *Handler::Fhir.word();
+        if !is_read || !message.source.starts_with(SOURCE_PREFIX) {
             return Ok(Self::default());
         }
         let Ok(text) = std::str::from_utf8(&message.body) else { return Ok(Self::default()) };
@@ -77,12 +81,14 @@ impl Version {
             ..=1 => None,
             number => reader.resource(found.id.number, Some(number - 1))?,
         };
+        // Later than the version before in any case: two may be of one millisecond, and a clock may be put back.
+        let at = before.as_ref().map_or(found.at, |before| before.at.max(found.at)) + found.version - 1;
         // What the box made itself was never read.
         let before = before.filter(|before| before.inbox_id != 0);
         Ok(Self {
             resource: format!("{}/{}", found.kind, key::id_of(found.id)),
             number: found.version,
-            at: found.at,
+            at,
             before: before.and_then(|before| String::from_utf8(before.body.to_vec()).ok()),
         })
     }
