@@ -16,6 +16,10 @@ use crate::{
 /// Keys that one place of a search may name: `code=a,b,c…`.
 pub const KEYS_MOST: usize = 64;
 
+/// A search by when resources were written puts what is under its keys in order where that is no more than this part of its
+/// budget, because each of them costs a look at its row.
+const GATHERED_PART: usize = 4;
+
 /// A version of a resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResourceVersion {
@@ -55,7 +59,8 @@ pub struct Find {
     pub site: String,
     /// Of which kind.
     pub kind: String,
-    /// Under one key at least of each of these; the first is walked, and is not empty. By [`Order::Updated`] none is walked.
+    /// Under one key at least of each of these; the first is walked, and is not empty. By [`Order::Updated`] there may be none,
+    /// and of the first only what is few is walked, and put in order.
     pub all_of: Vec<Vec<i64>>,
     /// Its time begins before this (ms, exclusive).
     pub begins_before: Option<i64>,
@@ -163,11 +168,68 @@ impl Find {
         &self,
         conn: &Connection,
         after: Option<Spot>,
-        mut take: impl FnMut(Seen) -> Result<bool, ReadError>,
+        take: impl FnMut(Seen) -> Result<bool, ReadError>,
     ) -> Result<(), ReadError> {
         if self.order == Order::Updated {
-            return self.walk_updated(conn, after, take);
+            return match self.gathered(conn)? {
+                Some(gathered) => self.walk_gathered(gathered, after, take),
+                None => self.walk_updated(conn, after, take),
+            };
         }
+        self.walk_keys(conn, after, take)
+    }
+
+    /// What is under the first keys, in the order of when it was written; `None` where that is much.
+    fn gathered(&self, conn: &Connection) -> Result<Option<Vec<Seen>>, ReadError> {
+        if self.all_of.is_empty() {
+            return Ok(None);
+        }
+        let most = self.budget / GATHERED_PART;
+        let (mut gathered, mut is_much) = (Vec::new(), false);
+        self.walk_keys(conn, None, |seen| {
+            is_much = gathered.len() >= most;
+            gathered.push(seen);
+            Ok(!is_much)
+        })?;
+        if is_much {
+            return Ok(None);
+        }
+        let mut updated = conn.prepare_cached("SELECT updated_at FROM resource WHERE id = ?1")?;
+        for seen in &mut gathered {
+            seen.spot.at = updated.query_row([seen.spot.number], |row| row.get(0))?;
+        }
+        gathered.sort_unstable_by_key(|seen| seen.spot);
+        if self.descending {
+            gathered.reverse();
+        }
+        Ok(Some(gathered))
+    }
+
+    fn walk_gathered(
+        &self,
+        gathered: Vec<Seen>,
+        after: Option<Spot>,
+        mut take: impl FnMut(Seen) -> Result<bool, ReadError>,
+    ) -> Result<(), ReadError> {
+        for seen in gathered {
+            let is_behind =
+                after.is_none_or(|after| if self.descending { seen.spot < after } else { seen.spot > after });
+            let (least, most) = self.updated;
+            let is_within = least.is_none_or(|least| seen.spot.at >= least)
+                && most.is_none_or(|most| seen.spot.at < most);
+            if is_behind && is_within && !take(seen)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn walk_keys(
+        &self,
+        conn: &Connection,
+        after: Option<Spot>,
+        mut take: impl FnMut(Seen) -> Result<bool, ReadError>,
+    ) -> Result<(), ReadError> {
         let none = Vec::new();
         let keys = self.all_of.first().unwrap_or(&none);
         let ranges: Vec<(i64, bool)> =

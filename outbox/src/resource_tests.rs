@@ -161,7 +161,7 @@ proptest! {
         things in proptest::collection::vec(thing(), 0..24),
         all_of in proptest::collection::vec(proptest::collection::vec(0..4_i64, 1..3), 1..3),
         (before, from, ends) in (bound(), bound(), bound()),
-        (by_time, descending, limit, budget) in (any::<bool>(), any::<bool>(), 1..5_usize, 1..7_usize),
+        (by_time, descending, limit, budget) in (any::<bool>(), any::<bool>(), 1..5_usize, 1..24_usize),
     ) {
         let conn = store();
         for (number, it) in (1..).zip(&things) {
