@@ -10,7 +10,7 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i32 = 0x4953_5448;
 
 /// The migrations in order; the first makes version 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[concat!(include_str!("schema.sql"), "\n", include_str!("resource.sql"))];
 
 /// The schema version this program writes.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

@@ -8,8 +8,8 @@
 //!   defect in one.
 //! - What a client posted is the client's: a Patient is left alone, of a Task only its state is kept up to date.
 //!
-//! Numbers: see [`WINDOWS_A_TURN`] and [`OTHERS_A_TURN`]; what could not be made is looked at again after
-//! [`AGAIN_MS`], at most [`HELD_MOST`] such are remembered.
+//! Numbers: see `WINDOWS_A_TURN` and `OTHERS_A_TURN`; what could not be made is looked at again after
+//! `AGAIN_MS`, at most `HELD_MOST` such are remembered.
 
 mod consent;
 mod intent;
