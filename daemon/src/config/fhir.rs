@@ -9,6 +9,7 @@ mod issuer;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fhir::Kind;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -30,6 +31,19 @@ const MAX_CONNECTIONS: u64 = 4096;
 const BODY_RANGE: std::ops::RangeInclusive<u64> = 1024..=64 * 1024 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
+/// The kinds that can be written at all: the audit log is the box's own.
+const WRITTEN: [(&str, Kind); 10] = [
+    (Kind::Patient.name(), Kind::Patient),
+    (Kind::Device.name(), Kind::Device),
+    (Kind::Observation.name(), Kind::Observation),
+    (Kind::DiagnosticReport.name(), Kind::DiagnosticReport),
+    (Kind::Provenance.name(), Kind::Provenance),
+    (Kind::Consent.name(), Kind::Consent),
+    (Kind::ServiceRequest.name(), Kind::ServiceRequest),
+    (Kind::DocumentReference.name(), Kind::DocumentReference),
+    (Kind::Task.name(), Kind::Task),
+    (Kind::Group.name(), Kind::Group),
+];
 /// The words of roles.
 const ROLES: [(&str, Role); 4] = [
     (Role::Viewer.word(), Role::Viewer),
@@ -91,6 +105,8 @@ pub struct FhirLimits {
     pub max_entries: usize,
     /// How deep JSON may be nested: 8 to 256, 64 by default.
     pub max_depth: usize,
+    /// Kinds that clients may create and update: all that can be by default. What is not there vanishes from `metadata`.
+    pub writes: Vec<Kind>,
 }
 
 impl Default for FhirLimits {
@@ -104,6 +120,7 @@ impl Default for FhirLimits {
             request_timeout: Duration::from_secs(30),
             max_entries: 1000,
             max_depth: 64,
+            writes: WRITTEN.iter().map(|(_, kind)| *kind).collect(),
         }
     }
 }
@@ -203,6 +220,11 @@ fn read_limits(section: &Section<'_>) -> FhirLimits {
         request_timeout: wait("request_timeout", Duration::from_millis(100), usual.request_timeout),
         max_entries: size("max_entries", 1..=10_000, usual.max_entries),
         max_depth: size("max_depth", 8..=256, usual.max_depth),
+        writes: if section.has("writes") {
+            section.choices("writes", &WRITTEN).unwrap_or_default()
+        } else {
+            usual.writes
+        },
     }
 }
 

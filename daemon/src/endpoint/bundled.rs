@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ask::{Answer, Head},
-    audit::{Access, resource},
     batch::{self, Entry, Form},
     body,
     bounds::Bounds,
@@ -163,7 +162,7 @@ impl Interactions {
             Err(refusal) => return Course::Refused(refusal.clone()),
         };
         let path: Vec<&str> = entry.path.iter().map(String::as_str).collect();
-        let asked = match Interaction::of(&entry.method, &path) {
+        let asked = match self.asked(&entry.method, &path) {
             Ok(asked) => asked,
             Err(stray) => return Course::Refused(stray.answer(&entry_head(request, entry))),
         };
@@ -251,17 +250,12 @@ impl Interactions {
         drafts: &[(usize, &Draft)],
     ) -> Circumstances<'a> {
         let request_id = &request.head.request_id;
-        let entry = |draft: &Draft| {
-            let (what, status) = if draft.expected.is_some() { ("update", 200) } else { ("create", 201) };
-            let object = resource(draft.body.kind, Some(&id_of(draft.id)));
-            Access { what, object, status, resources: 1, request_id }.by(&request.caller)
-        };
         let is_rewritten = drafts.iter().any(|(_, draft)| draft.known_by.is_some());
         let sent = Sent { kind: "Bundle", release: sheaf.release, bytes: &sheaf.bytes, place: "around" };
         Circumstances {
             caller: &request.caller,
             request_id,
-            audit: drafts.iter().map(|(_, draft)| entry(draft)).collect(),
+            audit: drafts.iter().map(|(_, draft)| draft.access(request)).collect(),
             beside: is_rewritten.then(|| sent.part((&request.caller, request_id))).into_iter().collect(),
         }
     }

@@ -9,7 +9,7 @@ use fhir::{
 };
 use serde_json::{Value, json};
 
-use super::{ask::Answer, interaction::is_written};
+use super::ask::Answer;
 use crate::{generation::Generation, time};
 
 /// The answer to `GET metadata`.
@@ -20,6 +20,8 @@ pub(super) fn answer(generation: &Generation, base: &str, release: Release) -> A
 
 /// The CapabilityStatement of the configuration in force.
 fn statement(generation: &Generation, base: &str, release: Release) -> Value {
+    let limits = generation.config.main.fhir.as_ref().map(|fhir| fhir.limits.clone());
+    let writes = limits.unwrap_or_default().writes;
     let issuers: Vec<&str> = generation
         .config
         .main
@@ -42,7 +44,7 @@ fn statement(generation: &Generation, base: &str, release: Release) -> Value {
             "documentation": "Search is strict unless handling=lenient is preferred. Nothing is deleted: what was wrong is \
                 marked entered-in-error. The same content from the same client is taken once.",
             "security": security(&issuers),
-            "resource": Kind::ALL.map(|kind| resource(kind, release)),
+            "resource": Kind::ALL.map(|kind| resource(kind, release, &writes)),
             "interaction": [{ "code": "transaction" }, { "code": "batch" }],
             "operation": [{
                 "name": "submit-cgm-bundle",
@@ -70,12 +72,13 @@ fn security(issuers: &[&str]) -> Value {
     json!({ "cors": false, "service": [service], "description": description })
 }
 
-fn resource(kind: Kind, release: Release) -> Value {
+fn resource(kind: Kind, release: Release, writes: &[Kind]) -> Value {
+    let is_written = writes.contains(&kind);
     let mut interactions = vec!["read", "search-type"];
     if kind != Kind::AuditEvent {
         interactions.extend(["vread", "history-instance"]);
     }
-    if is_written(kind) {
+    if is_written {
         interactions.extend(["create", "update"]);
     }
     let interactions: Vec<Value> = interactions.iter().map(|code| json!({ "code": code })).collect();
@@ -86,7 +89,7 @@ fn resource(kind: Kind, release: Release) -> Value {
         "versioning": if kind == Kind::AuditEvent { "no-version" } else { "versioned" },
         "readHistory": kind != Kind::AuditEvent,
         "updateCreate": false,
-        "conditionalCreate": is_written(kind),
+        "conditionalCreate": is_written,
         "conditionalRead": if kind == Kind::AuditEvent { "not-supported" } else { "full-support" },
         "conditionalUpdate": false,
         "conditionalDelete": "not-supported",

@@ -9,12 +9,15 @@ use fhir::{
     Code, Issue, Kind,
     search::{Context, Handling, Query, terms},
 };
-use outbox::{GUARD_MOST, Guard, NewVersion, PatientKey, Reader, ResourceId, Shown, VersionBody, Writer};
+use outbox::{
+    AuditEntry, GUARD_MOST, Guard, NewVersion, PatientKey, Reader, ResourceId, Shown, VersionBody, Writer,
+};
 use rand::RngExt;
 use serde_json::Value;
 
 use super::{
     ask::Answer,
+    audit::Access,
     body::Body,
     bounds::Bounds,
     caller::{Act, Caller},
@@ -22,6 +25,7 @@ use super::{
     key::{id_of, key, parse_id},
     read::{not_found, tagged},
     search::Search,
+    service::Request,
     shelf::{unreadable, unwritten},
     stored::Stored,
 };
@@ -335,6 +339,13 @@ impl Draft {
             expected: self.expected,
             shows: self.shows.clone(),
         })
+    }
+
+    /// Its entry of the audit log, which is written in the same commit.
+    pub(super) fn access(&self, request: &Request) -> AuditEntry {
+        let (what, status) = if self.expected.is_some() { ("update", 200) } else { ("create", 201) };
+        let request_id = &request.head.request_id;
+        Access { what, object: self.reference(), status, resources: 1, request_id }.by(&request.caller)
     }
 
     /// `Kind/id`.

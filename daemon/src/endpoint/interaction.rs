@@ -50,11 +50,11 @@ pub(super) enum Stray {
 }
 
 impl Interaction {
-    /// The interaction of a request.
+    /// The interaction of a request, where clients write resources of these kinds.
     ///
     /// # Errors
     /// [`Stray`].
-    pub(super) fn of(method: &Method, path: &[&str]) -> Result<Self, Stray> {
+    pub(super) fn of(method: &Method, path: &[&str], writes: &[Kind]) -> Result<Self, Stray> {
         let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
         let kind = |name: &str| Kind::named(name).ok_or(Stray::NotFound);
         let one_of = |wanted: &[(&Method, Self)], methods| {
@@ -70,7 +70,7 @@ impl Interaction {
             ["$submit-cgm-bundle"] => one_of(&[(&post, Self::SubmitCgm)], "POST"),
             [name] => {
                 let kind = kind(name)?;
-                if is_written(kind) {
+                if writes.contains(&kind) {
                     one_of(&[(&get, Self::Search(kind, None)), (&post, Self::Create(kind))], "GET, POST")
                 } else {
                     one_of(&[(&get, Self::Search(kind, None))], "GET")
@@ -94,7 +94,7 @@ impl Interaction {
             }
             [name, id] if !id.starts_with(['$', '_']) => {
                 let (kind, id) = (kind(name)?, (*id).to_owned());
-                if is_written(kind) {
+                if writes.contains(&kind) {
                     one_of(
                         &[(&get, Self::Read(kind, id.clone())), (&put, Self::Update(kind, id))],
                         "GET, PUT",
@@ -178,11 +178,6 @@ impl Interaction {
     }
 }
 
-/// Whether clients write resources of the kind.
-pub(super) const fn is_written(kind: Kind) -> bool {
-    !matches!(kind, Kind::AuditEvent)
-}
-
 impl Stray {
     /// 404, or 405 with `Allow`.
     pub(super) fn answer(&self, head: &Head) -> Answer {
@@ -206,10 +201,11 @@ impl Stray {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FhirLimits;
 
     fn of(method: Method, path: &str) -> Result<Interaction, Stray> {
         let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        Interaction::of(&method, &path)
+        Interaction::of(&method, &path, &FhirLimits::default().writes)
     }
 
     #[test]
@@ -251,5 +247,14 @@ mod tests {
         ] {
             assert_eq!(of(method.clone(), path), expected, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn what_clients_do_not_write_they_still_read() {
+        let of = |method, path: &[&str]| Interaction::of(&method, path, &[Kind::Observation]);
+        assert_eq!(of(Method::POST, &["Device"]), Err(Stray::Methods("GET")));
+        assert_eq!(of(Method::PUT, &["Device", "1-00000001"]), Err(Stray::Methods("GET")));
+        assert_eq!(of(Method::GET, &["Device"]), Ok(Interaction::Search(Kind::Device, None)));
+        assert_eq!(of(Method::POST, &["Observation"]), Ok(Interaction::Create(Kind::Observation)));
     }
 }

@@ -139,7 +139,7 @@ impl Interactions {
         let about = Circumstances {
             caller: &request.caller,
             request_id: &request.head.request_id,
-            audit: Vec::new(),
+            audit: all.iter().map(|draft| draft.access(request)).collect(),
             beside: Vec::new(),
         };
         let took = match all.is_empty() {

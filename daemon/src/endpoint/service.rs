@@ -29,7 +29,7 @@ use super::{
     caller::{Act, Caller, Within},
     capability,
     draft::{Desk, Draft, Plan, Wanted},
-    interaction::Interaction,
+    interaction::{Interaction, Stray},
     negotiation::{Manner, Return, body_release, is_form},
     parameters::{Parameters, parameters},
     read,
@@ -100,7 +100,7 @@ pub(super) struct Done {
 
 impl Service for Interactions {
     fn admit(&self, head: &Head, caller: Option<&Caller>) -> Result<(), Answer> {
-        let asked = Interaction::of(&head.method, &head.segments()).map_err(|stray| stray.answer(head))?;
+        let asked = self.asked(&head.method, &head.segments()).map_err(|stray| stray.answer(head))?;
         if let Some(caller) = caller {
             asked.permitted(caller)?;
         }
@@ -121,8 +121,8 @@ impl Service for Interactions {
 
 impl Interactions {
     async fn dispatch(&self, ask: Ask) -> Result<Answer, Answer> {
-        let asked = Interaction::of(&ask.head.method, &ask.head.segments())
-            .map_err(|stray| stray.answer(&ask.head))?;
+        let asked =
+            self.asked(&ask.head.method, &ask.head.segments()).map_err(|stray| stray.answer(&ask.head))?;
         let form = is_form(&ask.head).then_some(&*ask.body);
         let parameters = parameters(&ask.head, form)?;
         let manner = Manner::of(&ask.head, &parameters)?;
@@ -327,18 +327,10 @@ impl Interactions {
     }
 
     async fn commit(&self, request: &Request, draft: &Draft) -> Result<Option<Outcome>, Answer> {
-        let (what, status) = if draft.expected.is_some() { ("update", 200) } else { ("create", 201) };
-        let access = Access {
-            what,
-            object: resource(draft.body.kind, Some(&super::key::id_of(draft.id))),
-            status,
-            resources: 1,
-            request_id: &request.head.request_id,
-        };
         let about = Circumstances {
             caller: &request.caller,
             request_id: &request.head.request_id,
-            audit: vec![access.by(&request.caller)],
+            audit: vec![draft.access(request)],
             beside: Vec::new(),
         };
         let took = write::commit(&self.writer, &[draft], about).await.inspect_err(|_| self.not_stored())?;
@@ -400,6 +392,14 @@ impl Interactions {
     pub(super) fn not_stored(&self) {
         let detail = "a request at the endpoint could not be stored; it was answered 503".to_owned();
         self.conditions.raise(Condition::StoreRefuses, "", detail, time::now_ms());
+    }
+
+    /// Which interaction a request is.
+    pub(super) fn asked(&self, method: &Method, path: &[&str]) -> Result<Interaction, Stray> {
+        self.current.with(|generation| {
+            let fhir = generation.config.main.fhir.as_ref();
+            Interaction::of(method, path, fhir.map(|fhir| &*fhir.limits.writes).unwrap_or_default())
+        })
     }
 
     /// The bounds of requests that are in force.
