@@ -135,7 +135,8 @@ pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
 pub use release::{DropRow, Release};
 pub use resource::{
-    GUARD_MOST, Guard, NewVersion, Placed, PutResources, ResourceId, Shown, Took, Unserved, VersionBody,
+    GUARD_MOST, Guard, NewVersion, Placed, PutResources, ResourceId, Shown, Shows, Took, Unserved,
+    VersionBody,
 };
 pub use resource_read::{Find, Finding, KEYS_MOST, Order, ResourceVersion, Spot};
 pub use retention::{Expiry, LOOK_ROWS, REMOVE_BYTES, REMOVE_ROWS, Removable, RemoveBytes, Removed};

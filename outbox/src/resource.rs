@@ -16,6 +16,7 @@ use crate::{
     error::WriteError,
     inbox::{self, Arrival, TakeIn},
     packed,
+    patients::{self, Name, PatientKey},
 };
 
 /// Longest span of what is short: a partial date is a day, told in any zone.
@@ -53,8 +54,17 @@ pub struct NewVersion {
     pub keys: Vec<i64>,
     /// The version that stands; `None` for a new resource.
     pub expected: Option<i64>,
-    /// What of the box it shows: what, whose number, which part. For a new resource.
-    pub shows: Option<(Shown, i64, String)>,
+    /// What of the box it shows. For a new resource.
+    pub shows: Option<Shows>,
+}
+
+/// What of the box a new resource shows. No Debug: it may name a patient.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shows {
+    /// A part of a thing with a number.
+    Part(Shown, i64, String),
+    /// The patient with this identifier, who gets a number in the same transaction where there is none yet.
+    Patient(PatientKey),
 }
 
 /// The content of a version.
@@ -253,9 +263,15 @@ fn holds(
         if found != version.expected.map(|expected| (expected, version.id.tag)) {
             return Ok(false);
         }
-        if let Some((what, id, part)) = &version.shows
-            && served(conn, *what, *id, part)?.is_some()
-        {
+        let standing = match &version.shows {
+            None => None,
+            Some(Shows::Part(what, id, part)) => served(conn, *what, *id, part)?,
+            Some(Shows::Patient(key)) => match patients::find_any(conn, key)? {
+                Some(number) => served(conn, Shown::Patient, number, "")?,
+                None => None,
+            },
+        };
+        if standing.is_some() {
             return Ok(false);
         }
     }
@@ -345,7 +361,15 @@ fn write(
             until,
             packed_keys
         ])?;
-        if let Some((what, of, part)) = &version.shows {
+        let shown = match &version.shows {
+            None => None,
+            Some(Shows::Part(what, of, part)) => Some((*what, *of, part.as_str())),
+            Some(Shows::Patient(key)) => {
+                let name = Name { key: key.clone(), alias: false };
+                Some((Shown::Patient, patients::row(conn, &name)?, ""))
+            }
+        };
+        if let Some((what, of, part)) = shown {
             conn.prepare_cached("INSERT INTO served (what, id, part, resource) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![what.word(), of, part, id.number])?;
         }

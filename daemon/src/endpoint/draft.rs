@@ -10,7 +10,8 @@ use fhir::{
     search::{Context, Handling, Query, terms},
 };
 use outbox::{
-    AuditEntry, GUARD_MOST, Guard, NewVersion, PatientKey, Reader, ResourceId, Shown, VersionBody, Writer,
+    AuditEntry, GUARD_MOST, Guard, NewVersion, PatientKey, Reader, ResourceId, Shown, Shows, VersionBody,
+    Writer,
 };
 use rand::RngExt;
 use serde_json::Value;
@@ -26,7 +27,7 @@ use super::{
     read::{not_found, tagged},
     search::Search,
     service::Request,
-    shelf::{unreadable, unwritten},
+    shelf::unreadable,
     stored::Stored,
 };
 use crate::generation::Site;
@@ -55,7 +56,7 @@ pub(super) struct Draft {
     /// What must still be so.
     pub(super) guards: Vec<Guard>,
     /// What of the box it shows.
-    pub(super) shows: Option<(Shown, i64, String)>,
+    pub(super) shows: Option<Shows>,
     /// By what its message is known again, where that is not its own bytes: those of the Bundle, and its place there.
     pub(super) known_by: Option<[u8; 32]>,
     /// What it replaces, as it is served.
@@ -152,13 +153,14 @@ impl Desk<'_> {
                 }
             }
         }
-        let shows = match kind {
-            Kind::Patient => match self.patient_number(&wanted.body, before)? {
-                Ok(shows) => Some(shows),
-                Err(standing) => return Ok(Plan::Stands(standing)),
-            },
-            _ => None,
-        };
+        let mut shows = None;
+        if kind == Kind::Patient {
+            let key = self.patient_key(&wanted.body)?;
+            if let Some(standing) = self.patient_stands(&key, &wanted.body, before)? {
+                return Ok(Plan::Stands(standing));
+            }
+            shows = Some(Shows::Patient(key));
+        }
         let id = self.writer.new_resource(rand::rng().random());
         let draft =
             Draft { body: wanted.body, id, expected: None, guards, shows, known_by: None, standing: None };
@@ -284,35 +286,44 @@ impl Desk<'_> {
         if issues.is_empty() { Ok(()) } else { Err(Answer::outcome(422, &issues)) }
     }
 
-    /// The number of the patient whom a Patient is, by the identifier that names the site's patients; or the Patient that
-    /// stands, where it came with the same bytes.
-    fn patient_number(
-        &self,
-        body: &Body,
-        before: &[(usize, &Draft)],
-    ) -> Result<Result<(Shown, i64, String), Box<Stored>>, Answer> {
+    /// Who a Patient is: by the identifier that names the site's patients.
+    fn patient_key(&self, body: &Body) -> Result<PatientKey, Answer> {
         let key = clinical::normalize::fhir::named(&body.value, &self.site.patient).map_err(|fault| {
             let text =
                 format!("{fault}; a Patient needs the one identifier by which the site names its patients");
             Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.identifier"))
         })?;
-        let name = PatientKey { site: self.site.id.clone(), system: key.system, value: key.value };
-        let numbers = self.writer.patients(vec![name]).wait().map_err(|error| unwritten(&error))?;
-        let shows = (Shown::Patient, numbers.first().copied().unwrap_or_default(), String::new());
-        let standing =
-            self.reader.resource_showing(Shown::Patient, shows.1, "").map_err(|error| unreadable(&error))?;
+        Ok(PatientKey { site: self.site.id.clone(), system: key.system, value: key.value })
+    }
+
+    /// The Patient that stands for somebody, where it came with the same bytes; refused where it did not.
+    fn patient_stands(
+        &self,
+        key: &PatientKey,
+        body: &Body,
+        before: &[(usize, &Draft)],
+    ) -> Result<Option<Box<Stored>>, Answer> {
+        let number = self.reader.find_patient(key).map_err(|error| unreadable(&error))?;
+        let standing = match number {
+            Some(number) => self
+                .reader
+                .resource_showing(Shown::Patient, number, "")
+                .map_err(|error| unreadable(&error))?,
+            None => None,
+        };
         if let Some(standing) = standing {
             let first = Stored::versioned(self.reader, &self.site.id, standing, 1)?;
             if let Some(first) = first.filter(|first| first.version.body == body.bytes) {
-                return Ok(Err(Box::new(first)));
+                return Ok(Some(Box::new(first)));
             }
         }
-        if standing.is_some() || before.iter().any(|(_, draft)| draft.shows.as_ref() == Some(&shows)) {
+        let is_before = |draft: &Draft| matches!(&draft.shows, Some(Shows::Patient(other)) if other == key);
+        if standing.is_some() || before.iter().any(|(_, draft)| is_before(draft)) {
             let text =
                 "there is a Patient with this identifier; search by identifier, or create with If-None-Exist";
             return Err(Answer::refusal(409, Issue::error(Code::Duplicate, text).at("Patient.identifier")));
         }
-        Ok(Ok(shows))
+        Ok(None)
     }
 }
 

@@ -108,7 +108,7 @@ impl Rig {
             span: (0, 0),
             keys: Vec::new(),
             expected,
-            shows: shows.map(|number| (Shown::Patient, number, String::new())),
+            shows: shows.map(|number| outbox::Shows::Part(Shown::Patient, number, String::new())),
         };
         let put = PutResources {
             messages: vec![arrival("fhir/app", handler, kind, &json.to_string())],

@@ -1,8 +1,8 @@
 //! Resources: written with their messages in one commit, once, and only where nothing changed meanwhile.
 
 use outbox::{
-    AuditEntry, Find, Guard, NewVersion, Order, Placed, PutResources, ResourceId, Shown, Took, Unserved,
-    VersionBody,
+    AuditEntry, Find, Guard, NewVersion, Order, Placed, PutResources, ResourceId, Shown, Shows, Took,
+    Unserved, VersionBody,
 };
 
 use crate::folder::{Folder, arrival};
@@ -127,7 +127,7 @@ fn what_shows_the_box_is_one_resource_for_each_part_and_done_only_where_nothing_
     let waiting = folder.read(|reader| reader.unserved(9));
     assert_eq!(waiting, [Unserved { what: Shown::Patient, id: patient, turn: 1 }]);
     let show = |id| NewVersion {
-        shows: Some((Shown::Patient, patient, String::new())),
+        shows: Some(Shows::Part(Shown::Patient, patient, String::new())),
         ..new(id, VersionBody::Made(b"{}".repeat(200)), &[1], None)
     };
     let id = writer.new_resource(1);
@@ -139,6 +139,11 @@ fn what_shows_the_box_is_one_resource_for_each_part_and_done_only_where_nothing_
     assert_eq!(reader.shown_by(id.number).unwrap(), Some((Shown::Patient, patient)));
     assert_eq!(reader.resource(id.number, None).unwrap().unwrap().body, b"{}".repeat(200));
     drop(reader);
+    // By the identifier it is the same patient.
+    let key = folder.read(|reader| reader.patient(patient)).unwrap();
+    let named = NewVersion { shows: Some(Shows::Patient(key)), ..show(writer.new_resource(3)) };
+    let put = PutResources { versions: vec![named], ..PutResources::default() };
+    assert_eq!(writer.serve_resources(put).wait().unwrap(), Placed::Changed);
     let twice = PutResources { versions: vec![show(writer.new_resource(2))], ..PutResources::default() };
     assert_eq!(writer.serve_resources(twice).wait().unwrap(), Placed::Changed);
     let find = Find {

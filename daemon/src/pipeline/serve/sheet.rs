@@ -1,7 +1,7 @@
 //! The versions that one thing becomes: what stands is looked up, what is the same is left out, the rest gets its keys.
 
 use fhir::{Kind, Release, search};
-use outbox::{NewVersion, ReadError, Reader, ResourceId, ResourceVersion, Shown, VersionBody, Writer};
+use outbox::{NewVersion, ReadError, Reader, ResourceId, ResourceVersion, Shown, Shows, VersionBody, Writer};
 use rand::RngExt;
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl<'a> Sheet<'a> {
             keys: indexed.terms.iter().map(|term| key::key(&site, kind, term)).collect(),
             site,
             expected,
-            shows: expected.is_none().then_some((place.what, place.number, place.part)),
+            shows: expected.is_none().then_some(Shows::Part(place.what, place.number, place.part)),
         });
         Ok(())
     }
