@@ -8,8 +8,8 @@
 //!   defect in one.
 //! - What a client posted is the client's: a Patient is left alone, of a Task only its state is kept up to date.
 //!
-//! Numbers: see `WINDOWS_A_TURN` and `OTHERS_A_TURN`; what could not be made is looked at again after
-//! `AGAIN_MS`, at most `HELD_MOST` such are remembered.
+//! Numbers: see `WINDOWS_A_TURN` and `OTHERS_A_TURN`; what cannot be made yet is looked at again after `LATER_MS`, what
+//! failed after `FAILED_MS`, and at most `HELD_MOST` such are remembered.
 
 mod consent;
 mod intent;
@@ -31,8 +31,10 @@ pub use self::{intent::task_of, window::form_of};
 const WINDOWS_A_TURN: usize = 32;
 /// Of anything else: a few rows each.
 const OTHERS_A_TURN: usize = 128;
-/// What could not be made is looked at again after so long: a window waits for its computation, a task for its patient.
-const AGAIN_MS: i64 = 10_000;
+/// What cannot be made yet is looked at again after so long: a window waits for its computation, a task for its patient.
+const LATER_MS: i64 = 1_000;
+/// What failed, after so long.
+const FAILED_MS: i64 = 60_000;
 /// How much of that is remembered. Beyond it everything is looked at again, a turn's worth at a time.
 const HELD_MOST: usize = 10_000;
 
@@ -104,7 +106,7 @@ impl Pipeline {
             match self.begin(it, generation, now)?.map(Pending::wait).transpose()? {
                 Some(Placed::Done(_)) => served += 1,
                 // A client was faster.
-                Some(Placed::Changed) => self.serving.hold(it, now),
+                Some(Placed::Changed) => self.serving.hold(it, now + LATER_MS),
                 None => {}
             }
         }
@@ -124,16 +126,16 @@ impl Pipeline {
         };
         match made {
             Ok(put) => return Ok(Some(self.writer.serve_resources(put))),
-            Err(Unmade::Later) => {}
+            Err(Unmade::Later) => self.serving.hold(it, now + LATER_MS),
             Err(Unmade::Error(error)) if error.is_about_a_window() => {
                 tracing::warn!(
                     what = it.what.word(), number = it.id, %error,
                     "its resources could not be made; tried again later"
                 );
+                self.serving.hold(it, now + FAILED_MS);
             }
             Err(Unmade::Error(error)) => return Err(error),
         }
-        self.serving.hold(it, now);
         Ok(None)
     }
 
@@ -156,11 +158,11 @@ impl Serving {
         self.held.get(&(it.what, it.id)).is_some_and(|(turn, until)| *turn == it.turn && now < *until)
     }
 
-    fn hold(&mut self, it: Unserved, now: i64) {
+    fn hold(&mut self, it: Unserved, until: i64) {
         if self.held.len() >= HELD_MOST {
             self.held.clear();
         }
-        self.held.insert((it.what, it.id), (it.turn, now + AGAIN_MS));
+        self.held.insert((it.what, it.id), (it.turn, until));
     }
 }
 

@@ -266,6 +266,28 @@ fn a_later_version_amends_each_resource_and_a_window_without_readings_is_entered
 }
 
 #[test]
+fn a_window_that_waits_to_be_computed_holds_up_no_neighbour_and_is_served_with_its_next_version() {
+    let mut rig = Rig::new();
+    rig.takes(&day("77", 100, 'F'));
+    rig.takes(&day("78", 100, 'F'));
+    let late = arrival("ward", "results", "ORU^R01", &day("77", 150, 'C'));
+    block(rig.pipeline().writer.intake(late)).unwrap();
+    let generation = rig.generation.clone();
+    rig.pipeline().absorb(&generation, &mut Pace::default()).unwrap();
+    rig.serves();
+    let waiting = rig.read(|reader| reader.unserved_after(Shown::Window, 0, 9));
+    assert_eq!(waiting.iter().map(|it| it.id).collect::<Vec<_>>(), [1], "its neighbour is served");
+    assert!(rig.window().is_empty(), "the numbers before the late ones are not shown any more");
+    assert_eq!(rig.serves(), 0, "it is not looked at in a hot loop");
+    assert!(rig.pipeline().serving.is_held(waiting[0], time::monotonic_ms()));
+    rig.follow();
+    assert_eq!(rig.serves(), 1, "a new version waits for nothing");
+    let (_, found, json) = &rig.window()[0];
+    assert_eq!((found.version, &json["status"]), (1, &json!("corrected")), "version 2 of the window");
+    assert_eq!(rig.read(|reader| reader.unserved(9)), []);
+}
+
+#[test]
 fn a_kill_between_the_making_and_the_commit_changes_nothing_of_what_is_served() {
     let mut calm = Rig::new();
     calm.takes(&day("77", 100, 'F'));
