@@ -160,6 +160,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         listeners: listening,
         outbound: desk.clone(),
         spools: Standings::default(),
+        endpoint: endpoint.as_ref().map(|endpoint| (endpoint.address(), endpoint.served().clone())),
     };
     let standings = status.spools.clone();
     let mut tasks = JoinSet::new();

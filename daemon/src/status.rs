@@ -1,6 +1,6 @@
 //! The state of everything, as `isthmus status` shows it: one document, without patient data.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use outbox::{Reader, Readers, State};
 use serde_json::{Value, json};
@@ -43,6 +43,8 @@ pub struct Status {
     pub outbound: Desk,
     /// How the spools stand.
     pub spools: Standings,
+    /// The FHIR endpoint: the address bound, and its certificate.
+    pub endpoint: Option<(SocketAddr, Arc<Served>)>,
 }
 
 /// A listener, for people.
@@ -103,6 +105,7 @@ impl Status {
                 "sha256": generation.config.fingerprint,
             },
             "listeners": self.listeners.iter().map(Listening::document).collect::<Vec<_>>(),
+            "fhir": self.fhir(&generation),
             "spools": self.spools.all(),
             "sites": sites,
             "upstream": upstream,
@@ -124,6 +127,19 @@ impl Status {
         document["consent"] = consent::summary(&self.readers);
         document["intents"] = intent::summary(&self.readers);
         document
+    }
+
+    /// The FHIR endpoint; null where there is none.
+    fn fhir(&self, generation: &Generation) -> Value {
+        let Some((address, served)) = &self.endpoint else { return Value::Null };
+        let fhir = generation.config.main.fhir.as_ref();
+        json!({
+            "address": address.to_string(),
+            "certificate_ends": time::rfc3339(served.not_after() * 1000),
+            "clients": fhir.map_or(0, |fhir| fhir.clients.len()),
+            "issuers": fhir.map_or(0, |fhir| fhir.issuers.len()),
+            "writes": fhir.into_iter().flat_map(|fhir| &fhir.limits.writes).map(|kind| kind.name()).collect::<Vec<_>>(),
+        })
     }
 
     fn counts(&self) -> Result<(Value, Value), outbox::ReadError> {

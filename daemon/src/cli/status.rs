@@ -78,6 +78,20 @@ fn tokens(authorization: &Value) -> String {
     format!("    client {}: {left}{missing}\n{refusal}", text("client_id"))
 }
 
+/// The line of the FHIR endpoint, where there is one.
+fn endpoint(fhir: &Value) -> String {
+    let Some(address) = fhir["address"].as_str() else { return String::new() };
+    let ends = fhir["certificate_ends"].as_str().unwrap_or_default();
+    let writes = match fhir["writes"].as_array().map_or(0, Vec::len) {
+        0 => "read alone",
+        _ => "read and written",
+    };
+    let (clients, issuers) = (&fhir["clients"], &fhir["issuers"]);
+    format!(
+        "  fhir {address:<22} TLS  , certificate until {ends}  clients: {clients}, issuers of tokens: {issuers}; {writes}\n"
+    )
+}
+
 /// The document in plain words.
 fn for_people(document: &Value) -> String {
     use std::fmt::Write;
@@ -104,6 +118,7 @@ fn for_people(document: &Value) -> String {
         );
         out.push_str(&turned_away(listener));
     }
+    out.push_str(&endpoint(&document["fhir"]));
     for (name, spool) in document["spools"].as_object().into_iter().flatten() {
         let age = spool["oldest_waiting_age_s"]
             .as_u64()
@@ -225,5 +240,17 @@ mod tests {
         );
         assert!(lines[3].starts_with("  inbox"));
         assert!(!listener(json!({})).contains("turned away"));
+    }
+
+    #[test]
+    fn the_endpoint_has_a_line_where_there_is_one() {
+        let fhir = json!({"address": "127.0.0.1:8443", "certificate_ends": "2027-01-01T00:00:00Z", "clients": 2,
+                          "issuers": 1, "writes": []});
+        assert_eq!(
+            endpoint(&fhir),
+            "  fhir 127.0.0.1:8443         TLS  , certificate until 2027-01-01T00:00:00Z  clients: 2, issuers of \
+             tokens: 1; read alone\n"
+        );
+        assert_eq!(endpoint(&Value::Null), "");
     }
 }
