@@ -20,16 +20,15 @@ pub(super) struct BundleWriter {
 impl BundleWriter {
     /// A Bundle of a type (`searchset`, `history`, `batch-response`…), with its number of matches where that is known and links.
     pub(super) fn new(kind: &str, total: Option<u64>, links: &[(&str, String)]) -> Self {
-        let mut head = object!({ "resourceType": "Bundle", "type": kind });
+        // By hand, so that a reader meets the kind of resource first.
+        let mut text = format!("{{\"resourceType\":\"Bundle\",\"type\":{}", Value::from(kind));
         if let Some(total) = total {
-            head["total"] = object!(total);
+            text.push_str(&format!(",\"total\":{total}"));
         }
         if !links.is_empty() {
             let links = links.iter().map(|(relation, url)| object!({ "relation": relation, "url": url }));
-            head["link"] = links.collect();
+            text.push_str(&format!(",\"link\":{}", Value::from_iter(links)));
         }
-        let mut text = head.to_string();
-        text.pop();
         Self { text, entries: 0 }
     }
 
