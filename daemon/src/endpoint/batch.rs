@@ -99,16 +99,13 @@ pub(super) fn entries(
     Ok((form, raw.into_iter().enumerate().map(|(at, raw)| entry(at, raw, bytes)).collect()))
 }
 
-/// The resources of a Bundle that need no requests, with their `fullUrl`s.
+/// The resources of a Bundle whose entries need no requests.
 ///
 /// # Errors
 /// 400 where the entries cannot be read.
-pub(super) fn resources(bytes: &Bytes) -> Result<Vec<(Option<String>, Option<Bytes>)>, Answer> {
+pub(super) fn resources(bytes: &Bytes) -> Result<Vec<Option<Bytes>>, Answer> {
     let raw = raw_entries(bytes)?;
-    Ok(raw
-        .into_iter()
-        .map(|raw| (raw.full_url.map(Cow::into_owned), raw.resource.map(|raw| slice(bytes, raw))))
-        .collect())
+    Ok(raw.into_iter().map(|raw| Some(slice(bytes, raw.resource?))).collect())
 }
 
 fn raw_entries(bytes: &Bytes) -> Result<Vec<RawEntry<'_>>, Answer> {

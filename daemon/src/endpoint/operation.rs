@@ -84,7 +84,7 @@ impl Interactions {
             return Err(Answer::refusal(413, Issue::error(Code::TooLong, text).at("Bundle.entry")));
         }
         let bodies: Vec<Result<Body, Answer>> =
-            entries.into_iter().map(|(_, resource)| of_cgm(resource, release, limits.max_depth)).collect();
+            entries.into_iter().map(|resource| of_cgm(resource, release, limits.max_depth)).collect();
         if let Some(refusal) = of_several(&bodies) {
             return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await);
         }
