@@ -201,3 +201,6 @@ fn members(reader: &Reader, site: &str, subject: &str) -> Result<Vec<(i64, outbo
     }
     Ok(members)
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,12 @@ impl<'a> Walk<'a> {
         Self { reader, search, secret, plan, sources, came: HashMap::new(), looked: 0, made: 0 }
     }
 
+    /// Readings looked at so far, and what their chunks cost.
+    #[cfg(test)]
+    pub(super) const fn looked(&self) -> usize {
+        self.looked
+    }
+
     /// What follows `after`, at most `limit` of it, and not beyond `until` (itself included), where the other side ends.
     ///
     /// # Errors
