@@ -26,6 +26,11 @@ impl Query {
         self.filters.iter().all(|filter| is_closed(filter, open) || is_of_time(filter))
     }
 
+    /// Whether a filter looks at a parameter.
+    pub fn filters_by(&self, name: &str) -> bool {
+        self.filters.iter().any(|filter| filter.parameter.name == name)
+    }
+
     /// Whether a resource whose identifiers are all of one system may be asked for: `plausible` says whether a value is one
     /// of that system.
     pub fn may_identify(&self, system: &str, plausible: impl Fn(&str) -> bool) -> bool {

@@ -118,10 +118,14 @@ pub(super) fn readings_of(chunk: &DayChunk) -> Result<Chunk, Answer> {
     })
 }
 
-/// Whether a reading is, or was, posted to this endpoint, so that it is a resource already.
+/// Whether a reading's way in says that it was not posted to this endpoint: it came over MLLP, or as a row of a file.
+pub(super) const fn is_known_by_route(reading: &Reading) -> bool {
+    matches!(reading.route, Route::Hl7v2 | Route::File)
+}
+
+/// Whether a reading was posted to this endpoint, so that it is a resource already.
 pub(super) fn is_posted(reader: &Reader, reading: &Reading) -> Result<bool, Answer> {
-    // What came over MLLP, or as a file's rows, never was.
-    if matches!(reading.route, Route::Hl7v2 | Route::File) {
+    if is_known_by_route(reading) {
         return Ok(false);
     }
     reader.is_resource(reading.message as i64).map_err(|error| unreadable(&error))

@@ -33,6 +33,8 @@ const READINGS_MOST: usize = 150_000;
 const COUNTED_MOST: usize = 270_000;
 /// What a chunk costs beside its readings, counted in readings: a row is looked up.
 const CHUNK_COST: usize = 64;
+/// What it costs to ask whether a reading was posted here, counted in readings.
+const ASKED_COST: usize = 8;
 /// Observations that a page makes, wanted or not: each is written and parsed.
 const MADE_MOST: usize = 2_000;
 /// The length of a time that is written in whole seconds, and of one with a fraction, in milliseconds.
@@ -57,6 +59,8 @@ pub(super) struct Walk<'a> {
     secret: &'a SiteSecret,
     plan: &'a Plan,
     sources: Vec<Source>,
+    /// Whether it is asked when readings came.
+    by_coming: bool,
     /// When messages came.
     came: HashMap<u64, i64>,
     looked: usize,
@@ -84,7 +88,8 @@ impl<'a> Walk<'a> {
         plan: &'a Plan,
         sources: Vec<Source>,
     ) -> Self {
-        Self { reader, search, secret, plan, sources, came: HashMap::new(), looked: 0, made: 0 }
+        let by_coming = search.query.filters_by("_lastUpdated");
+        Self { reader, search, secret, plan, sources, by_coming, came: HashMap::new(), looked: 0, made: 0 }
     }
 
     /// Readings looked at so far, and what their chunks cost.
@@ -148,9 +153,7 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
             for candidate in candidates {
-                let is_wanted = !made::is_posted(self.reader, &candidate.reading)?
-                    && self.admits(&candidate.reading)?.is_some();
-                count += u64::from(is_wanted);
+                count += u64::from(self.is_wanted(&candidate.reading)?);
             }
             times = beyond(day, times, self.plan.descending);
         }
@@ -164,9 +167,17 @@ impl<'a> Walk<'a> {
             least: starts.least.max(ends.least.saturating_sub(SECOND_MS)),
             most: starts.most.min(ends.most.saturating_sub(1)),
         };
-        let (earliest, latest) = if *descending { (until, after) } else { (after, until) };
-        times.least = times.least.max(earliest.map_or(i64::MIN, |spot| spot.at));
-        times.most = times.most.min(latest.map_or(i64::MAX, |spot| spot.at));
+        // Where a page ended before a day, that instant is behind it.
+        if *descending {
+            let is_edge = |spot: Spot| i64::from(spot.number == i64::MIN);
+            times.most = times.most.min(after.map_or(i64::MAX, |spot| spot.at.saturating_sub(is_edge(spot))));
+            times.least = times.least.max(until.map_or(i64::MIN, |spot| spot.at));
+        } else {
+            let is_edge = |spot: Spot| i64::from(spot.number == i64::MAX);
+            times.least =
+                times.least.max(after.map_or(i64::MIN, |spot| spot.at.saturating_add(is_edge(spot))));
+            times.most = times.most.min(until.map_or(i64::MAX, |spot| spot.at));
+        }
         times
     }
 
@@ -250,11 +261,11 @@ impl<'a> Walk<'a> {
 
     /// The reading as it is served, where it is one of those asked for.
     fn hit(&mut self, page: &Page<'_>, name: Name, reading: &Reading) -> Result<Option<Hit>, Answer> {
-        if made::is_posted(self.reader, reading)? {
+        if !self.is_wanted(reading)? {
             return Ok(None);
         }
-        let Some(at) = self.admits(reading)? else { return Ok(None) };
         self.made += 1;
+        let at = self.came_at(reading)?;
         let Page { source, chunk } = page;
         let of = Of { secret: self.secret, key: &source.key, subject: &source.subject, chunk };
         let Some(stored) = made::stored(of, name, reading, at) else { return Ok(None) };
@@ -263,20 +274,29 @@ impl<'a> Walk<'a> {
         Ok(fits.then_some(Hit { stored, value }))
     }
 
-    /// When the reading came, where that and its time are as asked for.
-    fn admits(&mut self, reading: &Reading) -> Result<Option<i64>, Answer> {
-        let at = match self.came.get(&reading.message) {
-            Some(at) => *at,
-            None => {
-                let at = made::came_at(self.reader, reading)?;
-                self.came.insert(reading.message, at);
-                at
-            }
-        };
+    /// Whether a reading's times are as asked for, and it was not posted here.
+    fn is_wanted(&mut self, reading: &Reading) -> Result<bool, Answer> {
+        let at = if self.by_coming { self.came_at(reading)? } else { 0 };
         let from = reading.time.0;
         // What is written in whole seconds is a second long.
         let length = if from.rem_euclid(SECOND_MS) == 0 { SECOND_MS } else { 1 };
-        Ok(self.plan.admits(from, from.saturating_add(length), at).then_some(at))
+        if !self.plan.admits(from, from.saturating_add(length), at) {
+            return Ok(false);
+        }
+        if made::is_known_by_route(reading) {
+            return Ok(true);
+        }
+        self.looked += ASKED_COST;
+        Ok(!made::is_posted(self.reader, reading)?)
+    }
+
+    fn came_at(&mut self, reading: &Reading) -> Result<i64, Answer> {
+        if let Some(at) = self.came.get(&reading.message) {
+            return Ok(*at);
+        }
+        let at = made::came_at(self.reader, reading)?;
+        self.came.insert(reading.message, at);
+        Ok(at)
     }
 }
 
