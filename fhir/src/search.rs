@@ -30,6 +30,7 @@ mod quantity;
 mod query;
 mod reference;
 mod result;
+mod sample;
 mod string;
 mod terms;
 mod token;
@@ -45,6 +46,7 @@ pub use self::{
     plan::{Order, Plan, Range},
     query::{Context, Handling, Parsed, Query},
     result::{Summary, Total},
+    sample::starts,
     terms::{MOST_TERMS, Terms, terms},
 };
 

@@ -23,6 +23,7 @@
 mod again;
 mod audit;
 pub mod bare;
+mod chunk_days;
 mod chunks;
 mod command;
 mod conditions;
@@ -92,6 +93,7 @@ mod writer;
 
 pub use again::{Act, Acted, AskAgain, Asked, ReadAgain};
 pub use audit::{AuditEntry, AuditHead};
+pub use chunk_days::DayChunk;
 pub use chunks::{Chunk, ChunkWrite};
 pub use command::Pending;
 pub use conditions::Condition;

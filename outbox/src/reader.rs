@@ -4,6 +4,7 @@
 //! log cannot be emptied past the oldest moment being read.
 
 mod chart;
+mod days;
 mod people;
 mod served;
 

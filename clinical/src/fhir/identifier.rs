@@ -206,6 +206,13 @@ pub fn intent(secret: &SiteSecret, destination: &str, key: &str, part: &str) -> 
     Identifier { system: INTENT_SYSTEM, value: secret.mac("intent", &[destination, key, part]) }
 }
 
+/// The seal of one reading's name at the local endpoint, 64 bits: `named` says what the reading is, its patient by the
+/// hospital's identifier among it, so that a name of before a restore leads to no other patient's reading after it.
+pub fn seal(secret: &SiteSecret, named: &[&str]) -> u64 {
+    let mac = secret.mac("served-reading", named);
+    mac.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+}
+
 /// What a destination that knows patients by pseudonyms is told in the place of the hash of a manifest, which others are
 /// told too: by it nobody but this box can tell that two copies came of the same messages. 64 lower-case hex digits.
 pub fn manifest_seal(secret: &SiteSecret, destination: &str, sha256: &str) -> String {

@@ -276,6 +276,7 @@ impl Interactions {
             context: request.context.clone(),
             base: request.base.clone(),
             site: Arc::clone(&request.site),
+            secret: Arc::clone(&request.secret),
         });
         let done = Box::pin(self.interact(asked, &one, Bytes::new())).await;
         self.told(asked, &one, done).await.unwrap_or_else(|refusal| refusal)
@@ -391,7 +392,8 @@ fn conditions(
         let parsed =
             fhir::search::Query::parse(kind, &parameters, fhir::search::Handling::Strict, &request.context)
                 .map_err(|issues| Answer::outcome(400, &issues))?;
-        let page = Search { site: &request.site.id, query: &parsed.query, bounds: &bounds }.page(reader)?;
+        let page = Search { site: &request.site.id, query: &parsed.query, bounds: &bounds, secret: None }
+            .page(reader)?;
         match (page.hits.first(), page.hits.len(), page.next) {
             (Some(hit), 1, None) => names.insert(reference.text.to_owned(), hit.stored.reference()),
             _ => {

@@ -12,6 +12,13 @@ use serde_json::{Value, json};
 use super::ask::Answer;
 use crate::{generation::Generation, time};
 
+/// What is to be known of single readings that came by another way (`readings`).
+const READINGS: &str = "Single readings that came over HL7 v2 or as files are Observations made when they are asked for (ids \
+    that begin with r-). They are found by a search that names a patient, in the order of date, and read by their ids; without \
+    a patient, by _sort=_lastUpdated and by If-None-Exist they are not. They have one version, the one that stands, and no \
+    history, and are changed at their source. _total counts them where patient, code, category, status and times alone are \
+    asked for.";
+
 /// The answer to `GET metadata`.
 pub(super) fn answer(generation: &Generation, base: &str, release: Release) -> Answer {
     let body = statement(generation, base, release).to_string();
@@ -97,6 +104,9 @@ fn resource(kind: Kind, release: Release, writes: &[Kind]) -> Value {
         "searchParam": parameters(kind),
         "operation": operations(kind),
     });
+    if kind == Kind::Observation {
+        resource["documentation"] = json!(READINGS);
+    }
     if release == Release::R5 {
         resource["conditionalPatch"] = json!(false);
     }

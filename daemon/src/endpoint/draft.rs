@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use clinical::fhir::identifier::SiteSecret;
 use fhir::{
     Code, Issue, Kind,
     search::{Context, Handling, Query, terms},
@@ -25,6 +26,7 @@ use super::{
     check,
     key::{id_of, key, parse_id},
     read::{not_found, tagged},
+    readings,
     search::Search,
     service::Request,
     shelf::unreadable,
@@ -85,6 +87,8 @@ pub(super) struct Desk<'a> {
     pub(super) caller: &'a Caller,
     /// The bases of this server, and now.
     pub(super) context: &'a Context,
+    /// The box's secret for identifiers.
+    pub(super) secret: &'a SiteSecret,
 }
 
 impl Desk<'_> {
@@ -140,8 +144,8 @@ impl Desk<'_> {
             if let Some((at, _)) = same {
                 return Ok(Plan::SameAs(*at));
             }
-            let found =
-                Search { site: &self.site.id, query: &query, bounds: &Bounds::All }.page(self.reader)?;
+            let found = Search { site: &self.site.id, query: &query, bounds: &Bounds::All, secret: None }
+                .page(self.reader)?;
             match found.hits.len() {
                 0 if found.next.is_some() => return Err(too_wide()),
                 0 => guards = self.guards(kind, &query)?,
@@ -188,6 +192,9 @@ impl Desk<'_> {
             return Err(Answer::refusal(400, issue));
         }
         let bounds = self.bounds(Act::Update, kind)?;
+        if readings::is_name(kind, &path_id) {
+            return Err(readings::not_written());
+        }
         let found = Stored::read(self.reader, &self.site.id, kind, &path_id, None)?;
         let found = found.ok_or_else(|| unknown_id(kind, &path_id))?;
         let standing = found.value()?;
@@ -277,13 +284,22 @@ impl Desk<'_> {
             }
             // What is of a kind that is not kept here is somebody else's, whatever their base.
             let Some(kind) = Kind::named(kind) else { continue };
-            if Stored::read(self.reader, &self.site.id, kind, id, None)?.is_none() {
+            if self.leads_nowhere(kind, id)? {
                 let text =
                     format!("there is no such {}; send it first, or in the same transaction", kind.name());
                 issues.push(Issue::error(Code::NotFound, text).at(reference.expression));
             }
         }
         if issues.is_empty() { Ok(()) } else { Err(Answer::outcome(422, &issues)) }
+    }
+
+    fn leads_nowhere(&self, kind: Kind, id: &str) -> Result<bool, Answer> {
+        let site = &*self.site.id;
+        Ok(if readings::is_name(kind, id) {
+            readings::found(self.reader, (site, self.secret), id)?.is_none()
+        } else {
+            Stored::read(self.reader, site, kind, id, None)?.is_none()
+        })
     }
 
     /// Who a Patient is: by the identifier that names the site's patients.

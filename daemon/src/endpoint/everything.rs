@@ -65,7 +65,8 @@ pub(super) fn everything(reader: &Reader, request: &Request, id: &str) -> Result
         let Ok(bounds) = request.bounds(Act::Read, *kind) else { continue };
         let cursor = asked.from.1.clone().filter(|_| at == asked.from.0);
         let query = query(*kind, id, &asked, asked.count - hits.len(), cursor, &request.context)?;
-        let search = Search { site: &request.site.id, query: &query, bounds: &bounds };
+        let search =
+            Search { site: &request.site.id, query: &query, bounds: &bounds, secret: Some(&request.secret) };
         let mut page: Page = search.page(reader)?;
         let seen = |kind| request.bounds(Act::Read, kind).unwrap_or(Bounds::Nothing);
         include(reader, &search, &mut page, &request.context.bases, &seen)?;

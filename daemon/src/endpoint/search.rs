@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use clinical::fhir::identifier::SiteSecret;
 use fhir::{
     Code, Issue, Kind,
     search::{Cursor, Include, Order, Plan, Query, Range, Summary, Total},
@@ -16,6 +17,7 @@ use super::{
     ask::Answer,
     bounds::Bounds,
     key::{key, parse_id},
+    readings,
     shelf::unreadable,
     stored::Stored,
 };
@@ -62,6 +64,8 @@ pub(super) struct Search<'a> {
     pub(super) query: &'a Query,
     /// What the caller may see of the kind.
     pub(super) bounds: &'a Bounds,
+    /// The box's secret, where readings that came by another way are looked for too.
+    pub(super) secret: Option<&'a SiteSecret>,
 }
 
 /// The search of the index that a plan amounts to.
@@ -105,14 +109,15 @@ impl Search<'_> {
         let mut page = match &plan.ids {
             Some(ids) => self.named(reader, ids)?,
             None if count == 0 => Page::default(),
-            None => self.walked(reader, &plan, count)?,
+            None => readings::joined(self, reader, &plan, self.walked(reader, &plan, count)?)?,
         };
         let is_whole =
             self.query.cursor().is_none() && page.next.is_none() && (count > 0 || plan.ids.is_some());
         page.total = if is_whole {
             Some(page.hits.len() as u64)
         } else if self.query.summary() == Summary::Count || self.query.total() != Total::None || count == 0 {
-            self.total(reader, &plan, &mut page.issues)?
+            let stored = self.total(reader, &plan, &mut page.issues)?;
+            readings::total(self, reader, &plan, stored, &mut page.issues)?
         } else {
             None
         };
@@ -124,14 +129,15 @@ impl Search<'_> {
     }
 
     /// The resources that are asked for by their ids.
-    fn named(&self, reader: &Reader, ids: &[String]) -> Result<Page, Answer> {
+    fn named(&self, reader: &Reader, asked: &[String]) -> Result<Page, Answer> {
         let mut page = Page::default();
-        let ids: BTreeSet<_> = ids.iter().filter_map(|id| parse_id(id)).collect();
+        let ids: BTreeSet<_> = asked.iter().filter_map(|id| parse_id(id)).collect();
         for id in ids {
             if let Some(hit) = self.hit(reader, id.number)?.filter(|hit| hit.stored.version.id == id) {
                 page.hits.push(hit);
             }
         }
+        readings::add_named(self, reader, asked, &mut page)?;
         Ok(page)
     }
 

@@ -32,7 +32,7 @@ use super::{
     interaction::{Interaction, Stray},
     negotiation::{Manner, Return, body_release, is_form},
     parameters::{Parameters, parameters},
-    read,
+    read, readings,
     search::{Page, Search, include},
     shelf::{failed, look},
     write::{self, Circumstances, Outcome, ROUNDS, Sent, contended},
@@ -84,6 +84,8 @@ pub(super) struct Request {
     pub base: String,
     /// The caller's site.
     pub site: Arc<Site>,
+    /// The box's secret for identifiers.
+    pub secret: Arc<SiteSecret>,
 }
 
 /// An answer, and what it tells the audit log; nothing of a write, which has its entry already.
@@ -141,7 +143,8 @@ impl Interactions {
         };
         let context = Context { bases: bases(&ask.head), now_ms: time::now_ms() };
         let base = base(&ask.head);
-        let request = Arc::new(Request { head: ask.head, caller, manner, parameters, context, base, site });
+        let (head, secret) = (ask.head, Arc::clone(&self.secret));
+        let request = Arc::new(Request { head, caller, manner, parameters, context, base, site, secret });
         let done = self.interact(&asked, &request, ask.body).await;
         self.told(&asked, &request, done).await
     }
@@ -189,7 +192,9 @@ impl Interactions {
             Err(answer) => {
                 let object = match (asked.kind(), request.head.path.get(1)) {
                     (Some(kind), id) => {
-                        let id = id.filter(|id| super::key::parse_id(id).is_some());
+                        let is_ours =
+                            |id: &&String| super::key::parse_id(id).is_some() || readings::is_name(kind, id);
+                        let id = id.filter(is_ours);
                         resource(kind, id.map(String::as_str))
                     }
                     (None, _) => asked.word().to_owned(),
@@ -223,7 +228,11 @@ impl Interactions {
             if kind == Kind::AuditEvent {
                 return super::audit_view::read(reader, &shared, &box_id, &wanted);
             }
-            let found = read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)?;
+            let found = if readings::is_name(kind, &wanted) {
+                readings::read(reader, (&shared.site.id, &shared.secret), &wanted, version, &bounds)?
+            } else {
+                read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)?
+            };
             read::answer(&found, &shared.head.headers, shared.manner.release)
         });
         Ok(Done { answer: answer.await?, object: resource(kind, Some(id)), resources: 1, is_told: false })
@@ -231,6 +240,9 @@ impl Interactions {
 
     async fn history(&self, request: &Arc<Request>, kind: Kind, id: &str) -> Result<Done, Answer> {
         let bounds = request.bounds(Act::Read, kind)?;
+        if readings::is_name(kind, id) {
+            return Err(readings::no_history());
+        }
         let (shared, wanted) = (Arc::clone(request), id.to_owned());
         let answer = look(&self.readers, move |reader| {
             let found = read::find(reader, &shared.site.id, kind, &wanted, None, &bounds)?;
@@ -263,7 +275,12 @@ impl Interactions {
             let parsed = Query::parse(kind, &parameters, shared.manner.handling, &shared.context)
                 .map_err(|issues| Answer::outcome(400, &issues))?;
             let bounds = Bounds::of(&within, kind, &shared.context);
-            let search = Search { site: &shared.site.id, query: &parsed.query, bounds: &bounds };
+            let search = Search {
+                site: &shared.site.id,
+                query: &parsed.query,
+                bounds: &bounds,
+                secret: Some(&shared.secret),
+            };
             let mut page: Page = search.page(reader)?;
             let seen = |kind| shared.bounds(Act::Search, kind).unwrap_or(Bounds::Nothing);
             include(reader, &search, &mut page, &shared.context.bases, &seen)?;
@@ -435,6 +452,13 @@ impl Request {
 
     /// Where drafts are made, at one moment.
     pub(super) fn desk<'a>(&'a self, reader: &'a outbox::Reader, writer: &'a Writer) -> Desk<'a> {
-        Desk { reader, writer, site: &self.site, caller: &self.caller, context: &self.context }
+        Desk {
+            reader,
+            writer,
+            site: &self.site,
+            caller: &self.caller,
+            context: &self.context,
+            secret: &self.secret,
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Stored {
     pub(super) release: Release,
     /// As the store has it.
     pub(super) version: ResourceVersion,
+    /// Its id, where it is made when it is asked for (`readings`) and not by a number of the store.
+    pub(super) name: Option<String>,
 }
 
 impl Stored {
@@ -32,7 +34,7 @@ impl Stored {
         }
         let kind = Kind::named(&version.kind).ok_or_else(broken)?;
         let release = Release::from_name(&version.release).ok_or_else(broken)?;
-        Ok(Some(Self { kind, release, version }))
+        Ok(Some(Self { kind, release, version, name: None }))
     }
 
     /// The resource of a site with this number.
@@ -93,7 +95,7 @@ impl Stored {
 
     /// Its id for clients.
     pub(super) fn id(&self) -> String {
-        id_of(self.version.id)
+        self.name.clone().unwrap_or_else(|| id_of(self.version.id))
     }
 
     /// `Kind/id`.

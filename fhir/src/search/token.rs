@@ -58,6 +58,16 @@ impl Token {
         system && self.code.as_deref().is_none_or(|code| coding.code == Some(code))
     }
 
+    /// Whether it may ask for a code of this system: it names no other, and a `plausible` code where it names one.
+    pub(super) fn may_be_of(&self, system: &str, plausible: impl FnOnce(&str) -> bool) -> bool {
+        let of_system = match &self.system {
+            System::Any => true,
+            System::Absent => false,
+            System::Is(named) => named == system,
+        };
+        of_system && self.code.as_deref().is_none_or(plausible)
+    }
+
     pub(super) fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
