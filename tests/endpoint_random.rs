@@ -11,7 +11,11 @@
 //! number and the request. `cargo xtask random` sends 100,000.
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails; the figures are told")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails; the figures are told"
+)]
 
 #[path = "endpoint_random/dice.rs"]
 mod dice;
@@ -63,7 +67,7 @@ const TOKEN_FOR: u64 = 500;
 /// The releases, and what their bodies are sent as.
 const RELEASES: [(&str, &str); 2] =
     [("r4", "application/fhir+json"), ("r5", "application/fhir+json; fhirVersion=5.0")];
-/// Failures after which it stops.
+/// Kinds of failure after which it stops.
 const FAILURES_MOST: usize = 12;
 
 /// What all workers share.
@@ -78,7 +82,8 @@ struct Course {
     next: AtomicU64,
     requests: u64,
     figures: Mutex<BTreeMap<String, u64>>,
-    failures: Mutex<Vec<String>>,
+    /// How often what was wrong, and the first request of each.
+    failures: Mutex<BTreeMap<String, (u64, String)>>,
 }
 
 fn from_env(name: &str, usual: u64) -> u64 {
@@ -173,13 +178,15 @@ impl Course {
     }
 
     fn failed(&self, number: u64, request: &Request, reply: Option<&Reply>, why: &str) {
-        let answer = reply.map(|reply| format!("{} {}", reply.status, shown(&reply.body))).unwrap_or_default();
+        let answer =
+            reply.map(|reply| format!("{} {}", reply.status, shown(&reply.body))).unwrap_or_default();
         let told = format!(
             "ISTHMUS_RANDOM_SEED={} request {number}: {why}\n{}\n{answer}\n",
             self.seed,
             request.told()
         );
-        self.failures.lock().unwrap().push(told);
+        let short: String = why.chars().take(60).collect();
+        self.failures.lock().unwrap().entry(short).or_insert((0, told)).0 += 1;
     }
 
     fn goes_on(&self) -> bool {
@@ -202,7 +209,8 @@ async fn work(course: Arc<Course>, mut operator: Client, mut stranger: Client) {
         let mut chance = Dice::new(course.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number));
         // Now and then the number of somebody else: the same identifier and the same bytes again.
         let identity = if chance.once_in(8) { number / 2 } else { number };
-        let maker = Maker { dice: Dice::new(chance.number()), known: &course.known, number: 10_000 + identity };
+        let maker =
+            Maker { dice: Dice::new(chance.number()), known: &course.known, number: 10_000 + identity };
         let request = maker.request();
         let connection = if request.who == Who::Operator { &mut operator } else { &mut stranger };
         let began = Instant::now();
@@ -245,7 +253,10 @@ async fn stands(
 ) -> Result<(), String> {
     let rest = ["/fhir/r4/", "/fhir/r5/", "/fhir/"].iter().find_map(|base| written.path.strip_prefix(base));
     let rest = rest.ok_or("a Location outside the base")?;
-    for (release, media) in RELEASES {
+    let mut strange = false;
+    let mut releases = RELEASES.to_vec();
+    releases.sort_by_key(|(release, _)| *release != request.release());
+    for (release, media) in releases {
         let read = Request {
             method: "GET",
             target: format!("/fhir/{release}/{rest}"),
@@ -256,7 +267,11 @@ async fn stands(
         };
         let found = connection.exchange(&read.bytes(authorization), false).await?;
         if found.status != 200 {
-            return Err(format!("what was written is answered {} in {release}: {}", found.status, shown(&found.body)));
+            return Err(format!(
+                "what was written is answered {} in {release}: {}",
+                found.status,
+                shown(&found.body)
+            ));
         }
         judge(&read, &found, &course.known, &course.others)?;
         let body = parsed(&found.body)?;
@@ -276,6 +291,15 @@ async fn stands(
         let checked = connection.exchange(&check.bytes(authorization), false).await?;
         let told = parsed(&checked.body)?;
         let is_error = |issue: &Value| issue["severity"] == "error" || issue["severity"] == "fatal";
+        // An element that its release does not know travels as it is, and may be one of the other, in another form.
+        if release == request.release()
+            && told["issue"].as_array().into_iter().flatten().any(|issue| issue["code"] == "structure")
+        {
+            strange = true;
+        }
+        if strange && release != request.release() {
+            continue;
+        }
         if checked.status != 200 || told["issue"].as_array().into_iter().flatten().any(is_error) {
             return Err(format!(
                 "what is served in {release} is not valid there: {told}\n{}",
@@ -305,12 +329,16 @@ async fn no_request_is_answered_with_a_fault_of_ours_a_value_of_its_own_or_what_
     let figures = course.figures.lock().unwrap().clone();
     println!("{} requests in {:.1} s; {figures:?}", course.requests, took.as_secs_f64());
     let failures = course.failures.lock().unwrap();
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    let told: Vec<String> = failures.values().map(|(times, told)| format!("{times} times, {told}")).collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
 
     // All 4xx would be no test.
     let of = |name: &str| figures.get(name).copied().unwrap_or_default();
     let sent = course.requests;
-    assert!(of("status 200") * 8 > sent && of("status 201") * 30 > sent && of("written") * 25 > sent, "{figures:?}");
+    assert!(
+        of("status 200") * 5 > sent && of("status 201") * 20 > sent && of("written") * 20 > sent,
+        "{figures:?}"
+    );
 
     let metrics = site::metrics(&rig).await;
     assert!(rig.ended().is_none() && rig.status().await.unwrap()["ready"] == true);
@@ -319,7 +347,11 @@ async fn no_request_is_answered_with_a_fault_of_ours_a_value_of_its_own_or_what_
     for (place, text) in [("the log", &log), ("a metric", &metrics)] {
         for planted in [WORD, OTHERS, NAME, "panicked"] {
             let at = text.find(planted);
-            assert!(at.is_none(), "{place} has {planted}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
+            assert!(
+                at.is_none(),
+                "{place} has {planted}: {}",
+                &text[at.unwrap_or_default().saturating_sub(300)..]
+            );
         }
     }
 }

@@ -13,10 +13,37 @@ use super::{
 pub const OTHERS: &str = "Featherstonehaugh";
 /// OperationOutcome.issue.code (hl7.org/fhir/R4/valueset-issue-type.html): all of the required value set.
 const ISSUE_TYPES: [&str; 31] = [
-    "invalid", "structure", "required", "value", "invariant", "security", "login", "unknown", "expired", "forbidden",
-    "suppressed", "processing", "not-supported", "duplicate", "multiple-matches", "not-found", "deleted", "too-long",
-    "code-invalid", "extension", "too-costly", "business-rule", "conflict", "transient", "lock-error", "no-store",
-    "exception", "timeout", "incomplete", "throttled", "informational",
+    "invalid",
+    "structure",
+    "required",
+    "value",
+    "invariant",
+    "security",
+    "login",
+    "unknown",
+    "expired",
+    "forbidden",
+    "suppressed",
+    "processing",
+    "not-supported",
+    "duplicate",
+    "multiple-matches",
+    "not-found",
+    "deleted",
+    "too-long",
+    "code-invalid",
+    "extension",
+    "too-costly",
+    "business-rule",
+    "conflict",
+    "transient",
+    "lock-error",
+    "no-store",
+    "exception",
+    "timeout",
+    "incomplete",
+    "throttled",
+    "informational",
 ];
 /// The base of the links that are given to a client that names no other host.
 const HOST: &str = "https://localhost";
@@ -73,7 +100,8 @@ fn refused(request: &Request, reply: &Reply) -> Result<(), String> {
     }
     if reply.body.is_empty() {
         // The HTTP layer's own answers to what is no HTTP, or too long for it.
-        let is_its_own = reply.status == 431 || (reply.status == 400 && !request.is_http()) || reply.status == 414;
+        let is_its_own =
+            reply.status == 431 || (reply.status == 400 && !request.is_http()) || reply.status == 414;
         return if is_its_own { Ok(()) } else { Err(format!("an empty {}", reply.status)) };
     }
     if reply.header("content-type") != Some("application/fhir+json") {
@@ -126,7 +154,8 @@ fn good(request: &Request, reply: &Reply, known: &Known) -> Result<Option<Writte
     }
     let written = if request.writes { Some(location(request, reply)?) } else { None };
     if reply.body.is_empty() {
-        let is_asked_for = request.headers.iter().any(|(name, value)| name == "Prefer" && value == "return=minimal");
+        let is_asked_for =
+            request.headers.iter().any(|(name, value)| name == "Prefer" && value == "return=minimal");
         return if request.writes && is_asked_for { Ok(written) } else { Err("an empty 200".to_owned()) };
     }
     let body = parsed(&reply.body)?;
@@ -140,7 +169,9 @@ fn good(request: &Request, reply: &Reply, known: &Known) -> Result<Option<Writte
         (_, [.., "$validate"]) => outcome(&body, false)?,
         (_, [.., "$outcomes"]) => {}
         (_, [] | ["$submit-cgm-bundle"]) => responses(request, &body)?,
-        (_, [.., "$everything"] | [_, "_search"]) | ("GET", [_] | ["Patient", _, _]) if segments.last() != Some(&"_history") => {
+        (_, [.., "$everything"] | [_, "_search"]) | ("GET", [_] | ["Patient", _, _])
+            if segments.last() != Some(&"_history") =>
+        {
             wanted("Bundle")?;
             page(&body, known)?;
         }
@@ -192,7 +223,8 @@ fn media_type(request: &Request, reply: &Reply, body: &Value) -> Result<(), Stri
 
 /// The answer to a Bundle of requests.
 fn responses(request: &Request, body: &Value) -> Result<(), String> {
-    if body["resourceType"] != "Bundle" || !body["type"].as_str().is_some_and(|of| of.ends_with("-response")) {
+    if body["resourceType"] != "Bundle" || !body["type"].as_str().is_some_and(|of| of.ends_with("-response"))
+    {
         return Err(format!("{} of type {}", body["resourceType"], body["type"]));
     }
     let sent = parsed(request.body.as_deref().unwrap_or_default())?;

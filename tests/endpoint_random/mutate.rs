@@ -114,7 +114,16 @@ fn change(value: &mut Value, dice: &mut Dice, word: &str) {
             }
         }
         (2, Value::Object(members)) => {
-            let name = dice.one(&["id", "meta", "extension", "modifierExtension", "contained", "text", "unknown", "_status"]);
+            let name = dice.one(&[
+                "id",
+                "meta",
+                "extension",
+                "modifierExtension",
+                "contained",
+                "text",
+                "unknown",
+                "_status",
+            ]);
             members.insert(name.to_owned(), other(dice, word));
         }
         (3, Value::Object(members)) => {

@@ -26,10 +26,35 @@ pub const HEADERS: [(&str, &[&str]); 14] = [
             "",
         ],
     ),
-    ("Prefer", &["return=minimal", "return=OperationOutcome", "return=representation", "handling=lenient", "handling=strict", "respond-async", "return=", "a;b=c,,", "return=\"x"]),
+    (
+        "Prefer",
+        &[
+            "return=minimal",
+            "return=OperationOutcome",
+            "return=representation",
+            "handling=lenient",
+            "handling=strict",
+            "respond-async",
+            "return=",
+            "a;b=c,,",
+            "return=\"x",
+        ],
+    ),
     ("If-Match", &["W/\"1\"", "\"1\"", "W/\"2\"", "*", "", "W/\"99999999999999999999\"", "W/\"-1\"", "1"]),
     ("If-None-Match", &["W/\"1\"", "*", "\"1\", W/\"2\"", "W/\"x\"", ""]),
-    ("If-None-Exist", &["identifier=a", "", "?", "_id=1", "status=final", "_count=1", "a=%", "identifier=urn:example:random%7Cx&code=y"]),
+    (
+        "If-None-Exist",
+        &[
+            "identifier=a",
+            "",
+            "?",
+            "_id=1",
+            "status=final",
+            "_count=1",
+            "a=%",
+            "identifier=urn:example:random%7Cx&code=y",
+        ],
+    ),
     ("If-Modified-Since", &["Sun, 01 Mar 2026 00:00:00 GMT", "yesterday", ""]),
     ("X-Request-Id", &["a.b-c_d", "a b", "", "\u{7f}"]),
     ("X-Isthmus-Reason", &["the patient is unconscious", "short"]),
@@ -75,7 +100,15 @@ pub fn date(dice: &mut Dice) -> String {
                 "",
             ])
             .to_owned(),
-        1 => dice.one(&["2026", "2026-03", "2026-03-01T10:00", "2026-03-01T10:00:00%2B01:00", "1970-01-01T00:00:00Z"]).to_owned(),
+        1 => dice
+            .one(&[
+                "2026",
+                "2026-03",
+                "2026-03-01T10:00",
+                "2026-03-01T10:00:00%2B01:00",
+                "1970-01-01T00:00:00Z",
+            ])
+            .to_owned(),
         _ => format!("2026-03-{:02}", dice.below(31) + 1),
     }
 }
@@ -91,8 +124,24 @@ pub fn tag(dice: &mut Dice) -> String {
 
 /// A value of a type of search parameter.
 fn value(of: &str, known: &Known, dice: &mut Dice) -> String {
-    if dice.once_in(12) {
-        let mad = ["%", "%zz", "%ff", "%00", "%c0%af", "%ed%a0%80", "\\", "\\,\\|\\$", ",,,", "|||", "$", "%F0%9F%98%80", "%E2%80%AE", "'--", "%25s%25n"];
+    if dice.once_in(24) {
+        let mad = [
+            "%",
+            "%zz",
+            "%ff",
+            "%00",
+            "%c0%af",
+            "%ed%a0%80",
+            "\\",
+            "\\,\\|\\$",
+            ",,,",
+            "|||",
+            "$",
+            "%F0%9F%98%80",
+            "%E2%80%AE",
+            "'--",
+            "%25s%25n",
+        ];
         return dice.one(&mad).to_owned();
     }
     if dice.once_in(40) {
@@ -100,21 +149,45 @@ fn value(of: &str, known: &Known, dice: &mut Dice) -> String {
     }
     match of {
         "date" => {
-            let prefix = dice.one(&["", "", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap", "xx", "GE"]);
+            let prefix =
+                dice.one(&["", "", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap", "xx", "GE"]);
             format!("{prefix}{}", date(dice))
         }
         "quantity" => {
             let prefix = dice.one(&["", "gt", "lt", "ge", "le", "ne", "ap", "sa", "eb"]);
             let unit = dice.one(&["", "||mg/dL", "|http://unitsofmeasure.org|mg/dL", "|", "||||"]);
-            format!("{prefix}{}{unit}", dice.one(&["101.5", "1e2", "1e999999999", "-0", "NaN", "1.10", "", "1e-400"]))
+            format!(
+                "{prefix}{}{unit}",
+                dice.one(&["101.5", "1e2", "1e999999999", "-0", "NaN", "1.10", "", "1e-400"])
+            )
         }
         "reference" => match dice.below(4) {
             0 => known.reference(None, dice).unwrap_or_default(),
-            1 => dice.one(&["Patient/none", "none", "/", "Patient/", "https://localhost/fhir/Patient/1-00000001", WORD]).to_owned(),
+            1 => dice
+                .one(&[
+                    "Patient/none",
+                    "none",
+                    "/",
+                    "Patient/",
+                    "https://localhost/fhir/Patient/1-00000001",
+                    WORD,
+                ])
+                .to_owned(),
             _ => known.reference(Some("Patient"), dice).unwrap_or_default(),
         },
         "token" => dice
-            .one(&["final", "99504-3", "http://loinc.org%7C99504-3", "%7C99504-3", "http://loinc.org%7C", "%7C", "true", WORD, "active,draft", "permit"])
+            .one(&[
+                "final",
+                "99504-3",
+                "http://loinc.org%7C99504-3",
+                "%7C99504-3",
+                "http://loinc.org%7C",
+                "%7C",
+                "true",
+                WORD,
+                "active,draft",
+                "permit",
+            ])
             .to_owned(),
         _ => dice.one(&[WORD, "wobb", "Ada", SYSTEM, "a%20b", "%C3%A9", ""]).to_owned(),
     }
@@ -125,7 +198,7 @@ pub fn query(kind: &str, known: &Known, dice: &mut Dice) -> String {
     let parameters = known.parameters(kind);
     let mut parts = Vec::new();
     for _ in 0..dice.below(4) {
-        let part = match dice.below(12) {
+        let part = match dice.below(22) {
             0 => format!("_count={}", number(dice)),
             1 => format!(
                 "_sort={}",
@@ -142,17 +215,52 @@ pub fn query(kind: &str, known: &Known, dice: &mut Dice) -> String {
             5 => format!("{NAME}={WORD}"),
             6 => format!(
                 "{}={}",
-                dice.one(&["_elements", "_has:Observation:patient:code", "_filter", "_query", "_text", "_contained", "_cursor", "_format", "_pretty"]),
+                dice.one(&[
+                    "_elements",
+                    "_has:Observation:patient:code",
+                    "_filter",
+                    "_query",
+                    "_text",
+                    "_contained",
+                    "_cursor",
+                    "_format",
+                    "_pretty"
+                ]),
                 dice.one(&["id", "status", "json", "99504-3", "true", "AAAA", WORD])
             ),
-            7 => format!("_id={}", known.reference(Some(kind), dice).unwrap_or_default().split('/').next_back().unwrap_or_default()),
+            7 => format!(
+                "_id={}",
+                known
+                    .reference(Some(kind), dice)
+                    .unwrap_or_default()
+                    .split('/')
+                    .next_back()
+                    .unwrap_or_default()
+            ),
             _ => match dice.any(&parameters) {
                 Some((name, of)) => {
                     let modifier = match dice.below(8) {
-                        0 => dice.one(&[":missing", ":not", ":text", ":exact", ":contains", ":identifier", ":Patient", ":in", ":", ":above", ".name", ":Patient.name"]),
+                        0 => dice.one(&[
+                            ":missing",
+                            ":not",
+                            ":text",
+                            ":exact",
+                            ":contains",
+                            ":identifier",
+                            ":Patient",
+                            ":in",
+                            ":",
+                            ":above",
+                            ".name",
+                            ":Patient.name",
+                        ]),
                         _ => "",
                     };
-                    let value = if modifier == ":missing" { dice.one(&["true", "false", "x"]).to_owned() } else { value(of, known, dice) };
+                    let value = if modifier == ":missing" {
+                        dice.one(&["true", "false", "x"]).to_owned()
+                    } else {
+                        value(of, known, dice)
+                    };
                     format!("{name}{modifier}={value}")
                 }
                 None => "=".to_owned(),

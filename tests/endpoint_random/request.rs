@@ -63,7 +63,7 @@ impl Request {
 
     /// Base, kind and so on, decoded as far as a well-behaved client encodes; empty where it is no path of ours.
     pub fn segments(&self) -> Vec<String> {
-        let path = self.target.split('?').next().unwrap_or_default();
+        let path = self.target.split(['?', '#']).next().unwrap_or_default();
         let path = path.replace("%24", "$");
         let mut parts = path.trim_matches('/').split('/').map(str::to_owned);
         if parts.next().as_deref() != Some("fhir") {
@@ -81,7 +81,8 @@ impl Request {
         let is_r5 = |(name, value): &(String, String)| {
             name.eq_ignore_ascii_case("content-type") && value.contains("fhirVersion=5.0")
         };
-        let by_path = ["r4", "r5"].into_iter().find(|release| self.target.starts_with(&format!("/fhir/{release}")));
+        let by_path =
+            ["r4", "r5"].into_iter().find(|release| self.target.starts_with(&format!("/fhir/{release}")));
         by_path.unwrap_or(if self.headers.iter().any(is_r5) { "r5" } else { "r4" })
     }
 
@@ -106,17 +107,16 @@ impl Maker<'_> {
     pub fn request(mut self) -> Request {
         let is_r5 = self.dice.once_in(3);
         let base = match (self.dice.below(30), is_r5) {
-            (0, _) => "/fhirx",
-            (1, _) => "/",
-            (2 | 3, true) => "/fhir/r4",
+            (0, _) => self.dice.one(&["/fhirx", "/", "/fhir/r6", "/FHIR"]),
+            (1, true) => "/fhir/r4",
             (_, true) => "/fhir/r5",
-            (4..15, false) => "/fhir/r4",
+            (2..15, false) => "/fhir/r4",
             (_, false) => "/fhir",
         };
         let mut request = match self.dice.below(100) {
-            0..30 => self.search(),
-            30..42 => self.read(),
-            42..58 => self.create(is_r5),
+            0..25 => self.search(),
+            25..36 => self.read(),
+            36..58 => self.create(is_r5),
             58..68 => self.update(is_r5),
             68..80 => self.bundle(is_r5),
             80..84 => self.validate(is_r5),
@@ -149,8 +149,13 @@ impl Maker<'_> {
     fn reference(&mut self, kind: Option<&str>) -> String {
         match self.dice.below(12) {
             0 => "Patient/1-00000001".to_owned(),
-            1 => self.dice.one(&["Patient/none", "#p", "urn:uuid:x", "http://other.example/Patient/1", ""]).to_owned(),
-            _ => self.known.reference(kind, &mut self.dice).unwrap_or_else(|| "Patient/1-00000001".to_owned()),
+            1 => self
+                .dice
+                .one(&["Patient/none", "#p", "urn:uuid:x", "http://other.example/Patient/1", ""])
+                .to_owned(),
+            _ => {
+                self.known.reference(kind, &mut self.dice).unwrap_or_else(|| "Patient/1-00000001".to_owned())
+            }
         }
     }
 
@@ -170,9 +175,9 @@ impl Maker<'_> {
 
     /// How far from sound.
     fn wear(&mut self) -> usize {
-        match self.dice.below(5) {
-            0 | 1 => 0,
-            2 | 3 => 1,
+        match self.dice.below(10) {
+            0..6 => 0,
+            6..9 => 1,
             _ => 6,
         }
     }
@@ -180,7 +185,8 @@ impl Maker<'_> {
     fn search(&mut self) -> Request {
         let kind = self.kind();
         let query = query::query(kind, self.known, &mut self.dice);
-        let within = if self.dice.once_in(10) { self.reference(Some("Patient")) + "/" } else { String::new() };
+        let within =
+            if self.dice.once_in(10) { self.reference(Some("Patient")) + "/" } else { String::new() };
         if self.dice.once_in(6) {
             let mut request = self.of("POST", format!("{kind}/_search"), Some(query.into_bytes()));
             request.headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
@@ -195,9 +201,16 @@ impl Maker<'_> {
         let target = match self.dice.below(8) {
             0 => format!("{reference}/_history"),
             1 => format!("{reference}/_history?_count={}", query::number(&mut self.dice)),
-            2 => format!("{reference}/_history?{}={}", self.dice.one(&["_before", "_since", "_at"]), query::number(&mut self.dice)),
+            2 => format!(
+                "{reference}/_history?{}={}",
+                self.dice.one(&["_before", "_since", "_at"]),
+                query::number(&mut self.dice)
+            ),
             3 => format!("{reference}/_history/{}", query::number(&mut self.dice)),
-            4 => format!("{reference}?_format={}", self.dice.one(&["json", "xml", "application/fhir%2Bjson", WORD])),
+            4 => format!(
+                "{reference}?_format={}",
+                self.dice.one(&["json", "xml", "application/fhir%2Bjson", WORD])
+            ),
             _ => reference,
         };
         self.of(method, target, None)
@@ -262,12 +275,15 @@ impl Maker<'_> {
                 _ => self.create(is_r5),
             };
             let mut entry = json!({ "request": { "method": inner.method, "url": inner.target } });
-            if let Some(body) = inner.body.as_deref().and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
+            if let Some(body) =
+                inner.body.as_deref().and_then(|body| serde_json::from_slice::<Value>(body).ok())
+            {
                 entry["resource"] = body;
                 entry["fullUrl"] = json!(format!("urn:uuid:0b1f8a60-0000-4000-8000-{:012x}", at));
             }
             if at > 0 && self.dice.once_in(3) && entry["resource"]["subject"].is_object() {
-                entry["resource"]["subject"]["reference"] = json!("urn:uuid:0b1f8a60-0000-4000-8000-000000000000");
+                entry["resource"]["subject"]["reference"] =
+                    json!("urn:uuid:0b1f8a60-0000-4000-8000-000000000000");
             }
             for (name, value) in &inner.headers {
                 match name.as_str() {
@@ -278,7 +294,8 @@ impl Maker<'_> {
             }
             all.push(entry);
         }
-        let form = self.dice.one(&["batch", "transaction", "batch", "transaction", "collection", "searchset", WORD]);
+        let form =
+            self.dice.one(&["batch", "transaction", "batch", "transaction", "collection", "searchset", WORD]);
         let bundle = json!({ "resourceType": "Bundle", "type": form, "entry": all });
         let wear = if self.dice.once_in(3) { self.wear() } else { 0 };
         let body = mutate::changed(bundle, wear, &mut self.dice, WORD);
@@ -304,7 +321,9 @@ impl Maker<'_> {
                 self.of("GET", format!("{patient}/$everything?start={date}&_type={one},{two}"), None)
             }
             2 => self.of("GET", format!("{patient}/$outcomes?days={days}&end={date}"), None),
-            3 => self.of("GET", format!("{patient}/$outcomes?start=2026-03-01&end={date}&policy={WORD}"), None),
+            3 => {
+                self.of("GET", format!("{patient}/$outcomes?start=2026-03-01&end={date}&policy={WORD}"), None)
+            }
             4 => {
                 let parameters = json!({ "resourceType": "Parameters", "parameter": [
                     { "name": "days", "valueInteger": 14 }, { "name": "end", "valueDate": date },
@@ -338,7 +357,10 @@ impl Maker<'_> {
             match self.dice.below(4) {
                 0 => target.truncate(at),
                 1 => target.insert_str(at, "A"),
-                2 => target.replace_range(at.., self.dice.one(&["AAAA", "%00", "..", "0.", "99999.x", "-1.x", WORD])),
+                2 => target.replace_range(
+                    at..,
+                    self.dice.one(&["AAAA", "%00", "..", "0.", "99999.x", "-1.x", WORD]),
+                ),
                 _ => {
                     let at = at + self.dice.below(target.len() - at);
                     if target.is_char_boundary(at) {
@@ -352,7 +374,8 @@ impl Maker<'_> {
 
     /// Methods and paths that do not belong together, or to nothing.
     fn stray(&mut self, is_r5: bool) -> Request {
-        let method = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "FHIR"][self.dice.below(9)];
+        let method =
+            ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "FHIR"][self.dice.below(9)];
         let (kind, reference) = (self.kind(), self.reference(None));
         let target = match self.dice.below(12) {
             0 => kind.to_owned(),
@@ -363,8 +386,13 @@ impl Maker<'_> {
             5 => format!("{reference}/$validate"),
             6 => "$export".to_owned(),
             7 => format!("{kind}/{}/{}", "a".repeat(self.dice.below(400)), WORD),
-            8 => ["metadata", "_history", "_search", ".well-known/smart-configuration", "../metadata"][self.dice.below(5)].to_owned(),
-            9 => format!("{kind}/%{}", self.dice.one(&["", "zz", "ff", "00", "2e%2e", "c0%af", "ed%a0%80", "0a", "2F"])),
+            8 => ["metadata", "_history", "_search", ".well-known/smart-configuration", "../metadata"]
+                [self.dice.below(5)]
+            .to_owned(),
+            9 => format!(
+                "{kind}/%{}",
+                self.dice.one(&["", "zz", "ff", "00", "2e%2e", "c0%af", "ed%a0%80", "0a", "2F"])
+            ),
             10 => format!("{kind}//{reference}"),
             _ => format!("*{kind}"),
         };
@@ -391,7 +419,8 @@ impl Maker<'_> {
 
     fn headers(&mut self, request: &mut Request, is_r5: bool) {
         if request.body.is_some() && !request.headers.iter().any(|(name, _)| name == "Content-Type") {
-            let sound = if is_r5 { "application/fhir+json; fhirVersion=5.0" } else { "application/fhir+json" };
+            let sound =
+                if is_r5 { "application/fhir+json; fhirVersion=5.0" } else { "application/fhir+json" };
             let kind = match self.dice.below(20) {
                 0 => self.dice.one(&[
                     "application/json",

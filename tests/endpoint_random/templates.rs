@@ -35,7 +35,9 @@ pub fn sound(kind: &str, is_r5: bool, patient: &str, target: &str, number: u64, 
             "name": [{ "family": word, "given": ["Ada"] }],
             "birthDate": "1970-01-02",
         }),
-        "Device" => json!({ "identifier": identifier, "status": "active", "serialNumber": format!("SN-{number}") }),
+        "Device" => {
+            json!({ "identifier": identifier, "status": "active", "serialNumber": format!("SN-{number}") })
+        }
         "Observation" => json!({
             "identifier": identifier,
             "status": "final",
@@ -100,7 +102,8 @@ pub fn sound(kind: &str, is_r5: bool, patient: &str, target: &str, number: u64, 
             "authoredOn": day,
         }),
         _ => {
-            let membership = if is_r5 { json!({ "membership": "enumerated" }) } else { json!({ "actual": true }) };
+            let membership =
+                if is_r5 { json!({ "membership": "enumerated" }) } else { json!({ "actual": true }) };
             let mut group = json!({
                 "identifier": identifier,
                 "type": "person",

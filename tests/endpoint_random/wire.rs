@@ -78,11 +78,7 @@ impl Client {
 }
 
 /// `None` where the connection ended before the answer did.
-async fn exchanged(
-    stream: &mut TlsStream<TcpStream>,
-    bytes: &[u8],
-    is_head: bool,
-) -> Option<Reply> {
+async fn exchanged(stream: &mut TlsStream<TcpStream>, bytes: &[u8], is_head: bool) -> Option<Reply> {
     // What is refused by its head is answered while its body is still on the way.
     let _ended = stream.write_all(bytes).await;
     let _ended = stream.flush().await;

@@ -40,6 +40,7 @@ pub mod outcomes;
 mod parameters;
 mod path;
 mod read;
+mod rendition;
 mod request;
 pub mod scope;
 mod search;
