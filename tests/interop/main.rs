@@ -19,6 +19,7 @@
 mod answers;
 mod authorization;
 mod disagreements;
+mod endpoint;
 mod example;
 mod export;
 mod fhir;
@@ -31,6 +32,8 @@ mod senders;
 #[path = "../site/mod.rs"]
 mod site;
 mod written;
+#[path = "../endpoint_random/templates.rs"]
+mod templates;
 
 use std::path::Path;
 
