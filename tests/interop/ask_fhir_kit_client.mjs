@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { pathToFileURL } from 'node:url';
 
 const [base, token, patient] = process.argv.slice(2);
-const { default: Client } = await import(
-  pathToFileURL(`${process.env.PEERS}/node_modules/fhir-kit-client/dist/client.js`)
+const { Client } = await import(
+  pathToFileURL(`${process.env.PEERS}/node_modules/fhir-kit-client/dist/index.js`)
 );
 const client = new Client({ baseUrl: base, bearerToken: token });
 const did = (step) => process.stdout.write(JSON.stringify({ did: step }) + '\n');

@@ -38,8 +38,7 @@ async fn started(dir: &Path) -> (Rig, Issuer, String) {
     );
     let home = dir.join("box");
     fs::create_dir(&home).unwrap();
-    let settings =
-        RigSettings { fhir: Some(FhirRig { tables, ..FhirRig::default() }), ..site::daily() };
+    let settings = RigSettings { fhir: Some(FhirRig { tables, ..FhirRig::default() }), ..site::daily() };
     let mut rig = site::prepare(&home, settings).await;
     let key = issuer.rotate(Algorithm::Es384, "k1").unwrap();
     let claims = json!({"realm_access": {"roles": ["feed"]}, "scope": "system/*.crus"});
@@ -105,13 +104,20 @@ async fn served(rig: &Rig) -> Vec<(String, Value)> {
     for (release, is_r5) in RELEASES {
         let media = if is_r5 { "Content-Type: application/fhir+json; fhirVersion=5.0\r\n" } else { "" };
         let reading = sound("Observation", is_r5, &patient, "", 900 + u64::from(is_r5), "Ada");
-        let entry = |body: &Value| json!({ "resource": body, "request": { "method": "POST", "url": "Observation" } });
+        let entry =
+            |body: &Value| json!({ "resource": body, "request": { "method": "POST", "url": "Observation" } });
         let mut wrong = reading.clone();
         wrong["status"] = json!("sound");
         for (path, body) in [
-            ("", json!({ "resourceType": "Bundle", "type": "batch", "entry": [entry(&reading), entry(&wrong)] })),
+            (
+                "",
+                json!({ "resourceType": "Bundle", "type": "batch", "entry": [entry(&reading), entry(&wrong)] }),
+            ),
             ("", json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry(&reading)] })),
-            ("/$submit-cgm-bundle", json!({ "resourceType": "Bundle", "type": "collection", "entry": [{ "resource": reading }] })),
+            (
+                "/$submit-cgm-bundle",
+                json!({ "resourceType": "Bundle", "type": "collection", "entry": [{ "resource": reading }] }),
+            ),
             ("/Observation/$validate", wrong.clone()),
             ("/Observation", wrong),
         ] {
@@ -133,10 +139,14 @@ async fn served(rig: &Rig) -> Vec<(String, Value)> {
             bodies.push((release.to_owned(), talk.get(&format!("/fhir/{release}/{path}")).await.json()));
         }
         let ours = talk.get("/fhir/r4/Patient?identifier=7700001").await.json();
-        let ours = ours["entry"][0]["resource"]["id"].as_str().expect("the patient of the message").to_owned();
+        let ours =
+            ours["entry"][0]["resource"]["id"].as_str().expect("the patient of the message").to_owned();
         let path = format!("/fhir/{release}/Patient/{ours}/$outcomes?start=2026-03-02&end=2026-03-02");
         bodies.push((release.to_owned(), talk.get(&path).await.json()));
-        bodies.push((release.to_owned(), officer.get(&format!("/fhir/{release}/AuditEvent?_count=20")).await.json()));
+        bodies.push((
+            release.to_owned(),
+            officer.get(&format!("/fhir/{release}/AuditEvent?_count=20")).await.json(),
+        ));
     }
     bodies
 }
@@ -231,13 +241,27 @@ async fn fhir_kit_client_does_with_a_token_all_that_it_can_do() {
     let patient = made[0].split('/').nth(1).unwrap().to_owned();
     // It asks with fetch, which shows no certificate.
     let args = [base(&rig, "r4"), token, patient];
-    let told = peers.run_with("ask_fhir_kit_client.mjs", &args, "", &[("NODE_EXTRA_CA_CERTS", &rig.pki().ca)]);
+    let told =
+        peers.run_with("ask_fhir_kit_client.mjs", &args, "", &[("NODE_EXTRA_CA_CERTS", &rig.pki().ca)]);
     assert_eq!(
         steps(&told),
         [
-            "capability statement", "create", "read", "vread", "conditional create", "update with If-Match",
-            "history", "batch", "transaction", "search with paging", "search by POST", "search of a compartment",
-            "$everything", "$validate", "resolve", "errors",
+            "capability statement",
+            "create",
+            "read",
+            "vread",
+            "conditional create",
+            "update with If-Match",
+            "history",
+            "batch",
+            "transaction",
+            "search with paging",
+            "search by POST",
+            "search of a compartment",
+            "$everything",
+            "$validate",
+            "resolve",
+            "errors",
         ]
     );
 }
@@ -256,8 +280,19 @@ async fn fhirclient_does_with_a_certificate_all_that_it_can_do() {
     assert_eq!(
         steps(&told),
         [
-            "capability statement", "create", "read", "vread", "conditional create", "update with If-Match",
-            "history", "batch", "transaction", "search with paging", "references", "$everything", "errors",
+            "capability statement",
+            "create",
+            "read",
+            "vread",
+            "conditional create",
+            "update with If-Match",
+            "history",
+            "batch",
+            "transaction",
+            "search with paging",
+            "references",
+            "$everything",
+            "errors",
         ]
     );
 }

@@ -108,7 +108,12 @@ impl Kind {
                 let mut npm = Command::new("npm");
                 npm.args(["install", "--loglevel=error", "--fetch-retries=1", "--no-audit", "--no-fund"]);
                 // What fhirclient would have beside it in a browser of a telephone: 600 packages.
-                npm.args((self == Self::Clients).then_some(["--omit=optional", "--omit=peer"]).into_iter().flatten());
+                npm.args(
+                    (self == Self::Clients)
+                        .then_some(["--omit=optional", "--omit=peer"])
+                        .into_iter()
+                        .flatten(),
+                );
                 npm.args(["--ignore-scripts", "--prefix"]);
                 npm
             }
