@@ -411,7 +411,12 @@ async fn metadata_says_what_there_is_in_both_releases() {
                 .map(|it| it["code"].as_str().unwrap())
                 .collect();
             assert_eq!(codes.contains(&"create"), kind["type"] != "AuditEvent");
-            // Everything that it names is there.
+            // Everything that it names is there, and is named once.
+            let parameters = kind["searchParam"].as_array().unwrap();
+            let names: std::collections::BTreeSet<_> =
+                parameters.iter().map(|it| it["name"].as_str().unwrap()).collect();
+            assert_eq!(names.len(), parameters.len(), "{parameters:?}");
+            assert!(names.contains("_id") && names.contains("_lastUpdated"));
             // The audit log is for other roles.
             let shown = kind["type"] != "AuditEvent";
             for parameter in kind["searchParam"].as_array().unwrap().iter().filter(|_| shown) {

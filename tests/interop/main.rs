@@ -2,6 +2,8 @@
 //! `isthmus send`, and as judges of what we answer; and the public messages through both. Beside them judges of the FHIR
 //! and the ORU^R01 that leave.
 //!
+//! Two clients and three judges look at the local FHIR endpoint (`endpoint.rs`).
+//!
 //! An OAuth server that we did not write judges how we ask for tokens (`authorization.rs`).
 //!
 //! What `isthmus outcomes` computes is compared with other people's CGM software (`metrics.rs`), with the known numbers of
@@ -19,6 +21,7 @@
 mod answers;
 mod authorization;
 mod disagreements;
+mod endpoint;
 mod example;
 mod export;
 mod fhir;
@@ -30,6 +33,8 @@ mod receivers;
 mod senders;
 #[path = "../site/mod.rs"]
 mod site;
+#[path = "../endpoint_random/templates.rs"]
+mod templates;
 mod written;
 
 use std::path::Path;

@@ -46,6 +46,10 @@ pub enum Kind {
     Oidc,
     /// python3 with PyPI pyrofile-validator, which brings fhir.resources.
     Pyrofile,
+    /// python3 with PyPI pyfhircheck, which brings checks of a server.
+    Fhircheck,
+    /// node with npm fhir-kit-client and fhirclient.
+    Clients,
     /// java with HAPI's validator, of Maven Central by the pom beside it.
     Hapi,
 }
@@ -73,14 +77,18 @@ impl Kind {
             }
             Self::Oidc => &["oidc-provider@9.13.3"],
             Self::Pyrofile => &["pyrofile-validator==0.3.0", "fhir.resources==8.3.0"],
+            Self::Fhircheck => &["pyfhircheck==0.2.0", "fhir.resources==8.3.0"],
+            Self::Clients => &["fhir-kit-client@2.0.3", "fhirclient@2.6.3"],
             Self::Hapi => &["hapi-fhir-validation:7.6.0"],
         }
     }
 
     fn program(self) -> &'static str {
         match self {
-            Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile => "python3",
-            Self::Node | Self::Medplum | Self::Router | Self::Oidc => "node",
+            Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile | Self::Fhircheck => {
+                "python3"
+            }
+            Self::Node | Self::Medplum | Self::Router | Self::Oidc | Self::Clients => "node",
             Self::Hapi => "java",
         }
     }
@@ -88,7 +96,7 @@ impl Kind {
     /// The command that installs into `folder`.
     fn installer(self, folder: &Path) -> Command {
         let mut command = match self {
-            Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile => {
+            Self::Python | Self::Cgm | Self::Others | Self::Example | Self::Pyrofile | Self::Fhircheck => {
                 let mut pip = Command::new("python3");
                 pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
                 // What these ask for would be an R, and each another numpy.
@@ -96,9 +104,16 @@ impl Kind {
                 pip.arg("--target");
                 pip
             }
-            Self::Node | Self::Medplum | Self::Router | Self::Oidc => {
+            Self::Node | Self::Medplum | Self::Router | Self::Oidc | Self::Clients => {
                 let mut npm = Command::new("npm");
                 npm.args(["install", "--loglevel=error", "--fetch-retries=1", "--no-audit", "--no-fund"]);
+                // What fhirclient would have beside it in a browser of a telephone: 600 packages.
+                npm.args(
+                    (self == Self::Clients)
+                        .then_some(["--omit=optional", "--omit=peer"])
+                        .into_iter()
+                        .flatten(),
+                );
                 npm.args(["--ignore-scripts", "--prefix"]);
                 npm
             }
@@ -126,9 +141,14 @@ impl Kind {
     fn most(self) -> Duration {
         match self {
             Self::Python | Self::Node | Self::Oidc | Self::Example => PEER_MAX,
-            Self::Cgm | Self::Others | Self::Medplum | Self::Router | Self::Pyrofile | Self::Hapi => {
-                JUDGE_MAX
-            }
+            Self::Cgm
+            | Self::Others
+            | Self::Medplum
+            | Self::Router
+            | Self::Pyrofile
+            | Self::Fhircheck
+            | Self::Clients
+            | Self::Hapi => JUDGE_MAX,
         }
     }
 }
@@ -185,7 +205,20 @@ impl Peers {
 
     /// Runs a script with `input` to its end, and gives back the lines of JSON that it printed.
     pub fn run(&self, script: &str, args: &[String], input: &str) -> Vec<Value> {
-        let mut child = self.command(script, args).stdin(Stdio::piped()).spawn().unwrap();
+        self.run_with(script, args, input, &[])
+    }
+
+    /// The same, with more of an environment.
+    pub fn run_with(
+        &self,
+        script: &str,
+        args: &[String],
+        input: &str,
+        environment: &[(&str, &Path)],
+    ) -> Vec<Value> {
+        let mut command = self.command(script, args);
+        command.envs(environment.iter().copied());
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
         let writing = thread::spawn(move || stdin.write_all(input.as_bytes()));

@@ -9,12 +9,14 @@ struct Line {
     result: String,
 }
 
-/// Runs the test file, one test at a time so that what they print stays apart; whether all passed.
-pub(crate) fn run(test: &str) -> bool {
+/// Runs the test file with these in its environment, one test at a time so that what they print stays apart; whether all
+/// passed.
+pub(crate) fn run(test: &str, environment: &[(&str, &str)]) -> bool {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
     command.current_dir(super::root()).args(["test", "--quiet", "--package", "isthmus", "--test", test]);
     command.args(["--", "--nocapture", "--format=pretty", "--test-threads=1"]);
+    command.envs(environment.iter().copied());
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => {

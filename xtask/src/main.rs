@@ -1,4 +1,4 @@
-//! Chores that are more than one command: `cargo xtask interop`, `fuzz-replay`, `fuzz [SECONDS]`.
+//! Chores that are more than one command: `cargo xtask interop`, `random`, `fuzz-replay`, `fuzz [SECONDS]`.
 //!
 //! Each ends with a table, and with 1 where something failed. What is absent: any dependency, and anything that
 //! ships.
@@ -14,15 +14,17 @@ use std::{
     process::ExitCode,
 };
 
-const USAGE: &str = "cargo xtask interop          other people's MLLP software against ours (tests/interop)
+const USAGE: &str = "cargo xtask interop          other people's software against ours (tests/interop)
+cargo xtask random           100,000 random requests at the FHIR endpoint (tests/endpoint_random.rs)
 cargo xtask fuzz-replay      the kept inputs of every fuzz target, on stable
 cargo xtask fuzz [SECONDS]   every fuzz target for so long (240), with cargo-fuzz and a nightly compiler";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let good = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["interop"] => interop::run("interop"),
-        ["fuzz-replay"] => interop::run("fuzz_corpus"),
+        ["interop"] => interop::run("interop", &[]),
+        ["random"] => interop::run("endpoint_random", &[("ISTHMUS_RANDOM_REQUESTS", "100000")]),
+        ["fuzz-replay"] => interop::run("fuzz_corpus", &[]),
         ["fuzz"] => fuzz::run(240),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds @ 1..=86_400) => fuzz::run(seconds),

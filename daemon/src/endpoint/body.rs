@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fhir::{Code, Issue, Kind, Release, Severity, json, validate::validate};
 use serde_json::Value;
 
-use super::ask::Answer;
+use super::{ask::Answer, rendition::is_understood};
 
 /// A resource that came.
 #[derive(Clone)]
@@ -70,11 +70,14 @@ impl Body {
 /// What is wrong with a resource, by its release and by what this server understands.
 pub(super) fn judged(value: &Value, release: Release) -> Vec<Issue> {
     let mut issues = validate(value, release);
+    let modifies = |issue: &Issue| issue.expression.ends_with("modifierExtension");
+    let is_understood = issues.iter().any(modifies) && is_understood(value, release);
     for issue in &mut issues {
-        // A modifier extension changes the meaning in a way that nobody here knows.
-        if issue.code == Code::Extension
+        // A modifier extension changes the meaning in a way that nobody here knows, unless it is of our own making.
+        if !is_understood
+            && issue.code == Code::Extension
             && issue.severity == Severity::Warning
-            && issue.expression.ends_with("modifierExtension")
+            && modifies(issue)
         {
             issue.severity = Severity::Error;
         }

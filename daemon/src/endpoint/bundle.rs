@@ -7,6 +7,7 @@ use serde_json::{Value, json as object};
 use super::{
     ask::Answer,
     parameters::link,
+    rendition::rendered,
     search::{Hit, Page},
 };
 use fhir::search::{Query, Summary};
@@ -105,7 +106,7 @@ fn reduction(query: &Query) -> Option<json::Reduction> {
 
 fn in_release(hit: &Hit, release: Release, reduction: Option<&json::Reduction>) -> Result<Vec<u8>, Answer> {
     let Some(reduction) = reduction else { return hit.stored.bytes_in(release) };
-    let value = fhir::convert::convert(&hit.value, hit.stored.release, release);
+    let value = rendered(&hit.value, hit.stored.release, release);
     Ok(json::reduced(&value, release, hit.stored.kind, reduction).to_string().into_bytes())
 }
 

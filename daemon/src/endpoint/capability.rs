@@ -118,9 +118,6 @@ fn resource(kind: Kind, release: Release, writes: &[Kind]) -> Value {
 }
 
 fn parameters(kind: Kind) -> Vec<Value> {
-    let common = [("_id", "token", "The id."), ("_lastUpdated", "date", "When the version was taken.")];
-    let common =
-        common.into_iter().map(|(name, of, text)| json!({ "name": name, "type": of, "documentation": text }));
     let of_kind = |parameter: &Parameter| {
         json!({
             "name": parameter.name,
@@ -128,7 +125,7 @@ fn parameters(kind: Kind) -> Vec<Value> {
             "documentation": parameter.documentation,
         })
     };
-    common.chain(search_parameters(kind).map(of_kind)).collect()
+    search_parameters(kind).map(of_kind).collect()
 }
 
 fn operations(kind: Kind) -> Value {

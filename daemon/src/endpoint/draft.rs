@@ -135,7 +135,11 @@ impl Desk<'_> {
 
     fn place_new(&self, wanted: Wanted, before: &[(usize, &Draft)]) -> Result<Plan, Answer> {
         let kind = wanted.body.kind;
-        self.bounds(Act::Create, kind)?;
+        let bounds = self.bounds(Act::Create, kind)?;
+        // Before anything is looked up: whoever may see one patient alone does not learn which others there are.
+        if kind == Kind::Patient && !matches!(bounds, Bounds::All) {
+            return Err(of_their_patient_alone(Act::Create, kind));
+        }
         let mut guards = Vec::new();
         if let Some(condition) = &wanted.if_none_exist {
             let query = self.condition(kind, condition)?;
@@ -261,12 +265,10 @@ impl Desk<'_> {
     /// Whether the caller may write this: also, whom it is about.
     fn permitted(&self, act: Act, body: &Body) -> Result<(), Answer> {
         let bounds = self.bounds(act, body.kind)?;
-        let is_new_patient = body.kind == Kind::Patient && act == Act::Create;
-        if matches!(bounds, Bounds::All) || (!is_new_patient && bounds.hold(&body.value)) {
+        if matches!(bounds, Bounds::All) || bounds.hold(&body.value) {
             return Ok(());
         }
-        let text = format!("the caller may {} what is about their patient alone", act.word());
-        Err(Answer::refusal(403, Issue::error(Code::Forbidden, text).at(body.kind.name())))
+        Err(of_their_patient_alone(act, body.kind))
     }
 
     /// References to resources of this server lead to one that stands, or is written with it.
@@ -379,6 +381,11 @@ impl Draft {
     pub(super) fn reference(&self) -> String {
         format!("{}/{}", self.body.kind.name(), id_of(self.id))
     }
+}
+
+fn of_their_patient_alone(act: Act, kind: Kind) -> Answer {
+    let text = format!("the caller may {} what is about their patient alone", act.word());
+    Answer::refusal(403, Issue::error(Code::Forbidden, text).at(kind.name()))
 }
 
 fn too_wide() -> Answer {

@@ -41,6 +41,7 @@ mod parameters;
 mod path;
 mod read;
 mod readings;
+mod rendition;
 mod request;
 pub mod scope;
 mod search;

@@ -228,8 +228,14 @@ impl Interactions {
         let mut parameters = request.parameters.clone();
         if !body.is_empty() {
             let value = body::parse(&body, self.limits().max_depth)?;
-            for parameter in value["parameter"].as_array().into_iter().flatten() {
+            for (at, parameter) in value["parameter"].as_array().into_iter().flatten().enumerate() {
                 let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+                // In a body a name is a value, and none is told.
+                if !OF_OUTCOMES.contains(&name.as_str()) {
+                    let text = "$outcomes has days and end, or start and end, and policy";
+                    let place = format!("Parameters.parameter[{at}].name");
+                    return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
+                }
                 let value =
                     parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
                 let text =

@@ -3,13 +3,14 @@
 //! Invariants: in the release in which it came it is served member by member as it came, with `id` and `meta` put in; in the
 //! other it is converted. What cannot be read any more is told as a fault of ours, and never served in part.
 
-use fhir::{Code, Issue, Kind, Release, convert, json};
+use fhir::{Code, Issue, Kind, Release, json};
 use outbox::{Reader, ResourceId, ResourceVersion};
 use serde_json::Value;
 
 use super::{
     ask::Answer,
     key::{id_of, parse_id},
+    rendition::rendered,
     shelf::unreadable,
 };
 use crate::time;
@@ -128,7 +129,7 @@ impl Stored {
         if release == self.release {
             return self.bytes();
         }
-        Ok(convert::convert(&self.value()?, self.release, release).to_string().into_bytes())
+        Ok(rendered(&self.value()?, self.release, release).to_string().into_bytes())
     }
 }
 

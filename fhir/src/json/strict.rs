@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
-use crate::{Code, Issue};
+use crate::{Code, Issue, Release, element::elements};
 
 /// Deepest nesting of objects and arrays. Extensions in extensions in a contained resource come to 20; the reader
 /// and all that walk a value recurse once a level, so this bounds their stacks.
@@ -253,11 +253,12 @@ impl<'a> Reader<'a> {
             if value.is_null() {
                 return Err(self.fault("has a null; leave the element out"));
             }
-            // The path of a resource begins with its type, from where that is known.
+            // The path of a resource begins with its type, from where that is known; a type that is none is a value like
+            // any other, and not told.
             self.path.truncate(path);
             if name == "resourceType"
                 && path == 0
-                && let Some(kind) = value.as_str().filter(|kind| is_name(kind))
+                && let Some(kind) = value.as_str().filter(|kind| is_resource(kind))
             {
                 self.path.push_str(kind);
                 path = self.path.len();
@@ -323,6 +324,11 @@ fn is_name(name: &str) -> bool {
         && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
+/// Whether a release has a resource of this type.
+fn is_resource(name: &str) -> bool {
+    Release::ALL.into_iter().any(|release| elements(release).resource(name).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -372,6 +378,12 @@ mod tests {
             ("{\"a\" 1}", 1, 6, "a"),
             ("{a:1}", 1, 2, ""),
             ("{\"a\":1,}", 1, 8, ""),
+            (
+                "{\"resourceType\":\"Somebody\",\"note\":[{\"text\":\"x\"},{\"text\":\"\"}]}",
+                1,
+                59,
+                "note[1].text",
+            ),
             (
                 "{\"resourceType\":\"Task\",\"note\":[{\"text\":\"x\"},{\"text\":\"\"}]}",
                 1,
