@@ -13,6 +13,7 @@ use crate::{
     facts::{self, Fact},
     intent::{CancelIntent, ConfirmIntent, NewIntent},
     intent_rows,
+    resource::{self, Shown},
 };
 
 /// What a version brings about. No Debug: it may hold words about a patient.
@@ -66,10 +67,14 @@ impl Effect {
                 return Ok(Some(entered.id));
             }
             Self::Confirm(confirm) => {
+                let id = confirm.id;
                 confirm.apply(conn, hot)?;
+                resource::show_again(conn, Shown::Intent, id)?;
             }
             Self::Cancel(cancel) => {
+                let id = cancel.id;
                 cancel.apply(conn, hot)?;
+                resource::show_again(conn, Shown::Intent, id)?;
             }
             Self::Learn(patient, fact, at) => {
                 facts::put(conn, patient, &fact, at, inbox_id, at)?;

@@ -419,6 +419,15 @@ fn done(conn: &Connection, served: &[Unserved]) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// What shows something of the box says something else now: it is to be made anew.
+pub(crate) fn show_again(conn: &Connection, what: Shown, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO unserved (what, id) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET turn = turn + 1",
+    )?
+    .execute(params![what.word(), id])?;
+    Ok(())
+}
+
 /// What has changed since the resources that show it were made; at most `limit` of each.
 pub(crate) fn unserved(conn: &Connection, limit: usize) -> rusqlite::Result<Vec<Unserved>> {
     let mut statement =
