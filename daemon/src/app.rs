@@ -179,6 +179,17 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         wake: wake.clone(),
     };
     let outbounds = desk;
+    let intents = Intents {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        observations: observations.clone(),
+        conditions: conditions.clone(),
+        wake: wake.clone(),
+        queued: queued.clone(),
+        secret: SiteSecret::new(known.secret),
+        box_id: known.box_id.clone(),
+    };
     let desk = admin::desk::Desk {
         writer: store.writer(),
         readers: store.readers(),
@@ -188,19 +199,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations: observations.clone(),
         replied: replied.clone(),
         conditions: conditions.clone(),
-        intents: Intents {
-            writer: store.writer(),
-            readers: store.readers(),
-            current: current.clone(),
-            observations: observations.clone(),
-            conditions: conditions.clone(),
-            wake: wake.clone(),
-            queued: queued.clone(),
-            secret: SiteSecret::new(known.secret),
-            box_id: known.box_id.clone(),
-        },
+        intents: intents.clone(),
     };
-    let watch = intent::Watch { intents: desk.intents.clone(), conditions: conditions.clone() };
+    let watch = intent::Watch { intents: intents.clone(), conditions: conditions.clone() };
     tasks.spawn(watch.run(draining.clone()));
     tasks.spawn(consent::turn(
         store.writer(),
@@ -283,6 +284,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             audit: auditor.clone(),
             secret: Arc::new(SiteSecret::new(known.secret)),
             box_id: known.box_id.as_str().into(),
+            intents: intents.clone(),
+            replied: replied.clone(),
         };
         let gate = Gate::new(current.clone(), Arc::new(interactions), auditor, issuers);
         intakes.spawn(endpoint.serve(gate, draining.clone()));

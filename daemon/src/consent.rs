@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clinical::fhir::consent::{self as fhir, Consent, Key};
 use outbox::{
-    ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, Misdated, PatientKey, Purpose,
-    ReadError, Readers, Recorded, Ruling, WriteError, Writer,
+    ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, Misdated, PatientKey, Prospect,
+    Purpose, ReadError, Readers, Recorded, Ruling, WriteError, Writer,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -126,12 +126,26 @@ impl Door<'_> {
             Ok(consent) => consent,
             Err(fault) => return Ok(Taken::Refused(fault.to_string())),
         };
-        let patient = match self.patient(&consent)? {
-            Ok(patient) => patient,
+        let saying = match self.saying(&consent)? {
+            Ok(saying) => saying,
             Err(why) => return Ok(Taken::Refused(why.to_owned())),
         };
-        let Some(key) = self.key_of(&consent) else { return Ok(Taken::Refused(NO_SOURCE.to_owned())) };
-        let saying = ConsentSaying {
+        let taken = told(self.writer.import_consent(saying).wait()?, consent.stamped);
+        if let Some(recorded) = taken.recorded() {
+            count(self.readers, recorded)?;
+        }
+        Ok(taken)
+    }
+
+    /// What a Consent says, for the ledger; or the element and why it cannot be said. Gives its patient a number where there
+    /// was none. Blocks.
+    pub(crate) fn saying(&self, consent: &Consent) -> Result<Result<ConsentSaying, &'static str>, TakeError> {
+        let patient = match self.patient(consent)? {
+            Ok(patient) => patient,
+            Err(why) => return Ok(Err(why)),
+        };
+        let Some(key) = self.key_of(consent) else { return Ok(Err(NO_SOURCE)) };
+        Ok(Ok(ConsentSaying {
             document: ConsentDocument {
                 key,
                 hash: consent.hash,
@@ -144,12 +158,7 @@ impl Door<'_> {
             actor: self.actor.clone(),
             reason: self.reason.clone(),
             at: time::now_ms(),
-        };
-        let taken = told(self.writer.import_consent(saying).wait()?, consent.stamped);
-        if let Some(recorded) = taken.recorded() {
-            count(self.readers, recorded)?;
-        }
-        Ok(taken)
+        }))
     }
 
     /// What is the same for all versions of a Consent at this site, and for no other Consent; `None` where it has but an id
@@ -267,13 +276,28 @@ fn misdated(date: Misdated, stamped: bool) -> String {
 pub(crate) fn count(readers: &Readers, recorded: &Recorded) -> Result<(), ReadError> {
     for id in &recorded.entries {
         if let Some((entry, _)) = readers.with(|reader| reader.consent_entry(*id))? {
-            let ruling: Ruling = entry.ruling;
-            let labels =
-                [("purpose", entry.purpose.word().to_owned()), ("decision", ruling.word().to_owned())];
-            Metric::ConsentDecisions.add(1, &labels);
+            count_one(entry.purpose, entry.ruling);
         }
     }
     Ok(())
+}
+
+/// Counts one decision.
+pub(crate) fn count_one(purpose: Purpose, ruling: Ruling) {
+    let labels = [("purpose", purpose.word().to_owned()), ("decision", ruling.word().to_owned())];
+    Metric::ConsentDecisions.add(1, &labels);
+}
+
+/// Why a Consent that is to count whole would not: the element and why.
+pub(crate) fn not_whole(prospect: &Prospect, stamped: bool) -> Option<String> {
+    match prospect {
+        Prospect::Counts(_) => None,
+        Prospect::Halved(date) => Some(misdated(*date, stamped)),
+        Prospect::Not(imported) => Some(match told(imported.clone(), stamped) {
+            Taken::Known(why) => format!("Consent.meta.lastUpdated: {why}"),
+            taken => taken.line(),
+        }),
+    }
 }
 
 /// Checks the ledger's chain and shows whether it holds.

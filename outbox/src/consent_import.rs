@@ -93,6 +93,17 @@ pub enum Imported {
     },
 }
 
+/// What a FHIR Consent would become, for those who take it whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prospect {
+    /// All that it says is in force with it: these entries are new.
+    Counts(Vec<(Purpose, Ruling)>),
+    /// What it denies would count, and what it permits would not, because of its date.
+    Halved(Misdated),
+    /// Nothing of it would be in force by it: why.
+    Not(Imported),
+}
+
 /// What is wrong with the date of a FHIR Consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misdated {
@@ -113,89 +124,145 @@ impl Command for Import {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Imported, WriteError> {
-        let mut said = self.0;
-        let before = consent::of_document(conn, &said.document.key)?;
-        let last = before.last().map(|(entry, _)| *entry);
-        let place = place(conn, &said, &before)?;
-        match before.last() {
-            Some((entry, it)) if place != Place::Known && it.patient != said.patient => {
-                return Ok(Imported::OtherPatient { entry: *entry });
-            }
-            _ => keep_stamp(conn, &said)?,
-        }
-        let ends = said.rules.is_empty();
-        let denies = ends || said.rules.iter().any(|rule| !rule.permit);
-        let misdated = match place {
-            Place::Known => return Ok(Imported::Known { entry: last.unwrap_or_default() }),
-            Place::Newest => None,
-            Place::Replaced if !denies => return Ok(Imported::Older { entry: last }),
-            Place::Replaced | Place::Before => Some(Misdated::Before(last)),
-            Place::Ahead => Some(Misdated::Ahead),
-        };
-        let cut = misdated.is_some() && said.rules.iter().any(|rule| rule.permit);
-        if let Some(date) = misdated {
-            said.rules.retain(|rule| !rule.permit);
-            if date == Misdated::Ahead {
-                // What is not believed must not be compared with what comes.
-                (said.document.changed_at, said.document.stamped) = (None, false);
-            }
-            if cut {
-                // Half of a version is not that version: sent again with a better date, it counts whole.
-                said.document.hash = half_of(&said.document.hash);
-            }
-            let known = before.last().and_then(|(_, entry)| entry.document);
-            if !denies || known.is_some_and(|known| known.hash == said.document.hash) {
-                return Ok(Imported::Misdated(date));
-            }
-        }
-        let blank = |purpose, ruling, from, until| ConsentEntry {
-            at: said.at,
-            patient: said.patient,
-            purpose,
-            ruling,
-            from,
-            until,
-            past: false,
-            link: 0,
-            source: "fhir".to_owned(),
-            inbox_id: Some(said.inbox_id),
-            document: Some(said.document),
-            actor: said.actor.clone(),
-            behalf: String::new(),
-            reason: said.reason.clone(),
-        };
-        // What is left of a version that is not the newest says nothing of other purposes.
-        let silent = misdated.is_some() && !ends;
-        let unsaid = Purpose::ALL
-            .into_iter()
-            .filter(|purpose| !silent && !said.rules.iter().any(|rule| rule.purpose == *purpose));
-        let left: Vec<(Purpose, Left)> =
-            unsaid.filter_map(|purpose| Some((purpose, left_of(purpose, &before)?))).collect();
-        let mut entries: Vec<ConsentEntry> = Vec::new();
-        for (purpose, left) in &left {
-            match left {
-                Left::Ended => entries.push(blank(*purpose, Ruling::End, said.at, None)),
-                Left::DeniedWhole => entries.push(blank(*purpose, Ruling::Withdraw, said.at, None)),
-                Left::Denied(_) => {}
-            }
-        }
-        for rule in &said.rules {
-            let ruling = if rule.permit { Ruling::Grant } else { Ruling::Withdraw };
-            entries.push(blank(rule.purpose, ruling, rule.from.unwrap_or(said.at), rule.until));
-        }
-        if !entries.is_empty() {
-            let recorded = record(conn, &entries)?;
-            return Ok(match misdated.filter(|_| cut) {
-                Some(date) => Imported::Denials { recorded, date },
-                None => Imported::Recorded(recorded),
-            });
-        }
-        let denied = left.iter().find_map(|(_, left)| match left {
-            Left::Denied(entry) => Some(*entry),
-            Left::Ended | Left::DeniedWhole => None,
-        });
-        Ok(denied.map_or(Imported::Nothing, |entry| Imported::Denied { entry }))
+        import(conn, self.0)
     }
+}
+
+/// Records what a FHIR Consent says.
+pub(crate) fn import(conn: &Connection, said: ConsentSaying) -> Result<Imported, WriteError> {
+    let judged = judge(conn, &said)?;
+    if !matches!(judged, Judged::Told(Imported::OtherPatient { .. })) {
+        keep_stamp(conn, &said)?;
+    }
+    let (entries, cut) = match judged {
+        Judged::Told(imported) => return Ok(imported),
+        Judged::Says { entries, cut } => (entries, cut),
+    };
+    let recorded = record(conn, &entries)?;
+    Ok(match cut {
+        Some(date) => Imported::Denials { recorded, date },
+        None => Imported::Recorded(recorded),
+    })
+}
+
+/// What a FHIR Consent would become now; nothing is recorded.
+pub(crate) fn prospect(conn: &Connection, said: &ConsentSaying) -> rusqlite::Result<Prospect> {
+    Ok(match judge(conn, said)? {
+        Judged::Says { cut: Some(date), .. } => Prospect::Halved(date),
+        Judged::Says { entries, cut: None } => {
+            Prospect::Counts(entries.iter().map(|entry| (entry.purpose, entry.ruling)).collect())
+        }
+        Judged::Told(Imported::Nothing) => Prospect::Counts(Vec::new()),
+        Judged::Told(Imported::Known { entry }) => {
+            let before = consent::of_document(conn, &said.document.key)?;
+            let last = before.last().and_then(|(_, entry)| entry.document);
+            match last.is_some_and(|last| last.hash == said.document.hash) {
+                true => Prospect::Counts(Vec::new()),
+                // A version that its server has replaced since is known, and not in force.
+                false => Prospect::Not(Imported::Older { entry: Some(entry) }),
+            }
+        }
+        Judged::Told(imported) => Prospect::Not(imported),
+    })
+}
+
+/// What a version amounts to, before anything of it is recorded.
+enum Judged {
+    /// Nothing new is to be recorded.
+    Told(Imported),
+    /// These entries; where what it permits is not among them because of its date: why.
+    Says { entries: Vec<ConsentEntry>, cut: Option<Misdated> },
+}
+
+fn judge(conn: &Connection, said: &ConsentSaying) -> rusqlite::Result<Judged> {
+    let mut said = said.clone();
+    let before = consent::of_document(conn, &said.document.key)?;
+    let last = before.last().map(|(entry, _)| *entry);
+    let place = place(conn, &said, &before)?;
+    if let Some((entry, it)) = before.last()
+        && place != Place::Known
+        && it.patient != said.patient
+    {
+        return Ok(Judged::Told(Imported::OtherPatient { entry: *entry }));
+    }
+    let ends = said.rules.is_empty();
+    let denies = ends || said.rules.iter().any(|rule| !rule.permit);
+    let misdated = match place {
+        Place::Known => return Ok(Judged::Told(Imported::Known { entry: last.unwrap_or_default() })),
+        Place::Newest => None,
+        Place::Replaced if !denies => return Ok(Judged::Told(Imported::Older { entry: last })),
+        Place::Replaced | Place::Before => Some(Misdated::Before(last)),
+        Place::Ahead => Some(Misdated::Ahead),
+    };
+    let cut = misdated.is_some() && said.rules.iter().any(|rule| rule.permit);
+    if let Some(date) = misdated {
+        said.rules.retain(|rule| !rule.permit);
+        if date == Misdated::Ahead {
+            // What is not believed must not be compared with what comes.
+            (said.document.changed_at, said.document.stamped) = (None, false);
+        }
+        if cut {
+            // Half of a version is not that version: sent again with a better date, it counts whole.
+            said.document.hash = half_of(&said.document.hash);
+        }
+        let known = before.last().and_then(|(_, entry)| entry.document);
+        if !denies || known.is_some_and(|known| known.hash == said.document.hash) {
+            return Ok(Judged::Told(Imported::Misdated(date)));
+        }
+    }
+    // What is left of a version that is not the newest says nothing of other purposes.
+    let silent = misdated.is_some() && !ends;
+    let (entries, denied) = entries_of(&said, &before, silent);
+    if !entries.is_empty() {
+        return Ok(Judged::Says { entries, cut: misdated.filter(|_| cut) });
+    }
+    Ok(Judged::Told(denied.map_or(Imported::Nothing, |entry| Imported::Denied { entry })))
+}
+
+/// The entries of what is said; also the denial that it leaves as it stands, if there is one.
+fn entries_of(
+    said: &ConsentSaying,
+    before: &[(i64, ConsentEntry)],
+    silent: bool,
+) -> (Vec<ConsentEntry>, Option<i64>) {
+    let blank = |purpose, ruling, from, until| ConsentEntry {
+        at: said.at,
+        patient: said.patient,
+        purpose,
+        ruling,
+        from,
+        until,
+        past: false,
+        link: 0,
+        source: "fhir".to_owned(),
+        inbox_id: Some(said.inbox_id),
+        document: Some(said.document),
+        actor: said.actor.clone(),
+        behalf: String::new(),
+        reason: said.reason.clone(),
+    };
+    let unsaid = Purpose::ALL
+        .into_iter()
+        .filter(|purpose| !silent && !said.rules.iter().any(|rule| rule.purpose == *purpose));
+    let left: Vec<(Purpose, Left)> =
+        unsaid.filter_map(|purpose| Some((purpose, left_of(purpose, before)?))).collect();
+    let mut entries: Vec<ConsentEntry> = Vec::new();
+    for (purpose, left) in &left {
+        match left {
+            Left::Ended => entries.push(blank(*purpose, Ruling::End, said.at, None)),
+            Left::DeniedWhole => entries.push(blank(*purpose, Ruling::Withdraw, said.at, None)),
+            Left::Denied(_) => {}
+        }
+    }
+    for rule in &said.rules {
+        let ruling = if rule.permit { Ruling::Grant } else { Ruling::Withdraw };
+        entries.push(blank(rule.purpose, ruling, rule.from.unwrap_or(said.at), rule.until));
+    }
+    let denied = left.iter().find_map(|(_, left)| match left {
+        Left::Denied(entry) => Some(*entry),
+        Left::Ended | Left::DeniedWhole => None,
+    });
+    (entries, denied)
 }
 
 /// Where a version stands among those that are known.

@@ -90,6 +90,9 @@ pub enum Conflict {
     /// An intent with that key and another content exists.
     #[error("an intent with that key and another content exists")]
     Intent,
+    /// A FHIR Consent would not become what was looked at.
+    #[error("the Consent would not count as it was looked at")]
+    Consent,
     /// A row of the outbox with that effect key exists: the effect has been enqueued before.
     #[error("the effect has been enqueued before")]
     EffectKey,

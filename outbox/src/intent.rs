@@ -172,6 +172,7 @@ impl Command for QueueIntent {
 
 /// The command by which a person stands by an intent. One that is held or expired begins anew with these rows; one that is
 /// under way holds for longer.
+#[derive(Clone)]
 pub struct ConfirmIntent {
     /// Its number.
     pub id: i64,
@@ -222,6 +223,7 @@ impl Command for ConfirmIntent {
 }
 
 /// The command that takes an intent back. Refused with [`Conflict::Edge`] where something of it was sent, or may have been.
+#[derive(Clone)]
 pub struct CancelIntent {
     /// Its number.
     pub id: i64,

@@ -3,7 +3,7 @@
 //! Invariants: a version and the message that it is are one transaction, so what was answered stands after any stop; the
 //! versions of a resource have no gaps; a message that was received before changes nothing, and its caller learns which
 //! resource it became then; where what the caller looked at has changed meanwhile, nothing is kept ([`Placed::Changed`]). What a
-//! body means is unknown here: keys and times are the caller's.
+//! body means is unknown here: keys and times are the caller's. What a version brings about ([`Effect`]) is in its transaction.
 //!
 //! Numbers: what lasts longer than [`LONG_MS`] stands under keys of its own, so that a search from some time on looks back
 //! no further than that.
@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
+    effect::Effect,
     error::WriteError,
     inbox::{self, Arrival, TakeIn},
     packed,
@@ -133,6 +134,8 @@ pub struct PutResources {
     pub versions: Vec<NewVersion>,
     /// What must still be so.
     pub guards: Vec<Guard>,
+    /// What versions bring about beside standing there, by the place of the version: at most one each.
+    pub effects: Vec<(usize, Effect)>,
     /// What is shown by them.
     pub served: Vec<Unserved>,
     /// For the audit log.
@@ -185,9 +188,9 @@ impl Prepared {
 impl Command for Prepared {
     type Out = Placed;
 
-    /// Everything that may be refused is looked at before anything is written, so nothing here fails alone.
+    /// Everything that may be refused is looked at before anything is written, so nothing here fails alone, but for effects.
     fn savepoint(&self) -> bool {
-        false
+        !self.put.effects.is_empty()
     }
 
     fn bytes(&self) -> usize {
@@ -199,7 +202,7 @@ impl Command for Prepared {
             + self.put.versions.iter().map(made).sum::<usize>()
     }
 
-    fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Placed, WriteError> {
+    fn apply(mut self, conn: &Connection, hot: &mut Hot) -> Result<Placed, WriteError> {
         let known: Vec<bool> = self.messages.iter().map(|message| message.is_known(hot)).collect();
         let is_known = |version: &NewVersion| match version.body {
             VersionBody::Message(at) => known.get(at).copied().unwrap_or(false),
@@ -215,7 +218,8 @@ impl Command for Prepared {
             receipts.push(inbox::take_in(message, conn, hot)?);
         }
         let mut stood = Vec::with_capacity(self.put.versions.len());
-        for (version, block) in self.put.versions.iter().zip(&self.blocks) {
+        let mut effects = std::mem::take(&mut self.put.effects);
+        for (at, (version, block)) in self.put.versions.iter_mut().zip(&self.blocks).enumerate() {
             let message = match version.body {
                 VersionBody::Message(at) => receipts.get(at).copied(),
                 VersionBody::Made(_) => None,
@@ -225,10 +229,17 @@ impl Command for Prepared {
                 Some(receipt) => became(conn, receipt.id)?,
                 None => None,
             };
-            stood.push(match before {
-                Some(before) => before,
-                None => write(conn, version, block.as_deref(), inbox_id, self.put.at)?,
-            });
+            // What was received before has had its effect.
+            if let Some(before) = before {
+                stood.push(before);
+                continue;
+            }
+            for (_, effect) in effects.extract_if(.., |(of, _)| *of == at) {
+                if let Some(intent) = effect.apply(conn, hot, inbox_id)? {
+                    version.shows = Some(Shows::Part(Shown::Intent, intent, String::new()));
+                }
+            }
+            stood.push(write(conn, version, block.as_deref(), inbox_id, self.put.at)?);
         }
         done(conn, &self.put.served)?;
         audit::append(conn, &self.put.audit)?;
@@ -272,6 +283,11 @@ fn holds(
             },
         };
         if standing.is_some() {
+            return Ok(false);
+        }
+    }
+    for (at, effect) in &put.effects {
+        if put.versions.get(*at).is_some_and(|version| !is_known(version)) && !effect.holds(conn)? {
             return Ok(false);
         }
     }
@@ -424,6 +440,15 @@ fn done(conn: &Connection, served: &[Unserved]) -> rusqlite::Result<()> {
     for it in served {
         delete.execute(params![it.what.word(), it.id, it.turn])?;
     }
+    Ok(())
+}
+
+/// What shows something of the box says something else now: it is to be made anew.
+pub(crate) fn show_again(conn: &Connection, what: Shown, id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO unserved (what, id) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET turn = turn + 1",
+    )?
+    .execute(params![what.word(), id])?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod command;
 pub mod disk;
 pub mod endpoint;
+pub mod feed;
 pub mod files;
 pub mod listeners;
 pub mod people;

@@ -272,7 +272,7 @@ fn known(object: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), 
 }
 
 /// The key of a Consent over its versions.
-fn key_of(json: &Value) -> Key {
+pub fn key_of(json: &Value) -> Key {
     let identifiers = json["identifier"].as_array().map(Vec::as_slice).unwrap_or_default();
     let part = |identifier: &Value, name: &str| {
         identifier[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)

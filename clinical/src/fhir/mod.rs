@@ -21,6 +21,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod asked;
 pub mod bundle;
 pub mod codes;
 pub mod compared;

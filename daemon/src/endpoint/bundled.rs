@@ -114,13 +114,19 @@ impl Interactions {
             let mut ended = Ended::Answered(contended());
             for _ in 0..ROUNDS {
                 let (shared, this, alone) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
-                let course =
-                    look(&self.readers, move |reader| Ok(this.course(reader, &shared, &alone, at, &[])));
-                let done = self.carry_out(request, sheaf, vec![course.await?]).await?;
-                if let Some(done) = done.and_then(|mut done| done.pop()) {
-                    ended = done;
-                    break;
+                let course = look(&self.readers, move |reader| {
+                    let mut courses = vec![this.course(reader, &shared, &alone, at, &[])];
+                    this.checked(reader, &shared, &mut courses);
+                    Ok(courses)
+                });
+                match self.carry_out(request, sheaf, course.await?).await {
+                    Ok(None) => continue,
+                    Ok(Some(mut done)) => ended = done.pop().unwrap_or(ended),
+                    // What cannot be carried out takes nothing from its neighbours.
+                    Err(refusal) if refusal.status < 500 => ended = Ended::Answered(refusal),
+                    Err(refusal) => return Err(refusal),
                 }
+                break;
             }
             all.push(ended);
         }
@@ -191,12 +197,21 @@ impl Interactions {
     /// Looks at what the drafts say; one that is refused is none any more.
     fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course]) {
         let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
+        let patients = drafts(courses)
+            .iter()
+            .filter_map(|(_, draft)| {
+                let number = reader.find_patient(draft.named()?).ok().flatten()?;
+                Some((draft.reference(), number))
+            })
+            .collect();
         let desk = request.desk(reader, &self.writer);
         for course in courses {
-            if let Course::Plan(Plan::Write(draft)) = course
-                && let Err(refusal) = desk.check(draft, &new)
-            {
-                *course = Course::Refused(refusal);
+            let Course::Plan(Plan::Write(draft)) = course else { continue };
+            let checked = desk.check(draft, &new);
+            match checked.and_then(|()| self.effect(reader, request, draft, &patients)) {
+                Ok(None) => {}
+                Ok(Some(stored)) => *course = Course::Plan(Plan::Stands(stored)),
+                Err(refusal) => *course = Course::Refused(refusal),
             }
         }
     }
@@ -214,10 +229,11 @@ impl Interactions {
             if !drafts.is_empty() {
                 let about = self.circumstances(request, sheaf, &drafts);
                 let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
-                let took =
-                    write::commit(&self.writer, &all, about).await.inspect_err(|_| self.not_stored())?;
+                let took = write::commit(&self.writer, &all, about).await;
+                let took = took.inspect_err(|refusal| self.not_stored_by(refusal))?;
                 let Some(took) = took else { return Ok(None) };
                 self.stored();
+                self.follow(&all, &took).await?;
                 outcomes.extend(
                     drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))),
                 );

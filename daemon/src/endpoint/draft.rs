@@ -11,8 +11,8 @@ use fhir::{
     search::{Context, Handling, Query, terms},
 };
 use outbox::{
-    AuditEntry, GUARD_MOST, Guard, NewVersion, PatientKey, Reader, ResourceId, Shown, Shows, VersionBody,
-    Writer,
+    AuditEntry, Effect, GUARD_MOST, Guard, NewVersion, PatientKey, Purpose, Reader, ResourceId, Ruling,
+    Shown, Shows, VersionBody, Writer,
 };
 use rand::RngExt;
 use serde_json::Value;
@@ -62,7 +62,11 @@ pub(super) struct Draft {
     /// By what its message is known again, where that is not its own bytes: those of the Bundle, and its place there.
     pub(super) known_by: Option<[u8; 32]>,
     /// What it replaces, as it is served.
-    standing: Option<Value>,
+    pub(super) standing: Option<Value>,
+    /// What it brings about in the same commit.
+    pub(super) effect: Option<Effect>,
+    /// The decisions that the ledger gets by it, to be counted.
+    pub(super) decisions: Vec<(Purpose, Ruling)>,
 }
 
 /// What a request to write amounts to.
@@ -170,8 +174,17 @@ impl Desk<'_> {
             shows = Some(Shows::Patient(key));
         }
         let id = self.writer.new_resource(rand::rng().random());
-        let draft =
-            Draft { body: wanted.body, id, expected: None, guards, shows, known_by: None, standing: None };
+        let draft = Draft {
+            body: wanted.body,
+            id,
+            expected: None,
+            guards,
+            shows,
+            known_by: None,
+            standing: None,
+            effect: None,
+            decisions: Vec::new(),
+        };
         Ok(Plan::Write(Box::new(draft)))
     }
 
@@ -218,7 +231,8 @@ impl Desk<'_> {
             let text = "the version in If-Match is not the one that stands; read it again, and change that";
             return Err(Answer::refusal(412, Issue::error(Code::Conflict, text).at("http.If-Match")));
         }
-        if found.version.inbox_id == 0 {
+        // A Task's state is the box's and the client's in turn (`wish.rs`).
+        if found.version.inbox_id == 0 && kind != Kind::Task {
             let text = "the box itself made this resource; what it shows is changed at its source";
             return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(kind.name())));
         }
@@ -230,6 +244,8 @@ impl Desk<'_> {
             shows: None,
             known_by: None,
             standing: Some(standing),
+            effect: None,
+            decisions: Vec::new(),
         };
         Ok(Plan::Write(Box::new(draft)))
     }
@@ -375,6 +391,14 @@ impl Draft {
         let (what, status) = if self.expected.is_some() { ("update", 200) } else { ("create", 201) };
         let request_id = &request.head.request_id;
         Access { what, object: self.reference(), status, resources: 1, request_id }.by(&request.caller)
+    }
+
+    /// Who a new Patient is.
+    pub(super) fn named(&self) -> Option<&PatientKey> {
+        match &self.shows {
+            Some(Shows::Patient(key)) => Some(key),
+            _ => None,
+        }
     }
 
     /// `Kind/id`.

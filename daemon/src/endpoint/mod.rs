@@ -25,7 +25,9 @@ pub mod caller;
 mod capability;
 mod check;
 mod claims;
+mod decision;
 mod draft;
+mod effect;
 mod everything;
 mod fault;
 mod held;
@@ -53,6 +55,7 @@ mod stored;
 mod token;
 mod who;
 mod wire;
+mod wish;
 mod write;
 
 use std::pin::Pin;

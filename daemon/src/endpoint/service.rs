@@ -16,6 +16,7 @@ use fhir::{
     search::{Context, Query},
 };
 use outbox::{Readers, Writer};
+use tokio::sync::watch as turns;
 
 use super::{
     Service,
@@ -41,6 +42,7 @@ use crate::{
     conditions::{Board, Kind as Condition},
     config::FhirLimits,
     generation::{Current, Site},
+    intent::Intents,
     pipeline::Wake,
     time,
 };
@@ -66,6 +68,10 @@ pub struct Interactions {
     pub secret: Arc<SiteSecret>,
     /// The box's id.
     pub box_id: Arc<str>,
+    /// Takes what people want written.
+    pub intents: Intents,
+    /// Wakes those who wait for consent to forward.
+    pub replied: turns::Sender<u64>,
 }
 
 /// A request, as far as everything needs it.
@@ -339,8 +345,12 @@ impl Interactions {
 
     /// What a request to write amounts to at this moment.
     async fn planned(&self, request: &Arc<Request>, wanted: Wanted) -> Result<Plan, Answer> {
-        let (shared, writer) = (Arc::clone(request), self.writer.clone());
-        look(&self.readers, move |reader| shared.desk(reader, &writer).plan(wanted)).await
+        let (shared, this) = (Arc::clone(request), self.clone());
+        look(&self.readers, move |reader| {
+            let plan = shared.desk(reader, &this.writer).plan(wanted)?;
+            this.with_effect(reader, &shared, plan)
+        })
+        .await
     }
 
     async fn commit(&self, request: &Request, draft: &Draft) -> Result<Option<Outcome>, Answer> {
@@ -350,7 +360,11 @@ impl Interactions {
             audit: vec![draft.access(request)],
             beside: Vec::new(),
         };
-        let took = write::commit(&self.writer, &[draft], about).await.inspect_err(|_| self.not_stored())?;
+        let took = write::commit(&self.writer, &[draft], about).await;
+        let took = took.inspect_err(|refusal| self.not_stored_by(refusal))?;
+        if let Some(took) = &took {
+            self.follow(&[draft], took).await?;
+        }
         Ok(took
             .and_then(|took| took.first().map(|took| Outcome::written(draft, took)))
             .inspect(|_| self.stored()))
@@ -417,6 +431,13 @@ impl Interactions {
             let fhir = generation.config.main.fhir.as_ref();
             Interaction::of(method, path, fhir.map(|fhir| &*fhir.limits.writes).unwrap_or_default())
         })
+    }
+
+    /// The same, unless it was refused for what it asks.
+    pub(super) fn not_stored_by(&self, refusal: &Answer) {
+        if refusal.status >= 500 {
+            self.not_stored();
+        }
     }
 
     /// The bounds of requests that are in force.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::http::header::LOCATION;
 use bytes::Bytes;
 use fhir::{Code, Issue, Kind, Release};
-use outbox::{Arrival, AuditEntry, Placed, PutResources, ResourceId, Took, VersionBody, Writer};
+use outbox::{Arrival, AuditEntry, Placed, PutResources, ResourceId, Took, VersionBody, WriteError, Writer};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     body::Body,
     caller::Caller,
     draft::Draft,
+    effect,
     key::id_of,
     negotiation::{Manner, Return},
     read::with_version,
@@ -57,17 +58,22 @@ pub(super) async fn commit(
     let now = time::now_ms();
     let mut messages = Vec::with_capacity(drafts.len() + about.beside.len());
     let mut versions = Vec::with_capacity(drafts.len());
-    let mut guards = Vec::new();
+    let (mut guards, mut effects) = (Vec::new(), Vec::new());
     for (at, draft) in drafts.iter().enumerate() {
         messages.push(arrival(&draft.body, draft, &about, now));
         versions.push(draft.version(&about.caller.site, VersionBody::Message(at))?);
         guards.extend(draft.guards.iter().cloned());
+        effects.extend(draft.effect.clone().map(|effect| (at, effect)));
     }
     messages.extend(about.beside);
-    let put = PutResources { messages, versions, guards, served: Vec::new(), audit: about.audit, at: now };
+    let put =
+        PutResources { messages, versions, guards, effects, served: Vec::new(), audit: about.audit, at: now };
     match writer.put_resources(put).await {
         Ok(Placed::Done(took)) => Ok(Some(took)),
         Ok(Placed::Changed) => Ok(None),
+        // Of several, each is looked at alone.
+        Err(WriteError::Conflict(_)) if drafts.len() > 1 => Ok(None),
+        Err(WriteError::Conflict(conflict)) => Err(effect::conflicting(conflict)),
         Err(error) => Err(unwritten(&error)),
     }
 }

@@ -135,6 +135,15 @@ impl Plan {
     }
 }
 
+/// An intent that may be stored.
+pub(crate) enum Prepared {
+    /// It is new, or the same as one that is known: the store tells. With the destinations at which people have to do it by
+    /// hand.
+    New(Box<NewIntent>, Vec<String>),
+    /// It was taken before.
+    Known(Taken),
+}
+
 /// An intent that was taken.
 pub struct Taken {
     /// Its number and where it stands.
@@ -155,6 +164,20 @@ impl Intents {
         actor: &str,
         transcriber: Option<&str>,
     ) -> Result<Taken, IntentError> {
+        self.store(self.prepare(command, actor, transcriber)?)
+    }
+
+    /// All that [`Self::enter`] does before it stores: for who stores the intent together with something else, and calls
+    /// [`Self::entered`] then.
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub(crate) fn prepare(
+        &self,
+        command: &Command,
+        actor: &str,
+        transcriber: Option<&str>,
+    ) -> Result<Prepared, IntentError> {
         command.wish.check()?;
         let at = time::now_ms();
         let signed = Signature {
@@ -177,18 +200,18 @@ impl Intents {
         let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key, false)?;
         let fresh = self.current.get().config.main.intent.reconfirm_after;
         let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
-        self.queue(plan, &command.wish, &signed, (key, fresh_ms), (actor, at))
+        self.prepared(plan, &command.wish, &signed, (key, fresh_ms), (actor, at))
     }
 
-    /// Stores an intent with its rows; once for each key.
-    fn queue(
+    /// An intent with its rows, to be stored once for each key.
+    fn prepared(
         &self,
         plan: Plan,
         wish: &Wish,
         signed: &Signature<'_>,
         (key, fresh_ms): ([u8; 32], i64),
         (actor, at): (&str, i64),
-    ) -> Result<Taken, IntentError> {
+    ) -> Result<Prepared, IntentError> {
         let body = serde_json::to_string(wish).map_err(|error| IntentError::Made(error.to_string()))?;
         // The box's own is told of by the condition that had it take back.
         let by_hand = if plan.own { Vec::new() } else { asked_by_hand(&plan, at) };
@@ -197,12 +220,12 @@ impl Intents {
             return match self.readers.with(|reader| reader.intent_by_key(&key))? {
                 Some(known) => {
                     let entered = Entered { id: known.id, state: known.state, known: true };
-                    Ok(Taken { entered, by_hand: plan.by_hand })
+                    Ok(Prepared::Known(Taken { entered, by_hand: plan.by_hand }))
                 }
                 None => self.people_alone(by_hand, actor),
             };
         }
-        let entered = self.writer.enter_intent(NewIntent {
+        let intent = NewIntent {
             key,
             patient: plan.patient,
             window: plan.window.as_ref().map(|window| window.id),
@@ -216,17 +239,31 @@ impl Intents {
             own: plan.own,
             rows: plan.rows,
             stood: plan.stood,
-            by_hand: by_hand.clone(),
+            by_hand,
             actor: actor.to_owned(),
             at,
-        });
-        let entered = entered.wait().map_err(busy)?;
-        if !entered.known {
-            self.ask_people(entered.state, by_hand);
-            Metric::Intents.add(1, &[("kind", wish.word().to_owned())]);
+        };
+        Ok(Prepared::New(Box::new(intent), plan.by_hand))
+    }
+
+    fn store(&self, prepared: Prepared) -> Result<Taken, IntentError> {
+        let (intent, by_hand) = match prepared {
+            Prepared::Known(taken) => return Ok(taken),
+            Prepared::New(intent, by_hand) => (intent, by_hand),
+        };
+        let entered = self.writer.enter_intent((*intent).clone()).wait().map_err(busy)?;
+        match entered.known {
+            true => self.go_on(),
+            false => self.entered(*intent, entered.state),
         }
+        Ok(Taken { entered, by_hand })
+    }
+
+    /// What follows once a new intent is stored.
+    pub(crate) fn entered(&self, intent: NewIntent, state: IntentState) {
+        self.ask_people(state, intent.by_hand);
+        Metric::Intents.add(1, &[("kind", intent.kind)]);
         self.go_on();
-        Ok(Taken { entered, by_hand: plan.by_hand })
     }
 
     /// Its author stands by an intent: it goes, or goes on, and is as fresh as on the day it was entered. `by` is the
@@ -235,6 +272,24 @@ impl Intents {
     /// # Errors
     /// [`IntentError`]; nothing was changed then.
     pub fn confirm(&self, id: i64, by: &str, reason: &str, actor: &str) -> Result<IntentState, IntentError> {
+        let confirm = self.confirming(id, by, reason, actor)?;
+        let state = self.writer.confirm_intent(confirm.clone()).wait().map_err(busy)?;
+        self.confirmed(confirm, state);
+        Ok(state)
+    }
+
+    /// All that [`Self::confirm`] does before it stores: for who stores it together with something else, and calls
+    /// [`Self::confirmed`] then.
+    ///
+    /// # Errors
+    /// As [`Self::confirm`].
+    pub(crate) fn confirming(
+        &self,
+        id: i64,
+        by: &str,
+        reason: &str,
+        actor: &str,
+    ) -> Result<ConfirmIntent, IntentError> {
         let Some(intent) = self.readers.with(|reader| reader.intent(id))? else {
             return refused(format!("there is no intent {id}"));
         };
@@ -265,21 +320,23 @@ impl Intents {
         if wish == Wish::Withdraw && !plan.own && intent.state.wants_a_person() && plan.rows.is_empty() {
             return self.people_alone(by_hand, actor);
         }
-        let confirmed = self.writer.confirm_intent(ConfirmIntent {
+        Ok(ConfirmIntent {
             id,
             patient: owner,
             rows: plan.rows,
             stood: plan.stood,
-            by_hand: by_hand.clone(),
+            by_hand,
             decided: intent.state == IntentState::Held,
             actor: actor.to_owned(),
             reason: reason.to_owned(),
             at,
-        });
-        let state = confirmed.wait().map_err(busy)?;
-        self.ask_people(state, by_hand);
+        })
+    }
+
+    /// What follows once a person's word is stored.
+    pub(crate) fn confirmed(&self, confirm: ConfirmIntent, state: IntentState) {
+        self.ask_people(state, confirm.by_hand);
         self.go_on();
-        Ok(state)
     }
 
     /// The site of that id, or the box's.
@@ -392,7 +449,7 @@ impl Intents {
     }
 
     /// Wakes whoever goes on with it.
-    fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         self.wake.wake();
         self.queued.send_modify(|turn| *turn += 1);
     }
@@ -414,7 +471,7 @@ fn asked_by_hand(plan: &Plan, at: i64) -> Vec<Condition> {
 }
 
 /// The same request at the same site is the same intent.
-fn key_of(site: &str, request: &str) -> [u8; 32] {
+pub(crate) fn key_of(site: &str, request: &str) -> [u8; 32] {
     let mut key = Sha256::new_with_prefix(b"intent");
     for part in [site, request] {
         key.update((part.len() as u64).to_be_bytes());
@@ -443,7 +500,7 @@ fn published(window: Option<&Window>) -> Result<(), IntentError> {
 }
 
 /// What stood when the rows were made stands no more, or something of the window is under way.
-fn busy(error: WriteError) -> IntentError {
+pub(crate) fn busy(error: WriteError) -> IntentError {
     match error {
         WriteError::Conflict(Conflict::Window) => IntentError::Refused(
             "a write of this window is under way or in doubt: try again when it is settled".to_owned(),

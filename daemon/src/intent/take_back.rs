@@ -55,7 +55,8 @@ impl Intents {
         };
         let patient = window.key.patient;
         let plan = self.plan(&site, (patient, Some(window)), &Wish::Withdraw, &signed, &key, true)?;
-        let taken = self.queue(plan, &Wish::Withdraw, &signed, (key, i64::MAX), ("isthmus", at))?;
+        let prepared = self.prepared(plan, &Wish::Withdraw, &signed, (key, i64::MAX), ("isthmus", at))?;
+        let taken = self.store(prepared)?;
         let number = taken.entered.id;
         Ok(Some(match taken.by_hand.as_slice() {
             [] => format!("it is being marked as entered in error (intent {number})"),

@@ -4,6 +4,7 @@ use super::Reader;
 use crate::{
     consent::{self, ConsentAnswer, ConsentEntry, ConsentHead, Purpose},
     consent_chain,
+    consent_import::{self, ConsentSaying, Prospect},
     consent_rows::{self, Leased, Stood},
     error::ReadError,
     in_force,
@@ -64,6 +65,11 @@ impl Reader {
     /// The end of the consent ledger as it is stored; nothing is checked.
     pub fn consent_head(&self) -> Result<ConsentHead, ReadError> {
         Ok(consent_chain::head(self.conn()?)?)
+    }
+
+    /// What a FHIR Consent would become in the ledger now; nothing is recorded.
+    pub fn consent_prospect(&self, said: &ConsentSaying) -> Result<Prospect, ReadError> {
+        Ok(consent_import::prospect(self.conn()?, said)?)
     }
 
     /// Walks the consent ledger's whole chain of hashes; a head that was exported earlier must be in it.

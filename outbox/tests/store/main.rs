@@ -11,6 +11,7 @@ mod consent_clock;
 mod consent_fhir;
 mod delivery;
 mod doubt;
+mod effect;
 mod fallback;
 mod folder;
 mod identity;

@@ -162,6 +162,25 @@ impl Goal {
         }
     }
 
+    /// The goal of such words; `None` where they are no goal in our words.
+    pub fn of_words(text: &str) -> Option<Self> {
+        let goal = match text.strip_prefix("Time in range: at least ") {
+            Some(rest) => Self::TimeInRange { percent: rest.strip_suffix(" %")?.parse().ok()? },
+            None => {
+                let (range, unit) = text.strip_prefix("Glucose target range: ")?.rsplit_once(' ')?;
+                let (low, high) = range.split_once(" to ")?;
+                let unit = if unit == "mg/dL" { GoalUnit::MgDl } else { GoalUnit::MmolL };
+                let number = |text: &str| match unit {
+                    GoalUnit::MgDl => text.parse().ok(),
+                    GoalUnit::MmolL => text.replacen('.', "", 1).parse().ok(),
+                };
+                Self::TargetRange { low: number(low)?, high: number(high)?, unit }
+            }
+        };
+        // Other spellings of the same number are not our words.
+        (goal.words() == text).then_some(goal)
+    }
+
     pub(super) fn target(self) -> Value {
         let coded = |code: &str| json!({ "coding": [{ "system": LOINC, "code": code }] });
         let quantity =
