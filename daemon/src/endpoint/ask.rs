@@ -62,6 +62,13 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl std::fmt::Debug for Answer {
+    /// The status alone: the rest may be patient data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
 impl Answer {
     /// Without a body.
     pub fn empty(status: u16) -> Self {

@@ -40,6 +40,16 @@ pub(super) struct Wanted {
     pub(super) if_none_exist: Option<Vec<(String, String)>>,
 }
 
+impl Wanted {
+    /// Whether a few rows tell what it amounts to: not a Patient, whose number the writer gives out, nor a condition that does
+    /// not go by an identifier.
+    pub(super) fn is_short(&self) -> bool {
+        let by_identifier =
+            |condition: &Vec<(String, String)>| condition.iter().any(|(name, _)| name == "identifier");
+        self.body.kind != Kind::Patient && self.if_none_exist.as_ref().is_none_or(by_identifier)
+    }
+}
+
 /// A version to write.
 pub(super) struct Draft {
     /// What came; references to others of the same Bundle are names already.
@@ -164,7 +174,7 @@ impl Desk<'_> {
     /// The one that a condition found, where the caller may know of it.
     fn stands(&self, hits: Vec<super::search::Hit>, kind: Kind) -> Result<Plan, Answer> {
         let bounds = self.bounds(Act::Create, kind)?;
-        let hit = hits.into_iter().next().filter(|hit| bounds.hold(&hit.value));
+        let hit = hits.into_iter().next().filter(|hit| bounds.hold(&hit.value()));
         match hit {
             Some(hit) => Ok(Plan::Stands(Box::new(hit.stored))),
             None => {
@@ -271,7 +281,7 @@ impl Desk<'_> {
             }
             // What is of a kind that is not kept here is somebody else's, whatever their base.
             let Some(kind) = Kind::named(kind) else { continue };
-            if Stored::read(self.reader, &self.site.id, kind, id, None)?.is_none() {
+            if !Stored::is_there(self.reader, &self.site.id, kind, id)? {
                 let text =
                     format!("there is no such {}; send it first, or in the same transaction", kind.name());
                 issues.push(Issue::error(Code::NotFound, text).at(reference.expression));
