@@ -95,8 +95,10 @@ impl Bench<'_> {
         let connections = self.plan.connections;
         self.repeated("read by id", connections, &door, reads(&self.filled)).await?;
         let filled = Arc::clone(&self.filled);
-        self.repeated_with("conditional create", connections, &door, &mut |round| creates(&filled, round.into()))
-            .await?;
+        self.repeated_with("conditional create", connections, &door, &mut |round| {
+            creates(&filled, round.into())
+        })
+        .await?;
         (self.progress)("paging through everything");
         let (walk, deep) = walk::whole(&door, || self.resident()).await.map_err(failed(1))?;
         for (name, asked) in searches::shapes(&self.filled, deep) {
@@ -210,7 +212,8 @@ fn creates(filled: &Arc<Filled>, round: u64) -> Asked {
         let value = format!("c{round}-{connection}-{n}");
         // No two of a patient at one time, and none at one of those stored before.
         let minute = (round * u64::from(u16::MAX) + u64::from(connection)) * 5_000 + n;
-        let subject = Subject { patient, identifier: &value, at_s: resource::CREATED_FROM_S + minute as i64 * 60 };
+        let subject =
+            Subject { patient, identifier: &value, at_s: resource::CREATED_FROM_S + minute as i64 * 60 };
         let body = resource::observation(&subject, n);
         client::create(out, resource::SYSTEM, &value, &body);
     })

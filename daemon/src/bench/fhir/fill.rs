@@ -91,8 +91,7 @@ pub(super) async fn fill(
     let count = (observations / READINGS_OF_ONE).max(PATIENTS_LEAST);
     let start = now - (observations + count) as i64 * TAKEN_EVERY_MS;
     let patients = patients(&writer, count, start).await?;
-    let filled =
-        Filled { patients, observations, first: count as i64 + 1, until_ms: now, seconds: 0.0 };
+    let filled = Filled { patients, observations, first: count as i64 + 1, until_ms: now, seconds: 0.0 };
     let mut under_way = None;
     let mut shown = Instant::now();
     for from in (0..observations).step_by(TOGETHER as usize) {
@@ -121,9 +120,7 @@ fn io(text: String) -> BenchError {
     BenchError::Io { what: "filling the store", source: std::io::Error::other(text) }
 }
 
-fn stood(
-    done: Result<Result<Placed, outbox::WriteError>, tokio::task::JoinError>,
-) -> Result<(), BenchError> {
+fn stood(done: Result<Result<Placed, outbox::WriteError>, tokio::task::JoinError>) -> Result<(), BenchError> {
     match done {
         Ok(Ok(Placed::Done(_))) => Ok(()),
         Ok(Err(error)) => Err(io(error.to_string())),

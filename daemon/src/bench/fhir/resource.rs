@@ -65,7 +65,8 @@ pub(super) fn record(n: u64) -> String {
 
 /// A number by chance, the same of the same request in every run (splitmix64).
 pub(super) fn chance(connection: u16, n: u64) -> u64 {
-    let mut x = (u64::from(connection) << 40 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678);
+    let mut x =
+        (u64::from(connection) << 40 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)

@@ -34,10 +34,16 @@ pub(super) fn shapes(filled: &Arc<Filled>, deep: Vec<String>) -> Vec<(&'static s
             "_lastUpdated=gt",
             of(|filled, n| format!("Observation?_lastUpdated=gt{}", instant(filled.taken_ms(n)))),
         ),
+        ("_lastUpdated, nothing new", of(|_, _| "Observation?_lastUpdated=gt2100-01-01".to_owned())),
         ("_sort=_lastUpdated", of(|_, _| "Observation?_sort=_lastUpdated".to_owned())),
         (
             "patient, _total=accurate",
             of(|filled, n| format!("Observation?patient={}&_total=accurate", patient(filled, n))),
+        ),
+        ("code+status=preliminary", of(|_, _| "Observation?code=99504-3&status=preliminary".to_owned())),
+        (
+            "code+status, finds nothing",
+            of(|_, _| "Observation?code=99504-3&status=entered-in-error".to_owned()),
         ),
         ("wide, finds nothing", of(|_, _| "Observation?code=99504-3&value-quantity=gt900".to_owned())),
         (
@@ -47,8 +53,10 @@ pub(super) fn shapes(filled: &Arc<Filled>, deep: Vec<String>) -> Vec<(&'static s
             }),
         ),
         (
-            "Patient, _revinclude",
-            of(|filled, n| format!("Patient?_id={}&_revinclude=Observation:subject", id(filled, n))),
+            "patient, _revinclude=Provenance",
+            of(|filled, n| {
+                format!("Observation?patient={}&_revinclude=Provenance:target", patient(filled, n))
+            }),
         ),
     ];
     if !deep.is_empty() {
@@ -76,10 +84,6 @@ pub(super) fn mixed(filled: &Arc<Filled>) -> Asked {
 
 fn patient(filled: &Filled, n: u64) -> &str {
     &filled.patients[(n % filled.patients.len() as u64) as usize]
-}
-
-fn id(filled: &Filled, n: u64) -> &str {
-    patient(filled, n).strip_prefix("Patient/").unwrap_or_default()
 }
 
 fn patient_code_date(filled: &Filled, n: u64) -> String {
