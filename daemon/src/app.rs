@@ -21,7 +21,7 @@ use crate::{
     config::{self, Config, Faults},
     consent, delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
-    endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers},
+    endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, Shelf},
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
@@ -277,7 +277,10 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         tracing::info!(address = %endpoint.address(), "the FHIR endpoint is up");
         let interactions = Interactions {
             writer: store.writer(),
-            readers: store.readers(),
+            readers: Shelf::new(store.readers()).map_err(|source| AppError::Io {
+                what: "starting the endpoint's reader".to_owned(),
+                source,
+            })?,
             current: current.clone(),
             wake: wake.clone(),
             conditions: conditions.clone(),

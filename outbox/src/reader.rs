@@ -97,7 +97,7 @@ impl Readers {
     pub fn get(&self) -> Result<Reader, ReadError> {
         let conn = self.connection()?;
         let reader = Reader { conn: Some(conn), pool: self.clone() };
-        reader.conn()?.execute_batch("BEGIN")?;
+        reader.conn()?.prepare_cached("BEGIN")?.execute([])?;
         Ok(reader)
     }
 
@@ -154,7 +154,7 @@ impl Readers {
     }
 
     fn give_back(&self, conn: Connection) {
-        let clean = conn.execute_batch("ROLLBACK").is_ok();
+        let clean = conn.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).is_ok();
         let mut state = self.state();
         if clean && !state.closed {
             state.idle.push(conn);
@@ -514,6 +514,11 @@ impl Reader {
     /// A version of the resource with this number; the one that stands where none is named.
     pub fn resource(&self, number: i64, version: Option<i64>) -> Result<Option<ResourceVersion>, ReadError> {
         resource_read::version(self.conn()?, number, version)
+    }
+
+    /// The tag, the site and the kind of the resource with this number.
+    pub fn resource_named(&self, number: i64) -> Result<Option<(ResourceId, String, String)>, ReadError> {
+        Ok(resource_read::named(self.conn()?, number)?)
     }
 
     /// The versions of a resource, the newest first: at most `limit` before the version `before`.

@@ -367,6 +367,16 @@ pub(crate) fn version(
     found.map(|found| filled(conn, found)).transpose()
 }
 
+/// The resource with this number: its name, its site and its kind, without its content.
+pub(crate) fn named(
+    conn: &Connection,
+    number: i64,
+) -> rusqlite::Result<Option<(ResourceId, String, String)>> {
+    conn.prepare_cached("SELECT tag, site, kind FROM resource WHERE id = ?1")?
+        .query_row([number], |row| Ok((ResourceId { number, tag: row.get(0)? }, row.get(1)?, row.get(2)?)))
+        .optional()
+}
+
 /// The versions of a resource, the newest first: at most `limit` before the version `before`.
 pub(crate) fn history(
     conn: &Connection,

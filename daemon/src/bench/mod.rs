@@ -1,5 +1,6 @@
 //! `isthmus bench mllp`: what the way in costs, beside the least that durability costs; and `isthmus bench flow`
-//! ([`flow`]): whether the whole way keeps up; `isthmus bench history` ([`history`]): how long a clinic's past takes.
+//! ([`flow`]): whether the whole way keeps up; `isthmus bench history` ([`history`]): how long a clinic's past takes;
+//! `isthmus bench fhir` ([`fhir`]): what the local FHIR endpoint carries.
 //!
 //! Invariants: the daemon measured is the real binary with the settings it ships with, in its own process; the
 //! yardstick beside it ([`outbox::bare`]) stores the same frames as durably, in its own process too, and does
@@ -12,6 +13,7 @@
 
 pub mod bare_server;
 pub mod deliver;
+pub mod fhir;
 pub mod figures;
 pub mod flow;
 pub mod history;

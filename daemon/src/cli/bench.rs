@@ -1,4 +1,4 @@
-//! `isthmus bench mllp`, `isthmus bench flow` and `isthmus bench history`, and the yardstick's process that it starts.
+//! `isthmus bench`: what is asked for, how far it is, what came out; and the yardstick's process that it starts.
 
 use std::{
     fmt::Display,
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use super::{FAILED, failed, runtime};
 use crate::bench::{
     self, BenchError, CONNECTIONS_MOST, IDLE_MOST, Plan, ROUNDS_MOST, ROWS_MOST, Stop, bare_server, deliver,
-    flow, history, traffic::Kind,
+    fhir, flow, history, traffic::Kind,
 };
 
 /// Arguments of `isthmus bench`.
@@ -34,6 +34,8 @@ enum What {
     History(HistoryArgs),
     /// How fast what waits is written to an EHR that takes whatever comes.
     Deliver(DeliverArgs),
+    /// What the local FHIR endpoint carries: reads, conditional creates, searches, a walk through everything.
+    Fhir(FhirArgs),
 }
 
 /// Arguments of `isthmus bench mllp`.
@@ -149,6 +151,31 @@ struct DeliverArgs {
     json: bool,
 }
 
+/// Arguments of `isthmus bench fhir`.
+#[derive(Debug, clap::Args)]
+struct FhirArgs {
+    /// Observations stored before anything is measured, through the store: a thousand of each patient.
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u64).range(1..=fhir::OBSERVATIONS_MOST))]
+    observations: u64,
+    /// Connections, each waiting for its answer before it asks again.
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(fhir::CONNECTIONS_MOST)))]
+    connections: u16,
+    /// Seconds of each phase.
+    #[arg(long, value_name = "S", value_parser = seconds, default_value = "5")]
+    seconds: f64,
+    /// How often reads and creates are measured; their figures are medians.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(ROUNDS_MOST)), default_value_t = 3)]
+    rounds: u32,
+    /// Where the database is made, about 1.5 KB an Observation [default: the temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(seconds),
@@ -167,6 +194,7 @@ pub(super) fn run(args: Args) -> ExitCode {
         What::Flow(args) => whole_way(args, &binary, &runtime),
         What::History(args) => past(args, &binary, &runtime),
         What::Deliver(args) => writing(args, &binary, &runtime),
+        What::Fhir(args) => endpoint(args, &binary, &runtime),
     }
 }
 
@@ -195,6 +223,19 @@ fn writing(args: DeliverArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
     }));
     bar.finish_and_clear();
     print(done, args.json)
+}
+
+fn endpoint(args: FhirArgs, binary: &Path, runtime: &Runtime) -> ExitCode {
+    let dir = args.dir.unwrap_or_else(std::env::temp_dir);
+    let FhirArgs { observations, connections, seconds, rounds, json, .. } = args;
+    let plan = fhir::Plan { observations, connections, seconds, rounds, dir };
+    let bar = bar(0, "{spinner} {msg} ({elapsed})");
+    let done = runtime.block_on(fhir::run(&plan, binary, &|what| {
+        bar.set_message(what.to_owned());
+        bar.tick();
+    }));
+    bar.finish_and_clear();
+    print(done, json)
 }
 
 fn past(args: HistoryArgs, binary: &Path, runtime: &Runtime) -> ExitCode {

@@ -1,5 +1,7 @@
 //! Bundles that are answered, put together from resources as they are served, without reading them again.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use fhir::{Issue, Release, json};
 use serde_json::{Value, json as object};
@@ -61,16 +63,13 @@ impl BundleWriter {
 }
 
 /// The answer to a search.
-///
-/// # Errors
-/// 500 where a resource cannot be read.
 pub(super) fn searchset(
     base: &str,
     query: &Query,
     page: &Page,
     issues: &[Issue],
     release: Release,
-) -> Result<Answer, Answer> {
+) -> Answer {
     let address = format!("{base}/{}", query.kind().name());
     let mut links = vec![("self", link(&address, query.applied()))];
     if let Some(next) = page.next {
@@ -82,7 +81,7 @@ pub(super) fn searchset(
         for hit in hits {
             let full_url = format!("{base}/{}", hit.stored.reference());
             let reduction = reduction.as_ref().filter(|_| mode == "match");
-            let resource = in_release(hit, release, reduction)?;
+            let resource = in_release(hit, release, reduction);
             bundle.add(&object!({ "fullUrl": full_url, "search": { "mode": mode } }), Some(&resource));
         }
     }
@@ -91,7 +90,7 @@ pub(super) fn searchset(
         let outcome = fhir::issue::outcome(&told).to_string();
         bundle.add(&object!({ "search": { "mode": "outcome" } }), Some(outcome.as_bytes()));
     }
-    Ok(Answer::fhir(200, release, bundle.finish()))
+    Answer::fhir(200, release, bundle.finish())
 }
 
 fn reduction(query: &Query) -> Option<json::Reduction> {
@@ -104,10 +103,15 @@ fn reduction(query: &Query) -> Option<json::Reduction> {
     }
 }
 
-fn in_release(hit: &Hit, release: Release, reduction: Option<&json::Reduction>) -> Result<Vec<u8>, Answer> {
-    let Some(reduction) = reduction else { return hit.stored.bytes_in(release) };
-    let value = rendered(&hit.value, hit.stored.release, release);
-    Ok(json::reduced(&value, release, hit.stored.kind, reduction).to_string().into_bytes())
+fn in_release<'a>(hit: &'a Hit, release: Release, reduction: Option<&json::Reduction>) -> Cow<'a, [u8]> {
+    if reduction.is_none() && release == hit.stored.release {
+        return Cow::Borrowed(&hit.bytes);
+    }
+    let mut value = rendered(&hit.value(), hit.stored.release, release);
+    if let Some(reduction) = reduction {
+        value = json::reduced(&value, release, hit.stored.kind, reduction);
+    }
+    Cow::Owned(value.to_string().into_bytes())
 }
 
 #[cfg(test)]

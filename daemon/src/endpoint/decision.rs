@@ -50,7 +50,11 @@ impl Interactions {
         // The Patient that it leads to, as if it had come along.
         let beside = match (number, reference) {
             (Some(number), Some(reference)) => {
-                let key = self.readers.with(|reader| reader.patient(number)).map_err(|e| unreadable(&e))?;
+                let key = self
+                    .readers
+                    .readers()
+                    .with(|reader| reader.patient(number))
+                    .map_err(|e| unreadable(&e))?;
                 let key = key.ok_or_else(failed)?;
                 let identifier = json!([{ "system": key.system, "value": key.value }]);
                 let patient = json!({ "resourceType": Kind::Patient.name(), "identifier": identifier });
@@ -64,7 +68,7 @@ impl Interactions {
         let door = Door {
             site,
             writer: &self.writer,
-            readers: &self.readers,
+            readers: self.readers.readers(),
             actor: request.caller.actor(),
             reason: format!("Consent/{id} at the endpoint, request {request_id}"),
             inbox_id: 0,
@@ -77,7 +81,8 @@ impl Interactions {
             Err(TakeError::Write(error)) => return Err(unwritten(&error)),
         };
         if let Some(number) = number {
-            let person = self.readers.with(|reader| reader.person(number)).map_err(|e| unreadable(&e))?;
+            let person =
+                self.readers.readers().with(|reader| reader.person(number)).map_err(|e| unreadable(&e))?;
             if !person.contains(&saying.patient) {
                 let text = "its reference and its identifier are those of different patients here";
                 return Err(refusal(&format!("Consent.{name}"), text));

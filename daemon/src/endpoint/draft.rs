@@ -47,6 +47,17 @@ pub(super) struct Wanted {
     pub(super) if_none_exist: Option<Vec<(String, String)>>,
 }
 
+impl Wanted {
+    /// Whether a few rows tell what it amounts to: not what brings something about beside it, nor a condition that
+    /// does not go by an identifier.
+    pub(super) fn is_short(&self) -> bool {
+        let by_identifier =
+            |condition: &Vec<(String, String)>| condition.iter().any(|(name, _)| name == "identifier");
+        !matches!(self.body.kind, Kind::Patient | Kind::Consent | Kind::Task)
+            && self.if_none_exist.as_ref().is_none_or(by_identifier)
+    }
+}
+
 /// A version to write.
 pub(super) struct Draft {
     /// What came; references to others of the same Bundle are names already.
@@ -191,7 +202,7 @@ impl Desk<'_> {
     /// The one that a condition found, where the caller may know of it.
     fn stands(&self, hits: Vec<super::search::Hit>, kind: Kind) -> Result<Plan, Answer> {
         let bounds = self.bounds(Act::Create, kind)?;
-        let hit = hits.into_iter().next().filter(|hit| bounds.hold(&hit.value));
+        let hit = hits.into_iter().next().filter(|hit| bounds.hold(&hit.value()));
         match hit {
             Some(hit) => Ok(Plan::Stands(Box::new(hit.stored))),
             None => {
@@ -316,7 +327,7 @@ impl Desk<'_> {
         Ok(if readings::is_name(kind, id) {
             readings::found(self.reader, (site, self.secret), id)?.is_none()
         } else {
-            Stored::read(self.reader, site, kind, id, None)?.is_none()
+            !Stored::is_there(self.reader, site, kind, id)?
         })
     }
 

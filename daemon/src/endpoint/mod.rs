@@ -69,6 +69,7 @@ pub use self::{
     request::Gate,
     server::{Endpoint, EndpointError},
     service::Interactions,
+    shelf::Shelf,
 };
 
 /// What a [`Service`] answers, once it is done.

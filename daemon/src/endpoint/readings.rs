@@ -109,9 +109,9 @@ pub(super) fn add_named(
     };
     for name in ids.iter().filter_map(|id| Name::parse(id)).collect::<BTreeSet<_>>() {
         let Some(stored) = made::found(reader, (search.site, secret), name)? else { continue };
-        let value = stored.value()?;
+        let (hit, value) = Hit::of(stored)?;
         if search.query.matches(&value) && search.bounds.hold(&value) {
-            page.hits.push(Hit { stored, value });
+            page.hits.push(hit);
         }
     }
     Ok(())
@@ -134,7 +134,7 @@ pub(super) fn joined(search: &Search<'_>, reader: &Reader, plan: &Plan, page: Pa
     // One more than has room says that there is more.
     let made = walk.run(after, until, count + 1)?;
     let place = |hit: Hit| {
-        let at = starts(hit.stored.kind, &hit.value);
+        let at = starts(hit.stored.kind, &hit.value());
         (Spot { at, number: hit.stored.version.id.number }, hit)
     };
     let stored = Lane { items: page.hits.into_iter().map(place).collect(), upto: until };

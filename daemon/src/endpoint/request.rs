@@ -132,7 +132,7 @@ impl Gate {
         if public && head.path[0] == ".well-known" {
             return (Answer::json(200, "application/json", &smart::document(fhir)), true);
         }
-        if caller.is_some() && !self.auditor.has_room() {
+        if caller.is_some() && !self.auditor.room_soon().await {
             refused("audit");
             return (unavailable("the audit log is full just now"), true);
         }

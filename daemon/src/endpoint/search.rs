@@ -23,9 +23,12 @@ use super::{
 };
 
 /// Places of an index that one page looks at: some 10 ms of them.
-const BUDGET: usize = 10_000;
-/// Resources that one page reads at the most, found or not: each is read and parsed.
-const READ_MOST: usize = 2_000;
+const BUDGET: usize = 3_000;
+/// Resources that one page reads in vain at the most: each is read and parsed, 11 µs where its pages are at hand, and a page that
+/// finds nothing is to stay well under 20 ms.
+const MISSED_MOST: usize = 250;
+/// Resources that are read to count, where the index does not decide.
+const COUNT_READ_MOST: usize = 2_000;
 /// Places that are looked at to count: what an accurate total may cost, some 200 ms.
 const COUNT_BUDGET: usize = 200_000;
 /// Bytes of the resources of a page, after which it ends: a page is held in memory while it is written.
@@ -38,7 +41,20 @@ pub(super) struct Hit {
     /// As it is kept.
     pub(super) stored: Stored,
     /// As it is served, in the release in which it is kept.
-    pub(super) value: Value,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Hit {
+    /// With what it says, parsed: ten times its bytes, so a page does not keep it.
+    pub(super) fn of(stored: Stored) -> Result<(Self, Value), Answer> {
+        let (bytes, value) = stored.both()?;
+        Ok((Self { stored, bytes }, value))
+    }
+
+    /// What it says, parsed anew.
+    pub(super) fn value(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
 }
 
 /// A page.
@@ -145,16 +161,19 @@ impl Search<'_> {
         let find = find(self.site, self.query.kind(), plan, BUDGET);
         let mut page = Page::default();
         let mut after = self.query.cursor().map(|cursor| Spot { at: cursor.at_ms, number: cursor.number });
-        let (mut read, mut bytes) = (0, 0);
+        let (mut missed, mut bytes) = (0, 0);
         loop {
-            let wanted = (count - page.hits.len()).min(READ_MOST - read);
+            // A chunk may be missed as a whole.
+            let wanted = (count - page.hits.len()).min(MISSED_MOST - missed);
             let Finding { found, next } =
                 reader.find_resources(&find, after, wanted).map_err(|error| unreadable(&error))?;
             let mut ended_early = None;
             for spot in found {
-                read += 1;
                 after = Some(spot);
-                let Some(hit) = self.hit(reader, spot.number)? else { continue };
+                let Some(hit) = self.hit(reader, spot.number)? else {
+                    missed += 1;
+                    continue;
+                };
                 bytes += hit.stored.version.body.len();
                 page.hits.push(hit);
                 if bytes >= PAGE_BYTES {
@@ -163,7 +182,7 @@ impl Search<'_> {
                 }
             }
             let next = ended_early.or(next);
-            let is_full = page.hits.len() >= count || read >= READ_MOST || bytes >= PAGE_BYTES;
+            let is_full = page.hits.len() >= count || missed >= MISSED_MOST || bytes >= PAGE_BYTES;
             // What was found has used the budget up, or as much as was wanted was found.
             if is_full || next.is_none() || next != after {
                 page.next = next.map(|spot| Cursor { at_ms: spot.at, number: spot.number });
@@ -175,9 +194,9 @@ impl Search<'_> {
     /// The resource with a number, where it is one of those asked for.
     fn hit(&self, reader: &Reader, number: i64) -> Result<Option<Hit>, Answer> {
         let Some(stored) = Stored::numbered(reader, self.site, number)? else { return Ok(None) };
-        let value = stored.value()?;
+        let (hit, value) = Hit::of(stored)?;
         let fits = self.query.matches(&value) && self.bounds.hold(&value);
-        Ok(fits.then_some(Hit { stored, value }))
+        Ok(fits.then_some(hit))
     }
 
     /// How many there are; `None`, and told, where that would cost too much.
@@ -213,7 +232,7 @@ impl Search<'_> {
 
     /// Counted by looking at the resources.
     fn counted(&self, reader: &Reader, find: &Find) -> Result<Option<u64>, Answer> {
-        let found = reader.find_resources(find, None, READ_MOST).map_err(|error| unreadable(&error))?;
+        let found = reader.find_resources(find, None, COUNT_READ_MOST).map_err(|error| unreadable(&error))?;
         if found.next.is_some() {
             return Ok(None);
         }
@@ -254,9 +273,9 @@ pub(super) fn include(
                 continue;
             }
             let Some(stored) = Stored::numbered(reader, search.site, number)? else { continue };
-            let value = stored.value()?;
-            if stored.kind == kind && bounds(kind).hold(&value) {
-                page.included.push(Hit { stored, value });
+            let (hit, value) = Hit::of(stored)?;
+            if hit.stored.kind == kind && bounds(kind).hold(&value) {
+                page.included.push(hit);
             }
         }
     }
@@ -264,7 +283,7 @@ pub(super) fn include(
 }
 
 fn referred(query: &Query, page: &Page, include: &Include) -> Vec<(Kind, i64)> {
-    let references = page.hits.iter().flat_map(|hit| query.included(include, &hit.value));
+    let references = page.hits.iter().flat_map(|hit| query.included(include, &hit.value()));
     references
         .filter_map(|reference| {
             let (kind, id) = reference.split_once('/')?;

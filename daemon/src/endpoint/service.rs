@@ -15,7 +15,7 @@ use fhir::{
     Code, Issue, Kind,
     search::{Context, Query},
 };
-use outbox::{Readers, Writer};
+use outbox::Writer;
 use tokio::sync::watch as turns;
 
 use super::{
@@ -35,7 +35,8 @@ use super::{
     parameters::{Parameters, parameters},
     read, readings,
     search::{Page, Search, include},
-    shelf::{failed, look},
+    shelf::{Shelf, failed, glance, look},
+    stored::served_in,
     write::{self, Circumstances, Outcome, ROUNDS, Sent, contended},
 };
 use crate::{
@@ -55,7 +56,7 @@ pub struct Interactions {
     /// Commands to the store.
     pub writer: Writer,
     /// Reads of it.
-    pub readers: Readers,
+    pub readers: Shelf,
     /// The configuration in force.
     pub current: Current,
     /// Wakes the pipeline.
@@ -229,19 +230,22 @@ impl Interactions {
     ) -> Result<Done, Answer> {
         let bounds = request.bounds(Act::Read, kind)?;
         let (shared, wanted) = (Arc::clone(request), id.to_owned());
-        let box_id = Arc::clone(&self.box_id);
-        let answer = look(&self.readers, move |reader| {
-            if kind == Kind::AuditEvent {
-                return super::audit_view::read(reader, &shared, &box_id, &wanted);
-            }
-            let found = if readings::is_name(kind, &wanted) {
-                readings::read(reader, (&shared.site.id, &shared.secret), &wanted, version, &bounds)?
-            } else {
-                read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)?
-            };
-            read::answer(&found, &shared.head.headers, shared.manner.release)
-        });
-        Ok(Done { answer: answer.await?, object: resource(kind, Some(id)), resources: 1, is_told: false })
+        let answer = if kind == Kind::AuditEvent {
+            let box_id = Arc::clone(&self.box_id);
+            look(&self.readers, move |reader| super::audit_view::read(reader, &shared, &box_id, &wanted))
+                .await?
+        } else if readings::is_name(kind, &wanted) {
+            let found = look(&self.readers, move |reader| {
+                readings::read(reader, (&shared.site.id, &shared.secret), &wanted, version, &bounds)
+            });
+            read::answer(&found.await?, &request.head.headers, request.manner.release)?
+        } else {
+            let found = glance(&self.readers, move |reader| {
+                read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)
+            });
+            read::answer(&found.await?, &request.head.headers, request.manner.release)?
+        };
+        Ok(Done { answer, object: resource(kind, Some(id)), resources: 1, is_told: false })
     }
 
     async fn history(&self, request: &Arc<Request>, kind: Kind, id: &str) -> Result<Done, Answer> {
@@ -292,7 +296,7 @@ impl Interactions {
             include(reader, &search, &mut page, &shared.context.bases, &seen)?;
             let resources = page.hits.len() + page.included.len();
             let answer =
-                bundle::searchset(&shared.base, &parsed.query, &page, &parsed.issues, shared.manner.release)?;
+                bundle::searchset(&shared.base, &parsed.query, &page, &parsed.issues, shared.manner.release);
             Ok((answer, resources))
         });
         let (answer, resources) = looked.await?;
@@ -323,12 +327,15 @@ impl Interactions {
         let warnings = wanted.body.warnings.clone();
         for _ in 0..ROUNDS {
             let plan = self.planned(request, wanted.clone()).await;
-            let (outcome, is_told) = match plan {
+            let (outcome, (bytes, kept), is_told) = match plan {
                 Ok(Plan::Write(draft)) => match self.commit(request, &draft).await? {
-                    Some(outcome) => (outcome, true),
+                    // Also where the message was known: what it became then has the same bytes.
+                    Some(outcome) => (outcome, (draft.body.bytes, draft.body.release), true),
                     None => continue,
                 },
-                Ok(Plan::Stands(stored)) => (Outcome::standing(&stored), false),
+                Ok(Plan::Stands(stored)) => {
+                    (Outcome::standing(&stored), (stored.version.body, stored.release), false)
+                }
                 Ok(Plan::SameAs(_)) => return Err(failed()),
                 Err(refusal) if matches!(refusal.status, 400 | 422) => {
                     return Err(self
@@ -337,8 +344,17 @@ impl Interactions {
                 }
                 Err(refusal) => return Err(refusal),
             };
-            let done = self.written(request, outcome, &warnings).await?;
-            return Ok(Done { is_told, ..done });
+            let manner = request.manner;
+            let shown = match manner.wanted.unwrap_or_default() {
+                Return::Representation => {
+                    let name = (outcome.id, outcome.version, outcome.at);
+                    Some(served_in(&bytes, kept, name, manner.release)?)
+                }
+                _ => None,
+            };
+            let answer = outcome.answer(&request.base, manner, shown, &warnings);
+            let object = resource(kind, Some(&super::key::id_of(outcome.id)));
+            return Ok(Done { answer, object, resources: 1, is_told });
         }
         Err(contended())
     }
@@ -346,11 +362,12 @@ impl Interactions {
     /// What a request to write amounts to at this moment.
     async fn planned(&self, request: &Arc<Request>, wanted: Wanted) -> Result<Plan, Answer> {
         let (shared, this) = (Arc::clone(request), self.clone());
-        look(&self.readers, move |reader| {
+        let is_short = wanted.is_short();
+        let plan = move |reader: &outbox::Reader| {
             let plan = shared.desk(reader, &this.writer).plan(wanted)?;
             this.with_effect(reader, &shared, plan)
-        })
-        .await
+        };
+        if is_short { glance(&self.readers, plan).await } else { look(&self.readers, plan).await }
     }
 
     async fn commit(&self, request: &Request, draft: &Draft) -> Result<Option<Outcome>, Answer> {
@@ -368,32 +385,6 @@ impl Interactions {
         Ok(took
             .and_then(|took| took.first().map(|took| Outcome::written(draft, took)))
             .inspect(|_| self.stored()))
-    }
-
-    async fn written(
-        &self,
-        request: &Arc<Request>,
-        outcome: Outcome,
-        warnings: &[Issue],
-    ) -> Result<Done, Answer> {
-        let shared = Arc::clone(request);
-        let wants_it = request.manner.wanted.unwrap_or_default() == Return::Representation;
-        let shown = match wants_it {
-            true => Some(
-                look(&self.readers, move |reader| {
-                    let id = super::key::id_of(outcome.id);
-                    let version = Some(outcome.version);
-                    let found =
-                        read::find(reader, &shared.site.id, outcome.kind, &id, version, &Bounds::All)?;
-                    found.bytes_in(shared.manner.release)
-                })
-                .await?,
-            ),
-            false => None,
-        };
-        let answer = outcome.answer(&request.base, request.manner, shown, warnings);
-        let object = resource(outcome.kind, Some(&super::key::id_of(outcome.id)));
-        Ok(Done { answer, object, resources: 1, is_told: false })
     }
 
     /// Keeps what is refused for its content, with its reason; the answer stays the same.

@@ -1,25 +1,117 @@
 //! Reading the store for a request: off the runtime's own threads, at one moment, with faults told as FHIR tells them.
+//!
+//! Two ways. A *glance* reads a few rows (a resource by its id, what a write has to know): all that wait are read on one
+//! thread, one behind the other, at one moment. Each moment begins with an empty page cache where anything was committed
+//! since the one before, and every page is decrypted and authenticated anew, so a moment for each of them costs several times
+//! what they read. A *look* reads as much as a page of a search: it has a thread and a moment of its own.
+//!
+//! Invariants: what is read was committed when it was asked, because the moment begins after the question; of the readers that
+//! the store has, some are always left to the pipeline, to delivery and to status.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
 
 use axum::http::header::RETRY_AFTER;
 use fhir::{Code, Issue};
-use outbox::{ReadError, Reader, Readers, WriteError};
+use outbox::{READERS, ReadError, Reader, Readers, WriteError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ask::Answer;
+
+/// Glances that wait: more requests than clients may have under way would not fit anyway, and those wait at the door.
+const WAITING_MOST: usize = 1024;
+/// Glances at one moment: some milliseconds of them, so that the write-ahead log is not held up.
+const TOGETHER_MOST: usize = 64;
+/// Looks at a time: half of the readers, since glances have one and the rest of the daemon must not wait.
+const LOOKS_MOST: usize = READERS / 2;
+
+type Glance = Box<dyn FnOnce(&Result<Reader, ReadError>) + Send>;
+
+/// The store, as requests read it; cheap to clone.
+#[derive(Clone)]
+pub struct Shelf {
+    readers: Readers,
+    places: Arc<Semaphore>,
+    glances: mpsc::Sender<Glance>,
+}
+
+impl Shelf {
+    /// A shelf, and the thread for glances, which ends with the last clone.
+    ///
+    /// # Errors
+    /// Where no thread can be made.
+    pub fn new(readers: Readers) -> io::Result<Self> {
+        let (glances, waiting) = mpsc::channel(WAITING_MOST);
+        let of_thread = readers.clone();
+        thread::Builder::new()
+            .name("fhir-glances".to_owned())
+            .spawn(move || answer_glances(&of_thread, waiting))?;
+        Ok(Self { readers, places: Arc::new(Semaphore::new(LOOKS_MOST)), glances })
+    }
+
+    /// The readers, for who is on a thread of a look already and has to see what was committed since it began.
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+}
+
+fn answer_glances(readers: &Readers, mut waiting: mpsc::Receiver<Glance>) {
+    let mut together = Vec::with_capacity(TOGETHER_MOST);
+    while waiting.blocking_recv_many(&mut together, TOGETHER_MOST) > 0 {
+        // They were all asked before this.
+        let reader = readers.get();
+        for glance in together.drain(..) {
+            glance(&reader);
+        }
+    }
+}
 
 /// Looks at the store at one moment.
 ///
 /// # Errors
 /// What `look` answers instead, or 503 where the store cannot be read.
 pub(super) async fn look<T: Send + 'static>(
-    readers: &Readers,
+    shelf: &Shelf,
     look: impl FnOnce(&Reader) -> Result<T, Answer> + Send + 'static,
 ) -> Result<T, Answer> {
-    let readers = readers.clone();
+    let Ok(place) = Arc::clone(&shelf.places).acquire_owned().await else { return Err(failed()) };
+    let readers = shelf.readers.clone();
     let looked = tokio::task::spawn_blocking(move || {
-        let reader = readers.get().map_err(|error| unreadable(&error))?;
-        look(&reader)
+        let looked = readers.get().map_err(|error| unreadable(&error)).and_then(|reader| look(&reader));
+        drop(place);
+        looked
     });
     looked.await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// The same for what reads a few rows and waits for nothing.
+///
+/// # Errors
+/// As [`look`].
+pub(super) async fn glance<T: Send + 'static>(
+    shelf: &Shelf,
+    look: impl FnOnce(&Reader) -> Result<T, Answer> + Send + 'static,
+) -> Result<T, Answer> {
+    let (told, answer) = oneshot::channel();
+    let glance: Glance = Box::new(move |reader| {
+        if told.is_closed() {
+            return;
+        }
+        let looked = match reader {
+            // A panic is this request's alone.
+            Ok(reader) => catch_unwind(AssertUnwindSafe(|| look(reader))).unwrap_or_else(|_| Err(failed())),
+            Err(error) => Err(unreadable(error)),
+        };
+        let _gone = told.send(looked);
+    });
+    if shelf.glances.send(glance).await.is_err() {
+        return Err(failed());
+    }
+    answer.await.unwrap_or_else(|_| Err(failed()))
 }
 
 /// The store cannot be read now.
@@ -44,4 +136,33 @@ pub(super) fn unwritten(error: &WriteError) -> Answer {
 pub(super) fn failed() -> Answer {
     let text = "the box could not do this; the request's id leads to the log";
     Answer::refusal(500, Issue::error(Code::Exception, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use outbox::{Key, Store, StoreOptions};
+
+    use super::*;
+
+    fn key() -> Key {
+        Key::from_hex("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_glance_sees_what_was_committed_before_it_was_asked_and_survives_its_neighbours() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), key(), StoreOptions::default(), 0).unwrap();
+        let shelf = Shelf::new(store.readers()).unwrap();
+        for n in 0..50_u8 {
+            store.writer().put_meta("glance", vec![n]).await.unwrap();
+            let seen = glance(&shelf, |reader| Ok(reader.meta("glance").unwrap()));
+            let broken = glance(&shelf, |_| -> Result<(), Answer> { panic!("a look that fails") });
+            let (seen, broken) = tokio::join!(seen, broken);
+            assert_eq!(seen.ok().flatten(), Some(vec![n]));
+            assert_eq!(broken.err().map(|answer| answer.status), Some(500));
+        }
+        assert!(store.close());
+        let after = glance(&shelf, |_| Ok(())).await;
+        assert_eq!(after.err().map(|answer| answer.status), Some(503));
+    }
 }

@@ -65,6 +65,16 @@ impl Stored {
         Ok(found.filter(|found| found.kind == kind))
     }
 
+    /// Whether a site has a resource with this id.
+    ///
+    /// # Errors
+    /// 503 where the store cannot be read.
+    pub(super) fn is_there(reader: &Reader, site: &str, kind: Kind, id: &str) -> Result<bool, Answer> {
+        let Some(id) = parse_id(id) else { return Ok(false) };
+        let named = reader.resource_named(id.number).map_err(|error| unreadable(&error))?;
+        Ok(named.is_some_and(|(name, of, named)| name == id && of == site && named == kind.name()))
+    }
+
     /// A version of a resource of a site.
     ///
     /// # Errors
@@ -118,7 +128,17 @@ impl Stored {
     /// # Errors
     /// 500 where it cannot be read.
     pub(super) fn value(&self) -> Result<Value, Answer> {
-        serde_json::from_slice(&self.bytes()?).map_err(|_| broken())
+        Ok(self.both()?.1)
+    }
+
+    /// As bytes, and parsed.
+    ///
+    /// # Errors
+    /// 500 where it cannot be read.
+    pub(super) fn both(&self) -> Result<(Vec<u8>, Value), Answer> {
+        let bytes = self.bytes()?;
+        let value = serde_json::from_slice(&bytes).map_err(|_| broken())?;
+        Ok((bytes, value))
     }
 
     /// The resource in a release.
@@ -126,11 +146,27 @@ impl Stored {
     /// # Errors
     /// 500 where it cannot be read.
     pub(super) fn bytes_in(&self, release: Release) -> Result<Vec<u8>, Answer> {
-        if release == self.release {
-            return self.bytes();
-        }
-        Ok(rendered(&self.value()?, self.release, release).to_string().into_bytes())
+        let version = &self.version;
+        served_in(&version.body, self.release, (version.id, version.version, version.at), release)
     }
+}
+
+/// A body that is kept in one release, as it is served in another or the same, with its name, its version and its time.
+///
+/// # Errors
+/// 500 where it cannot be read.
+pub(super) fn served_in(
+    body: &[u8],
+    kept: Release,
+    (id, version, at): (ResourceId, i64, i64),
+    release: Release,
+) -> Result<Vec<u8>, Answer> {
+    let served = json::served(body, &id_of(id), version, &time::instant(at)).map_err(|_| broken())?;
+    if release == kept {
+        return Ok(served);
+    }
+    let value: Value = serde_json::from_slice(&served).map_err(|_| broken())?;
+    Ok(rendered(&value, kept, release).to_string().into_bytes())
 }
 
 fn broken() -> Answer {

@@ -86,7 +86,7 @@ impl Interactions {
         let number = patient_of(reader, request, whom["reference"].as_str(), new)?;
         let logical = &whom["identifier"];
         let named = match number {
-            Some(number) => self.readers.with(|reader| reader.patient(number)).map_err(unread)?,
+            Some(number) => self.readers.readers().with(|reader| reader.patient(number)).map_err(unread)?,
             None => None,
         };
         let about = match (named, logical["system"].as_str(), logical["value"].as_str()) {
@@ -133,7 +133,7 @@ impl Interactions {
             About::Window(id) => Some(*id),
             About::Patient(..) => None,
         };
-        let owner = |number: i64| self.readers.with(|reader| reader.owner(number));
+        let owner = |number: i64| self.readers.readers().with(|reader| reader.owner(number));
         let same_person = match patient {
             Some(patient) if patient != known.patient => {
                 let owners = owner(patient).and_then(|one| Ok((one, owner(known.patient)?)));

@@ -127,6 +127,11 @@ impl Query {
         for names in kinds::composites(self.kind) {
             pair(&mut elements, *names);
         }
+        // What is new of a whole kind, mostly little or nothing, is found by when it was taken; by the clinical time all of the
+        // kind would be walked for it.
+        if self.order.is_none() && elements.is_empty() && plan.updated.least > i64::MIN {
+            plan.order = Order::Updated;
+        }
         elements.sort_by_key(|element| element.rank);
         plan.all_of = elements.into_iter().map(|element| element.terms).collect();
         if plan.all_of.is_empty() {

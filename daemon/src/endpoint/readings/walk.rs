@@ -269,9 +269,9 @@ impl<'a> Walk<'a> {
         let Page { source, chunk } = page;
         let of = Of { secret: self.secret, key: &source.key, subject: &source.subject, chunk };
         let Some(stored) = made::stored(of, name, reading, at) else { return Ok(None) };
-        let value = stored.value()?;
+        let (hit, value) = Hit::of(stored)?;
         let fits = self.search.query.matches(&value) && self.search.bounds.hold(&value);
-        Ok(fits.then_some(Hit { stored, value }))
+        Ok(fits.then_some(hit))
     }
 
     /// Whether a reading's times are as asked for, and it was not posted here.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::query;
 use crate::{
     Kind,
-    search::{Include, MOST_TERMS, Range, includes, references, terms},
+    search::{Include, MOST_TERMS, Order, Range, includes, references, terms},
 };
 
 fn reading() -> Value {
@@ -116,6 +116,21 @@ fn filters_on_time_bound_where_it_starts_and_ends() {
     assert!(updated.admits(0, 0, day) && !updated.admits(0, 0, day - 1) && !updated.admits(0, 0, 2 * day));
     let absent = query(Kind::Observation, &[("date:missing", "true")]).plan();
     assert!(absent.admits(0, 0, 5) && !absent.admits(1, 2, 5));
+}
+
+#[test]
+fn what_is_new_of_a_whole_kind_goes_by_when_it_was_taken_unless_something_else_is_asked() {
+    let new = ("_lastUpdated", "ge1970-01-02");
+    for (asked, order) in [
+        (vec![new], Order::Updated),
+        (vec![new, ("date", "ge1970-01-02")], Order::Updated),
+        (vec![new, ("patient", "a")], Order::Date),
+        (vec![new, ("_sort", "date")], Order::Date),
+        (vec![("_lastUpdated", "lt1970-01-02")], Order::Date),
+    ] {
+        let plan = query(Kind::Observation, &asked).plan();
+        assert_eq!(plan.order, order, "{asked:?}");
+    }
 }
 
 #[test]
