@@ -135,7 +135,7 @@ fn outcome(outcome: &Value, is_refusal: bool) -> Result<(), String> {
 
 fn good(request: &Request, reply: &Reply, known: &Known) -> Result<Option<Written>, String> {
     if request.who == Who::Stranger {
-        let path = request.target.split('?').next().unwrap_or_default();
+        let path = request.target.split(['?', '#']).next().unwrap_or_default();
         if !path.ends_with("metadata") && !path.ends_with("smart-configuration") {
             return Err("a stranger was let in".to_owned());
         }

@@ -141,12 +141,12 @@ impl Maker<'_> {
         request
     }
 
-    fn of(&mut self, method: &'static str, target: String, body: Option<Vec<u8>>) -> Request {
+    pub(super) fn of(&mut self, method: &'static str, target: String, body: Option<Vec<u8>>) -> Request {
         Request { who: Who::Operator, method, target, headers: Vec::new(), body, writes: false }
     }
 
     /// A reference to what is there, to what is not, or to nothing.
-    fn reference(&mut self, kind: Option<&str>) -> String {
+    pub(super) fn reference(&mut self, kind: Option<&str>) -> String {
         match self.dice.below(12) {
             0 => "Patient/1-00000001".to_owned(),
             1 => self
@@ -159,7 +159,7 @@ impl Maker<'_> {
         }
     }
 
-    fn kind(&mut self) -> &'static str {
+    pub(super) fn kind(&mut self) -> &'static str {
         match self.dice.below(20) {
             0 => "AuditEvent",
             1 => self.dice.one(&["Encounter", "patient", "Bundle", "OperationOutcome", WORD, "Medication"]),
@@ -167,7 +167,7 @@ impl Maker<'_> {
         }
     }
 
-    fn resource(&mut self, kind: &str, is_r5: bool) -> Value {
+    pub(super) fn resource(&mut self, kind: &str, is_r5: bool) -> Value {
         let patient = self.reference(Some("Patient"));
         let target = self.reference(None);
         templates::sound(kind, is_r5, &patient, &target, self.number, WORD)
@@ -356,7 +356,7 @@ impl Maker<'_> {
             let at = at + "_cursor=".len();
             match self.dice.below(4) {
                 0 => target.truncate(at),
-                1 => target.insert_str(at, "A"),
+                1 => target.insert(at, 'A'),
                 2 => target.replace_range(
                     at..,
                     self.dice.one(&["AAAA", "%00", "..", "0.", "99999.x", "-1.x", WORD]),
@@ -370,83 +370,5 @@ impl Maker<'_> {
             }
         }
         self.of("GET", target, None)
-    }
-
-    /// Methods and paths that do not belong together, or to nothing.
-    fn stray(&mut self, is_r5: bool) -> Request {
-        let method =
-            ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "FHIR"][self.dice.below(9)];
-        let (kind, reference) = (self.kind(), self.reference(None));
-        let target = match self.dice.below(12) {
-            0 => kind.to_owned(),
-            1 => reference,
-            2 => format!("{reference}/{kind}"),
-            3 => format!("{kind}/_history"),
-            4 => format!("{kind}/$everything"),
-            5 => format!("{reference}/$validate"),
-            6 => "$export".to_owned(),
-            7 => format!("{kind}/{}/{}", "a".repeat(self.dice.below(400)), WORD),
-            8 => ["metadata", "_history", "_search", ".well-known/smart-configuration", "../metadata"]
-                [self.dice.below(5)]
-            .to_owned(),
-            9 => format!(
-                "{kind}/%{}",
-                self.dice.one(&["", "zz", "ff", "00", "2e%2e", "c0%af", "ed%a0%80", "0a", "2F"])
-            ),
-            10 => format!("{kind}//{reference}"),
-            _ => format!("*{kind}"),
-        };
-        let body = self.dice.once_in(2).then(|| {
-            let resource = self.resource("Observation", is_r5);
-            mutate::changed(resource, 2, &mut self.dice, WORD)
-        });
-        self.of(method, target, body)
-    }
-
-    /// A target that no client should write.
-    fn torn(&mut self, target: &str) -> String {
-        match self.dice.below(8) {
-            0 => format!("{target}#fragment"),
-            1 => format!("{target}?{}", "a=b&".repeat(self.dice.below(4_000))),
-            2 => format!("{target}?a=%"),
-            3 => format!("https://evil.example{target}"),
-            4 => format!("{target}?\"<>\\^`{{|}}"),
-            5 => format!("{target}é"),
-            6 => target.replace('/', "//"),
-            _ => format!("{target}&a%00=%ff"),
-        }
-    }
-
-    fn headers(&mut self, request: &mut Request, is_r5: bool) {
-        if request.body.is_some() && !request.headers.iter().any(|(name, _)| name == "Content-Type") {
-            let sound =
-                if is_r5 { "application/fhir+json; fhirVersion=5.0" } else { "application/fhir+json" };
-            let kind = match self.dice.below(20) {
-                0 => self.dice.one(&[
-                    "application/json",
-                    "text/plain",
-                    "application/fhir+xml",
-                    "application/fhir+json; fhirVersion=3.0",
-                    "application/fhir+json; charset=utf-16",
-                    "application/fhir+json; fhirVersion=5.0",
-                    "application/x-www-form-urlencoded",
-                    ";;;",
-                    "",
-                ]),
-                _ => sound,
-            };
-            request.headers.push(("Content-Type".into(), kind.into()));
-        }
-        for _ in 0..self.dice.below(6).saturating_sub(3) {
-            let (name, values) = query::HEADERS[self.dice.below(query::HEADERS.len())];
-            request.headers.push((name.to_owned(), self.dice.one(values).to_owned()));
-        }
-        if self.dice.once_in(100) {
-            request.headers.push(("X-Long".into(), "a".repeat(self.dice.below(80_000))));
-        }
-        if self.dice.once_in(100) {
-            let many = self.dice.below(130);
-            request.headers.extend((0..many).map(|at| (format!("X-{at}"), "1".to_owned())));
-        }
     }
 }
