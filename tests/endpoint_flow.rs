@@ -67,7 +67,7 @@ async fn weeks_of_readings_over_the_endpoint_are_the_outcome_of_the_same_over_ml
 
     // Served, and found with what is told of it.
     let path = format!(
-        "/fhir/Observation?patient={over_fhir}&code=http://loinc.org%7C{}&date=ge2026-03-15&date=le2026-03-15&_revinclude=Provenance:target",
+        "/fhir/Observation?patient={over_fhir}&code=http://loinc.org%7C{}&date=ge2026-03-02&date=le2026-03-15&_revinclude=Provenance:target",
         chart::MEAN
     );
     let served = found(&mut talk, &path, |it| entries(it).len() >= 2).await;
