@@ -301,7 +301,8 @@ async fn a_consent_in_a_transaction_with_its_patient_holds_and_one_that_is_refus
     bad["entry"][1]["resource"]["status"] = json!("draft");
     let refusal = talk.give("POST", "/fhir", "", &bad.to_string()).await;
     refused(&refusal, 422, "Bundle.entry[1].resource.status");
-    assert_eq!(talk.get("/fhir/Patient?_summary=count").await.json()["total"], 1);
+    assert_eq!(talk.get("/fhir/Consent?_summary=count").await.json()["total"], 1);
+    assert_eq!(ledger(&rig).len(), 1, "nothing of it counts");
     // As a batch, the good one stands, and two of one document do not both count at once.
     let named = |kind: &str| {
         let mut consent = consent("Patient/x", kind);
