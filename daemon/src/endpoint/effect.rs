@@ -53,7 +53,7 @@ impl Interactions {
             Kind::Consent => self.decision(reader, request, draft, new).map(|()| None),
             Kind::Task if draft.expected.is_none() => self.wish(reader, request, draft, new),
             Kind::Task => self.change_of_wish(reader, request, draft),
-            Kind::Patient => birth_date(reader, draft).map(|()| None),
+            Kind::Patient => self.birth_date(reader, draft).map(|()| None),
             _ => Ok(None),
         }
     }
@@ -163,44 +163,50 @@ pub(super) fn conflicting(conflict: Conflict) -> Answer {
     Answer::refusal(status, Issue::error(code, text))
 }
 
-/// A posted Patient's birth date counts as one that results state: it is compared, and where nothing is registered the
-/// first one decides (docs/identity.md). It is no registration: an app is none.
-fn birth_date(reader: &Reader, draft: &mut Draft) -> Result<(), Answer> {
-    let unread = |error: outbox::ReadError| unreadable(&error);
-    let Some(stated) = draft.body.value["birthDate"].as_str().and_then(BirthDate::parse) else {
-        return Ok(());
-    };
-    let number = match (draft.patient(), draft.expected) {
-        (Some(number), _) => number,
-        (None, Some(_)) => match reader.shown_by(draft.id.number).map_err(unread)? {
-            Some((Shown::Patient, number)) => number,
-            _ => return Ok(()),
-        },
-        (None, None) => return Ok(()),
-    };
-    let owner = reader.owner(number).map_err(unread)?.unwrap_or(number);
-    let births = reader.births(owner).map_err(unread)?;
-    let date = |text: Option<&str>| text.and_then(BirthDate::parse);
-    let (registered, earlier) = (date(births.registered.as_deref()), date(births.of_results.as_deref()));
-    // What this very resource had said may be put right by it.
-    let before = draft.standing.as_ref().and_then(|standing| date(standing["birthDate"].as_str()));
-    let own = before.is_some() && before == earlier;
-    let agrees = match &registered {
-        Some(registered) => registered.agrees(&stated),
-        None => own || earlier.as_ref().is_none_or(|earlier| earlier.agrees(&stated)),
-    };
-    if !agrees {
-        let text = "it contradicts the birth date that is known of the patient with this identifier";
-        return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.birthDate")));
+impl Interactions {
+    /// A posted Patient's birth date counts as one that results state: it is compared, and where nothing is registered the
+    /// first one decides (docs/identity.md). It is no registration: an app is none.
+    fn birth_date(&self, reader: &Reader, draft: &mut Draft) -> Result<(), Answer> {
+        let unread = |error: outbox::ReadError| unreadable(&error);
+        let Some(stated) = draft.body.value["birthDate"].as_str().and_then(BirthDate::parse) else {
+            return Ok(());
+        };
+        let number = match (draft.patient(), draft.expected) {
+            (Some(number), _) => number,
+            (None, Some(_)) => match reader.shown_by(draft.id.number).map_err(unread)? {
+                Some((Shown::Patient, number)) => number,
+                _ => return Ok(()),
+            },
+            (None, None) => return Ok(()),
+        };
+        // Its number may be younger than the moment that the request is looked at.
+        let known = self.readers.with(|reader| {
+            let owner = reader.owner(number)?.unwrap_or(number);
+            Ok((owner, reader.births(owner)?))
+        });
+        let (owner, births) = known.map_err(unread)?;
+        let date = |text: Option<&str>| text.and_then(BirthDate::parse);
+        let (registered, earlier) = (date(births.registered.as_deref()), date(births.of_results.as_deref()));
+        // What this very resource had said may be put right by it.
+        let before = draft.standing.as_ref().and_then(|standing| date(standing["birthDate"].as_str()));
+        let own = before.is_some() && before == earlier;
+        let agrees = match &registered {
+            Some(registered) => registered.agrees(&stated),
+            None => own || earlier.as_ref().is_none_or(|earlier| earlier.agrees(&stated)),
+        };
+        if !agrees {
+            let text = "it contradicts the birth date that is known of the patient with this identifier";
+            return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.birthDate")));
+        }
+        let adds = match &earlier {
+            None => true,
+            Some(earlier) if earlier.agrees(&stated) => earlier.digits().len() < stated.digits().len(),
+            Some(_) => true,
+        };
+        if adds {
+            let fact = Fact { fact: "result-birth", value: stated.digits().to_owned() };
+            draft.effect = Some(Effect::Learn(owner, fact, time::now_ms()));
+        }
+        Ok(())
     }
-    let adds = match &earlier {
-        None => true,
-        Some(earlier) if earlier.agrees(&stated) => earlier.digits().len() < stated.digits().len(),
-        Some(_) => true,
-    };
-    if adds {
-        let fact = Fact { fact: "result-birth", value: stated.digits().to_owned() };
-        draft.effect = Some(Effect::Learn(owner, fact, time::now_ms()));
-    }
-    Ok(())
 }
