@@ -67,7 +67,7 @@ async fn weeks_of_readings_over_the_endpoint_are_the_outcome_of_the_same_over_ml
 
     // Served, and found with what is told of it.
     let path = format!(
-        "/fhir/Observation?patient={over_fhir}&code=http://loinc.org%7C{}&date=ge2026-03-15&date=le2026-03-15&_revinclude=Provenance:target",
+        "/fhir/Observation?patient={over_fhir}&code=http://loinc.org%7C{}&date=ge2026-03-02&date=le2026-03-15&_revinclude=Provenance:target",
         chart::MEAN
     );
     let served = found(&mut talk, &path, |it| entries(it).len() >= 2).await;
@@ -301,7 +301,8 @@ async fn a_consent_in_a_transaction_with_its_patient_holds_and_one_that_is_refus
     bad["entry"][1]["resource"]["status"] = json!("draft");
     let refusal = talk.give("POST", "/fhir", "", &bad.to_string()).await;
     refused(&refusal, 422, "Bundle.entry[1].resource.status");
-    assert_eq!(talk.get("/fhir/Patient?_summary=count").await.json()["total"], 1);
+    assert_eq!(talk.get("/fhir/Consent?_summary=count").await.json()["total"], 1);
+    assert_eq!(ledger(&rig).len(), 1, "nothing of it counts");
     // As a batch, the good one stands, and two of one document do not both count at once.
     let named = |kind: &str| {
         let mut consent = consent("Patient/x", kind);

@@ -115,7 +115,10 @@ impl Interactions {
             }
             (number, _) => number,
         };
-        let owner = |number: i64| reader.owner(number).map(|owner| owner.unwrap_or(number)).map_err(unread);
+        let owner = |number: i64| {
+            let owner = self.readers.with(|reader| reader.owner(number));
+            owner.map(|owner| owner.unwrap_or(number)).map_err(unread)
+        };
         let same = match number {
             Some(number) => number == window.key.patient || owner(number)? == owner(window.key.patient)?,
             None => false,
