@@ -119,8 +119,8 @@ fn hl7(control_id: &str, n: u32, first: i64, values: &[u32]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readings_of_both_ways_are_found_together_each_once_newest_first_page_by_page_over_a_restart() {
-    let (_dir, mut rig) = started().await;
+async fn readings_of_both_ways_are_found_together_each_once_newest_first_page_by_page() {
+    let (_dir, rig) = started().await;
     let mut talk = talk(&rig).await;
     let patient = posted(&mut talk, 1).await;
     let other = posted(&mut talk, 2).await;
@@ -200,6 +200,15 @@ async fn readings_of_both_ways_are_found_together_each_once_newest_first_page_by
     assert_eq!(kinds("Observation"), 3);
     let compartment = talk.get(&format!("/fhir/{other}/Observation?code={MG_DL}")).await.json();
     assert_eq!(matches(&compartment).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_has_its_id_over_a_restart_and_is_read_here_and_not_written() {
+    let (_dir, mut rig) = started().await;
+    let mut talk = talk(&rig).await;
+    let patient = posted(&mut talk, 1).await;
+    send(&rig, &[hl7("ONE", 1, 0, &[100; 3])]).await;
+    let found = until_found(&mut talk, &format!("patient={patient}&code={MG_DL}"), 3).await;
 
     // One by its id: the same as in the search, with a tag of its content, over a restart, and of nobody else.
     let made = found.iter().find(|it| it["id"].as_str().unwrap().starts_with("r-")).unwrap();

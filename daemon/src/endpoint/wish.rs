@@ -116,7 +116,7 @@ impl Interactions {
             (number, _) => number,
         };
         let owner = |number: i64| {
-            let owner = self.readers.with(|reader| reader.owner(number));
+            let owner = self.readers.readers().with(|reader| reader.owner(number));
             owner.map(|owner| owner.unwrap_or(number)).map_err(unread)
         };
         let same = match number {

@@ -5,6 +5,7 @@ mod dates;
 mod indexing;
 mod parsing;
 mod property;
+mod samples;
 mod values;
 
 use serde_json::Value;

@@ -24,7 +24,6 @@ const MINUTE: i64 = Instant::MINUTE_MS;
 /// 2026-03-02, in days since 1970.
 const DAY: i32 = 20_514;
 /// Days of the two patients whose pages are timed: enough that a walk which reads them all is told from one that does not.
-/// The figures in docs/endpoint.md were taken with 730, in a release build.
 const WORN: i32 = 60;
 
 struct Rig {
