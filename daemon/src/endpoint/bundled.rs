@@ -23,13 +23,14 @@ use super::{
     bundle::BundleWriter,
     check,
     draft::{Draft, Plan, Wanted},
+    effect::NewPatients,
     interaction::Interaction,
     key::id_of,
     negotiation::{Return, body_release},
     read::{self, etag},
     search::Search,
     service::{Done, Interactions, Request},
-    shelf::{failed, look},
+    shelf::{failed, look, unwritten},
     write::{self, Circumstances, Outcome, ROUNDS, Sent, contended, identity},
 };
 use crate::time;
@@ -197,13 +198,12 @@ impl Interactions {
     /// Looks at what the drafts say; one that is refused is none any more.
     fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course]) {
         let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
-        let patients = drafts(courses)
-            .iter()
-            .filter_map(|(_, draft)| {
-                let number = reader.find_patient(draft.named()?).ok().flatten()?;
-                Some((draft.reference(), number))
-            })
-            .collect();
+        let patients = match self.new_patients(courses) {
+            Ok(patients) => patients,
+            Err(refusal) => {
+                return courses.iter_mut().for_each(|course| *course = Course::Refused(refusal.clone()));
+            }
+        };
         let desk = request.desk(reader, &self.writer);
         for course in courses {
             let Course::Plan(Plan::Write(draft)) = course else { continue };
@@ -214,6 +214,22 @@ impl Interactions {
                 Err(refusal) => *course = Course::Refused(refusal),
             }
         }
+    }
+
+    /// Numbers of the Patients that come with what goes by them: a decision or a wish. Only where there is such, because a
+    /// number is given out at once, and what it is for may yet be refused.
+    fn new_patients(&self, courses: &[Course]) -> Result<NewPatients, Answer> {
+        let drafts = drafts(courses);
+        if !drafts.iter().any(|(_, draft)| matches!(draft.body.kind, Kind::Consent | Kind::Task)) {
+            return Ok(NewPatients::new());
+        }
+        let new: Vec<_> = drafts
+            .iter()
+            .filter_map(|(_, draft)| Some((draft.reference(), draft.named()?.clone())))
+            .collect();
+        let keys = new.iter().map(|(_, key)| key.clone()).collect();
+        let numbers = self.writer.patients(keys).wait().map_err(|error| unwritten(&error))?;
+        Ok(new.into_iter().map(|(reference, _)| reference).zip(numbers).collect())
     }
 
     /// Writes what is to be written, in one commit, and asks what is asked. `None` where somebody else was quicker.
