@@ -93,6 +93,11 @@ impl TakeIn {
         hot.dedupe.find(&self.arrival.key).is_some()
     }
 
+    /// The id of the first message with its identity.
+    pub(crate) fn first(&self, hot: &Hot) -> Option<i64> {
+        hot.dedupe.find(&self.arrival.key).map(|first| first.id)
+    }
+
     fn stored(&self) -> &[u8] {
         self.block.as_deref().unwrap_or(&self.arrival.body)
     }

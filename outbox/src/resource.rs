@@ -136,9 +136,11 @@ pub struct PutResources {
     pub guards: Vec<Guard>,
     /// What versions bring about beside standing there, by the place of the version: at most one each.
     pub effects: Vec<(usize, Effect)>,
+    /// Whether the versions refer to each other by their names.
+    pub is_linked: bool,
     /// What is shown by them.
     pub served: Vec<Unserved>,
-    /// For the audit log.
+    /// For the audit log: of each version, in their order, where it is written; or, where there are not as many, all of them.
     pub audit: Vec<AuditEntry>,
     /// Now, in milliseconds.
     pub at: i64,
@@ -151,6 +153,9 @@ pub enum Placed {
     Done(Vec<Took>),
     /// What the caller looked at has changed: nothing was kept, and it is to be looked at again.
     Changed,
+    /// Of versions that refer to each other those at these places were received before, under other names, and others were not:
+    /// nothing was kept.
+    Known(Vec<(usize, Took)>),
 }
 
 /// A version that stands.
@@ -213,6 +218,12 @@ impl Command for Prepared {
         if !all_known && !holds(conn, &self.put, &is_known)? {
             return Ok(Placed::Changed);
         }
+        if self.put.is_linked && !all_known {
+            let before = self.received_before(conn, hot)?;
+            if !before.is_empty() {
+                return Ok(Placed::Known(before));
+            }
+        }
         let mut receipts = Vec::with_capacity(self.messages.len());
         for message in self.messages {
             receipts.push(inbox::take_in(message, conn, hot)?);
@@ -242,8 +253,31 @@ impl Command for Prepared {
             stood.push(write(conn, version, block.as_deref(), inbox_id, self.put.at)?);
         }
         done(conn, &self.put.served)?;
-        audit::append(conn, &self.put.audit)?;
+        let mut entries = std::mem::take(&mut self.put.audit);
+        if entries.len() == stood.len() {
+            // What stands already was not made by this.
+            let mut known = stood.iter().map(|took| took.known);
+            entries.retain(|_| !known.next().unwrap_or(false));
+        }
+        audit::append(conn, &entries)?;
         Ok(Placed::Done(stood))
+    }
+}
+
+impl Prepared {
+    /// The versions whose messages were received before and became another resource, or another version.
+    fn received_before(&self, conn: &Connection, hot: &Hot) -> Result<Vec<(usize, Took)>, WriteError> {
+        let mut before = Vec::new();
+        for (at, version) in self.put.versions.iter().enumerate() {
+            let VersionBody::Message(place) = version.body else { continue };
+            let Some(first) = self.messages.get(place).and_then(|message| message.first(hot)) else {
+                continue;
+            };
+            if let Some(took) = became(conn, first)? {
+                before.push((at, took));
+            }
+        }
+        Ok(before)
     }
 }
 

@@ -103,7 +103,7 @@ pub struct FhirLimits {
     pub request_timeout: Duration,
     /// Entries of a Bundle: 1 to 10,000, 1000 by default.
     pub max_entries: usize,
-    /// How deep JSON may be nested: 8 to 256, 64 by default.
+    /// How deep JSON may be nested: 8 to 100, 64 by default: what is served is read again by a parser that ends at 128.
     pub max_depth: usize,
     /// Kinds that clients may create and update: all that can be by default. What is not there vanishes from `metadata`.
     pub writes: Vec<Kind>,
@@ -219,7 +219,7 @@ fn read_limits(section: &Section<'_>) -> FhirLimits {
         body_timeout: wait("body_timeout", SECOND, usual.body_timeout),
         request_timeout: wait("request_timeout", Duration::from_millis(100), usual.request_timeout),
         max_entries: size("max_entries", 1..=10_000, usual.max_entries),
-        max_depth: size("max_depth", 8..=256, usual.max_depth),
+        max_depth: size("max_depth", 8..=100, usual.max_depth),
         writes: if section.has("writes") {
             section.choices("writes", &WRITTEN).unwrap_or_default()
         } else {

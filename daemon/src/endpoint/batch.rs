@@ -23,6 +23,8 @@ pub(super) enum Form {
     Transaction,
     /// Each for itself.
     Batch,
+    /// Each for itself, and they may refer to each other: CGM data without requests.
+    Submission,
 }
 
 /// An entry as a request.
@@ -42,6 +44,9 @@ pub(super) struct Entry {
     /// The bytes of the resource.
     pub(super) resource: Option<Bytes>,
 }
+
+/// A resource without a request: its `fullUrl`, and its bytes.
+pub(super) type Loose = (Option<String>, Option<Bytes>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,13 +104,15 @@ pub(super) fn entries(
     Ok((form, raw.into_iter().enumerate().map(|(at, raw)| entry(at, raw, bytes)).collect()))
 }
 
-/// The resources of a Bundle whose entries need no requests.
+/// The resources of a Bundle whose entries need no requests, each with its `fullUrl`.
 ///
 /// # Errors
 /// 400 where the entries cannot be read.
-pub(super) fn resources(bytes: &Bytes) -> Result<Vec<Option<Bytes>>, Answer> {
+pub(super) fn resources(bytes: &Bytes) -> Result<Vec<Loose>, Answer> {
     let raw = raw_entries(bytes)?;
-    Ok(raw.into_iter().map(|raw| Some(slice(bytes, raw.resource?))).collect())
+    let loose =
+        |raw: RawEntry<'_>| (raw.full_url.map(Cow::into_owned), raw.resource.map(|raw| slice(bytes, raw)));
+    Ok(raw.into_iter().map(loose).collect())
 }
 
 fn raw_entries(bytes: &Bytes) -> Result<Vec<RawEntry<'_>>, Answer> {

@@ -4,10 +4,13 @@
 //! release; what an extension changes the meaning of is refused, because nobody here knows how.
 
 use bytes::Bytes;
-use fhir::{Code, Issue, Kind, Release, Severity, json, validate::validate};
+use fhir::{Code, Issue, Kind, Release, Severity, element::elements, json, validate::validate};
 use serde_json::Value;
 
 use super::{ask::Answer, rendition::is_understood};
+
+/// Such extensions that are told.
+const SHADOWS_MOST: usize = 10;
 
 /// A resource that came.
 #[derive(Clone)]
@@ -82,5 +85,38 @@ pub(super) fn judged(value: &Value, release: Release) -> Vec<Issue> {
             issue.severity = Severity::Error;
         }
     }
+    issues.extend(shadows(value, release));
     issues
+}
+
+/// Extensions by which another release says what this one has an element for: converted, they would stand in its place, and
+/// say something else than what was looked at.
+fn shadows(value: &Value, release: Release) -> Vec<Issue> {
+    let mut found = Vec::new();
+    gather_shadows(value, release, &mut found);
+    found.truncate(SHADOWS_MOST);
+    found
+}
+
+fn gather_shadows(value: &Value, release: Release, found: &mut Vec<Issue>) {
+    match value {
+        Value::Object(members) => {
+            let path = members.get("url").and_then(Value::as_str).and_then(|url| {
+                let rest = url.strip_prefix("http://hl7.org/fhir/")?;
+                rest.split_once("/StructureDefinition/extension-").map(|(_, path)| path)
+            });
+            let is_element = path.and_then(|path| path.rsplit_once('.')).is_some_and(|(group, element)| {
+                // A profile is of a release, and says nothing of the content.
+                group != "Meta"
+                    && elements(release).group(group).is_some_and(|group| group.element(element).is_some())
+            });
+            if is_element {
+                let text = "an extension of another release says what this release has an element for; send the element alone";
+                found.push(Issue::error(Code::Extension, text).at("extension"));
+            }
+            members.values().for_each(|inner| gather_shadows(inner, release, found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| gather_shadows(inner, release, found)),
+        _ => {}
+    }
 }

@@ -37,10 +37,23 @@ impl Bounds {
     pub(super) fn hold(&self, resource: &Value) -> bool {
         match self {
             Self::All => true,
-            Self::Search(query) => query.matches(resource),
+            Self::Search(query) => query.matches(resource) && is_of_one(resource),
             Self::Nothing => false,
         }
     }
+}
+
+/// Whether all that a resource says of whom it is about is one reference: an element that the release does not know, or a second
+/// target, does not make it somebody else's too.
+fn is_of_one(resource: &Value) -> bool {
+    let mut named = ["subject", "patient", "for"]
+        .into_iter()
+        .filter_map(|name| resource[name]["reference"].as_str())
+        .chain(resource["target"].as_array().into_iter().flatten().filter_map(|target| {
+            target["reference"].as_str().filter(|reference| reference.starts_with("Patient/"))
+        }));
+    let first = named.next();
+    named.all(|other| Some(other) == first)
 }
 
 /// The parameter by which a search of a kind is confined to a patient; `None` where it is not, or the kind has none.

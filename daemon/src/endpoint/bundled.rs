@@ -9,31 +9,36 @@ use std::{
     sync::Arc,
 };
 
+use axum::http::Method;
 use bytes::Bytes;
 use fhir::{Code, Issue, Kind, Release};
-use outbox::Reader;
+use outbox::{AuditEntry, Reader, Took};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
     ask::{Answer, Head},
+    audit::{Access, resource},
     batch::{self, Entry, Form},
     body,
     bounds::Bounds,
     bundle::BundleWriter,
     check,
-    draft::{Draft, Plan, Wanted},
+    draft::{Draft, Plan},
     effect::NewPatients,
     interaction::Interaction,
     key::id_of,
     negotiation::{Return, body_release},
     read::{self, etag},
     search::Search,
-    service::{Done, Interactions, Request},
+    service::{Done, Interactions, Request, unaudited},
     shelf::{failed, look, unwritten},
-    write::{self, Circumstances, Outcome, ROUNDS, Sent, contended, identity},
+    write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended, identity},
 };
 use crate::time;
+
+/// Bytes of what the entries of a batch are answered, after which no more are asked: it is held in memory.
+const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// What becomes of an entry.
 enum Course {
@@ -41,8 +46,29 @@ enum Course {
     Plan(Plan),
     /// It is asked when everything is written.
     Ask(Interaction),
+    /// It was received before: this is what it became then.
+    Known(Outcome),
     /// It is refused.
     Refused(Answer),
+}
+
+impl Course {
+    fn draft(&self) -> Option<&Draft> {
+        match self {
+            Self::Plan(Plan::Write(draft)) => Some(draft),
+            _ => None,
+        }
+    }
+}
+
+/// What came of carrying courses out.
+enum Carried {
+    /// How each ended.
+    Out(Vec<Ended>),
+    /// Somebody else was quicker.
+    Changed,
+    /// Nothing was written: entries at these places were received before, and others refer to them.
+    Known(HashMap<usize, Took>),
 }
 
 /// How an entry ended.
@@ -54,12 +80,17 @@ pub(super) enum Ended {
 }
 
 /// A Bundle as it came.
-struct Sheaf {
-    bytes: Bytes,
-    release: Release,
-    form: Form,
-    entries: Vec<Result<Entry, Answer>>,
-    max_depth: usize,
+pub(super) struct Sheaf {
+    /// As received.
+    pub(super) bytes: Bytes,
+    /// The release in which it came.
+    pub(super) release: Release,
+    /// What is done with it.
+    pub(super) form: Form,
+    /// Its entries as requests, or what is wrong with them.
+    pub(super) entries: Vec<Result<Entry, Answer>>,
+    /// How deep it may be nested.
+    pub(super) max_depth: usize,
 }
 
 impl Interactions {
@@ -74,22 +105,30 @@ impl Interactions {
         };
         let sheaf = Arc::new(Sheaf { bytes, release, form, entries, max_depth: limits.max_depth });
         let ended = match form {
-            Form::Transaction => self.transaction(request, &sheaf).await?,
             Form::Batch => self.each_alone(request, &sheaf).await?,
+            Form::Transaction | Form::Submission => self.together(request, &sheaf).await?,
         };
         let kind = if form == Form::Transaction { "transaction-response" } else { "batch-response" };
         self.respond(request, kind, ended).await
     }
 
-    /// All of it or nothing.
-    async fn transaction(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Ended>, Answer> {
+    /// In one commit: all of a transaction or nothing, of a submission all that is good.
+    pub(super) async fn together(
+        &self,
+        request: &Arc<Request>,
+        sheaf: &Arc<Sheaf>,
+    ) -> Result<Vec<Ended>, Answer> {
+        let mut known = HashMap::new();
         for _ in 0..ROUNDS {
-            let courses = self.courses(request, sheaf).await?;
-            // The first fault is the answer; nothing was kept, and the whole is kept to be looked at.
-            if let Some((at, refusal)) = courses.iter().enumerate().find_map(|(at, course)| match course {
-                Course::Refused(refusal) => Some((at, refusal)),
-                _ => None,
-            }) {
+            let courses = self.courses(request, sheaf, known.clone()).await?;
+            // The first fault is a transaction's answer; nothing was kept, and the whole is kept to be looked at.
+            if sheaf.form == Form::Transaction
+                && let Some((at, refusal)) =
+                    courses.iter().enumerate().find_map(|(at, course)| match course {
+                        Course::Refused(refusal) => Some((at, refusal)),
+                        _ => None,
+                    })
+            {
                 let refusal = refusal.placed(at);
                 if matches!(refusal.status, 400 | 422) {
                     let bytes = sheaf.bytes.clone();
@@ -97,8 +136,10 @@ impl Interactions {
                 }
                 return Err(refusal);
             }
-            if let Some(ended) = self.carry_out(request, sheaf, courses).await? {
-                return Ok(ended);
+            match self.carry_out(request, sheaf, placed(courses)).await? {
+                Carried::Out(ended) => return Ok(ended),
+                Carried::Changed => {}
+                Carried::Known(took) => known.extend(took),
             }
         }
         Err(contended())
@@ -106,8 +147,8 @@ impl Interactions {
 
     /// Each for itself: all good ones in one commit, and where somebody else was quicker, one after the other.
     async fn each_alone(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Ended>, Answer> {
-        let courses = self.courses(request, sheaf).await?;
-        if let Some(ended) = self.carry_out(request, sheaf, courses).await? {
+        let courses = self.courses(request, sheaf, HashMap::new()).await?;
+        if let Carried::Out(ended) = self.carry_out(request, sheaf, placed(courses)).await? {
             return Ok(ended);
         }
         let mut all = Vec::with_capacity(sheaf.entries.len());
@@ -120,9 +161,10 @@ impl Interactions {
                     this.checked(reader, &shared, &mut courses);
                     Ok(courses)
                 });
-                match self.carry_out(request, sheaf, course.await?).await {
-                    Ok(None) => continue,
-                    Ok(Some(mut done)) => ended = done.pop().unwrap_or(ended),
+                let courses = course.await?.into_iter().map(|course| (at, course)).collect();
+                match self.carry_out(request, sheaf, courses).await {
+                    Ok(Carried::Changed | Carried::Known(_)) => continue,
+                    Ok(Carried::Out(mut done)) => ended = done.pop().unwrap_or(ended),
                     // What cannot be carried out takes nothing from its neighbours.
                     Err(refusal) if refusal.status < 500 => ended = Ended::Answered(refusal),
                     Err(refusal) => return Err(refusal),
@@ -134,19 +176,25 @@ impl Interactions {
         Ok(all)
     }
 
-    /// What becomes of each entry, at one moment.
-    async fn courses(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Course>, Answer> {
+    /// What becomes of each entry; `known` are those whose messages were received before, with what they became then.
+    async fn courses(
+        &self,
+        request: &Arc<Request>,
+        sheaf: &Arc<Sheaf>,
+        known: HashMap<usize, Took>,
+    ) -> Result<Vec<Course>, Answer> {
         let (shared, this, sheaf) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
         look(&self.readers, move |reader| {
             let mut courses: Vec<Course> = Vec::with_capacity(sheaf.entries.len());
             for at in 0..sheaf.entries.len() {
                 let course = {
                     let drafts = drafts(&courses);
-                    this.course(reader, &shared, &sheaf, at, &drafts)
+                    let course = this.course(reader, &shared, &sheaf, at, &drafts);
+                    once(at, course, &drafts, known.get(&at))
                 };
                 courses.push(course);
             }
-            if sheaf.form == Form::Transaction {
+            if sheaf.form != Form::Batch {
                 resolved(reader, &shared, &sheaf, &mut courses)?;
             }
             this.checked(reader, &shared, &mut courses);
@@ -176,6 +224,9 @@ impl Interactions {
         if let Err(refusal) = asked.permitted(&request.caller) {
             return Course::Refused(refusal);
         }
+        if sheaf.form == Form::Submission {
+            return self.submission(reader, request, sheaf, at, before);
+        }
         match asked {
             Interaction::Create(kind) | Interaction::Update(kind, _) => {
                 let wanted = entry.wanted(at, kind, sheaf.release, sheaf.max_depth);
@@ -195,20 +246,62 @@ impl Interactions {
         }
     }
 
+    /// What becomes of a resource that came without a request. One that stands under its identifier with another content is told:
+    /// it was not taken.
+    fn submission(
+        &self,
+        reader: &Reader,
+        request: &Request,
+        sheaf: &Sheaf,
+        at: usize,
+        before: &[(usize, &Draft)],
+    ) -> Course {
+        let Ok(entry) = &sheaf.entries[at] else { return Course::Refused(failed()) };
+        let kind = entry.path.first().and_then(|name| Kind::named(name)).unwrap_or(Kind::Observation);
+        let course = || {
+            let wanted = entry.wanted(at, kind, sheaf.release, sheaf.max_depth)?;
+            let sent = wanted.body.value.clone();
+            let plan = request.desk(reader, &self.writer).place(wanted, before)?;
+            if let Plan::Stands(stored) = &plan
+                && !says_the_same(&sent, &stored.value()?)
+            {
+                let text = "another content stands under this identifier; put a correction to its own id";
+                return Err(Answer::refusal(
+                    409,
+                    Issue::error(Code::Conflict, text).at(format!("{}.identifier", kind.name())),
+                ));
+            }
+            Ok(plan)
+        };
+        course().map_or_else(Course::Refused, Course::Plan)
+    }
+
     /// Looks at what the drafts say; one that is refused is none any more.
     fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course]) {
-        let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
+        let desk = request.desk(reader, &self.writer);
+        // One that is refused may be what others refer to.
+        loop {
+            let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
+            let mut is_sound = true;
+            for course in courses.iter_mut() {
+                if let Some(refusal) = course.draft().and_then(|draft| desk.check(draft, &new).err()) {
+                    *course = Course::Refused(refusal);
+                    is_sound = false;
+                }
+            }
+            if is_sound {
+                break;
+            }
+        }
         let patients = match self.new_patients(courses) {
             Ok(patients) => patients,
             Err(refusal) => {
                 return courses.iter_mut().for_each(|course| *course = Course::Refused(refusal.clone()));
             }
         };
-        let desk = request.desk(reader, &self.writer);
         for course in courses {
             let Course::Plan(Plan::Write(draft)) = course else { continue };
-            let checked = desk.check(draft, &new);
-            match checked.and_then(|()| self.effect(reader, request, draft, &patients)) {
+            match self.effect(reader, request, draft, &patients) {
                 Ok(None) => {}
                 Ok(Some(stored)) => *course = Course::Plan(Plan::Stands(stored)),
                 Err(refusal) => *course = Course::Refused(refusal),
@@ -237,17 +330,26 @@ impl Interactions {
         &self,
         request: &Arc<Request>,
         sheaf: &Sheaf,
-        courses: Vec<Course>,
-    ) -> Result<Option<Vec<Ended>>, Answer> {
+        courses: Vec<(usize, Course)>,
+    ) -> Result<Carried, Answer> {
         let mut outcomes: HashMap<usize, Outcome> = HashMap::new();
         {
-            let drafts = drafts(&courses);
+            let drafts: Vec<(usize, &Draft)> =
+                courses.iter().filter_map(|(at, course)| Some((*at, course.draft()?))).collect();
             if !drafts.is_empty() {
                 let about = self.circumstances(request, sheaf, &drafts);
                 let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
                 let took = write::commit(&self.writer, &all, about).await;
                 let took = took.inspect_err(|refusal| self.not_stored_by(refusal))?;
-                let Some(took) = took else { return Ok(None) };
+                let took = match took {
+                    Committed::Done(took) => took,
+                    Committed::Changed => return Ok(Carried::Changed),
+                    Committed::Known(took) => {
+                        let places =
+                            took.into_iter().filter_map(|(at, took)| Some((drafts.get(at)?.0, took)));
+                        return Ok(Carried::Known(places.collect()));
+                    }
+                };
                 self.stored();
                 self.follow(&all, &took).await?;
                 outcomes.extend(
@@ -256,23 +358,32 @@ impl Interactions {
             }
         }
         let mut ended = Vec::with_capacity(courses.len());
-        for (at, course) in courses.into_iter().enumerate() {
+        let (mut entries, mut bytes) = (Vec::new(), 0_usize);
+        for (at, course) in courses {
+            entries.extend(entry_of(request, &course));
             ended.push(match course {
                 Course::Plan(Plan::Write(_)) => match outcomes.get(&at) {
                     Some(outcome) => Ended::Stood(*outcome),
                     None => Ended::Answered(failed()),
                 },
                 Course::Plan(Plan::Stands(stored)) => Ended::Stood(Outcome::standing(&stored)),
+                Course::Known(outcome) => Ended::Stood(outcome),
                 Course::Plan(Plan::SameAs(other)) => match outcomes.get(&other) {
                     Some(outcome) => Ended::Stood(Outcome { status: 200, ..*outcome }),
                     // The one that it is the same as was refused, and so is it.
                     None => Ended::Answered(contended()),
                 },
-                Course::Ask(asked) => Ended::Answered(self.ask(request, sheaf, at, &asked).await),
+                Course::Ask(_) if bytes >= ANSWER_BYTES => Ended::Answered(too_much()),
+                Course::Ask(asked) => {
+                    let answer = self.ask(request, sheaf, at, &asked).await;
+                    bytes = bytes.saturating_add(answer.body.len());
+                    Ended::Answered(answer)
+                }
                 Course::Refused(refusal) => Ended::Answered(self.refused(request, sheaf, at, refusal).await),
             });
         }
-        Ok(Some(ended))
+        self.audit.record_for(&request.caller, entries).await.map_err(|_| unaudited())?;
+        Ok(Carried::Out(ended))
     }
 
     fn circumstances<'a>(
@@ -287,6 +398,7 @@ impl Interactions {
         Circumstances {
             caller: &request.caller,
             request_id,
+            is_linked: is_rewritten,
             audit: drafts.iter().map(|(_, draft)| draft.access(request)).collect(),
             beside: is_rewritten.then(|| sent.part((&request.caller, request_id))).into_iter().collect(),
         }
@@ -354,14 +466,44 @@ impl Interactions {
 }
 
 fn drafts(courses: &[Course]) -> Vec<(usize, &Draft)> {
-    courses
-        .iter()
-        .enumerate()
-        .filter_map(|(at, course)| match course {
-            Course::Plan(Plan::Write(draft)) => Some((at, &**draft)),
-            _ => None,
-        })
-        .collect()
+    courses.iter().enumerate().filter_map(|(at, course)| Some((at, course.draft()?))).collect()
+}
+
+/// What the audit log is told of an entry that neither writes nor asks: that it stood, or was refused.
+fn entry_of(request: &Request, course: &Course) -> Option<AuditEntry> {
+    let request_id = &request.head.request_id;
+    let (object, status, resources) = match course {
+        Course::Plan(Plan::Stands(stored)) => (stored.reference(), 200, 1),
+        Course::Known(outcome) => (resource(outcome.kind, Some(&id_of(outcome.id))), outcome.status, 1),
+        Course::Refused(refusal) => ("entry".to_owned(), refusal.status, 0),
+        Course::Plan(_) | Course::Ask(_) => return None,
+    };
+    Some(Access { what: "bundle", object, status, resources, request_id }.by(&request.caller))
+}
+
+/// An entry of a batch that asks for more than one answer holds.
+fn too_much() -> Answer {
+    let text = "the entries before it fill the answer; ask for it in a request of its own";
+    Answer::refusal(413, Issue::error(Code::TooCostly, text))
+}
+
+fn placed(courses: Vec<Course>) -> Vec<(usize, Course)> {
+    courses.into_iter().enumerate().collect()
+}
+
+/// A course that is not that of another entry already: one that was received before is what it became, and of two that write
+/// one resource the second is refused.
+fn once(at: usize, course: Course, before: &[(usize, &Draft)], known: Option<&Took>) -> Course {
+    let Some(draft) = course.draft() else { return course };
+    if let Some(took) = known {
+        return Course::Known(Outcome::written(draft, took));
+    }
+    if before.iter().all(|(_, other)| other.id != draft.id) {
+        return course;
+    }
+    let text = "another entry of the Bundle writes the same resource; send one of them";
+    let issue = Issue::error(Code::Duplicate, text).at(format!("Bundle.entry[{at}].request.url"));
+    Course::Refused(Answer::refusal(400, issue))
 }
 
 /// Puts names in the place of references to other entries, and of conditions.
@@ -402,6 +544,7 @@ fn name_of(courses: &[Course], course: &Course) -> Option<String> {
         Course::Plan(Plan::Write(draft)) => Some(draft.reference()),
         Course::Plan(Plan::Stands(stored)) => Some(stored.reference()),
         Course::Plan(Plan::SameAs(other)) => name_of(courses, courses.get(*other)?),
+        Course::Known(outcome) => Some(format!("{}/{}", outcome.kind.name(), id_of(outcome.id))),
         Course::Ask(_) | Course::Refused(_) => None,
     }
 }
@@ -495,11 +638,36 @@ fn answered(answer: &Answer, bundle: &mut BundleWriter) {
 }
 
 /// What is wanted of a resource that comes without a request: created, by its identifier once.
-pub(super) fn implied(body: body::Body) -> Wanted {
+pub(super) fn implied(full_url: Option<String>, body: body::Body) -> Entry {
     let identifier = body.value["identifier"].as_array().into_iter().flatten().find_map(|it| {
         let (system, value) = (it["system"].as_str()?, it["value"].as_str()?);
         let escaped = |text: &str| text.replace('\\', "\\\\").replace(',', "\\,").replace('|', "\\|");
-        Some(vec![("identifier".to_owned(), format!("{}|{}", escaped(system), escaped(value)))])
+        let condition = format!("{}|{}", escaped(system), escaped(value));
+        Some(super::parameters::link("", &[("identifier".to_owned(), condition)]))
     });
-    Wanted { body, id: None, if_match: None, if_none_exist: identifier }
+    Entry {
+        full_url,
+        method: Method::POST,
+        path: vec![body.kind.name().to_owned()],
+        query: None,
+        if_match: None,
+        if_none_exist: identifier,
+        resource: Some(body.bytes),
+    }
+}
+
+/// Whether what stands says the same as what was sent under its identifier; references aside, which may lead to other entries.
+fn says_the_same(sent: &Value, stands: &Value) -> bool {
+    let is_said = |name: &&String| {
+        ["status", "code", "component", "interpretation", "conclusion"].contains(&name.as_str())
+            || name.starts_with("value")
+            || name.starts_with("effective")
+    };
+    let names = sent.as_object().into_iter().chain(stands.as_object()).flatten().map(|(name, _)| name);
+    let leads = |value: &Value| value["subject"]["reference"].as_str().map(str::to_owned);
+    let is_same_subject = match (leads(sent), leads(stands)) {
+        (Some(sent), Some(stands)) => sent == stands || sent.starts_with("urn:"),
+        (sent, stands) => sent == stands,
+    };
+    is_same_subject && names.filter(is_said).all(|name| sent[name] == stands[name])
 }

@@ -71,6 +71,22 @@ pub(super) fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str
     }
 }
 
+/// What is wrong with the form of a reference to this server: it is by an address, or a condition outside a transaction.
+pub(super) fn misdirected(reference: &str, bases: &[String]) -> Option<&'static str> {
+    if bases
+        .iter()
+        .any(|base| reference.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    {
+        return Some("a resource of this server is referred to by its kind and id, without the address");
+    }
+    let is_kind = |text: &str| fhir::Kind::named(text).is_some();
+    if reference.split_once('?').is_some_and(|(kind, _)| is_kind(kind)) {
+        return Some("a reference that is a condition stands in a transaction");
+    }
+    (reference.contains("/_history/") && reference.split('/').next().is_some_and(is_kind))
+        .then_some("a reference leads to a resource, and not to a version of it")
+}
+
 /// Replaces the literal references that `with` has another text for. Returns whether there were any.
 pub(super) fn replace_references(value: &mut Value, with: &dyn Fn(&str) -> Option<String>) -> bool {
     match value {
@@ -109,7 +125,8 @@ const fn fixed(kind: Kind) -> &'static [&'static str] {
         Kind::DiagnosticReport | Kind::ServiceRequest | Kind::DocumentReference => &["subject"],
         Kind::Consent => &["patient", "subject"],
         Kind::Task => &["for", "code", "focus"],
-        Kind::Patient => &["identifier"],
+        // Readings are kept by these names.
+        Kind::Device => &["identifier", "serialNumber", "deviceName", "name", "patient"],
         _ => &[],
     }
 }
@@ -120,7 +137,8 @@ pub(super) fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue>
     changed
         .map(|name| {
             let text = format!(
-                "{name} cannot change under this id; mark this one entered-in-error, and send what is right as a new one"
+                "{name} cannot change under this id; where the kind has such a status, mark this one entered-in-error, \
+                 and send what is right as a new one"
             );
             Issue::error(Code::BusinessRule, text).at(format!("{}.{name}", kind.name()))
         })

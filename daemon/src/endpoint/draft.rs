@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use clinical::fhir::identifier::SiteSecret;
 use fhir::{
     Code, Issue, Kind,
-    search::{Context, Handling, Query, terms},
+    search::{Context, Query, terms},
 };
 use outbox::{
     AuditEntry, Effect, GUARD_MOST, Guard, NewVersion, PatientKey, Purpose, Reader, ResourceId, Ruling,
@@ -33,6 +33,11 @@ use super::{
     stored::Stored,
 };
 use crate::generation::Site;
+
+/// References of a resource that lead nowhere and are told.
+const FAULTS_MOST: usize = 20;
+/// References that a resource may have: a report of a year has some thousand.
+const REFERENCES_MOST: usize = 2_000;
 
 /// A request to write one resource.
 #[derive(Clone)]
@@ -70,6 +75,8 @@ pub(super) struct Draft {
     pub(super) guards: Vec<Guard>,
     /// What of the box it shows.
     pub(super) shows: Option<Shows>,
+    /// Whether the request named the version that it follows.
+    pub(super) is_matched: bool,
     /// By what its message is known again, where that is not its own bytes: those of the Bundle, and its place there.
     pub(super) known_by: Option<[u8; 32]>,
     /// What it replaces, as it is served.
@@ -144,8 +151,51 @@ impl Desk<'_> {
             if !changed.is_empty() {
                 return Err(Answer::outcome(422, &changed));
             }
+            self.is_the_same_person(&draft.body, standing)?;
         }
+        if !terms(draft.body.kind, &draft.body.value).complete {
+            return Err(unsearchable(draft.body.kind));
+        }
+        self.subject_is_one(&draft.body)?;
         self.references_lead_somewhere(&draft.body, new)
+    }
+
+    /// A Patient stays who they are: other identifiers may come and go.
+    fn is_the_same_person(&self, body: &Body, standing: &Value) -> Result<(), Answer> {
+        let rule = &self.site.patient;
+        let named = |patient: &Value| clinical::normalize::fhir::named(patient, rule).ok();
+        if body.kind != Kind::Patient || named(&body.value) == named(standing) {
+            return Ok(());
+        }
+        let text = "the identifier by which the site names this patient stays; who they are is said by the hospital's messages";
+        Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.identifier")))
+    }
+
+    /// Where a subject is a Patient of this server and has an identifier beside, the two are one person: readings go by the
+    /// identifier, and who may see them by the reference.
+    fn subject_is_one(&self, body: &Body) -> Result<(), Answer> {
+        for name in ["subject", "patient", "for"] {
+            let subject = &body.value[name];
+            let stated = &subject["identifier"];
+            let Some(("Patient", id)) =
+                subject["reference"].as_str().and_then(|text| check::local(text, &self.context.bases))
+            else {
+                continue;
+            };
+            if stated.is_null() {
+                continue;
+            }
+            let patient = Stored::read(self.reader, &self.site.id, Kind::Patient, id, None)?;
+            let patient = patient.map(|patient| patient.value()).transpose()?.unwrap_or_default();
+            let is_theirs = |it: &Value| it["system"] == stated["system"] && it["value"] == stated["value"];
+            if !patient["identifier"].as_array().into_iter().flatten().any(is_theirs) {
+                let text =
+                    "the identifier is none of the Patient that the reference leads to; send one of the two";
+                let place = format!("{}.{name}.identifier", body.kind.name());
+                return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(place)));
+            }
+        }
+        Ok(())
     }
 
     fn place_new(&self, wanted: Wanted, before: &[(usize, &Draft)]) -> Result<Plan, Answer> {
@@ -165,15 +215,10 @@ impl Desk<'_> {
             }
             let found = Search { site: &self.site.id, query: &query, bounds: &Bounds::All, secret: None }
                 .page(self.reader)?;
-            match found.hits.len() {
-                0 if found.next.is_some() => return Err(too_wide()),
-                0 => guards = self.guards(kind, &query)?,
-                1 => return self.stands(found.hits, kind),
-                _ => {
-                    let text = "If-None-Exist finds more than one resource; narrow it to one";
-                    let issue = Issue::error(Code::MultipleMatches, text).at("http.If-None-Exist");
-                    return Err(Answer::refusal(412, issue));
-                }
+            match (found.hits.len(), found.next) {
+                (0, None) => guards = self.guards(kind, &query)?,
+                (1, None) => return self.stands(found.hits, kind),
+                _ => return Err(too_wide()),
             }
         }
         let mut shows = None;
@@ -191,6 +236,7 @@ impl Desk<'_> {
             expected: None,
             guards,
             shows,
+            is_matched: false,
             known_by: None,
             standing: None,
             effect: None,
@@ -199,17 +245,11 @@ impl Desk<'_> {
         Ok(Plan::Write(Box::new(draft)))
     }
 
-    /// The one that a condition found, where the caller may know of it.
+    /// The one that a condition found, where the caller may know of it. Whoever may not is told no more than of several.
     fn stands(&self, hits: Vec<super::search::Hit>, kind: Kind) -> Result<Plan, Answer> {
-        let bounds = self.bounds(Act::Create, kind)?;
+        let bounds = self.bounds(Act::Search, kind)?;
         let hit = hits.into_iter().next().filter(|hit| bounds.hold(&hit.value()));
-        match hit {
-            Some(hit) => Ok(Plan::Stands(Box::new(hit.stored))),
-            None => {
-                let text = "a resource that the caller may not see meets If-None-Exist";
-                Err(Answer::refusal(412, Issue::error(Code::Forbidden, text).at("http.If-None-Exist")))
-            }
-        }
+        hit.map(|hit| Plan::Stands(Box::new(hit.stored))).ok_or_else(too_wide)
     }
 
     fn place_update(&self, wanted: Wanted) -> Result<Plan, Answer> {
@@ -236,9 +276,12 @@ impl Desk<'_> {
         {
             return Ok(Plan::Stands(Box::new(found)));
         }
-        if let Some(tag) = &wanted.if_match
-            && tagged(tag) != Some(found.version.version)
-        {
+        let tag = wanted.if_match.as_deref().filter(|tag| tag.trim() != "*");
+        if tag.is_some_and(|tag| tagged(tag).is_none()) {
+            let text = "If-Match is an entity tag as ETag has it: W/\"2\"";
+            return Err(Answer::refusal(400, Issue::error(Code::Value, text).at("http.If-Match")));
+        }
+        if tag.is_some_and(|tag| tagged(tag) != Some(found.version.version)) {
             let text = "the version in If-Match is not the one that stands; read it again, and change that";
             return Err(Answer::refusal(412, Issue::error(Code::Conflict, text).at("http.If-Match")));
         }
@@ -253,6 +296,7 @@ impl Desk<'_> {
             expected: Some(found.version.version),
             guards: Vec::new(),
             shows: None,
+            is_matched: wanted.if_match.is_some_and(|tag| tag.trim() != "*"),
             known_by: None,
             standing: Some(standing),
             effect: None,
@@ -261,11 +305,16 @@ impl Desk<'_> {
         Ok(Plan::Write(Box::new(draft)))
     }
 
-    /// A condition as a search.
+    /// A condition as a search, by who may search the kind.
     fn condition(&self, kind: Kind, parameters: &[(String, String)]) -> Result<Query, Answer> {
-        let parsed = Query::parse(kind, parameters, Handling::Strict, self.context)
+        let bounds = self.bounds(Act::Search, kind)?;
+        let query = Query::condition(kind, parameters, self.context)
             .map_err(|issues| Answer::outcome(400, &issues))?;
-        if parsed.query.is_narrow() { Ok(parsed.query) } else { Err(too_wide()) }
+        // Whoever may see one patient alone asks of nobody else.
+        if !matches!(bounds, Bounds::All) && !query.is_by_identifier() {
+            return Err(too_wide());
+        }
+        Ok(query)
     }
 
     /// What keeps a condition true until the commit: nothing new under the keys that it goes by.
@@ -301,7 +350,18 @@ impl Desk<'_> {
     /// References to resources of this server lead to one that stands, or is written with it.
     fn references_lead_somewhere(&self, body: &Body, new: &HashSet<String>) -> Result<(), Answer> {
         let mut issues = Vec::new();
-        for reference in check::references(&body.value) {
+        let references = check::references(&body.value);
+        if references.len() > REFERENCES_MOST {
+            return Err(unsearchable(body.kind));
+        }
+        for reference in references {
+            if issues.len() >= FAULTS_MOST {
+                break;
+            }
+            if let Some(text) = check::misdirected(reference.text, &self.context.bases) {
+                issues.push(Issue::error(Code::Invalid, text).at(reference.expression));
+                continue;
+            }
             if reference.text.starts_with("urn:") {
                 let text = "it leads to nothing: a urn names what stands in the same transaction";
                 issues.push(Issue::error(Code::NotFound, text).at(reference.expression));
@@ -381,8 +441,7 @@ impl Draft {
         let kind = self.body.kind;
         let terms = terms(kind, &self.body.value);
         if !terms.complete {
-            let text = "it has more codes, identifiers and references than can be searched for; divide it";
-            return Err(Answer::refusal(422, Issue::error(Code::TooCostly, text).at(kind.name())));
+            return Err(unsearchable(kind));
         }
         Ok(NewVersion {
             id: self.id,
@@ -423,9 +482,15 @@ fn of_their_patient_alone(act: Act, kind: Kind) -> Answer {
     Answer::refusal(403, Issue::error(Code::Forbidden, text).at(kind.name()))
 }
 
+fn unsearchable(kind: Kind) -> Answer {
+    let text = "it has more codes, identifiers and references than can be searched for; divide it";
+    Answer::refusal(422, Issue::error(Code::TooCostly, text).at(kind.name()))
+}
+
 fn too_wide() -> Answer {
-    let text = "If-None-Exist has to find at most one resource; name an identifier";
-    Answer::refusal(412, Issue::error(Code::TooCostly, text).at("http.If-None-Exist"))
+    let text =
+        "If-None-Exist has to find at most one resource, and one that the caller may see; name an identifier";
+    Answer::refusal(412, Issue::error(Code::MultipleMatches, text).at("http.If-None-Exist"))
 }
 
 /// 404, and what to do where a client wanted to choose the id.

@@ -50,10 +50,15 @@ struct Asked {
 ///
 /// # Errors
 /// 400 for a parameter that is none, 404, or where the store cannot be read.
-pub(super) fn everything(reader: &Reader, request: &Request, id: &str) -> Result<(Answer, usize), Answer> {
+pub(super) fn everything(
+    reader: &Reader,
+    request: &Request,
+    id: &str,
+    parameters: &[(String, String)],
+) -> Result<(Answer, usize), Answer> {
     let bounds = request.bounds(Act::Read, Kind::Patient)?;
     read::find(reader, &request.site.id, Kind::Patient, id, None, &bounds)?;
-    let asked = asked(&request.parameters)?;
+    let asked = asked(parameters)?;
     let mut hits: Vec<Hit> = Vec::new();
     let mut along: Vec<Hit> = Vec::new();
     let mut next = None;
@@ -79,12 +84,12 @@ pub(super) fn everything(reader: &Reader, request: &Request, id: &str) -> Result
         }
     }
     let address = format!("{}/Patient/{id}/$everything", request.base);
-    let mut links = vec![("self", link(&address, &request.parameters))];
+    let mut links = vec![("self", link(&address, parameters))];
     if let Some(next) = next {
-        let mut parameters: Vec<_> =
-            request.parameters.iter().filter(|(name, _)| name != CURSOR).cloned().collect();
-        parameters.push((CURSOR.to_owned(), next));
-        links.push(("next", link(&address, &parameters)));
+        let mut next_parameters: Vec<_> =
+            parameters.iter().filter(|(name, _)| name != CURSOR).cloned().collect();
+        next_parameters.push((CURSOR.to_owned(), next));
+        links.push(("next", link(&address, &next_parameters)));
     }
     let mut bundle = BundleWriter::new("searchset", None, &links);
     let resources = hits.len() + along.len();

@@ -78,14 +78,17 @@ impl Interaction {
             }
             [name, "_search"] => one_of(&[(&post, Self::Search(kind(name)?, None))], "POST"),
             [name, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?))], "POST"),
-            ["Patient", id, "$everything"] => one_of(&[(&get, Self::Everything((*id).to_owned()))], "GET"),
+            ["Patient", id, "$everything"] => {
+                let everything = || Self::Everything((*id).to_owned());
+                one_of(&[(&get, everything()), (&post, everything())], "GET, POST")
+            }
             ["Patient", id, "$outcomes"] => {
                 let outcomes = || Self::Outcomes((*id).to_owned());
                 one_of(&[(&get, outcomes()), (&post, outcomes())], "GET, POST")
             }
             [name, id, "_history"] => one_of(&[(&get, Self::History(kind(name)?, (*id).to_owned()))], "GET"),
             [name, _, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?))], "POST"),
-            ["Patient", id, name] if Kind::named(name).is_some() => {
+            ["Patient", id, name] if Kind::named(name).is_some_and(is_of_patients) => {
                 one_of(&[(&get, Self::Search(kind(name)?, Some((*id).to_owned())))], "GET")
             }
             [name, id, "_history", version] => {
@@ -161,7 +164,7 @@ impl Interaction {
     pub(super) fn has_resource(&self, method: &Method) -> bool {
         match self {
             Self::Create(_) | Self::Update(..) | Self::Bundle | Self::Validate(_) | Self::SubmitCgm => true,
-            Self::Outcomes(_) => *method == Method::POST,
+            Self::Outcomes(_) | Self::Everything(_) => *method == Method::POST,
             _ => false,
         }
     }
@@ -176,6 +179,11 @@ impl Interaction {
             None => Ok(Within::All),
         }
     }
+}
+
+/// Whether resources of the kind are about a patient: members of a Group are several, and the audit log is of the box.
+const fn is_of_patients(kind: Kind) -> bool {
+    !matches!(kind, Kind::Patient | Kind::Group | Kind::AuditEvent)
 }
 
 impl Stray {

@@ -50,7 +50,9 @@ impl Manner {
     pub(super) fn of(head: &Head, parameters: &[(String, String)]) -> Result<Self, Answer> {
         let format = parameters.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
         let asked = match format {
-            Some(format) => media(format).or_else(|| (format == "json").then_some(None)),
+            // A plus that was not escaped is read as a space.
+            Some(format) => media(&format.replacen("/fhir json", "/fhir+json", 1))
+                .or_else(|| (format == "json").then_some(None)),
             None => accepted(head.header(&ACCEPT).unwrap_or("*/*")),
         };
         let asked = asked.ok_or_else(not_acceptable)?;

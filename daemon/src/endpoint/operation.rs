@@ -11,18 +11,17 @@ use serde_json::Value;
 use super::{
     ask::Answer,
     audit::resource,
-    batch,
+    batch::{self, Form},
     body::{self, Body, judged},
-    bundled::{Ended, implied},
-    caller::Act,
-    draft::{Draft, Plan},
+    bundled::{Sheaf, implied},
+    caller::{Act, Within},
     everything::everything,
     negotiation::body_release,
     outcomes::{self, Answerer, Asked, Span},
+    parameters::Parameters,
     read,
     service::{Done, Interactions, Request},
     shelf::{look, unreadable},
-    write::{self, Circumstances, Outcome, ROUNDS, contended},
 };
 use crate::{generation::Generation, time};
 
@@ -59,11 +58,40 @@ impl Interactions {
     }
 
     /// `$everything`.
-    pub(super) async fn everything(&self, request: &Arc<Request>, id: &str) -> Result<Done, Answer> {
+    pub(super) async fn everything(
+        &self,
+        request: &Arc<Request>,
+        id: &str,
+        body: Bytes,
+    ) -> Result<Done, Answer> {
+        let parameters = self.parameters_of(request, &body)?;
         let (shared, wanted) = (Arc::clone(request), id.to_owned());
         let (answer, resources) =
-            look(&self.readers, move |reader| everything(reader, &shared, &wanted)).await?;
+            look(&self.readers, move |reader| everything(reader, &shared, &wanted, &parameters)).await?;
         Ok(Done { answer, object: resource(Kind::Patient, Some(id)), resources, is_told: false })
+    }
+
+    /// The parameters of an operation: those of the path, and of a Parameters resource behind them.
+    fn parameters_of(&self, request: &Request, body: &[u8]) -> Result<Parameters, Answer> {
+        let mut parameters = request.parameters.clone();
+        if !body.is_empty() {
+            let value = body::parse(&body, self.limits().max_depth)?;
+            for (at, parameter) in value["parameter"].as_array().into_iter().flatten().enumerate() {
+                let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+                // In a body a name is a value, and none is told.
+                if !OF_OUTCOMES.contains(&name.as_str()) {
+                    let text = "$outcomes has days and end, or start and end, and policy";
+                    let place = format!("Parameters.parameter[{at}].name");
+                    return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
+                }
+                let value =
+                    parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
+                let text =
+                    value.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                parameters.push((name, text.unwrap_or_default()));
+            }
+        }
+        Ok(parameters)
     }
 
     /// `$submit-cgm-bundle`: what a Bundle of CGM data holds, each resource for itself, created once by its identifier. All
@@ -84,86 +112,20 @@ impl Interactions {
             return Err(Answer::refusal(413, Issue::error(Code::TooLong, text).at("Bundle.entry")));
         }
         let bodies: Vec<Result<Body, Answer>> =
-            entries.into_iter().map(|resource| of_cgm(resource, release, limits.max_depth)).collect();
+            entries.iter().map(|(_, resource)| of_cgm(resource.clone(), release, limits.max_depth)).collect();
         if let Some(refusal) = of_several(&bodies) {
             return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await);
         }
-        for _ in 0..ROUNDS {
-            if let Some(ended) = self.submitted(request, &bodies).await? {
-                return self.respond(request, "batch-response", ended).await;
-            }
-        }
-        Err(contended())
-    }
-
-    /// `None` where somebody else was quicker.
-    async fn submitted(
-        &self,
-        request: &Arc<Request>,
-        bodies: &[Result<Body, Answer>],
-    ) -> Result<Option<Vec<Ended>>, Answer> {
-        let (shared, writer, wanted) = (Arc::clone(request), self.writer.clone(), bodies.to_vec());
-        let plans = look(&self.readers, move |reader| {
-            let desk = shared.desk(reader, &writer);
-            let mut plans: Vec<Result<Plan, Answer>> = Vec::with_capacity(wanted.len());
-            for body in wanted {
-                let plan = body.and_then(|body| {
-                    let before: Vec<(usize, &Draft)> = plans
-                        .iter()
-                        .enumerate()
-                        .filter_map(|(at, plan)| match plan {
-                            Ok(Plan::Write(draft)) => Some((at, &**draft)),
-                            _ => None,
-                        })
-                        .collect();
-                    let plan = desk.place(implied(body), &before)?;
-                    if let Plan::Write(draft) = &plan {
-                        desk.check(draft, &std::collections::HashSet::new())?;
-                    }
-                    Ok(plan)
-                });
-                plans.push(plan);
-            }
-            Ok(plans)
-        })
-        .await?;
-        let drafts: Vec<(usize, &Draft)> = plans
-            .iter()
-            .enumerate()
-            .filter_map(|(at, plan)| match plan {
-                Ok(Plan::Write(draft)) => Some((at, &**draft)),
-                _ => None,
-            })
-            .collect();
-        let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
-        let about = Circumstances {
-            caller: &request.caller,
-            request_id: &request.head.request_id,
-            audit: all.iter().map(|draft| draft.access(request)).collect(),
-            beside: Vec::new(),
+        let asked = entries.into_iter().zip(bodies).map(|((full_url, _), body)| Ok(implied(full_url, body?)));
+        let sheaf = Sheaf {
+            bytes,
+            release,
+            form: Form::Submission,
+            entries: asked.collect(),
+            max_depth: limits.max_depth,
         };
-        let took = match all.is_empty() {
-            true => Some(Vec::new()),
-            false => write::commit(&self.writer, &all, about).await.inspect_err(|_| self.not_stored())?,
-        };
-        let Some(took) = took else { return Ok(None) };
-        self.stored();
-        let outcomes: Vec<(usize, Outcome)> = drafts
-            .iter()
-            .zip(&took)
-            .map(|((at, draft), took)| (*at, Outcome::written(draft, took)))
-            .collect();
-        let of = |at: usize| outcomes.iter().find(|(place, _)| *place == at).map(|(_, outcome)| *outcome);
-        let ended = plans.iter().enumerate().map(|(at, plan)| match plan {
-            Ok(Plan::Write(_)) => of(at).map_or_else(|| Ended::Answered(contended()), Ended::Stood),
-            Ok(Plan::Stands(stored)) => Ended::Stood(Outcome::standing(stored)),
-            Ok(Plan::SameAs(other)) => match of(*other) {
-                Some(outcome) => Ended::Stood(Outcome { status: 200, ..outcome }),
-                None => Ended::Answered(contended()),
-            },
-            Err(refusal) => Ended::Answered(refusal.placed(at)),
-        });
-        Ok(Some(ended.collect()))
+        let ended = self.together(request, &Arc::new(sheaf)).await?;
+        self.respond(request, "batch-response", ended).await
     }
 }
 
@@ -225,24 +187,7 @@ impl Interactions {
         body: Bytes,
     ) -> Result<Done, Answer> {
         request.within(Act::Search, Kind::Observation)?;
-        let mut parameters = request.parameters.clone();
-        if !body.is_empty() {
-            let value = body::parse(&body, self.limits().max_depth)?;
-            for (at, parameter) in value["parameter"].as_array().into_iter().flatten().enumerate() {
-                let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-                // In a body a name is a value, and none is told.
-                if !OF_OUTCOMES.contains(&name.as_str()) {
-                    let text = "$outcomes has days and end, or start and end, and policy";
-                    let place = format!("Parameters.parameter[{at}].name");
-                    return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
-                }
-                let value =
-                    parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
-                let text =
-                    value.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-                parameters.push((name, text.unwrap_or_default()));
-            }
-        }
+        let parameters = self.parameters_of(request, &body)?;
         let (shared, wanted, generation) = (Arc::clone(request), id.to_owned(), self.current.get());
         let (secret, box_id) = (Arc::clone(&self.secret), Arc::clone(&self.box_id));
         let looked = look(&self.readers, move |reader| {
@@ -264,6 +209,12 @@ fn on_demand(
 ) -> Result<(Answer, usize), Answer> {
     let bounds = request.bounds(Act::Read, Kind::Patient)?;
     let patient = read::find(reader, &request.site.id, Kind::Patient, id, None, &bounds)?;
+    // What is computed are Observations: who may see those of one patient alone sees no others.
+    if let Within::Patient(theirs) = request.within(Act::Search, Kind::Observation)?
+        && theirs != id
+    {
+        return Err(read::not_found(Kind::Patient));
+    }
     let of = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     if let Some((name, _)) = parameters.iter().find(|(name, _)| !OF_OUTCOMES.contains(&name.as_str())) {
         let known = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));

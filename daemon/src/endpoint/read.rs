@@ -21,6 +21,9 @@ use crate::time;
 /// Versions of a page of a history, where `_count` does not say, and at the most.
 const HISTORY_USUAL: usize = 50;
 const HISTORY_MOST: usize = 1_000;
+/// Versions that are read at a time, and bytes after which a page ends: it is held in memory.
+const TOGETHER: usize = 16;
+const HISTORY_BYTES: usize = 8 * 1024 * 1024;
 /// The parameter of a history's `next` link: the version before which it goes on.
 const BEFORE: &str = "_before";
 
@@ -101,6 +104,7 @@ pub(super) fn history(
     (site, base): (&str, &str),
     found: &Stored,
     parameters: &Parameters,
+    bounds: &Bounds,
     release: Release,
 ) -> Result<Answer, Answer> {
     let (mut count, mut before) = (HISTORY_USUAL, None);
@@ -117,9 +121,25 @@ pub(super) fn history(
         }
     }
     let Some(id) = parse_id(&found.id()) else { return Err(not_found(found.kind)) };
-    let mut versions = Stored::history(reader, site, id, before, count + 1)?;
-    let more = versions.len() > count;
-    versions.truncate(count);
+    let (mut versions, mut more, mut bytes) = (Vec::new(), false, 0_usize);
+    // A few at a time: a document of some megabytes may have many versions.
+    while !more {
+        let wanted = (count + 1 - versions.len()).min(TOGETHER);
+        let last = versions.last().map(|last: &Stored| last.version.version).or(before);
+        let found = Stored::history(reader, site, id, last, wanted)?;
+        let is_last = found.len() < wanted;
+        for version in found {
+            more = versions.len() >= count || bytes >= HISTORY_BYTES;
+            if more {
+                break;
+            }
+            bytes += version.version.body.len();
+            versions.push(version);
+        }
+        if is_last {
+            break;
+        }
+    }
     let address = format!("{base}/{}/_history", found.reference());
     let mut links = vec![("self", link(&address, parameters))];
     if let Some(last) = versions.last().filter(|_| more) {
@@ -127,8 +147,13 @@ pub(super) fn history(
             [("_count".to_owned(), count.to_string()), (BEFORE.to_owned(), last.version.version.to_string())];
         links.push(("next", link(&address, &next)));
     }
-    let mut bundle = BundleWriter::new("history", Some(found.version.latest as u64), &links);
+    let total = matches!(bounds, Bounds::All).then_some(found.version.latest as u64);
+    let mut bundle = BundleWriter::new("history", total, &links);
     for version in &versions {
+        // What a former version said of somebody else is not theirs to see.
+        if !matches!(bounds, Bounds::All) && !bounds.hold(&version.value()?) {
+            continue;
+        }
         let is_first = version.version.version == 1;
         let (method, url, status) = if is_first {
             ("POST", found.kind.name().to_owned(), "201 Created")

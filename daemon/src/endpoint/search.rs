@@ -33,6 +33,8 @@ const COUNT_READ_MOST: usize = 2_000;
 const COUNT_BUDGET: usize = 200_000;
 /// Bytes of the resources of a page, after which it ends: a page is held in memory while it is written.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Resources that are looked at for those that refer to a page's.
+const REFERRING_MOST: usize = 4_000;
 /// Resources that are sent along with a page.
 const INCLUDED_MOST: usize = 1_000;
 
@@ -70,6 +72,13 @@ pub(super) struct Page {
     pub(super) next: Option<Cursor>,
     /// What is to be told with it.
     pub(super) issues: Vec<Issue>,
+}
+
+impl Page {
+    /// Bytes of its resources.
+    fn bytes(&self) -> usize {
+        self.hits.iter().chain(&self.included).map(|hit| hit.bytes.len()).sum()
+    }
 }
 
 /// A search of a site within bounds.
@@ -149,6 +158,11 @@ impl Search<'_> {
         let mut page = Page::default();
         let ids: BTreeSet<_> = asked.iter().filter_map(|id| parse_id(id)).collect();
         for id in ids {
+            if page.bytes() >= PAGE_BYTES {
+                let text = "the resources before fill the page; ask for fewer ids at a time";
+                page.issues.push(Issue::warning(Code::TooCostly, text).at("http._id"));
+                break;
+            }
             if let Some(hit) = self.hit(reader, id.number)?.filter(|hit| hit.stored.version.id == id) {
                 page.hits.push(hit);
             }
@@ -258,12 +272,17 @@ pub(super) fn include(
     let mut seen: BTreeSet<i64> = page.hits.iter().map(|hit| hit.stored.version.id.number).collect();
     for include in search.query.includes() {
         let found = if include.reverse {
-            referring(reader, search.site, page, include, bases)?
+            let (found, is_whole) = referring(reader, search.site, page, include, bases)?;
+            if !is_whole {
+                let text = "not everything that refers to these was looked at; ask for it by its own search";
+                page.issues.push(Issue::warning(Code::TooCostly, text).at("http._revinclude"));
+            }
+            found
         } else {
             referred(search.query, page, include)
         };
         for (kind, number) in found {
-            if page.included.len() >= INCLUDED_MOST {
+            if page.included.len() >= INCLUDED_MOST || page.bytes() >= 2 * PAGE_BYTES {
                 let text =
                     "more would have been sent along than a page has room for; ask for fewer at a time";
                 page.issues.push(Issue::warning(Code::TooCostly, text).at("http._include"));
@@ -298,17 +317,23 @@ fn referring(
     page: &Page,
     include: &Include,
     bases: &[String],
-) -> Result<Vec<(Kind, i64)>, Answer> {
+) -> Result<(Vec<(Kind, i64)>, bool), Answer> {
     let targets: Vec<String> = page.hits.iter().map(|hit| hit.stored.reference()).collect();
-    let mut found = Vec::new();
+    let (mut found, mut looked, mut is_whole) = (Vec::new(), 0, true);
     // One target at a time: each walks its own range of the index.
     for target in targets {
+        if looked >= REFERRING_MOST {
+            is_whole = false;
+            break;
+        }
         let Some(query) = Query::referring(include.kind, include.parameter, &[target], bases) else {
             continue;
         };
         let find = find(site, include.kind, &query.plan(), BUDGET);
         let finding =
             reader.find_resources(&find, None, INCLUDED_MOST).map_err(|error| unreadable(&error))?;
+        is_whole &= finding.next.is_none();
+        looked += finding.found.len();
         for spot in finding.found {
             if let Some(stored) = Stored::numbered(reader, site, spot.number)?
                 && query.matches(&stored.value()?)
@@ -317,5 +342,5 @@ fn referring(
             }
         }
     }
-    Ok(found)
+    Ok((found, is_whole))
 }

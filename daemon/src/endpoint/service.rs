@@ -27,7 +27,7 @@ use super::{
     body::Body,
     bounds::{self, Bounds},
     bundle,
-    caller::{Act, Caller, Within},
+    caller::{Act, Caller, Denied, Within},
     capability,
     draft::{Desk, Draft, Plan, Wanted},
     interaction::{Interaction, Stray},
@@ -37,7 +37,7 @@ use super::{
     search::{Page, Search, include},
     shelf::{Shelf, failed, glance, look},
     stored::served_in,
-    write::{self, Circumstances, Outcome, ROUNDS, Sent, contended},
+    write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended},
 };
 use crate::{
     conditions::{Board, Kind as Condition},
@@ -112,6 +112,9 @@ impl Service for Interactions {
         let asked = self.asked(&head.method, &head.segments()).map_err(|stray| stray.answer(head))?;
         if let Some(caller) = caller {
             asked.permitted(caller)?;
+            if matches!(asked, Interaction::Bundle | Interaction::SubmitCgm) {
+                may_send(caller, &asked)?;
+            }
         }
         if asked.has_resource(&head.method) {
             body_release(head)?;
@@ -180,7 +183,7 @@ impl Interactions {
             Interaction::Update(kind, id) => self.write(request, *kind, Some(id), body).await,
             Interaction::Validate(kind) => self.validate(request, *kind, body),
             Interaction::Bundle => self.bundle(request, body).await,
-            Interaction::Everything(id) => self.everything(request, id).await,
+            Interaction::Everything(id) => self.everything(request, id, body).await,
             Interaction::Outcomes(id) => self.outcomes(request, id, body).await,
             Interaction::SubmitCgm => self.submit_cgm(request, body).await,
         }
@@ -257,7 +260,7 @@ impl Interactions {
         let answer = look(&self.readers, move |reader| {
             let found = read::find(reader, &shared.site.id, kind, &wanted, None, &bounds)?;
             let place = (&*shared.site.id, &*shared.base);
-            read::history(reader, place, &found, &shared.parameters, shared.manner.release)
+            read::history(reader, place, &found, &shared.parameters, &bounds, shared.manner.release)
         });
         Ok(Done { answer: answer.await?, object: resource(kind, Some(id)), resources: 1, is_told: false })
     }
@@ -330,7 +333,10 @@ impl Interactions {
             let (outcome, (bytes, kept), is_told) = match plan {
                 Ok(Plan::Write(draft)) => match self.commit(request, &draft).await? {
                     // Also where the message was known: what it became then has the same bytes.
-                    Some(outcome) => (outcome, (draft.body.bytes, draft.body.release), true),
+                    Some((outcome, known)) => {
+                        self.is_the_latest(&outcome, known, draft.expected).await?;
+                        (outcome, (draft.body.bytes, draft.body.release), !known)
+                    }
                     None => continue,
                 },
                 Ok(Plan::Stands(stored)) => {
@@ -345,9 +351,12 @@ impl Interactions {
                 Err(refusal) => return Err(refusal),
             };
             let manner = request.manner;
+            // Who may write alone is shown what they wrote, and nothing that stood before.
+            let is_seen = is_told || request.bounds(Act::Read, kind).is_ok();
             let shown = match manner.wanted.unwrap_or_default() {
-                Return::Representation => {
-                    let name = (outcome.id, outcome.version, outcome.at);
+                Return::Representation if is_seen => {
+                    let id = super::key::id_of(outcome.id);
+                    let name = (&*id, outcome.version, outcome.at);
                     Some(served_in(&bytes, kept, name, manner.release)?)
                 }
                 _ => None,
@@ -370,21 +379,38 @@ impl Interactions {
         if is_short { glance(&self.readers, plan).await } else { look(&self.readers, plan).await }
     }
 
-    async fn commit(&self, request: &Request, draft: &Draft) -> Result<Option<Outcome>, Answer> {
+    async fn commit(&self, request: &Request, draft: &Draft) -> Result<Option<(Outcome, bool)>, Answer> {
         let about = Circumstances {
             caller: &request.caller,
             request_id: &request.head.request_id,
+            is_linked: false,
             audit: vec![draft.access(request)],
             beside: Vec::new(),
         };
         let took = write::commit(&self.writer, &[draft], about).await;
         let took = took.inspect_err(|refusal| self.not_stored_by(refusal))?;
-        if let Some(took) = &took {
-            self.follow(&[draft], took).await?;
+        let Committed::Done(took) = took else { return Ok(None) };
+        self.follow(&[draft], &took).await?;
+        self.stored();
+        Ok(took.first().map(|took| (Outcome::written(draft, took), took.known)))
+    }
+
+    /// Whether an update that was received before still stands: a later version is not undone by sending an earlier one again.
+    ///
+    /// # Errors
+    /// 409 where it does not.
+    async fn is_the_latest(
+        &self,
+        outcome: &Outcome,
+        known: bool,
+        expected: Option<i64>,
+    ) -> Result<(), Answer> {
+        if !known || expected.is_none_or(|expected| expected == outcome.version) {
+            return Ok(());
         }
-        Ok(took
-            .and_then(|took| took.first().map(|took| Outcome::written(draft, took)))
-            .inspect(|_| self.stored()))
+        let text = "this content was taken before, and another version followed it; read that, and send If-Match with it \
+            to put this content in its place";
+        Err(Answer::refusal(409, Issue::error(Code::Conflict, text)))
     }
 
     /// Keeps what is refused for its content, with its reason; the answer stays the same.
@@ -396,6 +422,10 @@ impl Interactions {
         bytes: bytes::Bytes,
         refusal: Answer,
     ) -> Answer {
+        let may_write = |act| Kind::ALL.into_iter().any(|kind| request.caller.may(act, kind).is_ok());
+        if !may_write(Act::Create) && !may_write(Act::Update) {
+            return refusal;
+        }
         let why = refusal.first_issue().unwrap_or_else(|| Issue::error(Code::Invalid, String::new()));
         let sent = Sent { kind, release, bytes: &bytes, place: "refused" };
         let arrival = sent.refused((&request.caller, &request.head.request_id), &why);
@@ -439,8 +469,15 @@ impl Interactions {
     }
 }
 
+/// Whether a caller may do anything that a Bundle could ask for; and something be written by one of CGM data.
+fn may_send(caller: &Caller, asked: &Interaction) -> Result<(), Answer> {
+    let acts: &[Act] = if *asked == Interaction::SubmitCgm { &[Act::Create] } else { &Act::ALL };
+    let may = acts.iter().any(|act| Kind::ALL.into_iter().any(|kind| caller.may(*act, kind).is_ok()));
+    if may { Ok(()) } else { Err(Denied::Scope.answer(Act::Create, Kind::Observation)) }
+}
+
 /// The audit log takes nothing more: nothing is answered that is not in it.
-fn unaudited() -> Answer {
+pub(super) fn unaudited() -> Answer {
     let text = "the audit log is behind; send the request again in a moment";
     Answer::refusal(503, Issue::error(Code::Transient, text)).with(RETRY_AFTER, "1")
 }

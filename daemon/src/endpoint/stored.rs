@@ -147,7 +147,7 @@ impl Stored {
     /// 500 where it cannot be read.
     pub(super) fn bytes_in(&self, release: Release) -> Result<Vec<u8>, Answer> {
         let version = &self.version;
-        served_in(&version.body, self.release, (version.id, version.version, version.at), release)
+        served_in(&version.body, self.release, (&self.id(), version.version, version.at), release)
     }
 }
 
@@ -158,10 +158,10 @@ impl Stored {
 pub(super) fn served_in(
     body: &[u8],
     kept: Release,
-    (id, version, at): (ResourceId, i64, i64),
+    (id, version, at): (&str, i64, i64),
     release: Release,
 ) -> Result<Vec<u8>, Answer> {
-    let served = json::served(body, &id_of(id), version, &time::instant(at)).map_err(|_| broken())?;
+    let served = json::served(body, id, version, &time::instant(at)).map_err(|_| broken())?;
     if release == kept {
         return Ok(served);
     }

@@ -40,13 +40,25 @@ pub(super) struct Circumstances<'a> {
     pub(super) caller: &'a Caller,
     /// The id of the request.
     pub(super) request_id: &'a str,
-    /// For the audit log, in the same commit.
+    /// Whether its drafts refer to each other: then none of them may turn out to be another one that stands already.
+    pub(super) is_linked: bool,
+    /// For the audit log, of each draft, in the same commit where it is written.
     pub(super) audit: Vec<AuditEntry>,
     /// Further messages: a Bundle of whose resources some were not kept as they came.
     pub(super) beside: Vec<Arrival>,
 }
 
-/// Writes drafts, all of them or none. `None` where something has changed: they are to be made anew.
+/// What came of a commit.
+pub(super) enum Committed {
+    /// They stand.
+    Done(Vec<Took>),
+    /// Something has changed: they are to be made anew.
+    Changed,
+    /// Nothing was written: the drafts at these places were received before, and are these.
+    Known(Vec<(usize, Took)>),
+}
+
+/// Writes drafts, all of them or none.
 ///
 /// # Errors
 /// 503 where the store takes no commits, 422 where one cannot be kept.
@@ -54,7 +66,7 @@ pub(super) async fn commit(
     writer: &Writer,
     drafts: &[&Draft],
     about: Circumstances<'_>,
-) -> Result<Option<Vec<Took>>, Answer> {
+) -> Result<Committed, Answer> {
     let now = time::now_ms();
     let mut messages = Vec::with_capacity(drafts.len() + about.beside.len());
     let mut versions = Vec::with_capacity(drafts.len());
@@ -66,13 +78,22 @@ pub(super) async fn commit(
         effects.extend(draft.effect.clone().map(|effect| (at, effect)));
     }
     messages.extend(about.beside);
-    let put =
-        PutResources { messages, versions, guards, effects, served: Vec::new(), audit: about.audit, at: now };
+    let put = PutResources {
+        messages,
+        versions,
+        guards,
+        effects,
+        is_linked: about.is_linked,
+        served: Vec::new(),
+        audit: about.audit,
+        at: now,
+    };
     match writer.put_resources(put).await {
-        Ok(Placed::Done(took)) => Ok(Some(took)),
-        Ok(Placed::Changed) => Ok(None),
+        Ok(Placed::Done(took)) => Ok(Committed::Done(took)),
+        Ok(Placed::Changed) => Ok(Committed::Changed),
+        Ok(Placed::Known(took)) => Ok(Committed::Known(took)),
         // Of several, each is looked at alone.
-        Err(WriteError::Conflict(_)) if drafts.len() > 1 => Ok(None),
+        Err(WriteError::Conflict(_)) if drafts.len() > 1 => Ok(Committed::Changed),
         Err(WriteError::Conflict(conflict)) => Err(effect::conflicting(conflict)),
         Err(error) => Err(unwritten(&error)),
     }
@@ -89,9 +110,11 @@ fn handler(kind: Kind) -> &'static str {
 }
 
 fn arrival(body: &Body, draft: &Draft, about: &Circumstances<'_>, now: i64) -> Arrival {
-    // An update is another message than the creation of the same content, and than the same update of a later version.
+    // An update is another message than the creation of the same content. One that names the version that it follows is another
+    // than the same content after a later version; one that does not, sent again, undoes nothing that came between.
     let place = match draft.expected {
-        Some(version) => format!("PUT {}/{version}", id_of(draft.id)),
+        Some(version) if draft.is_matched => format!("PUT {}/{version}", id_of(draft.id)),
+        Some(_) => format!("PUT {}", id_of(draft.id)),
         None => "POST".to_owned(),
     };
     let sent = Sent { kind: body.kind.name(), release: body.release, bytes: &body.bytes, place: &place };
@@ -151,6 +174,7 @@ impl Sent<'_> {
         // The leading word keeps these apart from messages and files.
         let identity = identity(&[
             b"endpoint",
+            caller.site.as_bytes(),
             source.as_bytes(),
             self.kind.as_bytes(),
             self.release.name().as_bytes(),

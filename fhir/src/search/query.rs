@@ -99,6 +99,11 @@ impl Query {
         !self.filters.is_empty()
     }
 
+    /// Whether it names an identifier: no value of a resource can be guessed by it.
+    pub fn is_by_identifier(&self) -> bool {
+        self.filters.iter().all(|filter| filter.parameter.name == "identifier")
+    }
+
     /// What was applied, as it was sent and in its order, without the cursor: for the `self` link. Not percent-encoded.
     pub fn applied(&self) -> &[(String, String)] {
         &self.applied
