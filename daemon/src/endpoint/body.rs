@@ -4,10 +4,23 @@
 //! release; what an extension changes the meaning of is refused, because nobody here knows how.
 
 use bytes::Bytes;
-use fhir::{Code, Issue, Kind, Release, Severity, element::elements, json, validate::validate};
+use fhir::{Code, Issue, Kind, Release, Severity, json, validate::validate};
 use serde_json::Value;
 
 use super::{ask::Answer, rendition::is_understood};
+
+/// The element that a cross-version extension is (hl7.org/fhir/versions.html): `value` of `…/extension-Observation.value`.
+fn element_of(url: &str) -> Option<&str> {
+    let (_, path) =
+        url.strip_prefix("http://hl7.org/fhir/")?.split_once("/StructureDefinition/extension-")?;
+    path.rsplit_once('.').map(|(_, element)| element)
+}
+
+/// Whether a member is an element, or one of its choice: `valueQuantity` is `value`.
+fn is_member(name: &str, element: &str) -> bool {
+    let rest = name.strip_prefix('_').unwrap_or(name).strip_prefix(element);
+    rest.is_some_and(|rest| rest.chars().next().is_none_or(char::is_uppercase))
+}
 
 /// Such extensions that are told.
 const SHADOWS_MOST: usize = 10;
@@ -85,38 +98,35 @@ pub(super) fn judged(value: &Value, release: Release) -> Vec<Issue> {
             issue.severity = Severity::Error;
         }
     }
-    issues.extend(shadows(value, release));
+    issues.extend(shadows(value));
     issues
 }
 
-/// Extensions by which another release says what this one has an element for: converted, they would stand in its place, and
+/// Extensions by which another release says what stands beside them as an element: converted, they would stand in its place, and
 /// say something else than what was looked at.
-fn shadows(value: &Value, release: Release) -> Vec<Issue> {
+fn shadows(value: &Value) -> Vec<Issue> {
     let mut found = Vec::new();
-    gather_shadows(value, release, &mut found);
+    gather_shadows(value, &mut found);
     found.truncate(SHADOWS_MOST);
     found
 }
 
-fn gather_shadows(value: &Value, release: Release, found: &mut Vec<Issue>) {
+fn gather_shadows(value: &Value, found: &mut Vec<Issue>) {
     match value {
         Value::Object(members) => {
-            let path = members.get("url").and_then(Value::as_str).and_then(|url| {
-                let rest = url.strip_prefix("http://hl7.org/fhir/")?;
-                rest.split_once("/StructureDefinition/extension-").map(|(_, path)| path)
-            });
-            let is_element = path.and_then(|path| path.rsplit_once('.')).is_some_and(|(group, element)| {
-                // A profile is of a release, and says nothing of the content.
-                group != "Meta"
-                    && elements(release).group(group).is_some_and(|group| group.element(element).is_some())
-            });
-            if is_element {
-                let text = "an extension of another release says what this release has an element for; send the element alone";
-                found.push(Issue::error(Code::Extension, text).at("extension"));
+            for list in ["extension", "modifierExtension"] {
+                let shadows = |it: &&Value| {
+                    let element = it["url"].as_str().and_then(element_of);
+                    element.is_some_and(|element| members.keys().any(|name| is_member(name, element)))
+                };
+                if members.get(list).and_then(Value::as_array).into_iter().flatten().any(|it| shadows(&it)) {
+                    let text = "an extension of another release says again what an element says; send the element alone";
+                    found.push(Issue::error(Code::Extension, text).at(list));
+                }
             }
-            members.values().for_each(|inner| gather_shadows(inner, release, found));
+            members.values().for_each(|inner| gather_shadows(inner, found));
         }
-        Value::Array(items) => items.iter().for_each(|inner| gather_shadows(inner, release, found)),
+        Value::Array(items) => items.iter().for_each(|inner| gather_shadows(inner, found)),
         _ => {}
     }
 }

@@ -4,6 +4,9 @@
 //! again by the whole Bundle and its place there, so that a transaction that is sent again has one effect; the Bundle
 //! itself is kept beside it as it came.
 
+mod linked;
+mod response;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -13,29 +16,24 @@ use axum::http::Method;
 use bytes::Bytes;
 use fhir::{Code, Issue, Kind, Release};
 use outbox::{AuditEntry, Reader, Took};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
+use self::linked::resolved;
+pub(super) use self::response::Ended;
 use super::{
     ask::{Answer, Head},
     audit::{Access, resource},
     batch::{self, Entry, Form},
     body,
-    bounds::Bounds,
-    bundle::BundleWriter,
-    check,
     draft::{Draft, Plan},
     effect::NewPatients,
     interaction::Interaction,
     key::id_of,
-    negotiation::{Return, body_release},
-    read::{self, etag},
-    search::Search,
+    negotiation::body_release,
     service::{Done, Interactions, Request, unaudited},
     shelf::{failed, look, unwritten},
-    write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended, identity},
+    write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended},
 };
-use crate::time;
 
 /// Bytes of what the entries of a batch are answered, after which no more are asked: it is held in memory.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -69,14 +67,6 @@ enum Carried {
     Changed,
     /// Nothing was written: entries at these places were received before, and others refer to them.
     Known(HashMap<usize, Took>),
-}
-
-/// How an entry ended.
-pub(super) enum Ended {
-    /// Written, or it stood.
-    Stood(Outcome),
-    /// Answered by another interaction, or refused.
-    Answered(Answer),
 }
 
 /// A Bundle as it came.
@@ -440,29 +430,6 @@ impl Interactions {
         let kind = Kind::named(&kind).map_or("resource", Kind::name);
         self.keep_refused(request, kind, sheaf.release, bytes, refusal).await
     }
-
-    /// The response to a Bundle.
-    pub(super) async fn respond(
-        &self,
-        request: &Arc<Request>,
-        kind: &'static str,
-        ended: Vec<Ended>,
-    ) -> Result<Done, Answer> {
-        let shared = Arc::clone(request);
-        let resources = ended.len();
-        let body = look(&self.readers, move |reader| {
-            let mut bundle = BundleWriter::new(kind, None, &[]);
-            for one in &ended {
-                match one {
-                    Ended::Stood(outcome) => stood(reader, &shared, outcome, &mut bundle)?,
-                    Ended::Answered(answer) => answered(answer, &mut bundle),
-                }
-            }
-            Ok(bundle.finish())
-        });
-        let answer = Answer::fhir(200, request.manner.release, body.await?);
-        Ok(Done { answer, object: kind.to_owned(), resources, is_told: false })
-    }
 }
 
 fn drafts(courses: &[Course]) -> Vec<(usize, &Draft)> {
@@ -506,81 +473,6 @@ fn once(at: usize, course: Course, before: &[(usize, &Draft)], known: Option<&To
     Course::Refused(Answer::refusal(400, issue))
 }
 
-/// Puts names in the place of references to other entries, and of conditions.
-fn resolved(reader: &Reader, request: &Request, sheaf: &Sheaf, courses: &mut [Course]) -> Result<(), Answer> {
-    let mut names = HashMap::new();
-    for (at, (course, entry)) in courses.iter().zip(&sheaf.entries).enumerate() {
-        let Ok(Entry { full_url: Some(full_url), .. }) = entry else { continue };
-        let Some(name) = name_of(courses, course) else { continue };
-        if names.insert(full_url.clone(), name).is_some() {
-            let issue = Issue::error(Code::Duplicate, "two entries have one fullUrl");
-            return Err(Answer::refusal(400, issue.at(format!("Bundle.entry[{at}].fullUrl"))));
-        }
-    }
-    let bundle: [u8; 32] = Sha256::digest(&sheaf.bytes).into();
-    for (at, course) in courses.iter_mut().enumerate() {
-        let Course::Plan(Plan::Write(draft)) = course else { continue };
-        match conditions(reader, request, draft, &mut names) {
-            Err(refusal) => *course = Course::Refused(refusal),
-            Ok(()) => {
-                if batch::resolve(&mut draft.body, &names) {
-                    let source = write::source(&request.caller);
-                    draft.known_by = Some(identity(&[
-                        b"endpoint bundle",
-                        source.as_bytes(),
-                        sheaf.release.name().as_bytes(),
-                        &bundle,
-                        &(at as u64).to_be_bytes(),
-                    ]));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn name_of(courses: &[Course], course: &Course) -> Option<String> {
-    match course {
-        Course::Plan(Plan::Write(draft)) => Some(draft.reference()),
-        Course::Plan(Plan::Stands(stored)) => Some(stored.reference()),
-        Course::Plan(Plan::SameAs(other)) => name_of(courses, courses.get(*other)?),
-        Course::Known(outcome) => Some(format!("{}/{}", outcome.kind.name(), id_of(outcome.id))),
-        Course::Ask(_) | Course::Refused(_) => None,
-    }
-}
-
-/// Looks up references that are conditions, `Patient?identifier=…`: each finds one resource.
-fn conditions(
-    reader: &Reader,
-    request: &Request,
-    draft: &Draft,
-    names: &mut HashMap<String, String>,
-) -> Result<(), Answer> {
-    for reference in check::references(&draft.body.value) {
-        let Some((kind, query)) = reference.text.split_once('?') else { continue };
-        let Some(kind) = Kind::named(kind) else { continue };
-        if names.contains_key(reference.text) {
-            continue;
-        }
-        let bounds = request.bounds(super::Act::Search, kind)?;
-        let parameters = batch::condition(query);
-        let parsed =
-            fhir::search::Query::parse(kind, &parameters, fhir::search::Handling::Strict, &request.context)
-                .map_err(|issues| Answer::outcome(400, &issues))?;
-        let page = Search { site: &request.site.id, query: &parsed.query, bounds: &bounds, secret: None }
-            .page(reader)?;
-        match (page.hits.first(), page.hits.len(), page.next) {
-            (Some(hit), 1, None) => names.insert(reference.text.to_owned(), hit.stored.reference()),
-            _ => {
-                let text = "a reference that is a condition has to find one resource";
-                let issue = Issue::error(Code::MultipleMatches, text).at(reference.expression);
-                return Err(Answer::refusal(412, issue));
-            }
-        };
-    }
-    Ok(())
-}
-
 /// The head of an entry, as of a request of its own.
 fn entry_head(request: &Request, entry: &Entry) -> Head {
     Head {
@@ -591,50 +483,6 @@ fn entry_head(request: &Request, entry: &Entry) -> Head {
         release: request.head.release,
         request_id: request.head.request_id.clone(),
     }
-}
-
-fn stood(
-    reader: &Reader,
-    request: &Request,
-    outcome: &Outcome,
-    bundle: &mut BundleWriter,
-) -> Result<(), Answer> {
-    let status = if outcome.status == 201 { "201 Created" } else { "200 OK" };
-    let id = id_of(outcome.id);
-    let mut members = json!({
-        "fullUrl": format!("{}/{}/{id}", request.base, outcome.kind.name()),
-        "response": {
-            "status": status,
-            "location": outcome.location(&request.base),
-            "etag": etag(outcome.version),
-            "lastModified": time::instant(outcome.at),
-        },
-    });
-    if request.manner.wanted == Some(Return::Outcome) {
-        members["response"]["outcome"] = fhir::issue::outcome(&[]);
-    }
-    if request.manner.wanted != Some(Return::Representation) {
-        bundle.add(&members, None);
-        return Ok(());
-    }
-    let site = &request.site.id;
-    let found = read::find(reader, site, outcome.kind, &id, Some(outcome.version), &Bounds::All)?;
-    bundle.add(&members, Some(&found.bytes_in(request.manner.release)?));
-    Ok(())
-}
-
-fn answered(answer: &Answer, bundle: &mut BundleWriter) {
-    let phrase = axum::http::StatusCode::from_u16(answer.status).ok();
-    let phrase = phrase.and_then(|status| status.canonical_reason()).unwrap_or_default();
-    let mut response = json!({ "status": format!("{} {phrase}", answer.status) });
-    if answer.status < 300 {
-        bundle.add(&json!({ "response": response }), Some(&answer.body));
-        return;
-    }
-    if let Ok(outcome) = serde_json::from_slice::<Value>(&answer.body) {
-        response["outcome"] = outcome;
-    }
-    bundle.add(&json!({ "response": response }), None);
 }
 
 /// What is wanted of a resource that comes without a request: created, by its identifier once.

@@ -75,7 +75,7 @@ impl Interactions {
     fn parameters_of(&self, request: &Request, body: &[u8]) -> Result<Parameters, Answer> {
         let mut parameters = request.parameters.clone();
         if !body.is_empty() {
-            let value = body::parse(&body, self.limits().max_depth)?;
+            let value = body::parse(body, self.limits().max_depth)?;
             for (at, parameter) in value["parameter"].as_array().into_iter().flatten().enumerate() {
                 let name = parameter["name"].as_str().unwrap_or_default().to_owned();
                 // In a body a name is a value, and none is told.

@@ -115,7 +115,15 @@ fn a_birth_date_is_learned_with_its_patient() {
     let patient = folder.patient("A");
     let id = folder.writer().new_resource(1);
     let fact = Fact { fact: "result-birth", value: "19700102".into() };
-    assert!(put(&folder, 1, version(id, "Patient", None), Effect::Learn(patient, fact, 2_000)).is_ok());
+    assert!(
+        put(
+            &folder,
+            1,
+            version(id, "Patient", None),
+            Effect::Learn(outbox::Whose::Number(patient), fact, 2_000)
+        )
+        .is_ok()
+    );
     let births = folder.read(|reader| reader.births(patient));
     assert_eq!((births.of_results.as_deref(), births.registered), (Some("19700102"), None));
 }

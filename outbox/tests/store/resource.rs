@@ -31,7 +31,7 @@ fn message(body: &str) -> outbox::Arrival {
 fn done(put: Placed) -> Vec<Took> {
     match put {
         Placed::Done(stood) => stood,
-        Placed::Changed => panic!("nothing had changed"),
+        Placed::Changed | Placed::Known(_) => panic!("nothing had changed"),
     }
 }
 
@@ -203,4 +203,36 @@ fn a_window_is_to_be_served_anew_when_it_is_published_emptied_or_its_patient_mer
     folder.writer().unlink(link, crate::identity::how(true, 9_500), "person").wait().unwrap();
     assert_eq!(windows()[0].id, window.id, "and stands alone again");
     assert!(folder.read(|reader| reader.unserved_after(Shown::Window, window.id, 9)).is_empty());
+}
+
+#[test]
+fn of_versions_that_refer_to_each_other_one_that_is_known_is_told_before_anything_is_written() {
+    let folder = Folder::new();
+    let writer = folder.writer();
+    let device = writer.new_resource(1);
+    let alone = PutResources {
+        messages: vec![message("device")],
+        versions: vec![new(device, VersionBody::Message(0), &[1], None)],
+        ..PutResources::default()
+    };
+    done(block(writer.put_resources(alone)).unwrap());
+    let linked = |is_linked| PutResources {
+        messages: vec![message("device"), message("reading of the new device")],
+        versions: vec![
+            new(writer.new_resource(2), VersionBody::Message(0), &[1], None),
+            new(writer.new_resource(3), VersionBody::Message(1), &[2], None),
+        ],
+        is_linked,
+        ..PutResources::default()
+    };
+    let Placed::Known(known) = block(writer.put_resources(linked(true))).unwrap() else {
+        panic!("the device is known under another name")
+    };
+    assert_eq!(
+        known.iter().map(|(at, took)| (*at, took.id, took.known)).collect::<Vec<_>>(),
+        [(0, device, true)]
+    );
+    assert_eq!(folder.read(|reader| reader.resources_under(2)), [0_i64; 0], "nothing of it was written");
+    let took = done(block(writer.put_resources(linked(false))).unwrap());
+    assert_eq!((took[0].id, took[1].known), (device, false), "each for itself");
 }

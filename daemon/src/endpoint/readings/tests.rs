@@ -60,11 +60,11 @@ impl Rig {
         let id = writer.new_resource(9);
         let json = json!({ "resourceType": "Patient", "identifier": [{ "system": "urn:p", "value": "7" }] });
         let this = Self { _dir: dir, store, patient, id };
-        this.put(Kind::Patient, id, &json, Some((Shown::Patient, patient, String::new())));
+        this.put(Kind::Patient, id, &json, Some(outbox::Shows::Part(Shown::Patient, patient, String::new())));
         this
     }
 
-    fn put(&self, kind: Kind, id: ResourceId, json: &serde_json::Value, shows: Option<(Shown, i64, String)>) {
+    fn put(&self, kind: Kind, id: ResourceId, json: &serde_json::Value, shows: Option<outbox::Shows>) {
         let indexed = terms(kind, json);
         let version = NewVersion {
             id,
@@ -141,7 +141,9 @@ impl Rig {
             let query = self.query(&parameters);
             let page = self.page(&query);
             assert!(page.hits.len() <= query.count() as usize);
-            seen.extend(page.hits.iter().map(|hit| (starts(Kind::Observation, &hit.value), hit.stored.id())));
+            seen.extend(
+                page.hits.iter().map(|hit| (starts(Kind::Observation, &hit.value()), hit.stored.id())),
+            );
             let Some(next) = page.next else { return seen };
             cursor = Some(next.text(&query));
             between();

@@ -184,7 +184,7 @@ fn what_is_no_time_is_refused_and_never_read_from_a_resource() {
     ];
     for text in none {
         assert_eq!(Interval::of_text(text), None, "{text:?}");
-        let issues = strict(Kind::Observation, &[("date", text)]).err().expect("it is refused");
+        let issues = strict(Kind::Observation, &[("date", text)]).expect_err("it is refused");
         assert_eq!((issues[0].code, issues[0].expression.as_str()), (Code::Value, "http.date"), "{text:?}");
     }
     assert!(Interval::of_text("2024-02-29").is_some(), "2024 is a leap year");

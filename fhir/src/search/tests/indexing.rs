@@ -63,7 +63,9 @@ fn a_time_that_is_open_or_absent_is_said_so() {
 #[test]
 fn the_narrowest_term_drives() {
     let loinc = "http://loinc.org|99504-3";
-    let table: [(&[(&str, &str)], &[&[&str]], bool); 9] = [
+    /// Parameters, the terms of the plan, and whether it is exact.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [&'a str]], bool);
+    let table: [Row<'_>; 9] = [
         (&[], &[&[""]], true),
         (&[("patient", "p1")], &[&["subject|Patient/p1"]], true),
         (&[("patient", "p1"), ("code", loinc)], &[&["subject+code|Patient/p1|99504-3"]], true),
