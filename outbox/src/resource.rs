@@ -250,7 +250,8 @@ impl Command for Prepared {
                     version.shows = Some(Shows::Part(Shown::Intent, intent, String::new()));
                 }
             }
-            stood.push(write(conn, version, block.as_deref(), inbox_id, self.put.at)?);
+            let at = stamp(conn, version, self.put.at)?;
+            stood.push(write(conn, version, block.as_deref(), inbox_id, at)?);
         }
         done(conn, &self.put.served)?;
         let mut entries = std::mem::take(&mut self.put.audit);
@@ -383,6 +384,15 @@ fn became(conn: &Connection, inbox_id: i64) -> rusqlite::Result<Option<Took>> {
         Ok(Took { id, version: row.get(2)?, at: row.get(3)?, known: true })
     })
     .optional()
+}
+
+/// When a version is written: not before one of its kind and site that was committed earlier, so that whoever asks for what is
+/// newer than what they saw misses nothing.
+fn stamp(conn: &Connection, version: &NewVersion, now: i64) -> rusqlite::Result<i64> {
+    let latest: Option<i64> = conn
+        .prepare_cached("SELECT max(updated_at) FROM resource WHERE site = ?1 AND kind = ?2")?
+        .query_row(params![version.site, version.kind], |row| row.get(0))?;
+    Ok(latest.map_or(now, |latest| latest.max(now)))
 }
 
 fn write(

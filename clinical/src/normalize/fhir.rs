@@ -229,6 +229,15 @@ fn read_held(text: &str, context: &Context<'_>, held: &Held<'_>) -> Result<Norma
     Ok(all.read)
 }
 
+/// What keeps an Observation of a sensor's glucose, or a CGM summary, from being read, whoever it is about: the element and why.
+/// `None` of everything else.
+pub fn fault_of(observation: &Value, context: &Context<'_>) -> Option<Fault> {
+    match observation::read(observation, &Beside::default(), context) {
+        Read::Fault(element, reason) => Some(Fault { place: format!("Observation.{element}"), reason }),
+        _ => None,
+    }
+}
+
 /// Whether an Observation is of a sensor's glucose, or of a CGM summary, by its codes.
 pub fn is_cgm(observation: &Value) -> bool {
     observation::is_cgm(observation)

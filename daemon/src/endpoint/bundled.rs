@@ -126,6 +126,9 @@ impl Interactions {
                 }
                 return Err(refusal);
             }
+            if sheaf.form == Form::Transaction {
+                self.asks_are_answered(request, sheaf, &courses).await?;
+            }
             match self.carry_out(request, sheaf, placed(courses)).await? {
                 Carried::Out(ended) => return Ok(ended),
                 Carried::Changed => {}
@@ -133,6 +136,27 @@ impl Interactions {
             }
         }
         Err(contended())
+    }
+
+    /// Whether what a transaction asks is answered, before anything of it is written: afterwards it could not be taken back. It
+    /// is asked again behind the commit, so that the answer has what was written.
+    async fn asks_are_answered(
+        &self,
+        request: &Arc<Request>,
+        sheaf: &Sheaf,
+        courses: &[Course],
+    ) -> Result<(), Answer> {
+        if drafts(courses).is_empty() {
+            return Ok(());
+        }
+        for (at, course) in courses.iter().enumerate() {
+            let Course::Ask(asked) = course else { continue };
+            let answer = self.ask(request, sheaf, at, asked).await;
+            if answer.status >= 400 {
+                return Err(answer.placed(at));
+            }
+        }
+        Ok(())
     }
 
     /// Each for itself: all good ones in one commit, and where somebody else was quicker, one after the other.

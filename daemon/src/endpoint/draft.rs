@@ -156,8 +156,33 @@ impl Desk<'_> {
         if !terms(draft.body.kind, &draft.body.value).complete {
             return Err(unsearchable(draft.body.kind));
         }
+        self.can_count(&draft.body)?;
         self.subject_is_one(&draft.body)?;
         self.references_lead_somewhere(&draft.body, new)
+    }
+
+    /// A reading, or a summary, that could never count is told now, and not set aside after its 201.
+    fn can_count(&self, body: &Body) -> Result<(), Answer> {
+        use clinical::normalize::fhir::{self as readings, Context};
+        if body.kind != Kind::Observation || !readings::is_cgm(&body.value) {
+            return Ok(());
+        }
+        let context = Context { zone: &self.site.clock, patient: &self.site.patient, message_id: 0 };
+        if let Some(fault) = readings::fault_of(&body.value, &context) {
+            let issue = Issue::error(Code::BusinessRule, fault.reason.to_string()).at(fault.place);
+            return Err(Answer::refusal(422, issue));
+        }
+        let subject = &body.value["subject"];
+        let is_named = subject["identifier"].is_object()
+            || subject["reference"].as_str().is_some_and(|reference| {
+                reference.starts_with('#') || matches!(check::local(reference, &[]), Some(("Patient", _)))
+            });
+        if is_named {
+            return Ok(());
+        }
+        let text =
+            "whose it is cannot be told: name a Patient of this server, or an identifier of the patient";
+        Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Observation.subject")))
     }
 
     /// A Patient stays who they are: other identifiers may come and go.

@@ -236,3 +236,20 @@ fn of_versions_that_refer_to_each_other_one_that_is_known_is_told_before_anythin
     let took = done(block(writer.put_resources(linked(false))).unwrap());
     assert_eq!((took[0].id, took[1].known), (device, false), "each for itself");
 }
+
+#[test]
+fn what_is_committed_later_is_not_stamped_earlier() {
+    let folder = Folder::new();
+    let writer = folder.writer();
+    let put = |body: &str, at| PutResources {
+        messages: vec![message(body)],
+        versions: vec![new(writer.new_resource(1), VersionBody::Message(0), &[1], None)],
+        at,
+        ..PutResources::default()
+    };
+    let stamps: Vec<i64> = [("one", 500), ("overtaken", 400), ("two", 600)]
+        .into_iter()
+        .map(|(body, at)| done(block(writer.put_resources(put(body, at))).unwrap())[0].at)
+        .collect();
+    assert_eq!(stamps, [500, 500, 600]);
+}
