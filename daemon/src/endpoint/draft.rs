@@ -156,9 +156,9 @@ impl Desk<'_> {
         if !terms(draft.body.kind, &draft.body.value).complete {
             return Err(unsearchable(draft.body.kind));
         }
-        self.can_count(&draft.body)?;
         self.subject_is_one(&draft.body)?;
-        self.references_lead_somewhere(&draft.body, new)
+        self.references_lead_somewhere(&draft.body, new)?;
+        self.can_count(&draft.body)
     }
 
     /// A reading, or a summary, that could never count is told now, and not set aside after its 201.
