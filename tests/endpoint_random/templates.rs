@@ -100,9 +100,11 @@ pub fn sound(kind: &str, is_r5: bool, patient: &str, target: &str, number: u64, 
             "identifier": identifier,
             "status": "requested",
             "intent": "order",
-            "code": { "text": word },
+            "code": { "coding": [{ "system": "urn:isthmus:CodeSystem:intents", "code": "note" }] },
             "for": subject,
             "authoredOn": day,
+            "requester": { "reference": "https://ehr.example.org/fhir/Practitioner/7", "display": word },
+            "input": [{ "type": { "text": "text" }, "valueString": word }],
         }),
         _ => {
             let membership =
