@@ -148,8 +148,15 @@ async fn at_a_site_that_takes_no_writes_it_waits_and_is_given_up_when_the_readin
     edit_site(&rig, "mode = \"full\"", "mode = \"read-only\"");
     until(&rig, "closed", |s| s["sites"][0]["mode"] == "read-only").await;
     send(&rig, &[told_again("BACK", 120, 'D')]).await;
-    let status =
-        until(&rig, "the marking waits", |s| s["outbox"]["deferred"] == OBSERVATIONS as u64 + 1).await;
+    // The condition is told anew once the marking is queued.
+    let is_told = |s: &Value| {
+        let detail = condition(s, "withdrawal-needed").map(|it| it["detail"].to_string());
+        detail.is_some_and(|detail| detail.contains("is being marked"))
+    };
+    let status = until(&rig, "the marking waits", |s| {
+        s["outbox"]["deferred"] == OBSERVATIONS as u64 + 1 && is_told(s)
+    })
+    .await;
     let detail = condition(&status, "withdrawal-needed").unwrap()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("is being marked as entered in error (intent 1)"), "{detail}");
     send(&rig, &[people::hour("ANEW", 1, DAY, 150)]).await;
