@@ -10,7 +10,10 @@
 
 use std::time::Duration;
 
-use clinical::fhir::consent::{self as fhir, Consent, Key};
+use clinical::fhir::{
+    consent::{self as fhir, Consent, Key},
+    fault::Fault,
+};
 use outbox::{
     ConsentDocument, ConsentHead, ConsentRule, ConsentSaying, Imported, Misdated, PatientKey, Prospect,
     Purpose, ReadError, Readers, Recorded, Ruling, WriteError, Writer,
@@ -102,7 +105,12 @@ pub struct Door<'a> {
     pub inbox_id: i64,
     /// Where they come from, as far as it is known: of one source an id is that of one Consent.
     pub source: Option<String>,
+    /// Whether nothing is written: who has no number yet is [`NOBODY`].
+    pub is_trial: bool,
 }
+
+/// The number of no patient.
+pub(crate) const NOBODY: i64 = 0;
 
 impl Door<'_> {
     /// Takes every Consent of a document into the ledger, each for itself; versions in the order in which their server
@@ -121,7 +129,7 @@ impl Door<'_> {
         Ok(taken.into_iter().map(|(_, taken)| taken).collect())
     }
 
-    fn take_one(&self, read: Result<Consent, fhir::ConsentFault>) -> Result<Taken, TakeError> {
+    fn take_one(&self, read: Result<Consent, Fault>) -> Result<Taken, TakeError> {
         let consent = match read {
             Ok(consent) => consent,
             Err(fault) => return Ok(Taken::Refused(fault.to_string())),
@@ -138,7 +146,7 @@ impl Door<'_> {
     }
 
     /// What a Consent says, for the ledger; or the element and why it cannot be said. Gives its patient a number where there
-    /// was none. Blocks.
+    /// was none, but in a trial. Blocks.
     pub(crate) fn saying(&self, consent: &Consent) -> Result<Result<ConsentSaying, &'static str>, TakeError> {
         let patient = match self.patient(consent)? {
             Ok(patient) => patient,
@@ -203,6 +211,7 @@ impl Door<'_> {
         // Nobody yet: what is decided before the first result holds from the first result on.
         let own = self.site.patient.one_system();
         match keys.into_iter().find(|key| own.as_ref() == Some(&key.system)) {
+            Some(_) if self.is_trial => Ok(Ok(NOBODY)),
             Some(key) => {
                 let numbers = self.writer.patients(vec![key]).wait()?;
                 Ok(numbers.first().copied().ok_or("Consent.patient: has no identifier"))

@@ -16,6 +16,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Fatal, Self::Error, Self::Warning, Self::Information];
+
     /// The code.
     pub const fn code(self) -> &'static str {
         match self {
@@ -66,6 +69,8 @@ codes! {
     Expired = "expired",
     /// Who asks may not.
     Forbidden = "forbidden",
+    /// Something was left out for want of a right.
+    Suppressed = "suppressed",
     /// It was not done, in no nearer way.
     Processing = "processing",
     /// It is not supported.
@@ -76,6 +81,8 @@ codes! {
     MultipleMatches = "multiple-matches",
     /// There is no such thing.
     NotFound = "not-found",
+    /// It was there, and is no more.
+    Deleted = "deleted",
     /// It is too long.
     TooLong = "too-long",
     /// A code is not known.
@@ -90,12 +97,16 @@ codes! {
     Conflict = "conflict",
     /// It may work later.
     Transient = "transient",
+    /// Somebody else holds it.
+    LockError = "lock-error",
     /// The store did not take it.
     NoStore = "no-store",
     /// The fault is ours.
     Exception = "exception",
     /// It took too long.
     Timeout = "timeout",
+    /// Not everything was done or found.
+    Incomplete = "incomplete",
     /// Too many requests.
     Throttled = "throttled",
     /// Nothing is wrong.
@@ -135,6 +146,17 @@ impl Issue {
     /// Whether nothing was done.
     pub fn is_error(&self) -> bool {
         matches!(self.severity, Severity::Fatal | Severity::Error)
+    }
+
+    /// One of an OperationOutcome of ours; `None` where it is none.
+    pub fn read(json: &Value) -> Option<Self> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Some(Self {
+            severity: *Severity::ALL.iter().find(|it| json["severity"] == it.code())?,
+            code: *Code::ALL.iter().find(|it| json["code"] == it.code())?,
+            diagnostics: text(&json["diagnostics"]),
+            expression: text(&json["expression"][0]),
+        })
     }
 
     fn json(&self) -> Value {

@@ -13,6 +13,7 @@
 use serde_json::Value;
 
 use super::{
+    fault::{Fault, fault},
     intent::{Goal, GoalUnit, Wish},
     task::INTENT_CODES,
 };
@@ -63,25 +64,11 @@ pub struct Asked {
     pub request: Option<(String, String)>,
 }
 
-/// Why a Task is not carried out: the element, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{element}: {why}")]
-pub struct AskedFault {
-    /// Where, as a path of elements.
-    pub element: String,
-    /// What.
-    pub why: &'static str,
-}
-
-fn fault<T>(element: &str, why: &'static str) -> Result<T, AskedFault> {
-    Err(AskedFault { element: element.to_owned(), why })
-}
-
 /// Reads a Task. Whom and which outcome it is about is for who knows them.
 ///
 /// # Errors
-/// [`AskedFault`] where anything in it cannot be carried out exactly.
-pub fn read(task: &Value) -> Result<Asked, AskedFault> {
+/// [`Fault`] where anything in it cannot be carried out exactly.
+pub fn read(task: &Value) -> Result<Asked, Fault> {
     let Some(fields) = task.as_object() else { return fault("Task", "is no object") };
     if let Some(name) = fields.keys().find(|name| !KNOWN.contains(&name.as_str())) {
         let is_name = name.len() <= NAME_MOST && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -118,7 +105,7 @@ pub fn read(task: &Value) -> Result<Asked, AskedFault> {
     Ok(Asked { wish, author, role, request })
 }
 
-fn author(requester: &Value) -> Result<(String, Option<String>), AskedFault> {
+fn author(requester: &Value) -> Result<(String, Option<String>), Fault> {
     if requester.is_null() {
         return fault("Task.requester", "is missing: an author is named, by display");
     }
@@ -134,7 +121,7 @@ fn author(requester: &Value) -> Result<(String, Option<String>), AskedFault> {
 }
 
 /// The one input, which is of this type.
-fn input<'a>(task: &'a Value, wanted: &str) -> Result<&'a Value, AskedFault> {
+fn input<'a>(task: &'a Value, wanted: &str) -> Result<&'a Value, Fault> {
     match task["input"].as_array().map(Vec::as_slice) {
         Some([input]) if input["type"]["text"] == wanted => Ok(input),
         Some([_]) => fault("Task.input[0].type.text", "is another than this code needs: text, goal or form"),
@@ -142,14 +129,14 @@ fn input<'a>(task: &'a Value, wanted: &str) -> Result<&'a Value, AskedFault> {
     }
 }
 
-fn said<'a>(task: &'a Value, wanted: &str) -> Result<&'a str, AskedFault> {
+fn said<'a>(task: &'a Value, wanted: &str) -> Result<&'a str, Fault> {
     match input(task, wanted)?["valueString"].as_str() {
         Some(text) => Ok(text),
         None => fault("Task.input[0].valueString", "is missing"),
     }
 }
 
-fn goal(task: &Value) -> Result<Goal, AskedFault> {
+fn goal(task: &Value) -> Result<Goal, Fault> {
     let input = input(task, "goal")?;
     if let Some(text) = input["valueString"].as_str() {
         return match Goal::of_words(text) {

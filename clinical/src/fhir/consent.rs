@@ -20,6 +20,7 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::fault::{Fault, fault};
 use crate::identity::PatientKey;
 
 /// Resources of one Bundle: an export of a ward, not of a registry.
@@ -158,20 +159,6 @@ impl std::fmt::Debug for Consent {
     }
 }
 
-/// Why a Consent counts for nothing: the element, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{element}: {why}")]
-pub struct ConsentFault {
-    /// Where, as a path of elements.
-    pub element: String,
-    /// What.
-    pub why: &'static str,
-}
-
-fn fault<T>(element: &str, why: &'static str) -> Result<T, ConsentFault> {
-    Err(ConsentFault { element: element.to_owned(), why })
-}
-
 /// Whether JSON is a Consent, or a Bundle with one in it.
 pub fn holds_consent(json: &Value) -> bool {
     let is_consent = |resource: &Value| resource["resourceType"] == "Consent";
@@ -181,7 +168,7 @@ pub fn holds_consent(json: &Value) -> bool {
 }
 
 /// Reads every Consent of a document, each for itself; dates without an offset are days of `zone`.
-pub fn read_all(json: &Value, zone: &TimeZone) -> Vec<Result<Consent, ConsentFault>> {
+pub fn read_all(json: &Value, zone: &TimeZone) -> Vec<Result<Consent, Fault>> {
     if json["resourceType"] == "Consent" {
         return vec![read(json, &[], zone)];
     }
@@ -190,7 +177,7 @@ pub fn read_all(json: &Value, zone: &TimeZone) -> Vec<Result<Consent, ConsentFau
         return vec![fault("Bundle.entry", "has more resources than are read of one Bundle; cut it")];
     }
     let consent_or_fault = |(place, entry): (usize, &Value)| {
-        let named = |fault: ConsentFault| ConsentFault {
+        let named = |fault: Fault| Fault {
             element: format!("Bundle.entry[{place}].resource.{}", fault.element),
             ..fault
         };
@@ -209,8 +196,8 @@ pub fn read_all(json: &Value, zone: &TimeZone) -> Vec<Result<Consent, ConsentFau
 /// Reads one Consent. `beside` are the entries of its Bundle, where its Patient may be.
 ///
 /// # Errors
-/// [`ConsentFault`] where anything in it cannot be mapped exactly.
-pub fn read(json: &Value, beside: &[Value], zone: &TimeZone) -> Result<Consent, ConsentFault> {
+/// [`Fault`] where anything in it cannot be mapped exactly.
+pub fn read(json: &Value, beside: &[Value], zone: &TimeZone) -> Result<Consent, Fault> {
     let Some(consent) = json.as_object() else { return fault("Consent", "is no object") };
     let is_r5 = ["subject", "decision", "date", "period", "regulatoryBasis", "policyBasis"]
         .iter()
@@ -255,7 +242,7 @@ pub fn read(json: &Value, beside: &[Value], zone: &TimeZone) -> Result<Consent, 
 }
 
 /// Refuses what is not listed: it may change what is meant.
-fn known(object: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), ConsentFault> {
+fn known(object: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), Fault> {
     match object.keys().find(|key| !names.contains(&key.as_str())) {
         None => Ok(()),
         // A name from outside is told only where it looks like one.
@@ -316,7 +303,7 @@ fn patient_of(
     consent: &Value,
     beside: &[Value],
     name: &str,
-) -> Result<Vec<PatientKey>, ConsentFault> {
+) -> Result<Vec<PatientKey>, Fault> {
     let path = format!("Consent.{name}");
     if reference.is_null() {
         return fault(&path, "is missing");
@@ -367,7 +354,7 @@ fn has_coding(concept: &Value, known: &[(&str, &str)]) -> bool {
 }
 
 /// Whether the Consent is about the sharing of information, and nothing else.
-fn about_sharing(json: &Value, is_r5: bool) -> Result<(), ConsentFault> {
+fn about_sharing(json: &Value, is_r5: bool) -> Result<(), Fault> {
     if !is_r5 && !has_coding(&json["scope"], &[(SCOPE, "patient-privacy")]) {
         return fault("Consent.scope", "is not patient-privacy");
     }
@@ -397,7 +384,7 @@ impl Part {
     }
 }
 
-fn rules_r4(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
+fn rules_r4(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, Fault> {
     let empty = Map::new();
     let provision = match &json["provision"] {
         Value::Null => &empty,
@@ -428,7 +415,7 @@ fn rules_r4(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
     resolve(&base, &exceptions)
 }
 
-fn rules_r5(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
+fn rules_r5(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, Fault> {
     if json["decision"].is_null() {
         return fault("Consent.decision", "is missing");
     }
@@ -446,7 +433,7 @@ fn rules_r5(json: &Value, zone: &TimeZone) -> Result<Vec<Rule>, ConsentFault> {
 }
 
 /// The rules for each purpose, the base before the exception to it: of two that hold at a time the later one counts.
-fn resolve(base: &Part, exceptions: &[(Part, String)]) -> Result<Vec<Rule>, ConsentFault> {
+fn resolve(base: &Part, exceptions: &[(Part, String)]) -> Result<Vec<Rule>, Fault> {
     for (exception, path) in exceptions {
         if exception.purposes.is_empty() {
             return fault(
@@ -478,7 +465,7 @@ fn resolve(base: &Part, exceptions: &[(Part, String)]) -> Result<Vec<Rule>, Cons
     Ok(rules)
 }
 
-fn permits(kind: &Value, path: &str) -> Result<bool, ConsentFault> {
+fn permits(kind: &Value, path: &str) -> Result<bool, Fault> {
     match kind.as_str() {
         Some("permit") => Ok(true),
         Some("deny") => Ok(false),
@@ -486,7 +473,7 @@ fn permits(kind: &Value, path: &str) -> Result<bool, ConsentFault> {
     }
 }
 
-fn list<'a>(value: Option<&'a Value>, path: &str) -> Result<&'a [Value], ConsentFault> {
+fn list<'a>(value: Option<&'a Value>, path: &str) -> Result<&'a [Value], Fault> {
     match value {
         None => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
@@ -494,7 +481,7 @@ fn list<'a>(value: Option<&'a Value>, path: &str) -> Result<&'a [Value], Consent
     }
 }
 
-fn part(permit: bool, of: &Map<String, Value>, path: &str, zone: &TimeZone) -> Result<Part, ConsentFault> {
+fn part(permit: bool, of: &Map<String, Value>, path: &str, zone: &TimeZone) -> Result<Part, Fault> {
     let mut purposes = Vec::new();
     let path_of = format!("{path}.purpose");
     let codings = list(of.get("purpose"), &path_of)?;
@@ -514,7 +501,7 @@ fn part(permit: bool, of: &Map<String, Value>, path: &str, zone: &TimeZone) -> R
 }
 
 /// A Period: its end is included (FHIR datatypes, Period), so what is returned begins after it.
-fn period(value: &Value, path: &str, zone: &TimeZone) -> Result<(Option<i64>, Option<i64>), ConsentFault> {
+fn period(value: &Value, path: &str, zone: &TimeZone) -> Result<(Option<i64>, Option<i64>), Fault> {
     let Some(object) = value.as_object() else {
         return if value.is_null() { Ok((None, None)) } else { fault(path, "is no Period") };
     };

@@ -17,6 +17,7 @@
 //! may leave; [`address`] puts in what is the EHR's own, [`bundle`] packs one request, [`release`] writes it as R4 or R5,
 //! [`answer`] reads the reply and [`readback`] compares what a server holds with what was written. What is absent: HTTP,
 //! the store, retries, verdicts. Beside that way: [`consent`] reads what a Consent permits;
+//! [`asked`] what a Task wants written, both with a [`fault`] where it cannot be said exactly;
 //! [`person`], [`permit`], [`task`] and [`window_report`] are what the box's own endpoint shows of what it knows.
 
 pub mod address;
@@ -26,6 +27,7 @@ pub mod bundle;
 pub mod codes;
 pub mod compared;
 pub mod consent;
+pub mod fault;
 pub mod figures;
 pub mod form;
 pub mod identifier;

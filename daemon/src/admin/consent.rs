@@ -385,6 +385,7 @@ impl Desk {
             reason: reason.to_owned(),
             inbox_id: receipt.id,
             source: source.map(|name| format!("import {name}")),
+            is_trial: false,
         };
         let taken = door.take(&read)?;
         let mut lines = Vec::new();

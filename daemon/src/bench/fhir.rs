@@ -96,7 +96,7 @@ impl Bench<'_> {
         self.repeated("read by id", connections, &door, reads(&self.filled)).await?;
         let filled = Arc::clone(&self.filled);
         self.repeated_with("conditional create", connections, &door, &mut |round| {
-            creates(&filled, round.into())
+            creates(&filled, round.into(), connections)
         })
         .await?;
         (self.progress)("paging through everything");
@@ -205,13 +205,13 @@ fn reads(filled: &Arc<Filled>) -> Asked {
 }
 
 /// Conditional creates of Observations that are not there.
-fn creates(filled: &Arc<Filled>, round: u64) -> Asked {
+fn creates(filled: &Arc<Filled>, round: u64, connections: u16) -> Asked {
     let filled = Arc::clone(filled);
     Asked::new(201, move |connection, n, out| {
         let patient = &filled.patients[usize::from(connection) % filled.patients.len()];
         let value = format!("c{round}-{connection}-{n}");
         // No two of a patient at one time, and none at one of those stored before.
-        let minute = (round * u64::from(u16::MAX) + u64::from(connection)) * 5_000 + n;
+        let minute = (round * u64::from(connections) + u64::from(connection)) * 5_000 + n;
         let subject =
             Subject { patient, identifier: &value, at_s: resource::CREATED_FROM_S + minute as i64 * 60 };
         let body = resource::observation(&subject, n);

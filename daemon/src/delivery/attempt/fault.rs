@@ -4,44 +4,10 @@
 //! put a patient's name or number into it, wherever in an OperationOutcome it writes one.
 
 use clinical::fhir::issue::{Issue, OperationOutcome};
+use fhir::Code;
 
 /// Most segments of an expression: the deepest element that we write has seven, in a Bundle.
 const SEGMENTS_MAX: usize = 12;
-
-/// FHIR's issue types, all 31 (R4, valueset-issue-type).
-const ISSUE_TYPES: [&str; 31] = [
-    "invalid",
-    "structure",
-    "required",
-    "value",
-    "invariant",
-    "security",
-    "login",
-    "unknown",
-    "expired",
-    "forbidden",
-    "suppressed",
-    "processing",
-    "not-supported",
-    "duplicate",
-    "multiple-matches",
-    "not-found",
-    "deleted",
-    "too-long",
-    "code-invalid",
-    "extension",
-    "too-costly",
-    "business-rule",
-    "conflict",
-    "transient",
-    "lock-error",
-    "no-store",
-    "exception",
-    "timeout",
-    "incomplete",
-    "throttled",
-    "informational",
-];
 
 /// Names of the resources and elements that we write (R4: bundle, observation, provenance).
 #[rustfmt::skip]
@@ -65,7 +31,7 @@ pub(super) fn fingerprint<'a>(outcomes: impl IntoIterator<Item = &'a OperationOu
 }
 
 fn of_issue(issue: &Issue) -> String {
-    let code = ISSUE_TYPES.into_iter().find(|word| *word == issue.code);
+    let code = Code::ALL.iter().map(|code| code.code()).find(|word| *word == issue.code);
     let path = issue.expression.first().map(|text| path(text)).filter(|path| !path.is_empty());
     match (code, path) {
         (Some(code), Some(path)) => format!("{code} {path}"),

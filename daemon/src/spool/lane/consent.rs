@@ -45,6 +45,7 @@ impl Lane {
             reason: format!("FHIR Consent in message {}", receipt.id),
             inbox_id: receipt.id,
             source: Some(format!("spool {}", self.settings.name)),
+            is_trial: false,
         };
         let taken = loop {
             match door.take(&document) {
