@@ -43,6 +43,7 @@ pub use self::{
     date::Interval,
     include::{Include, includes, references},
     parameter::{Parameter, Type, search_parameters},
+    parse::place,
     plan::{Order, Plan, Range},
     query::{Context, Handling, Parsed, Query},
     result::{Summary, Total},
@@ -55,6 +56,8 @@ pub const MOST_PARAMETERS: usize = 64;
 /// Values of one parameter, parted by commas: a page of ids of another system, with room. Each is compared with each value
 /// of every candidate.
 pub const MOST_VALUES: usize = 256;
+/// Values of a whole search: each is compared with each value of every candidate.
+pub const MOST_VALUES_IN_ALL: usize = 512;
 /// Bytes of one value. A reference with a long base has 300; what is longer is no value.
 pub const MOST_VALUE_BYTES: usize = 1_024;
 /// Resources of a page where `_count` does not say: what fits a screen twice.

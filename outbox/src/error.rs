@@ -154,6 +154,9 @@ pub enum ReadError {
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
+    /// The time that the reader had is over.
+    #[error("the time for reading is over")]
+    Overdue,
     /// SQLite refused.
     #[error("SQLite: {0}")]
     Sqlite(SqliteFault),

@@ -6,12 +6,13 @@
 mod chart;
 mod days;
 mod people;
+mod resources;
 mod served;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -39,8 +40,6 @@ use crate::{
     queue,
     quota::{self, Quota},
     rehome::{self, Rehomed},
-    resource::{self, ResourceId, Shown, Unserved},
-    resource_read::{self, Find, Finding, ResourceVersion, Spot},
     retention::{self, Expiry, Removable, Removed},
     rows::{self, OutboxRow},
     seats::{self, Seat},
@@ -96,7 +95,7 @@ impl Readers {
     /// A reader at the present moment. Blocks while all are in use, 10 s at most; for blocking threads.
     pub fn get(&self) -> Result<Reader, ReadError> {
         let conn = self.connection()?;
-        let reader = Reader { conn: Some(conn), pool: self.clone() };
+        let reader = Reader { conn: Some(conn), pool: self.clone(), until: None };
         reader.conn()?.prepare_cached("BEGIN")?.execute([])?;
         Ok(reader)
     }
@@ -170,6 +169,7 @@ impl Readers {
 pub struct Reader {
     conn: Option<Connection>,
     pool: Readers,
+    until: Option<Instant>,
 }
 
 impl Drop for Reader {
@@ -181,7 +181,18 @@ impl Drop for Reader {
 }
 
 impl Reader {
+    /// The same, which reads nothing more after `until`: each of its methods fails with [`ReadError::Overdue`] then. One that is
+    /// under way ends by itself, because all of them are bounded.
+    #[must_use]
+    pub fn until(mut self, until: Instant) -> Self {
+        self.until = Some(until);
+        self
+    }
+
     fn conn(&self) -> Result<&Connection, ReadError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(ReadError::Overdue);
+        }
         self.conn.as_ref().ok_or(ReadError::Closed)
     }
 
@@ -509,70 +520,6 @@ impl Reader {
     /// Stored messages that a pick takes: looks at no more than `scan` of them after `after`.
     pub fn pick(&self, pick: &Pick, after: i64, scan: usize) -> Result<Picked, ReadError> {
         pick::pick(self.conn()?, pick, after, scan)
-    }
-
-    /// A version of the resource with this number; the one that stands where none is named.
-    pub fn resource(&self, number: i64, version: Option<i64>) -> Result<Option<ResourceVersion>, ReadError> {
-        resource_read::version(self.conn()?, number, version)
-    }
-
-    /// The tag, the site and the kind of the resource with this number.
-    pub fn resource_named(&self, number: i64) -> Result<Option<(ResourceId, String, String)>, ReadError> {
-        Ok(resource_read::named(self.conn()?, number)?)
-    }
-
-    /// The versions of a resource, the newest first: at most `limit` before the version `before`.
-    pub fn resource_history(
-        &self,
-        number: i64,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<ResourceVersion>, ReadError> {
-        resource_read::history(self.conn()?, number, before, limit)
-    }
-
-    /// What follows `after` in the order of a search, at most `limit` of it.
-    pub fn find_resources(
-        &self,
-        find: &Find,
-        after: Option<Spot>,
-        limit: usize,
-    ) -> Result<Finding, ReadError> {
-        find.run(self.conn()?, after, limit)
-    }
-
-    /// How many resources a search's index shows whose times `admits`; `None` where that is more than its budget.
-    pub fn count_resources(
-        &self,
-        find: &Find,
-        admits: &dyn Fn(i64, i64) -> bool,
-    ) -> Result<Option<u64>, ReadError> {
-        find.count(self.conn()?, admits)
-    }
-
-    /// The numbers of the resources under a key, in order; at most one more than [`crate::GUARD_MOST`].
-    pub fn resources_under(&self, key: i64) -> Result<Vec<i64>, ReadError> {
-        Ok(resource::under(self.conn()?, key)?)
-    }
-
-    /// The resource that shows something of the box.
-    pub fn resource_showing(
-        &self,
-        what: Shown,
-        id: i64,
-        part: &str,
-    ) -> Result<Option<ResourceId>, ReadError> {
-        Ok(resource::served(self.conn()?, what, id, part)?)
-    }
-
-    /// What of the box a resource shows.
-    pub fn shown_by(&self, number: i64) -> Result<Option<(Shown, i64)>, ReadError> {
-        resource_read::shows(self.conn()?, number)
-    }
-
-    /// What has changed since the resources that show it were made; at most `limit` of each.
-    pub fn unserved(&self, limit: usize) -> Result<Vec<Unserved>, ReadError> {
-        Ok(resource::unserved(self.conn()?, limit)?)
     }
 
     /// How much of everything there is.

@@ -20,6 +20,10 @@ pub const KEYS_MOST: usize = 64;
 /// budget, because each of them costs a look at its row.
 const GATHERED_PART: usize = 4;
 
+/// Second looks that a search takes at other keys, for each place of its budget: a search by patient, code, status and
+/// category takes three, one of hundreds of codes is the reason for the bound.
+const PROBES_EACH: usize = 8;
+
 /// A version of a resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResourceVersion {
@@ -74,7 +78,7 @@ pub struct Find {
     pub order: Order,
     /// The latest first.
     pub descending: bool,
-    /// Places of the index that are looked at, at the most.
+    /// Places of the index that are looked at, at the most; of other keys, a small multiple.
     pub budget: usize,
 }
 
@@ -112,6 +116,19 @@ const BY_UPDATED: [&str; 2] = [
 ];
 const PROBE: &str = "SELECT 1 FROM resource_key WHERE key = ?1 AND from_at = ?2 AND resource = ?3";
 
+/// What a search has looked at.
+#[derive(Default)]
+struct Cost {
+    places: usize,
+    probes: usize,
+}
+
+impl Cost {
+    fn is_over(&self, budget: usize) -> bool {
+        self.places >= budget || self.probes >= budget.saturating_mul(PROBES_EACH)
+    }
+}
+
 /// A resource that an index shows: its place in the order, and its span.
 #[derive(Clone, Copy)]
 struct Seen {
@@ -129,16 +146,16 @@ impl Find {
     ) -> Result<Finding, ReadError> {
         let mut found = Vec::new();
         let mut last = None;
-        let (mut looked, mut ended) = (0, true);
+        let (mut cost, mut ended) = (Cost::default(), true);
         self.walk(conn, after, |seen| {
             // Nothing is behind the last place unless one more is seen.
-            if looked >= self.budget || found.len() >= limit {
+            if cost.is_over(self.budget) || found.len() >= limit {
                 ended = false;
                 return Ok(false);
             }
-            looked += 1;
+            cost.places += 1;
             last = Some(seen.spot);
-            if self.fits(conn, seen)? {
+            if self.fits(conn, seen, &mut cost)? {
                 found.push(seen.spot);
             }
             Ok(true)
@@ -146,21 +163,25 @@ impl Find {
         Ok(Finding { found, next: last.filter(|_| !ended) })
     }
 
-    /// How many there are by the index alone, whose spans `admits`; `None` where more than `budget` places would have to be
-    /// looked at.
+    /// How many there are by the index alone, whose spans `admits`; `None` where more than the budget would have to be looked
+    /// at.
     pub(crate) fn count(
         &self,
         conn: &Connection,
         admits: &dyn Fn(i64, i64) -> bool,
     ) -> Result<Option<u64>, ReadError> {
-        let (mut looked, mut count) = (0, 0);
+        let (mut cost, mut count, mut is_whole) = (Cost::default(), 0, true);
         self.walk(conn, None, |seen| {
-            looked += 1;
+            if cost.is_over(self.budget) {
+                is_whole = false;
+                return Ok(false);
+            }
+            cost.places += 1;
             let (from, until) = seen.span;
-            count += u64::from(looked <= self.budget && admits(from, until) && self.fits(conn, seen)?);
-            Ok(looked <= self.budget)
+            count += u64::from(admits(from, until) && self.fits(conn, seen, &mut cost)?);
+            Ok(true)
         })?;
-        Ok(Some(count).filter(|_| looked <= self.budget))
+        Ok(Some(count).filter(|_| is_whole))
     }
 
     /// Hands out what is under the first keys, in order and each once, until `take` wants no more.
@@ -306,7 +327,7 @@ impl Find {
     }
 
     /// Whether a resource is under one key at least of each place, and within all bounds.
-    fn fits(&self, conn: &Connection, seen: Seen) -> Result<bool, ReadError> {
+    fn fits(&self, conn: &Connection, seen: Seen, cost: &mut Cost) -> Result<bool, ReadError> {
         let (from, until) = seen.span;
         if self.begins_before.is_some_and(|before| from >= before)
             || self.begins_from.is_some_and(|least| from < least)
@@ -331,6 +352,7 @@ impl Find {
             let mut is_under = false;
             for key in any_of {
                 let key = resource::placed(*key, seen.span);
+                cost.probes += 1;
                 is_under = probe.exists(params![key, from, seen.spot.number])?;
                 if is_under {
                     break;

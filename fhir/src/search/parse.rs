@@ -2,7 +2,7 @@
 
 use super::{
     CURSOR, Context, Cursor, Handling, Include, MOST_COUNT, MOST_ELEMENTS, MOST_INCLUDES, MOST_PARAMETERS,
-    MOST_VALUE_BYTES, MOST_VALUES, Order, Parameter, Parsed, Query, Summary, Total, Type,
+    MOST_VALUE_BYTES, MOST_VALUES, MOST_VALUES_IN_ALL, Order, Parameter, Parsed, Query, Summary, Total, Type,
     date::Date,
     escape::{split, unescape},
     filter::{Asked, Filter, Manner},
@@ -258,6 +258,11 @@ impl Reader {
             let most = format!("A parameter has at most {MOST_VALUES} values.");
             return Err(Issue::error(Code::TooCostly, most).at(place(name)));
         }
+        let before: usize = self.query.filters.iter().map(|filter| filter.values.len()).sum();
+        if before + parts.len() > MOST_VALUES_IN_ALL {
+            let most = format!("A search has at most {MOST_VALUES_IN_ALL} values.");
+            return Err(Issue::error(Code::TooCostly, most).at(place(name)));
+        }
         if parts.iter().any(|part| part.len() > MOST_VALUE_BYTES) {
             let most = format!("A value has at most {MOST_VALUE_BYTES} bytes.");
             return Err(Issue::error(Code::TooLong, most).at(place(name)));
@@ -347,8 +352,8 @@ fn is_without_offset(text: &str) -> bool {
     text.split_once('T').is_some_and(|(_, time)| !time.contains(['Z', '+', '-', ' ']))
 }
 
-/// Where a fault is: the parameter, by as much of its name as is one.
-fn place(name: &str) -> String {
+/// Where a fault is: `http.` and as much of a parameter's name as is one, 64 letters at the most.
+pub fn place(name: &str) -> String {
     let is_letter = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | ':' | '.');
     format!("http.{}", name.chars().filter(is_letter).take(NAME_LETTERS_TOLD).collect::<String>())
 }

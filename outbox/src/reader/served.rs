@@ -1,4 +1,4 @@
-//! What the resources of the local endpoint are made from, and which of them show what.
+//! What the resources of the local endpoint are made from.
 
 use super::Reader;
 use crate::{
@@ -8,26 +8,9 @@ use crate::{
     lineage, manifest,
     patients::{self, Name},
     rehome,
-    resource::{self, ResourceId, Shown, Unserved},
-    resource_read::{self, ResourceVersion},
 };
 
 impl Reader {
-    /// What of one sort has changed since the resources that show it were made: at most `limit` after a number, in order.
-    pub fn unserved_after(&self, what: Shown, after: i64, limit: usize) -> Result<Vec<Unserved>, ReadError> {
-        Ok(resource::unserved_after(self.conn()?, what, after, limit)?)
-    }
-
-    /// The resources that show something of the box, by part.
-    pub fn parts_showing(&self, what: Shown, id: i64) -> Result<Vec<(String, ResourceId)>, ReadError> {
-        Ok(resource::parts(self.conn()?, what, id)?)
-    }
-
-    /// The version that a message is; `None` where it is none of a resource.
-    pub fn resource_of_message(&self, inbox_id: i64) -> Result<Option<ResourceVersion>, ReadError> {
-        resource_read::of_message(self.conn()?, inbox_id)
-    }
-
     /// The identifier with this number, and whether it is of another kind than names the site's patients.
     pub fn name(&self, patient: i64) -> Result<Option<Name>, ReadError> {
         Ok(patients::name(self.conn()?, patient)?)

@@ -6,8 +6,8 @@ use super::{Handling, Query, context, parameters, query, strict};
 use crate::{
     Code, Issue, Kind, Severity,
     search::{
-        MOST_COUNT, MOST_PARAMETERS, MOST_VALUE_BYTES, MOST_VALUES, Summary, Total, USUAL_COUNT,
-        search_parameters,
+        MOST_COUNT, MOST_PARAMETERS, MOST_VALUE_BYTES, MOST_VALUES, MOST_VALUES_IN_ALL, Summary, Total,
+        USUAL_COUNT, search_parameters,
     },
 };
 
@@ -89,6 +89,10 @@ fn bounds_hold_at_their_edge() {
     assert_eq!(parse(&many(MOST_PARAMETERS + 1)).unwrap_err()[0].code, Code::TooCostly);
     let values = |count: usize| vec!["c"; count].join(",");
     assert!(strict(Kind::Observation, &[("code", &values(MOST_VALUES))]).is_ok());
+    let (half, many) = (values(MOST_VALUES_IN_ALL / 2), [("code", "a"), ("status", "final")]);
+    assert!(strict(Kind::Observation, &[("code", &*half), ("code", &*half)]).is_ok());
+    let over = [("code", &*half), ("code", &*half), many[1]];
+    assert_eq!(refused(Kind::Observation, &over)[0].0, Code::TooCostly);
     assert_eq!(refused(Kind::Observation, &[("code", &values(MOST_VALUES + 1))])[0].0, Code::TooCostly);
     let long = |bytes: usize| "c".repeat(bytes);
     assert!(strict(Kind::Observation, &[("code", &long(MOST_VALUE_BYTES))]).is_ok());
