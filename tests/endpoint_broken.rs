@@ -8,9 +8,9 @@ mod site;
 use serde_json::{Value, json};
 use site::{
     PATIENCE,
-    endpoint::{Talk, client},
+    feed::{alone, talk},
 };
-use standin::rig::{FhirRig, Rig, RigSettings};
+use standin::rig::{FhirRig, Rig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NONE: &str = "/fhir/Observation/none";
@@ -18,15 +18,7 @@ const NONE: &str = "/fhir/Observation/none";
 async fn started() -> (tempfile::TempDir, Rig) {
     let extra = "max_body_bytes = 65536\nbody_timeout = \"2s\"\n".to_owned();
     let fhir = FhirRig { extra, ..FhirRig::default() };
-    let dir = tempfile::tempdir().unwrap();
-    let settings = RigSettings { ehr: false, upstream: false, fhir: Some(fhir), ..RigSettings::default() };
-    let mut rig = site::prepare(dir.path(), settings).await;
-    rig.start().await.unwrap();
-    (dir, rig)
-}
-
-async fn talk(rig: &Rig) -> Talk {
-    Talk::open(&client(rig, Some(&rig.pki().client)), rig.fhir().unwrap()).await
+    alone(fhir).await
 }
 
 fn device(serial: &str) -> String {

@@ -17,15 +17,11 @@ use site::{
         with_fhir,
     },
     people, send, settled, until,
+    wanted::{AUTHOR, WORDS, consent, ledger, note, task, with_wishes},
 };
-use standin::{
-    Conduct, Persona,
-    rig::{Rig, RigSettings},
-};
+use standin::rig::{Rig, RigSettings};
 
 const DAY: &str = "2026-03-02";
-const AUTHOR: &str = "Dr. Ada Quibble";
-const WORDS: &str = "Ate late on both evenings.";
 
 fn outcomes_of(patient: &str) -> String {
     format!("/fhir/Observation?patient={patient}&date=ge2026-03-01&category=laboratory&_count=100")
@@ -157,29 +153,6 @@ async fn everything_is_valid_in_r5(talk: &mut Talk, patient: &str) {
     }
 }
 
-fn consent(patient: &str, kind: &str) -> Value {
-    json!({
-        "resourceType": "Consent", "status": "active", "patient": { "reference": patient },
-        "scope": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy" }] },
-        "category": [{ "coding": [{ "system": "http://loinc.org", "code": "59284-0" }] }],
-        "policy": [{ "uri": "https://hospital.example.org/consent" }],
-        "provision": { "type": kind, "purpose": [
-            { "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT" },
-        ] },
-    })
-}
-
-fn ledger(rig: &Rig) -> Vec<(String, String)> {
-    let listed = command::json(rig, &["consent", "list"]);
-    let one = |it: &Value| {
-        (it["decision"].as_str().unwrap().to_owned(), it["purpose"].as_str().unwrap().to_owned())
-    };
-    let mut all: Vec<_> =
-        listed["entries"].as_array().unwrap_or_else(|| panic!("{listed}")).iter().map(one).collect();
-    all.reverse();
-    all
-}
-
 fn decided(words: &[&str]) -> Vec<(String, String)> {
     words.iter().map(|word| ((*word).to_owned(), "treatment".to_owned())).collect()
 }
@@ -303,6 +276,9 @@ async fn a_consent_in_a_transaction_with_its_patient_holds_and_one_that_is_refus
     refused(&refusal, 422, "Bundle.entry[1].resource.status");
     assert_eq!(talk.get("/fhir/Consent?_summary=count").await.json()["total"], 1);
     assert_eq!(ledger(&rig).len(), 1, "nothing of it counts");
+    // Nor does it stand in the way of the Patient.
+    let alone = talk.give("POST", "/fhir/Patient", "", &bad["entry"][0]["resource"].to_string()).await;
+    assert_eq!(alone.status, 201, "{}", text(&alone));
     // As a batch, the good one stands, and two of one document do not both count at once.
     let named = |kind: &str| {
         let mut consent = consent("Patient/x", kind);
@@ -320,25 +296,6 @@ async fn a_consent_in_a_transaction_with_its_patient_holds_and_one_that_is_refus
     assert_eq!(ledger(&rig), decided(&["withdraw", "withdraw"]));
 }
 
-fn task(code: &str, patient: &str, focus: Option<&str>, input: Value) -> Value {
-    let mut task = json!({
-        "resourceType": "Task", "status": "requested", "intent": "order",
-        "code": { "coding": [{ "system": "urn:isthmus:CodeSystem:intents", "code": code }] },
-        "for": { "reference": patient },
-        "requester": { "reference": "https://ehr.example.org/fhir/Practitioner/7", "display": AUTHOR,
-            "identifier": { "value": "4711" } },
-        "input": [input],
-    });
-    if let Some(focus) = focus {
-        task["focus"] = json!({ "reference": focus });
-    }
-    task
-}
-
-fn note(patient: &str, focus: Option<&str>) -> Value {
-    task("note", patient, focus, json!({ "type": { "text": "text" }, "valueString": WORDS }))
-}
-
 /// Documents at the EHR whose text is a person's note.
 fn notes(rig: &Rig) -> Vec<String> {
     let documents = rig.ehr.resources().into_iter().filter(|it| it["resourceType"] == "DocumentReference");
@@ -352,13 +309,7 @@ fn notes(rig: &Rig) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_written_into_the_chart_under_its_authors_name_once_and_says_how_it_stands() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = RigSettings {
-        projection: "plain-r4".to_owned(),
-        site_extra: "[intent]\nnotes = \"document\"\ngoals = \"goal\"\n".to_owned(),
-        conduct: Conduct::of(Persona::Plain),
-        ..daily()
-    };
-    let mut rig = site::prepare(dir.path(), with_fhir(settings)).await;
+    let mut rig = site::prepare(dir.path(), with_fhir(with_wishes())).await;
     rig.start().await.unwrap();
     let mut talk = talk(&rig).await;
     let (patient, other) = (new_patient(&mut talk, 1).await, new_patient(&mut talk, 2).await);
@@ -429,13 +380,7 @@ async fn a_task_is_written_into_the_chart_under_its_authors_name_once_and_says_h
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_waits_is_stood_by_or_taken_back_and_keeps_what_it_asks() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = RigSettings {
-        projection: "plain-r4".to_owned(),
-        site_extra: "[intent]\nnotes = \"document\"\ngoals = \"goal\"\n".to_owned(),
-        conduct: Conduct::of(Persona::Plain),
-        ..daily()
-    };
-    let mut rig = site::prepare(dir.path(), with_fhir(settings)).await;
+    let mut rig = site::prepare(dir.path(), with_fhir(with_wishes())).await;
     edit_site(&rig, "mode = \"full\"", "mode = \"read-only\"");
     rig.start().await.unwrap();
     let mut talk = talk(&rig).await;

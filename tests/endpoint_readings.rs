@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use site::{
     PATIENCE,
     endpoint::{Talk, ask, bearer, client},
+    feed::{entries, talk},
     people, send,
 };
 use standin::{
@@ -40,10 +41,6 @@ async fn started() -> (tempfile::TempDir, Rig) {
     (dir, rig)
 }
 
-async fn talk(rig: &Rig) -> Talk {
-    Talk::open(&client(rig, Some(&rig.pki().client)), rig.fhir().unwrap()).await
-}
-
 /// Posts person `n`; `Patient/<id>`.
 async fn posted(talk: &mut Talk, n: u32) -> String {
     let patient = json!({
@@ -66,10 +63,6 @@ fn observation(patient: &str, minute: u32, value: u32) -> Value {
             "value": value, "unit": "mg/dL", "system": "http://unitsofmeasure.org", "code": "mg/dL",
         },
     })
-}
-
-fn entries(bundle: &Value) -> &[Value] {
-    bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn matches(bundle: &Value) -> Vec<&Value> {

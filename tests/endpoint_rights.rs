@@ -6,10 +6,13 @@
 mod site;
 
 use serde_json::{Value, json};
-use site::endpoint::{Reply, Talk, bearer, client};
+use site::{
+    endpoint::{Reply, Talk, bearer, client},
+    feed::{alone, talk, talk_as},
+};
 use standin::{
     Issuer, Pki,
-    rig::{FhirRig, Rig, RigSettings},
+    rig::{FhirRig, Rig},
     smart::{Algorithm, ClientKey},
 };
 
@@ -19,19 +22,9 @@ const PATIENTS: &str = "urn:oid:1.2.3";
 const READINGS: &str = "urn:example:readings";
 
 async fn started(tables: String, extra: &str) -> (tempfile::TempDir, Rig) {
-    let dir = tempfile::tempdir().unwrap();
-    let home = dir.path().join("box");
-    std::fs::create_dir(&home).unwrap();
     let extra = format!("requests_per_second = 100000\n{extra}");
     let fhir = FhirRig { extra, tables, ..FhirRig::default() };
-    let settings = RigSettings { ehr: false, upstream: false, fhir: Some(fhir), ..RigSettings::default() };
-    let mut rig = site::prepare(&home, settings).await;
-    rig.start().await.unwrap();
-    (dir, rig)
-}
-
-async fn talk(rig: &Rig) -> Talk {
-    Talk::open(&client(rig, Some(&rig.pki().client)), rig.fhir().unwrap()).await
+    alone(fhir).await
 }
 
 fn text(reply: &Reply) -> String {
@@ -303,4 +296,33 @@ async fn a_cgm_bundle_may_hold_its_device_and_its_report() {
     }
     let found = talk.get("/fhir/DiagnosticReport?identifier=1&_include=DiagnosticReport:result").await.json();
     assert_eq!(found["entry"][1]["resource"]["valueQuantity"]["value"], 100, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_is_shown_what_they_wrote_and_nothing_that_stood_before() {
+    let feeder = "[[fhir.client]]\nname = \"feeder\"\ncertificate = \"CN=feeder\"\nrole = \"operator\"\n\
+        scopes = [\"system/Observation.cs\"]\n";
+    let (_dir, rig) = started(feeder.to_owned(), "").await;
+    let mut all = talk(&rig).await;
+    let patient = patient(&mut all, "1").await;
+    all.give("POST", "/fhir/Observation", "", &reading(&patient, 1, 100).to_string()).await;
+    let mut feeder = talk_as(&rig, &rig.pki().issue_client("feeder").unwrap()).await;
+    let if_none_exist = |minute: u32| {
+        let mut entry = post(&reading(&patient, minute, 200), None);
+        entry["request"]["ifNoneExist"] = json!(format!("identifier={READINGS}%7Cr{minute}"));
+        entry
+    };
+    for kind in ["batch", "transaction"] {
+        let new = if kind == "batch" { 2 } else { 3 };
+        let sent = bundle(kind, &[if_none_exist(1), if_none_exist(new)]);
+        let answered = feeder.give("POST", "/fhir", "Prefer: return=representation\r\n", &sent).await;
+        assert_eq!(statuses(&answered), ["200", "201"], "{}", text(&answered));
+        let told = answered.json();
+        assert_eq!(told["entry"][0]["resource"], Value::Null, "{told}");
+        assert_eq!(told["entry"][1]["resource"]["valueQuantity"]["value"], 200, "{told}");
+    }
+    let condition = format!("If-None-Exist: identifier={READINGS}%7Cr1\r\n");
+    let stood =
+        feeder.give("POST", "/fhir/Observation", &condition, &reading(&patient, 1, 200).to_string()).await;
+    assert_eq!((stood.status, stood.body.len()), (200, 0));
 }

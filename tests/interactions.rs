@@ -6,8 +6,11 @@
 mod site;
 
 use serde_json::{Value, json};
-use site::endpoint::{Reply, Talk, client};
-use standin::rig::{FhirRig, Rig, RigSettings};
+use site::{
+    endpoint::{Reply, Talk},
+    feed::{alone, entries, talk},
+};
+use standin::rig::{FhirRig, Rig};
 
 const SYSTEM: &str = "urn:example:readings";
 /// By which the rig names its patients.
@@ -15,15 +18,7 @@ const PATIENTS: &str = "urn:oid:1.2.3";
 
 async fn started() -> (tempfile::TempDir, Rig) {
     let fhir = FhirRig { extra: "requests_per_second = 100000\n".to_owned(), ..FhirRig::default() };
-    let dir = tempfile::tempdir().unwrap();
-    let settings = RigSettings { ehr: false, upstream: false, fhir: Some(fhir), ..RigSettings::default() };
-    let mut rig = site::prepare(dir.path(), settings).await;
-    rig.start().await.unwrap();
-    (dir, rig)
-}
-
-async fn talk(rig: &Rig) -> Talk {
-    Talk::open(&client(rig, Some(&rig.pki().client)), rig.fhir().unwrap()).await
+    alone(fhir).await
 }
 
 fn patient(value: &str) -> Value {
@@ -60,10 +55,6 @@ async fn new_patient(talk: &mut Talk, value: &str) -> String {
     let reply = talk.give("POST", "/fhir/Patient", "", &patient(value).to_string()).await;
     assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
     format!("Patient/{}", id(&reply))
-}
-
-fn entries(bundle: &Value) -> &[Value] {
-    bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -467,4 +458,17 @@ async fn a_cgm_bundle_is_taken_in_part_and_is_about_one_patient() {
     let next =
         everything["link"][1]["url"].as_str().unwrap().strip_prefix("https://localhost").unwrap().to_owned();
     assert_eq!(entries(&talk.get(&next).await.json()).len(), 1);
+    // The same in a body; a parameter of another operation is none of this one, and its name is not told.
+    let asked = |name: &str| {
+        json!({ "resourceType": "Parameters", "parameter": [{ "name": name, "valueInteger": 2 }] })
+            .to_string()
+    };
+    let path = format!("/fhir/{one}/$everything");
+    let by_body = talk.give("POST", &path, "", &asked("_count")).await;
+    assert_eq!((by_body.status, by_body.json()["entry"].clone()), (200, everything["entry"].clone()));
+    for name in ["days", "Ada"] {
+        let refused = talk.give("POST", &path, "", &asked(name)).await;
+        site::feed::refused(&refused, 400, "Parameters.parameter[0].name");
+        assert!(!String::from_utf8_lossy(&refused.body).contains("Ada"));
+    }
 }

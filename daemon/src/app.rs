@@ -12,7 +12,11 @@ use std::{
 use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret, reading::Instant};
 use outbox::{Key, Store, StoreOptions};
 use rand::RngExt;
-use tokio::{signal::unix, sync::watch, task::JoinSet};
+use tokio::{
+    signal::unix,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
     admin,
@@ -289,6 +293,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             box_id: known.box_id.as_str().into(),
             intents: intents.clone(),
             replied: replied.clone(),
+            computing: Arc::new(Semaphore::new(1)),
         };
         let gate = Gate::new(current.clone(), Arc::new(interactions), auditor, issuers);
         intakes.spawn(endpoint.serve(gate, draining.clone()));

@@ -104,10 +104,9 @@ fn refused(request: &Request, reply: &Reply) -> Result<(), String> {
             reply.status == 431 || (reply.status == 400 && !request.is_http()) || reply.status == 414;
         return if is_its_own { Ok(()) } else { Err(format!("an empty {}", reply.status)) };
     }
-    if reply.header("content-type") != Some("application/fhir+json") {
-        return Err(format!("a refusal as {:?}", reply.header("content-type")));
-    }
-    outcome(&parsed(&reply.body)?, true)
+    let body = parsed(&reply.body)?;
+    media_type(request, reply, &body)?;
+    outcome(&body, true)
 }
 
 /// Whether it is an OperationOutcome that repeats nothing of the request.
@@ -209,10 +208,10 @@ fn media_type(request: &Request, reply: &Reply, body: &Value) -> Result<(), Stri
     const R4: &str = "application/fhir+json";
     const R5: &str = "application/fhir+json; fhirVersion=5.0";
     let told = reply.header("content-type").unwrap_or_default();
-    let is_sound = if body["resourceType"] == "OperationOutcome" {
-        told == R4 || told == R5
-    } else if request.target.starts_with("/fhir/r5") {
-        told == R5
+    // Of what is no path there is no release.
+    let is_stray = reply.status == 404 && body["resourceType"] == "OperationOutcome";
+    let is_sound = if request.target.starts_with("/fhir/r5") {
+        told == R5 || (is_stray && told == R4)
     } else if request.target.starts_with("/fhir/r4") {
         told == R4
     } else {

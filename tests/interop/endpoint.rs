@@ -15,7 +15,8 @@ use super::{
     peers::{Kind, Peers},
     site::{
         self, PATIENCE,
-        endpoint::{Talk, client},
+        endpoint::Talk,
+        feed::{talk, talk_as},
         people,
     },
     templates::{KINDS, sound},
@@ -52,10 +53,6 @@ async fn started(dir: &Path) -> (Rig, Issuer, String) {
     let token = key.sign(&issuer.claims(AUDIENCE, &claims)).unwrap();
     rig.start().await.unwrap();
     (rig, issuer, token)
-}
-
-async fn talk(rig: &Rig) -> Talk {
-    Talk::open(&client(rig, Some(&rig.pki().client)), rig.fhir().unwrap()).await
 }
 
 fn base(rig: &Rig, release: &str) -> String {
@@ -110,7 +107,7 @@ async fn served(rig: &Rig) -> Vec<(String, Value)> {
     }
     let patient = made[0].clone();
     let officer = rig.pki().issue_client("officer").unwrap();
-    let mut officer = Talk::open(&client(rig, Some(&officer)), rig.fhir().unwrap()).await;
+    let mut officer = talk_as(rig, &officer).await;
     let mut bodies = Vec::new();
     for (release, is_r5) in RELEASES {
         let media = if is_r5 { "Content-Type: application/fhir+json; fhirVersion=5.0\r\n" } else { "" };

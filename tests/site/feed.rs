@@ -31,6 +31,17 @@ pub fn with_fhir(settings: RigSettings) -> RigSettings {
     RigSettings { fhir: Some(fhir), ..settings }
 }
 
+/// A box with an endpoint and nothing beside it, started; with the folder that holds it.
+pub async fn alone(fhir: FhirRig) -> (tempfile::TempDir, Rig) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("box");
+    std::fs::create_dir(&home).unwrap();
+    let settings = RigSettings { ehr: false, upstream: false, fhir: Some(fhir), ..RigSettings::default() };
+    let mut rig = super::prepare(&home, settings).await;
+    rig.start().await.unwrap();
+    (dir, rig)
+}
+
 /// A connection of the rig's client.
 pub async fn talk(rig: &Rig) -> Talk {
     talk_as(rig, &rig.pki().client).await

@@ -14,6 +14,7 @@ pub mod people;
 pub mod secure;
 pub mod store;
 pub mod vendors;
+pub mod wanted;
 pub mod wire;
 
 use std::{

@@ -97,6 +97,18 @@ impl Answer {
         Self { status, headers: vec![(CONTENT_TYPE, kind)], body: Bytes::from(body.to_string()) }
     }
 
+    /// As of this release: an OperationOutcome, which reads the same in both, names the one that was asked for.
+    #[must_use]
+    pub(super) fn told_in(mut self, release: Release) -> Self {
+        let stated = HeaderValue::from_static(Release::R4.media_type());
+        for (name, value) in &mut self.headers {
+            if *name == CONTENT_TYPE && *value == stated {
+                *value = HeaderValue::from_static(release.media_type());
+            }
+        }
+        self
+    }
+
     /// With one header more; a value that no header can hold is left out.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
@@ -104,14 +116,17 @@ impl Answer {
         self
     }
 
+    /// The issues of an OperationOutcome.
+    pub(super) fn issues(&self) -> Vec<Issue> {
+        let outcome: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let issues = outcome["issue"].as_array().into_iter().flatten();
+        issues.filter_map(Issue::read).collect()
+    }
+
     /// The first issue of an OperationOutcome, without its words.
     pub(super) fn first_issue(&self) -> Option<Issue> {
-        let outcome: Value = serde_json::from_slice(&self.body).ok()?;
-        let issue = &outcome["issue"][0];
-        let code = issue["code"].as_str()?;
-        let code = fhir::Code::ALL.iter().find(|known| known.code() == code)?;
-        let at = issue["expression"][0].as_str().unwrap_or_default();
-        Some(Issue::error(*code, String::new()).at(at))
+        let first = self.issues().into_iter().next()?;
+        Some(Issue { diagnostics: String::new(), ..first })
     }
 
     /// An OperationOutcome of an entry, with the place of the entry before the places that it names.

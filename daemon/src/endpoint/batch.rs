@@ -14,7 +14,7 @@ use fhir::{Code, Issue, Kind, Release};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{ask::Answer, body::Body, check::replace_references, draft::Wanted};
+use super::{ask::Answer, body::Body, check::replace_references, draft::Wanted, path};
 
 /// The form of a Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) query: Option<String>,
     /// `ifMatch`.
     pub(super) if_match: Option<String>,
+    /// `ifNoneMatch`.
+    pub(super) if_none_match: Option<String>,
     /// `ifNoneExist`.
     pub(super) if_none_exist: Option<String>,
     /// The bytes of the resource.
@@ -63,6 +65,7 @@ struct RawRequest<'a> {
     method: Option<Cow<'a, str>>,
     url: Option<Cow<'a, str>>,
     if_match: Option<Cow<'a, str>>,
+    if_none_match: Option<Cow<'a, str>>,
     if_none_exist: Option<Cow<'a, str>>,
 }
 
@@ -72,7 +75,8 @@ struct RawBundle<'a> {
     entry: Vec<RawEntry<'a>>,
 }
 
-/// The entries of a Bundle that was parsed strictly as `value`; each a request or what is wrong with it.
+/// The entries of a Bundle that was parsed strictly as `value`, sent to a server with these bases; each a request or what is
+/// wrong with it.
 ///
 /// # Errors
 /// 400 where it is no Bundle of requests, 413 where it has more entries than are taken.
@@ -80,6 +84,7 @@ pub(super) fn entries(
     bytes: &Bytes,
     value: &Value,
     most: usize,
+    bases: &[String],
 ) -> Result<(Form, Vec<Result<Entry, Answer>>), Answer> {
     let fault = |code, text: &str, at: &str| Answer::refusal(400, Issue::error(code, text).at(at.to_owned()));
     if value["resourceType"] != "Bundle" {
@@ -101,7 +106,7 @@ pub(super) fn entries(
         let text = format!("more than {most} entries (fhir max_entries); divide the Bundle");
         return Err(Answer::refusal(413, Issue::error(Code::TooLong, text).at("Bundle.entry")));
     }
-    Ok((form, raw.into_iter().enumerate().map(|(at, raw)| entry(at, raw, bytes)).collect()))
+    Ok((form, raw.into_iter().enumerate().map(|(at, raw)| entry(at, raw, bytes, bases)).collect()))
 }
 
 /// The resources of a Bundle whose entries need no requests, each with its `fullUrl`.
@@ -129,7 +134,7 @@ fn slice(bytes: &Bytes, raw: &RawValue) -> Bytes {
     bytes.slice_ref(raw.get().as_bytes())
 }
 
-fn entry(at: usize, raw: RawEntry<'_>, bytes: &Bytes) -> Result<Entry, Answer> {
+fn entry(at: usize, raw: RawEntry<'_>, bytes: &Bytes, bases: &[String]) -> Result<Entry, Answer> {
     let fault = |code, text: &str, element: &str| {
         let place = format!("Bundle.entry[{at}].request{element}");
         Answer::refusal(400, Issue::error(code, text).at(place))
@@ -147,13 +152,17 @@ fn entry(at: usize, raw: RawEntry<'_>, bytes: &Bytes) -> Result<Entry, Answer> {
     let url = request.url.as_deref().ok_or_else(|| fault(Code::Required, "the url is missing", ".url"))?;
     let (path, query) =
         url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query.to_owned())));
-    let path = path.trim_start_matches('/').split('/').filter(|part| !part.is_empty()).map(str::to_owned);
+    let path = path::of_entry(path, bases).ok_or_else(|| {
+        let text = "the url is none of this server; write it relative to the base, as Observation/id";
+        fault(Code::Value, text, ".url")
+    })?;
     Ok(Entry {
         full_url: raw.full_url.map(Cow::into_owned),
         method,
-        path: path.collect(),
+        path,
         query,
         if_match: request.if_match.map(Cow::into_owned),
+        if_none_match: request.if_none_match.map(Cow::into_owned),
         if_none_exist: request.if_none_exist.map(Cow::into_owned),
         resource: raw.resource.map(|raw| slice(bytes, raw)),
     })
@@ -182,6 +191,7 @@ impl Entry {
             id: (self.method == Method::PUT).then(|| self.path.get(1).cloned().unwrap_or_default()),
             if_match: self.if_match.clone(),
             if_none_exist: self.if_none_exist.as_deref().map(condition),
+            is_trial: false,
         })
     }
 }
@@ -208,7 +218,7 @@ mod tests {
     use super::*;
 
     fn read(value: &Value) -> Result<(Form, Vec<Result<Entry, Answer>>), Answer> {
-        entries(&Bytes::from(value.to_string()), value, 2)
+        entries(&Bytes::from(value.to_string()), value, 2, &[])
     }
 
     #[test]
@@ -218,7 +228,7 @@ mod tests {
             "request":{"method":"POST","url":"Observation","ifNoneExist":"identifier=a%7Cb"}},
             {"request":{"method":"GET","url":"/Observation?code=a&_count=1"}}]}"#;
         let value = serde_json::from_str(text).unwrap();
-        let (form, entries) = entries(&Bytes::from(text), &value, 9).unwrap();
+        let (form, entries) = entries(&Bytes::from(text), &value, 9, &[]).unwrap();
         assert_eq!(form, Form::Batch);
         let first = entries[0].as_ref().ok().unwrap();
         assert_eq!(

@@ -12,7 +12,10 @@ use std::{
     sync::Arc,
 };
 
-use axum::http::Method;
+use axum::http::{
+    HeaderValue, Method,
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH},
+};
 use bytes::Bytes;
 use fhir::{Code, Issue, Kind, Release};
 use outbox::{AuditEntry, Reader, Took};
@@ -31,12 +34,16 @@ use super::{
     key::id_of,
     negotiation::body_release,
     service::{Done, Interactions, Request, unaudited},
-    shelf::{failed, look, unwritten},
+    shelf::{at_length, failed, look, unwritten},
     write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended},
 };
 
 /// Bytes of what the entries of a batch are answered, after which no more are asked: it is held in memory.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Keys by which the resources of one Bundle are found: a thousand readings have twelve thousand. Each is a row of the commit
+/// that whoever waits for an acknowledgement waits for.
+const KEYS_MOST: usize = 30_000;
 
 /// What becomes of an entry.
 enum Course {
@@ -87,8 +94,10 @@ impl Interactions {
     /// A Bundle to the base.
     pub(super) async fn bundle(&self, request: &Arc<Request>, bytes: Bytes) -> Result<Done, Answer> {
         let (release, limits) = (body_release(&request.head)?, self.limits());
-        let parsed = body::parse(&bytes, limits.max_depth)
-            .and_then(|value| batch::entries(&bytes, &value, limits.max_entries));
+        let parsed = at_length(bytes.len(), || {
+            body::parse(&bytes, limits.max_depth)
+                .and_then(|value| batch::entries(&bytes, &value, limits.max_entries, &request.context.bases))
+        });
         let (form, entries) = match parsed {
             Ok(parsed) => parsed,
             Err(refusal) => return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await),
@@ -172,7 +181,7 @@ impl Interactions {
                 let (shared, this, alone) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
                 let course = look(&self.readers, move |reader| {
                     let mut courses = vec![this.course(reader, &shared, &alone, at, &[])];
-                    this.checked(reader, &shared, &mut courses);
+                    this.checked(reader, &shared, &mut courses, false);
                     Ok(courses)
                 });
                 let courses = course.await?.into_iter().map(|course| (at, course)).collect();
@@ -211,7 +220,7 @@ impl Interactions {
             if sheaf.form != Form::Batch {
                 resolved(reader, &shared, &sheaf, &mut courses)?;
             }
-            this.checked(reader, &shared, &mut courses);
+            this.checked(reader, &shared, &mut courses, sheaf.form == Form::Transaction);
             Ok(courses)
         })
         .await
@@ -290,22 +299,35 @@ impl Interactions {
         course().map_or_else(Course::Refused, Course::Plan)
     }
 
-    /// Looks at what the drafts say; one that is refused is none any more.
-    fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course]) {
+    /// Looks at what the drafts say; one that is refused is none any more. `is_whole` where one that is refused takes all others
+    /// with it.
+    fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course], is_whole: bool) {
         let desk = request.desk(reader, &self.writer);
         // One that is refused may be what others refer to.
         loop {
             let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
-            let mut is_sound = true;
+            let (mut is_sound, mut keys) = (true, 0);
             for course in courses.iter_mut() {
-                if let Some(refusal) = course.draft().and_then(|draft| desk.check(draft, &new).err()) {
-                    *course = Course::Refused(refusal);
-                    is_sound = false;
+                let Some(draft) = course.draft() else { continue };
+                let checked = match desk.check(draft, &new) {
+                    Ok(of_it) if keys + of_it > KEYS_MOST => Err(too_many_keys()),
+                    checked => checked,
+                };
+                match checked {
+                    Ok(of_it) => keys += of_it,
+                    Err(refusal) => {
+                        *course = Course::Refused(refusal);
+                        is_sound = false;
+                    }
                 }
             }
             if is_sound {
                 break;
             }
+        }
+        // A number is given out at once, and a transaction that is refused is to leave none.
+        if is_whole && courses.iter().any(|course| matches!(course, Course::Refused(_))) {
+            return;
         }
         let patients = match self.new_patients(courses) {
             Ok(patients) => patients,
@@ -339,7 +361,7 @@ impl Interactions {
         Ok(new.into_iter().map(|(reference, _)| reference).zip(numbers).collect())
     }
 
-    /// Writes what is to be written, in one commit, and asks what is asked. `None` where somebody else was quicker.
+    /// Writes what is to be written, in one commit, and asks what is asked.
     async fn carry_out(
         &self,
         request: &Arc<Request>,
@@ -348,8 +370,7 @@ impl Interactions {
     ) -> Result<Carried, Answer> {
         let mut outcomes: HashMap<usize, Outcome> = HashMap::new();
         {
-            let drafts: Vec<(usize, &Draft)> =
-                courses.iter().filter_map(|(at, course)| Some((*at, course.draft()?))).collect();
+            let drafts = drafts_of(courses.iter().map(|(at, course)| (*at, course)));
             if !drafts.is_empty() {
                 let about = self.circumstances(request, sheaf, &drafts);
                 let all: Vec<&Draft> = drafts.iter().map(|(_, draft)| *draft).collect();
@@ -457,7 +478,11 @@ impl Interactions {
 }
 
 fn drafts(courses: &[Course]) -> Vec<(usize, &Draft)> {
-    courses.iter().enumerate().filter_map(|(at, course)| Some((at, course.draft()?))).collect()
+    drafts_of(courses.iter().enumerate())
+}
+
+fn drafts_of<'a>(courses: impl Iterator<Item = (usize, &'a Course)>) -> Vec<(usize, &'a Draft)> {
+    courses.filter_map(|(at, course)| Some((at, course.draft()?))).collect()
 }
 
 /// What the audit log is told of an entry that neither writes nor asks: that it stood, or was refused.
@@ -497,16 +522,27 @@ fn once(at: usize, course: Course, before: &[(usize, &Draft)], known: Option<&To
     Course::Refused(Answer::refusal(400, issue))
 }
 
-/// The head of an entry, as of a request of its own.
+/// The head of an entry, as of a request of its own: its conditions are its own, and not those of the Bundle.
 fn entry_head(request: &Request, entry: &Entry) -> Head {
+    let mut headers = request.head.headers.clone();
+    for condition in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
+        headers.remove(condition);
+    }
+    let stated = entry.if_none_match.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
+    headers.extend(stated.map(|tag| (IF_NONE_MATCH, tag)));
     Head {
         method: entry.method.clone(),
         path: entry.path.clone(),
         query: entry.query.clone(),
-        headers: request.head.headers.clone(),
+        headers,
         release: request.head.release,
         request_id: request.head.request_id.clone(),
     }
+}
+
+fn too_many_keys() -> Answer {
+    let text = "the entries before have as many codes, identifiers and references as one Bundle may; send the rest in another";
+    Answer::refusal(422, Issue::error(Code::TooCostly, text))
 }
 
 /// What is wanted of a resource that comes without a request: created, by its identifier once.
@@ -523,6 +559,7 @@ pub(super) fn implied(full_url: Option<String>, body: body::Body) -> Entry {
         path: vec![body.kind.name().to_owned()],
         query: None,
         if_match: None,
+        if_none_match: None,
         if_none_exist: identifier,
         resource: Some(body.bytes),
     }

@@ -17,7 +17,7 @@ use super::{
     service::{Interactions, Request},
     shelf::{failed, unreadable, unwritten},
 };
-use crate::consent::{Door, TakeError, not_whole};
+use crate::consent::{Door, NOBODY, TakeError, not_whole};
 
 /// Ids of Consents are given here, so they are those of one source, whoever sends them.
 const SOURCE: &str = "fhir endpoint";
@@ -73,6 +73,7 @@ impl Interactions {
             reason: format!("Consent/{id} at the endpoint, request {request_id}"),
             inbox_id: 0,
             source: Some(SOURCE.to_owned()),
+            is_trial: draft.is_trial,
         };
         let saying = match door.saying(&consent) {
             Ok(Ok(saying)) => saying,
@@ -80,7 +81,7 @@ impl Interactions {
             Err(TakeError::Read(error)) => return Err(unreadable(&error)),
             Err(TakeError::Write(error)) => return Err(unwritten(&error)),
         };
-        if let Some(number) = number {
+        if let Some(number) = number.filter(|_| saying.patient != NOBODY) {
             let person =
                 self.readers.readers().with(|reader| reader.person(number)).map_err(|e| unreadable(&e))?;
             if !person.contains(&saying.patient) {

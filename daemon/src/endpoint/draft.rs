@@ -50,9 +50,16 @@ pub(super) struct Wanted {
     pub(super) if_match: Option<String>,
     /// `If-None-Exist`, decoded; `None` where there is none.
     pub(super) if_none_exist: Option<Vec<(String, String)>>,
+    /// Whether nothing is to be written: what would follow is only looked at.
+    pub(super) is_trial: bool,
 }
 
 impl Wanted {
+    /// A request to look at what would become of a resource; `id` of the path, where it has one.
+    pub(super) fn tried(body: Body, id: Option<String>) -> Self {
+        Self { body, id, if_match: None, if_none_exist: None, is_trial: true }
+    }
+
     /// Whether a few rows tell what it amounts to: not what brings something about beside it, nor a condition that
     /// does not go by an identifier.
     pub(super) fn is_short(&self) -> bool {
@@ -85,6 +92,8 @@ pub(super) struct Draft {
     pub(super) effect: Option<Effect>,
     /// The decisions that the ledger gets by it, to be counted.
     pub(super) decisions: Vec<(Purpose, Ruling)>,
+    /// Whether it is never written, and nothing else may be for its sake.
+    pub(super) is_trial: bool,
 }
 
 /// What a request to write amounts to.
@@ -141,9 +150,11 @@ impl Desk<'_> {
     /// Whether what a draft says can stand: who may say it, what it refers to, what it changes. `new` are the references of
     /// what is written with it.
     ///
+    /// Returns under how many keys it would be found.
+    ///
     /// # Errors
     /// The answer that refuses it.
-    pub(super) fn check(&self, draft: &Draft, new: &HashSet<String>) -> Result<(), Answer> {
+    pub(super) fn check(&self, draft: &Draft, new: &HashSet<String>) -> Result<usize, Answer> {
         let act = if draft.expected.is_some() { Act::Update } else { Act::Create };
         self.permitted(act, &draft.body)?;
         if let Some(standing) = &draft.standing {
@@ -153,12 +164,14 @@ impl Desk<'_> {
             }
             self.is_the_same_person(&draft.body, standing)?;
         }
-        if !terms(draft.body.kind, &draft.body.value).complete {
+        let terms = terms(draft.body.kind, &draft.body.value);
+        if !terms.complete {
             return Err(unsearchable(draft.body.kind));
         }
         self.subject_is_one(&draft.body)?;
         self.references_lead_somewhere(&draft.body, new)?;
-        self.can_count(&draft.body)
+        self.can_count(&draft.body)?;
+        Ok(terms.terms.len())
     }
 
     /// A reading, or a summary, that could never count is told now, and not set aside after its 201.
@@ -255,19 +268,23 @@ impl Desk<'_> {
             shows = Some(Shows::Patient(key));
         }
         let id = self.writer.new_resource(rand::rng().random());
-        let draft = Draft {
-            body: wanted.body,
-            id,
-            expected: None,
-            guards,
-            shows,
-            is_matched: false,
-            known_by: None,
-            standing: None,
-            effect: None,
-            decisions: Vec::new(),
+        let is_trial = wanted.is_trial;
+        Ok(Plan::Write(Box::new(Draft { guards, shows, is_trial, ..Draft::of(wanted.body, id) })))
+    }
+
+    /// A draft that belongs nowhere, of which only what it says is looked at.
+    ///
+    /// # Errors
+    /// The answer that refuses what it says.
+    pub(super) fn loose(&self, body: Body) -> Result<Draft, Answer> {
+        let shows = match body.kind {
+            Kind::Patient => Some(Shows::Patient(self.patient_key(&body)?)),
+            _ => None,
         };
-        Ok(Plan::Write(Box::new(draft)))
+        let nowhere = ResourceId { number: 0, tag: 0 };
+        let draft = Draft { shows, is_trial: true, ..Draft::of(body, nowhere) };
+        self.check(&draft, &HashSet::new())?;
+        Ok(draft)
     }
 
     /// The one that a condition found, where the caller may know of it. Whoever may not is told no more than of several.
@@ -315,19 +332,13 @@ impl Desk<'_> {
             let text = "the box itself made this resource; what it shows is changed at its source";
             return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(kind.name())));
         }
-        let draft = Draft {
-            body: wanted.body,
-            id: found.version.id,
+        Ok(Plan::Write(Box::new(Draft {
             expected: Some(found.version.version),
-            guards: Vec::new(),
-            shows: None,
             is_matched: wanted.if_match.is_some_and(|tag| tag.trim() != "*"),
-            known_by: None,
             standing: Some(standing),
-            effect: None,
-            decisions: Vec::new(),
-        };
-        Ok(Plan::Write(Box::new(draft)))
+            is_trial: wanted.is_trial,
+            ..Draft::of(wanted.body, found.version.id)
+        })))
     }
 
     /// A condition as a search, by who may search the kind.
@@ -458,17 +469,28 @@ impl Desk<'_> {
 }
 
 impl Draft {
+    /// A new resource under this name, of which nothing else is known yet.
+    fn of(body: Body, id: ResourceId) -> Self {
+        Self {
+            body,
+            id,
+            expected: None,
+            guards: Vec::new(),
+            shows: None,
+            is_matched: false,
+            known_by: None,
+            standing: None,
+            effect: None,
+            decisions: Vec::new(),
+            is_trial: false,
+        }
+    }
+
     /// The version to write; `body` says which message it is.
-    ///
-    /// # Errors
-    /// 422 where it has more than can be searched for.
-    pub(super) fn version(&self, site: &str, body: VersionBody) -> Result<NewVersion, Answer> {
+    pub(super) fn version(&self, site: &str, body: VersionBody) -> NewVersion {
         let kind = self.body.kind;
         let terms = terms(kind, &self.body.value);
-        if !terms.complete {
-            return Err(unsearchable(kind));
-        }
-        Ok(NewVersion {
+        NewVersion {
             id: self.id,
             site: site.to_owned(),
             kind: kind.name().to_owned(),
@@ -478,7 +500,7 @@ impl Draft {
             keys: terms.terms.iter().map(|term| key(site, kind, term)).collect(),
             expected: self.expected,
             shows: self.shows.clone(),
-        })
+        }
     }
 
     /// Its entry of the audit log, which is written in the same commit.

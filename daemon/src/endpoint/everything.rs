@@ -15,6 +15,7 @@ use super::{
     bounds::Bounds,
     bundle::BundleWriter,
     caller::Act,
+    operation::Known,
     parameters::link,
     read,
     search::{Hit, Page, Search, include},
@@ -36,6 +37,12 @@ const KINDS: [Kind; 8] = [
 const USUAL_COUNT: usize = 100;
 /// The parameter of a `next` link: the place of a kind, and where its search goes on.
 const CURSOR: &str = "_cursor";
+
+/// Parameters of `$everything`.
+pub(super) const OF_EVERYTHING: Known = Known {
+    names: &["_count", "_since", "_type", "start", "end", CURSOR, "_format", "_pretty"],
+    told: "$everything has _count, _since, _type, start and end",
+};
 
 /// What is asked.
 struct Asked {
@@ -154,14 +161,8 @@ fn asked(parameters: &[(String, String)]) -> Result<Asked, Answer> {
                 let at: usize = at.parse().map_err(|_| fault("it is no cursor of this operation"))?;
                 asked.from = (at, Some(rest.to_owned()).filter(|rest| !rest.is_empty()));
             }
-            "_format" | "_pretty" => {}
-            _ => {
-                let text = "$everything has _count, _since, _type, start and end";
-                let known =
-                    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-                let place = if known { format!("http.{name}") } else { "http".to_owned() };
-                return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
-            }
+            // The others are of every request.
+            _ => {}
         }
     }
     Ok(asked)

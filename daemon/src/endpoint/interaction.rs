@@ -31,7 +31,7 @@ pub(super) enum Interaction {
     /// `POST` of a Bundle to the base.
     Bundle,
     /// `POST Kind/$validate`, `POST Kind/id/$validate`.
-    Validate(Kind),
+    Validate(Kind, Option<String>),
     /// `GET Patient/id/$everything`.
     Everything(String),
     /// `GET` or `POST Patient/id/$outcomes`.
@@ -47,6 +47,8 @@ pub(super) enum Stray {
     NotFound,
     /// The path has these methods.
     Methods(&'static str),
+    /// The path has these methods, and more where clients wrote resources of the kind.
+    NotWritten(Kind, &'static str),
 }
 
 impl Interaction {
@@ -72,12 +74,14 @@ impl Interaction {
                 let kind = kind(name)?;
                 if writes.contains(&kind) {
                     one_of(&[(&get, Self::Search(kind, None)), (&post, Self::Create(kind))], "GET, POST")
+                } else if *method == post {
+                    Err(Stray::NotWritten(kind, "GET"))
                 } else {
                     one_of(&[(&get, Self::Search(kind, None))], "GET")
                 }
             }
             [name, "_search"] => one_of(&[(&post, Self::Search(kind(name)?, None))], "POST"),
-            [name, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?))], "POST"),
+            [name, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?, None))], "POST"),
             ["Patient", id, "$everything"] => {
                 let everything = || Self::Everything((*id).to_owned());
                 one_of(&[(&get, everything()), (&post, everything())], "GET, POST")
@@ -87,7 +91,9 @@ impl Interaction {
                 one_of(&[(&get, outcomes()), (&post, outcomes())], "GET, POST")
             }
             [name, id, "_history"] => one_of(&[(&get, Self::History(kind(name)?, (*id).to_owned()))], "GET"),
-            [name, _, "$validate"] => one_of(&[(&post, Self::Validate(kind(name)?))], "POST"),
+            [name, id, "$validate"] => {
+                one_of(&[(&post, Self::Validate(kind(name)?, Some((*id).to_owned())))], "POST")
+            }
             ["Patient", id, name] if Kind::named(name).is_some_and(is_of_patients) => {
                 one_of(&[(&get, Self::Search(kind(name)?, Some((*id).to_owned())))], "GET")
             }
@@ -102,6 +108,8 @@ impl Interaction {
                         &[(&get, Self::Read(kind, id.clone())), (&put, Self::Update(kind, id))],
                         "GET, PUT",
                     )
+                } else if *method == put {
+                    Err(Stray::NotWritten(kind, "GET"))
                 } else {
                     one_of(&[(&get, Self::Read(kind, id))], "GET")
                 }
@@ -137,7 +145,7 @@ impl Interaction {
             | Self::Search(kind, _)
             | Self::Create(kind)
             | Self::Update(kind, _)
-            | Self::Validate(kind) => Some(*kind),
+            | Self::Validate(kind, _) => Some(*kind),
             Self::Everything(_) | Self::Outcomes(_) => Some(Kind::Patient),
             Self::Capabilities | Self::Bundle | Self::SubmitCgm => None,
         }
@@ -153,7 +161,7 @@ impl Interaction {
             Self::Create(kind) => Some((Act::Create, *kind)),
             Self::Update(kind, _) => Some((Act::Update, *kind)),
             // Whether a resource would be taken is told to whoever may send or read it.
-            Self::Validate(kind) => Some((Act::Read, *kind)),
+            Self::Validate(kind, _) => Some((Act::Read, *kind)),
             Self::Everything(_) => Some((Act::Read, Kind::Patient)),
             Self::Outcomes(_) => Some((Act::Search, Kind::Observation)),
             Self::Capabilities | Self::Bundle | Self::SubmitCgm => None,
@@ -163,7 +171,7 @@ impl Interaction {
     /// Whether it has a resource, a Bundle or Parameters as its body.
     pub(super) fn has_resource(&self, method: &Method) -> bool {
         match self {
-            Self::Create(_) | Self::Update(..) | Self::Bundle | Self::Validate(_) | Self::SubmitCgm => true,
+            Self::Create(_) | Self::Update(..) | Self::Bundle | Self::Validate(..) | Self::SubmitCgm => true,
             Self::Outcomes(_) | Self::Everything(_) => *method == Method::POST,
             _ => false,
         }
@@ -194,6 +202,14 @@ impl Stray {
                 404,
                 Issue::error(Code::NotFound, "no such path here; GET metadata lists what there is"),
             ),
+            Self::NotWritten(kind, methods) => {
+                let kind = kind.name();
+                let text = format!(
+                    "clients do not write {kind} at this box: writes of [fhir] in isthmus.toml lists the kinds that \
+                     they do; this path has {methods}"
+                );
+                Answer::refusal(405, Issue::error(Code::NotSupported, text)).with(ALLOW, methods)
+            }
             Self::Methods(methods) => {
                 let text = if head.method == Method::DELETE {
                     format!("nothing is deleted: mark it entered-in-error with PUT; this path has {methods}")
@@ -241,14 +257,15 @@ mod tests {
             (Method::GET, "Patient/1-00000001/Observation", Ok(Search(Kind::Observation, Some(id())))),
             (Method::GET, "Patient/1-00000001/$everything", Ok(Everything(id()))),
             (Method::POST, "Patient/1-00000001/$outcomes", Ok(Outcomes(id()))),
-            (Method::POST, "Observation/$validate", Ok(Validate(Kind::Observation))),
+            (Method::POST, "Observation/$validate", Ok(Validate(Kind::Observation, None))),
+            (Method::POST, "Observation/1-00000001/$validate", Ok(Validate(Kind::Observation, Some(id())))),
             (Method::POST, "$submit-cgm-bundle", Ok(SubmitCgm)),
             (Method::GET, "$export", Err(Stray::NotFound)),
             (Method::GET, "Group/1-00000001/$export", Err(Stray::NotFound)),
             (Method::POST, "", Ok(Bundle)),
             (Method::GET, "", Err(Stray::Methods("POST"))),
-            (Method::POST, "AuditEvent", Err(Stray::Methods("GET"))),
-            (Method::PUT, "AuditEvent/1-00000001", Err(Stray::Methods("GET"))),
+            (Method::POST, "AuditEvent", Err(Stray::NotWritten(Kind::AuditEvent, "GET"))),
+            (Method::PUT, "AuditEvent/1-00000001", Err(Stray::NotWritten(Kind::AuditEvent, "GET"))),
             (Method::GET, "Encounter", Err(Stray::NotFound)),
             (Method::GET, "observation", Err(Stray::NotFound)),
             (Method::GET, "a/b/c/d/e", Err(Stray::NotFound)),
@@ -260,8 +277,9 @@ mod tests {
     #[test]
     fn what_clients_do_not_write_they_still_read() {
         let of = |method, path: &[&str]| Interaction::of(&method, path, &[Kind::Observation]);
-        assert_eq!(of(Method::POST, &["Device"]), Err(Stray::Methods("GET")));
-        assert_eq!(of(Method::PUT, &["Device", "1-00000001"]), Err(Stray::Methods("GET")));
+        assert_eq!(of(Method::POST, &["Device"]), Err(Stray::NotWritten(Kind::Device, "GET")));
+        assert_eq!(of(Method::PUT, &["Device", "1-00000001"]), Err(Stray::NotWritten(Kind::Device, "GET")));
+        assert_eq!(of(Method::DELETE, &["Device", "1-00000001"]), Err(Stray::Methods("GET")));
         assert_eq!(of(Method::GET, &["Device"]), Ok(Interaction::Search(Kind::Device, None)));
         assert_eq!(of(Method::POST, &["Observation"]), Ok(Interaction::Create(Kind::Observation)));
     }

@@ -53,6 +53,7 @@ mod shelf;
 mod smart;
 mod stored;
 mod token;
+mod validate;
 mod who;
 mod wire;
 mod wish;

@@ -1,9 +1,9 @@
-//! Operations: `$validate`, `$everything`, `$outcomes`, `$submit-cgm-bundle`.
+//! Operations: `$everything`, `$outcomes`, `$submit-cgm-bundle`; `$validate` has a file of its own.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fhir::{Code, Issue, Kind, Release, convert};
+use fhir::{Code, Issue, Kind, Release, convert, search::place};
 use jiff::{Timestamp, tz::TimeZone};
 use outbox::{Reader, Shown};
 use serde_json::Value;
@@ -12,51 +12,50 @@ use super::{
     ask::Answer,
     audit::resource,
     batch::{self, Form},
-    body::{self, Body, judged},
+    body::{self, Body},
     bundled::{Sheaf, implied},
     caller::{Act, Within},
-    everything::everything,
+    everything::{OF_EVERYTHING, everything},
     negotiation::body_release,
     outcomes::{self, Answerer, Asked, Span},
     parameters::Parameters,
     read,
     service::{Done, Interactions, Request},
-    shelf::{look, unreadable},
+    shelf::{at_length, failed, look, unreadable},
 };
 use crate::{generation::Generation, time};
 
 /// Kinds that `$submit-cgm-bundle` takes (HL7 CGM guide, CapabilityStatement of the receiver).
 const OF_CGM: [Kind; 3] = [Kind::Observation, Kind::DiagnosticReport, Kind::Device];
-/// LOINC codes of what a CGM Bundle holds: sensor glucose, its summary and the report.
 /// Parameters of `$outcomes`.
-const OF_OUTCOMES: [&str; 6] = ["days", "start", "end", "policy", "_format", "_pretty"];
+const OF_OUTCOMES: Known = Known {
+    names: &["days", "start", "end", "policy", "_format", "_pretty"],
+    told: "$outcomes has days and end, or start and end, and policy",
+};
 const LOINC: &str = "http://loinc.org";
 
-impl Interactions {
-    /// `$validate`: whether a resource would be taken. Nothing is kept.
-    pub(super) fn validate(&self, request: &Request, kind: Kind, bytes: Bytes) -> Result<Done, Answer> {
-        let release = body_release(&request.head)?;
-        let value = body::parse(&bytes, self.limits().max_depth)?;
-        let resource = match value["resourceType"].as_str() {
-            Some("Parameters") => value["parameter"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|parameter| parameter["name"] == "resource")
-                .map(|parameter| parameter["resource"].clone())
-                .unwrap_or_default(),
-            _ => value,
-        };
-        let issues = if resource["resourceType"] == kind.name() {
-            judged(&resource, release)
-        } else {
-            let text = format!("there is no resource of the kind that the path names, {}", kind.name());
-            vec![Issue::error(Code::Invalid, text).at("resourceType")]
-        };
-        let answer = Answer::outcome(200, &issues);
-        Ok(Done { answer, object: format!("{}/$validate", kind.name()), resources: 0, is_told: false })
-    }
+/// The parameters that an operation has.
+pub(super) struct Known {
+    /// Their names.
+    pub(super) names: &'static [&'static str],
+    /// What they are, for who sent another one.
+    pub(super) told: &'static str,
+}
 
+impl Known {
+    /// Whether a name is one of these.
+    ///
+    /// # Errors
+    /// 400 with the place where it is none.
+    pub(super) fn has(&self, name: &str, place: impl FnOnce() -> String) -> Result<(), Answer> {
+        if self.names.contains(&name) {
+            return Ok(());
+        }
+        Err(Answer::refusal(400, Issue::error(Code::NotSupported, self.told).at(place())))
+    }
+}
+
+impl Interactions {
     /// `$everything`.
     pub(super) async fn everything(
         &self,
@@ -64,7 +63,7 @@ impl Interactions {
         id: &str,
         body: Bytes,
     ) -> Result<Done, Answer> {
-        let parameters = self.parameters_of(request, &body)?;
+        let parameters = self.parameters_of(request, &body, &OF_EVERYTHING)?;
         let (shared, wanted) = (Arc::clone(request), id.to_owned());
         let (answer, resources) =
             look(&self.readers, move |reader| everything(reader, &shared, &wanted, &parameters)).await?;
@@ -72,18 +71,17 @@ impl Interactions {
     }
 
     /// The parameters of an operation: those of the path, and of a Parameters resource behind them.
-    fn parameters_of(&self, request: &Request, body: &[u8]) -> Result<Parameters, Answer> {
+    fn parameters_of(&self, request: &Request, body: &[u8], known: &Known) -> Result<Parameters, Answer> {
         let mut parameters = request.parameters.clone();
+        for (name, _) in &parameters {
+            known.has(name, || place(name))?;
+        }
         if !body.is_empty() {
             let value = body::parse(body, self.limits().max_depth)?;
             for (at, parameter) in value["parameter"].as_array().into_iter().flatten().enumerate() {
                 let name = parameter["name"].as_str().unwrap_or_default().to_owned();
                 // In a body a name is a value, and none is told.
-                if !OF_OUTCOMES.contains(&name.as_str()) {
-                    let text = "$outcomes has days and end, or start and end, and policy";
-                    let place = format!("Parameters.parameter[{at}].name");
-                    return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
-                }
+                known.has(&name, || format!("Parameters.parameter[{at}].name"))?;
                 let value =
                     parameter.as_object().into_iter().flatten().find(|(name, _)| name.starts_with("value"));
                 let text =
@@ -98,11 +96,13 @@ impl Interactions {
     /// of it is about one patient.
     pub(super) async fn submit_cgm(&self, request: &Arc<Request>, bytes: Bytes) -> Result<Done, Answer> {
         let (release, limits) = (body_release(&request.head)?, self.limits());
-        let parsed = body::parse(&bytes, limits.max_depth).and_then(|value| {
-            let value = if value["resourceType"] == "Bundle" { Ok(value) } else { Err(no_bundle()) };
-            Ok((value?, batch::resources(&bytes)?))
+        let parsed = at_length(bytes.len(), || {
+            body::parse(&bytes, limits.max_depth).and_then(|value| match &value["resourceType"] {
+                kind if kind == "Bundle" => batch::resources(&bytes),
+                _ => Err(no_bundle()),
+            })
         });
-        let (_, entries) = match parsed {
+        let entries = match parsed {
             Ok(parsed) => parsed,
             Err(refusal) => return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await),
         };
@@ -111,8 +111,9 @@ impl Interactions {
                 format!("more than {} entries (fhir max_entries); divide the Bundle", limits.max_entries);
             return Err(Answer::refusal(413, Issue::error(Code::TooLong, text).at("Bundle.entry")));
         }
-        let bodies: Vec<Result<Body, Answer>> =
-            entries.iter().map(|(_, resource)| of_cgm(resource.clone(), release, limits.max_depth)).collect();
+        let bodies: Vec<Result<Body, Answer>> = at_length(bytes.len(), || {
+            entries.iter().map(|(_, resource)| of_cgm(resource.clone(), release, limits.max_depth)).collect()
+        });
         if let Some(refusal) = of_several(&bodies) {
             return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await);
         }
@@ -187,9 +188,10 @@ impl Interactions {
         body: Bytes,
     ) -> Result<Done, Answer> {
         request.within(Act::Search, Kind::Observation)?;
-        let parameters = self.parameters_of(request, &body)?;
+        let parameters = self.parameters_of(request, &body, &OF_OUTCOMES)?;
         let (shared, wanted, generation) = (Arc::clone(request), id.to_owned(), self.current.get());
         let (secret, box_id) = (Arc::clone(&self.secret), Arc::clone(&self.box_id));
+        let Ok(_turn) = self.computing.acquire().await else { return Err(failed()) };
         let looked = look(&self.readers, move |reader| {
             let by = Answerer { secret: &secret, box_id: &box_id, now: time::now_ms() };
             on_demand(reader, &generation, &shared, &by, (&wanted, &parameters))
@@ -216,12 +218,6 @@ fn on_demand(
         return Err(read::not_found(Kind::Patient));
     }
     let of = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    if let Some((name, _)) = parameters.iter().find(|(name, _)| !OF_OUTCOMES.contains(&name.as_str())) {
-        let known = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        let text = "$outcomes has days and end, or start and end, and policy";
-        let place = if known { format!("http.{name}") } else { "http".to_owned() };
-        return Err(Answer::refusal(400, Issue::error(Code::NotSupported, text).at(place)));
-    }
     let today =
         Timestamp::from_millisecond(by.now).unwrap_or_default().to_zoned(zone_of(generation, request)).date();
     let refused = |issue: Issue| {

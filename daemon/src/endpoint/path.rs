@@ -34,6 +34,19 @@ pub(super) fn parse(path: &str) -> Option<(Option<Release>, Vec<String>)> {
     Some((release, segments))
 }
 
+/// The segments of the URL of a Bundle's entry, without its query: relative to the base, or absolute under one of ours; `None`
+/// where it is neither.
+pub(super) fn of_entry(url: &str, bases: &[String]) -> Option<Vec<String>> {
+    let under =
+        bases.iter().filter_map(|base| url.strip_prefix(base.as_str())).filter(|rest| rest.starts_with('/'));
+    let rest = under.min_by_key(|rest| rest.len()).unwrap_or(url).trim_matches('/');
+    if rest.is_empty() {
+        return Some(Vec::new());
+    }
+    let segments: Vec<String> = rest.split('/').take(SEGMENTS_MOST + 1).map(decode).collect::<Option<_>>()?;
+    (segments.len() <= SEGMENTS_MOST).then_some(segments)
+}
+
 /// A segment; none that is empty, `.` or `..`, or that holds a slash or a control character.
 fn decode(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
@@ -101,6 +114,29 @@ mod tests {
         }
         assert!(parse(&format!("/fhir/{}", "a".repeat(256))).is_some());
         assert!(parse(&format!("/fhir/{}", "a".repeat(257))).is_none());
+    }
+
+    #[test]
+    fn the_url_of_an_entry_is_relative_or_under_our_base_and_decoded() {
+        let bases = ["https://b:1/fhir".to_owned(), "https://b:1/fhir/r4".to_owned()];
+        for (url, expected) in [
+            ("Observation", Some(vec!["Observation"])),
+            ("/Observation/", Some(vec!["Observation"])),
+            ("", Some(vec![])),
+            ("Patient/%61-1/%24everything", Some(vec!["Patient", "a-1", "$everything"])),
+            ("https://b:1/fhir/Observation/a-1", Some(vec!["Observation", "a-1"])),
+            ("https://b:1/fhir/r4/Observation/a-1", Some(vec!["Observation", "a-1"])),
+            ("https://b:1/fhirx/Observation", None),
+            ("https://other/fhir/Observation", None),
+            ("Observation//a-1", None),
+            ("Observation/%2e%2e", None),
+            ("a/b/c/d/e/f/g/h/i", None),
+        ] {
+            let found = of_entry(url, &bases);
+            let found =
+                found.as_ref().map(|segments| segments.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{url}");
+        }
     }
 
     proptest::proptest! {

@@ -30,6 +30,7 @@ use super::{
     issuer::Issuers,
     label,
     limit::{Limiter, Place},
+    negotiation::Manner,
     path, smart,
     who::{Certificate, Verified, who},
     wire::Pace,
@@ -87,7 +88,13 @@ impl Gate {
         let (mut answer, unread, labels) = match head_of(parts, request_id.clone()) {
             Some(head) => {
                 let labels = (label::interaction(&head), label::kind_word(&head));
+                let release = Manner::of(&head, &[]).map_or(head.release, |manner| Some(manner.release));
                 let (answer, unread) = self.answered(link, head, authorization, body).await;
+                let is_refusal = answer.status >= 400;
+                let answer = match release {
+                    Some(release) if is_refusal => answer.told_in(release),
+                    _ => answer,
+                };
                 (answer, unread && has_body, labels)
             }
             None => {

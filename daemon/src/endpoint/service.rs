@@ -16,7 +16,7 @@ use fhir::{
     search::{Context, Query},
 };
 use outbox::Writer;
-use tokio::sync::watch as turns;
+use tokio::sync::{Semaphore, watch as turns};
 
 use super::{
     Service,
@@ -35,7 +35,7 @@ use super::{
     parameters::{Parameters, parameters},
     read, readings,
     search::{Page, Search, include},
-    shelf::{Shelf, failed, glance, look},
+    shelf::{Shelf, at_length, failed, glance, look},
     stored::served_in,
     write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended},
 };
@@ -73,6 +73,8 @@ pub struct Interactions {
     pub intents: Intents,
     /// Wakes those who wait for consent to forward.
     pub replied: turns::Sender<u64>,
+    /// Outcomes that are computed on demand, at a time: each may keep a core for as long as a page of a search.
+    pub computing: Arc<Semaphore>,
 }
 
 /// A request, as far as everything needs it.
@@ -181,7 +183,7 @@ impl Interactions {
             Interaction::Search(kind, patient) => self.search(request, *kind, patient.as_deref()).await,
             Interaction::Create(kind) => self.write(request, *kind, None, body).await,
             Interaction::Update(kind, id) => self.write(request, *kind, Some(id), body).await,
-            Interaction::Validate(kind) => self.validate(request, *kind, body),
+            Interaction::Validate(kind, id) => self.validate(request, *kind, id.as_deref(), body).await,
             Interaction::Bundle => self.bundle(request, body).await,
             Interaction::Everything(id) => self.everything(request, id, body).await,
             Interaction::Outcomes(id) => self.outcomes(request, id, body).await,
@@ -314,8 +316,9 @@ impl Interactions {
         bytes: bytes::Bytes,
     ) -> Result<Done, Answer> {
         let release = body_release(&request.head)?;
-        let body = Body::read(bytes.clone(), Some(kind), release, self.limits().max_depth);
-        let body = match body {
+        let max_depth = self.limits().max_depth;
+        let body = match at_length(bytes.len(), || Body::read(bytes.clone(), Some(kind), release, max_depth))
+        {
             Ok(body) => body,
             Err(refusal) => {
                 return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await);
@@ -326,6 +329,7 @@ impl Interactions {
             id: id.map(str::to_owned),
             if_match: request.head.header(&IF_MATCH).map(str::to_owned),
             if_none_exist: request.head.header(&IF_NONE_EXIST).map(batch::condition),
+            is_trial: false,
         };
         let warnings = wanted.body.warnings.clone();
         for _ in 0..ROUNDS {

@@ -13,6 +13,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use axum::http::header::RETRY_AFTER;
@@ -26,6 +27,10 @@ use super::ask::Answer;
 const WAITING_MOST: usize = 1024;
 /// Glances at one moment: some milliseconds of them, so that the write-ahead log is not held up.
 const TOGETHER_MOST: usize = 64;
+/// How long a look reads on: whoever asked has gone by then, or should ask for less.
+const LOOK_MOST: Duration = Duration::from_secs(10);
+/// Bytes of a body from which on the runtime's threads are not kept with it: some 0.1 ms of parsing.
+const LONG_BYTES: usize = 16 * 1024;
 /// Looks at a time: half of the readers, since glances have one and the rest of the daemon must not wait.
 const LOOKS_MOST: usize = READERS / 2;
 
@@ -81,7 +86,9 @@ pub(super) async fn look<T: Send + 'static>(
     let Ok(place) = Arc::clone(&shelf.places).acquire_owned().await else { return Err(failed()) };
     let readers = shelf.readers.clone();
     let looked = tokio::task::spawn_blocking(move || {
-        let looked = readers.get().map_err(|error| unreadable(&error)).and_then(|reader| look(&reader));
+        let until = Instant::now() + LOOK_MOST;
+        let reader = readers.get().map(|reader| reader.until(until));
+        let looked = reader.map_err(|error| unreadable(&error)).and_then(|reader| look(&reader));
         drop(place);
         looked
     });
@@ -114,8 +121,18 @@ pub(super) async fn glance<T: Send + 'static>(
     answer.await.unwrap_or_else(|_| Err(failed()))
 }
 
+/// What takes processor time and waits for nothing: where it is long, the thread's other tasks go on elsewhere meanwhile, for
+/// the acknowledgements of the whole box come from the same threads.
+pub(super) fn at_length<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes < LONG_BYTES { work() } else { tokio::task::block_in_place(work) }
+}
+
 /// The store cannot be read now.
 pub(super) fn unreadable(error: &ReadError) -> Answer {
+    if *error == ReadError::Overdue {
+        let text = "it takes too long to look at all of this; ask for less at a time";
+        return Answer::refusal(504, Issue::error(Code::Timeout, text));
+    }
     tracing::warn!(%error, "the endpoint could not read the store");
     let text = "the store cannot be read at the moment; send the request again";
     Answer::refusal(503, Issue::error(Code::Transient, text)).with(RETRY_AFTER, "5")

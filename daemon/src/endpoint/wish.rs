@@ -65,6 +65,9 @@ impl Interactions {
             }
             return shows(reader, request, draft, known.id).map(Some);
         }
+        if draft.is_trial {
+            return self.intents.would_take(&command, Some(&client)).map(|()| None).map_err(refused);
+        }
         match self.intents.prepare(&command, &request.caller.actor(), Some(&client)) {
             Ok(Prepared::New(intent, _)) => draft.effect = Some(Effect::Enter(*intent)),
             Ok(Prepared::Known(taken)) => return shows(reader, request, draft, taken.entered.id).map(Some),
@@ -192,6 +195,9 @@ impl Interactions {
                     return status(
                         "its author stands by it where it was entered: by the same client, or by isthmus intent confirm",
                     );
+                }
+                if draft.is_trial {
+                    return Ok(None);
                 }
                 let confirm = self.intents.confirming(intent.id, &intent.author, &reason, &actor);
                 draft.effect = Some(Effect::Confirm(confirm.map_err(refused)?));

@@ -23,7 +23,7 @@ use super::{
     key::id_of,
     negotiation::{Manner, Return},
     read::with_version,
-    shelf::unwritten,
+    shelf::{at_length, unwritten},
     stored::Stored,
 };
 use crate::{
@@ -67,27 +67,8 @@ pub(super) async fn commit(
     drafts: &[&Draft],
     about: Circumstances<'_>,
 ) -> Result<Committed, Answer> {
-    let now = time::now_ms();
-    let mut messages = Vec::with_capacity(drafts.len() + about.beside.len());
-    let mut versions = Vec::with_capacity(drafts.len());
-    let (mut guards, mut effects) = (Vec::new(), Vec::new());
-    for (at, draft) in drafts.iter().enumerate() {
-        messages.push(arrival(&draft.body, draft, &about, now));
-        versions.push(draft.version(&about.caller.site, VersionBody::Message(at))?);
-        guards.extend(draft.guards.iter().cloned());
-        effects.extend(draft.effect.clone().map(|effect| (at, effect)));
-    }
-    messages.extend(about.beside);
-    let put = PutResources {
-        messages,
-        versions,
-        guards,
-        effects,
-        is_linked: about.is_linked,
-        served: Vec::new(),
-        audit: about.audit,
-        at: now,
-    };
+    let bytes = drafts.iter().map(|draft| draft.body.bytes.len()).sum();
+    let put = at_length(bytes, || put(drafts, about));
     match writer.put_resources(put).await {
         Ok(Placed::Done(took)) => Ok(Committed::Done(took)),
         Ok(Placed::Changed) => Ok(Committed::Changed),
@@ -96,6 +77,31 @@ pub(super) async fn commit(
         Err(WriteError::Conflict(_)) if drafts.len() > 1 => Ok(Committed::Changed),
         Err(WriteError::Conflict(conflict)) => Err(effect::conflicting(conflict)),
         Err(error) => Err(unwritten(&error)),
+    }
+}
+
+/// What is to be committed.
+fn put(drafts: &[&Draft], about: Circumstances<'_>) -> PutResources {
+    let now = time::now_ms();
+    let mut messages = Vec::with_capacity(drafts.len() + about.beside.len());
+    let mut versions = Vec::with_capacity(drafts.len());
+    let (mut guards, mut effects) = (Vec::new(), Vec::new());
+    for (at, draft) in drafts.iter().enumerate() {
+        messages.push(arrival(&draft.body, draft, &about, now));
+        versions.push(draft.version(&about.caller.site, VersionBody::Message(at)));
+        guards.extend(draft.guards.iter().cloned());
+        effects.extend(draft.effect.clone().map(|effect| (at, effect)));
+    }
+    messages.extend(about.beside);
+    PutResources {
+        messages,
+        versions,
+        guards,
+        effects,
+        is_linked: about.is_linked,
+        served: Vec::new(),
+        audit: about.audit,
+        at: now,
     }
 }
 
@@ -253,7 +259,7 @@ impl Outcome {
             (Return::Representation, Some(resource)) => {
                 Answer::fhir(self.status, manner.release, resource.into())
             }
-            (Return::Outcome, _) => Answer::outcome(self.status, warnings),
+            (Return::Outcome, _) => Answer::outcome(self.status, warnings).told_in(manner.release),
             _ => Answer::empty(self.status),
         };
         with_version(answer, self.version, self.at).with(LOCATION, &self.location(base))

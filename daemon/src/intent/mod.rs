@@ -178,8 +178,29 @@ impl Intents {
         actor: &str,
         transcriber: Option<&str>,
     ) -> Result<Prepared, IntentError> {
-        command.wish.check()?;
         let at = time::now_ms();
+        let (plan, signed, key) = self.planned(command, transcriber, at)?;
+        let fresh = self.current.get().config.main.intent.reconfirm_after;
+        let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
+        self.prepared(plan, &command.wish, &signed, (key, fresh_ms), (actor, at))
+    }
+
+    /// Whether [`Self::prepare`] would take it. Nothing is stored, and nobody is asked for anything.
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub(crate) fn would_take(&self, command: &Command, transcriber: Option<&str>) -> Result<(), IntentError> {
+        self.planned(command, transcriber, time::now_ms()).map(|_| ())
+    }
+
+    /// What is to be done for it, who signs it, and its key.
+    fn planned<'a>(
+        &self,
+        command: &'a Command,
+        transcriber: Option<&'a str>,
+        at: i64,
+    ) -> Result<(Plan, Signature<'a>, [u8; 32]), IntentError> {
+        command.wish.check()?;
         let signed = Signature {
             author: &command.author,
             role: command.role.as_deref(),
@@ -198,9 +219,7 @@ impl Intents {
         let owner = self.readers.with(|reader| reader.owner(patient))?;
         let patient = owner.filter(|_| command.wish == Wish::Withdraw).unwrap_or(patient);
         let plan = self.plan(&site, (patient, window), &command.wish, &signed, &key, false)?;
-        let fresh = self.current.get().config.main.intent.reconfirm_after;
-        let fresh_ms = i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX);
-        self.prepared(plan, &command.wish, &signed, (key, fresh_ms), (actor, at))
+        Ok((plan, signed, key))
     }
 
     /// An intent with its rows, to be stored once for each key.

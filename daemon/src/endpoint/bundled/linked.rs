@@ -50,6 +50,7 @@ pub(super) fn resolved(
                     let source = write::source(&request.caller);
                     draft.known_by = Some(identity(&[
                         b"endpoint bundle",
+                        request.caller.site.as_bytes(),
                         source.as_bytes(),
                         sheaf.release.name().as_bytes(),
                         &bundle,

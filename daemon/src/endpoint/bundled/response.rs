@@ -9,6 +9,7 @@ use super::super::{
     ask::Answer,
     bounds::Bounds,
     bundle::BundleWriter,
+    caller::Act,
     key::id_of,
     negotiation::Return,
     read::{self, etag},
@@ -75,9 +76,17 @@ fn stood(
         bundle.add(&members, None);
         return Ok(());
     }
-    let site = &request.site.id;
-    let found = read::find(reader, site, outcome.kind, &id, Some(outcome.version), &Bounds::All)?;
-    bundle.add(&members, Some(&found.bytes_in(request.manner.release)?));
+    // Who wrote it may see it; what stood before is shown to who may read it.
+    let bounds = match outcome.status {
+        201 => Bounds::All,
+        _ => request.bounds(Act::Read, outcome.kind).unwrap_or(Bounds::Nothing),
+    };
+    let version = Some(outcome.version);
+    match read::find(reader, &request.site.id, outcome.kind, &id, version, &bounds) {
+        Ok(found) => bundle.add(&members, Some(&found.bytes_in(request.manner.release)?)),
+        Err(refusal) if refusal.status == 404 => bundle.add(&members, None),
+        Err(refusal) => return Err(refusal),
+    }
     Ok(())
 }
 
