@@ -22,7 +22,7 @@ pub enum Reduction {
     Data,
     /// `_summary=count`: no resource; of one that is reduced all the same, what every resource has.
     Count,
-    /// `_elements=a,b`: these of the resource's own elements, without `[x]`.
+    /// `_elements=a,b`: these of the resource's own elements; of a choice its name without `[x]`, or as it stands.
     Elements(Vec<String>),
 }
 
@@ -47,7 +47,7 @@ pub fn reduced(value: &Value, release: Release, kind: Kind, what: &Reduction) ->
             let Some((element, kind)) = group.member(bare) else {
                 return (*what == Reduction::Data).then(|| (name.clone(), value.clone()));
             };
-            if !stays(element, what) {
+            if !stays(element, bare, what) {
                 return None;
             }
             let value = if *what == Reduction::Summary && name == bare {
@@ -62,14 +62,14 @@ pub fn reduced(value: &Value, release: Release, kind: Kind, what: &Reduction) ->
     Value::Object(left)
 }
 
-fn stays(element: &Element, what: &Reduction) -> bool {
+fn stays(element: &Element, member: &str, what: &Reduction) -> bool {
     let kept = element.required || element.modifier;
     match what {
         Reduction::Summary => kept || element.summary,
         Reduction::Text => kept || element.name == "text",
         Reduction::Data => element.name != "text",
         Reduction::Count => false,
-        Reduction::Elements(names) => kept || names.iter().any(|name| name == element.name),
+        Reduction::Elements(names) => kept || names.iter().any(|name| name == element.name || name == member),
     }
 }
 
@@ -89,7 +89,7 @@ fn summary(table: &Elements, group: Option<&Group>, value: &Value) -> Option<Val
                 .iter()
                 .filter_map(|(name, value)| {
                     let (element, kind) = group.member(name.strip_prefix('_').unwrap_or(name))?;
-                    if !stays(element, &Reduction::Summary) {
+                    if !stays(element, name, &Reduction::Summary) {
                         return None;
                     }
                     let inner = table.group(&kind.name).filter(|_| !name.starts_with('_'));
@@ -156,6 +156,8 @@ mod tests {
             names(&Reduction::Elements(vec!["value".into(), "category".into()])),
             with(&["category", "valueQuantity"])
         );
+        assert_eq!(names(&Reduction::Elements(vec!["valueQuantity".into()])), with(&["valueQuantity"]));
+        assert_eq!(names(&Reduction::Elements(vec!["valueString".into()])), with(&[]));
         assert_eq!(names(&Reduction::Count), ["id", "meta", "resourceType"]);
         let data = names(&Reduction::Data);
         assert!(
