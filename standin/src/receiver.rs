@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
@@ -96,6 +96,16 @@ pub struct Receiver {
     shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
     accept: Option<JoinHandle<()>>,
+    /// Bound, and refusing connections: keeps the port while it does not listen, so that nobody else is given it.
+    kept: Option<TcpSocket>,
+}
+
+/// A socket that has an address and does not listen there.
+fn kept(at: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    Ok(socket)
 }
 
 impl Receiver {
@@ -138,7 +148,7 @@ impl Receiver {
 
     fn silent(at: SocketAddr, script: impl FnMut(&Heard) -> Vec<Step> + Send + 'static) -> Self {
         let shared = Arc::new(Shared { log: Mutex::default(), script: Mutex::new(Box::new(script)) });
-        Self { at, shared, tls: None, accept: None }
+        Self { at, shared, tls: None, accept: None, kept: None }
     }
 
     /// Listens again, on the same address. A `serial` receiver looks at a connection only after the one before it
@@ -149,6 +159,7 @@ impl Receiver {
     pub async fn listen(&mut self, serial: bool) -> io::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.at).await?;
+        self.kept = None;
         self.at = listener.local_addr()?;
         let (shared, tls) = (Arc::clone(&self.shared), self.tls.clone());
         self.accept = Some(tokio::spawn(accept(listener, shared, tls, serial)));
@@ -161,6 +172,7 @@ impl Receiver {
             accept.abort();
             // Cancelled, as asked; what matters is that its sockets are gone.
             let _cancelled = accept.await;
+            self.kept = kept(self.at).ok();
         }
     }
 
