@@ -143,11 +143,7 @@ async fn a_search_is_answered_in_the_order_in_the_part_and_of_the_time_that_is_a
     let whole = talk.get(&part("")).await.json()["entry"][0]["resource"].clone();
     assert!(whole["meta"]["tag"].is_null(), "{whole}");
     for (query, there, gone) in [
-        (
-            "_elements=value",
-            &["valueQuantity", "status", "code"][..],
-            &["subject", "effectiveDateTime"][..],
-        ),
+        ("_elements=value", &["valueQuantity", "status", "code"][..], &["subject", "effectiveDateTime"][..]),
         ("_summary=true", &["status", "code", "valueQuantity"], &["note"]),
         ("_summary=text", &["status", "code"], &["valueQuantity"]),
         ("_summary=data", &["valueQuantity", "subject"], &["text"]),

@@ -25,6 +25,8 @@ pub use self::report::{Phase, Report, Walk};
 use self::{client::Door, fill::Filled, phase::Asked, resource::Subject};
 use super::{BenchError, Machine, load::LoadError, process};
 
+/// Connections that search at a time on a ward, beside the most.
+const FEW: u16 = 4;
 /// Most connections: what the endpoint allows, less some for who looks.
 pub const CONNECTIONS_MOST: u16 = 1_024;
 /// Most Observations stored before.
@@ -104,8 +106,10 @@ impl Bench<'_> {
         for (name, asked) in searches::shapes(&self.filled, deep) {
             self.once(name, 1, &door, asked).await?;
         }
-        let mixed = searches::mixed(&self.filled);
-        self.once("search, mixed", connections, &door, mixed).await?;
+        for connections in [FEW, connections] {
+            let mixed = searches::mixed(&self.filled);
+            self.once("search, mixed", connections, &door, mixed).await?;
+        }
         (self.progress)("slow clients paging");
         let slow = Duration::from_secs_f64(self.plan.seconds);
         let slow =

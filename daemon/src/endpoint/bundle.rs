@@ -16,7 +16,7 @@ use fhir::search::{Query, Summary};
 
 /// Writes a Bundle entry by entry.
 pub(super) struct BundleWriter {
-    text: String,
+    bytes: Vec<u8>,
     entries: usize,
 }
 
@@ -32,33 +32,35 @@ impl BundleWriter {
             let links = links.iter().map(|(relation, url)| object!({ "relation": relation, "url": url }));
             text.push_str(&format!(",\"link\":{}", Value::from_iter(links)));
         }
-        Self { text, entries: 0 }
+        Self { bytes: text.into_bytes(), entries: 0 }
     }
 
     /// Adds an entry: its members but the resource, and the resource's bytes.
     pub(super) fn add(&mut self, members: &Value, resource: Option<&[u8]>) {
-        self.text.push_str(if self.entries == 0 { ",\"entry\":[" } else { "," });
+        self.bytes.extend_from_slice(if self.entries == 0 { b",\"entry\":[" } else { b"," });
         self.entries += 1;
-        let mut entry = members.to_string();
-        if let Some(resource) = resource {
-            entry.pop();
-            if entry.len() > 1 {
-                entry.push(',');
-            }
-            entry.push_str("\"resource\":");
-            entry.push_str(&String::from_utf8_lossy(resource));
-            entry.push('}');
+        let entry = members.to_string();
+        let Some(resource) = resource else {
+            self.bytes.extend_from_slice(entry.as_bytes());
+            return;
+        };
+        let open = entry.strip_suffix('}').unwrap_or(&entry);
+        self.bytes.extend_from_slice(open.as_bytes());
+        if open.len() > 1 {
+            self.bytes.push(b',');
         }
-        self.text.push_str(&entry);
+        self.bytes.extend_from_slice(b"\"resource\":");
+        self.bytes.extend_from_slice(resource);
+        self.bytes.push(b'}');
     }
 
     /// The Bundle.
     pub(super) fn finish(mut self) -> Bytes {
         if self.entries > 0 {
-            self.text.push(']');
+            self.bytes.push(b']');
         }
-        self.text.push('}');
-        Bytes::from(self.text)
+        self.bytes.push(b'}');
+        Bytes::from(self.bytes)
     }
 }
 

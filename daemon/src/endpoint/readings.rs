@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use clinical::fhir::identifier::SiteSecret;
 use fhir::{
     Code, Issue, Kind,
-    search::{Cursor, Order, Plan, Total, starts},
+    search::{Cursor, Order, Plan, Total},
 };
 use outbox::{Reader, Shown, Spot};
 
@@ -131,12 +131,10 @@ pub(super) fn joined(search: &Search<'_>, reader: &Reader, plan: &Plan, page: Pa
     let spot = |cursor: Cursor| Spot { at: cursor.at_ms, number: cursor.number };
     let (after, until) = (search.query.cursor().map(spot), page.next.map(spot));
     let count = search.query.count() as usize;
+    walk.posted.extend(page.hits.iter().map(|hit| hit.stored.version.inbox_id as u64));
     // One more than has room says that there is more.
     let made = walk.run(after, until, count + 1)?;
-    let place = |hit: Hit| {
-        let at = starts(hit.stored.kind, &hit.value());
-        (Spot { at, number: hit.stored.version.id.number }, hit)
-    };
+    let place = |hit: Hit| (Spot { at: hit.at, number: hit.stored.version.id.number }, hit);
     let stored = Lane { items: page.hits.into_iter().map(place).collect(), upto: until };
     let lane = join(stored, made, count, plan.descending);
     page.hits = lane.items.into_iter().map(|(_, hit)| hit).collect();

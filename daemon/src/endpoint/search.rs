@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use clinical::fhir::identifier::SiteSecret;
 use fhir::{
     Code, Issue, Kind,
-    search::{Cursor, Include, Order, Plan, Query, Range, Summary, Total},
+    search::{Cursor, Include, Order, Plan, Query, Range, Summary, Total, starts},
 };
 use outbox::{Find, Finding, Reader, Spot};
 use serde_json::Value;
@@ -44,13 +44,16 @@ pub(super) struct Hit {
     pub(super) stored: Stored,
     /// As it is served, in the release in which it is kept.
     pub(super) bytes: Vec<u8>,
+    /// Its place in the order of its own time.
+    pub(super) at: i64,
 }
 
 impl Hit {
     /// With what it says, parsed: ten times its bytes, so a page does not keep it.
     pub(super) fn of(stored: Stored) -> Result<(Self, Value), Answer> {
         let (bytes, value) = stored.both()?;
-        Ok((Self { stored, bytes }, value))
+        let at = starts(stored.kind, &value);
+        Ok((Self { stored, bytes, at }, value))
     }
 
     /// What it says, parsed anew.

@@ -142,7 +142,9 @@ impl Rig {
             let page = self.page(&query);
             assert!(page.hits.len() <= query.count() as usize);
             seen.extend(
-                page.hits.iter().map(|hit| (starts(Kind::Observation, &hit.value()), hit.stored.id())),
+                page.hits
+                    .iter()
+                    .map(|hit| (fhir::search::starts(Kind::Observation, &hit.value()), hit.stored.id())),
             );
             let Some(next) = page.next else { return seen };
             cursor = Some(next.text(&query));

@@ -6,7 +6,7 @@
 //! Numbers: a day of a 5-minute sensor is 288 readings, one of a 1-minute sensor 1,440; to read and look at a thousand takes
 //! some tenths of a millisecond, to make a page of 50 another one. See `READINGS_MOST` and `MADE_MOST`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clinical::{
     fhir::identifier::SiteSecret,
@@ -63,6 +63,8 @@ pub(super) struct Walk<'a> {
     by_coming: bool,
     /// When messages came.
     came: HashMap<u64, i64>,
+    /// Messages that are known to be resources, beside those that the store is asked for.
+    pub(super) posted: HashSet<u64>,
     looked: usize,
     made: usize,
 }
@@ -89,7 +91,8 @@ impl<'a> Walk<'a> {
         sources: Vec<Source>,
     ) -> Self {
         let by_coming = search.query.filters_by("_lastUpdated");
-        Self { reader, search, secret, plan, sources, by_coming, came: HashMap::new(), looked: 0, made: 0 }
+        let (came, posted) = (HashMap::new(), HashSet::new());
+        Self { reader, search, secret, plan, sources, by_coming, came, posted, looked: 0, made: 0 }
     }
 
     /// Readings looked at so far, and what their chunks cost.
@@ -285,6 +288,9 @@ impl<'a> Walk<'a> {
         }
         if made::is_known_by_route(reading) {
             return Ok(true);
+        }
+        if self.posted.contains(&reading.message) {
+            return Ok(false);
         }
         self.looked += ASKED_COST;
         Ok(!made::is_posted(self.reader, reading)?)
