@@ -25,7 +25,7 @@ use crate::{
     config::{self, Config, Faults},
     consent, delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
-    endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, Shelf},
+    endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, ROOM_BYTES, Shelf},
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
@@ -293,6 +293,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             box_id: known.box_id.as_str().into(),
             intents: intents.clone(),
             replied: replied.clone(),
+            room: Arc::new(Semaphore::new(ROOM_BYTES)),
             computing: Arc::new(Semaphore::new(1)),
         };
         let gate = Gate::new(current.clone(), Arc::new(interactions), auditor, issuers);

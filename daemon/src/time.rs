@@ -36,6 +36,13 @@ pub fn http_date(ms: i64) -> String {
         .map_or_else(|_| String::new(), |t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
+/// A date of HTTP (RFC 9110, 5.6.7, the form that is to be sent), in milliseconds; `None` where it is none.
+pub fn of_http_date(text: &str) -> Option<i64> {
+    let read = jiff::fmt::strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text.trim()).ok()?;
+    let at = read.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(at.timestamp().as_millisecond())
+}
+
 /// A timestamp for MSH-7: HL7 v2 TS with milliseconds and offset.
 pub fn hl7_stamp(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms)

@@ -142,7 +142,7 @@ pub use resource::{
     GUARD_MOST, Guard, NewVersion, Placed, PutResources, ResourceId, Shown, Shows, Took, Unserved,
     VersionBody,
 };
-pub use resource_read::{Find, Finding, KEYS_MOST, Order, ResourceVersion, Spot};
+pub use resource_read::{Find, Finding, Order, ResourceVersion, Spot};
 pub use retention::{Expiry, LOOK_ROWS, REMOVE_BYTES, REMOVE_ROWS, Removable, RemoveBytes, Removed};
 pub use rows::{OutboxRow, StandingVersion};
 pub use schema::SCHEMA_VERSION;

@@ -189,6 +189,14 @@ impl Reader {
         self
     }
 
+    /// Whether there is still time, for who does more between two readings than read.
+    ///
+    /// # Errors
+    /// [`ReadError::Overdue`] where there is none.
+    pub fn in_time(&self) -> Result<(), ReadError> {
+        self.conn().map(|_| ())
+    }
+
     fn conn(&self) -> Result<&Connection, ReadError> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(ReadError::Overdue);

@@ -105,11 +105,13 @@ impl Shown {
     }
 }
 
-/// What must still be so: exactly these resources stand under this key.
+/// What must still be so: exactly these resources stand under this key and begin at these times.
 #[derive(Clone)]
 pub struct Guard {
     /// The key.
     pub key: i64,
+    /// The first and the last time, in milliseconds.
+    pub begins: (i64, i64),
     /// The numbers of the resources, in order.
     pub found: Vec<i64>,
 }
@@ -153,6 +155,9 @@ pub enum Placed {
     Done(Vec<Took>),
     /// What the caller looked at has changed: nothing was kept, and it is to be looked at again.
     Changed,
+    /// The message of the update at this place was received before, and became a version that stands no more: written again it
+    /// would undo what followed. Nothing was kept.
+    Overtaken(usize),
     /// Of versions that refer to each other those at these places were received before, under other names, and others were not:
     /// nothing was kept.
     Known(Vec<(usize, Took)>),
@@ -218,6 +223,9 @@ impl Command for Prepared {
         if !all_known && !holds(conn, &self.put, &is_known)? {
             return Ok(Placed::Changed);
         }
+        if let Some(at) = self.overtaken(conn, hot)? {
+            return Ok(Placed::Overtaken(at));
+        }
         if self.put.is_linked && !all_known {
             let before = self.received_before(conn, hot)?;
             if !before.is_empty() {
@@ -266,6 +274,22 @@ impl Command for Prepared {
 }
 
 impl Prepared {
+    /// The first update whose message was received before and became another version than the one that stands.
+    fn overtaken(&self, conn: &Connection, hot: &Hot) -> Result<Option<usize>, WriteError> {
+        for (at, version) in self.put.versions.iter().enumerate() {
+            let (VersionBody::Message(place), Some(expected)) = (&version.body, version.expected) else {
+                continue;
+            };
+            let Some(first) = self.messages.get(*place).and_then(|message| message.first(hot)) else {
+                continue;
+            };
+            if became(conn, first)?.is_some_and(|took| took.version != expected) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
     /// The versions whose messages were received before and became another resource, or another version.
     fn received_before(&self, conn: &Connection, hot: &Hot) -> Result<Vec<(usize, Took)>, WriteError> {
         let mut before = Vec::new();
@@ -289,7 +313,7 @@ fn holds(
     is_known: &impl Fn(&NewVersion) -> bool,
 ) -> Result<bool, WriteError> {
     for guard in &put.guards {
-        if under(conn, guard.key)? != guard.found {
+        if under(conn, guard.key, guard.begins)? != guard.found {
             return Ok(false);
         }
     }
@@ -329,12 +353,14 @@ fn holds(
     Ok(true)
 }
 
-/// The numbers of the resources under a key, in order; at most one more than [`GUARD_MOST`].
-pub(crate) fn under(conn: &Connection, key: i64) -> rusqlite::Result<Vec<i64>> {
-    let mut statement = conn.prepare_cached("SELECT resource FROM resource_key WHERE key = ?1 LIMIT ?2")?;
+/// The numbers of the resources under a key that begin at these times, in order; at most one more than [`GUARD_MOST`].
+pub(crate) fn under(conn: &Connection, key: i64, (first, last): (i64, i64)) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT resource FROM resource_key WHERE key = ?1 AND from_at >= ?2 AND from_at <= ?3 LIMIT ?4",
+    )?;
     let mut found = Vec::new();
     for key in [key, long(key)] {
-        let rows = statement.query_map(params![key, GUARD_MOST as i64 + 1], |row| row.get(0))?;
+        let rows = statement.query_map(params![key, first, last, GUARD_MOST as i64 + 1], |row| row.get(0))?;
         found.extend(rows.collect::<rusqlite::Result<Vec<i64>>>()?);
     }
     found.sort_unstable();

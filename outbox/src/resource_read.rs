@@ -13,9 +13,6 @@ use crate::{
     resource::{self, LONG_MS, ResourceId, Shown},
 };
 
-/// Keys that one place of a search may name: `code=a,b,c…`.
-pub const KEYS_MOST: usize = 64;
-
 /// A search by when resources were written puts what is under its keys in order where that is no more than this part of its
 /// budget, because each of them costs a look at its row.
 const GATHERED_PART: usize = 4;

@@ -34,6 +34,23 @@ impl Head {
         self.path.iter().map(String::as_str).collect()
     }
 
+    /// A header on which it depends whether something is written; `None` where it is absent.
+    ///
+    /// # Errors
+    /// 400 where it stands several times or cannot be read: left out, more would be written than is asked for.
+    pub(super) fn condition(&self, name: &HeaderName) -> Result<Option<&str>, Answer> {
+        let mut stated = self.headers.get_all(name).iter();
+        match (stated.next(), stated.next()) {
+            (None, _) => Ok(None),
+            (Some(one), None) if one.to_str().is_ok() => Ok(one.to_str().ok()),
+            _ => {
+                let text = "it stands once, in visible ASCII; what else is in a value is percent-encoded";
+                let issue = Issue::error(fhir::Code::Value, text).at(format!("http.{name}"));
+                Err(Answer::refusal(400, issue))
+            }
+        }
+    }
+
     /// A header as text; `None` where it is absent or no visible ASCII.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

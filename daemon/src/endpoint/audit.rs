@@ -67,9 +67,9 @@ pub struct AuditTask {
 
 /// What was done, for one entry.
 pub struct Access<'a> {
-    /// `read`, `search`, `create`, `update`, or an operation's name such as `$everything`.
+    /// `read`, `search`, `create`, `update`, or an operation's name such as `everything`.
     pub what: &'a str,
-    /// To what: of [`resource`] or [`searched`], with ` of Patient/<id>` where that is known.
+    /// To what: of [`resource`] or [`searched`].
     pub object: String,
     /// HTTP status.
     pub status: u16,
@@ -144,11 +144,25 @@ impl Auditor {
         true
     }
 
-    /// Hands entries in, all or none. They are synced within milliseconds; the answer need not wait for that.
+    /// Hands entries in. They are synced within milliseconds; the answer need not wait for that. More than [`HEADROOM`] of them, of
+    /// a Bundle with thousands of entries, are handed in as there is room.
     ///
     /// # Errors
     /// [`AuditFull`]: the answer must be 503.
-    pub async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), AuditFull> {
+    pub async fn record(&self, mut entries: Vec<AuditEntry>) -> Result<(), AuditFull> {
+        while entries.len() > HEADROOM {
+            let rest = entries.split_off(HEADROOM);
+            if !self.room_soon().await {
+                return Err(AuditFull);
+            }
+            self.hand_in(entries)?;
+            entries = rest;
+        }
+        self.hand_in(entries)
+    }
+
+    /// All or none.
+    fn hand_in(&self, entries: Vec<AuditEntry>) -> Result<(), AuditFull> {
         let permits = self.entries.try_reserve_many(entries.len()).map_err(|_| AuditFull)?;
         permits.zip(entries).for_each(|(permit, entry)| permit.send(entry));
         Metric::EndpointAuditWaiting.set((QUEUE - self.entries.capacity()) as f64, &[]);

@@ -59,19 +59,19 @@ pub fn event(number: i64, entry: &AuditEntry, observer: &str) -> Value {
     let (kind, subtype) = types(&entry.action);
     let mut subtypes: Vec<Value> = subtype.into_iter().collect();
     subtypes.push(json!({ "system": ACTION_CODES, "code": told(&entry.action) }));
-    let mut entities = vec![entity(entry)];
-    entities.extend(patient_beside(&entry.object).map(|patient| json!({ "what": { "reference": patient } })));
+    let recorded = Timestamp::from_millisecond(entry.at).map(|at| format!("{at:.3}")).unwrap_or_default();
     json!({
         "resourceType": "AuditEvent",
         "id": number.to_string(),
+        "meta": { "lastUpdated": recorded },
         "type": kind,
         "subtype": subtypes,
         "action": action(&entry.action),
-        "recorded": Timestamp::from_millisecond(entry.at).map(|at| format!("{at:.3}")).unwrap_or_default(),
+        "recorded": recorded,
         "outcome": outcome(entry),
         "agent": [{ "who": { "display": told(&entry.actor) }, "requestor": true }],
         "source": { "observer": { "display": told(observer) } },
-        "entity": entities,
+        "entity": [entity(entry)],
     })
 }
 
@@ -88,9 +88,9 @@ fn types(action: &str) -> (Value, Option<Value>) {
         let code = match what {
             "read" | "vread" | "create" | "update" => what,
             "search" => "search-type",
-            "history" => "history",
-            "batch" | "transaction" => what,
-            _ if what.starts_with('$') => "operation",
+            "history" => "history-instance",
+            "capabilities" => what,
+            "validate" | "everything" | "outcomes" | "submit-cgm-bundle" => "operation",
             _ => return (kind, None),
         };
         return (kind, Some(json!({ "system": INTERACTIONS, "code": code })));
@@ -149,12 +149,6 @@ fn entity(entry: &AuditEntry) -> Value {
     json
 }
 
-/// The patient of whom the object is, where it says so: `Observation?code of Patient/<id>`.
-fn patient_beside(object: &str) -> Option<&str> {
-    let (_, patient) = object.rsplit_once(" of ")?;
-    key::referred(patient, Kind::Patient).map(|_| patient)
-}
-
 /// A reference to a resource of this box.
 fn is_local(text: &str) -> bool {
     Kind::ALL.into_iter().any(|kind| key::referred(text, kind).is_some())
@@ -178,15 +172,11 @@ mod tests {
     fn an_access_says_who_did_what_to_which_resource_and_how_it_ended() {
         let made = event(
             7,
-            &entry(
-                "fhir read",
-                "Observation/1f-00000001 of Patient/2-00000003",
-                "status 200; resources 1; request r-1",
-            ),
+            &entry("fhir read", "Observation/1f-00000001", "status 200; resources 1; request r-1"),
             "box-1",
         );
         let wanted = json!({
-            "resourceType": "AuditEvent", "id": "7",
+            "resourceType": "AuditEvent", "id": "7", "meta": { "lastUpdated": "2026-03-02T00:00:00.123Z" },
             "type": { "system": EVENT_TYPES, "code": "rest", "display": "RESTful Operation" },
             "subtype": [
                 { "system": "http://hl7.org/fhir/restful-interaction", "code": "read" },
@@ -199,14 +189,36 @@ mod tests {
                 {
                     "what": {
                         "reference": "Observation/1f-00000001",
-                        "display": "Observation/1f-00000001 of Patient/2-00000003",
+                        "display": "Observation/1f-00000001",
                     },
                     "detail": [{ "type": "detail", "valueString": "status 200; resources 1; request r-1" }],
                 },
-                { "what": { "reference": "Patient/2-00000003" } },
             ],
         });
         assert_eq!(made, wanted);
+    }
+
+    #[test]
+    fn every_interaction_of_the_endpoint_is_one_of_the_standard_or_a_bundle_of_them() {
+        // http://hl7.org/fhir/restful-interaction.
+        for (word, code) in [
+            ("read", "read"),
+            ("vread", "vread"),
+            ("history", "history-instance"),
+            ("search", "search-type"),
+            ("create", "create"),
+            ("update", "update"),
+            ("capabilities", "capabilities"),
+            ("validate", "operation"),
+            ("everything", "operation"),
+            ("outcomes", "operation"),
+            ("submit-cgm-bundle", "operation"),
+        ] {
+            let made = event(1, &entry(&format!("fhir {word}"), "", ""), "");
+            assert_eq!(made["subtype"][0], json!({ "system": INTERACTIONS, "code": code }), "{word}");
+        }
+        let bundle = event(1, &entry("fhir bundle", "", ""), "");
+        assert_eq!(bundle["subtype"][0]["code"], "fhir bundle", "whether batch or transaction is not kept");
     }
 
     #[test]
@@ -238,7 +250,7 @@ mod tests {
             ("fhir search", "status 200; resources 9", "R", "rest", "0"),
             ("fhir create", "status 201; resources 1", "C", "rest", "0"),
             ("fhir update", "status 412; resources 0", "U", "rest", "4"),
-            ("fhir break-glass $everything", "status 503", "E", "rest", "8"),
+            ("fhir break-glass everything", "status 503", "E", "rest", "8"),
             ("fhir break-glass read", "status 200", "R", "rest", "0"),
             ("fhir refused", "status 401", "E", "rest", "4"),
             ("message revealed", "why", "R", "110110", "0"),

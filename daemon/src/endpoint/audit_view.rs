@@ -5,6 +5,7 @@
 
 use fhir::{
     Code, Issue, Kind, convert,
+    json::reduced,
     search::{Query, Range, Summary},
 };
 use outbox::Reader;
@@ -14,7 +15,7 @@ use super::{
     ask::Answer,
     audit_event::{self, PAGE_MOST},
     bounds::Bounds,
-    bundle::BundleWriter,
+    bundle::{BundleWriter, reduction},
     caller::Act,
     parameters::link,
     read::not_found,
@@ -70,10 +71,12 @@ pub(super) fn search(
     }
     let parsed = Query::parse(Kind::AuditEvent, &rest, request.manner.handling, &request.context)
         .map_err(|issues| Answer::outcome(400, &issues))?;
-    let query = parsed.query;
+    let (query, issues) = (parsed.query, parsed.issues);
     let plan = query.plan();
-    let first = (plan.starts != Range::ANY).then_some(plan.starts.least);
-    let last = (plan.starts != Range::ANY).then(|| plan.starts.most.saturating_add(1));
+    // An entry is written once, when it is recorded.
+    let (least, most) = (plan.starts.least.max(plan.updated.least), plan.starts.most.min(plan.updated.most));
+    let first = (least > Range::ANY.least).then_some(least);
+    let last = (most < Range::ANY.most).then(|| most.saturating_add(1));
     let count = query.count() as usize;
     let (mut found, mut looked): (Vec<Value>, usize) = (Vec::new(), 0);
     let mut goes_on = false;
@@ -107,12 +110,21 @@ pub(super) fn search(
         next.push((BEFORE.to_owned(), before.to_string()));
         links.push(("next", link(&address, &next)));
     }
+    let reduction = reduction(&query);
     let mut bundle = BundleWriter::new("searchset", None, &links);
     for event in &found {
         let full_url = format!("{address}/{}", event["id"].as_str().unwrap_or_default());
-        let event = in_release(request, event).to_string();
+        let event = match &reduction {
+            Some(what) => {
+                let release = request.manner.release;
+                reduced(&in_release(request, event), release, Kind::AuditEvent, what)
+            }
+            None => in_release(request, event),
+        };
+        let event = event.to_string();
         bundle.add(&json!({ "fullUrl": full_url, "search": { "mode": "match" } }), Some(event.as_bytes()));
     }
+    bundle.tell(&issues);
     Ok((Answer::fhir(200, request.manner.release, bundle.finish()), found.len()))
 }
 

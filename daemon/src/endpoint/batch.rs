@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub(super) if_match: Option<String>,
     /// `ifNoneMatch`.
     pub(super) if_none_match: Option<String>,
+    /// `ifModifiedSince`.
+    pub(super) if_modified_since: Option<String>,
     /// `ifNoneExist`.
     pub(super) if_none_exist: Option<String>,
     /// The bytes of the resource.
@@ -66,6 +68,7 @@ struct RawRequest<'a> {
     url: Option<Cow<'a, str>>,
     if_match: Option<Cow<'a, str>>,
     if_none_match: Option<Cow<'a, str>>,
+    if_modified_since: Option<Cow<'a, str>>,
     if_none_exist: Option<Cow<'a, str>>,
 }
 
@@ -146,7 +149,8 @@ fn entry(at: usize, raw: RawEntry<'_>, bytes: &Bytes, bases: &[String]) -> Resul
         Some("GET" | "HEAD") => Method::GET,
         Some("POST") => Method::POST,
         Some("PUT") => Method::PUT,
-        Some("DELETE" | "PATCH") => Method::DELETE,
+        Some("DELETE") => Method::DELETE,
+        Some("PATCH") => Method::PATCH,
         _ => return Err(fault(Code::Value, "the method is none", ".method")),
     };
     let url = request.url.as_deref().ok_or_else(|| fault(Code::Required, "the url is missing", ".url"))?;
@@ -163,6 +167,7 @@ fn entry(at: usize, raw: RawEntry<'_>, bytes: &Bytes, bases: &[String]) -> Resul
         query,
         if_match: request.if_match.map(Cow::into_owned),
         if_none_match: request.if_none_match.map(Cow::into_owned),
+        if_modified_since: request.if_modified_since.map(Cow::into_owned),
         if_none_exist: request.if_none_exist.map(Cow::into_owned),
         resource: raw.resource.map(|raw| slice(bytes, raw)),
     })
@@ -198,7 +203,11 @@ impl Entry {
 
 /// The parameters of a condition.
 pub(super) fn condition(text: &str) -> Vec<(String, String)> {
-    let query = text.split_once('?').map_or(text, |(_, query)| query);
+    // A question mark within a value is none before the query.
+    let query = match text.split_once('?') {
+        Some((before, query)) if !before.contains('=') => query,
+        _ => text,
+    };
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
@@ -239,6 +248,10 @@ mod tests {
             condition(first.if_none_exist.as_ref().unwrap()),
             [("identifier".to_owned(), "a|b".to_owned())]
         );
+        for text in ["identifier=http://x/ids?t=a|1", "Observation?identifier=http://x/ids?t=a|1"] {
+            let read = [("identifier".to_owned(), "http://x/ids?t=a|1".to_owned())];
+            assert_eq!(condition(text), read, "{text}");
+        }
         let second = entries[1].as_ref().ok().unwrap();
         assert_eq!(
             (&second.path[..], second.query.as_deref()),

@@ -4,10 +4,13 @@
 //! release; what an extension changes the meaning of is refused, because nobody here knows how.
 
 use bytes::Bytes;
-use fhir::{Code, Issue, Kind, Release, Severity, json, validate::validate};
+use fhir::{Code, Issue, Kind, Release, Severity, convert, json, validate::validate};
 use serde_json::Value;
 
-use super::{ask::Answer, rendition::is_understood};
+use super::{
+    ask::Answer,
+    rendition::{is_understood, other},
+};
 
 /// The element that a cross-version extension is (hl7.org/fhir/versions.html): `value` of `…/extension-Observation.value`.
 fn element_of(url: &str) -> Option<&str> {
@@ -98,7 +101,10 @@ pub(super) fn judged(value: &Value, release: Release) -> Vec<Issue> {
             issue.severity = Severity::Error;
         }
     }
-    issues.extend(shadows(value));
+    let shadows = shadows(value);
+    if !shadows.is_empty() && !is_of_conversion(value, release) {
+        issues.extend(shadows);
+    }
     issues
 }
 
@@ -109,6 +115,13 @@ fn shadows(value: &Value) -> Vec<Issue> {
     gather_shadows(value, &mut found);
     found.truncate(SHADOWS_MOST);
     found
+}
+
+/// Whether such extensions are those that conversion puts where the other release says more exactly what it says: then the
+/// resource there has none, and comes back as it is.
+fn is_of_conversion(value: &Value, release: Release) -> bool {
+    let origin = convert::convert(value, release, other(release));
+    shadows(&origin).is_empty() && convert::convert(&origin, other(release), release) == *value
 }
 
 fn gather_shadows(value: &Value, found: &mut Vec<Issue>) {

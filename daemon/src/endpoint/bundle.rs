@@ -54,6 +54,19 @@ impl BundleWriter {
         self.bytes.push(b'}');
     }
 
+    /// Its bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds what is to be told with it, where there is something.
+    pub(super) fn tell(&mut self, issues: &[Issue]) {
+        if !issues.is_empty() {
+            let outcome = fhir::issue::outcome(issues).to_string();
+            self.add(&object!({ "search": { "mode": "outcome" } }), Some(outcome.as_bytes()));
+        }
+    }
+
     /// The Bundle.
     pub(super) fn finish(mut self) -> Bytes {
         if self.entries > 0 {
@@ -88,14 +101,12 @@ pub(super) fn searchset(
         }
     }
     let told: Vec<Issue> = issues.iter().chain(&page.issues).cloned().collect();
-    if !told.is_empty() {
-        let outcome = fhir::issue::outcome(&told).to_string();
-        bundle.add(&object!({ "search": { "mode": "outcome" } }), Some(outcome.as_bytes()));
-    }
+    bundle.tell(&told);
     Answer::fhir(200, release, bundle.finish())
 }
 
-fn reduction(query: &Query) -> Option<json::Reduction> {
+/// What of its resources a search asks for; `None` for all.
+pub(super) fn reduction(query: &Query) -> Option<json::Reduction> {
     match query.summary() {
         Summary::True => Some(json::Reduction::Summary),
         Summary::Text => Some(json::Reduction::Text),

@@ -4,46 +4,40 @@
 //! again by the whole Bundle and its place there, so that a transaction that is sent again has one effect; the Bundle
 //! itself is kept beside it as it came.
 
+mod asked;
+mod checked;
 mod linked;
 mod response;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use axum::http::{
-    HeaderValue, Method,
-    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH},
-};
+use axum::http::Method;
 use bytes::Bytes;
 use fhir::{Code, Issue, Kind, Release};
 use outbox::{AuditEntry, Reader, Took};
 use serde_json::Value;
 
-use self::linked::resolved;
 pub(super) use self::response::Ended;
+use self::{
+    asked::{answered, entry_head, too_much},
+    linked::resolved,
+};
 use super::{
-    ask::{Answer, Head},
+    ask::Answer,
     audit::{Access, resource},
     batch::{self, Entry, Form},
     body,
     draft::{Draft, Plan},
-    effect::NewPatients,
     interaction::Interaction,
     key::id_of,
     negotiation::body_release,
     service::{Done, Interactions, Request, unaudited},
-    shelf::{at_length, failed, look, unwritten},
+    shelf::{at_length, failed, look, unreadable},
     write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended},
 };
 
 /// Bytes of what the entries of a batch are answered, after which no more are asked: it is held in memory.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
-
-/// Keys by which the resources of one Bundle are found: a thousand readings have twelve thousand. Each is a row of the commit
-/// that whoever waits for an acknowledgement waits for.
-const KEYS_MOST: usize = 30_000;
 
 /// What becomes of an entry.
 enum Course {
@@ -51,13 +45,21 @@ enum Course {
     Plan(Plan),
     /// It is asked when everything is written.
     Ask(Interaction),
-    /// It was received before: this is what it became then.
+    /// It stands: it was received before, or is what a condition found.
     Known(Outcome),
     /// It is refused.
     Refused(Answer),
 }
 
 impl Course {
+    /// Of a plan. Of what stands its content is not kept: a Bundle may find one large resource a thousand times.
+    fn of(plan: Plan) -> Self {
+        match plan {
+            Plan::Stands(stored) => Self::Known(Outcome::standing(&stored)),
+            plan => Self::Plan(plan),
+        }
+    }
+
     fn draft(&self) -> Option<&Draft> {
         match self {
             Self::Plan(Plan::Write(draft)) => Some(draft),
@@ -72,6 +74,8 @@ enum Carried {
     Out(Vec<Ended>),
     /// Somebody else was quicker.
     Changed,
+    /// Nothing was written: the entry at this place is an update that was taken before and followed by another.
+    Overtaken(usize),
     /// Nothing was written: entries at these places were received before, and others refer to them.
     Known(HashMap<usize, Took>),
 }
@@ -119,7 +123,13 @@ impl Interactions {
     ) -> Result<Vec<Ended>, Answer> {
         let mut known = HashMap::new();
         for _ in 0..ROUNDS {
-            let courses = self.courses(request, sheaf, known.clone()).await?;
+            let courses = match self.courses(request, sheaf, known.clone()).await {
+                Ok(courses) => courses,
+                Err(refusal) => {
+                    let bytes = sheaf.bytes.clone();
+                    return Err(self.keep_refused(request, "Bundle", sheaf.release, bytes, refusal).await);
+                }
+            };
             // The first fault is a transaction's answer; nothing was kept, and the whole is kept to be looked at.
             if sheaf.form == Form::Transaction
                 && let Some((at, refusal)) =
@@ -128,18 +138,16 @@ impl Interactions {
                         _ => None,
                     })
             {
-                let refusal = refusal.placed(at);
-                if matches!(refusal.status, 400 | 422) {
-                    let bytes = sheaf.bytes.clone();
-                    return Err(self.keep_refused(request, "Bundle", sheaf.release, bytes, refusal).await);
-                }
-                return Err(refusal);
+                let (refusal, bytes) = (refusal.placed(at), sheaf.bytes.clone());
+                return Err(self.keep_refused(request, "Bundle", sheaf.release, bytes, refusal).await);
             }
             if sheaf.form == Form::Transaction {
                 self.asks_are_answered(request, sheaf, &courses).await?;
             }
-            match self.carry_out(request, sheaf, placed(courses)).await? {
+            match self.carry_out(request, sheaf, placed(courses), &mut 0).await? {
+                Carried::Out(ended) if sheaf.form == Form::Transaction => return answered(ended),
                 Carried::Out(ended) => return Ok(ended),
+                Carried::Overtaken(at) => return Err(write::overtaken().placed(at)),
                 Carried::Changed => {}
                 Carried::Known(took) => known.extend(took),
             }
@@ -147,46 +155,26 @@ impl Interactions {
         Err(contended())
     }
 
-    /// Whether what a transaction asks is answered, before anything of it is written: afterwards it could not be taken back. It
-    /// is asked again behind the commit, so that the answer has what was written.
-    async fn asks_are_answered(
-        &self,
-        request: &Arc<Request>,
-        sheaf: &Sheaf,
-        courses: &[Course],
-    ) -> Result<(), Answer> {
-        if drafts(courses).is_empty() {
-            return Ok(());
-        }
-        for (at, course) in courses.iter().enumerate() {
-            let Course::Ask(asked) = course else { continue };
-            let answer = self.ask(request, sheaf, at, asked).await;
-            if answer.status >= 400 {
-                return Err(answer.placed(at));
-            }
-        }
-        Ok(())
-    }
-
     /// Each for itself: all good ones in one commit, and where somebody else was quicker, one after the other.
     async fn each_alone(&self, request: &Arc<Request>, sheaf: &Arc<Sheaf>) -> Result<Vec<Ended>, Answer> {
         let courses = self.courses(request, sheaf, HashMap::new()).await?;
-        if let Carried::Out(ended) = self.carry_out(request, sheaf, placed(courses)).await? {
+        if let Carried::Out(ended) = self.carry_out(request, sheaf, placed(courses), &mut 0).await? {
             return Ok(ended);
         }
-        let mut all = Vec::with_capacity(sheaf.entries.len());
+        let (mut all, mut bytes) = (Vec::with_capacity(sheaf.entries.len()), 0);
         for at in 0..sheaf.entries.len() {
             let mut ended = Ended::Answered(contended());
             for _ in 0..ROUNDS {
                 let (shared, this, alone) = (Arc::clone(request), self.clone(), Arc::clone(sheaf));
                 let course = look(&self.readers, move |reader| {
                     let mut courses = vec![this.course(reader, &shared, &alone, at, &[])];
-                    this.checked(reader, &shared, &mut courses, false);
+                    this.checked(reader, &shared, &mut courses, false)?;
                     Ok(courses)
                 });
                 let courses = course.await?.into_iter().map(|course| (at, course)).collect();
-                match self.carry_out(request, sheaf, courses).await {
+                match self.carry_out(request, sheaf, courses, &mut bytes).await {
                     Ok(Carried::Changed | Carried::Known(_)) => continue,
+                    Ok(Carried::Overtaken(_)) => ended = Ended::Answered(write::overtaken()),
                     Ok(Carried::Out(mut done)) => ended = done.pop().unwrap_or(ended),
                     // What cannot be carried out takes nothing from its neighbours.
                     Err(refusal) if refusal.status < 500 => ended = Ended::Answered(refusal),
@@ -210,6 +198,7 @@ impl Interactions {
         look(&self.readers, move |reader| {
             let mut courses: Vec<Course> = Vec::with_capacity(sheaf.entries.len());
             for at in 0..sheaf.entries.len() {
+                reader.in_time().map_err(|error| unreadable(&error))?;
                 let course = {
                     let drafts = drafts(&courses);
                     let course = this.course(reader, &shared, &sheaf, at, &drafts);
@@ -220,7 +209,7 @@ impl Interactions {
             if sheaf.form != Form::Batch {
                 resolved(reader, &shared, &sheaf, &mut courses)?;
             }
-            this.checked(reader, &shared, &mut courses, sheaf.form == Form::Transaction);
+            this.checked(reader, &shared, &mut courses, sheaf.form == Form::Transaction)?;
             Ok(courses)
         })
         .await
@@ -253,10 +242,8 @@ impl Interactions {
         match asked {
             Interaction::Create(kind) | Interaction::Update(kind, _) => {
                 let wanted = entry.wanted(at, kind, sheaf.release, sheaf.max_depth);
-                match wanted.and_then(|wanted| request.desk(reader, &self.writer).place(wanted, before)) {
-                    Ok(plan) => Course::Plan(plan),
-                    Err(refusal) => Course::Refused(refusal),
-                }
+                let plan = wanted.and_then(|wanted| request.desk(reader, &self.writer).place(wanted, before));
+                plan.map_or_else(Course::Refused, Course::of)
             }
             Interaction::Read(..)
             | Interaction::VersionRead(..)
@@ -296,79 +283,19 @@ impl Interactions {
             }
             Ok(plan)
         };
-        course().map_or_else(Course::Refused, Course::Plan)
+        course().map_or_else(Course::Refused, Course::of)
     }
 
-    /// Looks at what the drafts say; one that is refused is none any more. `is_whole` where one that is refused takes all others
-    /// with it.
-    fn checked(&self, reader: &Reader, request: &Request, courses: &mut [Course], is_whole: bool) {
-        let desk = request.desk(reader, &self.writer);
-        // One that is refused may be what others refer to.
-        loop {
-            let new: HashSet<String> = drafts(courses).iter().map(|(_, draft)| draft.reference()).collect();
-            let (mut is_sound, mut keys) = (true, 0);
-            for course in courses.iter_mut() {
-                let Some(draft) = course.draft() else { continue };
-                let checked = match desk.check(draft, &new) {
-                    Ok(of_it) if keys + of_it > KEYS_MOST => Err(too_many_keys()),
-                    checked => checked,
-                };
-                match checked {
-                    Ok(of_it) => keys += of_it,
-                    Err(refusal) => {
-                        *course = Course::Refused(refusal);
-                        is_sound = false;
-                    }
-                }
-            }
-            if is_sound {
-                break;
-            }
-        }
-        // A number is given out at once, and a transaction that is refused is to leave none.
-        if is_whole && courses.iter().any(|course| matches!(course, Course::Refused(_))) {
-            return;
-        }
-        let patients = match self.new_patients(courses) {
-            Ok(patients) => patients,
-            Err(refusal) => {
-                return courses.iter_mut().for_each(|course| *course = Course::Refused(refusal.clone()));
-            }
-        };
-        for course in courses {
-            let Course::Plan(Plan::Write(draft)) = course else { continue };
-            match self.effect(reader, request, draft, &patients) {
-                Ok(None) => {}
-                Ok(Some(stored)) => *course = Course::Plan(Plan::Stands(stored)),
-                Err(refusal) => *course = Course::Refused(refusal),
-            }
-        }
-    }
-
-    /// Numbers of the Patients that come with what goes by them: a decision or a wish. Only where there is such, because a
-    /// number is given out at once, and what it is for may yet be refused.
-    fn new_patients(&self, courses: &[Course]) -> Result<NewPatients, Answer> {
-        let drafts = drafts(courses);
-        if !drafts.iter().any(|(_, draft)| matches!(draft.body.kind, Kind::Consent | Kind::Task)) {
-            return Ok(NewPatients::new());
-        }
-        let new: Vec<_> = drafts
-            .iter()
-            .filter_map(|(_, draft)| Some((draft.reference(), draft.named()?.clone())))
-            .collect();
-        let keys = new.iter().map(|(_, key)| key.clone()).collect();
-        let numbers = self.writer.patients(keys).wait().map_err(|error| unwritten(&error))?;
-        Ok(new.into_iter().map(|(reference, _)| reference).zip(numbers).collect())
-    }
-
-    /// Writes what is to be written, in one commit, and asks what is asked.
+    /// Writes what is to be written, in one commit, and asks what is asked. `bytes` are those of the answers so far.
     async fn carry_out(
         &self,
         request: &Arc<Request>,
         sheaf: &Sheaf,
         courses: Vec<(usize, Course)>,
+        bytes: &mut usize,
     ) -> Result<Carried, Answer> {
         let mut outcomes: HashMap<usize, Outcome> = HashMap::new();
+        let mut entries = Vec::new();
         {
             let drafts = drafts_of(courses.iter().map(|(at, course)| (*at, course)));
             if !drafts.is_empty() {
@@ -379,6 +306,9 @@ impl Interactions {
                 let took = match took {
                     Committed::Done(took) => took,
                     Committed::Changed => return Ok(Carried::Changed),
+                    Committed::Overtaken(at) => {
+                        return Ok(Carried::Overtaken(drafts.get(at).map_or(0, |(at, _)| *at)));
+                    }
                     Committed::Known(took) => {
                         let places =
                             took.into_iter().filter_map(|(at, took)| Some((drafts.get(at)?.0, took)));
@@ -387,13 +317,14 @@ impl Interactions {
                 };
                 self.stored();
                 self.follow(&all, &took).await?;
+                let again = drafts.iter().zip(&took).filter(|(_, took)| took.known);
+                entries.extend(again.map(|((_, draft), _)| known(request, draft)));
                 outcomes.extend(
                     drafts.iter().zip(&took).map(|((at, draft), took)| (*at, Outcome::written(draft, took))),
                 );
             }
         }
         let mut ended = Vec::with_capacity(courses.len());
-        let (mut entries, mut bytes) = (Vec::new(), 0_usize);
         for (at, course) in courses {
             entries.extend(entry_of(request, &course));
             ended.push(match course {
@@ -401,17 +332,17 @@ impl Interactions {
                     Some(outcome) => Ended::Stood(*outcome),
                     None => Ended::Answered(failed()),
                 },
-                Course::Plan(Plan::Stands(stored)) => Ended::Stood(Outcome::standing(&stored)),
+                Course::Plan(Plan::Stands(_)) => Ended::Answered(failed()),
                 Course::Known(outcome) => Ended::Stood(outcome),
                 Course::Plan(Plan::SameAs(other)) => match outcomes.get(&other) {
                     Some(outcome) => Ended::Stood(Outcome { status: 200, ..*outcome }),
                     // The one that it is the same as was refused, and so is it.
                     None => Ended::Answered(contended()),
                 },
-                Course::Ask(_) if bytes >= ANSWER_BYTES => Ended::Answered(too_much()),
+                Course::Ask(_) if *bytes >= ANSWER_BYTES => Ended::Answered(too_much()),
                 Course::Ask(asked) => {
                     let answer = self.ask(request, sheaf, at, &asked).await;
-                    bytes = bytes.saturating_add(answer.body.len());
+                    *bytes = bytes.saturating_add(answer.body.len());
                     Ended::Answered(answer)
                 }
                 Course::Refused(refusal) => Ended::Answered(self.refused(request, sheaf, at, refusal).await),
@@ -439,37 +370,12 @@ impl Interactions {
         }
     }
 
-    /// An entry that reads, as a request of its own.
-    async fn ask(&self, request: &Arc<Request>, sheaf: &Sheaf, at: usize, asked: &Interaction) -> Answer {
-        let Ok(entry) = &sheaf.entries[at] else { return failed() };
-        let head = entry_head(request, entry);
-        let parameters = match super::parameters::parameters(&head, None) {
-            Ok(parameters) => parameters,
-            Err(refusal) => return refusal,
-        };
-        let one = Arc::new(Request {
-            head,
-            caller: request.caller.clone(),
-            manner: request.manner,
-            parameters,
-            context: request.context.clone(),
-            base: request.base.clone(),
-            site: Arc::clone(&request.site),
-            secret: Arc::clone(&request.secret),
-        });
-        let done = Box::pin(self.interact(asked, &one, Bytes::new())).await;
-        self.told(asked, &one, done).await.unwrap_or_else(|refusal| refusal)
-    }
-
     /// An entry of a batch that is refused for its content is kept, alone.
     async fn refused(&self, request: &Request, sheaf: &Sheaf, at: usize, refusal: Answer) -> Answer {
         let bytes = match &sheaf.entries[at] {
             Ok(Entry { resource: Some(bytes), .. }) => bytes.clone(),
             _ => return refusal,
         };
-        if !matches!(refusal.status, 400 | 422) {
-            return refusal;
-        }
         let kind =
             sheaf.entries[at].as_ref().ok().and_then(|entry| entry.path.first().cloned()).unwrap_or_default();
         let kind = Kind::named(&kind).map_or("resource", Kind::name);
@@ -485,22 +391,21 @@ fn drafts_of<'a>(courses: impl Iterator<Item = (usize, &'a Course)>) -> Vec<(usi
     courses.filter_map(|(at, course)| Some((at, course.draft()?))).collect()
 }
 
+/// What the audit log is told of an entry whose message was received before.
+fn known(request: &Request, draft: &Draft) -> AuditEntry {
+    let (object, request_id) = (draft.reference(), &request.head.request_id);
+    Access { what: "bundle", object, status: 200, resources: 1, request_id }.by(&request.caller)
+}
+
 /// What the audit log is told of an entry that neither writes nor asks: that it stood, or was refused.
 fn entry_of(request: &Request, course: &Course) -> Option<AuditEntry> {
     let request_id = &request.head.request_id;
     let (object, status, resources) = match course {
-        Course::Plan(Plan::Stands(stored)) => (stored.reference(), 200, 1),
         Course::Known(outcome) => (resource(outcome.kind, Some(&id_of(outcome.id))), outcome.status, 1),
         Course::Refused(refusal) => ("entry".to_owned(), refusal.status, 0),
         Course::Plan(_) | Course::Ask(_) => return None,
     };
     Some(Access { what: "bundle", object, status, resources, request_id }.by(&request.caller))
-}
-
-/// An entry of a batch that asks for more than one answer holds.
-fn too_much() -> Answer {
-    let text = "the entries before it fill the answer; ask for it in a request of its own";
-    Answer::refusal(413, Issue::error(Code::TooCostly, text))
 }
 
 fn placed(courses: Vec<Course>) -> Vec<(usize, Course)> {
@@ -522,29 +427,6 @@ fn once(at: usize, course: Course, before: &[(usize, &Draft)], known: Option<&To
     Course::Refused(Answer::refusal(400, issue))
 }
 
-/// The head of an entry, as of a request of its own: its conditions are its own, and not those of the Bundle.
-fn entry_head(request: &Request, entry: &Entry) -> Head {
-    let mut headers = request.head.headers.clone();
-    for condition in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE] {
-        headers.remove(condition);
-    }
-    let stated = entry.if_none_match.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
-    headers.extend(stated.map(|tag| (IF_NONE_MATCH, tag)));
-    Head {
-        method: entry.method.clone(),
-        path: entry.path.clone(),
-        query: entry.query.clone(),
-        headers,
-        release: request.head.release,
-        request_id: request.head.request_id.clone(),
-    }
-}
-
-fn too_many_keys() -> Answer {
-    let text = "the entries before have as many codes, identifiers and references as one Bundle may; send the rest in another";
-    Answer::refusal(422, Issue::error(Code::TooCostly, text))
-}
-
 /// What is wanted of a resource that comes without a request: created, by its identifier once.
 pub(super) fn implied(full_url: Option<String>, body: body::Body) -> Entry {
     let identifier = body.value["identifier"].as_array().into_iter().flatten().find_map(|it| {
@@ -560,6 +442,7 @@ pub(super) fn implied(full_url: Option<String>, body: body::Body) -> Entry {
         query: None,
         if_match: None,
         if_none_match: None,
+        if_modified_since: None,
         if_none_exist: identifier,
         resource: Some(body.bytes),
     }

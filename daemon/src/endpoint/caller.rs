@@ -64,11 +64,11 @@ impl Role {
 /// What is done to a kind of resource: the letters of SMART v2 without `d`, which is never granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
-    /// `c`: POST, and PUT of what is not there.
+    /// `c`: POST.
     Create,
     /// `r`: a resource, a version, a history.
     Read,
-    /// `u`: PUT of what is there.
+    /// `u`: PUT.
     Update,
     /// `s`: a search, and an operation over many resources.
     Search,
@@ -184,6 +184,14 @@ impl Caller {
             Some(Grant::Patient) => self.patient.clone().map(Within::Patient).ok_or(Denied::Scope),
             None => Err(Denied::Scope),
         }
+    }
+
+    /// The same, with the answer that refuses it.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn permits(&self, act: Act, kind: Kind) -> Result<Within, Answer> {
+        self.may(act, kind).map_err(|denied| denied.answer(act, kind))
     }
 
     /// For the audit log: `fhir viewer ward-app`.

@@ -27,15 +27,18 @@ use super::{
     key::{id_of, key, parse_id},
     read::{not_found, tagged},
     readings,
+    rendition::rendered,
     search::Search,
     service::Request,
-    shelf::unreadable,
+    shelf::{LONG_BYTES, unreadable},
     stored::Stored,
 };
 use crate::generation::Site;
 
 /// References of a resource that lead nowhere and are told.
 const FAULTS_MOST: usize = 20;
+/// Values of the parameter that a condition is kept true by.
+const CONDITION_VALUES_MOST: usize = 16;
 /// References that a resource may have: a report of a year has some thousand.
 const REFERENCES_MOST: usize = 2_000;
 
@@ -65,7 +68,8 @@ impl Wanted {
     pub(super) fn is_short(&self) -> bool {
         let by_identifier =
             |condition: &Vec<(String, String)>| condition.iter().any(|(name, _)| name == "identifier");
-        !matches!(self.body.kind, Kind::Patient | Kind::Consent | Kind::Task)
+        self.body.bytes.len() < LONG_BYTES
+            && !matches!(self.body.kind, Kind::Patient | Kind::Consent | Kind::Task)
             && self.if_none_exist.as_ref().is_none_or(by_identifier)
     }
 }
@@ -86,7 +90,7 @@ pub(super) struct Draft {
     pub(super) is_matched: bool,
     /// By what its message is known again, where that is not its own bytes: those of the Bundle, and its place there.
     pub(super) known_by: Option<[u8; 32]>,
-    /// What it replaces, as it is served.
+    /// What it replaces, as it is served in the release of the body.
     pub(super) standing: Option<Value>,
     /// What it brings about in the same commit.
     pub(super) effect: Option<Effect>,
@@ -171,7 +175,9 @@ impl Desk<'_> {
         self.subject_is_one(&draft.body)?;
         self.references_lead_somewhere(&draft.body, new)?;
         self.can_count(&draft.body)?;
-        Ok(terms.terms.len())
+        // What it replaces is taken from under its own keys.
+        let before = draft.standing.as_ref().map_or(0, |it| self::terms(draft.body.kind, it).terms.len());
+        Ok(terms.terms.len() + before + draft.guards.len())
     }
 
     /// A reading, or a summary, that could never count is told now, and not set aside after its 201.
@@ -225,10 +231,12 @@ impl Desk<'_> {
             }
             let patient = Stored::read(self.reader, &self.site.id, Kind::Patient, id, None)?;
             let patient = patient.map(|patient| patient.value()).transpose()?.unwrap_or_default();
+            // Whoever may not see the Patient does not learn by it which identifiers are theirs.
+            let is_seen = self.bounds(Act::Read, Kind::Patient).is_ok_and(|bounds| bounds.hold(&patient));
             let is_theirs = |it: &Value| it["system"] == stated["system"] && it["value"] == stated["value"];
-            if !patient["identifier"].as_array().into_iter().flatten().any(is_theirs) {
-                let text =
-                    "the identifier is none of the Patient that the reference leads to; send one of the two";
+            if !is_seen || !patient["identifier"].as_array().into_iter().flatten().any(is_theirs) {
+                let text = "the identifier is none of the Patient that the reference leads to, as far as the caller may see \
+                    them; send one of the two";
                 let place = format!("{}.{name}.identifier", body.kind.name());
                 return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(place)));
             }
@@ -332,6 +340,8 @@ impl Desk<'_> {
             let text = "the box itself made this resource; what it shows is changed at its source";
             return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(kind.name())));
         }
+        // As whoever changed it has read it.
+        let standing = rendered(&standing, found.release, wanted.body.release);
         Ok(Plan::Write(Box::new(Draft {
             expected: Some(found.version.version),
             is_matched: wanted.if_match.is_some_and(|tag| tag.trim() != "*"),
@@ -356,31 +366,57 @@ impl Desk<'_> {
     /// What keeps a condition true until the commit: nothing new under the keys that it goes by.
     fn guards(&self, kind: Kind, query: &Query) -> Result<Vec<Guard>, Answer> {
         let plan = query.plan();
+        let begins = (plan.starts.least, plan.starts.most);
         let terms = plan.all_of.first().map(Vec::as_slice).unwrap_or_default();
+        if terms.len() > CONDITION_VALUES_MOST {
+            return Err(too_shared());
+        }
         let mut guards = Vec::with_capacity(terms.len());
         for term in terms {
             let key = key(&self.site.id, kind, term);
-            let found = self.reader.resources_under(key).map_err(|error| unreadable(&error))?;
+            let found = self.reader.resources_under(key, begins).map_err(|error| unreadable(&error))?;
             if found.len() > GUARD_MOST {
-                return Err(too_wide());
+                return Err(too_shared());
             }
-            guards.push(Guard { key, found });
+            guards.push(Guard { key, begins, found });
         }
         Ok(guards)
     }
 
     fn bounds(&self, act: Act, kind: Kind) -> Result<Bounds, Answer> {
-        let within = self.caller.may(act, kind).map_err(|denied| denied.answer(act, kind))?;
+        let within = self.caller.permits(act, kind)?;
         Ok(Bounds::of(&within, kind, self.context))
     }
 
     /// Whether the caller may write this: also, whom it is about.
     fn permitted(&self, act: Act, body: &Body) -> Result<(), Answer> {
         let bounds = self.bounds(act, body.kind)?;
-        if matches!(bounds, Bounds::All) || bounds.hold(&body.value) {
+        if matches!(bounds, Bounds::All) {
             return Ok(());
         }
-        Err(of_their_patient_alone(act, body.kind))
+        if !bounds.hold(&body.value)
+            || (body.kind == Kind::Provenance && !self.is_about_theirs(&body.value)?)
+        {
+            return Err(of_their_patient_alone(act, body.kind));
+        }
+        Ok(())
+    }
+
+    /// Whether all that a Provenance is about is what the caller may see: it comes along with that.
+    fn is_about_theirs(&self, provenance: &Value) -> Result<bool, Answer> {
+        for target in provenance["target"].as_array().into_iter().flatten() {
+            let reference = target["reference"].as_str().unwrap_or_default();
+            let Some((kind, id)) = check::local(reference, &self.context.bases) else { continue };
+            let Some(kind) = Kind::named(kind).filter(|kind| *kind != Kind::Patient) else { continue };
+            let Some(stored) = Stored::read(self.reader, &self.site.id, kind, id, None)? else { continue };
+            if !self
+                .bounds(Act::Read, kind)
+                .is_ok_and(|bounds| stored.value().is_ok_and(|it| bounds.hold(&it)))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// References to resources of this server lead to one that stands, or is written with it.
@@ -538,6 +574,12 @@ fn too_wide() -> Answer {
     let text =
         "If-None-Exist has to find at most one resource, and one that the caller may see; name an identifier";
     Answer::refusal(412, Issue::error(Code::MultipleMatches, text).at("http.If-None-Exist"))
+}
+
+fn too_shared() -> Answer {
+    let text = "If-None-Exist goes by what many resources have in common, so that it cannot be kept true until the commit; \
+        name an identifier, or a narrow date";
+    Answer::refusal(422, Issue::error(Code::TooCostly, text).at("http.If-None-Exist"))
 }
 
 /// 404, and what to do where a client wanted to choose the id.

@@ -4,7 +4,7 @@
 //! Invariants: whether it can be carried out is found while a request is planned, whole or not at all; it is in the commit of
 //! its version, before the answer, so a 201 means that it holds; the same message brings nothing about twice.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use clinical::birth_date::BirthDate;
 use fhir::{Code, Issue, Kind};
@@ -135,13 +135,13 @@ pub(super) fn patient_of(
 /// 503 where the store cannot be read.
 pub(super) fn shown_at(
     reader: &Reader,
-    request: &Arc<str>,
+    site: &str,
     reference: &str,
     bases: &[String],
 ) -> Result<Option<(Shown, i64)>, Answer> {
     let Some((kind, id)) = local(reference, bases) else { return Ok(None) };
     let (Some(kind), Some(_)) = (Kind::named(kind), parse_id(id)) else { return Ok(None) };
-    let Some(stored) = Stored::read(reader, request, kind, id, None)? else { return Ok(None) };
+    let Some(stored) = Stored::read(reader, site, kind, id, None)? else { return Ok(None) };
     reader.shown_by(stored.version.id.number).map_err(|error| unreadable(&error))
 }
 

@@ -68,6 +68,7 @@ pub(super) fn everything(
     let asked = asked(parameters)?;
     let mut hits: Vec<Hit> = Vec::new();
     let mut along: Vec<Hit> = Vec::new();
+    let mut issues: Vec<Issue> = Vec::new();
     let mut next = None;
     for (at, kind) in asked.kinds.iter().enumerate().skip(asked.from.0) {
         if hits.len() >= asked.count {
@@ -82,6 +83,7 @@ pub(super) fn everything(
         let mut page: Page = search.page(reader)?;
         let seen = |kind| request.bounds(Act::Read, kind).unwrap_or(Bounds::Nothing);
         include(reader, &search, &mut page, &request.context.bases, &seen)?;
+        issues.append(&mut page.issues);
         let goes_on = page.next.map(|cursor: Cursor| cursor.text(&query));
         hits.extend(page.hits);
         along.extend(page.included);
@@ -107,6 +109,7 @@ pub(super) fn everything(
             bundle.add(&members, Some(&hit.stored.bytes_in(request.manner.release)?));
         }
     }
+    bundle.tell(&issues);
     Ok((Answer::fhir(200, request.manner.release, bundle.finish()), resources))
 }
 
@@ -137,6 +140,7 @@ fn query(
 fn asked(parameters: &[(String, String)]) -> Result<Asked, Answer> {
     let mut asked =
         Asked { kinds: KINDS.to_vec(), count: USUAL_COUNT, since: None, times: Vec::new(), from: (0, None) };
+    let mut wanted = Vec::new();
     for (name, value) in parameters {
         let fault = |text: &str| {
             let issue = Issue::error(Code::Value, text).at(format!("http.{name}"));
@@ -151,9 +155,12 @@ fn asked(parameters: &[(String, String)]) -> Result<Asked, Answer> {
             "start" => asked.times.push(("date".to_owned(), format!("ge{value}"))),
             "end" => asked.times.push(("date".to_owned(), format!("le{value}"))),
             "_type" => {
-                let kinds: Option<Vec<Kind>> = value.split(',').map(Kind::named).collect();
-                let kinds = kinds.ok_or_else(|| fault("a kind in it is none that is kept here"))?;
-                asked.kinds = KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
+                for name in value.split(',') {
+                    let kind = Kind::named(name).filter(|kind| KINDS.contains(kind)).ok_or_else(|| {
+                        fault("a kind in it is none that is about a patient here; Provenance comes with what it is about")
+                    })?;
+                    wanted.push(kind);
+                }
             }
             CURSOR => {
                 let (at, rest) =
@@ -164,6 +171,9 @@ fn asked(parameters: &[(String, String)]) -> Result<Asked, Answer> {
             // The others are of every request.
             _ => {}
         }
+    }
+    if !wanted.is_empty() {
+        asked.kinds.retain(|kind| wanted.contains(kind));
     }
     Ok(asked)
 }

@@ -160,11 +160,9 @@ impl Interaction {
             Self::Search(kind, _) => Some((Act::Search, *kind)),
             Self::Create(kind) => Some((Act::Create, *kind)),
             Self::Update(kind, _) => Some((Act::Update, *kind)),
-            // Whether a resource would be taken is told to whoever may send or read it.
-            Self::Validate(kind, _) => Some((Act::Read, *kind)),
             Self::Everything(_) => Some((Act::Read, Kind::Patient)),
             Self::Outcomes(_) => Some((Act::Search, Kind::Observation)),
-            Self::Capabilities | Self::Bundle | Self::SubmitCgm => None,
+            Self::Capabilities | Self::Bundle | Self::SubmitCgm | Self::Validate(..) => None,
         }
     }
 
@@ -182,15 +180,20 @@ impl Interaction {
     /// # Errors
     /// 403.
     pub(super) fn permitted(&self, caller: &Caller) -> Result<Within, Answer> {
-        match self.needs() {
-            Some((act, kind)) => caller.may(act, kind).map_err(|denied| denied.answer(act, kind)),
-            None => Ok(Within::All),
+        match (self, self.needs()) {
+            // What is wrong with a resource is told to whoever may send or read such.
+            (Self::Validate(kind, _), _) => {
+                let may = |act| caller.permits(act, *kind);
+                may(Act::Create).or_else(|_| may(Act::Update)).or_else(|_| may(Act::Read))
+            }
+            (_, Some((act, kind))) => caller.permits(act, kind),
+            (_, None) => Ok(Within::All),
         }
     }
 }
 
 /// Whether resources of the kind are about a patient: members of a Group are several, and the audit log is of the box.
-const fn is_of_patients(kind: Kind) -> bool {
+pub(super) const fn is_of_patients(kind: Kind) -> bool {
     !matches!(kind, Kind::Patient | Kind::Group | Kind::AuditEvent)
 }
 

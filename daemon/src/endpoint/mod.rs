@@ -69,7 +69,7 @@ pub use self::{
     path::BASE,
     request::Gate,
     server::{Endpoint, EndpointError},
-    service::Interactions,
+    service::{Interactions, ROOM_BYTES},
     shelf::Shelf,
 };
 

@@ -53,7 +53,7 @@ impl Manner {
             // A plus that was not escaped is read as a space.
             Some(format) => media(&format.replacen("/fhir json", "/fhir+json", 1))
                 .or_else(|| (format == "json").then_some(None)),
-            None => accepted(head.header(&ACCEPT).unwrap_or("*/*")),
+            None => accepted(head.header(&ACCEPT).unwrap_or("*/*"), head.release),
         };
         let asked = asked.ok_or_else(not_acceptable)?;
         let release = match (head.release, asked) {
@@ -129,8 +129,9 @@ fn version(text: &str) -> Option<Release> {
     }
 }
 
-/// The best of the ranges that can be answered: the highest quality, among equals the first.
-fn accepted(accept: &str) -> Option<Asked> {
+/// The best of the ranges that can be answered under a base that may name a release: the highest quality, among equals the
+/// first.
+fn accepted(accept: &str, of_base: Option<Release>) -> Option<Asked> {
     let mut best: Option<(u16, Asked)> = None;
     for range in accept.split(',').take(RANGES_MOST) {
         let essence = range.split(';').next().unwrap_or_default().trim();
@@ -139,6 +140,10 @@ fn accepted(accept: &str) -> Option<Asked> {
             _ => media(range),
         };
         let Some(asked) = asked else { continue };
+        let is_other = |asked: Release| of_base.is_some_and(|of_base| of_base != asked);
+        if asked.is_some_and(is_other) {
+            continue;
+        }
         let quality = quality(range);
         if quality > 0 && best.is_none_or(|(found, _)| quality > found) {
             best = Some((quality, asked));
@@ -208,6 +213,8 @@ mod tests {
         }
         assert_eq!(answered(Some(R5), "application/fhir+json"), Some(R5));
         assert_eq!(answered(Some(R5), "application/fhir+json; fhirVersion=4.0"), None, "the base decides");
+        let both = "application/fhir+json; fhirVersion=4.0, application/fhir+json; fhirVersion=5.0";
+        assert_eq!((answered(Some(R5), both), answered(Some(R4), both)), (Some(R5), Some(R4)));
         let format = [("_format".to_owned(), "application/fhir+xml".to_owned())];
         assert_eq!(Manner::of(&head(None, &[]), &format).err().map(|answer| answer.status), Some(406));
         let format = [("_format".to_owned(), "json".to_owned())];

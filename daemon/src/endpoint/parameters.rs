@@ -3,6 +3,9 @@
 use super::ask::{Answer, Head};
 use fhir::{Code, Issue};
 
+/// Parameters of a request: more than a search has (`fhir::search::MOST_PARAMETERS`), with those of every request.
+const PARAMETERS_MOST: usize = 80;
+
 /// Names and values, decoded, in their order.
 pub(super) type Parameters = Vec<(String, String)>;
 
@@ -16,6 +19,10 @@ pub(super) fn parameters(head: &Head, form: Option<&[u8]>) -> Result<Parameters,
         for (name, value) in form_urlencoded::parse(encoded) {
             if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
                 let issue = Issue::error(Code::Invalid, "a parameter is not UTF-8, percent-encoded");
+                return Err(Answer::refusal(400, issue));
+            }
+            if all.len() >= PARAMETERS_MOST {
+                let issue = Issue::error(Code::TooCostly, "more parameters than a request may have");
                 return Err(Answer::refusal(400, issue));
             }
             if !name.is_empty() {

@@ -80,7 +80,10 @@ pub(super) fn answer(found: &Stored, headers: &HeaderMap, release: Release) -> R
         Some(tags) => {
             tags.split(',').any(|tag| tag.trim() == "*" || tagged(tag) == Some(found.version.version))
         }
-        None => text(IF_MODIFIED_SINCE).is_some_and(|since| since == time::http_date(found.version.at)),
+        // Dates of HTTP are of seconds.
+        None => text(IF_MODIFIED_SINCE)
+            .and_then(time::of_http_date)
+            .is_some_and(|since| found.version.at.div_euclid(1_000) <= since.div_euclid(1_000)),
     };
     let answer = if is_known {
         Answer::empty(304)

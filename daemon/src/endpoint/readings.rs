@@ -120,12 +120,15 @@ pub(super) fn add_named(
 /// The page with the made ones in their places: what was found in the index, and what lies in chunks, each in the order of the
 /// search.
 pub(super) fn joined(search: &Search<'_>, reader: &Reader, plan: &Plan, page: Page) -> Result<Page, Answer> {
-    let Some(mut walk) = walk_of(search, reader, plan)? else { return Ok(page) };
     let mut page = page;
+    if is_too_wide(search) {
+        let text = "it is about more patients than readings that came by another way than this endpoint are looked for; \
+            ask for fewer at a time to have them too";
+        page.issues.push(Issue::warning(Code::TooCostly, text).at("http.patient"));
+    }
+    let Some(mut walk) = walk_of(search, reader, plan)? else { return Ok(page) };
     if plan.order == Order::Updated {
-        let text = "readings that came by another way than this endpoint are not in this order, and not in this answer; \
-            sort by date to have them too";
-        page.issues.push(Issue::warning(Code::NotSupported, text).at("http._sort"));
+        tell_order(&mut page.issues);
         return Ok(page);
     }
     let spot = |cursor: Cursor| Spot { at: cursor.at_ms, number: cursor.number };
@@ -151,6 +154,11 @@ pub(super) fn total(
     issues: &mut Vec<Issue>,
 ) -> Result<Option<u64>, Answer> {
     let (Some(stored), Some(mut walk)) = (stored, walk_of(search, reader, plan)?) else { return Ok(stored) };
+    // In this order they are not found, and so they are not counted.
+    if plan.order == Order::Updated {
+        tell_order(issues);
+        return Ok(Some(stored));
+    }
     let made = walk.count(search.query.total() == Total::Estimate)?;
     if made.is_none() {
         let text =
@@ -158,6 +166,21 @@ pub(super) fn total(
         issues.push(Issue::warning(Code::TooCostly, text).at("http._total"));
     }
     Ok(made.map(|made| stored + made))
+}
+
+/// Whether a search is about more patients than readings are made for.
+fn is_too_wide(search: &Search<'_>) -> bool {
+    let about = search.query.about(Kind::Patient).unwrap_or_default();
+    search.query.kind() == Kind::Observation && search.secret.is_some() && about.len() > PATIENTS_MOST
+}
+
+fn tell_order(issues: &mut Vec<Issue>) {
+    let text = "readings that came by another way than this endpoint are not in this order, and not in this answer; \
+        sort by date to have them too";
+    let told = Issue::warning(Code::NotSupported, text).at("http._sort");
+    if !issues.contains(&told) {
+        issues.push(told);
+    }
 }
 
 /// The walk over the readings that a search may want; `None` where it wants none.
@@ -170,7 +193,7 @@ fn walk_of<'a>(
         return Ok(None);
     };
     let about = search.query.about(Kind::Patient).unwrap_or_default();
-    if about.is_empty() || about.len() > PATIENTS_MOST || plan.ids.is_some() {
+    if about.is_empty() || plan.ids.is_some() || is_too_wide(search) {
         return Ok(None);
     }
     let mut sources = Vec::new();

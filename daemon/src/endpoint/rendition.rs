@@ -43,12 +43,21 @@ fn complete(resource: &mut Value, release: Release) {
     }
 }
 
+/// The release that is not this one.
+pub(super) const fn other(release: Release) -> Release {
+    match release {
+        Release::R4 => Release::R5,
+        Release::R5 => Release::R4,
+    }
+}
+
 /// Whether every modifier extension of a resource is an element of the other release, kept by conversion, that conversion
 /// finds again.
 pub(super) fn is_understood(resource: &Value, release: Release) -> bool {
-    let (other, version) = match release {
-        Release::R4 => (Release::R5, "5.0"),
-        Release::R5 => (Release::R4, "4.0"),
+    let other = other(release);
+    let version = match other {
+        Release::R4 => "4.0",
+        Release::R5 => "5.0",
     };
     let kept = format!("http://hl7.org/fhir/{version}/StructureDefinition/extension-");
     modifiers(resource, 0).iter().all(|url| url.starts_with(&kept))

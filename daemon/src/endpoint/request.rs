@@ -5,7 +5,12 @@
 //! connection ends after the answer; an interaction that has begun goes on when its client goes away and ends at its
 //! deadline; its panic is an answer; every answer carries the request's id and may be kept by nobody.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -30,7 +35,7 @@ use super::{
     issuer::Issuers,
     label,
     limit::{Limiter, Place},
-    negotiation::Manner,
+    negotiation::{Manner, is_form},
     path, smart,
     who::{Certificate, Verified, who},
     wire::Pace,
@@ -43,6 +48,8 @@ use crate::{
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The most bytes of a form: a search has as many in its path.
+const FORM_MOST_BYTES: usize = 64 * 1024;
 /// The longest request id.
 const REQUEST_ID_MOST: usize = 128;
 /// After so many seconds the audit log takes entries again, where it was full.
@@ -122,7 +129,7 @@ impl Gate {
         let Some(fhir) = generation.config.main.fhir.as_ref() else {
             return (unavailable("the endpoint is not in the configuration in force"), true);
         };
-        let public = head.method == Method::GET
+        let public = matches!(head.method, Method::GET | Method::HEAD)
             && matches!(head.segments().as_slice(), ["metadata"] | [".well-known", "smart-configuration"]);
         let caller = if public {
             None
@@ -146,7 +153,16 @@ impl Gate {
         if let Err(answer) = self.admitted(&head, caller.as_ref()).await {
             return (answer, true);
         }
-        let body = match read(body, &head.headers, &fhir.limits).await {
+        // What strangers may ask has no body.
+        if public {
+            let ask = Ask { head, caller, body: Bytes::new() };
+            return (self.carried_out(ask, place, &fhir.limits).await, true);
+        }
+        let most = match is_form(&head) {
+            true => fhir.limits.max_body_bytes.min(FORM_MOST_BYTES),
+            false => fhir.limits.max_body_bytes,
+        };
+        let body = match read(body, &head.headers, most, fhir.limits.body_timeout).await {
             Ok(body) => body,
             Err(answer) => return (answer, true),
         };
@@ -250,16 +266,16 @@ fn object_of(head: &Head) -> String {
 }
 
 /// The body, within its bounds.
-async fn read(body: Incoming, headers: &HeaderMap, limits: &FhirLimits) -> Result<Bytes, Answer> {
+async fn read(body: Incoming, headers: &HeaderMap, most: usize, patience: Duration) -> Result<Bytes, Answer> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     let too_long = || {
         refused("body-bytes");
-        let text = format!("the body is longer than {} bytes", limits.max_body_bytes);
+        let text = format!("the body is longer than {most} bytes");
         Answer::refusal(413, Issue::error(Code::TooLong, text))
     };
-    if body.size_hint().lower() > limits.max_body_bytes as u64 {
+    if body.size_hint().lower() > most as u64 {
         return Err(too_long());
     }
     // Nothing here unpacks: a body that would have to be is not taken for what it is not.
@@ -267,8 +283,8 @@ async fn read(body: Incoming, headers: &HeaderMap, limits: &FhirLimits) -> Resul
         let text = "Content-Encoding is not supported; send the body as it is";
         return Err(Answer::refusal(415, Issue::error(Code::NotSupported, text)));
     }
-    let collected = Limited::new(body, limits.max_body_bytes).collect();
-    match tokio::time::timeout(limits.body_timeout, collected).await {
+    let collected = Limited::new(body, most).collect();
+    match tokio::time::timeout(patience, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(_broken)) => {

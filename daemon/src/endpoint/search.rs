@@ -135,13 +135,14 @@ impl Search<'_> {
         let plan = self.query.plan();
         let count = self.query.count() as usize;
         let mut page = match &plan.ids {
-            Some(ids) => self.named(reader, ids)?,
+            Some(ids) => self.named(reader, ids, &plan)?,
             None if count == 0 => Page::default(),
             None => readings::joined(self, reader, &plan, self.walked(reader, &plan, count)?)?,
         };
-        let is_whole =
-            self.query.cursor().is_none() && page.next.is_none() && (count > 0 || plan.ids.is_some());
-        page.total = if is_whole {
+        let is_whole = self.query.cursor().is_none() && page.next.is_none() && count > 0;
+        page.total = if plan.ids.is_some() {
+            page.total
+        } else if is_whole {
             Some(page.hits.len() as u64)
         } else if self.query.summary() == Summary::Count || self.query.total() != Total::None || count == 0 {
             let stored = self.total(reader, &plan, &mut page.issues)?;
@@ -156,14 +157,15 @@ impl Search<'_> {
         Ok(page)
     }
 
-    /// The resources that are asked for by their ids.
-    fn named(&self, reader: &Reader, asked: &[String]) -> Result<Page, Answer> {
-        let mut page = Page::default();
+    /// The resources that are asked for by their ids: all are looked at, and the page that is asked for is cut out of them.
+    fn named(&self, reader: &Reader, asked: &[String], plan: &Plan) -> Result<Page, Answer> {
+        let (mut page, mut is_whole) = (Page::default(), true);
         let ids: BTreeSet<_> = asked.iter().filter_map(|id| parse_id(id)).collect();
         for id in ids {
             if page.bytes() >= PAGE_BYTES {
                 let text = "the resources before fill the page; ask for fewer ids at a time";
                 page.issues.push(Issue::warning(Code::TooCostly, text).at("http._id"));
+                is_whole = false;
                 break;
             }
             if let Some(hit) = self.hit(reader, id.number)?.filter(|hit| hit.stored.version.id == id) {
@@ -171,6 +173,23 @@ impl Search<'_> {
             }
         }
         readings::add_named(self, reader, asked, &mut page)?;
+        page.total = is_whole.then_some(page.hits.len() as u64);
+        let place = |hit: &Hit| {
+            let at = if plan.order == Order::Date { hit.at } else { hit.stored.version.at };
+            (at, hit.stored.version.id.number)
+        };
+        page.hits.sort_by_key(place);
+        if plan.descending {
+            page.hits.reverse();
+        }
+        if let Some(after) = self.query.cursor().map(|cursor| (cursor.at_ms, cursor.number)) {
+            page.hits.retain(|hit| if plan.descending { place(hit) < after } else { place(hit) > after });
+        }
+        let count = self.query.count() as usize;
+        if count > 0 && page.hits.len() > count {
+            page.hits.truncate(count);
+            page.next = page.hits.last().map(place).map(|(at_ms, number)| Cursor { at_ms, number });
+        }
         Ok(page)
     }
 
@@ -219,7 +238,9 @@ impl Search<'_> {
     /// How many there are; `None`, and told, where that would cost too much.
     fn total(&self, reader: &Reader, plan: &Plan, issues: &mut Vec<Issue>) -> Result<Option<u64>, Answer> {
         let find = find(self.site, self.query.kind(), plan, COUNT_BUDGET);
-        let by_index = self.query.total() == Total::Estimate || self.is_exact(reader, plan)?;
+        // The index does not know what the caller may see.
+        let is_estimate = self.query.total() == Total::Estimate && matches!(self.bounds, Bounds::All);
+        let by_index = is_estimate || self.is_exact(reader, plan)?;
         let counted = if by_index {
             let admits = |from, until| plan.updated != Range::ANY || plan.admits(from, until, 0);
             reader.count_resources(&find, &admits).map_err(|error| unreadable(&error))?
@@ -240,7 +261,11 @@ impl Search<'_> {
         }
         for term in &plan.unless {
             let key = key(self.site, self.query.kind(), term);
-            if !reader.resources_under(key).map_err(|error| unreadable(&error))?.is_empty() {
+            if !reader
+                .resources_under(key, (i64::MIN, i64::MAX))
+                .map_err(|error| unreadable(&error))?
+                .is_empty()
+            {
                 return Ok(false);
             }
         }

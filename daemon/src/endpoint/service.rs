@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::http::{
     HeaderName, Method,
-    header::{IF_MATCH, RETRY_AFTER},
+    header::{IF_MATCH, IF_NONE_MATCH, RETRY_AFTER},
 };
 use clinical::fhir::identifier::SiteSecret;
 use fhir::{
@@ -35,7 +35,7 @@ use super::{
     parameters::{Parameters, parameters},
     read, readings,
     search::{Page, Search, include},
-    shelf::{Shelf, at_length, failed, glance, look},
+    shelf::{LONG_BYTES, Shelf, at_length, failed, glance, look},
     stored::served_in,
     write::{self, Circumstances, Committed, Outcome, ROUNDS, Sent, contended},
 };
@@ -73,9 +73,14 @@ pub struct Interactions {
     pub intents: Intents,
     /// Wakes those who wait for consent to forward.
     pub replied: turns::Sender<u64>,
+    /// Bytes of long bodies that are looked at: what they say takes many times as much memory.
+    pub room: Arc<Semaphore>,
     /// Outcomes that are computed on demand, at a time: each may keep a core for as long as a page of a search.
     pub computing: Arc<Semaphore>,
 }
+
+/// Bytes of long bodies that are looked at at a time.
+pub const ROOM_BYTES: usize = 8 * 1024 * 1024;
 
 /// A request, as far as everything needs it.
 pub(super) struct Request {
@@ -137,6 +142,11 @@ impl Interactions {
     async fn dispatch(&self, ask: Ask) -> Result<Answer, Answer> {
         let asked =
             self.asked(&ask.head.method, &ask.head.segments()).map_err(|stray| stray.answer(&ask.head))?;
+        let long = ask.body.len().min(ROOM_BYTES) as u32;
+        let Ok(_room) = self.room.acquire_many(if ask.body.len() < LONG_BYTES { 0 } else { long }).await
+        else {
+            return Err(failed());
+        };
         let form = is_form(&ask.head).then_some(&*ask.body);
         let parameters = parameters(&ask.head, form)?;
         let manner = Manner::of(&ask.head, &parameters)?;
@@ -243,14 +253,19 @@ impl Interactions {
             let found = look(&self.readers, move |reader| {
                 readings::read(reader, (&shared.site.id, &shared.secret), &wanted, version, &bounds)
             });
-            read::answer(&found.await?, &request.head.headers, request.manner.release)?
+            self.read_answer(request, &found.await?)?
         } else {
             let found = glance(&self.readers, move |reader| {
                 read::find(reader, &shared.site.id, kind, &wanted, version, &bounds)
             });
-            read::answer(&found.await?, &request.head.headers, request.manner.release)?
+            self.read_answer(request, &found.await?)?
         };
         Ok(Done { answer, object: resource(kind, Some(id)), resources: 1, is_told: false })
+    }
+
+    fn read_answer(&self, request: &Request, found: &super::stored::Stored) -> Result<Answer, Answer> {
+        let served = || read::answer(found, &request.head.headers, request.manner.release);
+        at_length(found.version.body.len(), served)
     }
 
     async fn history(&self, request: &Arc<Request>, kind: Kind, id: &str) -> Result<Done, Answer> {
@@ -327,32 +342,33 @@ impl Interactions {
         let wanted = Wanted {
             body,
             id: id.map(str::to_owned),
-            if_match: request.head.header(&IF_MATCH).map(str::to_owned),
-            if_none_exist: request.head.header(&IF_NONE_EXIST).map(batch::condition),
+            if_match: request.head.condition(&IF_MATCH)?.map(str::to_owned),
+            if_none_exist: request.head.condition(&IF_NONE_EXIST)?.map(batch::condition),
             is_trial: false,
         };
+        if id.is_some() && request.head.condition(&IF_NONE_MATCH)?.is_some() {
+            let text =
+                "nothing is created by PUT here, so what is put stands already: send If-Match, or nothing";
+            return Err(Answer::refusal(412, Issue::error(Code::Conflict, text).at("http.If-None-Match")));
+        }
         let warnings = wanted.body.warnings.clone();
         for _ in 0..ROUNDS {
-            let plan = self.planned(request, wanted.clone()).await;
+            let again = at_length(wanted.body.bytes.len(), || wanted.clone());
+            let plan = self.planned(request, again).await;
             let (outcome, (bytes, kept), is_told) = match plan {
                 Ok(Plan::Write(draft)) => match self.commit(request, &draft).await? {
                     // Also where the message was known: what it became then has the same bytes.
-                    Some((outcome, known)) => {
-                        self.is_the_latest(&outcome, known, draft.expected).await?;
-                        (outcome, (draft.body.bytes, draft.body.release), !known)
-                    }
+                    Some((outcome, known)) => (outcome, (draft.body.bytes, draft.body.release), !known),
                     None => continue,
                 },
                 Ok(Plan::Stands(stored)) => {
                     (Outcome::standing(&stored), (stored.version.body, stored.release), false)
                 }
                 Ok(Plan::SameAs(_)) => return Err(failed()),
-                Err(refusal) if matches!(refusal.status, 400 | 422) => {
-                    return Err(self
-                        .keep_refused(request, kind.name(), release, wanted.body.bytes, refusal)
-                        .await);
+                Err(refusal) => {
+                    let bytes = wanted.body.bytes;
+                    return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await);
                 }
-                Err(refusal) => return Err(refusal),
             };
             let manner = request.manner;
             // Who may write alone is shown what they wrote, and nothing that stood before.
@@ -361,7 +377,8 @@ impl Interactions {
                 Return::Representation if is_seen => {
                     let id = super::key::id_of(outcome.id);
                     let name = (&*id, outcome.version, outcome.at);
-                    Some(served_in(&bytes, kept, name, manner.release)?)
+                    let served = || served_in(&bytes, kept, name, manner.release);
+                    Some(at_length(bytes.len(), served)?)
                 }
                 _ => None,
             };
@@ -393,31 +410,17 @@ impl Interactions {
         };
         let took = write::commit(&self.writer, &[draft], about).await;
         let took = took.inspect_err(|refusal| self.not_stored_by(refusal))?;
-        let Committed::Done(took) = took else { return Ok(None) };
+        let took = match took {
+            Committed::Done(took) => took,
+            Committed::Overtaken(_) => return Err(write::overtaken()),
+            Committed::Changed | Committed::Known(_) => return Ok(None),
+        };
         self.follow(&[draft], &took).await?;
         self.stored();
         Ok(took.first().map(|took| (Outcome::written(draft, took), took.known)))
     }
 
-    /// Whether an update that was received before still stands: a later version is not undone by sending an earlier one again.
-    ///
-    /// # Errors
-    /// 409 where it does not.
-    async fn is_the_latest(
-        &self,
-        outcome: &Outcome,
-        known: bool,
-        expected: Option<i64>,
-    ) -> Result<(), Answer> {
-        if !known || expected.is_none_or(|expected| expected == outcome.version) {
-            return Ok(());
-        }
-        let text = "this content was taken before, and another version followed it; read that, and send If-Match with it \
-            to put this content in its place";
-        Err(Answer::refusal(409, Issue::error(Code::Conflict, text)))
-    }
-
-    /// Keeps what is refused for its content, with its reason; the answer stays the same.
+    /// Keeps what is refused for its content (400 and 422) with its reason; the answer stays the same.
     pub(super) async fn keep_refused(
         &self,
         request: &Request,
@@ -426,13 +429,18 @@ impl Interactions {
         bytes: bytes::Bytes,
         refusal: Answer,
     ) -> Answer {
+        // Others are refused for who asks, for how much it is, or for the moment.
+        if !matches!(refusal.status, 400 | 422) {
+            return refusal;
+        }
         let may_write = |act| Kind::ALL.into_iter().any(|kind| request.caller.may(act, kind).is_ok());
         if !may_write(Act::Create) && !may_write(Act::Update) {
             return refusal;
         }
         let why = refusal.first_issue().unwrap_or_else(|| Issue::error(Code::Invalid, String::new()));
         let sent = Sent { kind, release, bytes: &bytes, place: "refused" };
-        let arrival = sent.refused((&request.caller, &request.head.request_id), &why);
+        let refused = || sent.refused((&request.caller, &request.head.request_id), &why);
+        let arrival = at_length(bytes.len(), refused);
         if let Err(error) = self.writer.intake(arrival).await {
             self.not_stored();
             return super::shelf::unwritten(&error);
@@ -492,7 +500,7 @@ impl Request {
     /// # Errors
     /// 403.
     pub(super) fn within(&self, act: Act, kind: Kind) -> Result<Within, Answer> {
-        self.caller.may(act, kind).map_err(|denied| denied.answer(act, kind))
+        self.caller.permits(act, kind)
     }
 
     /// What of a kind the caller may see.

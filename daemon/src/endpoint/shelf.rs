@@ -30,7 +30,7 @@ const TOGETHER_MOST: usize = 64;
 /// How long a look reads on: whoever asked has gone by then, or should ask for less.
 const LOOK_MOST: Duration = Duration::from_secs(10);
 /// Bytes of a body from which on the runtime's threads are not kept with it: some 0.1 ms of parsing.
-const LONG_BYTES: usize = 16 * 1024;
+pub(super) const LONG_BYTES: usize = 16 * 1024;
 /// Looks at a time: half of the readers, since glances have one and the rest of the daemon must not wait.
 const LOOKS_MOST: usize = READERS / 2;
 

@@ -6,7 +6,10 @@
 use fhir::Kind;
 use serde_json::{Value, json};
 
-use super::caller::{Act, Role};
+use super::{
+    caller::{Act, Role},
+    interaction::is_of_patients,
+};
 use crate::config::FhirEndpoint;
 
 const LETTERS: [(Act, char); 4] =
@@ -37,14 +40,18 @@ fn capabilities(issuers: &[&str]) -> Vec<&'static str> {
     }
 }
 
-/// For every kind the acts that some role has; no `patient/` scope of what is no patient's.
+/// For every kind the acts that some role has; no `patient/` scope of what is not one patient's.
 fn scopes() -> Vec<String> {
     let mut scopes = Vec::new();
     for kind in Kind::ALL {
         let some = |act| Role::ALL.iter().any(|role| role.permits(act, kind));
         let letters: String =
             LETTERS.iter().filter(|(act, _)| some(*act)).map(|(_, letter)| *letter).collect();
+        let is_one_patients = kind == Kind::Patient || is_of_patients(kind);
         for context in ["patient", "user", "system"] {
+            if context == "patient" && !is_one_patients {
+                continue;
+            }
             scopes.push(format!("{context}/{}.{letters}", kind.name()));
         }
     }

@@ -170,6 +170,8 @@ pub(super) fn served_in(
 }
 
 fn broken() -> Answer {
-    let text = "a stored resource cannot be read; isthmus audit verify and a restore are what helps";
+    tracing::error!("a stored resource is not what was stored, or of a kind that this version does not know");
+    let text =
+        "a stored resource cannot be read; the box's administrator finds it in the log by X-Request-Id";
     Answer::refusal(500, Issue::error(Code::Exception, text))
 }

@@ -13,10 +13,12 @@ use serde_json::Value;
 
 use super::{
     ask::Answer,
+    audit::resource,
     body::{self, Body, judged},
     caller::Act,
     draft::{Plan, Wanted},
     effect::NewPatients,
+    key::parse_id,
     negotiation::body_release,
     operation::Known,
     service::{Done, Interactions, Request},
@@ -72,13 +74,18 @@ impl Interactions {
             let text = "nothing is deleted here: mark it entered-in-error with PUT";
             issues.push(Issue::error(Code::NotSupported, text).at("http.mode"));
         } else if asked.mode != Mode::Profile && !issues.iter().any(Issue::is_error) {
-            let bytes = Bytes::from(asked.resource.to_string());
+            let bytes = Bytes::from(at_length(bytes.len(), || asked.resource.to_string()));
             let body = Body { kind, release, bytes, value: asked.resource, warnings: Vec::new() };
-            let id = id.map(str::to_owned);
-            issues.extend(self.tried(request, Wanted::tried(body, id), asked.mode).await?);
+            let wanted = Wanted::tried(body, id.map(str::to_owned));
+            issues.extend(self.tried(request, wanted, asked.mode).await?);
         }
         let answer = Answer::outcome(200, &issues).told_in(request.manner.release);
-        Ok(Done { answer, object: format!("{}/$validate", kind.name()), resources: 0, is_told: false })
+        Ok(Done {
+            answer,
+            object: resource(kind, id.filter(|id| parse_id(id).is_some())),
+            resources: 0,
+            is_told: false,
+        })
     }
 
     /// What a write would be refused for.

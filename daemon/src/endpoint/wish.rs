@@ -97,6 +97,13 @@ impl Interactions {
             (None, Some(system), Some(value)) => About::Patient(system.to_owned(), value.to_owned()),
             _ => return Err(refusal("Task.for", "is needed: a Patient of this server, or an identifier")),
         };
+        let number = match (number, &about) {
+            (None, About::Patient(system, value)) => {
+                let (site, system, value) = (request.site.id.clone(), system.clone(), value.clone());
+                reader.find_patient(&outbox::PatientKey { site, system, value }).map_err(unread)?
+            }
+            (number, _) => number,
+        };
         let Some(focus) = task.get("focus").filter(|focus| !focus.is_null()) else {
             return Ok((about, number));
         };
@@ -110,13 +117,6 @@ impl Interactions {
             let text =
                 "is no outcome of this server: an Observation or a DiagnosticReport that the box serves";
             return Err(refusal("Task.focus", text));
-        };
-        let number = match (number, &about) {
-            (None, About::Patient(system, value)) => {
-                let (site, system, value) = (request.site.id.clone(), system.clone(), value.clone());
-                reader.find_patient(&outbox::PatientKey { site, system, value }).map_err(unread)?
-            }
-            (number, _) => number,
         };
         let owner = |number: i64| {
             let owner = self.readers.readers().with(|reader| reader.owner(number));
@@ -146,7 +146,9 @@ impl Interactions {
                 let (one, other) = owners.map_err(|error| unreadable(&error))?;
                 one.is_some() && one == other
             }
-            _ => true,
+            Some(_) => true,
+            // Whom nobody knows is nobody who is known.
+            None => false,
         };
         Ok(same_person
             && (&known.kind[..], &known.body, known.window) == (asked.wish.word(), &body, window)

@@ -54,6 +54,8 @@ pub(super) enum Committed {
     Done(Vec<Took>),
     /// Something has changed: they are to be made anew.
     Changed,
+    /// Nothing was written: the draft at this place is an update that was taken before and followed by another.
+    Overtaken(usize),
     /// Nothing was written: the drafts at these places were received before, and are these.
     Known(Vec<(usize, Took)>),
 }
@@ -72,6 +74,7 @@ pub(super) async fn commit(
     match writer.put_resources(put).await {
         Ok(Placed::Done(took)) => Ok(Committed::Done(took)),
         Ok(Placed::Changed) => Ok(Committed::Changed),
+        Ok(Placed::Overtaken(at)) => Ok(Committed::Overtaken(at)),
         Ok(Placed::Known(took)) => Ok(Committed::Known(took)),
         // Of several, each is looked at alone.
         Err(WriteError::Conflict(_)) if drafts.len() > 1 => Ok(Committed::Changed),
@@ -264,6 +267,13 @@ impl Outcome {
         };
         with_version(answer, self.version, self.at).with(LOCATION, &self.location(base))
     }
+}
+
+/// An update that was taken before, and followed by another: sent again it would undo what came between.
+pub(super) fn overtaken() -> Answer {
+    let text = "this content was taken before, and another version followed it; read that, and send If-Match with it \
+        to put this content in its place";
+    Answer::refusal(409, Issue::error(Code::Conflict, text))
 }
 
 /// Somebody else was quicker, again and again.

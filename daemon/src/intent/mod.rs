@@ -190,7 +190,11 @@ impl Intents {
     /// # Errors
     /// As [`Self::enter`].
     pub(crate) fn would_take(&self, command: &Command, transcriber: Option<&str>) -> Result<(), IntentError> {
-        self.planned(command, transcriber, time::now_ms()).map(|_| ())
+        let (plan, ..) = self.planned(command, transcriber, time::now_ms())?;
+        if command.wish == Wish::Withdraw && plan.rows.is_empty() {
+            return refused("what stands cannot be marked where it stands: people have to do it by hand");
+        }
+        Ok(())
     }
 
     /// What is to be done for it, who signs it, and its key.

@@ -99,14 +99,16 @@ impl Pipeline {
         for (it, pending) in under_way {
             match pending.wait()? {
                 Placed::Done(_) => served += 1,
-                Placed::Changed | Placed::Known(_) => again.push(it),
+                Placed::Changed | Placed::Known(_) | Placed::Overtaken(_) => again.push(it),
             }
         }
         for it in again {
             match self.begin(it, generation, now)?.map(Pending::wait).transpose()? {
                 Some(Placed::Done(_)) => served += 1,
                 // A client was faster.
-                Some(Placed::Changed | Placed::Known(_)) => self.serving.hold(it, now + LATER_MS),
+                Some(Placed::Changed | Placed::Known(_) | Placed::Overtaken(_)) => {
+                    self.serving.hold(it, now + LATER_MS)
+                }
                 None => {}
             }
         }

@@ -226,7 +226,7 @@ fn a_published_window_is_served_with_local_references_and_the_same_bytes_make_no
     }
     // Anybody who reads it in a search gets to it by its patient.
     let key = key::key("main", fhir::Kind::Observation, "");
-    assert_eq!(rig.read(|reader| reader.resources_under(key)).len(), 7);
+    assert_eq!(rig.read(|reader| reader.resources_under(key, (i64::MIN, i64::MAX))).len(), 7);
 
     assert_eq!(rig.serves(), 0, "nothing has changed");
     let it = Unserved { what: Shown::Window, id: 1, turn: 1 };
@@ -313,7 +313,11 @@ fn a_kill_between_the_making_and_the_commit_changes_nothing_of_what_is_served() 
     };
     assert_eq!(told(&rig), told(&calm));
     let all = key::key("main", fhir::Kind::Observation, "");
-    assert_eq!(rig.read(|reader| reader.resources_under(all)).len(), 7, "nothing stands twice");
+    assert_eq!(
+        rig.read(|reader| reader.resources_under(all, (i64::MIN, i64::MAX))).len(),
+        7,
+        "nothing stands twice"
+    );
     rig.start();
     assert_eq!(rig.serves(), 0, "all of it was committed with the word that it is served");
 }

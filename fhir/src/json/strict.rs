@@ -12,9 +12,16 @@ use crate::{Code, Issue, Release, element::elements};
 /// Deepest nesting of objects and arrays. Extensions in extensions in a contained resource come to 20; the reader
 /// and all that walk a value recurse once a level, so this bounds their stacks.
 pub const MOST_DEPTH: usize = 64;
-/// Most values of a document, a member or an item each. A transaction of 10,000 readings has 400,000; each takes about
-/// 100 bytes of memory, so a document takes 50 MB at most besides its texts.
-pub const MOST_MEMBERS: usize = 500_000;
+/// Most values of a document, a member or an item each; an object counts as [`OBJECT`] of them. Each takes about 100 bytes of
+/// memory, so a document takes 110 MB at most besides its texts.
+pub const MOST_MEMBERS: usize = 1_100_000;
+/// What an object counts: even with one member it takes some 650 bytes of memory.
+const OBJECT: usize = 7;
+/// Bytes of a document for each value of it: readings, the densest of what is sent, have eight, objects counted so. What is
+/// denser is nothing but brackets.
+const BYTES_OF_A_VALUE: usize = 4;
+/// Values that any document may have, however short.
+const LEAST_MEMBERS: usize = 1_000;
 /// Longest name of a member: 64 characters of an element (FHIR, ElementDefinition.path) and the `_` before it.
 pub const LONGEST_NAME: usize = 65;
 
@@ -23,7 +30,7 @@ pub const LONGEST_NAME: usize = 65;
 pub struct Limits {
     /// Deepest nesting.
     pub depth: usize,
-    /// Most values.
+    /// Most values, objects counted several times; of a short document fewer.
     pub members: usize,
 }
 
@@ -47,7 +54,8 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
         return Err(fault(0, "begins with a byte order mark; send it without"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| fault(error.valid_up_to(), "is not UTF-8"))?;
-    let mut reader = Reader { text, at: 0, left: limits.members, depth: limits.depth, path: String::new() };
+    let left = limits.members.min(LEAST_MEMBERS + bytes.len() / BYTES_OF_A_VALUE);
+    let mut reader = Reader { text, at: 0, left, depth: limits.depth, path: String::new() };
     let read = reader.blank().value().and_then(|value| {
         reader.blank();
         if reader.at < text.len() { Err(reader.fault("goes on after its end")) } else { Ok(value) }
@@ -105,7 +113,8 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self) -> Result<Value, Fault> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| self.costly("has too many elements"))?;
+        let cost = if self.peek() == Some(b'{') { OBJECT } else { 1 };
+        self.left = self.left.checked_sub(cost).ok_or_else(|| self.costly("has too many elements"))?;
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
@@ -410,9 +419,14 @@ mod tests {
         let deep = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
         assert!(read(&deep(MOST_DEPTH)).is_ok());
         assert_eq!(read(&deep(MOST_DEPTH + 1)).unwrap_err().code, Code::TooCostly);
-        let limits = Limits { members: 4, ..Limits::default() };
+        let limits = Limits { members: OBJECT + 3, ..Limits::default() };
         assert!(parse(b"{\"a\":[1,2]}", &limits).is_ok());
         assert_eq!(parse(b"{\"a\":[1,2,3]}", &limits).unwrap_err().code, Code::TooCostly);
+        // A document of brackets would take a hundred times its bytes of memory.
+        let chain = "{\"a\":".repeat(60) + "1" + &"}".repeat(60);
+        let chains = |count: usize| format!("{{\"a\":[{}]}}", vec![&*chain; count].join(","));
+        assert!(read(&chains(1)).is_ok());
+        assert_eq!(read(&chains(1_000)).unwrap_err().code, Code::TooCostly);
         let name = "a".repeat(LONGEST_NAME);
         assert!(read(&format!("{{\"{name}\":1}}")).is_ok());
         assert!(read(&format!("{{\"{name}a\":1}}")).is_err());

@@ -47,9 +47,10 @@ impl Reader {
         find.count(self.conn()?, admits)
     }
 
-    /// The numbers of the resources under a key, in order; at most one more than [`crate::GUARD_MOST`].
-    pub fn resources_under(&self, key: i64) -> Result<Vec<i64>, ReadError> {
-        Ok(resource::under(self.conn()?, key)?)
+    /// The numbers of the resources under a key whose first and last times of beginning are these (ms, both included), in order;
+    /// at most one more than [`crate::GUARD_MOST`].
+    pub fn resources_under(&self, key: i64, begins: (i64, i64)) -> Result<Vec<i64>, ReadError> {
+        Ok(resource::under(self.conn()?, key, begins)?)
     }
 
     /// The resource that shows something of the box.

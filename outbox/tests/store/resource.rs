@@ -31,7 +31,7 @@ fn message(body: &str) -> outbox::Arrival {
 fn done(put: Placed) -> Vec<Took> {
     match put {
         Placed::Done(stood) => stood,
-        Placed::Changed | Placed::Known(_) => panic!("nothing had changed"),
+        Placed::Changed | Placed::Known(_) | Placed::Overtaken(_) => panic!("nothing had changed"),
     }
 }
 
@@ -47,7 +47,7 @@ fn a_message_and_its_resource_are_one_commit_and_the_same_message_is_the_same_re
     let put = |id| PutResources {
         messages: vec![message("{\"a\":1.10}")],
         versions: vec![new(id, VersionBody::Message(0), &[11], None)],
-        guards: vec![Guard { key: 11, found: Vec::new() }],
+        guards: vec![Guard { key: 11, begins: (i64::MIN, i64::MAX), found: Vec::new() }],
         audit: vec![AuditEntry {
             actor: "app".into(),
             action: "fhir create".into(),
@@ -83,7 +83,7 @@ fn what_changed_meanwhile_keeps_all_of_a_request_out_and_its_neighbours_stand() 
     let create = |id, name: &str, found| PutResources {
         messages: vec![message(name)],
         versions: vec![new(id, VersionBody::Message(0), &[11], None)],
-        guards: vec![Guard { key: 11, found }],
+        guards: vec![Guard { key: 11, begins: (i64::MIN, i64::MAX), found }],
         ..PutResources::default()
     };
     // Both looked when nothing was there; they come at once.
@@ -95,7 +95,7 @@ fn what_changed_meanwhile_keeps_all_of_a_request_out_and_its_neighbours_stand() 
     });
     assert_eq!(done(one.unwrap()).len(), 1);
     assert_eq!(two.unwrap(), Placed::Changed);
-    assert_eq!(folder.read(|reader| reader.resources_under(11)), [first.number]);
+    assert_eq!(folder.read(|reader| reader.resources_under(11, (i64::MIN, i64::MAX))), [first.number]);
     assert!(matches!(
         block(writer.put_resources(create(second, "two", vec![first.number]))).unwrap(),
         Placed::Done(_)
@@ -108,6 +108,11 @@ fn what_changed_meanwhile_keeps_all_of_a_request_out_and_its_neighbours_stand() 
     };
     assert_eq!(done(block(writer.put_resources(update(Some(1), "v2"))).unwrap())[0].version, 2);
     assert_eq!(block(writer.put_resources(update(Some(1), "v2 too"))).unwrap(), Placed::Changed);
+    // Sent again while it stands it is known; once another has followed it would undo that, and changes nothing.
+    assert_eq!(done(block(writer.put_resources(update(Some(2), "v2"))).unwrap())[0].version, 2);
+    assert_eq!(done(block(writer.put_resources(update(Some(2), "v3"))).unwrap())[0].version, 3);
+    assert_eq!(block(writer.put_resources(update(Some(3), "v2"))).unwrap(), Placed::Overtaken(0));
+    assert_eq!(folder.read(|reader| reader.resource(first.number, None)).unwrap().version, 3);
     // Another tag is another resource: one of before a restore.
     let stranger = ResourceId { tag: 9, ..first };
     let put = PutResources {
@@ -232,7 +237,11 @@ fn of_versions_that_refer_to_each_other_one_that_is_known_is_told_before_anythin
         known.iter().map(|(at, took)| (*at, took.id, took.known)).collect::<Vec<_>>(),
         [(0, device, true)]
     );
-    assert_eq!(folder.read(|reader| reader.resources_under(2)), [0_i64; 0], "nothing of it was written");
+    assert_eq!(
+        folder.read(|reader| reader.resources_under(2, (i64::MIN, i64::MAX))),
+        [0_i64; 0],
+        "nothing of it was written"
+    );
     let took = done(block(writer.put_resources(linked(false))).unwrap());
     assert_eq!((took[0].id, took[1].known), (device, false), "each for itself");
 }

@@ -66,10 +66,9 @@ pub(super) fn resolved(
 fn name_of(courses: &[Course], course: &Course) -> Option<String> {
     match course {
         Course::Plan(Plan::Write(draft)) => Some(draft.reference()),
-        Course::Plan(Plan::Stands(stored)) => Some(stored.reference()),
         Course::Plan(Plan::SameAs(other)) => name_of(courses, courses.get(*other)?),
         Course::Known(outcome) => Some(format!("{}/{}", outcome.kind.name(), id_of(outcome.id))),
-        Course::Ask(_) | Course::Refused(_) => None,
+        Course::Plan(Plan::Stands(_)) | Course::Ask(_) | Course::Refused(_) => None,
     }
 }
 

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use outbox::Reader;
 use serde_json::{Value, json};
 
-use super::super::{
-    ask::Answer,
-    bounds::Bounds,
-    bundle::BundleWriter,
-    caller::Act,
-    key::id_of,
-    negotiation::Return,
-    read::{self, etag},
-    service::{Done, Interactions, Request},
-    shelf::look,
-    write::Outcome,
+use super::{
+    super::{
+        ask::Answer,
+        bounds::Bounds,
+        bundle::BundleWriter,
+        caller::Act,
+        key::id_of,
+        negotiation::Return,
+        read::{self, etag},
+        service::{Done, Interactions, Request},
+        shelf::look,
+        write::Outcome,
+    },
+    ANSWER_BYTES,
 };
 use crate::time;
 
@@ -72,7 +75,8 @@ fn stood(
     if request.manner.wanted == Some(Return::Outcome) {
         members["response"]["outcome"] = fhir::issue::outcome(&[]);
     }
-    if request.manner.wanted != Some(Return::Representation) {
+    // What no longer has room is read by its location.
+    if request.manner.wanted != Some(Return::Representation) || bundle.len() >= ANSWER_BYTES {
         bundle.add(&members, None);
         return Ok(());
     }

@@ -113,7 +113,7 @@ fn version(body: &[u8], at: i64) -> i64 {
 pub(super) fn readings_of(chunk: &DayChunk) -> Result<Chunk, Answer> {
     Chunk::decode(&chunk.body).map_err(|error| {
         tracing::warn!(chunk = chunk.id, %error, "a chunk of readings cannot be read");
-        let text = "stored readings cannot be read; isthmus audit verify and a restore are what helps";
+        let text = "stored readings cannot be read; the box's administrator finds the chunk in the log";
         Answer::refusal(500, Issue::error(Code::Exception, text))
     })
 }
