@@ -8,7 +8,7 @@ mod site;
 use serde_json::{Value, json};
 use site::{
     endpoint::{Reply, Talk},
-    feed::{SYSTEM, alone, entries, new_patient, reference, refused, talk, talk_as, text, with_fhir},
+    feed::{self, SYSTEM, alone, entries, new_patient, reference, refused, talk, talk_as, text, with_fhir},
 };
 use standin::rig::{FhirRig, Rig, RigSettings};
 
@@ -23,6 +23,8 @@ async fn started() -> (tempfile::TempDir, Rig) {
 fn reading(patient: &str, minute: u32, value: &str) -> Value {
     json!({
         "resourceType": "Observation", "status": "final",
+        "text": { "status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">100</div>" },
+        "note": [{ "text": "n" }],
         "identifier": [{ "system": READINGS, "value": format!("r{minute}") }],
         "code": { "coding": [{ "system": "http://loinc.org", "code": "99504-3" }] },
         "subject": { "reference": patient },
@@ -144,9 +146,9 @@ async fn a_search_is_answered_in_the_order_in_the_part_and_of_the_time_that_is_a
     assert!(whole["meta"]["tag"].is_null(), "{whole}");
     for (query, there, gone) in [
         ("_elements=value", &["valueQuantity", "status", "code"][..], &["subject", "effectiveDateTime"][..]),
-        ("_summary=true", &["status", "code", "valueQuantity"], &["note"]),
-        ("_summary=text", &["status", "code"], &["valueQuantity"]),
-        ("_summary=data", &["valueQuantity", "subject"], &["text"]),
+        ("_summary=true", &["status", "code", "valueQuantity"], &["note", "text"]),
+        ("_summary=text", &["status", "code", "text"], &["valueQuantity", "note"]),
+        ("_summary=data", &["valueQuantity", "subject", "note"], &["text"]),
     ] {
         let reduced = talk.get(&part(query)).await.json()["entry"][0]["resource"].clone();
         assert_eq!(reduced["meta"]["tag"][0]["code"], "SUBSETTED", "{query}: {reduced}");
@@ -359,4 +361,127 @@ async fn what_is_switched_off_is_refused_with_the_key_that_does_it() {
         assert_eq!((refusal.status, refusal.header("allow")), (405, Some("GET")));
         assert!(text(&refusal).contains("writes of [fhir]"), "{}", text(&refusal));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_common_clients_send_is_taken_as_it_is_meant() {
+    let (_dir, rig) = started().await;
+    let mut talk = talk(&rig).await;
+    let patient = new_patient(&mut talk, 1).await;
+    let mut observation = reading(&patient, 1, "100");
+    observation["code"]["coding"][0]["display"] = json!("Glucose");
+    let created = made(&mut talk, &observation).await;
+    let path = format!("/fhir/{}", reference(&created));
+    // Words for people, and another spelling of the same instant, change nothing of what it is about.
+    let mut spelled = created.json();
+    spelled["status"] = json!("entered-in-error");
+    spelled["code"] =
+        json!({ "coding": [{ "system": "http://loinc.org", "code": "99504-3" }], "text": "glucose" });
+    spelled["effectiveDateTime"] = json!("2026-03-01T01:01:00+01:00");
+    spelled["subject"]["display"] = json!("somebody");
+    let put = talk.give("PUT", &path, "", &spelled.to_string()).await;
+    assert_eq!(put.status, 200, "{}", text(&put));
+    for (name, value) in [
+        ("code", json!({ "coding": [{ "system": "http://loinc.org", "code": "14745-4" }] })),
+        ("effectiveDateTime", json!("2026-03-01T00:01:01Z")),
+        ("subject", json!({ "identifier": { "system": SYSTEM, "value": "nobody" } })),
+    ] {
+        let mut other = spelled.clone();
+        other[name] = value;
+        refused(&talk.give("PUT", &path, "", &other.to_string()).await, 422, &format!("Observation.{name}"));
+    }
+    // How the answer is wanted is no part of a condition.
+    let condition = format!(
+        "If-None-Exist: https://localhost/fhir/Observation?_format=json&identifier={READINGS}%7Cr1\r\n"
+    );
+    let known =
+        talk.give("POST", "/fhir/Observation?_format=json", &condition, &observation.to_string()).await;
+    assert_eq!((known.status, reference(&known)), (200, reference(&created)));
+    // Of what many share a narrow date makes few.
+    let entry = |minute| json!({ "resource": reading(&patient, minute, "100"), "request": { "method": "POST", "url": "Observation" } });
+    let many: Vec<Value> = (0..80)
+        .map(|at| {
+            let mut entry = entry(at % 60);
+            entry["resource"]["effectiveDateTime"] = json!(format!("2026-02-{:02}T00:00:00Z", at / 4 + 1));
+            entry["resource"]["identifier"] = json!([{ "system": READINGS, "value": format!("many{at}") }]);
+            entry
+        })
+        .collect();
+    let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": many }).to_string();
+    assert_eq!(talk.give("POST", "/fhir", "", &batch).await.status, 200);
+    let of = |rest: &str| format!("If-None-Exist: patient={patient}&code=99504-3{rest}\r\n");
+    let once = talk
+        .give(
+            "POST",
+            "/fhir/Observation",
+            &of("&date=2026-03-01T00:09:00Z"),
+            &reading(&patient, 9, "1").to_string(),
+        )
+        .await;
+    assert_eq!(once.status, 201, "{}", text(&once));
+    let twice = talk
+        .give(
+            "POST",
+            "/fhir/Observation",
+            &of("&date=2026-03-01T00:09:00Z"),
+            &reading(&patient, 9, "2").to_string(),
+        )
+        .await;
+    assert_eq!((twice.status, reference(&twice)), (200, reference(&once)));
+    let shared = talk
+        .give(
+            "POST",
+            "/fhir/Observation",
+            &of("&status=preliminary"),
+            &reading(&patient, 10, "1").to_string(),
+        )
+        .await;
+    assert_eq!((shared.status, shared.code().as_str()), (422, "too-costly"), "{}", text(&shared));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_and_ids_are_asked_for_as_the_standard_has_them() {
+    let (_dir, rig) = started().await;
+    let mut talk = talk(&rig).await;
+    let patient = new_patient(&mut talk, 1).await;
+    let (early, late) = (
+        made(&mut talk, &reading(&patient, 1, "100")).await,
+        made(&mut talk, &reading(&patient, 9, "100")).await,
+    );
+    // A Bundle of CGM data in Parameters, as a transaction.
+    let cgm = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [{ "resource": reading(&patient, 11, "100") }] });
+    let parameters =
+        json!({ "resourceType": "Parameters", "parameter": [{ "name": "resource", "resource": cgm }] });
+    let answered = talk.give("POST", "/fhir/$submit-cgm-bundle", "", &parameters.to_string()).await;
+    assert_eq!(
+        (answered.status, &answered.json()["type"]),
+        (200, &json!("transaction-response")),
+        "{}",
+        text(&answered)
+    );
+    assert_eq!(answered.json()["entry"][0]["response"]["status"], "201 Created");
+    // Ids are paged like all else, in the order that is asked for.
+    let ids = [&early, &late].map(|it| reference(it)[12..].to_owned());
+    let first =
+        talk.get(&format!("/fhir/Observation?_id={},{}&_count=1&_sort=-date", ids[0], ids[1])).await.json();
+    let next =
+        first["link"][1]["url"].as_str().unwrap().strip_prefix("https://localhost").unwrap().to_owned();
+    let second = talk.get(&next).await.json();
+    let id = |bundle: &Value| entries(bundle)[0]["resource"]["id"].as_str().unwrap().to_owned();
+    assert_eq!((entries(&first).len(), id(&first), id(&second)), (1, ids[1].clone(), ids[0].clone()));
+    // A question in the body of a GET would be left out, and answered with everybody.
+    let asked = talk
+        .give("GET", "/fhir/Observation", "Content-Type: application/x-www-form-urlencoded\r\n", "patient=1")
+        .await;
+    assert_eq!((asked.status, asked.code().as_str()), (400, "invalid"), "{}", text(&asked));
+    let mut talk = feed::talk(&rig).await;
+    let chained = talk.get("/fhir/Observation?patient.identifier=1").await;
+    assert!(text(&chained).contains("not chained"), "{}", text(&chained));
+    let everything = format!("/fhir/{patient}/$everything?_type=Patient&_type=Observation&_count=1000");
+    let kinds: std::collections::BTreeSet<String> = entries(&talk.get(&everything).await.json())
+        .iter()
+        .map(|it| it["resource"]["resourceType"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["Observation", "Patient"]);
+    assert_eq!(talk.get(&format!("/fhir/{patient}/$everything?_type=Provenance")).await.status, 400);
 }

@@ -222,6 +222,13 @@ async fn a_consent_holds_from_its_answer_on_over_a_kill_and_what_cannot_be_carri
     // Ended, it permits no more; another patient's, and another Consent's, it never becomes.
     let moved = with(|it| it["identifier"] = json!([{ "system": "urn:consents", "value": "7" }]));
     refused(&talk.give("PUT", &path, "", &moved).await, 422, "Consent.identifier");
+    // The denial of before, sent again, would undo the permit: it is not said to hold.
+    let again = talk.give("POST", "/fhir/Consent", "", &sent).await;
+    assert_eq!((again.status, again.code().as_str()), (409, "conflict"), "{}", text(&again));
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+        { "resource": serde_json::from_str::<Value>(&sent).unwrap(), "request": { "method": "POST", "url": "Consent" } },
+    ] });
+    assert_ne!(talk.give("POST", "/fhir", "", &bundle.to_string()).await.status, 200);
     let ended = with(|it| {
         it["status"] = json!("inactive");
         it["provision"]["type"] = json!("permit");
@@ -462,4 +469,40 @@ async fn a_posted_birth_date_is_compared_and_never_a_registration() {
     refused(&talk.give("PUT", &path, "", &other.to_string()).await, 422, "Patient.birthDate");
     other["birthDate"] = json!("1931-07");
     assert_eq!(talk.give("PUT", &path, "", &other.to_string()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_one_wish_of_one_patient_and_the_same_words_in_another_request_are_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), with_fhir(with_wishes())).await;
+    rig.start().await.unwrap();
+    let mut talk = talk(&rig).await;
+    let (patient, _) = (new_patient(&mut talk, 1).await, new_patient(&mut talk, 2).await);
+    // Under the same name for another patient, however that one is named, it is another wish; and so are the same words in
+    // another request.
+    let named = |value: &str| {
+        let mut task = note(&patient, None);
+        task["for"] = json!({ "identifier": { "system": SYSTEM, "value": value } });
+        task["identifier"] = json!([{ "system": "urn:notes", "value": "note-1" }]);
+        task.to_string()
+    };
+    let (first, second) = (people::person(1).mrn.clone(), people::person(2).mrn.clone());
+    let one = talk.give("POST", "/fhir/Task", "", &named(&first)).await;
+    assert_eq!(one.status, 201, "{}", text(&one));
+    for value in [&*second, "nobody"] {
+        let other = talk.give("POST", "/fhir/Task", "", &named(value)).await;
+        assert_eq!((other.status, other.code().as_str()), (409, "conflict"), "{value}: {}", text(&other));
+    }
+    let mut places = std::collections::BTreeSet::new();
+    for id in ["q1", "q2", "q1"] {
+        let mut call = note(&patient, None);
+        call["input"][0]["valueString"] = json!("Please call back.");
+        let lines = format!("X-Request-Id: {id}\r\n");
+        let made = talk.give("POST", "/fhir/Task", &lines, &call.to_string()).await;
+        assert!(matches!(made.status, 200 | 201), "{}", text(&made));
+        places.insert(reference(&made));
+    }
+    assert_eq!(places.len(), 2, "{places:?}");
+    let listed = command::json(&rig, &["intent", "list"]);
+    assert_eq!(listed["intents"].as_array().unwrap().len(), 3, "{listed}");
 }

@@ -124,6 +124,25 @@ async fn who_is_confined_to_a_patient_learns_nothing_of_another_by_any_way() {
         let is_other = |it: &Value| it["resource"].to_string().contains(&other);
         assert!(!found["entry"].as_array().into_iter().flatten().any(is_other), "{query}: {found}");
     }
+    // Nor is it counted: members of a Group are several people's.
+    let group = json!({ "resourceType": "Group", "type": "person", "actual": true, "code": { "text": "hiv" },
+        "member": [{ "entity": { "reference": other } }] });
+    assert_eq!(all.give("POST", "/fhir/Group", "", &group.to_string()).await.status, 201);
+    for query in [format!("Group?member={other}"), "Observation?identifier=r1".to_owned()] {
+        for total in ["estimate", "accurate"] {
+            let path = format!("/fhir/{query}&_summary=count&_total={total}");
+            assert_ne!(all.get(&path).await.json()["total"], 0, "{path}");
+            talk.ask("GET", &path, &narrow).await;
+            let told = talk.reply().await.unwrap().json();
+            assert!(told["total"].is_null() || told["total"] == 0, "{path}: {told}");
+        }
+    }
+    // What they say of their own patient says nothing of another's.
+    let provenance = json!({ "resourceType": "Provenance", "recorded": "2026-03-01T00:00:00Z",
+        "agent": [{ "who": { "display": "w" } }],
+        "target": [{ "reference": own }, { "reference": foreign.strip_prefix("/fhir/").unwrap() }] });
+    let refused = talk.give("POST", "/fhir/Provenance", &narrow, &provenance.to_string()).await;
+    assert_eq!((refused.status, refused.code().as_str()), (403, "forbidden"), "{}", text(&refused));
     // Whose it is cannot be said in two ways.
     let mut mixed = reading(&own, 2, 100);
     mixed["subject"]["identifier"] = json!({ "system": PATIENTS, "value": "2" });
@@ -189,8 +208,37 @@ async fn what_is_sent_again_undoes_nothing_and_leads_to_what_stands() {
     assert_eq!((replayed.status, replayed.code().as_str()), (409, "conflict"));
     let meant = talk.give("PUT", &path, "If-Match: W/\"3\"\r\n", &version(101)).await;
     assert_eq!((meant.status, meant.header("etag")), (200, Some("W/\"4\"")));
-    let strange = talk.give("PUT", &path, "If-Match: 4\r\n", &version(103)).await;
+    for lines in ["If-Match: 4\r\n", "If-Match: W/\"4\"\r\nIf-Match: W/\"4\"\r\n", "If-Match: W/\"4\"ä\r\n"]
+    {
+        let strange = talk.give("PUT", &path, lines, &version(103)).await;
+        assert_eq!((strange.status, strange.code().as_str()), (400, "value"), "{lines}");
+    }
+    let unreadable = "If-None-Exist: identifier=urn:x|ä\r\n";
+    let strange =
+        talk.give("POST", "/fhir/Observation", unreadable, &reading(&patient, 2, 1).to_string()).await;
     assert_eq!((strange.status, strange.code().as_str()), (400, "value"));
+    let anew = talk.give("PUT", &path, "If-None-Match: *\r\n", &version(103)).await;
+    assert_eq!((anew.status, anew.code().as_str()), (412, "conflict"));
+    // In a Bundle as alone: 102 was followed by 101, and the batch's other entry stands.
+    let put = |value: u32| {
+        let resource: Value = serde_json::from_str(&version(value)).unwrap();
+        json!({ "resource": resource, "request": { "method": "PUT", "url": format!("Observation/{}", id(&made)) } })
+    };
+    let device = json!({ "resourceType": "Device", "serialNumber": "beside" });
+    for kind in ["transaction", "batch"] {
+        let answered = talk.give("POST", "/fhir", "", &bundle(kind, &[put(102), post(&device, None)])).await;
+        match kind {
+            "batch" => assert_eq!(statuses(&answered), ["409", "201"], "{}", text(&answered)),
+            _ => assert_eq!(
+                (answered.status, answered.code().as_str()),
+                (409, "conflict"),
+                "{}",
+                text(&answered)
+            ),
+        }
+    }
+    assert_eq!(talk.get(&path).await.header("etag"), Some("W/\"4\""));
+    assert_eq!(total(&mut talk, "Device?_lastUpdated=gt2026-01-01").await, 1);
 
     // The same device in two transactions, each with its reading: one device, to which both readings lead.
     let device = json!({ "resourceType": "Device", "identifier": [{ "system": "urn:s", "value": "S1" }] });
@@ -264,12 +312,32 @@ async fn what_cannot_be_done_is_told_before_anything_is() {
         let told = refused.json();
         assert_eq!((refused.status, &told["issue"][0]["expression"][0]), (422, &json!(place)), "{told}");
     }
-    for reference in [format!("https://localhost/fhir/{patient}"), format!("{patient}/_history/1")] {
-        let refused =
-            talk.give("POST", "/fhir/Observation", "", &reading(&reference, 31, 100).to_string()).await;
-        assert_eq!(refused.status, 422, "{reference}: {}", text(&refused));
-    }
+    let version = reading(&format!("{patient}/_history/1"), 31, 100);
+    let refused = talk.give("POST", "/fhir/Observation", "", &version.to_string()).await;
+    assert_eq!(refused.status, 422, "{}", text(&refused));
+    // An identifier of another system is nobody's.
+    let mut stranger = reading(&patient, 32, 100);
+    stranger["subject"] = json!({ "identifier": { "system": "urn:oid:9.9", "value": "1" } });
+    let refused = talk.give("POST", "/fhir/Observation", "", &stranger.to_string()).await;
+    let place = &refused.json()["issue"][0]["expression"][0];
+    assert_eq!(
+        (refused.status, place),
+        (422, &json!("Observation.subject.identifier")),
+        "{}",
+        text(&refused)
+    );
+    assert!(text(&refused).contains(PATIENTS), "the system that it has to be: {}", text(&refused));
     assert_eq!(total(&mut talk, "Observation?code=99504-3").await, 2);
+    // By the address that the box hands out it is the same Patient.
+    let absolute = reading(&format!("https://localhost/fhir/r4/{patient}"), 33, 100);
+    let taken = talk.give("POST", "/fhir/Observation", "", &absolute.to_string()).await;
+    assert_eq!(
+        (taken.status, &taken.json()["subject"]["reference"]),
+        (201, &json!(patient)),
+        "{}",
+        text(&taken)
+    );
+    assert_eq!(total(&mut talk, &format!("Observation?patient={patient}")).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

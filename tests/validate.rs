@@ -56,7 +56,7 @@ async fn what_is_tried_is_judged_as_a_write_would_be_and_leaves_nothing() {
         (&format!("{stands}?mode=update"), made.json(), none),
         (
             &format!("{stands}?mode=update"),
-            with(&made.json(), &|it| it["code"]["text"] = json!("another")),
+            with(&made.json(), &|it| it["code"]["coding"][0]["code"] = json!("14745-4")),
             ("business-rule", "Observation.code"),
         ),
         (&format!("{stands}?mode=delete"), made.json(), ("not-supported", "http.mode")),

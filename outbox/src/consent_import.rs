@@ -352,3 +352,13 @@ fn left_of(purpose: Purpose, before: &[(i64, ConsentEntry)]) -> Option<Left> {
         (false, false) => None,
     }
 }
+
+/// Whether a decision about a patient that this message brought was followed by one of another, for the same purpose.
+pub(crate) fn is_followed(conn: &Connection, patient: i64, inbox_id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 FROM consent said JOIN consent later
+         ON later.patient = said.patient AND later.purpose = said.purpose AND later.id > said.id
+         WHERE said.patient = ?1 AND said.inbox_id = ?2 AND later.inbox_id IS NOT ?2",
+    )?
+    .exists(params![patient, inbox_id])
+}

@@ -53,6 +53,14 @@ impl Effect {
         })
     }
 
+    /// Whether what it brought about when its message came first was followed by something else.
+    pub(crate) fn is_followed(&self, conn: &Connection, inbox_id: i64) -> Result<bool, WriteError> {
+        match self {
+            Self::Consent(said) => Ok(consent_import::is_followed(conn, said.patient, inbox_id)?),
+            _ => Ok(false),
+        }
+    }
+
     /// Brings it about; returns the intent that was entered. `inbox_id` is the version's message.
     pub(crate) fn apply(
         self,

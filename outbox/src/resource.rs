@@ -155,8 +155,9 @@ pub enum Placed {
     Done(Vec<Took>),
     /// What the caller looked at has changed: nothing was kept, and it is to be looked at again.
     Changed,
-    /// The message of the update at this place was received before, and became a version that stands no more: written again it
-    /// would undo what followed. Nothing was kept.
+    /// The message at this place was received before, and what it said is no more: it is an update that another one followed, or
+    /// a Consent that another decision followed. Nothing was kept: to say that it holds would be untrue, and to have it hold
+    /// again might undo what followed.
     Overtaken(usize),
     /// Of versions that refer to each other those at these places were received before, under other names, and others were not:
     /// nothing was kept.
@@ -274,8 +275,18 @@ impl Command for Prepared {
 }
 
 impl Prepared {
-    /// The first update whose message was received before and became another version than the one that stands.
+    /// The first version whose message was received before and is followed by another.
     fn overtaken(&self, conn: &Connection, hot: &Hot) -> Result<Option<usize>, WriteError> {
+        for (at, effect) in &self.put.effects {
+            let Some(VersionBody::Message(place)) = self.put.versions.get(*at).map(|version| &version.body)
+            else {
+                continue;
+            };
+            let first = self.messages.get(*place).and_then(|message| message.first(hot));
+            if first.map_or(Ok(false), |first| effect.is_followed(conn, first))? {
+                return Ok(Some(*at));
+            }
+        }
         for (at, version) in self.put.versions.iter().enumerate() {
             let (VersionBody::Message(place), Some(expected)) = (&version.body, version.expected) else {
                 continue;

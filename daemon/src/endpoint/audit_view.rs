@@ -57,7 +57,10 @@ pub(super) fn search(
         let issue = Issue::error(Code::NotSupported, text).at(format!("http.{at}"));
         Answer::refusal(400, issue)
     };
-    if let Some((name, _)) = parameters.iter().find(|(name, _)| NOT_HERE.contains(&name.as_str())) {
+    let is_order =
+        |(name, value): &&(String, String)| name == "_sort" && (value == "-date" || value == "-_lastUpdated");
+    let not_here = |it: &&(String, String)| NOT_HERE.contains(&it.0.as_str()) && !is_order(it);
+    if let Some((name, _)) = parameters.iter().find(not_here) {
         return Err(fault("the audit log is answered newest first, without resources beside it", name));
     }
     let mut before = None;

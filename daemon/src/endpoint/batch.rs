@@ -183,7 +183,7 @@ impl Entry {
         at: usize,
         kind: Kind,
         release: Release,
-        max_depth: usize,
+        (max_depth, bases): (usize, &[String]),
     ) -> Result<Wanted, Answer> {
         let Some(resource) = self.resource.clone() else {
             let issue = Issue::error(Code::Required, "the entry has no resource")
@@ -192,7 +192,7 @@ impl Entry {
         };
         let body = Body::read(resource, Some(kind), release, max_depth)?;
         Ok(Wanted {
-            body,
+            body: body.relative(bases),
             id: (self.method == Method::PUT).then(|| self.path.get(1).cloned().unwrap_or_default()),
             if_match: self.if_match.clone(),
             if_none_exist: self.if_none_exist.as_deref().map(condition),
@@ -208,7 +208,9 @@ pub(super) fn condition(text: &str) -> Vec<(String, String)> {
         Some((before, query)) if !before.contains('=') => query,
         _ => text,
     };
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    // Clients put how they want the answer into every address.
+    let is_asked = |(name, _): &(String, String)| !matches!(name.as_str(), "_format" | "_pretty");
+    form_urlencoded::parse(query.as_bytes()).into_owned().filter(is_asked).collect()
 }
 
 /// Puts names in the place of what refers to entries of the same Bundle. Returns whether there was anything.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     ask::Answer,
+    check,
     rendition::{is_understood, other},
 };
 
@@ -78,6 +79,16 @@ impl Body {
             return Err(Answer::outcome(422, &issues));
         }
         Ok(Self { kind, release, bytes, value, warnings: issues })
+    }
+
+    /// With references to this server as `Kind/id`, whichever of its addresses they had: the same resource is known by one name.
+    /// Its bytes are written anew where there were such.
+    pub(super) fn relative(mut self, bases: &[String]) -> Self {
+        let relative = |text: &str| check::relative(text, bases).map(str::to_owned);
+        if check::replace_references(&mut self.value, &relative) {
+            self.bytes = Bytes::from(self.value.to_string());
+        }
+        self
     }
 
     /// The id that it states.

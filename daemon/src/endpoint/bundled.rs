@@ -241,7 +241,7 @@ impl Interactions {
         }
         match asked {
             Interaction::Create(kind) | Interaction::Update(kind, _) => {
-                let wanted = entry.wanted(at, kind, sheaf.release, sheaf.max_depth);
+                let wanted = entry.wanted(at, kind, sheaf.release, (sheaf.max_depth, &request.context.bases));
                 let plan = wanted.and_then(|wanted| request.desk(reader, &self.writer).place(wanted, before));
                 plan.map_or_else(Course::Refused, Course::of)
             }
@@ -269,7 +269,7 @@ impl Interactions {
         let Ok(entry) = &sheaf.entries[at] else { return Course::Refused(failed()) };
         let kind = entry.path.first().and_then(|name| Kind::named(name)).unwrap_or(Kind::Observation);
         let course = || {
-            let wanted = entry.wanted(at, kind, sheaf.release, sheaf.max_depth)?;
+            let wanted = entry.wanted(at, kind, sheaf.release, (sheaf.max_depth, &request.context.bases))?;
             let sent = wanted.body.value.clone();
             let plan = request.desk(reader, &self.writer).place(wanted, before)?;
             if let Plan::Stands(stored) = &plan

@@ -55,11 +55,7 @@ fn gather<'a>(value: &'a Value, place: &str, depth: usize, found: &mut Vec<Refer
 /// The local resource that a reference names, `Kind/id`, without its version; `None` where it leads elsewhere or into the
 /// resource itself.
 pub(super) fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str, &'a str)> {
-    let relative = bases
-        .iter()
-        .filter_map(|base| reference.strip_prefix(base.as_str())?.strip_prefix('/'))
-        .min_by_key(|rest| rest.len())
-        .unwrap_or(reference);
+    let relative = relative(reference, bases).unwrap_or(reference);
     if relative.starts_with('#') || relative.contains(':') {
         return None;
     }
@@ -71,14 +67,14 @@ pub(super) fn local<'a>(reference: &'a str, bases: &[String]) -> Option<(&'a str
     }
 }
 
-/// What is wrong with the form of a reference to this server: it is by an address, or a condition outside a transaction.
-pub(super) fn misdirected(reference: &str, bases: &[String]) -> Option<&'static str> {
-    if bases
-        .iter()
-        .any(|base| reference.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')))
-    {
-        return Some("a resource of this server is referred to by its kind and id, without the address");
-    }
+/// What stands behind one of our addresses; `None` where it begins with none.
+pub(super) fn relative<'a>(address: &'a str, bases: &[String]) -> Option<&'a str> {
+    let under = bases.iter().filter_map(|base| address.strip_prefix(base.as_str())?.strip_prefix('/'));
+    under.min_by_key(|rest| rest.len())
+}
+
+/// What is wrong with the form of a reference to this server: it is a condition outside a transaction, or leads to a version.
+pub(super) fn misdirected(reference: &str) -> Option<&'static str> {
     let is_kind = |text: &str| fhir::Kind::named(text).is_some();
     if reference.split_once('?').is_some_and(|(kind, _)| is_kind(kind)) {
         return Some("a reference that is a condition stands in a transaction");
@@ -131,9 +127,36 @@ const fn fixed(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// What a concept or a reference means, words for people aside; `None` where it has nothing else.
+fn meant(value: &Value) -> Option<Vec<(&str, &str)>> {
+    if let Some(reference) = value["reference"].as_str() {
+        return Some(vec![("reference", reference)]);
+    }
+    let codings = value["coding"].as_array()?.iter();
+    let mut codes: Vec<(&str, &str)> = codings
+        .filter_map(|it| Some((it["system"].as_str().unwrap_or_default(), it["code"].as_str()?)))
+        .collect();
+    codes.sort_unstable();
+    (!codes.is_empty()).then_some(codes)
+}
+
 /// Whether a resource may follow another under one id.
 pub(super) fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue> {
-    let changed = fixed(kind).iter().filter(|name| before[**name] != after[**name]);
+    let spans = [before, after].map(|it| {
+        let terms = fhir::search::terms(kind, it);
+        (terms.from_ms, terms.until_ms)
+    });
+    let is_same = |name: &&&str| match **name {
+        // However the time is spelled.
+        name if name.starts_with("effective") => {
+            before[name].is_null() == after[name].is_null() && spans[0] == spans[1]
+        }
+        name => {
+            before[name] == after[name]
+                || meant(&before[name]).is_some_and(|it| Some(it) == meant(&after[name]))
+        }
+    };
+    let changed = fixed(kind).iter().filter(|name| !is_same(name));
     changed
         .map(|name| {
             let text = format!(

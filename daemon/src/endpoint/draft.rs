@@ -3,6 +3,8 @@
 //! Invariants: everything that may be refused is found here, at one moment of the store, and nothing is written; the guards of
 //! a draft say what of that moment must still be so when it is committed.
 
+mod said;
+
 use std::{collections::HashSet, sync::Arc};
 
 use clinical::fhir::identifier::SiteSecret;
@@ -23,7 +25,6 @@ use super::{
     body::Body,
     bounds::Bounds,
     caller::{Act, Caller},
-    check,
     key::{id_of, key, parse_id},
     read::{not_found, tagged},
     readings,
@@ -35,12 +36,8 @@ use super::{
 };
 use crate::generation::Site;
 
-/// References of a resource that lead nowhere and are told.
-const FAULTS_MOST: usize = 20;
 /// Values of the parameter that a condition is kept true by.
 const CONDITION_VALUES_MOST: usize = 16;
-/// References that a resource may have: a report of a year has some thousand.
-const REFERENCES_MOST: usize = 2_000;
 
 /// A request to write one resource.
 #[derive(Clone)]
@@ -151,97 +148,12 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether what a draft says can stand: who may say it, what it refers to, what it changes. `new` are the references of
-    /// what is written with it.
-    ///
-    /// Returns under how many keys it would be found.
-    ///
-    /// # Errors
-    /// The answer that refuses it.
-    pub(super) fn check(&self, draft: &Draft, new: &HashSet<String>) -> Result<usize, Answer> {
-        let act = if draft.expected.is_some() { Act::Update } else { Act::Create };
-        self.permitted(act, &draft.body)?;
-        if let Some(standing) = &draft.standing {
-            let changed = check::unchanged(draft.body.kind, standing, &draft.body.value);
-            if !changed.is_empty() {
-                return Err(Answer::outcome(422, &changed));
-            }
-            self.is_the_same_person(&draft.body, standing)?;
+    /// Which system names the site's patients, as far as the site's file says so.
+    fn system_told(&self) -> String {
+        match self.site.patient.one_system() {
+            Some(system) => format!(", {system} ([patient] in the site's file)"),
+            None => " ([patient] in the site's file says which)".to_owned(),
         }
-        let terms = terms(draft.body.kind, &draft.body.value);
-        if !terms.complete {
-            return Err(unsearchable(draft.body.kind));
-        }
-        self.subject_is_one(&draft.body)?;
-        self.references_lead_somewhere(&draft.body, new)?;
-        self.can_count(&draft.body)?;
-        // What it replaces is taken from under its own keys.
-        let before = draft.standing.as_ref().map_or(0, |it| self::terms(draft.body.kind, it).terms.len());
-        Ok(terms.terms.len() + before + draft.guards.len())
-    }
-
-    /// A reading, or a summary, that could never count is told now, and not set aside after its 201.
-    fn can_count(&self, body: &Body) -> Result<(), Answer> {
-        use clinical::normalize::fhir::{self as readings, Context};
-        if body.kind != Kind::Observation || !readings::is_cgm(&body.value) {
-            return Ok(());
-        }
-        let context = Context { zone: &self.site.clock, patient: &self.site.patient, message_id: 0 };
-        if let Some(fault) = readings::fault_of(&body.value, &context) {
-            let issue = Issue::error(Code::BusinessRule, fault.reason.to_string()).at(fault.place);
-            return Err(Answer::refusal(422, issue));
-        }
-        let subject = &body.value["subject"];
-        let is_named = subject["identifier"].is_object()
-            || subject["reference"].as_str().is_some_and(|reference| {
-                reference.starts_with('#') || matches!(check::local(reference, &[]), Some(("Patient", _)))
-            });
-        if is_named {
-            return Ok(());
-        }
-        let text =
-            "whose it is cannot be told: name a Patient of this server, or an identifier of the patient";
-        Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Observation.subject")))
-    }
-
-    /// A Patient stays who they are: other identifiers may come and go.
-    fn is_the_same_person(&self, body: &Body, standing: &Value) -> Result<(), Answer> {
-        let rule = &self.site.patient;
-        let named = |patient: &Value| clinical::normalize::fhir::named(patient, rule).ok();
-        if body.kind != Kind::Patient || named(&body.value) == named(standing) {
-            return Ok(());
-        }
-        let text = "the identifier by which the site names this patient stays; who they are is said by the hospital's messages";
-        Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.identifier")))
-    }
-
-    /// Where a subject is a Patient of this server and has an identifier beside, the two are one person: readings go by the
-    /// identifier, and who may see them by the reference.
-    fn subject_is_one(&self, body: &Body) -> Result<(), Answer> {
-        for name in ["subject", "patient", "for"] {
-            let subject = &body.value[name];
-            let stated = &subject["identifier"];
-            let Some(("Patient", id)) =
-                subject["reference"].as_str().and_then(|text| check::local(text, &self.context.bases))
-            else {
-                continue;
-            };
-            if stated.is_null() {
-                continue;
-            }
-            let patient = Stored::read(self.reader, &self.site.id, Kind::Patient, id, None)?;
-            let patient = patient.map(|patient| patient.value()).transpose()?.unwrap_or_default();
-            // Whoever may not see the Patient does not learn by it which identifiers are theirs.
-            let is_seen = self.bounds(Act::Read, Kind::Patient).is_ok_and(|bounds| bounds.hold(&patient));
-            let is_theirs = |it: &Value| it["system"] == stated["system"] && it["value"] == stated["value"];
-            if !is_seen || !patient["identifier"].as_array().into_iter().flatten().any(is_theirs) {
-                let text = "the identifier is none of the Patient that the reference leads to, as far as the caller may see \
-                    them; send one of the two";
-                let place = format!("{}.{name}.identifier", body.kind.name());
-                return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(place)));
-            }
-        }
-        Ok(())
     }
 
     fn place_new(&self, wanted: Wanted, before: &[(usize, &Draft)]) -> Result<Plan, Answer> {
@@ -388,86 +300,13 @@ impl Desk<'_> {
         Ok(Bounds::of(&within, kind, self.context))
     }
 
-    /// Whether the caller may write this: also, whom it is about.
-    fn permitted(&self, act: Act, body: &Body) -> Result<(), Answer> {
-        let bounds = self.bounds(act, body.kind)?;
-        if matches!(bounds, Bounds::All) {
-            return Ok(());
-        }
-        if !bounds.hold(&body.value)
-            || (body.kind == Kind::Provenance && !self.is_about_theirs(&body.value)?)
-        {
-            return Err(of_their_patient_alone(act, body.kind));
-        }
-        Ok(())
-    }
-
-    /// Whether all that a Provenance is about is what the caller may see: it comes along with that.
-    fn is_about_theirs(&self, provenance: &Value) -> Result<bool, Answer> {
-        for target in provenance["target"].as_array().into_iter().flatten() {
-            let reference = target["reference"].as_str().unwrap_or_default();
-            let Some((kind, id)) = check::local(reference, &self.context.bases) else { continue };
-            let Some(kind) = Kind::named(kind).filter(|kind| *kind != Kind::Patient) else { continue };
-            let Some(stored) = Stored::read(self.reader, &self.site.id, kind, id, None)? else { continue };
-            if !self
-                .bounds(Act::Read, kind)
-                .is_ok_and(|bounds| stored.value().is_ok_and(|it| bounds.hold(&it)))
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// References to resources of this server lead to one that stands, or is written with it.
-    fn references_lead_somewhere(&self, body: &Body, new: &HashSet<String>) -> Result<(), Answer> {
-        let mut issues = Vec::new();
-        let references = check::references(&body.value);
-        if references.len() > REFERENCES_MOST {
-            return Err(unsearchable(body.kind));
-        }
-        for reference in references {
-            if issues.len() >= FAULTS_MOST {
-                break;
-            }
-            if let Some(text) = check::misdirected(reference.text, &self.context.bases) {
-                issues.push(Issue::error(Code::Invalid, text).at(reference.expression));
-                continue;
-            }
-            if reference.text.starts_with("urn:") {
-                let text = "it leads to nothing: a urn names what stands in the same transaction";
-                issues.push(Issue::error(Code::NotFound, text).at(reference.expression));
-                continue;
-            }
-            let Some((kind, id)) = check::local(reference.text, &self.context.bases) else { continue };
-            if new.contains(&format!("{kind}/{id}")) {
-                continue;
-            }
-            // What is of a kind that is not kept here is somebody else's, whatever their base.
-            let Some(kind) = Kind::named(kind) else { continue };
-            if self.leads_nowhere(kind, id)? {
-                let text =
-                    format!("there is no such {}; send it first, or in the same transaction", kind.name());
-                issues.push(Issue::error(Code::NotFound, text).at(reference.expression));
-            }
-        }
-        if issues.is_empty() { Ok(()) } else { Err(Answer::outcome(422, &issues)) }
-    }
-
-    fn leads_nowhere(&self, kind: Kind, id: &str) -> Result<bool, Answer> {
-        let site = &*self.site.id;
-        Ok(if readings::is_name(kind, id) {
-            readings::found(self.reader, (site, self.secret), id)?.is_none()
-        } else {
-            !Stored::is_there(self.reader, site, kind, id)?
-        })
-    }
-
     /// Who a Patient is: by the identifier that names the site's patients.
     fn patient_key(&self, body: &Body) -> Result<PatientKey, Answer> {
         let key = clinical::normalize::fhir::named(&body.value, &self.site.patient).map_err(|fault| {
-            let text =
-                format!("{fault}; a Patient needs the one identifier by which the site names its patients");
+            let told = self.system_told();
+            let text = format!(
+                "{fault}{told}; a Patient needs the one identifier by which the site names its patients"
+            );
             Answer::refusal(422, Issue::error(Code::BusinessRule, text).at("Patient.identifier"))
         })?;
         Ok(PatientKey { site: self.site.id.clone(), system: key.system, value: key.value })

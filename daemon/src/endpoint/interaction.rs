@@ -45,6 +45,8 @@ pub(super) enum Interaction {
 pub(super) enum Stray {
     /// No such path.
     NotFound,
+    /// A Bundle that is to be carried out goes to the base.
+    Base,
     /// The path has these methods.
     Methods(&'static str),
     /// The path has these methods, and more where clients wrote resources of the kind.
@@ -69,6 +71,7 @@ impl Interaction {
         match path {
             [] => one_of(&[(&post, Self::Bundle)], "POST"),
             ["metadata"] => one_of(&[(&get, Self::Capabilities)], "GET"),
+            ["Bundle"] if *method == post => Err(Stray::Base),
             ["$submit-cgm-bundle"] => one_of(&[(&post, Self::SubmitCgm)], "POST"),
             [name] => {
                 let kind = kind(name)?;
@@ -204,6 +207,13 @@ impl Stray {
             Self::NotFound => Answer::refusal(
                 404,
                 Issue::error(Code::NotFound, "no such path here; GET metadata lists what there is"),
+            ),
+            Self::Base => Answer::refusal(
+                404,
+                Issue::error(
+                    Code::NotFound,
+                    "Bundles are not kept: send a batch or transaction to the base itself",
+                ),
             ),
             Self::NotWritten(kind, methods) => {
                 let kind = kind.name();

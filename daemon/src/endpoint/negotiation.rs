@@ -55,9 +55,9 @@ impl Manner {
                 .or_else(|| (format == "json").then_some(None)),
             None => accepted(head.header(&ACCEPT).unwrap_or("*/*"), head.release),
         };
-        let asked = asked.ok_or_else(not_acceptable)?;
+        let asked = asked.ok_or_else(|| not_acceptable(head.release))?;
         let release = match (head.release, asked) {
-            (Some(of_base), Some(asked)) if of_base != asked => return Err(not_acceptable()),
+            (Some(of_base), Some(asked)) if of_base != asked => return Err(not_acceptable(head.release)),
             (Some(release), _) | (None, Some(release)) => release,
             // An answer goes as the question came, where nothing else is asked for.
             (None, None) => {
@@ -69,8 +69,18 @@ impl Manner {
     }
 }
 
-fn not_acceptable() -> Answer {
-    let text = "answers are application/fhir+json in fhirVersion 4.0 or 5.0; ask for one of these in Accept";
+/// What `fhirVersion` may be under a base.
+const fn versions(of_base: Option<Release>) -> &'static str {
+    match of_base {
+        None => "4.0 or 5.0",
+        Some(Release::R4) => "4.0 at this base (5.0 is at /fhir/r5)",
+        Some(Release::R5) => "5.0 at this base (4.0 is at /fhir/r4)",
+    }
+}
+
+fn not_acceptable(of_base: Option<Release>) -> Answer {
+    let versions = versions(of_base);
+    let text = format!("answers are application/fhir+json in fhirVersion {versions}; ask for that in Accept");
     Answer::refusal(406, Issue::error(Code::NotSupported, text).at("http.Accept"))
 }
 
@@ -80,7 +90,9 @@ fn not_acceptable() -> Answer {
 /// 415 where it is not JSON in UTF-8, or of another release than the base names.
 pub(super) fn body_release(head: &Head) -> Result<Release, Answer> {
     let refused = || {
-        let text = "a body is application/fhir+json (or application/json) in UTF-8, fhirVersion 4.0 or 5.0";
+        let versions = versions(head.release);
+        let text =
+            format!("a body is application/fhir+json (or application/json) in UTF-8, fhirVersion {versions}");
         Answer::refusal(415, Issue::error(Code::NotSupported, text).at("http.Content-Type"))
     };
     let stated = head.header(&CONTENT_TYPE).and_then(media).ok_or_else(refused)?;

@@ -97,12 +97,13 @@ impl Interactions {
     pub(super) async fn submit_cgm(&self, request: &Arc<Request>, bytes: Bytes) -> Result<Done, Answer> {
         let (release, limits) = (body_release(&request.head)?, self.limits());
         let parsed = at_length(bytes.len(), || {
-            body::parse(&bytes, limits.max_depth).and_then(|value| match &value["resourceType"] {
-                kind if kind == "Bundle" => batch::resources(&bytes),
+            let (value, bytes) = bundle_of(body::parse(&bytes, limits.max_depth)?, &bytes);
+            match &value["resourceType"] {
+                kind if kind == "Bundle" => Ok((batch::resources(&bytes)?, value["type"] == "transaction")),
                 _ => Err(no_bundle()),
-            })
+            }
         });
-        let entries = match parsed {
+        let (entries, is_transaction) = match parsed {
             Ok(parsed) => parsed,
             Err(refusal) => return Err(self.keep_refused(request, "Bundle", release, bytes, refusal).await),
         };
@@ -126,7 +127,25 @@ impl Interactions {
             max_depth: limits.max_depth,
         };
         let ended = self.together(request, &Arc::new(sheaf)).await?;
-        self.respond(request, "batch-response", ended).await
+        // A Bundle that came as a transaction is answered as one (HL7 CGM guide, submit-cgm-bundle).
+        let kind = if is_transaction { "transaction-response" } else { "batch-response" };
+        self.respond(request, kind, ended).await
+    }
+}
+
+/// The Bundle in a Parameters resource, or what came as it is; with its bytes.
+fn bundle_of(value: Value, bytes: &Bytes) -> (Value, Bytes) {
+    let is_resource = |it: &&Value| it["name"] == "resource" || it["resource"]["resourceType"] == "Bundle";
+    let inner = match value["resourceType"].as_str() {
+        Some("Parameters") => value["parameter"].as_array().into_iter().flatten().find(is_resource),
+        _ => None,
+    };
+    match inner.map(|parameter| parameter["resource"].clone()) {
+        Some(inner) => {
+            let bytes = Bytes::from(inner.to_string());
+            (inner, bytes)
+        }
+        None => (value, bytes.clone()),
     }
 }
 

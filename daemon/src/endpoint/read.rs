@@ -58,7 +58,17 @@ pub(super) fn find(
     bounds: &Bounds,
 ) -> Result<Stored, Answer> {
     let found = Stored::read(reader, site, kind, id, version)?;
-    let found = found.ok_or_else(|| not_found(kind))?;
+    let found = match found {
+        Some(found) => found,
+        None if matches!(bounds, Bounds::All)
+            && version.is_some()
+            && Stored::is_there(reader, site, kind, id)? =>
+        {
+            let text = "there is no such version; _history lists those that there are";
+            return Err(Answer::refusal(404, Issue::error(Code::NotFound, text)));
+        }
+        None => return Err(not_found(kind)),
+    };
     match bounds {
         Bounds::All => Ok(found),
         // A resource is about whom it is about now, whatever a former version said.

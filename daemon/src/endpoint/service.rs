@@ -142,6 +142,11 @@ impl Interactions {
     async fn dispatch(&self, ask: Ask) -> Result<Answer, Answer> {
         let asked =
             self.asked(&ask.head.method, &ask.head.segments()).map_err(|stray| stray.answer(&ask.head))?;
+        if !ask.body.is_empty() && matches!(ask.head.method, Method::GET | Method::HEAD) {
+            let text =
+                "what a GET asks for stands in its path; its body would be left out. Send it by POST _search";
+            return Err(Answer::refusal(400, Issue::error(Code::Invalid, text)));
+        }
         let long = ask.body.len().min(ROOM_BYTES) as u32;
         let Ok(_room) = self.room.acquire_many(if ask.body.len() < LONG_BYTES { 0 } else { long }).await
         else {
@@ -334,7 +339,7 @@ impl Interactions {
         let max_depth = self.limits().max_depth;
         let body = match at_length(bytes.len(), || Body::read(bytes.clone(), Some(kind), release, max_depth))
         {
-            Ok(body) => body,
+            Ok(body) => body.relative(&request.context.bases),
             Err(refusal) => {
                 return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await);
             }

@@ -94,10 +94,9 @@ impl Interactions {
         let act = if mode == Mode::Update { Act::Update } else { Act::Create };
         let (shared, this) = (Arc::clone(request), self.clone());
         if let Some(why) = self.unwritten(request, kind, act) {
-            return Ok(vec![Issue {
-                severity: Severity::Information,
-                ..Issue::warning(Code::Suppressed, why)
-            }]);
+            // That a write would be refused is what was asked.
+            let severity = if mode == Mode::Content { Severity::Information } else { Severity::Error };
+            return Ok(vec![Issue { severity, ..Issue::warning(Code::Suppressed, why) }]);
         }
         let tried = look(&self.readers, move |reader| this.trial(reader, &shared, wanted, mode));
         match tried.await {

@@ -19,7 +19,7 @@ use super::{
     service::{Interactions, Request},
     shelf::{failed, unreadable, unwritten},
     stored::Stored,
-    write::identity,
+    write::{identity, source},
 };
 use crate::{
     intent::{About, Command, IntentError, Prepared, key_of},
@@ -55,6 +55,17 @@ impl Interactions {
             behalf: None,
             request: name_of(request, draft, asked.request.as_ref()),
         };
+        if asked.request.is_none() && request.head.header(&REQUEST_ID).is_some() {
+            // The same words in another request are another wish.
+            let source = source(&request.caller);
+            draft.known_by = Some(identity(&[
+                b"endpoint task",
+                request.caller.site.as_bytes(),
+                source.as_bytes(),
+                draft.body.release.name().as_bytes(),
+                command.request.as_bytes(),
+            ]));
+        }
         let client = client_of(request);
         let key = key_of(&request.site.id, &command.request);
         if let Some(known) = reader.intent_by_key(&key).map_err(|error| unreadable(&error))? {

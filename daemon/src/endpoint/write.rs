@@ -54,7 +54,7 @@ pub(super) enum Committed {
     Done(Vec<Took>),
     /// Something has changed: they are to be made anew.
     Changed,
-    /// Nothing was written: the draft at this place is an update that was taken before and followed by another.
+    /// Nothing was written: the draft at this place was taken before and followed by another.
     Overtaken(usize),
     /// Nothing was written: the drafts at these places were received before, and are these.
     Known(Vec<(usize, Took)>),
@@ -269,10 +269,10 @@ impl Outcome {
     }
 }
 
-/// An update that was taken before, and followed by another: sent again it would undo what came between.
+/// What was taken before, and followed by another: sent again it would undo what came between.
 pub(super) fn overtaken() -> Answer {
-    let text = "this content was taken before, and another version followed it; read that, and send If-Match with it \
-        to put this content in its place";
+    let text = "this content was taken before, and another version or decision followed it, which stands: read that, and put \
+        this content to its id with If-Match, or send it with an identifier of its own";
     Answer::refusal(409, Issue::error(Code::Conflict, text))
 }
 

@@ -518,7 +518,7 @@ fn published(window: Option<&Window>) -> Result<(), IntentError> {
     match window {
         Some(window) if window.version > 0 => Ok(()),
         Some(_) => refused("this window was never published"),
-        None => refused("this is about a window: say --window N"),
+        None => refused("this is about a window: say --window N, or in a Task the focus"),
     }
 }
 

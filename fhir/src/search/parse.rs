@@ -116,6 +116,10 @@ impl Reader {
         }
         match parameter::named(self.query.kind, bare) {
             Some(parameter) => self.read_filter(parameter, name, modifier, value),
+            None if bare.contains('.') || name.starts_with("_has:") => self.unknown(
+                name,
+                "Searches are not chained; search for the other resource first, then by its id, such as patient=id.",
+            ),
             None => self.unknown(name, "This search parameter is not supported for this kind of resource."),
         }
     }
