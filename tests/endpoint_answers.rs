@@ -274,6 +274,33 @@ async fn what_came_in_one_release_is_asked_for_in_the_other_and_comes_back_as_it
     for (name, value) in document.as_object().unwrap() {
         assert_eq!(&again[name], value, "{name}");
     }
+    // What the other release says otherwise, or requires otherwise, is put back as it was read.
+    let consent = json!({ "resourceType": "Consent", "status": "active", "patient": { "reference": patient },
+        "scope": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy" }] },
+        "category": [{ "coding": [{ "system": "http://loinc.org", "code": "59284-0" }] }],
+        "policy": [{ "uri": "https://hospital.example.org/consent" }],
+        "provision": { "type": "deny" } });
+    let device = json!({ "resourceType": "Device", "deviceName": [{ "name": "X", "type": "model-name" }],
+        "identifier": [{ "system": "urn:s", "value": "S9" }] });
+    for resource in [consent, device] {
+        let place = reference(&made(&mut talk, &resource).await);
+        let as_r5 = talk.get(&format!("/fhir/r5/{place}")).await.json();
+        let kind = resource["resourceType"].as_str().unwrap();
+        let tried = talk.give("POST", &format!("/fhir/r5/{kind}/$validate"), "", &as_r5.to_string()).await;
+        assert!(!text(&tried).contains("\"error\""), "{}", text(&tried));
+        let put = talk.give("PUT", &format!("/fhir/r5/{place}"), "", &as_r5.to_string()).await;
+        assert_eq!(put.status, 200, "{}", text(&put));
+        let back = talk.get(&format!("/fhir/r4/{place}")).await.json();
+        for (name, value) in resource.as_object().unwrap() {
+            assert_eq!(&back[name], value, "{name}: {back}");
+        }
+    }
+    // An extension that says again what an element says is still none.
+    let mut shadowed = reading(&patient, 50, "100");
+    shadowed["extension"] = json!([{ "valueQuantity": { "value": 200 },
+        "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value" }]);
+    let refusal = talk.give("POST", "/fhir/Observation", "", &shadowed.to_string()).await;
+    assert_eq!((refusal.status, refusal.code().as_str()), (422, "extension"), "{}", text(&refusal));
     // A refusal is in the release of its question.
     for (base, media) in [("/fhir/r5", R5), ("/fhir/r4", R4), ("/fhir", R4)] {
         let missing = talk.get(&format!("{base}/Observation/1-00000001")).await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use site::{
     PATIENCE,
     endpoint::{Talk, ask, bearer, client},
-    feed::{entries, talk},
+    feed::{entries, found, talk},
     people, send,
 };
 use standin::{
@@ -318,9 +318,9 @@ async fn a_merge_moves_what_is_found_and_a_token_of_another_patient_sees_none() 
     let mut talk = talk(&rig).await;
     let (one, two) = (posted(&mut talk, 1).await, posted(&mut talk, 2).await);
     send(&rig, &[hl7("ONE", 1, 0, &[100; 4]), hl7("TWO", 2, 6, &[110; 2])]).await;
-    let found = until_found(&mut talk, &format!("patient={one}&code={MG_DL}"), 4).await;
+    let readings = until_found(&mut talk, &format!("patient={one}&code={MG_DL}"), 4).await;
     until_found(&mut talk, &format!("patient={two}&code={MG_DL}"), 2).await;
-    let path = format!("/fhir/Observation/{}", found[0]["id"].as_str().unwrap());
+    let path = format!("/fhir/Observation/{}", readings[0]["id"].as_str().unwrap());
 
     let stranger = client(&rig, None);
     let token = |patient: &str| {
@@ -356,4 +356,20 @@ async fn a_merge_moves_what_is_found_and_a_token_of_another_patient_sees_none() 
     assert_eq!(talk.get(&path).await.json()["subject"]["reference"], *two, "under the same id");
     assert_eq!(ask(&stranger, &rig, "GET", &path, &token(&two)).await.status, 200);
     assert_eq!(ask(&stranger, &rig, "GET", &path, &token(&one)).await.status, 404);
+    // Who was merged away says so, though a client posted it; whatever the client says afterwards, and until it is undone.
+    let link = |kind: &str, other: &str| json!([{ "other": { "reference": other }, "type": kind }]);
+    let merged = |it: &Value| it["link"] == link("replaced-by", &two) && it["active"] == false;
+    let shown = found(&mut talk, &format!("/fhir/{one}"), merged).await;
+    found(&mut talk, &format!("/fhir/{two}"), |it| it["link"] == link("replaces", &one)).await;
+    let mut said = shown;
+    said["gender"] = json!("male");
+    said["active"] = json!(true);
+    let put = talk.give("PUT", &format!("/fhir/{one}"), "", &said.to_string()).await;
+    assert_eq!(put.status, 200, "{}", String::from_utf8_lossy(&put.body));
+    found(&mut talk, &format!("/fhir/{one}"), |it| merged(it) && it["gender"] == "male").await;
+    let links = site::command::json(&rig, &["identity", "links"]);
+    let number = links["links"][0]["link"].as_i64().unwrap_or_else(|| panic!("{links}")).to_string();
+    site::command::asked(&rig, &["identity", "unmerge", &number]).await;
+    let alone = |it: &Value| it["link"].is_null() && it["active"] == true;
+    found(&mut talk, &format!("/fhir/{one}"), |it| alone(it) && it["gender"] == "male").await;
 }

@@ -49,7 +49,9 @@ async fn with_issuer() -> (tempfile::TempDir, Rig, Issuer, TlsConnector) {
     let tables = format!(
         "[[fhir.issuer]]\nissuer = \"{}\"\naudience = \"{AUDIENCE}\"\nca = \"../idp/ca.pem\"\n\
          role_claim = \"realm_access.roles\"\nleeway = \"2s\"\n\
-         roles = [{{ value = \"reader\", role = \"viewer\" }}, {{ value = \"emergency\", role = \"break-glass\" }}]\n",
+         roles = [{{ value = \"reader\", role = \"viewer\" }}, {{ value = \"writer\", role = \"operator\" }}, \
+         {{ value = \"emergency\", role = \"break-glass\" }}]\n\
+         [[fhir.client]]\nname = \"reading\"\ncertificate = \"CN=reading\"\nrole = \"viewer\"\nscopes = [\"system/*.crus\"]\n",
         issuer.url()
     );
     let home = dir.path().join("box");
@@ -318,7 +320,7 @@ async fn a_token_that_was_good_on_a_connection_ends_there_with_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_beside_a_certificate_is_confined_by_it_and_one_that_is_flawed_is_not_passed_over() {
-    let (_dir, mut rig, issuer, _) = with_issuer().await;
+    let (_dir, mut rig, issuer, stranger) = with_issuer().await;
     let key = issuer.rotate(Algorithm::Es384, "k1").unwrap();
     rig.start().await.unwrap();
     let ours = ours(&rig);
@@ -329,6 +331,18 @@ async fn a_token_beside_a_certificate_is_confined_by_it_and_one_that_is_flawed_i
     assert_eq!(ask(&ours, &rig, "GET", NONE, "Authorization: Basic YTpi\r\n").await.status, 401);
     let twice = good.clone() + &good;
     assert_eq!(ask(&ours, &rig, "GET", NONE, &twice).await.status, 401);
+    // A token that may write, beside a certificate that may not, and the other way round: neither writes. Alone the token does.
+    let writer = json!({"realm_access": {"roles": ["writer"]}, "scope": "user/*.crus"});
+    let writer = bearer(&key.sign(&issuer.claims(AUDIENCE, &writer)).unwrap());
+    let reading = client(&rig, Some(&rig.pki().issue_client("reading").unwrap()));
+    for (connector, token, status) in
+        [(&stranger, &writer, 201), (&reading, &writer, 403), (&ours, &good, 403)]
+    {
+        let mut talk = Talk::open(connector, rig.fhir().unwrap()).await;
+        let device = json!({ "resourceType": "Device", "serialNumber": "1" }).to_string();
+        let told = talk.give("POST", "/fhir/Device", token, &device).await;
+        assert_eq!(told.status, status, "{}", String::from_utf8_lossy(&told.body));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

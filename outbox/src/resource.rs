@@ -261,6 +261,11 @@ impl Command for Prepared {
             }
             let at = stamp(conn, version, self.put.at)?;
             stood.push(write(conn, version, block.as_deref(), inbox_id, at)?);
+            if inbox_id != 0
+                && (version.expected.is_some() || matches!(version.shows, Some(Shows::Patient(_))))
+            {
+                patient_again(conn, version.id.number)?;
+            }
         }
         done(conn, &self.put.served)?;
         let mut entries = std::mem::take(&mut self.put.audit);
@@ -530,6 +535,16 @@ pub(crate) fn show_again(conn: &Connection, what: Shown, id: i64) -> rusqlite::R
         "INSERT INTO unserved (what, id) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET turn = turn + 1",
     )?
     .execute(params![what.word(), id])?;
+    Ok(())
+}
+
+/// What a client says of a patient has changed: what the box knows of merges is to be put to it again.
+fn patient_again(conn: &Connection, resource: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO unserved (what, id) SELECT what, id FROM served WHERE resource = ?1 AND what = 'patient'
+         ON CONFLICT DO UPDATE SET turn = turn + 1",
+    )?
+    .execute([resource])?;
     Ok(())
 }
 

@@ -15,6 +15,9 @@ const TYPE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 /// The system of an authority that has no URI.
 const AUTHORITY_PREFIX: &str = "urn:isthmus:authority:";
 
+/// Types of the links of merges (valueset-link-type).
+const LINKS: [&str; 2] = ["replaced-by", "replaces"];
+
 /// An identifier bound to a patient, not of the kind that names the site's patients.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Alias {
@@ -73,15 +76,34 @@ pub fn patient(person: &Person) -> Value {
             None => json["deceasedBoolean"] = true.into(),
         },
     }
-    let link = |kind: &str, other: &String| json!({ "other": { "reference": other }, "type": kind });
-    let links: Vec<Value> = person
-        .replaced_by
-        .iter()
-        .map(|other| link("replaced-by", other))
-        .chain(person.replaces.iter().map(|other| link("replaces", other)))
-        .collect();
+    let links = links(person);
     if !links.is_empty() {
         json["link"] = links.into();
+    }
+    json
+}
+
+/// Of whom the patient was merged into, and of who was merged into them.
+fn links(person: &Person) -> Vec<Value> {
+    let link = |kind: &str, other: &String| json!({ "other": { "reference": other }, "type": kind });
+    let replaced_by = person.replaced_by.iter().map(|other| link(LINKS[0], other));
+    replaced_by.chain(person.replaces.iter().map(|other| link(LINKS[1], other))).collect()
+}
+
+/// A Patient as somebody else says it, R4 or R5, with what the box knows of merges: who was merged away is not active, and the
+/// links of merges are the box's. All else stays.
+pub fn with_merges(said: &Value, person: &Person) -> Value {
+    let mut json = said.clone();
+    let Some(members) = json.as_object_mut() else { return json };
+    let stated = members.remove("link").and_then(|links| links.as_array().cloned()).unwrap_or_default();
+    let is_of_a_merge = |link: &Value| LINKS.iter().any(|kind| link["type"] == *kind);
+    let mut all: Vec<Value> = stated.into_iter().filter(|link| !is_of_a_merge(link)).collect();
+    all.extend(links(person));
+    if !all.is_empty() {
+        members.insert("link".to_owned(), all.into());
+    }
+    if person.retired {
+        members.insert("active".to_owned(), false.into());
     }
     json
 }
@@ -139,6 +161,37 @@ fn date(digits: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_says_of_a_patient_stays_but_for_merges() {
+        let person = |replaced_by: Option<&str>, replaces: &[&str]| Person {
+            key: PatientKey { system: "urn:s".to_owned(), value: "1".to_owned() },
+            aliases: Vec::new(),
+            name: None,
+            birth: None,
+            death: None,
+            replaced_by: replaced_by.map(str::to_owned),
+            replaces: replaces.iter().map(|other| (*other).to_owned()).collect(),
+            retired: replaced_by.is_some(),
+        };
+        let said = json!({ "resourceType": "Patient", "active": true, "birthDate": "1999-01-01",
+            "link": [{ "other": { "reference": "Patient/9" }, "type": "seealso" }] });
+        assert_eq!(with_merges(&said, &person(None, &[])), said);
+        let merged = with_merges(&said, &person(Some("Patient/2"), &[]));
+        assert_eq!((&merged["active"], &merged["birthDate"]), (&json!(false), &json!("1999-01-01")));
+        assert_eq!(
+            merged["link"],
+            json!([
+                { "other": { "reference": "Patient/9" }, "type": "seealso" },
+                { "other": { "reference": "Patient/2" }, "type": "replaced-by" },
+            ])
+        );
+        // Put back as it was read, and the merge undone: nothing of the merge stays but that it is not active.
+        assert_eq!(with_merges(&merged, &person(None, &[]))["link"], said["link"]);
+        let survivor = with_merges(&json!({ "resourceType": "Patient" }), &person(None, &["Patient/3"]));
+        assert_eq!(survivor["link"][0], json!({ "other": { "reference": "Patient/3" }, "type": "replaces" }));
+        assert!(survivor["active"].is_null());
+    }
 
     fn person() -> Person {
         Person {

@@ -5,15 +5,17 @@
 //! first identifier with system and value, else by its id here; that does not change under the id.
 
 use clinical::fhir::consent::{Key, key_of, read};
-use fhir::{Code, Issue, Kind};
+use fhir::{Code, Issue, Kind, convert};
 use outbox::{Effect, Prospect, Reader};
 use serde_json::{Value, json};
 
 use super::{
     ask::Answer,
+    body::Body,
     draft::Draft,
     effect::{NewPatients, patient_of},
     key::id_of,
+    rendition::{is_understood, other},
     service::{Interactions, Request},
     shelf::{failed, unreadable, unwritten},
 };
@@ -37,7 +39,7 @@ impl Interactions {
         let generation = self.current.get();
         let Some(site) = generation.config.sites.get(&request.site.id) else { return Err(failed()) };
         let id = id_of(draft.id);
-        let value = under_its_id(&draft.body.value, &id);
+        let value = under_its_id(&as_meant(&draft.body), &id);
         if let Some(standing) = &draft.standing
             && key_of(&under_its_id(standing, &id)) != key_of(&value)
         {
@@ -99,6 +101,15 @@ impl Interactions {
             }
             (None, _) => Err(failed()),
         }
+    }
+}
+
+/// A Consent in the release in which it says all by its own elements: one that was read here in the other release has what that
+/// one cannot say as modifier extensions, which conversion takes back.
+fn as_meant(body: &Body) -> Value {
+    match body.value["modifierExtension"].is_array() && is_understood(&body.value, body.release) {
+        true => convert::convert(&body.value, body.release, other(body.release)),
+        false => body.value.clone(),
     }
 }
 

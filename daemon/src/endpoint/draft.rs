@@ -248,7 +248,7 @@ impl Desk<'_> {
             return Err(Answer::refusal(412, Issue::error(Code::Conflict, text).at("http.If-Match")));
         }
         // A Task's state is the box's and the client's in turn (`wish.rs`).
-        if found.version.inbox_id == 0 && kind != Kind::Task {
+        if found.version.inbox_id == 0 && kind != Kind::Task && !self.is_of_a_client(&found)? {
             let text = "the box itself made this resource; what it shows is changed at its source";
             return Err(Answer::refusal(422, Issue::error(Code::BusinessRule, text).at(kind.name())));
         }
@@ -261,6 +261,12 @@ impl Desk<'_> {
             is_trial: wanted.is_trial,
             ..Draft::of(wanted.body, found.version.id)
         })))
+    }
+
+    /// Whether a Patient that the box put merges to is a client's.
+    fn is_of_a_client(&self, found: &Stored) -> Result<bool, Answer> {
+        let first = Stored::versioned(self.reader, &self.site.id, found.version.id, 1)?;
+        Ok(found.kind == Kind::Patient && first.is_some_and(|first| first.version.inbox_id != 0))
     }
 
     /// A condition as a search, by who may search the kind.

@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 
 use clinical::{
-    fhir::person::{Alias, Person, patient},
+    fhir::person::{Alias, Person, patient, with_merges},
     identity::PatientKey,
 };
 use outbox::{KnownFact, Name, ReadError, Reader, Shown};
+use serde_json::Value;
 
 use super::{
+    super::{PipelineError, resources::ResourceError},
     Unmade,
     sheet::{Place, Sheet, reference},
 };
+
+/// Versions that are read at a time.
+const VERSIONS: usize = 16;
 
 /// The Patient of an identifier, and of whom it counts for: each says something of the other.
 pub(super) fn person_of(sheet: &mut Sheet<'_>, id: i64) -> Result<(), Unmade> {
@@ -30,14 +35,37 @@ pub(super) fn person_of(sheet: &mut Sheet<'_>, id: i64) -> Result<(), Unmade> {
     let here: Vec<(i64, String)> =
         places.iter().map(|(number, _, place)| (*number, place.reference(fhir::Kind::Patient))).collect();
     for (number, name, place) in places {
-        if is_of_a_client(&place) {
-            continue;
-        }
         let site = name.key.site.clone();
+        let said = said_by_a_client(sheet.reader, &place)?;
         let person = known(sheet.reader, number, name, &here)?;
-        sheet.put(place, &site, &patient(&person))?;
+        let Some(said) = said else {
+            sheet.put(place, &site, &patient(&person))?;
+            continue;
+        };
+        let shown = with_merges(&said, &person);
+        // As long as merges say nothing, it stands as it came.
+        if shown != said || !is_of_a_client(&place) {
+            sheet.put(place, &site, &shown)?;
+        }
     }
     Ok(())
+}
+
+/// What a client said last of a patient, where the resource is a client's.
+fn said_by_a_client(reader: &Reader, place: &Place) -> Result<Option<Value>, Unmade> {
+    let Some(stands) = &place.stands else { return Ok(None) };
+    let mut before = None;
+    loop {
+        let versions = reader.resource_history(stands.id.number, before, VERSIONS)?;
+        if let Some(said) = versions.iter().find(|version| version.inbox_id != 0) {
+            let said = serde_json::from_slice(&said.body).map_err(ResourceError::from);
+            return Ok(Some(said.map_err(PipelineError::from)?));
+        }
+        match versions.last() {
+            Some(last) if versions.len() == VERSIONS => before = Some(last.version),
+            _ => return Ok(None),
+        }
+    }
 }
 
 fn is_of_a_client(place: &Place) -> bool {
