@@ -286,7 +286,8 @@ pub(super) fn kind_of(label: &str) -> &str {
         && parts.next().is_none_or(|trigger| word(trigger, 3..=3) || trigger.is_empty())
         && parts.next().is_none_or(|structure| word(structure, 3..=7) || structure.is_empty())
         && parts.next().is_none();
-    if fits { label } else { "?" }
+    let is_fhir = fhir::Kind::named(label).is_some() || label == "Bundle";
+    if fits || is_fhir { label } else { "?" }
 }
 
 fn line_of(held: &Held) -> Value {
@@ -353,6 +354,9 @@ mod tests {
         for (label, shown) in [
             ("ORU^R01^ORU_R01", "ORU^R01^ORU_R01"),
             ("ACK", "ACK"),
+            ("Observation", "Observation"),
+            ("Bundle", "Bundle"),
+            ("observation", "?"),
             ("ORU^R01", "ORU^R01"),
             ("Quibblethorpe^Zebediah", "?"),
             ("7700001", "?"),

@@ -159,12 +159,16 @@ pub fn outcomes(
         recorded: Instant(by.now),
     };
     let items = project(Projection::CgmIg, &form, &version).map_err(|error| made(&error))?;
+    // Of days that are not over more may come.
+    let is_open = asked.span.last >= site.zone.day_of(Instant(by.now));
     let entries: Vec<Value> = items
         .iter()
         .filter_map(|item| {
             let mut resource = item.resource()?.clone();
             if resource["resourceType"] == "Provenance" {
                 resource["reason"] = json!([{ "text": REASON }]);
+            } else if is_open && resource["status"] == "final" {
+                resource["status"] = "preliminary".into();
             }
             Some(json!({ "fullUrl": item.full_url(), "resource": resource }))
         })
