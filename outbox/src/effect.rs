@@ -14,7 +14,8 @@ use crate::{
     intent::{CancelIntent, ConfirmIntent, NewIntent},
     intent_rows,
     patients::{self, Name, PatientKey},
-    resource::{self, Shown},
+    resource::Shown,
+    unserved,
 };
 
 /// What a version brings about. No Debug: it may hold words about a patient.
@@ -87,12 +88,12 @@ impl Effect {
             Self::Confirm(confirm) => {
                 let id = confirm.id;
                 confirm.apply(conn, hot)?;
-                resource::show_again(conn, Shown::Intent, id)?;
+                unserved::show_again(conn, Shown::Intent, id)?;
             }
             Self::Cancel(cancel) => {
                 let id = cancel.id;
                 cancel.apply(conn, hot)?;
-                resource::show_again(conn, Shown::Intent, id)?;
+                unserved::show_again(conn, Shown::Intent, id)?;
             }
             Self::Learn(whose, fact, at) => {
                 let patient = match whose {

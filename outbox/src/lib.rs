@@ -87,6 +87,7 @@ mod store;
 mod tail;
 mod thread;
 mod turn;
+mod unserved;
 mod waiting;
 mod waits;
 mod windows;
@@ -139,8 +140,7 @@ pub use reader::{Reader, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
 pub use release::{DropRow, Release};
 pub use resource::{
-    GUARD_MOST, Guard, NewVersion, Placed, PutResources, ResourceId, Shown, Shows, Took, Unserved,
-    VersionBody,
+    GUARD_MOST, Guard, NewVersion, Placed, PutResources, ResourceId, Shown, Shows, Took, VersionBody,
 };
 pub use resource_read::{Find, Finding, Order, ResourceVersion, Spot};
 pub use retention::{Expiry, LOOK_ROWS, REMOVE_BYTES, REMOVE_ROWS, Removable, RemoveBytes, Removed};
@@ -156,6 +156,7 @@ pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};
 pub use turn::Turn;
+pub use unserved::Unserved;
 pub use waiting::{FileSeen, Learned, Wait, Waiting};
 pub use windows::{Computed, DirtyWindow, Window, WindowKey};
 pub use writer::{Writer, WriterCounts};

@@ -18,6 +18,7 @@ use crate::{
     inbox::{self, Arrival, TakeIn},
     packed,
     patients::{self, Name, PatientKey},
+    unserved::{self, Unserved},
 };
 
 /// Longest span of what is short: a partial date is a day, told in any zone.
@@ -114,17 +115,6 @@ pub struct Guard {
     pub begins: (i64, i64),
     /// The numbers of the resources, in order.
     pub found: Vec<i64>,
-}
-
-/// Something that changed, with the turn in which that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unserved {
-    /// What.
-    pub what: Shown,
-    /// Its number.
-    pub id: i64,
-    /// How often it has changed.
-    pub turn: i64,
 }
 
 /// Versions to write with their messages: all of them or none.
@@ -264,10 +254,10 @@ impl Command for Prepared {
             if inbox_id != 0
                 && (version.expected.is_some() || matches!(version.shows, Some(Shows::Patient(_))))
             {
-                patient_again(conn, version.id.number)?;
+                unserved::patient_again(conn, version.id.number)?;
             }
         }
-        done(conn, &self.put.served)?;
+        unserved::done(conn, &self.put.served)?;
         let mut entries = std::mem::take(&mut self.put.audit);
         if entries.len() == stood.len() {
             // What stands already was not made by this.
@@ -521,61 +511,6 @@ fn forget_keys(conn: &Connection, number: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn done(conn: &Connection, served: &[Unserved]) -> rusqlite::Result<()> {
-    let mut delete = conn.prepare_cached("DELETE FROM unserved WHERE what = ?1 AND id = ?2 AND turn = ?3")?;
-    for it in served {
-        delete.execute(params![it.what.word(), it.id, it.turn])?;
-    }
-    Ok(())
-}
-
-/// What shows something of the box says something else now: it is to be made anew.
-pub(crate) fn show_again(conn: &Connection, what: Shown, id: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO unserved (what, id) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET turn = turn + 1",
-    )?
-    .execute(params![what.word(), id])?;
-    Ok(())
-}
-
-/// What a client says of a patient has changed: what the box knows of merges is to be put to it again.
-fn patient_again(conn: &Connection, resource: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO unserved (what, id) SELECT what, id FROM served WHERE resource = ?1 AND what = 'patient'
-         ON CONFLICT DO UPDATE SET turn = turn + 1",
-    )?
-    .execute([resource])?;
-    Ok(())
-}
-
-/// What has changed since the resources that show it were made; at most `limit` of each.
-pub(crate) fn unserved(conn: &Connection, limit: usize) -> rusqlite::Result<Vec<Unserved>> {
-    let mut statement =
-        conn.prepare_cached("SELECT id, turn FROM unserved WHERE what = ?1 ORDER BY id LIMIT ?2")?;
-    let mut found = Vec::new();
-    for what in Shown::ALL {
-        let rows = statement.query_map(params![what.word(), limit as i64], |row| {
-            Ok(Unserved { what, id: row.get(0)?, turn: row.get(1)? })
-        })?;
-        found.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
-    }
-    Ok(found)
-}
-
-/// What of one sort has changed since the resources that show it were made: at most `limit` after a number, in order.
-pub(crate) fn unserved_after(
-    conn: &Connection,
-    what: Shown,
-    after: i64,
-    limit: usize,
-) -> rusqlite::Result<Vec<Unserved>> {
-    conn.prepare_cached(UNSERVED_AFTER)?
-        .query_map(params![what.word(), after, limit as i64], |row| {
-            Ok(Unserved { what, id: row.get(0)?, turn: row.get(1)? })
-        })?
-        .collect()
-}
-
 /// The resources that show something of the box, by part.
 pub(crate) fn parts(conn: &Connection, what: Shown, id: i64) -> rusqlite::Result<Vec<(String, ResourceId)>> {
     conn.prepare_cached(PARTS)?
@@ -586,8 +521,6 @@ pub(crate) fn parts(conn: &Connection, what: Shown, id: i64) -> rusqlite::Result
 }
 
 /// Walks the table by its key.
-pub(crate) const UNSERVED_AFTER: &str =
-    "SELECT id, turn FROM unserved WHERE what = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 pub(crate) const PARTS: &str = "SELECT s.part, r.id, r.tag FROM served s JOIN resource r ON r.id = s.resource
      WHERE s.what = ?1 AND s.id = ?2 ORDER BY s.part";
 

@@ -56,7 +56,7 @@ fn every_step_of_a_search_walks_an_index_and_sorts_nothing() {
         );
     }
     let of_message = format!("SELECT {COLUMNS} {OF_MESSAGE}");
-    for sql in [resource::UNSERVED_AFTER, resource::PARTS, &of_message] {
+    for sql in [crate::unserved::AFTER, resource::PARTS, &of_message] {
         let steps = plan(&conn, sql);
         assert!(
             steps.iter().all(|step| step.starts_with("SEARCH") && !step.contains("TEMP")),

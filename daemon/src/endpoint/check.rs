@@ -147,10 +147,9 @@ pub(super) fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue>
         (terms.from_ms, terms.until_ms)
     });
     let is_same = |name: &&&str| match **name {
+        name if before[name].is_null() || after[name].is_null() => before[name] == after[name],
         // However the time is spelled.
-        name if name.starts_with("effective") => {
-            before[name].is_null() == after[name].is_null() && spans[0] == spans[1]
-        }
+        name if name.starts_with("effective") => spans[0] == spans[1],
         name => {
             before[name] == after[name]
                 || meant(&before[name]).is_some_and(|it| Some(it) == meant(&after[name]))
@@ -226,5 +225,30 @@ mod tests {
         let places: Vec<String> =
             unchanged(Kind::Observation, &before, &after).into_iter().map(|it| it.expression).collect();
         assert_eq!(places, ["Observation.device", "Observation.effectiveDateTime"]);
+    }
+
+    #[test]
+    fn words_beside_it_and_another_spelling_change_nothing_of_what_it_is_about() {
+        let of = |code: Value, time: &str| json!({ "resourceType": "Observation", "code": code, "effectiveDateTime": time, "subject": { "reference": "Patient/1" } });
+        let code = json!({ "coding": [{ "system": "s", "code": "a" }, { "system": "t", "code": "b" }] });
+        let before = of(code, "2026-03-01T10:00:00Z");
+        let spelled = json!({ "text": "x", "coding": [{ "system": "t", "code": "b", "display": "B" }, { "system": "s", "code": "a" }] });
+        let mut same = of(spelled, "2026-03-01T11:00:00+01:00");
+        same["subject"]["display"] = json!("somebody");
+        assert_eq!(unchanged(Kind::Observation, &before, &same), []);
+        for (name, value) in [
+            ("code", json!({ "coding": [{ "system": "s", "code": "a" }] })),
+            ("code", json!({ "text": "a" })),
+            ("effectiveDateTime", json!("2026-03-01T10:00:01Z")),
+            ("effectiveDateTime", json!("2026-03-01")),
+            ("subject", json!({ "reference": "Patient/2" })),
+            ("subject", json!({ "display": "somebody" })),
+        ] {
+            let mut other = before.clone();
+            other[name] = value;
+            let told: Vec<String> =
+                unchanged(Kind::Observation, &before, &other).into_iter().map(|it| it.expression).collect();
+            assert_eq!(told, [format!("Observation.{name}")], "{other}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use fhir::Release;
 
+use super::check::relative;
+
 /// The base of everything.
 pub const BASE: &str = "/fhir";
 /// The most segments behind the base: `Observation/id/_history/version` has four.
@@ -37,9 +39,7 @@ pub(super) fn parse(path: &str) -> Option<(Option<Release>, Vec<String>)> {
 /// The segments of the URL of a Bundle's entry, without its query: relative to the base, or absolute under one of ours; `None`
 /// where it is neither.
 pub(super) fn of_entry(url: &str, bases: &[String]) -> Option<Vec<String>> {
-    let under =
-        bases.iter().filter_map(|base| url.strip_prefix(base.as_str())).filter(|rest| rest.starts_with('/'));
-    let rest = under.min_by_key(|rest| rest.len()).unwrap_or(url).trim_matches('/');
+    let rest = relative(url, bases).unwrap_or(url).trim_matches('/');
     if rest.is_empty() {
         return Some(Vec::new());
     }

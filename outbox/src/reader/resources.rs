@@ -3,8 +3,9 @@
 use super::Reader;
 use crate::{
     error::ReadError,
-    resource::{self, ResourceId, Shown, Unserved},
+    resource::{self, ResourceId, Shown},
     resource_read::{self, Find, Finding, ResourceVersion, Spot},
+    unserved::{self, Unserved},
 };
 
 impl Reader {
@@ -70,12 +71,12 @@ impl Reader {
 
     /// What has changed since the resources that show it were made; at most `limit` of each.
     pub fn unserved(&self, limit: usize) -> Result<Vec<Unserved>, ReadError> {
-        Ok(resource::unserved(self.conn()?, limit)?)
+        Ok(unserved::all(self.conn()?, limit)?)
     }
 
     /// What of one sort has changed since the resources that show it were made: at most `limit` after a number, in order.
     pub fn unserved_after(&self, what: Shown, after: i64, limit: usize) -> Result<Vec<Unserved>, ReadError> {
-        Ok(resource::unserved_after(self.conn()?, what, after, limit)?)
+        Ok(unserved::after(self.conn()?, what, after, limit)?)
     }
 
     /// The resources that show something of the box, by part.

@@ -116,12 +116,12 @@ fn what_changed_meanwhile_keeps_all_of_a_request_out_and_its_neighbours_stand() 
     // Another tag is another resource: one of before a restore.
     let stranger = ResourceId { tag: 9, ..first };
     let put = PutResources {
-        versions: vec![new(stranger, VersionBody::Made(b"x".to_vec()), &[], Some(2))],
+        versions: vec![new(stranger, VersionBody::Made(b"x".to_vec()), &[], Some(3))],
         ..PutResources::default()
     };
     assert_eq!(block(writer.put_resources(put)).unwrap(), Placed::Changed);
     let versions = folder.read(|reader| reader.resource_history(first.number, None, 9));
-    assert_eq!(versions.iter().map(|it| &it.body[..]).collect::<Vec<_>>(), [&b"v2"[..], b"one"]);
+    assert_eq!(versions.iter().map(|it| &it.body[..]).collect::<Vec<_>>(), [&b"v3"[..], b"v2", b"one"]);
 }
 
 #[test]
