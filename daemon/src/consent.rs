@@ -105,7 +105,7 @@ pub struct Door<'a> {
     pub inbox_id: i64,
     /// Where they come from, as far as it is known: of one source an id is that of one Consent.
     pub source: Option<String>,
-    /// Whether nothing is written: who has no number yet is [`NOBODY`].
+    /// Whether nothing is written: who has no number yet is number 0, which is nobody's.
     pub is_trial: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::{Code, Issue, Release, element::elements};
 /// Deepest nesting of objects and arrays. Extensions in extensions in a contained resource come to 20; the reader
 /// and all that walk a value recurse once a level, so this bounds their stacks.
 pub const MOST_DEPTH: usize = 64;
-/// Most values of a document, a member or an item each; an object counts as [`OBJECT`] of them. Each takes about 100 bytes of
+/// Most values of a document, a member or an item each; an object counts as seven of them. Each takes about 100 bytes of
 /// memory, so a document takes 110 MB at most besides its texts.
 pub const MOST_MEMBERS: usize = 1_100_000;
 /// What an object counts: even with one member it takes some 650 bytes of memory.
