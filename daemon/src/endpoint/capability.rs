@@ -49,7 +49,8 @@ fn statement(generation: &Generation, base: &str, release: Release) -> Value {
         "rest": [{
             "mode": "server",
             "documentation": "Search is strict unless handling=lenient is preferred. Nothing is deleted: what was wrong is \
-                marked entered-in-error. The same bytes from the same client are taken once. With every search go _count, _sort, _total,                 _summary, _elements, _include and _revinclude.",
+                marked entered-in-error. The same bytes from the same client are taken once. With every search go _count, _sort, _total, \
+                _summary, _elements, _include and _revinclude.",
             "security": security(&issuers),
             "resource": Kind::ALL.map(|kind| resource(kind, release, &writes)),
             "interaction": [{ "code": "transaction" }, { "code": "batch" }],

@@ -171,7 +171,6 @@ pub(super) fn served_in(
 
 fn broken() -> Answer {
     tracing::error!("a stored resource is not what was stored, or of a kind that this version does not know");
-    let text =
-        "a stored resource cannot be read; the box's administrator finds it in the log by X-Request-Id";
+    let text = "a stored resource cannot be read; the box's log says so too: tell its administrator";
     Answer::refusal(500, Issue::error(Code::Exception, text))
 }
