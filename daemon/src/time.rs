@@ -54,6 +54,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_date_of_http_is_read_as_it_is_written_and_nothing_else_is() {
+        // RFC 9110, 5.6.7.
+        assert_eq!(of_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        for ms in [0, 951_782_400_000, 1_772_409_600_000] {
+            assert_eq!(of_http_date(&http_date(ms)), Some(ms), "{ms}");
+        }
+        for text in ["", "1994-11-06", "Sun, 06 Nov 1994 08:49:37", "Sun, 31 Feb 1994 08:49:37 GMT"] {
+            assert_eq!(of_http_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn stamps_have_the_form_their_readers_expect() {
         assert_eq!(hl7_stamp(1_772_323_200_123), "20260301000000.123+0000");
         assert_eq!(rfc3339(1_772_323_200_123), "2026-03-01T00:00:00Z");

@@ -13,22 +13,6 @@ use super::{
     rendition::{is_understood, other},
 };
 
-/// The element that a cross-version extension is (hl7.org/fhir/versions.html): `value` of `…/extension-Observation.value`.
-fn element_of(url: &str) -> Option<&str> {
-    let (_, path) =
-        url.strip_prefix("http://hl7.org/fhir/")?.split_once("/StructureDefinition/extension-")?;
-    path.rsplit_once('.').map(|(_, element)| element)
-}
-
-/// Whether a member is an element, or one of its choice: `valueQuantity` is `value`.
-fn is_member(name: &str, element: &str) -> bool {
-    let rest = name.strip_prefix('_').unwrap_or(name).strip_prefix(element);
-    rest.is_some_and(|rest| rest.chars().next().is_none_or(char::is_uppercase))
-}
-
-/// Such extensions that are told.
-const SHADOWS_MOST: usize = 10;
-
 /// A resource that came.
 #[derive(Clone)]
 pub(super) struct Body {
@@ -118,6 +102,22 @@ pub(super) fn judged(value: &Value, release: Release) -> Vec<Issue> {
     }
     issues
 }
+
+/// The element that a cross-version extension is (hl7.org/fhir/versions.html): `value` of `…/extension-Observation.value`.
+fn element_of(url: &str) -> Option<&str> {
+    let (_, path) =
+        url.strip_prefix("http://hl7.org/fhir/")?.split_once("/StructureDefinition/extension-")?;
+    path.rsplit_once('.').map(|(_, element)| element)
+}
+
+/// Whether a member is an element, or one of its choice: `valueQuantity` is `value`.
+fn is_member(name: &str, element: &str) -> bool {
+    let rest = name.strip_prefix('_').unwrap_or(name).strip_prefix(element);
+    rest.is_some_and(|rest| rest.chars().next().is_none_or(char::is_uppercase))
+}
+
+/// Such extensions that are told.
+const SHADOWS_MOST: usize = 10;
 
 /// Extensions by which another release says what stands beside them as an element: converted, they would stand in its place, and
 /// say something else than what was looked at.

@@ -27,7 +27,7 @@ use super::{
     audit::{Access, resource},
     batch::{self, Entry, Form},
     body,
-    draft::{Draft, Plan},
+    draft::{Desk, Draft, Plan, Wanted},
     interaction::Interaction,
     key::id_of,
     negotiation::body_release,
@@ -41,8 +41,10 @@ const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// What becomes of an entry.
 enum Course {
-    /// It is written, or stands.
-    Plan(Plan),
+    /// It is written.
+    Write(Box<Draft>),
+    /// The draft at this place is it.
+    SameAs(usize),
     /// It is asked when everything is written.
     Ask(Interaction),
     /// It stands: it was received before, or is what a condition found.
@@ -55,14 +57,15 @@ impl Course {
     /// Of a plan. Of what stands its content is not kept: a Bundle may find one large resource a thousand times.
     fn of(plan: Plan) -> Self {
         match plan {
+            Plan::Write(draft) => Self::Write(draft),
+            Plan::SameAs(other) => Self::SameAs(other),
             Plan::Stands(stored) => Self::Known(Outcome::standing(&stored)),
-            plan => Self::Plan(plan),
         }
     }
 
     fn draft(&self) -> Option<&Draft> {
         match self {
-            Self::Plan(Plan::Write(draft)) => Some(draft),
+            Self::Write(draft) => Some(draft),
             _ => None,
         }
     }
@@ -236,13 +239,14 @@ impl Interactions {
         if let Err(refusal) = asked.permitted(&request.caller) {
             return Course::Refused(refusal);
         }
-        if sheaf.form == Form::Submission {
-            return self.submission(reader, request, sheaf, at, before);
-        }
         match asked {
             Interaction::Create(kind) | Interaction::Update(kind, _) => {
                 let wanted = entry.wanted(at, kind, sheaf.release, (sheaf.max_depth, &request.context.bases));
-                let plan = wanted.and_then(|wanted| request.desk(reader, &self.writer).place(wanted, before));
+                let desk = request.desk(reader, &self.writer);
+                let plan = wanted.and_then(|wanted| match sheaf.form {
+                    Form::Submission => submitted(&desk, wanted, before),
+                    Form::Transaction | Form::Batch => desk.place(wanted, before),
+                });
                 plan.map_or_else(Course::Refused, Course::of)
             }
             Interaction::Read(..)
@@ -254,36 +258,6 @@ impl Interactions {
                 Course::Refused(Answer::refusal(400, Issue::error(Code::NotSupported, text)))
             }
         }
-    }
-
-    /// What becomes of a resource that came without a request. One that stands under its identifier with another content is told:
-    /// it was not taken.
-    fn submission(
-        &self,
-        reader: &Reader,
-        request: &Request,
-        sheaf: &Sheaf,
-        at: usize,
-        before: &[(usize, &Draft)],
-    ) -> Course {
-        let Ok(entry) = &sheaf.entries[at] else { return Course::Refused(failed()) };
-        let kind = entry.path.first().and_then(|name| Kind::named(name)).unwrap_or(Kind::Observation);
-        let course = || {
-            let wanted = entry.wanted(at, kind, sheaf.release, (sheaf.max_depth, &request.context.bases))?;
-            let sent = wanted.body.value.clone();
-            let plan = request.desk(reader, &self.writer).place(wanted, before)?;
-            if let Plan::Stands(stored) = &plan
-                && !says_the_same(&sent, &stored.value()?)
-            {
-                let text = "another content stands under this identifier; put a correction to its own id";
-                return Err(Answer::refusal(
-                    409,
-                    Issue::error(Code::Conflict, text).at(format!("{}.identifier", kind.name())),
-                ));
-            }
-            Ok(plan)
-        };
-        course().map_or_else(Course::Refused, Course::of)
     }
 
     /// Writes what is to be written, in one commit, and asks what is asked. `bytes` are those of the answers so far.
@@ -328,13 +302,12 @@ impl Interactions {
         for (at, course) in courses {
             entries.extend(entry_of(request, &course));
             ended.push(match course {
-                Course::Plan(Plan::Write(_)) => match outcomes.get(&at) {
+                Course::Write(_) => match outcomes.get(&at) {
                     Some(outcome) => Ended::Stood(*outcome),
                     None => Ended::Answered(failed()),
                 },
-                Course::Plan(Plan::Stands(_)) => Ended::Answered(failed()),
                 Course::Known(outcome) => Ended::Stood(outcome),
-                Course::Plan(Plan::SameAs(other)) => match outcomes.get(&other) {
+                Course::SameAs(other) => match outcomes.get(&other) {
                     Some(outcome) => Ended::Stood(Outcome { status: 200, ..*outcome }),
                     // The one that it is the same as was refused, and so is it.
                     None => Ended::Answered(contended()),
@@ -359,7 +332,7 @@ impl Interactions {
         drafts: &[(usize, &Draft)],
     ) -> Circumstances<'a> {
         let request_id = &request.head.request_id;
-        let is_rewritten = drafts.iter().any(|(_, draft)| draft.known_by.is_some());
+        let is_rewritten = drafts.iter().any(|(_, draft)| draft.is_rewritten);
         let sent = Sent { kind: "Bundle", release: sheaf.release, bytes: &sheaf.bytes, place: "around" };
         Circumstances {
             caller: &request.caller,
@@ -403,7 +376,7 @@ fn entry_of(request: &Request, course: &Course) -> Option<AuditEntry> {
     let (object, status, resources) = match course {
         Course::Known(outcome) => (resource(outcome.kind, Some(&id_of(outcome.id))), outcome.status, 1),
         Course::Refused(refusal) => ("entry".to_owned(), refusal.status, 0),
-        Course::Plan(_) | Course::Ask(_) => return None,
+        Course::Write(_) | Course::SameAs(_) | Course::Ask(_) => return None,
     };
     Some(Access { what: "bundle", object, status, resources, request_id }.by(&request.caller))
 }
@@ -445,6 +418,21 @@ pub(super) fn implied(full_url: Option<String>, body: body::Body) -> Entry {
         if_modified_since: None,
         if_none_exist: identifier,
         resource: Some(body.bytes),
+    }
+}
+
+/// Where a resource that came without a request belongs. One that stands under its identifier with another content is told: it
+/// was not taken.
+fn submitted(desk: &Desk<'_>, wanted: Wanted, before: &[(usize, &Draft)]) -> Result<Plan, Answer> {
+    let (kind, sent) = (wanted.body.kind, wanted.body.value.clone());
+    let plan = desk.place(wanted, before)?;
+    match &plan {
+        Plan::Stands(stored) if !says_the_same(&sent, &stored.value()?) => {
+            let text = "another content stands under this identifier; put a correction to its own id";
+            let issue = Issue::error(Code::Conflict, text).at(format!("{}.identifier", kind.name()));
+            Err(Answer::refusal(409, issue))
+        }
+        _ => Ok(plan),
     }
 }
 

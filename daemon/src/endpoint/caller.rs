@@ -194,6 +194,11 @@ impl Caller {
         self.may(act, kind).map_err(|denied| denied.answer(act, kind))
     }
 
+    /// Whether the caller may do one of these to any kind.
+    pub(super) fn may_any(&self, acts: &[Act]) -> bool {
+        acts.iter().any(|act| Kind::ALL.into_iter().any(|kind| self.may(*act, kind).is_ok()))
+    }
+
     /// For the audit log: `fhir viewer ward-app`.
     pub fn actor(&self) -> String {
         format!("fhir {} {}", self.role.word(), self.name)

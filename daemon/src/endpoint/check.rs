@@ -142,18 +142,16 @@ fn meant(value: &Value) -> Option<Vec<(&str, &str)>> {
 
 /// Whether a resource may follow another under one id.
 pub(super) fn unchanged(kind: Kind, before: &Value, after: &Value) -> Vec<Issue> {
-    let spans = [before, after].map(|it| {
+    let span = |it: &Value| {
         let terms = fhir::search::terms(kind, it);
         (terms.from_ms, terms.until_ms)
-    });
+    };
     let is_same = |name: &&&str| match **name {
-        name if before[name].is_null() || after[name].is_null() => before[name] == after[name],
+        name if before[name] == after[name] => true,
+        name if before[name].is_null() || after[name].is_null() => false,
         // However the time is spelled.
-        name if name.starts_with("effective") => spans[0] == spans[1],
-        name => {
-            before[name] == after[name]
-                || meant(&before[name]).is_some_and(|it| Some(it) == meant(&after[name]))
-        }
+        name if name.starts_with("effective") => span(before) == span(after),
+        name => meant(&before[name]).is_some_and(|it| Some(it) == meant(&after[name])),
     };
     let changed = fixed(kind).iter().filter(|name| !is_same(name));
     changed

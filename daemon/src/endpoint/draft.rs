@@ -85,7 +85,10 @@ pub(super) struct Draft {
     pub(super) shows: Option<Shows>,
     /// Whether the request named the version that it follows.
     pub(super) is_matched: bool,
-    /// By what its message is known again, where that is not its own bytes: those of the Bundle, and its place there.
+    /// Whether it refers to others of its Bundle by the names that they got.
+    pub(super) is_rewritten: bool,
+    /// By what its message is known again, where that is not its own bytes: those of the Bundle and its place there, or the
+    /// request.
     pub(super) known_by: Option<[u8; 32]>,
     /// What it replaces, as it is served in the release of the body.
     pub(super) standing: Option<Value>,
@@ -359,6 +362,7 @@ impl Draft {
             guards: Vec::new(),
             shows: None,
             is_matched: false,
+            is_rewritten: false,
             known_by: None,
             standing: None,
             effect: None,

@@ -298,6 +298,7 @@ pub(super) fn include(
     bounds: &dyn Fn(Kind) -> Bounds,
 ) -> Result<(), Answer> {
     let mut seen: BTreeSet<i64> = page.hits.iter().map(|hit| hit.stored.version.id.number).collect();
+    let mut bytes = page.bytes();
     for include in search.query.includes() {
         let found = if include.reverse {
             let (found, is_whole) = referring(reader, search.site, page, include, bases)?;
@@ -310,7 +311,7 @@ pub(super) fn include(
             referred(search.query, page, include)
         };
         for (kind, number) in found {
-            if page.included.len() >= INCLUDED_MOST || page.bytes() >= 2 * PAGE_BYTES {
+            if page.included.len() >= INCLUDED_MOST || bytes >= 2 * PAGE_BYTES {
                 let text =
                     "more would have been sent along than a page has room for; ask for fewer at a time";
                 page.issues.push(Issue::warning(Code::TooCostly, text).at("http._include"));
@@ -322,6 +323,7 @@ pub(super) fn include(
             let Some(stored) = Stored::numbered(reader, search.site, number)? else { continue };
             let (hit, value) = Hit::of(stored)?;
             if hit.stored.kind == kind && bounds(kind).hold(&value) {
+                bytes += hit.bytes.len();
                 page.included.push(hit);
             }
         }

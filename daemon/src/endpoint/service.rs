@@ -337,9 +337,12 @@ impl Interactions {
     ) -> Result<Done, Answer> {
         let release = body_release(&request.head)?;
         let max_depth = self.limits().max_depth;
-        let body = match at_length(bytes.len(), || Body::read(bytes.clone(), Some(kind), release, max_depth))
-        {
-            Ok(body) => body.relative(&request.context.bases),
+        let read = || {
+            let body = Body::read(bytes.clone(), Some(kind), release, max_depth)?;
+            Ok(body.relative(&request.context.bases))
+        };
+        let body = match at_length(bytes.len(), read) {
+            Ok(body) => body,
             Err(refusal) => {
                 return Err(self.keep_refused(request, kind.name(), release, bytes, refusal).await);
             }
@@ -438,8 +441,7 @@ impl Interactions {
         if !matches!(refusal.status, 400 | 422) {
             return refusal;
         }
-        let may_write = |act| Kind::ALL.into_iter().any(|kind| request.caller.may(act, kind).is_ok());
-        if !may_write(Act::Create) && !may_write(Act::Update) {
+        if !request.caller.may_any(&[Act::Create, Act::Update]) {
             return refusal;
         }
         let why = refusal.first_issue().unwrap_or_else(|| Issue::error(Code::Invalid, String::new()));
@@ -489,8 +491,7 @@ impl Interactions {
 /// Whether a caller may do anything that a Bundle could ask for; and something be written by one of CGM data.
 fn may_send(caller: &Caller, asked: &Interaction) -> Result<(), Answer> {
     let acts: &[Act] = if *asked == Interaction::SubmitCgm { &[Act::Create] } else { &Act::ALL };
-    let may = acts.iter().any(|act| Kind::ALL.into_iter().any(|kind| caller.may(*act, kind).is_ok()));
-    if may { Ok(()) } else { Err(Denied::Scope.answer(Act::Create, Kind::Observation)) }
+    if caller.may_any(acts) { Ok(()) } else { Err(Denied::Scope.answer(Act::Create, Kind::Observation)) }
 }
 
 /// The audit log takes nothing more: nothing is answered that is not in it.

@@ -55,7 +55,7 @@ impl Interactions {
             behalf: None,
             request: name_of(request, draft, asked.request.as_ref()),
         };
-        if asked.request.is_none() && request.head.header(&REQUEST_ID).is_some() {
+        if draft.known_by.is_none() && asked.request.is_none() && request.head.header(&REQUEST_ID).is_some() {
             // The same words in another request are another wish.
             let source = source(&request.caller);
             draft.known_by = Some(identity(&[

@@ -10,7 +10,6 @@ use super::{
     super::{
         ask::Answer,
         check,
-        draft::Plan,
         effect::NewPatients,
         service::{Interactions, Request},
         shelf::{unreadable, unwritten},
@@ -49,7 +48,7 @@ impl Interactions {
             }
         };
         for course in courses {
-            let Course::Plan(Plan::Write(draft)) = course else { continue };
+            let Course::Write(draft) = course else { continue };
             match self.effect(reader, request, draft, &patients) {
                 Ok(None) => {}
                 Ok(Some(stored)) => *course = Course::Known(Outcome::standing(&stored)),

@@ -12,7 +12,7 @@ use super::{
         ask::Answer,
         batch::{self, Entry},
         check,
-        draft::{Draft, Plan},
+        draft::Draft,
         key::id_of,
         search::Search,
         service::Request,
@@ -42,12 +42,13 @@ pub(super) fn resolved(
     }
     let bundle: [u8; 32] = Sha256::digest(&sheaf.bytes).into();
     for (at, course) in courses.iter_mut().enumerate() {
-        let Course::Plan(Plan::Write(draft)) = course else { continue };
+        let Course::Write(draft) = course else { continue };
         match conditions(reader, request, draft, &mut names) {
             Err(refusal) => *course = Course::Refused(refusal),
             Ok(()) => {
                 if batch::resolve(&mut draft.body, &names) {
                     let source = write::source(&request.caller);
+                    draft.is_rewritten = true;
                     draft.known_by = Some(identity(&[
                         b"endpoint bundle",
                         request.caller.site.as_bytes(),
@@ -65,10 +66,10 @@ pub(super) fn resolved(
 
 fn name_of(courses: &[Course], course: &Course) -> Option<String> {
     match course {
-        Course::Plan(Plan::Write(draft)) => Some(draft.reference()),
-        Course::Plan(Plan::SameAs(other)) => name_of(courses, courses.get(*other)?),
+        Course::Write(draft) => Some(draft.reference()),
+        Course::SameAs(other) => name_of(courses, courses.get(*other)?),
         Course::Known(outcome) => Some(format!("{}/{}", outcome.kind.name(), id_of(outcome.id))),
-        Course::Plan(Plan::Stands(_)) | Course::Ask(_) | Course::Refused(_) => None,
+        Course::Ask(_) | Course::Refused(_) => None,
     }
 }
 
