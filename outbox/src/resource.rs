@@ -270,23 +270,24 @@ impl Command for Prepared {
 }
 
 impl Prepared {
+    /// The message that was received before as that of a version.
+    fn first(&self, version: &NewVersion, hot: &Hot) -> Option<i64> {
+        match version.body {
+            VersionBody::Message(place) => self.messages.get(place)?.first(hot),
+            VersionBody::Made(_) => None,
+        }
+    }
+
     /// The first version whose message was received before and is followed by another.
     fn overtaken(&self, conn: &Connection, hot: &Hot) -> Result<Option<usize>, WriteError> {
         for (at, effect) in &self.put.effects {
-            let Some(VersionBody::Message(place)) = self.put.versions.get(*at).map(|version| &version.body)
-            else {
-                continue;
-            };
-            let first = self.messages.get(*place).and_then(|message| message.first(hot));
+            let first = self.put.versions.get(*at).and_then(|version| self.first(version, hot));
             if first.map_or(Ok(false), |first| effect.is_followed(conn, first))? {
                 return Ok(Some(*at));
             }
         }
         for (at, version) in self.put.versions.iter().enumerate() {
-            let (VersionBody::Message(place), Some(expected)) = (&version.body, version.expected) else {
-                continue;
-            };
-            let Some(first) = self.messages.get(*place).and_then(|message| message.first(hot)) else {
+            let (Some(expected), Some(first)) = (version.expected, self.first(version, hot)) else {
                 continue;
             };
             if became(conn, first)?.is_some_and(|took| took.version != expected) {
@@ -300,10 +301,7 @@ impl Prepared {
     fn received_before(&self, conn: &Connection, hot: &Hot) -> Result<Vec<(usize, Took)>, WriteError> {
         let mut before = Vec::new();
         for (at, version) in self.put.versions.iter().enumerate() {
-            let VersionBody::Message(place) = version.body else { continue };
-            let Some(first) = self.messages.get(place).and_then(|message| message.first(hot)) else {
-                continue;
-            };
+            let Some(first) = self.first(version, hot) else { continue };
             if let Some(took) = became(conn, first)? {
                 before.push((at, took));
             }

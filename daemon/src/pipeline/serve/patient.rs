@@ -51,9 +51,15 @@ pub(super) fn person_of(sheet: &mut Sheet<'_>, id: i64) -> Result<(), Unmade> {
     Ok(())
 }
 
-/// What a client said last of a patient, where the resource is a client's.
+/// What a client said last of a patient, where the resource is a client's: its first version is then.
 fn said_by_a_client(reader: &Reader, place: &Place) -> Result<Option<Value>, Unmade> {
+    if is_of_a_client(place) {
+        return Ok(place.json()?);
+    }
     let Some(stands) = &place.stands else { return Ok(None) };
+    if reader.resource(stands.id.number, Some(1))?.is_none_or(|first| first.inbox_id == 0) {
+        return Ok(None);
+    }
     let mut before = None;
     loop {
         let versions = reader.resource_history(stands.id.number, before, VERSIONS)?;
