@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -126,7 +126,7 @@ impl Kind {
 }
 
 impl Kind {
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u32
     }
 }
@@ -155,7 +155,7 @@ struct Shared {
     in_force: Mutex<InForce>,
     /// One bit for each kind in force, changed only under the lock. Intake clears a condition with each message,
     /// nearly always one that is not in force: that look must not take a lock.
-    kinds: AtomicU32,
+    kinds: AtomicU64,
 }
 
 impl Board {
