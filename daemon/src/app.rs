@@ -334,6 +334,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         .spawn(move || pipeline.run(&woken, &stop, mark))
         .map_err(|source| AppError::Io { what: "pipeline thread".to_owned(), source })?;
     Metric::ConfigGeneration.set(1.0, &[]);
+    Metric::Started.set(time::now_ms() as f64 / 1e3, &[]);
     ready.set(true);
     wake.wake();
 

@@ -194,6 +194,10 @@ metrics_table! {
     EndpointKeyFetches = counter "isthmus_fhir_issuer_key_fetches_total" Count,
     /// Entries that wait for the audit log.
     EndpointAuditWaiting = gauge "isthmus_fhir_audit_waiting" Count,
+    /// Deliveries counted for the objective of docs/metrics.md, by destination and result: in time, or late.
+    SloDeliveries = counter "isthmus_slo_deliveries_total" Count,
+    /// When the daemon started (Unix).
+    Started = gauge "isthmus_start_timestamp_seconds" Seconds,
     /// Version of the program; always 1.
     BuildInfo = gauge "isthmus_build_info" Count,
 }
