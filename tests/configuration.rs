@@ -172,8 +172,17 @@ fn init_makes_a_configuration_that_checks_and_overwrites_nothing() {
     let checked = isthmus(&["check", "--config", &config]);
     assert_eq!(checked.status.code(), Some(0), "{checked:?}");
     let key = fs::read(folder.join("store.key")).unwrap();
-    assert_eq!(init().status.code(), Some(1));
+    let again = init();
+    assert_eq!(again.status.code(), Some(0), "nothing is missing: {again:?}");
+    assert!(String::from_utf8(again.stdout).unwrap().contains("left as it is"));
     assert_eq!(fs::read(folder.join("store.key")).unwrap(), key);
+
+    // What only systemd can open is good to check by, and no key to run by.
+    fs::rename(folder.join("store.key"), folder.join("store-key.cred")).unwrap();
+    assert_eq!(isthmus(&["check", "--config", &config]).status.code(), Some(0));
+    let ran = isthmus(&["run", "--config", &config]);
+    assert_eq!(ran.status.code(), Some(78), "{ran:?}");
+    assert!(String::from_utf8(ran.stderr).unwrap().contains("systemctl start isthmus"));
 
     // Nobody runs: that is a failure, not a fault of the configuration or of the usage.
     let status = isthmus(&["status", "--config", &config]);

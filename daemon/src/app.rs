@@ -68,6 +68,13 @@ pub enum AppError {
     /// The store key cannot be read.
     #[error("{0}")]
     Key(#[from] outbox::KeyError),
+    /// The store key is sealed, and this is not the service that systemd opens it for.
+    #[error(
+        "{}: only systemd opens this key, for the service: systemctl start isthmus. To run by hand, name a plain key \
+         with [store] key_file",
+        .0.display()
+    )]
+    Sealed(PathBuf),
     /// The store cannot be opened.
     #[error("{0}")]
     Open(#[from] outbox::OpenError),
@@ -104,7 +111,11 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Generation(_) | Self::Key(_) | Self::Open(outbox::OpenError::WrongKey)
+            Self::Config(_)
+                | Self::Generation(_)
+                | Self::Key(_)
+                | Self::Sealed(_)
+                | Self::Open(outbox::OpenError::WrongKey)
         )
     }
 }
@@ -378,14 +389,17 @@ impl Known {
 }
 
 fn open_store(config: &Config) -> Result<Store, AppError> {
-    let dir = &config.main.data_dir;
+    let (dir, store) = (&config.main.data_dir, &config.main.store);
+    if store.is_sealed() {
+        return Err(AppError::Sealed(store.key_file.clone()));
+    }
     // Nobody but the daemon's user needs to see even the names in it.
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
         .map_err(|source| AppError::Io { what: format!("data_dir {}", dir.display()), source })?;
-    let (key, warning) = Key::from_file(&config.main.store.key_file)?;
+    let (key, warning) = Key::from_file(&store.key_file)?;
     if let Some(warning) = warning {
         tracing::warn!(%warning, "store key");
     }

@@ -18,6 +18,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> ExitCode {
     match config::init(&args.dir, &Answers::default()) {
         Ok(done) => {
+            for kept in &done.kept {
+                println!("{}  was there, left as it is", kept.display());
+            }
             for written in &done.written {
                 println!("{}  {}", written.path.display(), written.what);
             }

@@ -1,8 +1,9 @@
 //! The first configuration: a store key, `isthmus.toml`, one site file and the data folder.
 //!
-//! Invariants: nothing that exists is overwritten; the key is drawn from the operating system, is
-//! readable by its owner only from its first byte on, and is in no message; what is written loads
-//! without a fault.
+//! Invariants: only what is missing is made, and nothing that exists is overwritten: a package brings `isthmus.toml` and a
+//! site, and no key. The key is drawn from the operating system, is readable by its owner only from its first byte on,
+//! and is in no message; no new one is made beside a store, which it could not open. What is written loads without a
+//! fault.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -16,7 +17,8 @@ use rand::rngs::SysRng;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::fault::Faults;
-use super::load::load;
+use super::load::{load, path_in};
+use super::main_file::{STORE_KEY_FILE, STORE_KEY_SEALED};
 use super::value::is_name;
 
 /// The shipped main file, which is also the template.
@@ -65,6 +67,8 @@ pub struct Written {
 pub struct Initialized {
     /// What was made, in the order it was made.
     pub written: Vec<Written>,
+    /// What was there already and is as it was.
+    pub kept: Vec<PathBuf>,
     /// The next steps, in words and commands; several lines.
     pub next_step: String,
 }
@@ -72,9 +76,21 @@ pub struct Initialized {
 /// Why there is no first configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// A file that would be made is there already; nothing was written.
-    #[error("{} exists already; nothing was changed. Move it away, or name another folder", .0.display())]
+    /// A file that was missing a moment ago is there; it was not overwritten.
+    #[error("{} was made by somebody else meanwhile and was not overwritten; try again", .0.display())]
     Exists(PathBuf),
+    /// There is a store and no key; nothing was written.
+    #[error(
+        "{} holds a store, and its key is missing; nothing was changed. A new key could not open it: put your copy of \
+         the key back as {}, or move the store away",
+        .store.display(), .key.display()
+    )]
+    KeyLost {
+        /// The data folder.
+        store: PathBuf,
+        /// Where its key belongs.
+        key: PathBuf,
+    },
     /// An answer cannot be used; nothing was written. What it is, and what to write instead.
     #[error("the {0} given cannot be used; write {1}")]
     Answer(&'static str, &'static str),
@@ -96,41 +112,78 @@ pub enum InitError {
     Faulty(#[source] Faults),
 }
 
-/// Makes a store key, `isthmus.toml`, `sites.d/<site>.toml` in `dir`, and the data folder.
+/// Makes what is missing of a store key, `isthmus.toml` and `sites.d/<site>.toml` in `dir`; with a new `isthmus.toml` also
+/// the data folder.
 ///
-/// Folders that are missing are made, with mode 0700 for the data; a data folder that exists is left
-/// as it is.
+/// A key counts as there where `store.key` or the sealed `store-key.cred` is, or where `isthmus.toml` names one; a site,
+/// where `sites.d` holds any. Folders that are missing are made, with mode 0700 for the data; a data folder that exists
+/// is left as it is.
 ///
 /// # Errors
 /// See [`InitError`]. No file that exists is ever overwritten.
 pub fn init(dir: &Path, answers: &Answers) -> Result<Initialized, InitError> {
     let data_dir_text = checked(answers)?;
-    let key_path = dir.join("store.key");
     let main_path = dir.join("isthmus.toml");
     let sites_dir = dir.join("sites.d");
-    let site_path = sites_dir.join(format!("{}.toml", answers.site));
-    let data_dir = dir.join(&answers.data_dir);
-    for path in [&main_path, &key_path, &site_path] {
-        if path.symlink_metadata().is_ok() {
-            return Err(InitError::Exists(path.clone()));
-        }
+    let main = std::fs::read_to_string(&main_path).ok();
+    let named = |table, key| path_in(&main_path, main.as_deref()?, table, key);
+    let data_dir = named(None, "data_dir").unwrap_or_else(|| dir.join(&answers.data_dir));
+    let beside = [STORE_KEY_FILE, STORE_KEY_SEALED].map(|name| dir.join(name));
+    let known =
+        named(Some("store"), "key_file").or_else(|| beside.iter().find(|path| is_there(path)).cloned());
+    let key_path = known.clone().unwrap_or_else(|| dir.join(STORE_KEY_FILE));
+    if known.is_none() && data_dir.join(outbox::DATABASE_FILE).exists() {
+        return Err(InitError::KeyLost { store: data_dir, key: key_path });
     }
 
-    let key = new_key()?;
-    let mut written = Vec::new();
+    let (mut written, mut kept) = (Vec::new(), Vec::new());
     make_folder(&sites_dir, 0o750)?;
-    if !data_dir.is_dir() {
+    if !is_there(&main_path) && !data_dir.is_dir() {
         make_folder(&data_dir, 0o700)?;
         written.push(Written { path: data_dir, what: "the data folder, for its owner only" });
     }
-    make_file(&key_path, 0o600, key.as_bytes())?;
-    written.push(Written { path: key_path.clone(), what: "the store key, for its owner only" });
-    make_file(&site_path, 0o640, site_text(answers).as_bytes())?;
-    written.push(Written { path: site_path.clone(), what: "the first site" });
-    make_file(&main_path, 0o640, main_text(answers, data_dir_text).as_bytes())?;
-    written.push(Written { path: main_path.clone(), what: "the main configuration" });
+    match known {
+        Some(key) => kept.push(key),
+        None => {
+            make_file(&key_path, 0o600, new_key()?.as_bytes())?;
+            written.push(Written { path: key_path.clone(), what: "the store key, for its owner only" });
+        }
+    }
+    let site_path = match first_site(&sites_dir) {
+        Some(site) => {
+            kept.push(site.clone());
+            site
+        }
+        None => {
+            let site = sites_dir.join(format!("{}.toml", answers.site));
+            make_file(&site, 0o640, site_text(answers).as_bytes())?;
+            written.push(Written { path: site.clone(), what: "the first site" });
+            site
+        }
+    };
+    if is_there(&main_path) {
+        kept.push(main_path.clone());
+    } else {
+        make_file(&main_path, 0o640, main_text(answers, data_dir_text).as_bytes())?;
+        written.push(Written { path: main_path.clone(), what: "the main configuration" });
+    }
     load(&main_path, None).map_err(InitError::Faulty)?;
-    Ok(Initialized { written, next_step: next_step(&key_path, &main_path, &site_path) })
+    Ok(Initialized { written, kept, next_step: next_step(&key_path, &main_path, &site_path) })
+}
+
+/// Whether anything stands there, a link to nowhere too.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// The first site file by its name, where there is any.
+fn first_site(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let is_site = |path: &PathBuf| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|kind| kind == "toml")
+    };
+    entries.filter(is_site).min()
 }
 
 fn next_step(key: &Path, main: &Path, site: &Path) -> String {
@@ -268,19 +321,59 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_exists_is_overwritten_and_the_error_names_it() {
-        for name in ["store.key", "isthmus.toml", "sites.d/main.toml"] {
+    fn what_is_missing_is_made_and_nothing_that_exists_is_overwritten() {
+        let whole = tempfile::tempdir().unwrap();
+        init(whole.path(), &Answers::default()).unwrap();
+        let names = ["store.key", "sites.d/main.toml", "isthmus.toml"];
+        for name in names {
             let dir = tempfile::tempdir().unwrap();
             std::fs::create_dir(dir.path().join("sites.d")).unwrap();
-            std::fs::write(dir.path().join(name), "mine").unwrap();
-            match init(dir.path(), &Answers::default()) {
-                Err(InitError::Exists(path)) => assert_eq!(path, dir.path().join(name)),
-                other => panic!("{name}: {other:?}"),
+            std::fs::create_dir(dir.path().join("data")).unwrap();
+            for kept in names.into_iter().filter(|kept| *kept != name) {
+                std::fs::copy(whole.path().join(kept), dir.path().join(kept)).unwrap();
             }
-            assert_eq!(std::fs::read_to_string(dir.path().join(name)).unwrap(), "mine");
-            // Nothing else was begun.
-            assert!(!dir.path().join("data").exists(), "{name}");
+            let made = init(dir.path(), &Answers::default()).unwrap();
+            let paths: Vec<_> = made.written.iter().map(|written| written.path.clone()).collect();
+            assert_eq!(paths, [dir.path().join(name)]);
+            assert_eq!(made.kept.len(), 2, "{name}");
+            for kept in names.into_iter().filter(|kept| *kept != name) {
+                let read = |root: &Path| std::fs::read(root.join(kept)).unwrap();
+                assert_eq!(read(dir.path()), read(whole.path()), "{kept}");
+            }
         }
+        assert!(init(whole.path(), &Answers::default()).unwrap().written.is_empty());
+    }
+
+    #[test]
+    fn a_sealed_key_or_one_that_is_named_is_a_key() {
+        for (name, line) in
+            [("store-key.cred", ""), ("elsewhere.key", "[store]\nkey_file = \"elsewhere.key\"\n")]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            init(dir.path(), &Answers::default()).unwrap();
+            std::fs::rename(dir.path().join("store.key"), dir.path().join(name)).unwrap();
+            let main = dir.path().join("isthmus.toml");
+            let text = std::fs::read_to_string(&main).unwrap().replace("[store]\n", line);
+            std::fs::write(&main, text).unwrap();
+            let again = init(dir.path(), &Answers::default()).unwrap();
+            assert!(again.written.is_empty() && again.kept.contains(&dir.path().join(name)), "{again:?}");
+            assert_eq!(load(&main, None).unwrap().main.store.is_sealed(), line.is_empty());
+        }
+    }
+
+    #[test]
+    fn no_key_is_made_beside_a_store_that_it_could_not_open() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &Answers::default()).unwrap();
+        std::fs::write(dir.path().join("data").join(outbox::DATABASE_FILE), "sealed").unwrap();
+        std::fs::remove_file(dir.path().join("store.key")).unwrap();
+        match init(dir.path(), &Answers::default()) {
+            Err(InitError::KeyLost { store, key }) => {
+                assert_eq!((store, key), (dir.path().join("data"), dir.path().join("store.key")));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(!dir.path().join("store.key").exists());
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub struct Config {
 /// their names.
 ///
 /// `credentials_dir` is the folder of systemd credentials, where there is one: its `store-key` is the
-/// store key where `[store] key_file` is not written.
+/// store key where `[store] key_file` is not written. Where there is none either, it is what [`super::init`] makes beside
+/// the main file.
 ///
 /// # Errors
 /// Every fault of every file at once. Names that begin with a dot are left to the editors that made them.
@@ -142,16 +143,20 @@ fn advice_of(error: &std::io::Error) -> &'static str {
 }
 
 fn socket_in(main_path: &Path, text: &str) -> Option<PathBuf> {
+    path_in(main_path, text, Some("admin"), "socket")
+        .or_else(|| path_in(main_path, text, None, "data_dir").map(|data| data.join(ADMIN_SOCKET)))
+}
+
+/// The path that a main file names at `key`, in `table` or at its top, where that much of it can be read.
+pub(super) fn path_in(main_path: &Path, text: &str, table: Option<&str>, key: &str) -> Option<PathBuf> {
     let (root, _faults) = toml::de::DeTable::parse_recoverable(text);
-    let text_at =
-        |table: &toml::de::DeTable<'_>, key: &str| Some(table.get(key)?.get_ref().as_str()?.to_owned());
-    let table = root.get_ref();
-    let socket = table.get("admin").and_then(|admin| text_at(admin.get_ref().as_table()?, "socket"));
-    let socket = match socket {
-        Some(socket) => PathBuf::from(socket),
-        None => Path::new(&text_at(table, "data_dir")?).join(ADMIN_SOCKET),
+    let top = root.get_ref();
+    let within = match table {
+        Some(name) => top.get(name)?.get_ref().as_table()?,
+        None => top,
     };
-    Some(main_path.parent().unwrap_or(Path::new("")).join(socket))
+    let path = within.get(key)?.get_ref().as_str()?;
+    Some(main_path.parent().unwrap_or(Path::new("")).join(path))
 }
 
 /// What changed between two configurations that a running daemon cannot take up without a restart, by

@@ -25,6 +25,10 @@ use super::transport::{ClientTls, Delivery};
 
 /// The file name of the store key in the folder of systemd credentials.
 pub(super) const STORE_KEY_CREDENTIAL: &str = "store-key";
+/// The store key beside `isthmus.toml`, where nothing else is named.
+pub(super) const STORE_KEY_FILE: &str = "store.key";
+/// The same, sealed to this machine by `systemd-creds encrypt --name=store-key`; systemd opens it for the service.
+pub(super) const STORE_KEY_SEALED: &str = "store-key.cred";
 /// The default address of metrics and health.
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9575);
 /// The default file name of the admin socket, in the data folder.
@@ -71,8 +75,15 @@ pub struct Main {
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// The file of the store key, 64 hex digits.
+    /// The file of the store key: 64 hex digits, or sealed.
     pub key_file: PathBuf,
+}
+
+impl StoreConfig {
+    /// Whether the key is a sealed credential, which no command but systemd can open.
+    pub fn is_sealed(&self) -> bool {
+        self.key_file.extension().is_some_and(|kind| kind == "cred")
+    }
 }
 
 /// `[dedupe]`.
@@ -209,16 +220,24 @@ fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<Stor
     if !absent {
         return named.map(|key_file| StoreConfig { key_file });
     }
-    let Some(credentials_dir) = credentials_dir else {
+    let Some(key_file) = unnamed_key(&root.place("store").file, credentials_dir) else {
         root.missing(
             "store",
-            "names no key_file, and there is no systemd credential `store-key`",
-            "write [store] and key_file = \"store.key\" (made by `isthmus init`)",
+            "names no key_file, and there is no store.key, no store-key.cred and no systemd credential `store-key`",
+            "make a key: isthmus init",
         );
         return None;
     };
-    let key_file = credentials_dir.join(STORE_KEY_CREDENTIAL);
-    root.is_store_key("store", &key_file).map(|()| StoreConfig { key_file })
+    let store = StoreConfig { key_file };
+    // What is sealed is opened by systemd alone, for the service.
+    (store.is_sealed() || root.is_store_key("store", &store.key_file).is_some()).then_some(store)
+}
+
+/// The key where `[store]` names none: the systemd credential, or what `isthmus init` makes beside the main file.
+fn unnamed_key(main_path: &Path, credentials_dir: Option<&Path>) -> Option<PathBuf> {
+    let credential = credentials_dir.map(|dir| dir.join(STORE_KEY_CREDENTIAL));
+    let beside = [STORE_KEY_FILE, STORE_KEY_SEALED].map(|name| main_path.with_file_name(name));
+    credential.into_iter().chain(beside).find(|path| path.exists())
 }
 
 /// The admin section, and where its address stands.

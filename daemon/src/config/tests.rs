@@ -282,7 +282,11 @@ fn shipped_defaults_do_not_flood_a_chart() {
 fn a_store_key_is_named_or_a_credential_and_never_written_down() {
     let without = MAIN.replace("[store]\nkey_file = \"./db.key\"\n", "");
     let folder = Folder::new(&without, &[("main.toml", SITE)]);
+    assert_eq!(folder.load().unwrap().main.store.key_file, folder.path("store.key"));
+    std::fs::remove_file(folder.path("store.key")).unwrap();
     folder.assert_faults(&[("isthmus.toml", 1, "names no key_file")]);
+    std::fs::write(folder.path("store-key.cred"), "sealed").unwrap();
+    assert!(folder.load().unwrap().main.store.is_sealed());
 
     write_key(&folder.path("store-key"), STORE_KEY, 0o440);
     let config = load(&folder.path("isthmus.toml"), Some(folder.0.path())).unwrap();
