@@ -18,6 +18,7 @@ pub mod rows;
 mod seen;
 pub mod show;
 pub mod site;
+pub mod standstill;
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -93,6 +94,8 @@ pub enum Request {
     Intent(intent::Ask),
     /// Contradictions between feeds: list, show, settle.
     Conflicts(conflicts::Ask),
+    /// Standstills of the whole box: show, begin, end.
+    Standstill(standstill::Ask),
     /// What a command did that needs no daemon, for the audit log.
     Beside(beside::Ask),
 }

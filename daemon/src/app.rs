@@ -40,6 +40,7 @@ use crate::{
     retention::Sweeper,
     smart,
     spool::{Spool, Standings},
+    standstill::Standstills,
     status::{Listening, Status},
     supervisor::Supervisor,
     telemetry::{self, Metric, Ready},
@@ -158,6 +159,15 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (wake, woken) = Wake::new();
     let (queued, queue) = watch::channel(0);
     let (replied, replies) = watch::channel(0);
+    let standstills = Standstills {
+        writer: store.writer(),
+        readers: store.readers(),
+        conditions: conditions.clone(),
+        queued: queued.clone(),
+        replied: replied.clone(),
+    };
+    standstills.show()?;
+    standstills.look_at_machine(&known.secret).await?;
     let desk = Desk {
         current: current.clone(),
         halts: halts.clone(),
@@ -175,6 +185,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         listeners: listening,
         outbound: desk.clone(),
         spools: Standings::default(),
+        standstills: standstills.clone(),
         endpoint: endpoint.as_ref().map(|endpoint| (endpoint.address(), endpoint.served().clone())),
     };
     let standings = status.spools.clone();
@@ -235,6 +246,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Consent(ask) => desk.consent(ask, peer),
         admin::Request::Intent(ask) => desk.intent(ask, peer),
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
+        admin::Request::Standstill(ask) => standstills.answer(&ask, peer),
         admin::Request::Beside(ask) => desk.beside(&ask, peer),
         request => identities.answer(&request, peer),
     });

@@ -84,6 +84,8 @@ pub enum Kind {
     QuotaUsedUp,
     /// The keys of an issuer of tokens cannot be fetched.
     IssuerKeys,
+    /// The store may not know what was written: nothing leaves until a person says so.
+    Standstill,
 }
 
 impl Kind {
@@ -121,6 +123,7 @@ impl Kind {
             Self::ServerMoved => "server-moved",
             Self::QuotaUsedUp => "quota-used-up",
             Self::IssuerKeys => "issuer-keys",
+            Self::Standstill => "standstill",
         }
     }
 }

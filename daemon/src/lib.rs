@@ -41,6 +41,7 @@ pub mod session;
 mod sidecar;
 pub mod smart;
 pub mod spool;
+pub mod standstill;
 pub mod status;
 pub mod supervisor;
 pub mod telemetry;

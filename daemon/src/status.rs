@@ -16,6 +16,7 @@ use crate::{
     observations::Observations,
     outbound::desk::Desk,
     spool::Standings,
+    standstill::Standstills,
     telemetry::{Metric, Ready},
     time,
     tls::Served,
@@ -41,6 +42,8 @@ pub struct Status {
     pub listeners: Vec<Listening>,
     /// What is known of MLLP destinations.
     pub outbound: Desk,
+    /// Whether everything is held back.
+    pub standstills: Standstills,
     /// How the spools stand.
     pub spools: Standings,
     /// The FHIR endpoint: the address bound, and its certificate.
@@ -124,6 +127,7 @@ impl Status {
             }
             Err(error) => document["store"] = json!({ "error": error.to_string() }),
         }
+        document["standstill"] = self.standstills.document();
         document["consent"] = consent::summary(&self.readers);
         document["intents"] = intent::summary(&self.readers);
         document

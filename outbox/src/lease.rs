@@ -5,7 +5,8 @@
 //! is known, their line stands still.
 //!
 //! This is the last gate before bytes leave: a row whose patient's consent does not cover its destination is not leased,
-//! however it was queued (`consent_rows`); nor is one that a person wanted and has to decide on anew (`intent`).
+//! however it was queued (`consent_rows`); nor is one that a person wanted and has to decide on anew (`intent`); nor any
+//! during a standstill (`standstill`).
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -17,7 +18,7 @@ use crate::{
     intent,
     queue::{self, Note, PRIORITIES, State, Step},
     quota::{self, Quota},
-    server, stale,
+    server, stale, standstill,
 };
 
 /// Most rows in one lease, whatever is asked for.
@@ -92,7 +93,7 @@ pub struct LeasedRow {
     pub key: [u8; 32],
     /// Attempts, this one included.
     pub attempts: u32,
-    /// It was sent before and its fate is not known: reconcile before sending.
+    /// It was sent before and its fate is not known, or a store that is gone may have sent it: reconcile before sending.
     pub ambiguous: bool,
     /// Where it is ambiguous: since when (ms UTC).
     pub doubt_since: Option<i64>,
@@ -148,6 +149,9 @@ impl Command for Lease {
     }
 
     fn apply(self, conn: &Connection, hot: &mut Hot) -> Result<Vec<LeasedRow>, WriteError> {
+        if standstill::stands(conn)? {
+            return Ok(Vec::new());
+        }
         let quota =
             usize::try_from(quota::room(conn, &self.destination, &self.quotas)?).unwrap_or(usize::MAX);
         let limit = self.limit.min(LEASE_MAX_ROWS).min(quota);
@@ -284,20 +288,22 @@ impl Lease {
         let overtaken = passage == Passage::LookOnly
             || (place.state == State::Ambiguous && queue::is_overtaken(conn, &place)?);
         queue::step(conn, &place, Step::Lease, Note { at: self.now, ..Note::default() })?;
+        let suspect_since = standstill::suspect_since(conn, &place)?;
         let server = server::number(conn, &self.destination)?;
         let row = conn
             .prepare_cached(
-                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3, spent = ?4
+                "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3, spent = ?4,
+                   doubt_since = coalesce(doubt_since, ?5), doubted = max(doubted, ?5 IS NOT NULL)
                  WHERE id = ?1
                  RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since",
             )?
-            .query_row(params![id, self.now, server, quota::receipt(&self.quotas)], |row| {
+            .query_row(params![id, self.now, server, quota::receipt(&self.quotas), suspect_since], |row| {
                 Ok(LeasedRow {
                     id,
                     patient: place.patient,
                     window_id: place.window_id,
                     version: place.version,
-                    ambiguous: place.state == State::Ambiguous,
+                    ambiguous: place.state == State::Ambiguous || suspect_since.is_some(),
                     overtaken,
                     kind: row.get(0)?,
                     key: row.get(1)?,

@@ -16,6 +16,7 @@
 //! | what people want written | [`Writer::enter_intent`], [`Reader::intents`] |
 //! | consent | [`Writer::consent`], [`Reader::consent`] |
 //! | bytes that nobody needs any more | [`Reader::removable`], [`Writer::remove_bytes`] |
+//! | nothing leaves while it lasts | [`Writer::begin_standstill`], [`Reader::standstill`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | resources of the local endpoint | [`Writer::put_resources`], [`Reader::find_resources`] |
 //! | reading | [`Readers`], [`Reader`] |
@@ -82,6 +83,7 @@ mod settle;
 mod settle_doubt;
 mod skip;
 mod stale;
+mod standstill;
 mod status;
 mod store;
 mod tail;
@@ -152,6 +154,7 @@ pub use set_aside::SetAside;
 pub use settle::{Settle, Verdict};
 pub use settle_doubt::SettleDoubt;
 pub use skip::Skip;
+pub use standstill::{BeginStandstill, GAP, Standstill};
 pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};

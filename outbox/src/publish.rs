@@ -234,11 +234,11 @@ impl Publish {
             Outcome::Computed { outcome_json, manifest, decisions } => {
                 keep(conn, window.id, Some(&Body::of(&outcome_json, block)), &manifest, self.at)?;
                 let news = decisions.iter().filter_map(|made| {
-                    let known = is_last_decision(conn, window.id, window.version + 1, made);
+                    let known = is_last_decision(conn, window.id, window.next_version, made);
                     known.map(|known| (!known).then_some(made)).transpose()
                 });
                 let news: Vec<&Decision> = news.collect::<Result<_, _>>()?;
-                decide(conn, window.id, window.version + 1, news, self.at)?;
+                decide(conn, window.id, window.next_version, news, self.at)?;
                 Ok(Vec::new())
             }
             Outcome::Postponed { until } => {
@@ -514,6 +514,16 @@ pub(crate) fn outcome_of(
     let sql = "SELECT outcome_bytes, outcome FROM published_version WHERE window_id = ?1 AND version = ?2";
     let text = |row: &rusqlite::Row<'_>| windows::outcome_text(row, 0);
     Ok(conn.prepare_cached(sql)?.query_row([window_id, version], text).optional()?)
+}
+
+/// The version of a window that was published before one.
+pub(crate) fn version_before(
+    conn: &Connection,
+    window_id: i64,
+    version: i64,
+) -> Result<Option<i64>, ReadError> {
+    let sql = "SELECT max(version) FROM published_version WHERE window_id = ?1 AND version < ?2";
+    Ok(conn.prepare_cached(sql)?.query_row([window_id, version], |row| row.get(0))?)
 }
 
 /// The hash of what a published version of a window displays.

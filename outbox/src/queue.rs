@@ -167,11 +167,14 @@ pub(crate) struct Place {
     pub state: State,
     /// How often it was leased: the number of its last lease.
     pub attempts: u32,
+    /// When it was enqueued.
+    pub created_at: i64,
 }
 
 pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
     conn.prepare_cached(
-        "SELECT id, destination, patient, window_id, version, state, kind, attempts FROM outbox WHERE id = ?1",
+        "SELECT id, destination, patient, window_id, version, state, kind, attempts, created_at
+         FROM outbox WHERE id = ?1",
     )?
     .query_row([id], |row| {
         Ok(Place {
@@ -183,6 +186,7 @@ pub(crate) fn place(conn: &Connection, id: i64) -> Result<Place, WriteError> {
             state: State::of(row.get_ref(5)?.as_str()?)?,
             kind: row.get(6)?,
             attempts: row.get(7)?,
+            created_at: row.get(8)?,
         })
     })
     .optional()?

@@ -5,6 +5,7 @@
 
 mod chart;
 mod days;
+mod operations;
 mod people;
 mod resources;
 mod served;

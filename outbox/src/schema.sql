@@ -293,6 +293,7 @@ CREATE TABLE outbox (
   settled_at  INTEGER,
   spent       TEXT,                            -- the spans of quotas that it was counted in last (quota.rs)
   server      INTEGER NOT NULL DEFAULT 0,      -- number of the server that it was sent to last (server.rs)
+  cleared     INTEGER NOT NULL DEFAULT 0,      -- the last standstill after which it was leased (standstill.rs)
   CHECK (head = 0 OR state IN ('pending', 'leased', 'deferred', 'ambiguous')),
   CHECK (head = 1 OR state <> 'leased')
 ) STRICT;
@@ -536,6 +537,16 @@ CREATE TRIGGER intent_is_done AFTER UPDATE OF state ON outbox
         WHERE r.intent = intent.id AND o.state <> 'delivered'
           AND r.round = (SELECT round FROM intent_row WHERE row_id = NEW.id));
 END;
+
+-- Times in which nothing is leased, because the store may not know what was written (standstill.rs). At most one lasts.
+CREATE TABLE standstill (
+  id       INTEGER PRIMARY KEY,
+  since    INTEGER NOT NULL,
+  cause    TEXT    NOT NULL,
+  detail   TEXT    NOT NULL,
+  ended_at INTEGER CHECK (ended_at >= since)
+) STRICT;
+CREATE UNIQUE INDEX standstill_one ON standstill ((1)) WHERE ended_at IS NULL;
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 use crate::{
     error::ReadError,
     lineage::{self, Root},
-    packed,
+    packed, standstill,
 };
 
 /// What identifies a window.
@@ -59,6 +59,8 @@ pub struct Window {
     pub generation: i64,
     /// The version last published, 0 before the first.
     pub version: i64,
+    /// The version that is published next: one more, but for what a standstill leaves free (`standstill.rs`).
+    pub next_version: i64,
     /// Hash of what the published version displays.
     pub display_hash: Option<[u8; 32]>,
     /// When the first version was published, in milliseconds.
@@ -130,7 +132,9 @@ pub(crate) fn touch(conn: &Connection, id: i64, at: i64) -> rusqlite::Result<usi
 }
 
 const COLUMNS: &str = "w.id, w.patient, w.days, w.end_day, w.zone, w.policy, p.site, w.due_at, w.generation,
-    w.version, w.display_hash, w.first_published_at, w.computed_at, w.origin";
+    w.version, w.display_hash, w.first_published_at, w.computed_at, w.origin,
+    max(w.version, (SELECT count(*) FROM standstill WHERE ended_at IS NOT NULL) * 100000) + 1";
+const _: () = assert!(standstill::GAP == 100_000);
 const TABLES: &str = "outcome_window w JOIN patient p ON p.id = w.patient";
 
 fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
@@ -147,6 +151,7 @@ fn window_of(row: &Row<'_>) -> rusqlite::Result<Window> {
         due_at: row.get(7)?,
         generation: row.get(8)?,
         version: row.get(9)?,
+        next_version: row.get(14)?,
         display_hash: row.get(10)?,
         first_published_at: row.get(11)?,
         computed_at: row.get(12)?,
@@ -255,7 +260,7 @@ const OUTCOME: &str =
 const VERSION: &str = "LEFT JOIN published_version v ON v.window_id = w.id AND v.version = w.version";
 
 fn computed_of(row: &Row<'_>) -> rusqlite::Result<Computed> {
-    Ok(Computed { window: window_of(row)?, outcome_json: outcome_text(row, 14)?, manifest: row.get(16)? })
+    Ok(Computed { window: window_of(row)?, outcome_json: outcome_text(row, 15)?, manifest: row.get(17)? })
 }
 
 /// An outcome as its maker wrote it, from the columns of its length and of what is stored, beside each other.

@@ -50,6 +50,7 @@ use crate::{
     settle::Settle,
     settle_doubt::SettleDoubt,
     skip::Skip,
+    standstill::{BeginStandstill, EndStandstill},
     turn::Turn,
     waits::PutRight,
     windows::DirtyWindow,
@@ -327,6 +328,16 @@ impl Writer {
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.
     pub fn set_mode(&self, change: ModeChange, audit: Vec<AuditEntry>) -> Pending<usize> {
         Pending::new(self, SetMode { change, audit })
+    }
+
+    /// Holds everything back from now on, unless that is so already. Whether it is new.
+    pub fn begin_standstill(&self, begin: BeginStandstill) -> Pending<bool> {
+        Pending::new(self, begin)
+    }
+
+    /// Lets what waits go on, each row looked for before it is sent. Whether there was a standstill.
+    pub fn end_standstill(&self, audit: Vec<AuditEntry>, at: i64) -> Pending<bool> {
+        Pending::new(self, EndStandstill { audit, at })
     }
 
     /// Records that a person holds a capability, or lets it go on, over whatever stands. Where rows are deferred by it, so

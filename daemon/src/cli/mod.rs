@@ -28,6 +28,7 @@ mod replay;
 mod run;
 mod send;
 mod site;
+mod standstill;
 mod status;
 mod typed;
 
@@ -111,6 +112,8 @@ enum Command {
     Intent(intent::Args),
     /// Where two feeds say different things of one moment: list, show, settle.
     Conflicts(conflicts::Args),
+    /// Hold everything back after a restore, a copy or a roll-back, and let it go on.
+    Standstill(standstill::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -183,6 +186,7 @@ pub fn main() -> ExitCode {
         Command::Queue(args) => queue::run(&args, config),
         Command::Intent(args) => intent::run(&args, config),
         Command::Conflicts(args) => conflicts::run(&args, config),
+        Command::Standstill(args) => standstill::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),
@@ -223,7 +227,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 41] = [
+    const VERBS: [&str; 44] = [
         "run",
         "check",
         "status",
@@ -246,6 +250,9 @@ mod tests {
         "outbound list",
         "outbound resume back --json",
         "outbound skip back --row 7 --json",
+        "standstill show",
+        "standstill begin --reason r",
+        "standstill end --reason r",
         "quarantine list",
         "quarantine show 17",
         "quarantine release 17 --reason r",

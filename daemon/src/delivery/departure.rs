@@ -141,6 +141,12 @@ impl Departure {
         if capability.is_some_and(|one| broker::closed(&self.destination.ceiling, one, observed).is_some()) {
             return Err(Verdict::Recalled("writes were closed before it was sent"));
         }
+        let lasts = |last: outbox::Standstill| last.ended_at.is_none();
+        match self.readers.with(|reader| Ok(reader.standstill()?.is_some_and(lasts))) {
+            Ok(false) => {}
+            Ok(true) => return Err(Verdict::Recalled("a standstill began before it was sent")),
+            Err(error) => return Err(Verdict::Unsent(format!("standstill: {error}"))),
+        }
         match self.readers.with(|reader| reader.lets_leave(id, patient, leased, time::now_ms())) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Verdict::Recalled("consent was withdrawn before it was sent")),

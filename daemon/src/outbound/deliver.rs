@@ -260,7 +260,8 @@ impl Deliverer {
     fn next(&self, lane: &Lane, generation: &Generation, work: &Work) -> Result<Lease, Duration> {
         let now = Instant::now();
         lane.pool.close_idle(now);
-        if self.halts.of(&self.id).is_some() {
+        let stands_still = !self.conditions.scopes(Kind::Standstill).is_empty();
+        if stands_still || self.halts.of(&self.id).is_some() {
             return Err(LONGEST_SLEEP);
         }
         let room = work.pace.room(lane.settings.connections, now).map_err(|rest| rest.min(LONGEST_SLEEP))?;

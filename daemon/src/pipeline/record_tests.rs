@@ -26,6 +26,7 @@ fn window(days: u16, end: i32) -> Window {
         due_at: Some(0),
         generation: 1,
         version: 0,
+        next_version: 1,
         display_hash: None,
         first_published_at: None,
         computed_at: None,

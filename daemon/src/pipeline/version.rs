@@ -125,7 +125,7 @@ impl Pipeline {
                 standing.push((id, stands.map(|standing| standing.version)));
             }
         }
-        let version = due.version + 1;
+        let version = due.next_version;
         let manifest = Manifest {
             // The generation tells apart what was computed and kept without becoming a version.
             id: format!("{}-{version}-{}", due.id, due.generation),
@@ -293,7 +293,7 @@ impl Pipeline {
             patient: &due.origin.to_string(),
             subject: &subject,
             secret: &self.secret,
-            version: (due.version + 1) as u32,
+            version: due.next_version as u32,
             supersedes: stands.map(|version| version as u32),
             reason: self.reason(due, stands, computed)?,
             sessions: &draft.sessions,
@@ -334,8 +334,8 @@ impl Pipeline {
     ) -> Result<Vec<NewRow>, PipelineError> {
         let owner = self.readers.with(|reader| reader.patient(window.key.patient))?;
         let draft = Draft {
-            // The next version of the one before is the one in force.
-            due: &Window { version: window.version - 1, ..window.clone() },
+            // The version in force, as if it were made now.
+            due: &Window { version: window.version - 1, next_version: window.version, ..window.clone() },
             site,
             computed,
             owner: owner.map(|owner| PatientKey { system: owner.system, value: owner.value }),
@@ -406,7 +406,7 @@ fn amendment_needed(draft: &Draft<'_>, destination: &Destination, ruling: &Rulin
     let detail = format!(
         "version {} has other numbers than the one that stands, which cannot be replaced there; \
          amend it by hand, then: isthmus site amended \"{scope}\" --reason TEXT",
-        draft.due.version + 1
+        draft.due.next_version
     );
     Some(Condition { name: Kind::AmendmentNeeded.word().to_owned(), scope, detail, since: draft.now })
 }
@@ -491,6 +491,7 @@ mod tests {
             due_at: None,
             generation: 1,
             version: 0,
+            next_version: 1,
             display_hash: None,
             first_published_at,
             computed_at: None,

@@ -56,7 +56,7 @@ impl Pipeline {
         let detail = format!(
             "version {} withholds {}, and what an earlier version wrote of it still stands; mark it there as entered in \
              error by hand, then: isthmus site withdrawn \"{scope}\" --reason TEXT",
-            draft.due.version + 1,
+            draft.due.next_version,
             slugs.join(", ")
         );
         Ok(Some(Condition { name: Kind::NumberWithheld.word().to_owned(), scope, detail, since: draft.now }))

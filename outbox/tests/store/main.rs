@@ -30,3 +30,4 @@ mod retention;
 mod server;
 mod settled_by_hand;
 mod stale;
+mod standstill;

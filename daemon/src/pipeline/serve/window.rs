@@ -84,7 +84,7 @@ impl Pipeline {
         else {
             return Err(Unmade::Later);
         };
-        let before = (window.version > 1).then_some(window.version - 1);
+        let before = reader.version_before(id, window.version)?;
         let reason = reason_after(reader, id, before, &looked.cited, &looked.outcome.policy.sha256)?;
         let sha256 = cited(&manifest.sha256);
         let destination = format!("fhir:{}", window.site);

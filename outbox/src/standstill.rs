@@ -1,0 +1,155 @@
+//! Standstills: times in which nothing is leased, because the store may not know what was written.
+//!
+//! A store that was restored from a backup, copied to another machine or rolled back with it does not know what was
+//! written since. While a standstill lasts no row is leased for any destination; messages come in, outcomes are computed,
+//! and rows wait.
+//!
+//! Invariants, once it has ended
+//! - A row that could have been written by the store that is gone (one that waited then, or one of a window that had begun)
+//!   is leased as one in doubt the first time: it is looked for before it is sent.
+//! - The versions of a window go on beyond those that the other store may have given ([`GAP`]), so that no control id and no
+//!   identity of an effect stands for two different contents.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{
+    audit::{self, AuditEntry},
+    command::{Command, Hot},
+    error::{ReadError, WriteError},
+    queue::Place,
+};
+
+/// What versions of windows leave free after each standstill: more than any window was ever amended.
+pub const GAP: i64 = 100_000;
+/// Milliseconds of a day, and of the farthest that a zone's midnight is from UTC's, rounded up to a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// A standstill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standstill {
+    /// Its number, from 1.
+    pub id: i64,
+    /// Since when (ms UTC).
+    pub since: i64,
+    /// One word of the caller's closed set.
+    pub cause: String,
+    /// What exactly, in words without patient data.
+    pub detail: String,
+    /// When it ended (ms UTC).
+    pub ended_at: Option<i64>,
+}
+
+/// Begins a standstill, unless one lasts already. Whether it is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeginStandstill {
+    /// One word of the caller's closed set.
+    pub cause: String,
+    /// What exactly, in words without patient data.
+    pub detail: String,
+    /// Who or what began it; stored where it is new.
+    pub audit: Vec<AuditEntry>,
+    /// Now (ms UTC).
+    pub at: i64,
+}
+
+impl Command for BeginStandstill {
+    type Out = bool;
+
+    fn bytes(&self) -> usize {
+        self.detail.len()
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<bool, WriteError> {
+        Ok(begin(conn, &self)?)
+    }
+}
+
+pub(crate) fn begin(conn: &Connection, new: &BeginStandstill) -> rusqlite::Result<bool> {
+    if stands(conn)? {
+        return Ok(false);
+    }
+    conn.prepare_cached("INSERT INTO standstill (since, cause, detail) VALUES (?1, ?2, ?3)")?
+        .execute(params![new.at, new.cause, new.detail])?;
+    audit::append(conn, &new.audit)?;
+    Ok(true)
+}
+
+/// Ends the standstill that lasts. Whether there was one.
+pub(crate) struct EndStandstill {
+    pub audit: Vec<AuditEntry>,
+    pub at: i64,
+}
+
+impl Command for EndStandstill {
+    type Out = bool;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<bool, WriteError> {
+        let ended = conn
+            .prepare_cached("UPDATE standstill SET ended_at = max(since, ?1) WHERE ended_at IS NULL")?
+            .execute([self.at])?
+            > 0;
+        if ended {
+            audit::append(conn, &self.audit)?;
+        }
+        Ok(ended)
+    }
+}
+
+/// Whether one lasts.
+pub(crate) fn stands(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM standstill WHERE ended_at IS NULL")?.exists([])
+}
+
+/// The last one, whether it lasts or not.
+pub(crate) fn last(conn: &Connection) -> Result<Option<Standstill>, ReadError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, since, cause, detail, ended_at FROM standstill ORDER BY id DESC LIMIT 1",
+    )?;
+    let last = statement.query_row([], |row| {
+        Ok(Standstill {
+            id: row.get(0)?,
+            since: row.get(1)?,
+            cause: row.get(2)?,
+            detail: row.get(3)?,
+            ended_at: row.get(4)?,
+        })
+    });
+    Ok(last.optional()?)
+}
+
+/// Of a row that is leased: since when its fate is not known although this store never sent it, `None` where it is. Asked
+/// once for each row and standstill.
+pub(crate) fn suspect_since(conn: &Connection, row: &Place) -> rusqlite::Result<Option<i64>> {
+    let last: Option<(i64, i64, i64)> = conn
+        .prepare_cached(
+            "SELECT id, since, ended_at FROM standstill WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((id, since, ended_at)) = last else { return Ok(None) };
+    let looked = conn
+        .prepare_cached("UPDATE outbox SET cleared = ?2 WHERE id = ?1 AND cleared < ?2")?
+        .execute([row.id, id])?;
+    let begun: Option<i64> = conn
+        .prepare_cached("SELECT (end_day - days - 1) * ?2 FROM outcome_window WHERE id = ?1")?
+        .query_row([row.window_id, DAY_MS], |row| row.get(0))
+        .optional()?;
+    let could_be = row.created_at <= ended_at || begun.is_some_and(|begun| begun <= ended_at);
+    Ok((looked > 0 && could_be).then_some(since))
+}
+
+/// Rows that are still to be sent and could have been written by the store that is gone.
+pub(crate) fn suspects(conn: &Connection) -> Result<u64, ReadError> {
+    let Some(last) = last(conn)? else { return Ok(0) };
+    let count: i64 = conn
+        .prepare_cached(
+            "SELECT count(*) FROM outbox WHERE head = 1 AND cleared < ?1 AND created_at <= ?2
+               AND state IN ('pending', 'leased', 'ambiguous')",
+        )?
+        .query_row([last.id, last.ended_at.unwrap_or(i64::MAX)], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
