@@ -168,7 +168,8 @@ async fn new_certificates_are_taken_up_while_open_connections_go_on_and_broken_o
     let shown = status["listeners"].as_array().unwrap().iter().find(|it| it["name"] == "secure").unwrap();
     assert!(shown["certificate_ends"].as_str().unwrap().starts_with("20"), "{shown}");
     let metrics = site::metrics(&rig).await;
-    let left_s = site::metric(&metrics, "isthmus_tls_certificate_expiry_seconds{listener=\"secure\"}");
+    let left_s =
+        site::metric(&metrics, "isthmus_tls_certificate_expiry_seconds{role=\"server\",scope=\"secure\"}");
     let days = f64::from(standin::pki::VALID_DAYS);
     assert!(left_s > (days - 1.0) * 86_400.0 && left_s <= days * 86_400.0, "{left_s}");
 }

@@ -45,7 +45,7 @@ use crate::{
     supervisor::Supervisor,
     telemetry::{self, Metric, Ready},
     time,
-    tls::{Keeper, Poke},
+    tls::{Inventory, Keeper, Poke, Served, Sources},
 };
 
 /// Gauges that are read from the store are renewed so often.
@@ -175,7 +175,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         writer: store.writer(),
         readers: store.readers(),
     };
+    let certificates = Inventory::default();
     let status = Status {
+        certificates: certificates.clone(),
         current: current.clone(),
         observations: observations.clone(),
         conditions: conditions.clone(),
@@ -190,10 +192,11 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     };
     let standings = status.spools.clone();
     let mut tasks = JoinSet::new();
-    let certificates = Poke::default();
+    let (poke, issuers) = (Poke::default(), Issuers::new(conditions.clone()));
     let served = listeners.iter().filter_map(|listener| listener.served().cloned());
     let served = served.chain(endpoint.iter().map(|endpoint| endpoint.served().clone())).collect();
-    tasks.spawn(Keeper::new(served, conditions.clone(), certificates.clone()).run(draining.clone()));
+    let keeper = Keeper::new(sources(served, &current, &issuers), conditions.clone(), certificates);
+    tasks.spawn(keeper.run(poke.clone(), draining.clone()));
     tasks.spawn(
         smart::Keeper { current: current.clone(), conditions: conditions.clone() }.run(draining.clone()),
     );
@@ -272,7 +275,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             switch,
             current: current.clone(),
             conditions: conditions.clone(),
-            certificates,
+            certificates: poke,
             writer: store.writer(),
         }
         .run(draining.clone()),
@@ -299,7 +302,6 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     if let Some(endpoint) = endpoint {
         let (auditor, entries) = Auditor::new(store.writer());
         tasks.spawn(entries.run());
-        let issuers = Issuers::new(conditions.clone());
         tasks.spawn(issuers.clone().run(current.clone(), draining.clone()));
         tracing::info!(address = %endpoint.address(), "the FHIR endpoint is up");
         let interactions = Interactions {
@@ -442,6 +444,18 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
         observations.recall(&mode.destination, &mode.capability, learned);
     }
     Ok(())
+}
+
+/// What is looked after of certificates and keys.
+fn sources(served: Vec<Arc<Served>>, current: &Current, issuers: &Issuers) -> Sources {
+    let (peers, signing, issuers) = (current.clone(), current.clone(), issuers.clone());
+    Sources {
+        served,
+        presented: Box::new(move || [peers.get().presented(), issuers.presented()].concat()),
+        keys: Box::new(move || {
+            signing.get().destinations().filter_map(|destination| destination.client.signing_key()).collect()
+        }),
+    }
 }
 
 fn listening(settings: &[config::MllpListener], listeners: &[Listener]) -> Vec<Listening> {

@@ -48,9 +48,9 @@ pub enum Kind {
     AmendmentNeeded,
     /// A number stands at a destination that the newest version withholds; people have to take it out.
     NumberWithheld,
-    /// New certificates of a listener cannot be used; the ones before are in force.
+    /// New certificates of a listener or for a destination cannot be used; the ones before are in force.
     CertificateRejected,
-    /// The certificate of a listener ends soon, or has ended.
+    /// A certificate that is shown or believed ends soon, or has ended.
     CertificateExpiring,
     /// A revocation list of a listener should have been replaced.
     CrlExpired,

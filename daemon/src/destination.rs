@@ -25,7 +25,7 @@ use crate::{
     delivery::attempt::batch::Refused,
     mode::{Ceiling, Mode},
     smart::{Authorizer, Channel, Settings},
-    tls::{self, TlsError},
+    tls::{self, Http, Presented, TlsError},
 };
 
 /// Id of the upstream platform among the destinations.
@@ -310,7 +310,7 @@ fn channel(
     auth: Option<&Auth>,
     delivery: &Delivery,
 ) -> Result<Channel, TlsError> {
-    let http = client(files, auth, delivery)?;
+    let http = client(id, files, auth, delivery)?;
     let Some(auth) = auth else { return Ok(http.into()) };
     let settings = Settings {
         destination: id.to_owned(),
@@ -335,23 +335,26 @@ fn nobody() -> Result<reqwest::Client, TlsError> {
 }
 
 fn client(
+    id: &str,
     files: &config::ClientTls,
     auth: Option<&Auth>,
     delivery: &Delivery,
-) -> Result<reqwest::Client, TlsError> {
+) -> Result<Http, TlsError> {
     let headers = auth.map(Auth::headers).unwrap_or_default();
-    reqwest::Client::builder()
-        .default_headers(headers)
-        .tls_backend_preconfigured(tls::client_config(files)?)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .http1_only()
-        .timeout(delivery.timeout)
-        .connect_timeout(delivery.connect_timeout)
-        .pool_idle_timeout(Duration::from_secs(30))
-        .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| TlsError::Client(error.to_string()))
+    let (timeout, connect_timeout) = (delivery.timeout, delivery.connect_timeout);
+    Http::following(Presented::open(id, files)?, move |config| {
+        reqwest::Client::builder()
+            .default_headers(headers.clone())
+            .tls_backend_preconfigured(config)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .timeout(timeout)
+            .connect_timeout(connect_timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
+            .build()
+    })
 }
 
 /// What a site's file permits at the most.

@@ -19,7 +19,7 @@ use crate::{
     destination::Destination,
     outbound::{self, Outbound},
     route::Routes,
-    tls::TlsError,
+    tls::{Presented, TlsError},
 };
 
 /// Why a configuration that is valid as text cannot be put in force.
@@ -192,6 +192,13 @@ impl Generation {
     /// All MLLP destinations.
     pub fn outbounds(&self) -> impl Iterator<Item = &Outbound> {
         self.outbounds.values()
+    }
+
+    /// What is presented to each destination.
+    pub fn presented(&self) -> Vec<Arc<Presented>> {
+        let http = self.destinations().filter_map(|destination| destination.client.presented());
+        let mllp = self.outbounds().filter_map(|outbound| outbound.target.tls.as_ref());
+        http.chain(mllp).cloned().collect()
     }
 
     /// The destination of application acknowledgements of messages from a source; `None` where it gets none.

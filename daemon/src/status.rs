@@ -19,13 +19,15 @@ use crate::{
     standstill::Standstills,
     telemetry::{Metric, Ready},
     time,
-    tls::Served,
+    tls::{Inventory, Served},
     traffic::Traffic,
 };
 
 /// What status is told from.
 #[derive(Clone)]
 pub struct Status {
+    /// Certificates and keys in force.
+    pub certificates: Inventory,
     /// The configuration in force.
     pub current: Current,
     /// What was observed of destinations.
@@ -113,6 +115,7 @@ impl Status {
             "sites": sites,
             "upstream": upstream,
             "outbound": self.outbound.list(),
+            "certificates": self.certificates(),
             "conditions": self.conditions.all().into_iter().map(|condition| json!({
                 "name": condition.name,
                 "scope": condition.scope,
@@ -131,6 +134,12 @@ impl Status {
         document["consent"] = consent::summary(&self.readers);
         document["intents"] = intent::summary(&self.readers);
         document
+    }
+
+    /// Certificates and keys in force, by role and scope.
+    fn certificates(&self) -> Vec<Value> {
+        let now_s = time::now_ms().div_euclid(1000);
+        self.certificates.all().iter().map(|one| one.document(now_s)).collect()
     }
 
     /// The FHIR endpoint; null where there is none.

@@ -62,7 +62,7 @@ metrics_table! {
     MllpRefused = counter "isthmus_mllp_refused_total" Count,
     /// Memory granted to large frames beyond the reserves of their connections.
     MllpRoomGranted = gauge "isthmus_mllp_room_granted_bytes" Bytes,
-    /// Time until the certificate of a listener ends, by listener; negative afterwards.
+    /// Time until a certificate in force ends, by role and scope; negative afterwards.
     CertificateExpiry = gauge "isthmus_tls_certificate_expiry_seconds" Seconds,
     /// Connections open now, by listener.
     MllpOpen = gauge "isthmus_mllp_connections_open" Count,

@@ -1,7 +1,9 @@
 //! TLS for both directions: rustls with aws-lc-rs, TLS 1.2 and 1.3, nothing older.
 
 mod certificate;
+pub mod inventory;
 mod keeper;
+mod presented;
 mod server;
 
 use std::{
@@ -16,7 +18,9 @@ use rustls::{
 
 pub use self::{
     certificate::Names,
-    keeper::{Keeper, Poke, Served},
+    inventory::{Certificate, Inventory, Role},
+    keeper::{Keeper, Poke, Served, Sources},
+    presented::{Http, Presented},
     server::{Material, server_config},
 };
 use crate::config::ClientTls;

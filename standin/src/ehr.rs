@@ -234,6 +234,16 @@ impl Ehr {
         Ok(())
     }
 
+    /// From now on takes the client certificates that `settings` name, and shows its server certificate; cuts every
+    /// connection that was made before. Whom it plays does not change.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn believe(&mut self, settings: &EhrSettings) -> Result<(), EhrError> {
+        self.tls = TlsAcceptor::from(Arc::new(tls_config(settings)?));
+        self.listen_again().await
+    }
+
     /// Stops listening and cuts every connection; what happened stays readable.
     pub fn stop(&self) {
         self.accept.abort();

@@ -17,7 +17,7 @@ use rcgen::{
 use thiserror::Error;
 
 /// How long the certificates hold: longer than any demo, short enough to be useless afterwards.
-pub const VALID_DAYS: i32 = 30;
+pub const VALID_DAYS: i32 = 60;
 
 /// Why certificates could not be made.
 #[derive(Debug, Error)]

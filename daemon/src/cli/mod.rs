@@ -6,6 +6,7 @@ mod address;
 mod argument;
 mod bench;
 mod capabilities;
+mod certificates;
 mod check;
 mod columns;
 mod conflicts;
@@ -98,6 +99,8 @@ enum Command {
     Init(init::Args),
     /// Show what the running daemon does: modes with their cause, queues, conditions.
     Status(status::Args),
+    /// Show every certificate in force, what it is for, and when it ends.
+    Certificates(certificates::Args),
     /// Show what a site permits, hold or release it, end what waited for a person, keep its keys.
     Site(site::Args),
     /// Show whose patient could not be told, and which patients were merged; undo a merge.
@@ -179,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, config),
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args, config),
+        Command::Certificates(args) => certificates::run(&args, config),
         Command::Site(args) => site::run(&args, config),
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),

@@ -43,8 +43,9 @@ use self::{
 };
 use super::{FAILED, failed, runtime};
 use crate::{
+    config::ClientTls,
     outbound::{Address, Pool, Target, gate::Gate},
-    tls,
+    tls::Presented,
 };
 
 /// Most connections of one run: more than any engine opens.
@@ -122,10 +123,13 @@ enum OnError {
 pub(super) fn run(args: &Args) -> ExitCode {
     let tls = match &args.ca {
         None => None,
-        Some(ca) => match tls::client_config_of(ca, args.cert.as_deref().zip(args.key.as_deref())) {
-            Ok(config) => Some(Arc::new(config)),
-            Err(error) => return failed(&error, FAILED),
-        },
+        Some(ca) => {
+            let files = ClientTls { ca: ca.clone(), shown: args.cert.clone().zip(args.key.clone()) };
+            match Presented::open("send", &files) {
+                Ok(presented) => Some(presented),
+                Err(error) => return failed(&error, FAILED),
+            }
+        }
     };
     let target = Target {
         address: args.to.clone(),

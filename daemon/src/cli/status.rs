@@ -92,6 +92,20 @@ fn endpoint(fhir: &Value) -> String {
     )
 }
 
+/// How many certificates there are, and which ends first.
+fn certificates(list: &Value) -> String {
+    let dated = list.as_array().into_iter().flatten().filter(|one| one["days_left"].is_i64());
+    let Some(first) = dated.clone().min_by_key(|one| one["days_left"].as_i64()) else { return String::new() };
+    let text = |key: &str| first[key].as_str().unwrap_or_default();
+    format!(
+        "  certificates: {}, the first ends {} ({} {}); all: isthmus certificates\n",
+        dated.count(),
+        text("ends"),
+        text("role"),
+        text("scope")
+    )
+}
+
 /// The document in plain words.
 fn for_people(document: &Value) -> String {
     use std::fmt::Write;
@@ -155,6 +169,7 @@ fn for_people(document: &Value) -> String {
     if document["outbound"].as_array().is_some_and(|list| !list.is_empty()) {
         out.push_str(&super::outbound::table(&document["outbound"]));
     }
+    out.push_str(&certificates(&document["certificates"]));
     let (inbox, outbox) = (&document["inbox"], &document["outbox"]);
     let _ = writeln!(
         out,

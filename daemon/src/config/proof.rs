@@ -18,7 +18,7 @@ impl Section<'_> {
             named.push(("client_ca", &auth.ca));
             named.extend(auth.crl.iter().map(|list| ("crl", list.as_path())));
         }
-        let tried = tls::Material::read(files).map(|_| ());
+        let tried = tls::Material::read("", files).map(|_| ());
         self.tell(tried, &named)
     }
 

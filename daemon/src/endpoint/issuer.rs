@@ -8,7 +8,6 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,11 +22,12 @@ use super::{
 };
 use crate::{
     conditions::{Board, Kind},
-    config::FhirIssuer,
+    config::{ClientTls, FhirIssuer},
     drain::Draining,
     generation::Current,
     telemetry::Metric,
-    time, tls,
+    time,
+    tls::{Http, Presented, TlsError},
 };
 
 /// A set of 64 keys with their certificates fits.
@@ -61,6 +61,8 @@ pub(super) struct IssuerKeys {
     settings: FhirIssuer,
     held: Mutex<Held>,
     fetching: tokio::sync::Mutex<()>,
+    /// The way to it; made with the first fetch.
+    http: Mutex<Option<Http>>,
     conditions: Board,
 }
 
@@ -87,10 +89,17 @@ impl Issuers {
             settings: settings.clone(),
             held: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
+            http: Mutex::default(),
             conditions: self.conditions.clone(),
         });
         known.insert(settings.issuer.clone(), Arc::clone(&keys));
         keys
+    }
+
+    /// Whom of the issuers we believe.
+    pub fn presented(&self) -> Vec<Arc<Presented>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter_map(|keys| keys.way().as_ref()?.presented().cloned()).collect()
     }
 
     /// Renews keys in time, until the drain begins.
@@ -207,8 +216,7 @@ impl IssuerKeys {
     }
 
     async fn fetch(&self) -> Result<(Vec<Key>, Option<Duration>), FetchError> {
-        // Made anew each time: the authority's file may be another by now, and this is seldom.
-        let http = client(&self.settings.ca)?;
+        let http = self.client()?;
         let url = match &self.settings.jwks_uri {
             Some(url) => url.clone(),
             None => self.discover(&http).await?,
@@ -219,6 +227,18 @@ impl IssuerKeys {
         let body = body_of(response).await?;
         let keys = keys(&body).filter(|keys| !keys.is_empty()).ok_or(FetchError::Keys)?;
         Ok((keys, age))
+    }
+
+    fn way(&self) -> std::sync::MutexGuard<'_, Option<Http>> {
+        self.http.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client(&self) -> Result<reqwest::Client, FetchError> {
+        let mut way = self.way();
+        if way.is_none() {
+            *way = Some(http(&self.settings).map_err(|_| FetchError::Authority)?);
+        }
+        way.as_ref().map(Http::client).ok_or(FetchError::Authority)
     }
 
     /// Where the issuer's own document says that its keys are.
@@ -246,18 +266,20 @@ fn named_keys(document: &[u8], issuer: &str) -> Option<String> {
     reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https").then(|| url.to_owned())
 }
 
-fn client(ca: &Path) -> Result<reqwest::Client, FetchError> {
-    let config = tls::client_config_of(ca, None).map_err(|_| FetchError::Authority)?;
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(config)
-        .redirect(reqwest::redirect::Policy::none())
-        .https_only(true)
-        .no_proxy()
-        .http1_only()
-        .timeout(FETCH_TIMEOUT)
-        .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|_| FetchError::Authority)
+/// The way to an issuer; believed is who its authority signed, as that file is now.
+fn http(settings: &FhirIssuer) -> Result<Http, TlsError> {
+    let files = ClientTls { ca: settings.ca.clone(), shown: None };
+    Http::following(Presented::open(&settings.issuer, &files)?, |config| {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .redirect(reqwest::redirect::Policy::none())
+            .https_only(true)
+            .no_proxy()
+            .http1_only()
+            .timeout(FETCH_TIMEOUT)
+            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
+            .build()
+    })
 }
 
 async fn body_of(mut response: reqwest::Response) -> Result<Vec<u8>, FetchError> {

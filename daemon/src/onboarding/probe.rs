@@ -45,7 +45,7 @@ pub async fn probe(destination: &Destination) -> Probed {
 /// What came instead, in words of our own.
 pub async fn statement(destination: &Destination) -> Result<Statement, String> {
     let url = format!("{}/metadata", destination.base_url);
-    let open = Channel::from(destination.client.http().clone());
+    let open = Channel::from(destination.client.http());
     let mut told = http::send(&open, destination.release(), Request::get(&url), None).await;
     if told.as_ref().is_ok_and(|told| matches!(told.status, 401 | 403)) {
         told = http::send(&destination.client, destination.release(), Request::get(&url), None).await;
@@ -59,7 +59,7 @@ pub async fn statement(destination: &Destination) -> Result<Statement, String> {
 
 async fn smart(destination: &Destination) -> Option<SmartConfiguration> {
     let url = format!("{}/{}", destination.base_url, discovery::PATH);
-    let open = Channel::from(destination.client.http().clone());
+    let open = Channel::from(destination.client.http());
     let told = http::send(&open, destination.release(), Request::get(&url), None).await.ok()?;
     (told.status == 200).then(|| SmartConfiguration::read(&told.body))?
 }

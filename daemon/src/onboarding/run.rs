@@ -277,7 +277,7 @@ impl<'a> Run<'a> {
         let channel = if with_token {
             &self.destination.client
         } else {
-            open = Channel::from(self.destination.client.http().clone());
+            open = Channel::from(self.destination.client.http());
             &open
         };
         let began = Instant::now();

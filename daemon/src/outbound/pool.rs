@@ -45,6 +45,8 @@ impl Fault {
 
 struct Idle {
     client: Client<Box<dyn Stream>>,
+    /// Which certificates it was made under.
+    revision: u64,
     since: Instant,
 }
 
@@ -96,20 +98,24 @@ impl Pool {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
         loop {
-            let (mut client, kept) = match self.take() {
-                Some(client) => (client, true),
-                None => (self.connect().await?, false),
+            let (mut client, revision, kept) = match self.take() {
+                Some((client, revision)) => (client, revision, true),
+                None => {
+                    // Looked at first: one that is made while certificates change is made once more, not kept too long.
+                    let revision = self.target.revision();
+                    (self.connect().await?, revision, false)
+                }
             };
             let before = client.strays();
             let sent = client.send(message.clone()).await;
             self.count(before, client.strays());
             match sent {
                 Ok(answer) => {
-                    self.put_back(client);
+                    self.put_back(client, revision);
                     return Ok(answer);
                 }
                 Err(error @ (ClientError::NotSendable(_) | ClientError::Unframeable(_))) => {
-                    self.put_back(client);
+                    self.put_back(client, revision);
                     return Err(Fault::Unsendable(error));
                 }
                 // Closed since the last answer, as many receivers do. There are only so many kept ones.
@@ -136,13 +142,17 @@ impl Pool {
         }
     }
 
-    /// The one used last: the others become idle and are closed.
-    fn take(&self) -> Option<Client<Box<dyn Stream>>> {
-        self.idle().pop().map(|idle| idle.client)
+    /// The one used last: the others become idle and are closed. None that was made under other certificates than those in
+    /// force.
+    fn take(&self) -> Option<(Client<Box<dyn Stream>>, u64)> {
+        let in_force = self.target.revision();
+        let mut idle = self.idle();
+        idle.retain(|idle| idle.revision == in_force);
+        idle.pop().map(|idle| (idle.client, idle.revision))
     }
 
-    fn put_back(&self, client: Client<Box<dyn Stream>>) {
-        self.idle().push(Idle { client, since: Instant::now() });
+    fn put_back(&self, client: Client<Box<dyn Stream>>, revision: u64) {
+        self.idle().push(Idle { client, revision, since: Instant::now() });
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {

@@ -3,7 +3,6 @@
 use std::{io, sync::Arc, time::Duration};
 
 use mllp::client::Await;
-use rustls::ClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -13,8 +12,8 @@ use tokio_rustls::TlsConnector;
 
 use super::address::Address;
 use crate::{
-    config,
-    tls::{self, TlsError},
+    config::{self, ClientTls},
+    tls::{Presented, TlsError},
 };
 
 /// A connected stream, plain or TLS.
@@ -27,7 +26,7 @@ pub struct Target {
     /// Where it listens.
     pub address: Address,
     /// TLS; `None` for plain MLLP.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<Presented>>,
     /// Longest wait for a connection, TLS included.
     pub connect_timeout: Duration,
     /// Longest wait from the first byte of a message to its answer.
@@ -37,6 +36,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Rises when other certificates come into force; 0 for plain MLLP.
+    pub fn revision(&self) -> u64 {
+        self.tls.as_ref().map_or(0, |presented| presented.revision())
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -47,8 +51,8 @@ impl Target {
             socket.set_nodelay(true)?;
             Ok(match &self.tls {
                 None => Box::new(socket) as Box<dyn Stream>,
-                Some(config) => {
-                    let connector = TlsConnector::from(Arc::clone(config));
+                Some(presented) => {
+                    let connector = TlsConnector::from(presented.config());
                     Box::new(connector.connect(self.address.name.clone(), socket).await?)
                 }
             })
@@ -79,8 +83,8 @@ impl Outbound {
         let tls = match &settings.tls {
             None => None,
             Some(files) => {
-                let shown = files.shown.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-                Some(Arc::new(tls::client_config_of(&files.ca, shown)?))
+                let files = ClientTls { ca: files.ca.clone(), shown: files.shown.clone() };
+                Some(Presented::open(&super::destination(&settings.name), &files)?)
             }
         };
         let target = Target {

@@ -31,6 +31,7 @@ use crate::{
     delivery::{backoff, http},
     telemetry::Metric,
     time,
+    tls::Http,
     verdict::{RETRY_AFTER_RANGE, retry_after},
 };
 
@@ -122,7 +123,7 @@ struct State {
 /// The tokens of one destination.
 pub struct Authorizer {
     settings: Settings,
-    http: reqwest::Client,
+    http: Http,
     gate: tokio::sync::Mutex<Gate>,
     state: Mutex<State>,
     granted: watch::Sender<Option<Arc<Granted>>>,
@@ -149,7 +150,8 @@ enum Why {
 
 impl Authorizer {
     /// An authorizer that has asked for nothing yet. `http` trusts the destination's authority.
-    pub fn new(settings: Settings, http: reqwest::Client) -> Self {
+    pub fn new(settings: Settings, http: impl Into<Http>) -> Self {
+        let http = http.into();
         let ((granted, _), (available, _)) = (watch::channel(None), watch::channel(false));
         Self { settings, http, gate: Default::default(), state: Default::default(), granted, available }
     }
@@ -372,7 +374,7 @@ impl Authorizer {
             return Ok(url.clone());
         }
         let address = format!("{}/{}", self.settings.base_url, discovery::PATH);
-        let asked = self.http.get(address).header(ACCEPT, "application/json").timeout(REQUEST_MAX);
+        let asked = self.http.client().get(address).header(ACCEPT, "application/json").timeout(REQUEST_MAX);
         let (status, headers, body) = exchange(asked).await?;
         self.measure(gate, &headers);
         match status {
@@ -397,6 +399,7 @@ impl Authorizer {
         let form = form(&self.settings.scopes.join(" "), &signed);
         let asked = self
             .http
+            .client()
             .post(url)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -7,36 +7,65 @@ use super::{
     scope::{Act, Granted, Permit},
     trouble::Trouble,
 };
-use crate::verdict::Attempt;
+use crate::{
+    tls::{Certificate, Http, Presented, Role},
+    verdict::Attempt,
+};
 
 /// The way to one destination; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    http: reqwest::Client,
+    http: Http,
     authorizer: Option<Arc<Authorizer>>,
 }
 
 impl From<reqwest::Client> for Channel {
     /// Without tokens: the connection's certificate proves us.
     fn from(http: reqwest::Client) -> Self {
+        Http::from(http).into()
+    }
+}
+
+impl From<Http> for Channel {
+    /// Without tokens: the connection's certificate proves us.
+    fn from(http: Http) -> Self {
         Self { http, authorizer: None }
     }
 }
 
 impl Channel {
     /// A way with tokens.
-    pub fn with_tokens(http: reqwest::Client, authorizer: Authorizer) -> Self {
-        Self { http, authorizer: Some(Arc::new(authorizer)) }
+    pub fn with_tokens(http: impl Into<Http>, authorizer: Authorizer) -> Self {
+        Self { http: http.into(), authorizer: Some(Arc::new(authorizer)) }
     }
 
-    /// The client, with our certificate where there is one, and the headers of every request.
-    pub fn http(&self) -> &reqwest::Client {
-        &self.http
+    /// The client for the next request, with our certificate in force where there is one, and the headers of every request.
+    pub fn http(&self) -> reqwest::Client {
+        self.http.client()
+    }
+
+    /// What is shown on the way, and who is believed; `None` where nothing is sent over it.
+    pub fn presented(&self) -> Option<&Arc<Presented>> {
+        self.http.presented()
     }
 
     /// The tokens, where the destination wants any.
     pub fn authorizer(&self) -> Option<&Arc<Authorizer>> {
         self.authorizer.as_ref()
+    }
+
+    /// The key that the last token was asked for with, under the name of its destination; none where none is known yet.
+    pub fn signing_key(&self) -> Option<Certificate> {
+        let standing = self.authorizer.as_ref()?.standing();
+        let (kid, algorithm) = standing.signed_with?;
+        let subject = format!("{algorithm} {kid}");
+        Some(Certificate {
+            role: Role::SigningKey,
+            scope: standing.destination,
+            file: None,
+            subject,
+            ends_s: None,
+        })
     }
 
     /// Takes over the tokens of the way that was in force before this one, where they are asked for in the same way.

@@ -1,4 +1,4 @@
-//! The certificates in force at each listener, and the look for newer ones.
+//! The certificates in force, at each listener and to each peer, and the look for newer ones.
 //!
 //! Invariants: a connection keeps the certificates it was made under, so nothing that is open is dropped; a
 //! handshake takes those in force at its beginning; files that cannot be used change nothing, and a condition
@@ -8,9 +8,10 @@
 //! reload of the configuration do not wait for that.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -18,7 +19,10 @@ use std::{
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Material, TlsError};
+use super::{
+    Certificate, Inventory, Material, Presented, Role, TlsError,
+    inventory::{Urgency, first},
+};
 use crate::{
     conditions::{Board, Kind},
     config::ServerTls,
@@ -29,9 +33,6 @@ use crate::{
 
 /// Between two looks at the files: a handful of `stat` calls.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A certificate that ends within so many seconds is told as a condition: two weeks, for those who must ask an
-/// authority for a new one.
-const EXPIRES_SOON_S: i64 = 14 * 86_400;
 
 /// The certificates of one listener.
 pub struct Served {
@@ -53,7 +54,7 @@ impl Served {
     /// # Errors
     /// [`TlsError`], with the file.
     pub fn open(listener: &str, files: &ServerTls) -> Result<Arc<Self>, TlsError> {
-        let material = Material::read(files)?;
+        let material = Material::read(listener, files)?;
         let in_force = RwLock::new(Arc::new(material));
         Ok(Arc::new(Self { listener: listener.to_owned(), files: files.clone(), in_force }))
     }
@@ -76,10 +77,62 @@ impl Served {
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
     }
 
-    fn stamps(&self) -> Stamps {
+    fn paths(&self) -> Vec<PathBuf> {
         let auth = self.files.client_auth.iter();
         let clients = auth.flat_map(|auth| std::iter::once(&auth.ca).chain(&auth.crl));
-        [&self.files.cert, &self.files.key].into_iter().chain(clients).map(|path| Stamp::of(path)).collect()
+        [&self.files.cert, &self.files.key].into_iter().chain(clients).cloned().collect()
+    }
+
+    fn reread(&self) -> Result<(), TlsError> {
+        self.put(Material::read(&self.listener, &self.files)?);
+        Ok(())
+    }
+}
+
+/// Files that are kept up with.
+#[derive(Clone, Debug)]
+enum Kept {
+    Served(Arc<Served>),
+    Presented(Arc<Presented>),
+}
+
+impl Kept {
+    /// The scope of conditions about its files.
+    fn name(&self) -> String {
+        match self {
+            Self::Served(served) => format!("{} {}", Role::Server.word(), served.listener),
+            Self::Presented(presented) => format!("{} {}", Role::Client.word(), presented.scope()),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Served(one), Self::Served(other)) => Arc::ptr_eq(one, other),
+            (Self::Presented(one), Self::Presented(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    fn stamps(&self) -> Stamps {
+        let paths = match self {
+            Self::Served(served) => served.paths(),
+            Self::Presented(presented) => presented.files(),
+        };
+        paths.iter().map(|path| Stamp::of(path)).collect()
+    }
+
+    fn reread(&self) -> Result<(), TlsError> {
+        match self {
+            Self::Served(served) => served.reread(),
+            Self::Presented(presented) => presented.reread(),
+        }
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        match self {
+            Self::Served(served) => served.material().certificates.clone(),
+            Self::Presented(presented) => presented.certificates(),
+        }
     }
 }
 
@@ -117,15 +170,35 @@ impl Poke {
     }
 }
 
-/// Looks after the certificates of all listeners.
+/// Where the keeper finds what it looks after: peers change with the configuration, listeners do not.
+pub struct Sources {
+    /// What listeners and the endpoint show.
+    pub served: Vec<Arc<Served>>,
+    /// What is presented to peers now.
+    pub presented: Box<dyn Fn() -> Vec<Arc<Presented>> + Send>,
+    /// Keys in use that sign requests for tokens.
+    pub keys: Box<dyn Fn() -> Vec<Certificate> + Send>,
+}
+
+impl Sources {
+    fn kept(&self) -> Vec<Kept> {
+        let served = self.served.iter().cloned().map(Kept::Served);
+        served.chain((self.presented)().into_iter().map(Kept::Presented)).collect()
+    }
+}
+
+/// Looks after all certificates of the box.
 pub struct Keeper {
+    sources: Sources,
     watched: Vec<Watched>,
     conditions: Board,
-    poke: Poke,
+    inventory: Inventory,
+    /// How urgent what was told of is, by role and scope.
+    told: BTreeMap<(Role, String), Urgency>,
 }
 
 struct Watched {
-    served: Arc<Served>,
+    kept: Kept,
     /// As they were when they were last read.
     tried: Stamps,
     /// As they were at the last look.
@@ -133,95 +206,147 @@ struct Watched {
 }
 
 impl Keeper {
-    /// A keeper of what listeners serve, to be told of changes by `poke` too.
-    pub fn new(served: Vec<Arc<Served>>, conditions: Board, poke: Poke) -> Self {
-        let watched = |served: Arc<Served>| {
-            let stamps = served.stamps();
-            Watched { served, tried: stamps.clone(), seen: stamps }
-        };
-        Self { watched: served.into_iter().map(watched).collect(), conditions, poke }
+    /// A keeper that writes what is in force into `inventory`.
+    pub fn new(sources: Sources, conditions: Board, inventory: Inventory) -> Self {
+        let mut keeper = Self { sources, watched: Vec::new(), conditions, inventory, told: BTreeMap::new() };
+        keeper.follow();
+        keeper
     }
 
-    /// Looks until the drain begins.
-    pub async fn run(self, mut draining: Draining) {
-        let Self { mut watched, conditions, poke } = self;
-        let mut told = false;
+    /// Looks until the drain begins; at once where it is poked.
+    pub async fn run(self, poke: Poke, mut draining: Draining) {
+        let (mut keeper, mut at_once) = (self, false);
         loop {
-            let board = conditions.clone();
             // Files may be on a disk that hangs: not on the runtime's own threads.
             let looked = tokio::task::spawn_blocking(move || {
-                watched.iter_mut().for_each(|watched| watched.look(told, &board));
-                watched
+                keeper.look(at_once, time::now_ms());
+                keeper
             });
             let Ok(back) = looked.await else {
                 tracing::error!("certificates are no longer looked after; restart the daemon");
                 return;
             };
-            watched = back;
-            told = tokio::select! {
+            keeper = back;
+            at_once = tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => false,
                 () = poke.0.notified() => true,
                 () = draining.begun() => return,
             };
         }
     }
-}
 
-impl Watched {
-    /// One look. `told` reads the files whatever they look like.
-    fn look(&mut self, told: bool, conditions: &Board) {
-        let stamps = self.served.stamps();
-        if told || is_due(&self.tried, &self.seen, &stamps) {
-            self.tried.clone_from(&stamps);
-            self.read(conditions);
+    /// Takes up what a new configuration presents, and lets go of what it presents no more.
+    fn follow(&mut self) {
+        let kept = self.sources.kept();
+        for gone in self.watched.extract_if(.., |one| !kept.iter().any(|kept| kept.is(&one.kept))) {
+            // Under the same name it was read anew, and can be used.
+            self.conditions.clear(Kind::CertificateRejected, &gone.kept.name());
         }
-        self.seen = stamps;
-        self.tell(conditions, time::now_ms());
+        for kept in kept {
+            if !self.watched.iter().any(|one| one.kept.is(&kept)) {
+                let stamps = kept.stamps();
+                self.watched.push(Watched { kept, tried: stamps.clone(), seen: stamps });
+            }
+        }
     }
 
-    fn read(&self, conditions: &Board) {
-        let listener = &self.served.listener;
-        match Material::read(&self.served.files) {
-            Ok(material) => {
-                self.served.put(material);
-                conditions.clear(Kind::CertificateRejected, listener);
-                tracing::info!(listener = %listener, "certificates read again; new connections get them");
-            }
-            Err(error) => {
-                let detail = format!("the certificates before stay in force: {error}");
-                conditions.raise(Kind::CertificateRejected, listener, detail, time::now_ms());
-            }
+    /// One look. `told` reads the files whatever they look like.
+    fn look(&mut self, told: bool, now_ms: i64) {
+        self.follow();
+        for watched in &mut self.watched {
+            watched.look(told, &self.conditions, now_ms);
         }
+        let mut list: Vec<Certificate> =
+            self.watched.iter().flat_map(|watched| watched.kept.certificates()).collect();
+        list.extend((self.sources.keys)());
+        self.inventory.put(list);
+        self.tell(now_ms);
     }
 
     /// Renews the gauge and the conditions that depend on the time.
-    fn tell(&self, conditions: &Board, now_ms: i64) {
-        let (listener, material) = (&self.served.listener, self.served.material());
-        let left_s = material.not_after - now_ms / 1000;
-        Metric::CertificateExpiry.set(left_s as f64, &[("listener", listener.clone())]);
-        let raise = |kind, holds: bool, detail: &dyn Fn() -> String| {
-            if holds {
-                conditions.raise(kind, listener, detail(), now_ms);
-            } else {
-                conditions.clear(kind, listener);
-            }
-        };
-        raise(Kind::CertificateExpiring, left_s < EXPIRES_SOON_S, &|| {
-            let (ends, file) = (time::rfc3339(material.not_after * 1000), self.served.files.cert.display());
-            format!("{file} ends at {ends}; replace it and its key, they are read without a restart")
-        });
-        let late = material.crl_next_update.filter(|at| *at < now_ms / 1000);
-        raise(Kind::CrlExpired, late.is_some(), &|| {
-            let due = time::rfc3339(late.unwrap_or_default() * 1000);
-            let auth = self.served.files.client_auth.as_ref();
-            let consequence = if auth.is_some_and(|auth| auth.refuse_expired_crl) {
-                "certificates it should speak of are refused"
-            } else {
-                "it goes on counting as it is"
+    fn tell(&mut self, now_ms: i64) {
+        let (all, now_s) = (self.inventory.all(), now_ms.div_euclid(1000));
+        let mut seen = BTreeMap::new();
+        for of in all.chunk_by(|a, b| (a.role, &a.scope) == (b.role, &b.scope)) {
+            let Some((first, ends_s)) = first(of, now_s).and_then(|one| Some((one, one.ends_s?))) else {
+                continue;
             };
-            format!("a revocation list should have been replaced at {due}; {consequence}")
-        });
+            gauge(first.role, &first.scope, (ends_s - now_s) as f64);
+            let urgency = Urgency::of(ends_s - now_s);
+            let key = (first.role, first.scope.clone());
+            let name = first.name();
+            match first.advice(now_s) {
+                None => {
+                    self.conditions.clear(Kind::CertificateExpiring, &name);
+                }
+                Some(detail) => {
+                    let rises = self.told.get(&key).is_some_and(|before| *before < urgency);
+                    if rises {
+                        tracing::warn!(scope = %name, %detail, "a certificate is nearer to its end");
+                    }
+                    self.conditions.raise(Kind::CertificateExpiring, &name, detail, now_ms);
+                }
+            }
+            seen.insert(key, urgency);
+        }
+        for (role, scope) in self.told.keys().filter(|key| !seen.contains_key(key)) {
+            // There is none any more: neither a number that stands still nor one that runs down.
+            gauge(*role, scope, f64::NAN);
+            self.conditions.clear(Kind::CertificateExpiring, &format!("{} {scope}", role.word()));
+        }
+        self.told = seen;
     }
+}
+
+fn gauge(role: Role, scope: &str, left_s: f64) {
+    let labels = [("role", role.word().to_owned()), ("scope", scope.to_owned())];
+    Metric::CertificateExpiry.set(left_s, &labels);
+}
+
+impl Watched {
+    fn look(&mut self, told: bool, conditions: &Board, now_ms: i64) {
+        let stamps = self.kept.stamps();
+        if told || is_due(&self.tried, &self.seen, &stamps) {
+            self.tried.clone_from(&stamps);
+            self.read(conditions, now_ms);
+        }
+        self.seen = stamps;
+        if let Kept::Served(served) = &self.kept {
+            tell_lists(served, conditions, now_ms);
+        }
+    }
+
+    fn read(&self, conditions: &Board, now_ms: i64) {
+        let name = self.kept.name();
+        match self.kept.reread() {
+            Ok(()) => {
+                conditions.clear(Kind::CertificateRejected, &name);
+                tracing::info!(of = %name, "certificates read again; new connections get them");
+            }
+            Err(error) => {
+                let detail = format!("the certificates before stay in force: {error}");
+                conditions.raise(Kind::CertificateRejected, &name, detail, now_ms);
+            }
+        }
+    }
+}
+
+/// Tells of revocation lists that are late.
+fn tell_lists(served: &Served, conditions: &Board, now_ms: i64) {
+    let late = served.material().crl_next_update.filter(|at| *at < now_ms / 1000);
+    let Some(late) = late else {
+        conditions.clear(Kind::CrlExpired, &served.listener);
+        return;
+    };
+    let due = time::rfc3339(late * 1000);
+    let auth = served.files.client_auth.as_ref();
+    let consequence = if auth.is_some_and(|auth| auth.refuse_expired_crl) {
+        "certificates it should speak of are refused"
+    } else {
+        "it goes on counting as it is"
+    };
+    let detail = format!("a revocation list should have been replaced at {due}; {consequence}");
+    conditions.raise(Kind::CrlExpired, &served.listener, detail, now_ms);
 }
 
 /// Whether files that look like `now` are to be read: they are others than were `tried`, and have come to rest.
@@ -260,15 +385,22 @@ mod tests {
             ServerTls { cert: pki.server.cert.clone(), key: pki.server.key.clone(), client_auth: None };
         let served = Served::open("a", &files).unwrap();
         let board = Board::default();
-        let mut watched = Keeper::new(vec![Arc::clone(&served)], board.clone(), Poke::default()).watched;
+        let inventory = Inventory::default();
+        let sources = Sources {
+            served: vec![Arc::clone(&served)],
+            presented: Box::new(Vec::new),
+            keys: Box::new(Vec::new),
+        };
+        let mut keeper = Keeper::new(sources, board.clone(), inventory.clone());
+        let mut look = |told| keeper.look(told, time::now_ms());
         let before = served.material();
 
         // Another's key does not fit.
         let good = std::fs::read(&files.key).unwrap();
         std::fs::copy(&pki.client.key, &files.key).unwrap();
-        watched[0].look(false, &board);
+        look(false);
         assert!(board.all().is_empty(), "one look may see half of a change");
-        watched[0].look(false, &board);
+        look(false);
         let told = board.all();
         assert_eq!(
             told.iter().map(|condition| condition.name).collect::<Vec<_>>(),
@@ -278,8 +410,59 @@ mod tests {
         assert!(Arc::ptr_eq(&before, &served.material()));
 
         std::fs::write(&files.key, good).unwrap();
-        watched[0].look(true, &board);
+        look(true);
         assert!(board.all().is_empty(), "{:?}", board.all());
         assert!(!Arc::ptr_eq(&before, &served.material()), "the new ones are in force");
+        assert_eq!(inventory.all().iter().map(Certificate::name).collect::<Vec<_>>(), ["server a"]);
+    }
+
+    #[test]
+    fn what_is_presented_no_more_is_told_of_no_more_and_words_rise_as_its_end_comes_near() {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = standin::Pki::create(dir.path()).unwrap();
+        let files = crate::config::ClientTls::mutual(&pki.ca, &pki.client.cert, &pki.client.key);
+        let presented = Presented::open("ehr:main", &files).unwrap();
+        let list = Arc::new(std::sync::Mutex::new(vec![Arc::clone(&presented)]));
+        let (shown, board, inventory) = (Arc::clone(&list), Board::default(), Inventory::default());
+        let sources = Sources {
+            served: Vec::new(),
+            presented: Box::new(move || shown.lock().unwrap().clone()),
+            keys: Box::new(Vec::new),
+        };
+        let mut keeper = Keeper::new(sources, board.clone(), inventory.clone());
+        let ends_ms = presented.certificates()[0].ends_s.unwrap() * 1000;
+        const DAY_MS: i64 = 86_400_000;
+        let told = |board: &Board| {
+            let all = board.all().into_iter();
+            all.map(|one| (one.scope, one.detail.split(':').next().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        for (left_ms, word) in [
+            (31 * DAY_MS, None),
+            (30 * DAY_MS, Some("plan it")),
+            (2 * DAY_MS, Some("now")),
+            (0, Some("over")),
+        ] {
+            keeper.look(false, ends_ms - left_ms);
+            let want: Vec<_> = word
+                .into_iter()
+                .flat_map(|word| {
+                    ["client ehr:main", "authority ehr:main"].map(|of| (of.to_owned(), word.to_owned()))
+                })
+                .collect();
+            let mut got = told(&board);
+            got.reverse();
+            assert_eq!(got, want, "{left_ms}");
+        }
+        fs_break(&pki.client.key);
+        keeper.look(true, ends_ms - 31 * DAY_MS);
+        assert_eq!(told(&board)[0].0, "client ehr:main");
+        assert_eq!(board.scopes(Kind::CertificateRejected), ["client ehr:main"]);
+        list.lock().unwrap().clear();
+        keeper.look(false, ends_ms);
+        assert!(board.all().is_empty() && inventory.all().is_empty(), "{:?}", board.all());
+    }
+
+    fn fs_break(path: &Path) {
+        std::fs::write(path, "-----BEGIN PRIVATE KEY-----\nbroken\n").unwrap();
     }
 }

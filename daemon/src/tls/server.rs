@@ -17,7 +17,10 @@ use rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use super::{TlsError, certificate, certificates, file, key, provider, revocation_lists, roots};
+use super::{
+    Certificate, Role, TlsError, certificate, certificates, file, key, presented::listed, provider,
+    revocation_lists, roots,
+};
 use crate::config::{ClientAuth, ServerTls};
 
 /// The files of a listener, read and found to fit.
@@ -29,14 +32,16 @@ pub struct Material {
     pub not_after: i64,
     /// When the first revocation list ought to be replaced (Unix seconds), where one says so.
     pub crl_next_update: Option<i64>,
+    /// What is shown and whom it believes, for people.
+    pub certificates: Vec<Certificate>,
 }
 
 impl Material {
-    /// Reads the files.
+    /// Reads the files of a listener.
     ///
     /// # Errors
     /// [`TlsError`], with the file.
-    pub fn read(files: &ServerTls) -> Result<Self, TlsError> {
+    pub fn read(listener: &str, files: &ServerTls) -> Result<Self, TlsError> {
         let chain = certificates(&files.cert)?;
         let mut ends = Vec::new();
         for der in &chain {
@@ -61,7 +66,11 @@ impl Material {
             config.send_tls13_tickets = 0;
         }
         let not_after = ends.into_iter().min().unwrap_or(i64::MAX);
-        Ok(Self { config: Arc::new(config), not_after, crl_next_update })
+        let mut certificates = listed(Role::Server, listener, &files.cert)?;
+        if let Some(auth) = &files.client_auth {
+            certificates.extend(listed(Role::ClientAuthority, listener, &auth.ca)?);
+        }
+        Ok(Self { config: Arc::new(config), not_after, crl_next_update, certificates })
     }
 }
 
@@ -70,7 +79,7 @@ impl Material {
 /// # Errors
 /// [`TlsError`], with the file.
 pub fn server_config(files: &ServerTls) -> Result<ServerConfig, TlsError> {
-    Material::read(files).map(|material| Arc::unwrap_or_clone(material.config))
+    Material::read("", files).map(|material| Arc::unwrap_or_clone(material.config))
 }
 
 fn verifier(
