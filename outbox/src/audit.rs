@@ -2,12 +2,14 @@
 //!
 //! Entry n has the hash SHA-256(hash of n-1 ‖ id ‖ time ‖ each text with its length before it), numbers as 8
 //! bytes little-endian; before the first entry stand 32 zero bytes. A changed, inserted or removed entry breaks
-//! the chain from there on. That the end was cut off shows only against a head exported earlier.
+//! the chain from there on (audit_chain.rs). That the end was cut off shows only against a head exported earlier, of which the
+//! seals (audit_seal.rs) are one.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    audit_chain,
     command::{Command, Hot},
     error::{ReadError, WriteError},
 };
@@ -36,6 +38,11 @@ pub struct AuditHead {
     pub hash: [u8; 32],
 }
 
+impl AuditHead {
+    /// Before the first entry.
+    pub const START: Self = Self { entries: 0, hash: [0; 32] };
+}
+
 pub(crate) struct Append(pub Vec<AuditEntry>);
 
 impl Command for Append {
@@ -50,7 +57,7 @@ impl Command for Append {
     }
 }
 
-fn link(before: &[u8; 32], id: i64, entry: &AuditEntry) -> [u8; 32] {
+pub(crate) fn link(before: &[u8; 32], id: i64, entry: &AuditEntry) -> [u8; 32] {
     link_of(before, id, entry.at, [&entry.actor, &entry.action, &entry.object, &entry.detail])
 }
 
@@ -76,11 +83,8 @@ pub(crate) fn append(conn: &Connection, entries: &[AuditEntry]) -> rusqlite::Res
     if entries.is_empty() {
         return Ok(());
     }
-    let last: Option<(i64, [u8; 32])> = conn
-        .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (mut id, mut hash) = last.unwrap_or((0, [0; 32]));
+    let last = audit_chain::head(conn)?;
+    let (mut id, mut hash) = (last.entries as i64, last.hash);
     let mut insert = conn.prepare_cached(
         "INSERT INTO audit (id, at, actor, action, object, detail, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
@@ -92,7 +96,7 @@ pub(crate) fn append(conn: &Connection, entries: &[AuditEntry]) -> rusqlite::Res
     Ok(())
 }
 
-fn entry_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditEntry> {
+pub(crate) fn entry_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditEntry> {
     Ok(AuditEntry {
         at: row.get(1)?,
         actor: row.get(2)?,
@@ -100,24 +104,6 @@ fn entry_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditEntry> {
         object: row.get(4)?,
         detail: row.get(5)?,
     })
-}
-
-/// Walks the whole chain; the head where it holds, the first entry at which it breaks where it does not.
-pub(crate) fn verify(conn: &Connection) -> Result<AuditHead, ReadError> {
-    let mut statement =
-        conn.prepare_cached("SELECT id, at, actor, action, object, detail, hash FROM audit ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    let mut head = AuditHead { entries: 0, hash: [0; 32] };
-    while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let hash = link(&head.hash, id, &entry_of(row)?);
-        head.entries += 1;
-        if id != head.entries as i64 || hash != row.get::<_, [u8; 32]>(6)? {
-            return Err(ReadError::AuditBroken(id));
-        }
-        head.hash = hash;
-    }
-    Ok(head)
 }
 
 /// Entries after the given number with their numbers, in order.

@@ -7,6 +7,8 @@ use std::fmt;
 
 use rusqlite::ffi;
 
+use crate::audit_chain::AuditBreak;
+
 /// SQLite's own account of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteFault {
@@ -163,9 +165,9 @@ pub enum ReadError {
     /// The stored bytes of this row do not match the hash taken when they were stored.
     #[error("the stored bytes of row {0} do not match their hash")]
     BodyCorrupt(i64),
-    /// The audit log's chain of hashes breaks at this entry.
-    #[error("the audit log has been changed at or before entry {0}")]
-    AuditBroken(i64),
+    /// The audit log's chain of hashes breaks.
+    #[error("the audit log was changed: {0}")]
+    AuditBroken(AuditBreak),
     /// The consent ledger's chain of hashes breaks at this entry.
     #[error("the consent ledger has been changed at or before entry {0}")]
     ConsentBroken(i64),

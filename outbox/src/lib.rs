@@ -19,13 +19,18 @@
 //! | nothing leaves while it lasts | [`Writer::begin_standstill`], [`Reader::standstill`] |
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | resources of the local endpoint | [`Writer::put_resources`], [`Reader::find_resources`] |
+//! | the audit log, its chain and seals | [`Writer::audit`], [`Reader::walk_audit`], [`Reader::audit_seals`] |
 //! | reading | [`Readers`], [`Reader`] |
+//! | reading beside no daemon | [`ClosedStore`] |
 
 mod again;
 mod audit;
+mod audit_chain;
+mod audit_seal;
 pub mod bare;
 mod chunk_days;
 mod chunks;
+mod closed;
 mod command;
 mod conditions;
 mod conflicts;
@@ -97,8 +102,11 @@ mod writer;
 
 pub use again::{Act, Acted, AskAgain, Asked, ReadAgain};
 pub use audit::{AuditEntry, AuditHead};
+pub use audit_chain::{AuditBreak, ChainedEntry};
+pub use audit_seal::AuditSeal;
 pub use chunk_days::DayChunk;
 pub use chunks::{Chunk, ChunkWrite};
+pub use closed::ClosedStore;
 pub use command::Pending;
 pub use conditions::Condition;
 pub use conflicts::{Findings, ForeignSummary, FoundConflict, KeptConflict, Side};

@@ -3,6 +3,7 @@
 //! Invariants: all that one [`Reader`] reads is of one moment; a reader is held briefly, because the write-ahead
 //! log cannot be emptied past the oldest moment being read.
 
+mod audit;
 mod chart;
 mod days;
 mod operations;
@@ -20,7 +21,6 @@ use rusqlite::Connection;
 
 use crate::{
     again::{self, Asked},
-    audit::{self, AuditEntry, AuditHead},
     chunks::{self, Chunk},
     conditions::{self, Condition},
     conflicts::{self, ForeignSummary, KeptConflict},
@@ -539,15 +539,5 @@ impl Reader {
     /// A named value.
     pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
         meta::get(self.conn()?, name)
-    }
-
-    /// Audit entries after the given number, with their numbers.
-    pub fn audit_after(&self, id: i64, limit: usize) -> Result<Vec<(i64, AuditEntry)>, ReadError> {
-        audit::after(self.conn()?, id, limit)
-    }
-
-    /// Walks the audit log's whole chain of hashes.
-    pub fn verify_audit(&self) -> Result<AuditHead, ReadError> {
-        audit::verify(self.conn()?)
     }
 }

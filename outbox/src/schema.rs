@@ -26,16 +26,24 @@ pub(crate) enum Schema {
     Foreign(i32),
 }
 
-/// Brings the database up to [`SCHEMA_VERSION`], or says why not.
-pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<Schema> {
+/// Whether the database is one of this program or can become one.
+pub(crate) fn found(conn: &Connection) -> rusqlite::Result<Schema> {
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let owner: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Ok(Schema::Newer(found));
+    Ok(match found {
+        _ if found > SCHEMA_VERSION => Schema::Newer(found),
+        _ if found > 0 && owner != APPLICATION_ID => Schema::Foreign(owner),
+        _ => Schema::Ready,
+    })
+}
+
+/// Brings the database up to [`SCHEMA_VERSION`], or says why not.
+pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<Schema> {
+    let schema = found(conn)?;
+    if schema != Schema::Ready {
+        return Ok(schema);
     }
-    if found > 0 && owner != APPLICATION_ID {
-        return Ok(Schema::Foreign(owner));
-    }
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for (number, sql) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > found) {
         conn.execute_batch("BEGIN IMMEDIATE")?;
         let done = conn

@@ -445,6 +445,36 @@ CREATE TABLE audit (
   hash   BLOB    NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 
+-- Appended to only, at the end: a row that replaces another is refused too. Who has the key can drop a trigger; the chain of
+-- hashes shows it.
+CREATE TRIGGER audit_is_appended_to BEFORE INSERT ON audit
+  WHEN NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM audit) BEGIN
+  SELECT RAISE(ABORT, 'the audit log is appended to only');
+END;
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
+  SELECT RAISE(ABORT, 'the audit log is appended to only');
+END;
+CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN
+  SELECT RAISE(ABORT, 'the audit log is appended to only');
+END;
+
+-- The head of the audit log as it was once a day, signed by the box's own key.
+CREATE TABLE audit_seal (
+  day       INTEGER PRIMARY KEY,               -- UTC, days since 1970
+  box_id    TEXT    NOT NULL,
+  at        INTEGER NOT NULL,
+  entries   INTEGER NOT NULL CHECK (entries >= 0),
+  head      BLOB    NOT NULL CHECK (length(head) = 32),
+  key       BLOB    NOT NULL,                  -- the public one
+  signature BLOB    NOT NULL
+) STRICT;
+CREATE TRIGGER audit_seal_is_not_changed BEFORE UPDATE ON audit_seal BEGIN
+  SELECT RAISE(ABORT, 'seals of the audit log stay as they are');
+END;
+CREATE TRIGGER audit_seal_is_not_deleted BEFORE DELETE ON audit_seal BEGIN
+  SELECT RAISE(ABORT, 'seals of the audit log stay as they are');
+END;
+
 -- The consent ledger: what was decided for an identifier and a purpose. Appended to only, each entry chained by hash to
 -- the one before it; what is in force is derived (in_force.rs), in the order of the numbers and not of a clock.
 CREATE TABLE consent (

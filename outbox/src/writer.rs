@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::{
     again::{Act, Acted, AskAgain},
     audit::{Append, AuditEntry},
+    audit_seal::{self, AuditSeal},
     command::{Job, Pending, task},
     conditions::{ClearCondition, RaiseCondition},
     conflicts::{Findings, ForeignSummary, RecordFindings, RecordSummaries, SettleConflict},
@@ -461,6 +462,11 @@ impl Writer {
     /// Appends to the audit log, in order.
     pub fn audit(&self, entries: Vec<AuditEntry>) -> Pending<()> {
         Pending::new(self, Append(entries))
+    }
+
+    /// Keeps a seal of the audit log; where the day has one, that stays.
+    pub fn keep_audit_seal(&self, seal: AuditSeal) -> Pending<()> {
+        Pending::new(self, audit_seal::Keep(seal))
     }
 
     /// Sets a named value.

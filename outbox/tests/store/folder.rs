@@ -54,6 +54,10 @@ impl Folder {
 
     pub(crate) fn reopen(&mut self) {
         self.close();
+        self.open_again();
+    }
+
+    pub(crate) fn open_again(&mut self) {
         self.store = Some(open(self.dir.path()).unwrap());
     }
 
