@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    admin,
+    admin, audit,
     clock::Clock,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
@@ -132,6 +132,9 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let generation = Generation::compile(1, config, time::now_ms())?;
     let store = open_store(&generation.config)?;
     let known = Known::of(&store).await?;
+    let stopping = known.box_id.clone();
+    let running = format!("isthmus {}; sha256 {}", env!("CARGO_PKG_VERSION"), generation.config.fingerprint);
+    store.writer().audit(vec![audit::by_daemon("daemon started", &known.box_id, running)]).await?;
     let (switch, current) = Current::start(generation);
     let (conditions, observations, ready) = (Board::default(), Observations::default(), Ready::default());
     recall(&store, &observations, &conditions)?;
@@ -261,6 +264,13 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         }
     });
     tasks.spawn(export(status, draining.clone()));
+    let watch = audit::Watch {
+        writer: store.writer(),
+        readers: store.readers(),
+        conditions: conditions.clone(),
+        box_id: known.box_id.clone(),
+    };
+    tasks.spawn(watch.run(draining.clone()));
     let sweeper = Sweeper {
         writer: store.writer(),
         readers: store.readers(),
@@ -369,6 +379,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     drain.begin();
     wake.wake();
     finish(intakes, tasks, pipeline).await;
+    store.writer().audit(vec![audit::by_daemon("daemon stopped", &stopping, String::new())]).await?;
     store.close();
     tracing::info!("stopped");
     Ok(())

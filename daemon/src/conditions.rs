@@ -74,6 +74,10 @@ pub enum Kind {
     ClockSkewed,
     /// The consent ledger does not verify: it was changed behind the daemon's back.
     ConsentLedgerBroken,
+    /// The audit log does not verify: it was changed behind the daemon's back.
+    AuditBroken,
+    /// Entries of the audit log do not reach the collector that the configuration names.
+    AuditUndelivered,
     /// What people want written is held until a person decides.
     IntentWaiting,
     /// Two feeds say different things of one moment, or somebody's summary differs from ours.
@@ -118,6 +122,8 @@ impl Kind {
             Self::ScopeMissing => "scope-missing",
             Self::ClockSkewed => "clock-skewed",
             Self::ConsentLedgerBroken => "consent-ledger-broken",
+            Self::AuditBroken => "audit-broken",
+            Self::AuditUndelivered => "audit-undelivered",
             Self::IntentWaiting => "intent-waiting",
             Self::FeedConflict => "feed-conflict",
             Self::ServerMoved => "server-moved",

@@ -172,6 +172,12 @@ metrics_table! {
     OldestUndelivered = gauge "isthmus_oldest_undelivered_age_seconds" Seconds,
     /// Time of the last delivery (Unix), by event.
     LastEvent = gauge "isthmus_last_event_timestamp_seconds" Seconds,
+    /// Entries of the audit log.
+    AuditEntries = gauge "isthmus_audit_entries" Count,
+    /// Time of the last walk (Unix) that found the audit log whole.
+    AuditVerified = gauge "isthmus_audit_verified_timestamp_seconds" Seconds,
+    /// Entries of the audit log that the collector does not have yet, where one is configured.
+    AuditUndelivered = gauge "isthmus_audit_undelivered_entries" Count,
     /// Conditions in force, by name.
     Conditions = gauge "isthmus_condition" Count,
     /// Generation of the configuration in force.

@@ -19,7 +19,7 @@ use crate::{
     consent::{self, Door},
     feed::Feed,
     intake::{Deposit, deposit},
-    pipeline::manifest::hex,
+    pipeline::manifest::{hex, unhex},
     route::Handler,
     time,
 };
@@ -403,17 +403,6 @@ impl Desk {
 
 const UNKNOWN: &str = "no patient of this identifier is known at this site, and nothing was recorded: look at SYSTEM, VALUE \
     and --site; for a patient of whom nothing has come yet, say --unseen";
-
-fn unhex(digits: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    for (place, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(hash)
-}
 
 fn told_of(recorded: &Recorded) -> Value {
     json!({
