@@ -3,6 +3,8 @@
 //! A condition is raised by whoever finds the fault and cleared by whoever finds it gone. The board is
 //! in memory, because the fault may be the store itself; edges that matter later are in the audit log.
 
+pub mod advice;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -77,7 +79,7 @@ pub enum Kind {
     /// The audit log does not verify: it was changed behind the daemon's back.
     AuditBroken,
     /// Entries of the audit log do not reach the collector that the configuration names.
-    AuditUndelivered,
+    AuditNotForwarded,
     /// What people want written is held until a person decides.
     IntentWaiting,
     /// Two feeds say different things of one moment, or somebody's summary differs from ours.
@@ -123,7 +125,7 @@ impl Kind {
             Self::ClockSkewed => "clock-skewed",
             Self::ConsentLedgerBroken => "consent-ledger-broken",
             Self::AuditBroken => "audit-broken",
-            Self::AuditUndelivered => "audit-undelivered",
+            Self::AuditNotForwarded => "audit-not-forwarded",
             Self::IntentWaiting => "intent-waiting",
             Self::FeedConflict => "feed-conflict",
             Self::ServerMoved => "server-moved",

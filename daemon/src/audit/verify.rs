@@ -71,6 +71,8 @@ pub struct Walk {
 impl Walk {
     /// A walk from the first entry on, which is to meet these.
     pub fn new(mut known: Vec<Known>) -> Self {
+        // Every log begins there.
+        known.retain(|known| known.head != AuditHead::START);
         known.sort_by_key(|known| known.head.entries);
         Self { head: AuditHead::START, known: known.into(), met: 0 }
     }

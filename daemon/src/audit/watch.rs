@@ -174,10 +174,10 @@ mod tests {
         let tomorrow = time::now_ms() + 86_400_000;
         store.writer().keep_audit_seal(made.seal("box-1", more, tomorrow)).await.unwrap();
         watch.daily(&draining).await.unwrap();
-        watch.daily(&draining).await.unwrap();
         let told = conditions.all();
         assert_eq!((told.len(), told[0].name), (1, Kind::AuditBroken));
         assert!(told[0].detail.contains("ends at entry 12000"), "{}", told[0].detail);
+        watch.daily(&draining).await.unwrap();
         let entries = store.readers().with(|reader| reader.audit_after(12_000, 9)).unwrap();
         assert_eq!(entries.len(), 1, "it is in the log once");
         assert_eq!(
