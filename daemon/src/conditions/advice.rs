@@ -70,6 +70,9 @@ advice_table! {
     ClockJumped Page
         "The clock jumped, and no outcome is published until it is believed again."
         "Set the clock and see that it is kept by NTP: timedatectl. Publishing goes on by itself once the clock runs steadily."
+    Standstill Page
+        "The store may not know what was written, after a restore, a copy or a fault: nothing leaves. Messages are taken in as ever."
+        "isthmus standstill show says why. Have the engines send again what is missing, then: isthmus standstill end --reason TEXT."
     AuditBroken Page
         "The audit log does not verify: it was changed behind the daemon's back."
         "Tell who answers for security. isthmus audit verify names the entry. Change nothing: the machine and its backups are evidence."
