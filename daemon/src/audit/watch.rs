@@ -1,9 +1,9 @@
 //! The log is walked at the start and once a day, beside everything else, and sealed where it is whole.
 //!
-//! Invariants: the walk uses blocking threads, a reader for one piece at a time, and rests after each piece for [`REST`] times as
+//! Invariants: the walk uses blocking threads, a reader for one piece at a time, and rests after each piece for `REST` times as
 //! long as the piece took, so that it never takes more than a fifth of one core; a day has one seal.
 //!
-//! Numbers: [`PIECE`] entries a piece; looked at every [`LOOK`]; seals and heads of 54 years are held at a time.
+//! Numbers: `PIECE` entries a piece; looked at every `LOOK`; seals and heads of 54 years are held at a time.
 
 use std::time::Duration;
 
