@@ -43,6 +43,7 @@ use crate::{
     standstill::Standstills,
     status::{Listening, Status},
     supervisor::Supervisor,
+    systemd::{self, Pulse, Watchdog},
     telemetry::{self, Metric, Ready},
     time,
     tls::{Inventory, Keeper, Poke, Served, Sources},
@@ -347,6 +348,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         );
         intakes.spawn_blocking(move || spool.run());
     }
+    let (watched, pulse) = (current.clone(), Pulse::default());
     let pipeline = Pipeline {
         writer: store.writer(),
         readers: store.readers(),
@@ -361,6 +363,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         went_live: known.went_live,
         known: HashMap::new(),
         marks: HashMap::new(),
+        pulse: pulse.clone(),
         serving: Default::default(),
     };
     let (stop, mark) = (draining.clone(), known.high_water_ms);
@@ -371,11 +374,15 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     Metric::ConfigGeneration.set(1.0, &[]);
     Metric::Started.set(time::now_ms() as f64 / 1e3, &[]);
     ready.set(true);
+    systemd::ready(&watched, &conditions);
+    let watchdog = Watchdog { writer: store.writer(), pipeline: pulse, conditions, current: watched };
+    tasks.spawn(watchdog.run(draining.clone()));
     wake.wake();
 
     until_told_to_stop().await?;
     tracing::info!("stopping: intake first, then what is in flight");
     ready.set(false);
+    systemd::stopping();
     drain.begin();
     wake.wake();
     finish(intakes, tasks, pipeline).await;

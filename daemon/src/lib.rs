@@ -45,6 +45,7 @@ pub mod spool;
 pub mod standstill;
 pub mod status;
 pub mod supervisor;
+pub mod systemd;
 pub mod telemetry;
 pub mod time;
 pub mod tls;

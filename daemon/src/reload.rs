@@ -14,6 +14,7 @@ use crate::{
     config,
     drain::Draining,
     generation::{Current, Generation, Switch},
+    systemd,
     telemetry::Metric,
     time,
     tls::Poke,
@@ -60,15 +61,21 @@ impl Reload {
         // What was changed between the first reading and the watch would never be told.
         self.reload(Asked::Never).await;
         loop {
-            tokio::select! {
-                Some(()) = changes.recv() => {}
-                Some(()) = hangup.recv() => {}
+            let told = tokio::select! {
+                Some(()) = changes.recv() => false,
+                Some(()) = hangup.recv() => true,
                 () = draining.begun() => return,
+            };
+            if told {
+                systemd::reloading();
             }
             tokio::time::sleep(QUIET).await;
             while changes.try_recv().is_ok() {}
             self.certificates.now();
             self.reload(Asked::Perhaps).await;
+            if told {
+                systemd::ready(&self.current, &self.conditions);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! Disks with a fault: one that is soon full, one that stands still.
 
 use std::{
     fs,
@@ -25,6 +25,47 @@ impl Tmpfs {
 impl Drop for Tmpfs {
     fn drop(&mut self) {
         // A failure leaves a mount in the temporary folder, which the next boot takes away.
+        let _unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A file system on a file, which can be made to stand still; let go and unmounted when dropped.
+pub struct Frozen(PathBuf);
+
+impl Frozen {
+    /// `None` where this user may not mount.
+    pub fn mount(at: &Path, image: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        fs::File::create(image).unwrap().set_len(64 << 20).unwrap();
+        let done = |command: &mut Command| {
+            let ran = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+            ran.is_ok_and(|status| status.success())
+        };
+        let made = done(Command::new("mkfs.ext4").arg("-q").arg(image));
+        let mounted = made && done(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at));
+        mounted.then(|| Self(at.to_owned()))
+    }
+
+    /// From now on whoever writes waits.
+    pub fn freeze(&self) {
+        assert!(self.turn("-f"), "fsfreeze");
+    }
+
+    /// Lets those who wait go on.
+    pub fn thaw(&self) {
+        assert!(self.turn("-u"), "fsfreeze");
+    }
+
+    fn turn(&self, how: &str) -> bool {
+        let told = Command::new("fsfreeze").arg(how).arg(&self.0).stderr(Stdio::null()).status();
+        told.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // It may have been let go already. A failure leaves a mount in the temporary folder, as above.
+        let _frozen = self.turn("-u");
         let _unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }

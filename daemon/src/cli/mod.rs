@@ -20,6 +20,8 @@ mod hints;
 mod identity;
 mod init;
 mod intent;
+#[cfg(feature = "manual")]
+mod manual;
 mod outbound;
 mod outcomes;
 mod policy;
@@ -136,15 +138,23 @@ enum Command {
     /// The bare writer that `bench` measures beside the daemon.
     #[command(hide = true)]
     BenchBareServer(bench::BareServerArgs),
+    /// The pages of man and the completions that the packages ship.
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 impl Command {
     /// Whether it works by a configuration; to all others `--config` would mean nothing.
     fn reads_configuration(&self) -> bool {
-        !matches!(
-            self,
-            Self::Demo(_) | Self::Init(_) | Self::Send(_) | Self::Bench(_) | Self::BenchBareServer(_)
-        )
+        match self {
+            Self::Demo(_) | Self::Init(_) | Self::Send(_) | Self::Bench(_) | Self::BenchBareServer(_) => {
+                false
+            }
+            #[cfg(feature = "manual")]
+            Self::Manual(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -199,6 +209,8 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Bench(args) => bench::run(args),
         Command::BenchBareServer(args) => bench::bare_server(&args),
+        #[cfg(feature = "manual")]
+        Command::Manual(args) => manual::run(&args),
     }
 }
 

@@ -51,6 +51,7 @@ use crate::{
     generation::Current,
     observations::Observations,
     outbound::Halts,
+    systemd::Pulse,
     time,
 };
 
@@ -172,6 +173,8 @@ pub struct Pipeline {
     pub known: absorb::Known,
     /// Dirty marks already in the store.
     pub marks: absorb::Marks,
+    /// Its sign of life, which it gives at each turn.
+    pub pulse: Pulse,
     /// How far what the endpoint shows has been brought up to date.
     pub serving: serve::Serving,
 }
@@ -183,6 +186,7 @@ impl Pipeline {
         let mut persisted_ms = high_water_ms;
         let mut pace = Pace::default();
         while !draining.is_begun() {
+            self.pulse.beat();
             let began_ms = time::monotonic_ms();
             let sleep = match self.step(&mut clock, &mut persisted_ms, &mut pace) {
                 Ok(next) => {

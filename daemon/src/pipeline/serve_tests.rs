@@ -75,6 +75,7 @@ impl Rig {
             went_live: LocalDay(0),
             known: HashMap::new(),
             marks: HashMap::new(),
+            pulse: Default::default(),
             serving: Serving::default(),
         });
         self.store = Some(store);
