@@ -1,12 +1,15 @@
-//! Chores that are more than one command: `cargo xtask interop`, `random`, `fuzz-replay`, `fuzz [SECONDS]`.
+//! Chores that are more than one command: `cargo xtask interop`, `random`, `fuzz-replay`, `fuzz [SECONDS]`, `dist`,
+//! `check-packages`, `verify-packages`.
 //!
 //! Each ends with a table, and with 1 where something failed. What is absent: any dependency, and anything that
 //! ships.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to people")]
 
+mod dist;
 mod fuzz;
 mod interop;
+mod tool;
 
 use std::{
     env,
@@ -17,7 +20,9 @@ use std::{
 const USAGE: &str = "cargo xtask interop          other people's software against ours (tests/interop)
 cargo xtask random           100,000 random requests at the FHIR endpoint (tests/endpoint_random.rs)
 cargo xtask fuzz-replay      the kept inputs of every fuzz target, on stable
-cargo xtask fuzz [SECONDS]   every fuzz target for so long (240), with cargo-fuzz and a nightly compiler";
+cargo xtask fuzz [SECONDS]   every fuzz target for so long (240), with cargo-fuzz and a nightly compiler
+cargo xtask dist             both packages and the offline bundle, in target/packages
+                             --profile dist|release|dev   --sign-key KEY.pem   --package-version VERSION   --no-build";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -25,6 +30,10 @@ fn main() -> ExitCode {
         ["interop"] => interop::run("interop", &[]),
         ["random"] => interop::run("endpoint_random", &[("ISTHMUS_RANDOM_REQUESTS", "100000")]),
         ["fuzz-replay"] => interop::run("fuzz_corpus", &[]),
+        ["dist", ref words @ ..] => match dist::Wanted::read(words) {
+            Some(wanted) => dist::run_all(&wanted),
+            None => return usage(),
+        },
         ["fuzz"] => fuzz::run(240),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds @ 1..=86_400) => fuzz::run(seconds),

@@ -1,0 +1,12 @@
+systemd-sysusers isthmus.conf || :
+systemd-tmpfiles --create isthmus.conf || :
+if [ "$1" -eq 1 ]; then
+    # Enabled by 80-isthmus.preset, not started.
+    systemctl --no-reload preset isthmus.service >/dev/null 2>&1 || :
+    if [ ! -e /etc/isthmus/store-key.cred ] && [ ! -e /etc/isthmus/store.key ]; then
+        echo "isthmus is enabled and not started. Next: isthmus init, then isthmus check, then systemctl start isthmus."
+    fi
+fi
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload >/dev/null 2>&1 || :
+fi
