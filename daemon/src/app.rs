@@ -10,7 +10,7 @@ use std::{
 };
 
 use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret, reading::Instant};
-use outbox::{Key, Store, StoreOptions};
+use outbox::{Key, Store, StoreOptions, Writer};
 use rand::RngExt;
 use tokio::{
     signal::unix,
@@ -26,6 +26,7 @@ use crate::{
     consent, delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, ROOM_BYTES, Shelf},
+    gauges,
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
@@ -264,7 +265,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             () = stop.begun() => {}
         }
     });
-    tasks.spawn(export(status, draining.clone()));
+    tasks.spawn(export(status, store.writer(), draining.clone()));
     let watch = audit::Watch {
         writer: store.writer(),
         readers: store.readers(),
@@ -488,11 +489,11 @@ fn listening(settings: &[config::MllpListener], listeners: &[Listener]) -> Vec<L
     .collect()
 }
 
-async fn export(status: Status, mut draining: Draining) {
+async fn export(status: Status, writer: Writer, mut draining: Draining) {
     loop {
-        let status = status.clone();
+        let (status, writer) = (status.clone(), writer.clone());
         // Counting reads the disk: not on the runtime's own threads.
-        let _joined = tokio::task::spawn_blocking(move || status.export()).await;
+        let _joined = tokio::task::spawn_blocking(move || gauges::export(&status, &writer)).await;
         tokio::select! {
             () = tokio::time::sleep(EXPORT_EVERY) => {}
             () = draining.begun() => return,

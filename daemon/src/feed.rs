@@ -14,6 +14,7 @@ use outbox::Receipt;
 
 use crate::{
     config::{AllowedSender, Answering, MllpListener},
+    course::Msg,
     listener::{
         refusal::{Limit, LineBound, Refusals},
         sender,
@@ -132,6 +133,8 @@ impl Feed {
     /// refused.
     pub fn count_receipt(&self, receipt: &Receipt, refused_for: Option<u16>) {
         self.traffic.message();
+        let (duplicate, refused) = (receipt.duplicate, receipt.refused);
+        tracing::debug!(msg = %Msg(receipt.id), feed = %self.source, duplicate, refused, "message taken in");
         if receipt.control_id_reused {
             self.counters.reused.increment(1);
             self.traffic.reuse();

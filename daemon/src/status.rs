@@ -17,7 +17,7 @@ use crate::{
     outbound::desk::Desk,
     spool::Standings,
     standstill::Standstills,
-    telemetry::{Metric, Ready},
+    telemetry::Ready,
     time,
     tls::{Inventory, Served},
     traffic::Traffic,
@@ -260,7 +260,7 @@ impl Status {
     }
 
     /// The mode in force at a destination, for patients of whom the consent ledger says nothing.
-    fn mode_of(&self, destination: &Destination, uses: &[Use]) -> Mode {
+    pub(crate) fn mode_of(&self, destination: &Destination, uses: &[Use]) -> Mode {
         if !self.is_consented(destination) {
             return Mode::ReadOnly;
         }
@@ -275,7 +275,7 @@ impl Status {
             || (destination.site.is_none() && self.current.get().consent_defaults().iter().any(is_permitted))
     }
 
-    fn uses(&self, destination: &Destination) -> Vec<Use> {
+    pub(crate) fn uses(&self, destination: &Destination) -> Vec<Use> {
         let uses = destination.uses().into_iter();
         uses.map(|(capability, carries)| {
             let observed = self.observations.of(&destination.id, capability.name());
@@ -283,30 +283,8 @@ impl Status {
         })
         .collect()
     }
-
-    /// Renews the gauges that are read from the store.
-    pub fn export(&self) {
-        consent::export(&self.readers);
-        intent::export(&self.readers);
-        let Ok(counts) = self.readers.with(|reader| reader.counts()) else { return };
-        Metric::InboxPending.set(counts.inbox_pending as f64, &[]);
-        for state in State::ALL {
-            Metric::OutboxRows.set(counts.rows(state) as f64, &[("state", state.name().to_owned())]);
-        }
-        let age = |at: Option<i64>| at.map_or(0.0, |at| (time::now_ms() - at).max(0) as f64 / 1e3);
-        Metric::InboxOldest.set(age(counts.inbox_oldest_pending_at), &[]);
-        Metric::OldestUndelivered.set(age(counts.oldest_undelivered_at), &[]);
-        for destination in self.current.get().destinations() {
-            let mode = match self.mode_of(destination, &self.uses(destination)) {
-                Mode::Shadow => -1.0,
-                Mode::ReadOnly => 0.0,
-                Mode::Partial => 1.0,
-                Mode::Full => 2.0,
-            };
-            Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
-        }
-    }
 }
+
 /// A text, where there is one.
 fn told(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())

@@ -11,6 +11,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     conditions::Board,
+    course,
     delivery::{self, commit, doubt},
     drain::Draining,
     generation::Current,
@@ -54,12 +55,14 @@ impl Supervisor {
         loop {
             for destination in self.current.get().destinations() {
                 if running.insert(destination.id.clone()) {
+                    course::stand_by(&destination.id);
                     let run = self.deliverer(&destination.id).run();
                     deliverers.spawn(kept(destination.id.clone(), self.store.clone(), run));
                 }
             }
             for outbound in self.current.get().outbounds() {
                 if running.insert(outbound.id.clone()) {
+                    course::stand_by(&outbound.id);
                     let run = self.sender(&outbound.id).run();
                     deliverers.spawn(kept(outbound.id.clone(), self.store.clone(), run));
                 }

@@ -7,22 +7,20 @@
 //! Log levels: `error` needs a person now, `warn` needs one today, `info` marks a change of state,
 //! `debug` is for a fault under investigation.
 
+mod health;
 mod log;
+mod process;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::net::SocketAddr;
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use self::log::{LogFormat, install_log};
+pub use self::{
+    health::{Ready, serve_health},
+    log::{LogFormat, install_log},
+    process::export as export_process,
+};
 
 macro_rules! metrics_table {
     ($($(#[doc = $help:literal])+ $variant:ident = $kind:ident $name:literal $unit:ident),+ $(,)?) => {
@@ -98,6 +96,10 @@ metrics_table! {
     SpoolOldestWaiting = gauge "isthmus_spool_oldest_waiting_age_seconds" Seconds,
     /// Files removed from done after their time, by spool.
     SpoolRemoved = counter "isthmus_spool_removed_files_total" Count,
+    /// Time of one piece of work of the pipeline, by stage; pieces that found nothing to do are not in it.
+    StageSeconds = histogram "isthmus_stage_seconds" Seconds,
+    /// Pieces of work of the pipeline that ended in a fault and are tried again, by stage.
+    StageFailures = counter "isthmus_stage_failures_total" Count,
     /// Messages absorbed into readings.
     Absorbed = counter "isthmus_absorbed_messages_total" Count,
     /// Stored messages read anew, after a release or for a replay.
@@ -120,12 +122,24 @@ metrics_table! {
     ForeignSummaries = counter "isthmus_foreign_summaries_total" Count,
     /// Versions that were left to a summary that came in, by destination.
     SameSummaries = counter "isthmus_same_summaries_total" Count,
+    /// Windows that wait to be computed: their time has not come, or their turn.
+    WindowsWaiting = gauge "isthmus_windows_waiting" Count,
+    /// How long the window whose time came first has been due.
+    WindowOverdue = gauge "isthmus_window_overdue_seconds" Seconds,
+    /// Windows that could not be computed or made into resources, counted with each attempt.
+    WindowFailures = counter "isthmus_window_failures_total" Count,
+    /// What waits for a person: entries of the quarantine of messages, and results whose patient could not be told.
+    HeldBack = gauge "isthmus_held_back" Count,
     /// Outcomes computed.
     Outcomes = counter "isthmus_outcomes_total" Count,
     /// Decisions of the broker, by destination and decision.
     Decisions = counter "isthmus_broker_decisions_total" Count,
     /// Attempts to write, by destination and verdict.
     Deliveries = counter "isthmus_delivery_attempts_total" Count,
+    /// From the receipt of the newest message that a version counts to its delivery, by destination.
+    Course = histogram "isthmus_receipt_to_delivery_seconds" Seconds,
+    /// Writes that a destination's quota still permits in the present span, by destination and span.
+    QuotaLeft = gauge "isthmus_quota_left" Count,
     /// Time of one attempt to write, by destination.
     DeliverySeconds = histogram "isthmus_delivery_seconds" Seconds,
     /// Tokens got from a destination's token endpoint, by destination and why one was asked for.
@@ -166,9 +180,39 @@ metrics_table! {
     InboxPending = gauge "isthmus_inbox_pending" Count,
     /// Age of the oldest message that is not absorbed.
     InboxOldest = gauge "isthmus_inbox_oldest_pending_seconds" Seconds,
-    /// Writes in the queue, by state.
+    /// Transactions committed by the store's writer.
+    StoreCommits = counter "isthmus_store_commits_total" Count,
+    /// Commands in them.
+    StoreCommands = counter "isthmus_store_commands_total" Count,
+    /// Groups of commands that the store did not commit.
+    StoreFailures = counter "isthmus_store_failures_total" Count,
+    /// Times the database was opened again after an I/O error.
+    StoreReopened = counter "isthmus_store_reopened_total" Count,
+    /// Time the store's writer was at work: its increase is its utilisation, its increase by commit their mean duration.
+    StoreBusy = counter "isthmus_store_busy_seconds_total" Seconds,
+    /// Commands that wait for the store's writer, by queue.
+    StoreQueue = gauge "isthmus_store_queue" Count,
+    /// Most commands that may wait for the store's writer, by queue; who comes then waits outside.
+    StoreQueueLimit = gauge "isthmus_store_queue_limit" Count,
+    /// Reading connections of the store in use.
+    StoreReaders = gauge "isthmus_store_readers_in_use" Count,
+    /// Most reading connections of the store at a time.
+    StoreReadersLimit = gauge "isthmus_store_readers_limit" Count,
+    /// Times a reading connection was taken.
+    StoreReads = counter "isthmus_store_reads_total" Count,
+    /// Time waited for a reading connection, all together.
+    StoreReadWait = counter "isthmus_store_read_wait_seconds_total" Seconds,
+    /// Processor time of the daemon.
+    ProcessorTime = counter "isthmus_process_cpu_seconds_total" Seconds,
+    /// Memory of the daemon that is resident.
+    ResidentMemory = gauge "isthmus_process_resident_memory_bytes" Bytes,
+    /// Open files of the daemon, connections included.
+    OpenFiles = gauge "isthmus_process_open_files" Count,
+    /// Most open files that the system lets the daemon have.
+    OpenFilesLimit = gauge "isthmus_process_open_files_limit" Count,
+    /// Writes in the queue, by destination and state.
     OutboxRows = gauge "isthmus_outbox_rows" Count,
-    /// Age of the oldest write that is not settled.
+    /// Age of the oldest write that is not settled, by destination.
     OldestUndelivered = gauge "isthmus_oldest_undelivered_age_seconds" Seconds,
     /// Time of the last delivery (Unix), by event.
     LastEvent = gauge "isthmus_last_event_timestamp_seconds" Seconds,
@@ -219,6 +263,11 @@ impl Metric {
         metrics::histogram!(self.name(), labels)
     }
 
+    /// Sets a counter to what somebody else counted since the start.
+    pub fn counted(self, count: u64, labels: &[(&'static str, String)]) {
+        self.counter(labels).absolute(count);
+    }
+
     /// Adds to a counter.
     pub fn add(self, count: u64, labels: &[(&'static str, String)]) {
         self.counter(labels).increment(count);
@@ -235,10 +284,26 @@ impl Metric {
     }
 }
 
-/// What histograms gathered is put into their buckets so often. Without it every single value would be kept
-/// until somebody asks for the metrics, which on some boxes nobody ever does.
-const UPKEEP_EVERY: Duration = Duration::from_secs(1);
-
+/// Histogram bounds in seconds, from the receipt of a message to the delivery of what came of it: a day's window closes hours
+/// after its first reading, and a site may be closed for days.
+const COURSE_BUCKETS: &[f64] = &[
+    1.0,
+    5.0,
+    15.0,
+    60.0,
+    300.0,
+    900.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    14_400.0,
+    28_800.0,
+    57_600.0,
+    86_400.0,
+    172_800.0,
+    604_800.0,
+    1_209_600.0,
+];
 /// Histogram bounds in seconds: an fsync on a quiet disk is 0.1 ms, a patient EHR takes seconds.
 const BUCKETS: &[f64] =
     &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -264,88 +329,15 @@ pub fn install_metrics() -> Result<PrometheusHandle, TelemetryError> {
     let refused = |e: &dyn std::fmt::Display| TelemetryError::Metrics(e.to_string());
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Full(Metric::Course.name().to_owned()), COURSE_BUCKETS)
+        })
         .map_err(|e| refused(&e))?
         .install_recorder()
         .map_err(|e| refused(&e))?;
     Metric::ALL.iter().for_each(|metric| metric.describe());
     Metric::BuildInfo.set(1.0, &[("version", env!("CARGO_PKG_VERSION").to_owned())]);
     Ok(handle)
-}
-
-/// Latch that `/readyz` shows: intake is open and the store takes commits. Never depends on upstream.
-#[derive(Clone, Debug, Default)]
-pub struct Ready(Arc<AtomicBool>);
-
-impl Ready {
-    /// Opens or closes the latch.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
-    }
-
-    /// Whether intake is open.
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-#[derive(Clone)]
-struct Health {
-    ready: Ready,
-    prometheus: PrometheusHandle,
-}
-
-/// Binds the health listener and serves it from its own thread until the process ends.
-///
-/// Returns the address bound, which differs from `addr` where that names port 0.
-pub fn serve_health(
-    addr: SocketAddr,
-    ready: Ready,
-    prometheus: PrometheusHandle,
-) -> Result<SocketAddr, TelemetryError> {
-    let bind = |source| TelemetryError::Bind { addr, source };
-    let listener = TcpListener::bind(addr).map_err(bind)?;
-    listener.set_nonblocking(true).map_err(bind)?;
-    let bound = listener.local_addr().map_err(bind)?;
-    let router = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(|State(health): State<Health>| async move { exposition(&health) }))
-        .with_state(Health { ready, prometheus: prometheus.clone() });
-    std::thread::Builder::new()
-        .name("health".to_owned())
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let served = runtime.and_then(|runtime| {
-                runtime.block_on(async {
-                    tokio::spawn(upkeep(prometheus));
-                    axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
-                })
-            });
-            if let Err(error) = served {
-                tracing::error!(%error, "the health listener ended; restart the daemon to have metrics again");
-            }
-        })
-        .map_err(bind)?;
-    Ok(bound)
-}
-
-async fn upkeep(prometheus: PrometheusHandle) {
-    loop {
-        tokio::time::sleep(UPKEEP_EVERY).await;
-        prometheus.run_upkeep();
-    }
-}
-
-async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if health.ready.get() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: see isthmus status\n")
-    }
-}
-
-fn exposition(health: &Health) -> impl IntoResponse + use<> {
-    ([("content-type", "text/plain; version=0.0.4")], health.prometheus.render())
 }
 
 #[cfg(test)]

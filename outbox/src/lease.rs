@@ -104,6 +104,8 @@ pub struct LeasedRow {
     pub depends_on: Option<i64>,
     /// When it was enqueued, in milliseconds.
     pub created_at: i64,
+    /// Since when it may go, in milliseconds: when it was enqueued, or let go after it had been held.
+    pub free_since: i64,
     /// SHA-256 of the body, checked.
     pub sha256: [u8; 32],
     /// The bytes to send.
@@ -295,7 +297,7 @@ impl Lease {
                 "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3, spent = ?4,
                    doubt_since = coalesce(doubt_since, ?5), doubted = max(doubted, ?5 IS NOT NULL)
                  WHERE id = ?1
-                 RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since",
+                 RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since, max(created_at, free_since)",
             )?
             .query_row(params![id, self.now, server, quota::receipt(&self.quotas), suspect_since], |row| {
                 Ok(LeasedRow {
@@ -310,6 +312,7 @@ impl Lease {
                     attempts: row.get(2)?,
                     depends_on: row.get(3)?,
                     created_at: row.get(4)?,
+                    free_since: row.get(7)?,
                     form: row.get(5)?,
                     doubt_since: row.get(6)?,
                     sha256: body.sha256,

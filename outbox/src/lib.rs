@@ -146,7 +146,7 @@ pub use publish::{Decision, Earlier, Enters, NewRow, Outcome, Publish};
 pub use quarantine::{EntryState, IdentityEntry, QuarantineEntry, RefusedEntry};
 pub use queue::{FORM_NOT_LISTED, PRIORITIES, State, Step, UNPROVEN, UNRESOLVED};
 pub use quota::Quota;
-pub use reader::{Reader, Readers};
+pub use reader::{Pages, Reader, ReaderCounts, Readers};
 pub use rehome::{Rehomed, Rehoming, Withdrawal};
 pub use release::{DropRow, Release};
 pub use resource::{

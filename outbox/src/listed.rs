@@ -87,7 +87,7 @@ pub(crate) fn listed(forms: usize) -> String {
     format!(
         "UPDATE outbox INDEXED BY outbox_waiting
          SET state = CASE WHEN ?4 IS NULL THEN 'pending' ELSE 'deferred' END, reason = ?4, weighed = 0,
-           next_at = min(next_at, ?5)
+           next_at = min(next_at, ?5), free_since = CASE WHEN ?4 IS NULL THEN ?5 ELSE free_since END
          WHERE destination = ?1 AND kind = ?2 AND state = 'deferred' AND reason = ?3 AND {WAITING}
            AND form IN ({})",
         places.join(", ")

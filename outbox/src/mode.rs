@@ -261,7 +261,7 @@ fn defer_sql(of_kind: bool) -> String {
 fn release_sql(of_kind: bool) -> String {
     let (by, kind) = by_kind(of_kind);
     format!(
-        "UPDATE outbox {by} SET state = 'pending', reason = NULL, next_at = min(next_at, ?4)
+        "UPDATE outbox {by} SET state = 'pending', reason = NULL, next_at = min(next_at, ?4), free_since = ?4
          WHERE destination = ?1 AND {kind} AND state = 'deferred' AND reason = ?3 AND {WAITING}"
     )
 }

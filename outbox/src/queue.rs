@@ -213,6 +213,7 @@ pub(crate) fn step(conn: &Connection, row: &Place, step: Step, note: Note<'_>) -
     conn.prepare_cached(
         "UPDATE outbox SET state = ?2, reason = ?3, cause = coalesce(?4, cause),
            next_at = coalesce(?5, next_at), settled_at = ?6, weighed = 0,
+           free_since = CASE WHEN ?2 = 'pending' AND state <> 'leased' THEN ?7 ELSE free_since END,
            doubted = max(doubted, ?2 = 'ambiguous'), head = CASE WHEN ?6 IS NULL THEN head ELSE 0 END,
            doubt_since = CASE ?2 WHEN 'ambiguous' THEN coalesce(doubt_since, ?7) WHEN 'leased' THEN doubt_since END
          WHERE id = ?1",

@@ -82,6 +82,12 @@ fn used(conn: &Connection, destination: &str, quota: &Quota) -> rusqlite::Result
     Ok(rows.unwrap_or(0) as u64)
 }
 
+/// How many writes each of the quotas still permits.
+pub(crate) fn left(conn: &Connection, destination: &str, quotas: &[Quota]) -> Result<Vec<u64>, ReadError> {
+    let left = |quota: &Quota| Ok(quota.most.saturating_sub(used(conn, destination, quota)?));
+    quotas.iter().map(left).collect()
+}
+
 /// The first of the quotas that is used up.
 pub(crate) fn exhausted(
     conn: &Connection,

@@ -5,11 +5,14 @@
 
 mod audit;
 mod chart;
+mod course;
 mod days;
 mod operations;
 mod people;
 mod resources;
 mod served;
+
+pub use self::course::Pages;
 
 use std::{
     collections::HashMap,
@@ -67,6 +70,21 @@ struct PoolState {
     idle: Vec<Connection>,
     open: usize,
     closed: bool,
+    taken: u64,
+    waited: Duration,
+}
+
+/// How the reading connections are used; for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderCounts {
+    /// In use now.
+    pub in_use: usize,
+    /// Most at a time.
+    pub most: usize,
+    /// Times one was taken, since the store was opened.
+    pub taken: u64,
+    /// Time waited for one, all together.
+    pub waited: Duration,
 }
 
 /// The pool; cheap to clone.
@@ -122,8 +140,16 @@ impl Readers {
         Ok(read.into_iter().map(Arc::new).collect())
     }
 
+    /// How the pool is used.
+    pub fn counts(&self) -> ReaderCounts {
+        let state = self.state();
+        let in_use = state.open.saturating_sub(state.idle.len());
+        ReaderCounts { in_use, most: self.0.limit, taken: state.taken, waited: state.waited }
+    }
+
     fn connection(&self) -> Result<Connection, ReadError> {
         let mut state = self.state();
+        state.taken += 1;
         loop {
             if state.closed {
                 return Err(ReadError::Closed);
@@ -135,9 +161,11 @@ impl Readers {
                 state.open += 1;
                 break;
             }
+            let since = Instant::now();
             let (next, wait) =
                 self.0.freed.wait_timeout(state, READER_WAIT).unwrap_or_else(PoisonError::into_inner);
             state = next;
+            state.waited += since.elapsed();
             if wait.timed_out() && state.idle.is_empty() {
                 return Err(ReadError::Busy);
             }

@@ -165,6 +165,8 @@ pub struct Took {
     pub at: i64,
     /// Its message had been received before: this is what it became then.
     pub known: bool,
+    /// Inbox id of its message; 0 of what the box made itself.
+    pub inbox_id: i64,
 }
 
 /// Messages and versions, prepared off the writer thread.
@@ -411,7 +413,7 @@ fn became(conn: &Connection, inbox_id: i64) -> rusqlite::Result<Option<Took>> {
     )?
     .query_row([inbox_id], |row| {
         let id = ResourceId { number: row.get(0)?, tag: row.get(1)? };
-        Ok(Took { id, version: row.get(2)?, at: row.get(3)?, known: true })
+        Ok(Took { id, version: row.get(2)?, at: row.get(3)?, known: true, inbox_id })
     })
     .optional()
 }
@@ -493,7 +495,7 @@ fn write(
     for key in &version.keys {
         insert.execute(params![placed(*key, version.span), from, id.number, until])?;
     }
-    Ok(Took { id, version: number, at, known: false })
+    Ok(Took { id, version: number, at, known: false, inbox_id })
 }
 
 /// Takes a resource from under the keys of the version that stood.

@@ -287,6 +287,7 @@ CREATE TABLE outbox (
   weighed     INTEGER NOT NULL DEFAULT 0 CHECK (weighed >= 0), -- while it waits: in which round another form was asked for, 0 in none
   next_at     INTEGER NOT NULL,
   created_at  INTEGER NOT NULL,
+  free_since  INTEGER NOT NULL DEFAULT 0,      -- when it was let go last, after it had been held; 0 where it never was
   consent     INTEGER NOT NULL,                -- entries of the consent ledger then: what was decided by then, by no clock
   leased_at   INTEGER,
   doubt_since INTEGER,                         -- since when nobody knows whether it happened; kept while it is looked for

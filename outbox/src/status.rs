@@ -1,6 +1,8 @@
 //! How much of everything there is. Rows of the outbox are counted as they change (`outbox_count`), for they stay for
 //! ever; every other count walks an index of what is open, and none reads a body.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{error::ReadError, queue::State};
@@ -26,6 +28,8 @@ pub struct Counts {
     pub outbox: Vec<(String, State, u64)>,
     /// When the oldest row that is not settled was enqueued, in milliseconds; those held for want of consent are not counted.
     pub oldest_undelivered_at: Option<i64>,
+    /// The same by destination; those where nothing waits are left out.
+    pub oldest_undelivered: BTreeMap<String, i64>,
 }
 
 impl Counts {
@@ -50,7 +54,7 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
     };
     let mut by_state = conn.prepare_cached(BY_STATE)?;
     let mut rows = by_state.query([])?;
-    let (mut outbox, mut oldest_undelivered_at) = (Vec::new(), None::<i64>);
+    let (mut outbox, mut oldest_undelivered) = (Vec::new(), BTreeMap::<String, i64>::new());
     while let Some(row) = rows.next()? {
         let destination: String = row.get(0)?;
         let state = State::of(&row.get::<_, String>(1)?)?;
@@ -58,7 +62,10 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
             let oldest: Option<i64> = conn
                 .prepare_cached(if state == State::Deferred { OLDEST_DEFERRED } else { OLDEST })?
                 .query_row(params![destination, state.name()], |row| row.get(0))?;
-            oldest_undelivered_at = oldest_undelivered_at.into_iter().chain(oldest).min();
+            if let Some(oldest) = oldest {
+                let known = oldest_undelivered.entry(destination.clone()).or_insert(oldest);
+                *known = oldest.min(*known);
+            }
         }
         outbox.push((destination, state, row.get::<_, i64>(2)? as u64));
     }
@@ -84,7 +91,8 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
                + (SELECT count(*) FROM rehomed)",
         )?,
         outbox,
-        oldest_undelivered_at,
+        oldest_undelivered_at: oldest_undelivered.values().copied().min(),
+        oldest_undelivered,
     })
 }
 

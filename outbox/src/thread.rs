@@ -137,8 +137,10 @@ impl Core {
             let group = self.gather();
             if !group.is_empty() {
                 idle = false;
+                let since = Instant::now();
                 self.carry_out(group);
                 self.bound_wal();
+                self.tally.busy_us.fetch_add(since.elapsed().as_micros() as u64, Ordering::Relaxed);
             } else if closing.load(Ordering::Acquire) {
                 if self.queues_are_done() {
                     break;
@@ -188,6 +190,7 @@ impl Core {
 
     fn carry_out(&mut self, mut group: Vec<Box<dyn Job>>) {
         if self.conn.is_none() && !self.reopen() {
+            self.tally.failed.fetch_add(1, Ordering::Relaxed);
             return answer(group, Some(&WriteError::Unavailable));
         }
         let mark = self.hot.mark();
@@ -200,10 +203,12 @@ impl Core {
                 answer(group, None);
             }
             Fate::Failed(error) => {
+                self.tally.failed.fetch_add(1, Ordering::Relaxed);
                 self.hot.undo_to(mark);
                 answer(group, Some(&error));
             }
             Fate::Poisoned(error) => {
+                self.tally.failed.fetch_add(1, Ordering::Relaxed);
                 self.conn = None;
                 self.reopen_at = None;
                 answer(group, Some(&error));

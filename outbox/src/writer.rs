@@ -64,6 +64,8 @@ pub(crate) struct Tally {
     pub commands: AtomicU64,
     pub last_inbox_id: AtomicI64,
     pub reopened: AtomicU64,
+    pub failed: AtomicU64,
+    pub busy_us: AtomicU64,
 }
 
 /// A copy of the writer's counters.
@@ -77,10 +79,18 @@ pub struct WriterCounts {
     pub last_inbox_id: i64,
     /// Times the connection was opened again after an I/O error.
     pub reopened: u64,
+    /// Groups that were not committed.
+    pub failed: u64,
+    /// Time spent on groups and on the write-ahead log, in microseconds: the writer's utilisation is its increase.
+    pub busy_us: u64,
     /// Commands waiting for intake now.
     pub intake_waiting: usize,
+    /// Most commands that may wait for intake.
+    pub intake_most: usize,
     /// Commands waiting as work now.
     pub work_waiting: usize,
+    /// Most commands that may wait as work.
+    pub work_most: usize,
 }
 
 /// Hands commands to the writer thread; cheap to clone.
@@ -486,8 +496,12 @@ impl Writer {
             commands: self.tally.commands.load(Ordering::Relaxed),
             last_inbox_id: self.tally.last_inbox_id.load(Ordering::Relaxed),
             reopened: self.tally.reopened.load(Ordering::Relaxed),
+            failed: self.tally.failed.load(Ordering::Relaxed),
+            busy_us: self.tally.busy_us.load(Ordering::Relaxed),
             intake_waiting: self.intake.max_capacity() - self.intake.capacity(),
+            intake_most: self.intake.max_capacity(),
             work_waiting: self.work.max_capacity() - self.work.capacity(),
+            work_most: self.work.max_capacity(),
         }
     }
 }

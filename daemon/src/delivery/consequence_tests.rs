@@ -70,6 +70,7 @@ fn what_was_only_looked_at_says_nothing_of_permission_and_a_refusal_in_doubt_doe
         overtaken: false,
         depends_on: None,
         created_at: NOW,
+        free_since: NOW,
         sha256: [0; 32],
         body: Vec::new(),
     };

@@ -8,10 +8,12 @@ use super::{
     Deliverer, attempt, backoff, birth_date, chance, commit, consequence,
     doubts::{self, Doubts},
     pace::Pace,
+    rate,
 };
 use crate::{
     capability::Capability,
     conditions::{self, Kind},
+    course,
     destination::Destination,
     mode::{Effect, Observed},
     telemetry::Metric,
@@ -65,6 +67,12 @@ impl Deliverer {
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
+        course::tell_attempt(&self.readers, &self.id, &row, outcome.verdict.word());
+        if matches!(outcome.verdict, Verdict::Delivered | Verdict::ReadBack) {
+            let (limits, zone) = (&destination.delivery.rate, &destination.timezone);
+            let from = course::may_go_from(row.free_since, |at| rate::quiet_until(limits, zone, at));
+            course::delivered(&self.readers, &self.id, &row, from, now);
+        }
         self.tell(destination, &outcome.verdict, row.patient);
         let effect = self.observations.apply(&self.id, &row.kind, consequence::event(&row, &outcome), now);
         let wait = self.pause(destination, &outcome, row.attempts, began, pace);

@@ -27,6 +27,7 @@ use super::{
     stored::Stored,
 };
 use crate::{
+    course::Msg,
     route::{Handler, PART},
     time,
 };
@@ -70,9 +71,16 @@ pub(super) async fn commit(
     about: Circumstances<'_>,
 ) -> Result<Committed, Answer> {
     let bytes = drafts.iter().map(|draft| draft.body.bytes.len()).sum();
+    let feed = source(about.caller);
     let put = at_length(bytes, || put(drafts, about));
     match writer.put_resources(put).await {
-        Ok(Placed::Done(took)) => Ok(Committed::Done(took)),
+        Ok(Placed::Done(took)) => {
+            for one in &took {
+                let (msg, duplicate) = (Msg(one.inbox_id), one.known);
+                tracing::debug!(%msg, %feed, duplicate, "message taken in");
+            }
+            Ok(Committed::Done(took))
+        }
         Ok(Placed::Changed) => Ok(Committed::Changed),
         Ok(Placed::Overtaken(at)) => Ok(Committed::Overtaken(at)),
         Ok(Placed::Known(took)) => Ok(Committed::Known(took)),

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     conditions::{Board, Kind},
-    config,
+    config, course,
     delivery::{backoff, commit, doubt},
     drain::Draining,
     generation::{Current, Generation},
@@ -343,6 +343,9 @@ impl Deliverer {
         let policy = Policy { on_error: settings.on_error, on_reject: settings.on_reject };
         let consequence = policy::consequence(&sent.attempt, sent.row.ambiguous, policy);
         self.count(sent, consequence);
+        if consequence == Consequence::Deliver {
+            course::delivered(&self.readers, &self.id, &sent.row, sent.row.free_since, now);
+        }
         let wait = self.pause(settings, sent, pace);
         self.tell(consequence, &sent.row);
         let verdict = policy::settlement(consequence, &cause, now, wait);
@@ -452,6 +455,7 @@ impl Deliverer {
             Consequence::Retry(Some(_)) | Consequence::Halt(_) | Consequence::Quarantine(_) => "refused",
             Consequence::Defect => "defect",
         };
+        course::tell_attempt(&self.readers, &self.id, &sent.row, verdict);
         Metric::Deliveries.add(1, &[destination, ("verdict", verdict.to_owned())]);
     }
 }

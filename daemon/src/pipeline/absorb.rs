@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::PublishRule,
+    course::Msg,
     endpoint::key::SOURCE_PREFIX,
     generation::{Generation, Site},
     identities,
@@ -184,6 +185,7 @@ impl Pipeline {
             for message in &piece {
                 let local = self.local(message)?;
                 read::message(message, &local, generation, now, &mut batch);
+                tracing::debug!(msg = %Msg(message.id), feed = %message.source, "message read");
                 (batch.upto, bytes) = (message.id, bytes + message.body.len());
             }
             batch.messages += piece.len();

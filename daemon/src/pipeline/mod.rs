@@ -52,6 +52,7 @@ use crate::{
     observations::Observations,
     outbound::Halts,
     systemd::Pulse,
+    telemetry::Metric,
     time,
 };
 
@@ -143,6 +144,23 @@ enum Next {
     More { backlog: bool },
     /// Nothing was to do, and nothing is before so long, unless something comes in.
     Wait(Duration),
+}
+
+/// Does a piece of work of a stage, and counts it: its time where it found something to do, or its fault.
+fn timed<T>(
+    stage: &'static str,
+    work: impl FnOnce() -> Result<T, PipelineError>,
+    has_done: impl FnOnce(&T) -> bool,
+) -> Result<T, PipelineError> {
+    let began = std::time::Instant::now();
+    let done = work();
+    let labels = [("stage", stage.to_owned())];
+    match &done {
+        Ok(found) if has_done(found) => Metric::StageSeconds.record(began.elapsed().as_secs_f64(), &labels),
+        Ok(_) => {}
+        Err(_) => Metric::StageFailures.add(1, &labels),
+    }
+    done
 }
 
 /// What the pipeline works with.
@@ -243,20 +261,26 @@ impl Pipeline {
             self.queued.send_modify(|turn| *turn += 1);
             self.replied.send_modify(|turn| *turn += 1);
         }
-        let rehomed = self.rehome(&generation)?;
-        let absorbed = self.absorb(&generation, pace)?;
-        let again = self.read_again(&generation)?;
+        let rehomed = timed("rehome", || self.rehome(&generation), |done| *done > 0)?;
+        let absorbed = timed("absorb", || self.absorb(&generation, pace), |done| done.messages > 0)?;
+        let again = timed("again", || self.read_again(&generation), |done| done.messages > 0)?;
         if absorbed.replies + again.replies > 0 {
             self.replied.send_modify(|turn| *turn += 1);
         }
-        let published = if tick.paused { 0 } else { self.publish(&generation, tick.high_water_ms)? };
-        let wished = self.wishes(&generation)?;
+        let published = match tick.paused {
+            true => 0,
+            false => timed("publish", || self.publish(&generation, tick.high_water_ms), |done| *done > 0)?,
+        };
+        let wished = timed("wishes", || self.wishes(&generation), |done| *done > 0)?;
         if published + wished > 0 {
             self.queued.send_modify(|turn| *turn += 1);
             // Outcomes may go as messages.
             self.replied.send_modify(|turn| *turn += 1);
         }
-        let served = if serve::is_on(&generation) { self.serve(&generation)? } else { 0 };
+        let served = match serve::is_on(&generation) {
+            true => timed("serve", || self.serve(&generation), |done| *done > 0)?,
+            false => 0,
+        };
         if absorbed.messages > 0 || again.messages > 0 || published + served > 0 || rehomed > 0 {
             let backlog = absorbed.backlog || again.backlog || published + served > 0 || rehomed > 0;
             return Ok(Next::More { backlog });

@@ -16,7 +16,7 @@ use super::{
     Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
     set_aside,
 };
-use crate::{broker, conditions::Kind, generation::Generation, telemetry::Metric, time};
+use crate::{broker, conditions::Kind, course, generation::Generation, telemetry::Metric, time};
 
 /// Windows published in one turn.
 pub const MAX_WINDOWS: usize = 64;
@@ -74,9 +74,11 @@ impl Pipeline {
         }
         let decided: Vec<_> = commands.iter().flat_map(decided).collect();
         let asked: Vec<Condition> = commands.iter().flat_map(asked).cloned().collect();
+        let versions: Vec<(i64, i64)> = commands.iter().filter_map(version_of).collect();
         match self.writer.publish_all(commands).wait() {
             Ok(()) => {
                 decided.into_iter().for_each(Counted::count);
+                versions.into_iter().for_each(|(window, version)| self.tell_version(window, version));
                 for Condition { name, scope, detail, since } in asked {
                     let kinds = [Kind::AmendmentNeeded, Kind::NumberWithheld];
                     if let Some(kind) = kinds.into_iter().find(|kind| kind.word() == name) {
@@ -91,6 +93,16 @@ impl Pipeline {
                 Ok(0)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes a new version down in the log, with the messages that it counts and no version before it did, where that is
+    /// read at level debug.
+    fn tell_version(&self, window: i64, version: i64) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let counted = self.readers.with(|reader| course::new_messages(reader, window, version));
+            let msgs = course::msgs(&counted.unwrap_or_default());
+            tracing::debug!(window, version, msgs, "version published");
         }
     }
 
@@ -112,6 +124,7 @@ impl Pipeline {
             }
         };
         let (scope, now) = (format!("window {}", due.id), time::now_ms());
+        Metric::WindowFailures.add(1, &[]);
         self.conditions.raise(Kind::WindowFailed, &scope, format!("{error}; it is not published"), now);
         Ok(Publish {
             window_id: due.id,
@@ -271,6 +284,14 @@ fn decided(publish: &Publish) -> Vec<Counted> {
         Published::Unchanged | Published::Withdrawn { .. } | Published::Postponed { .. } => &[],
     };
     decisions.iter().map(Counted::of).collect()
+}
+
+/// The window and the number of a new version.
+fn version_of(publish: &Publish) -> Option<(i64, i64)> {
+    match publish.result {
+        Published::Version { version, .. } => Some((publish.window_id, version)),
+        _ => None,
+    }
 }
 
 /// What people are asked to do about a window.
