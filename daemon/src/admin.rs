@@ -51,6 +51,8 @@ const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
 pub enum Request {
     /// The state of everything, as `isthmus status --json` prints it.
     Status,
+    /// What a support bundle holds of the store and the metrics.
+    Support,
     /// The messages whose patient could not be told.
     IdentityList {
         /// Most of them; the longest waiting first.

@@ -45,6 +45,7 @@ use crate::{
     status::{Listening, Status},
     supervisor::Supervisor,
     systemd::{self, Pulse, Watchdog},
+    support,
     telemetry::{self, Metric, Ready},
     time,
     tls::{Inventory, Keeper, Poke, Served, Sources},
@@ -146,7 +147,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     halts.recall(&store.readers().with(|reader| reader.modes())?);
 
     let config = current.get().config.main.clone();
-    let health = telemetry::serve_health(config.admin.listen, ready.clone(), prometheus)?;
+    let health = telemetry::serve_health(config.admin.listen, ready.clone(), prometheus.clone())?;
     let socket = admin::bind(&config.admin.socket).await?;
     let mut listeners = Vec::new();
     for settings in &config.mllp {
@@ -205,7 +206,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     tasks.spawn(
         smart::Keeper { current: current.clone(), conditions: conditions.clone() }.run(draining.clone()),
     );
-    let answering = status.clone();
+    let (answering, asked) = (status.clone(), store.writer());
     let identities = Identities {
         writer: store.writer(),
         readers: store.readers(),
@@ -246,6 +247,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     ));
     let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
+        admin::Request::Support => support::store::document(&answering.readers, &asked, &prometheus),
         admin::Request::Outbound { ask } => outbounds.answer(ask),
         admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
         admin::Request::Replay(ask) => desk.replay(ask, peer),

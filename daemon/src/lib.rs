@@ -48,6 +48,7 @@ pub mod standstill;
 pub mod status;
 pub mod supervisor;
 pub mod systemd;
+pub mod support;
 pub mod telemetry;
 pub mod time;
 pub mod tls;

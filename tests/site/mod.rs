@@ -181,3 +181,16 @@ pub async fn until_metric(rig: &Rig, series: &str, wanted: f64) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// Waits until a series of `/metrics` has this value or more.
+pub async fn at_least_metric(rig: &Rig, series: &str, wanted: f64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = metrics(rig).await;
+        if metric(&text, series) >= wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{series} did not come to {wanted}:\n{text}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -36,6 +36,8 @@ pub enum Deed {
     TrialBegun,
     /// It has ended.
     TrialEnded,
+    /// `isthmus support-bundle`.
+    SupportBundle,
 }
 
 impl Deed {
@@ -50,6 +52,7 @@ impl Deed {
             Self::ProbeWritten => "site probe written",
             Self::TrialBegun => "site validate begun",
             Self::TrialEnded => "site validate ended",
+            Self::SupportBundle => "support bundle",
         }
     }
 }

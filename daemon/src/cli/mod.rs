@@ -33,6 +33,7 @@ mod send;
 mod site;
 mod standstill;
 mod status;
+mod support_bundle;
 mod typed;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -103,6 +104,9 @@ enum Command {
     Status(status::Args),
     /// Show every certificate in force, what it is for, and when it ends.
     Certificates(certificates::Args),
+    /// Gather what support asks for into one file that can be read before it is sent.
+    #[command(long_about = support_bundle::ABOUT)]
+    SupportBundle(support_bundle::Args),
     /// Show what a site permits, hold or release it, end what waited for a person, keep its keys.
     Site(site::Args),
     /// Show whose patient could not be told, and which patients were merged; undo a merge.
@@ -193,6 +197,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Status(args) => status::run(&args, config),
         Command::Certificates(args) => certificates::run(&args, config),
+        Command::SupportBundle(args) => support_bundle::run(&args, config),
         Command::Site(args) => site::run(&args, config),
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
@@ -243,10 +248,11 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 44] = [
+    const VERBS: [&str; 45] = [
         "run",
         "check",
         "status",
+        "support-bundle --out f.tar.gz --details",
         "queue list --state shown",
         "queue show 7 --reveal --reason r",
         "site list --json",

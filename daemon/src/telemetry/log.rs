@@ -1,4 +1,4 @@
-//! The log on standard error.
+//! The log: on standard error, or to journald by its own protocol.
 //!
 //! Invariant: no line steers the terminal that shows it or turns its text: what other systems wrote (a server's words, a
 //! file's name, a peer's certificate) stands there as an escape where it does not plainly print. A line as JSON stays JSON.
@@ -19,16 +19,46 @@ pub enum LogFormat {
     Text,
     /// One JSON object each.
     Json,
+    /// To journald by its own protocol, each field by itself: journalctl ISTHMUS_MSG=msg-17.
+    #[cfg(feature = "systemd")]
+    Journal,
 }
 
-/// Starts logging to standard error. `filter` is a level or a tracing directive list.
+/// Starts logging to journald; where its socket is not there, to standard error, and says so.
+#[cfg(feature = "systemd")]
+fn install_journal(filter: tracing_subscriber::EnvFilter) {
+    use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+    match tracing_journald::layer() {
+        Ok(journal) => {
+            let journal = journal
+                .with_field_prefix(Some("ISTHMUS".to_owned()))
+                .with_syslog_identifier("isthmus".to_owned());
+            // A second call in one process (tests) keeps the first subscriber.
+            drop(tracing_subscriber::registry().with(filter).with(journal).try_init());
+        }
+        Err(error) => {
+            let plain = Plain { format: LogFormat::Text, coloured: false };
+            let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(plain);
+            drop(builder.with_target(false).with_ansi(false).try_init());
+            tracing::warn!(%error, "no journal here: the log goes to standard error");
+        }
+    }
+}
+
+/// Starts logging: to standard error, or to journald where that is asked for. `filter` is a level or a tracing directive list.
 pub fn install_log(format: LogFormat, filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    #[cfg(feature = "systemd")]
+    if format == LogFormat::Journal {
+        return install_journal(filter);
+    }
     let coloured = format == LogFormat::Text && io::stderr().is_terminal();
     let plain = Plain { format, coloured };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(plain).with_target(false);
     let installed = match format {
+        #[cfg(feature = "systemd")]
+        LogFormat::Journal => builder.with_ansi(false).try_init(),
         LogFormat::Text => builder.with_ansi(coloured).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
@@ -58,6 +88,8 @@ impl Plain {
             LogFormat::Json => visible::in_json(&text).into_owned(),
             LogFormat::Text if self.coloured => visible::coloured(&text),
             LogFormat::Text => visible::lines(&text),
+            #[cfg(feature = "systemd")]
+            LogFormat::Journal => visible::lines(&text),
         };
         shown.into_bytes().into()
     }
