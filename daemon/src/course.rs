@@ -54,7 +54,7 @@ pub fn new_messages(reader: &Reader, window: i64, version: i64) -> Result<Vec<u6
         Ok(manifest.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default())
     };
     let now = listed(version)?;
-    let Some((before, _)) = reader.version_before(window, version)? else { return Ok(now) };
+    let Some((before, _)) = reader.version_published_before(window, version)? else { return Ok(now) };
     let before = listed(before)?;
     Ok(now.into_iter().filter(|id| before.binary_search(id).is_err()).collect())
 }
@@ -67,7 +67,7 @@ fn newest_receipt(reader: &Reader, window: i64, version: i64) -> Result<Option<i
         manifest.and_then(|manifest| Listing::ids(&manifest.body)).and_then(|ids| ids.last().copied());
     let Some(newest) = newest.and_then(|id| i64::try_from(id).ok()) else { return Ok(None) };
     let received_at = reader.received_at(newest)?;
-    let before = reader.version_before(window, version)?;
+    let before = reader.version_published_before(window, version)?;
     Ok(received_at.filter(|at| before.is_none_or(|(_, published_at)| published_at <= *at)))
 }
 

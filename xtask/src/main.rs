@@ -9,6 +9,7 @@
 mod dist;
 mod fuzz;
 mod interop;
+mod promtool;
 mod tool;
 
 use std::{
@@ -27,7 +28,14 @@ cargo xtask dist             both packages and the offline bundle, in target/pac
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let good = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["interop"] => interop::run("interop", &[]),
+        ["interop"] => {
+            // Both, whatever the first says.
+            let promtool = promtool::find().map(|program| program.display().to_string());
+            let named: Vec<_> = promtool.iter().map(|it| ("ISTHMUS_PROMTOOL", it.as_str())).collect();
+            let [peers, telemetry] = [("interop", &[][..]), ("telemetry", &named[..])]
+                .map(|(test, environment)| interop::run(test, environment));
+            peers && telemetry
+        }
         ["random"] => interop::run("endpoint_random", &[("ISTHMUS_RANDOM_REQUESTS", "100000")]),
         ["fuzz-replay"] => interop::run("fuzz_corpus", &[]),
         ["dist", ref words @ ..] => match dist::Wanted::read(words) {

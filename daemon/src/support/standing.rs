@@ -191,7 +191,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// A name as the configuration permits it; anything longer or stranger is none.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte))
 }

@@ -22,7 +22,11 @@ pub struct Pages {
 
 impl Reader {
     /// The version of a window that was published before this one, and when (ms); `None` before the first.
-    pub fn version_before(&self, window_id: i64, version: i64) -> Result<Option<(i64, i64)>, ReadError> {
+    pub fn version_published_before(
+        &self,
+        window_id: i64,
+        version: i64,
+    ) -> Result<Option<(i64, i64)>, ReadError> {
         let mut statement = self.conn()?.prepare_cached(
             "SELECT version, at FROM published_version WHERE window_id = ?1 AND version < ?2
              ORDER BY version DESC LIMIT 1",

@@ -59,7 +59,7 @@ fn a_message_and_its_resource_are_one_commit_and_the_same_message_is_the_same_re
         ..PutResources::default()
     };
     let stood = done(block(writer.put_resources(put(id))).unwrap());
-    assert_eq!(stood, [Took { id, version: 1, at: 77, known: false }]);
+    assert_eq!(stood, [Took { id, version: 1, at: 77, known: false, inbox_id: 1 }]);
     let found = folder.read(|reader| reader.resource(id.number, None)).unwrap();
     assert_eq!((&found.body[..], found.version, found.id), (&b"{\"a\":1.10}"[..], 1, id));
     let message = folder.read(|reader| reader.message(found.inbox_id)).unwrap();
@@ -70,7 +70,7 @@ fn a_message_and_its_resource_are_one_commit_and_the_same_message_is_the_same_re
     assert!(again.number > id.number, "a number is given out once, also over a restart");
     // The condition does not hold any more, and need not: the message has had its effect.
     let known = done(block(folder.writer().put_resources(put(again))).unwrap());
-    assert_eq!(known, [Took { id, version: 1, at: 77, known: true }]);
+    assert_eq!(known, [Took { id, version: 1, at: 77, known: true, inbox_id: 1 }]);
     assert!(folder.read(|reader| reader.resource(again.number, None)).is_none());
     assert!(folder.read(|reader| reader.message(message.id + 1)).is_none(), "nothing was stored");
 }
