@@ -6,6 +6,7 @@
 
 use std::{fmt, fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Hexadecimal digits in a key: SQLCipher's AES-256 takes 32 bytes.
@@ -94,6 +95,15 @@ impl Key {
         Ok((Self::from_hex(&text)?, warning))
     }
 
+    /// What tells this key from others and nothing about it: 16 hexadecimal digits of a SHA-256 under a prefix of its own. The
+    /// key has 256 bits of chance, so no search leads back.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"isthmus store key id ");
+        hash.update(Zeroizing::new(self.0.to_ascii_lowercase()).as_bytes());
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The statement that hands the key to SQLCipher.
     pub(crate) fn pragma(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", self.0.as_str()))
@@ -115,6 +125,15 @@ mod tests {
         assert!(matches!(Key::from_hex(&format!("{DIGITS}0")), Err(KeyError::Length { found: 65 })));
         let wrong = DIGITS.replacen("33", "3g", 1);
         assert!(matches!(Key::from_hex(&wrong), Err(KeyError::Digit { place: 8 })));
+    }
+
+    #[test]
+    fn an_id_is_the_keys_own_whatever_its_case_and_shows_nothing_of_it() {
+        let key = Key::from_hex(DIGITS).unwrap();
+        assert_eq!(key.id(), Key::from_hex(&DIGITS.to_lowercase()).unwrap().id());
+        assert_ne!(key.id(), Key::from_hex(&DIGITS.replacen("00", "01", 1)).unwrap().id());
+        assert_eq!(key.id().len(), 16);
+        assert!(!DIGITS.to_lowercase().contains(&key.id()));
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! | delivery | [`Writer::lease`], [`Writer::settle`], [`Writer::turn`], [`State::after`] |
 //! | resources of the local endpoint | [`Writer::put_resources`], [`Reader::find_resources`] |
 //! | the audit log, its chain and seals | [`Writer::audit`], [`Reader::walk_audit`], [`Reader::audit_seals`] |
+//! | copies: backup, restore, another key | [`Readers::copy`], [`copy`] |
 //! | reading | [`Readers`], [`Reader`] |
 //! | reading beside no daemon | [`ClosedStore`] |
 
@@ -40,6 +41,7 @@ mod consent_default;
 mod consent_import;
 mod consent_record;
 mod consent_rows;
+pub mod copy;
 mod dedupe;
 mod doubt;
 mod effect;

@@ -20,13 +20,18 @@ impl Command for Put {
     }
 
     fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<(), WriteError> {
-        conn.prepare_cached(
-            "INSERT INTO meta (name, value) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )?
-        .execute(params![self.name, self.value])?;
-        Ok(())
+        Ok(put(conn, &self.name, &self.value)?)
     }
+}
+
+/// Writes a named value.
+pub(crate) fn put(conn: &Connection, name: &str, value: &[u8]) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )?
+    .execute(params![name, value])?;
+    Ok(())
 }
 
 pub(crate) struct GetOrCreate {

@@ -19,6 +19,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
+    copy::{BY_URI, unchanging_uri},
     error::SqliteFault,
     key::Key,
     schema::{self, Schema},
@@ -110,7 +111,33 @@ pub(crate) struct Opener {
 
 impl Opener {
     pub(crate) fn new(dir: &Path, key: Key) -> Self {
-        Self { path: dir.join(DATABASE_FILE), key }
+        Self::at(&dir.join(DATABASE_FILE), key)
+    }
+
+    /// Makes connections to a database file by its own path.
+    pub(crate) fn at(path: &Path, key: Key) -> Self {
+        Self { path: path.to_owned(), key }
+    }
+
+    /// A connection to a new file that is filled at once: nothing is synced before the end.
+    pub(crate) fn empty(&self) -> Result<Connection, OpenError> {
+        let conn = self.keyed(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.pragma_update(None, "journal_mode", "OFF")?;
+        conn.pragma_update(None, "synchronous", "OFF")?;
+        Ok(conn)
+    }
+
+    /// A connection that can only read, to a file that nobody has open and that may lie where nothing can be written. A plain
+    /// database is refused.
+    pub(crate) fn unchanging(&self) -> Result<Connection, OpenError> {
+        refuse_plain(&File::open(&self.path)?)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | BY_URI;
+        self.keyed_at(Path::new(&unchanging_uri(&self.path)), flags)
+    }
+
+    /// The key that it opens with.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
     }
 
     /// The write-ahead log beside the database.
@@ -156,8 +183,12 @@ impl Opener {
     }
 
     fn keyed(&self, access: OpenFlags) -> Result<Connection, OpenError> {
+        self.keyed_at(&self.path, access)
+    }
+
+    fn keyed_at(&self, path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
         set_up_library();
-        let conn = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
         // SQLCipher would write its own lines to stderr; what it has to say comes back as an error code.
         conn.execute_batch("PRAGMA cipher_log_level = NONE")?;
@@ -202,6 +233,10 @@ pub(crate) fn lock_folder(dir: &Path) -> Result<File, OpenError> {
 fn prepare_file(path: &Path) -> Result<(), OpenError> {
     let file =
         OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
+    refuse_plain(&file)
+}
+
+fn refuse_plain(file: &File) -> Result<(), OpenError> {
     let mut head = Vec::with_capacity(PLAIN_HEADER.len());
     file.take(PLAIN_HEADER.len() as u64).read_to_end(&mut head)?;
     if head == PLAIN_HEADER { Err(OpenError::Plain) } else { Ok(()) }

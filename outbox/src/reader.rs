@@ -16,6 +16,7 @@ pub use self::course::Pages;
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,6 +28,7 @@ use crate::{
     chunks::{self, Chunk},
     conditions::{self, Condition},
     conflicts::{self, ForeignSummary, KeptConflict},
+    copy::{self, CopyError},
     doubt,
     error::{ReadError, SqliteFault},
     facts::{self, Births, EhrPatient},
@@ -109,6 +111,21 @@ impl Readers {
         state.idle.clear();
         drop(state);
         self.0.freed.notify_all();
+    }
+
+    /// Copies the store as it is at this moment into the new file `to`, under the same key, while it goes on to be written:
+    /// [`copy::copy`]. For blocking threads.
+    ///
+    /// # Errors
+    /// [`copy::CopyError`]; a file that was begun stays for the caller to remove.
+    pub fn copy(
+        &self,
+        to: &Path,
+        now_ms: i64,
+        goes_on: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<(), CopyError> {
+        let opener = &self.0.opener;
+        copy::copy(opener, to, opener.key(), now_ms, true, goes_on)
     }
 
     /// A reader at the present moment. Blocks while all are in use, 10 s at most; for blocking threads.

@@ -33,6 +33,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Writes that are not settled, at every destination together.
+    pub fn unsettled(&self) -> u64 {
+        self.outbox.iter().filter(|(_, state, _)| !state.is_settled()).map(|(_, _, count)| count).sum()
+    }
+
     /// Rows in a state at every destination together.
     pub fn rows(&self, state: State) -> u64 {
         self.outbox.iter().filter(|(_, s, _)| *s == state).map(|(_, _, count)| count).sum()

@@ -9,6 +9,7 @@ mod chart;
 mod consent;
 mod consent_clock;
 mod consent_fhir;
+mod copy;
 mod delivery;
 mod doubt;
 mod effect;
