@@ -4,6 +4,7 @@
 //! ask is decided by the file's mode (0600: the daemon's user and root). Who asked is told by the kernel
 //! (SO_PEERCRED), so that what a person does is in the audit log under that person's name.
 
+pub mod backup;
 pub mod beside;
 pub mod conflicts;
 pub mod consent;
@@ -96,6 +97,8 @@ pub enum Request {
     Intent(intent::Ask),
     /// Contradictions between feeds: list, show, settle.
     Conflicts(conflicts::Ask),
+    /// Backups: begin, progress.
+    Backup(backup::Ask),
     /// Standstills of the whole box: show, begin, end.
     Standstill(standstill::Ask),
     /// What a command did that needs no daemon, for the audit log.

@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     admin, audit,
+    backup::Backups,
     clock::Clock,
     conditions::{Board, Kind},
     config::{self, Config, Faults},
@@ -43,6 +44,7 @@ use crate::{
     spool::{Spool, Standings},
     standstill::Standstills,
     status::{Listening, Status},
+    store_key,
     supervisor::Supervisor,
     support,
     systemd::{self, Pulse, Watchdog},
@@ -51,6 +53,8 @@ use crate::{
     tls::{Inventory, Keeper, Poke, Served, Sources},
 };
 
+/// A store that a restore puts together, in the data folder, until it takes the store's place.
+pub const RESTORING: &str = "isthmus.db.restoring";
 /// Gauges that are read from the store are renewed so often.
 const EXPORT_EVERY: Duration = Duration::from_secs(5);
 /// Name of the box's secret in the store.
@@ -79,6 +83,13 @@ pub enum AppError {
         .0.display()
     )]
     Sealed(PathBuf),
+    /// A rotation of the store's key was broken off: its new key is there, and the store may be under it already.
+    #[error("a rotation of the store's key was broken off ({} is there); isthmus key rotate --reason TEXT goes on with it", .0.display())]
+    Rotating(PathBuf),
+    /// A restore was broken off: the store was moved aside, and nothing is in its place. A new one would know nothing of what
+    /// was written.
+    #[error("{} was moved aside by a restore that was broken off; run isthmus restore again", .0.display())]
+    Restoring(PathBuf),
     /// The store cannot be opened.
     #[error("{0}")]
     Open(#[from] outbox::OpenError),
@@ -119,6 +130,8 @@ impl AppError {
                 | Self::Generation(_)
                 | Self::Key(_)
                 | Self::Sealed(_)
+                | Self::Rotating(_)
+                | Self::Restoring(_)
                 | Self::Open(outbox::OpenError::WrongKey)
         )
     }
@@ -133,7 +146,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     open_files::raise(&config);
     let prometheus = telemetry::install_metrics()?;
     let generation = Generation::compile(1, config, time::now_ms())?;
-    let store = open_store(&generation.config)?;
+    let (store, key_id) = open_store(&generation.config)?;
     let known = Known::of(&store).await?;
     let stopping = known.box_id.clone();
     let running = format!("isthmus {}; sha256 {}", env!("CARGO_PKG_VERSION"), generation.config.fingerprint);
@@ -236,6 +249,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         conditions: conditions.clone(),
         intents: intents.clone(),
     };
+    let backups =
+        Backups::new(store.readers(), store.writer(), &config.data_dir, key_id, known.box_id.clone());
     let watch = intent::Watch { intents: intents.clone(), conditions: conditions.clone() };
     tasks.spawn(watch.run(draining.clone()));
     tasks.spawn(consent::turn(
@@ -256,6 +271,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Consent(ask) => desk.consent(ask, peer),
         admin::Request::Intent(ask) => desk.intent(ask, peer),
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
+        admin::Request::Backup(ask) => backups.answer(&ask, peer),
         admin::Request::Standstill(ask) => standstills.answer(&ask, peer),
         admin::Request::Beside(ask) => desk.beside(&ask, peer),
         request => identities.answer(&request, peer),
@@ -423,7 +439,8 @@ impl Known {
     }
 }
 
-fn open_store(config: &Config) -> Result<Store, AppError> {
+/// The store, and what tells its key from others.
+fn open_store(config: &Config) -> Result<(Store, String), AppError> {
     let (dir, store) = (&config.main.data_dir, &config.main.store);
     if store.is_sealed() {
         return Err(AppError::Sealed(store.key_file.clone()));
@@ -440,7 +457,16 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
     }
     let dedupe_horizon_ms = i64::try_from(config.main.dedupe.horizon.as_millis()).unwrap_or(i64::MAX);
     let options = StoreOptions { dedupe_horizon_ms, ..StoreOptions::default() };
-    Ok(Store::open(dir, key, options, time::now_ms())?)
+    let database = dir.join(outbox::DATABASE_FILE);
+    if !database.exists() && dir.join(RESTORING).exists() {
+        return Err(AppError::Restoring(database));
+    }
+    let key_id = key.id();
+    let opened = Store::open(dir, key, options, time::now_ms());
+    if matches!(opened, Err(outbox::OpenError::WrongKey)) && store_key::next(&store.key_file).exists() {
+        return Err(AppError::Rotating(store_key::next(&store.key_file)));
+    }
+    Ok((opened?, key_id))
 }
 
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod app;
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod broker;
 pub mod capability;
@@ -46,6 +47,7 @@ pub mod smart;
 pub mod spool;
 pub mod standstill;
 pub mod status;
+pub mod store_key;
 pub mod supervisor;
 pub mod support;
 pub mod systemd;

@@ -40,6 +40,8 @@ const PAGES: i32 = 1_024;
 const REST: Duration = Duration::from_millis(2);
 /// Name of the moment of a copy, within the copy.
 const COPIED_AT: &str = "copied-at";
+/// Name of the box's id in the store, given by the daemon.
+const BOX_ID: &str = "box-id";
 /// Faults that are told of a damaged file.
 const FAULTS_MOST: usize = 10;
 
@@ -190,7 +192,7 @@ pub fn check(path: &Path, key: &Key) -> Result<Checked, CopyError> {
         unsettled: counts.unsettled(),
         audit: audit::verify(&conn).map_err(CopyError::Chain)?,
         consent: consent_chain::verify(&conn, None).map_err(CopyError::Chain)?,
-        box_id: meta::get(&conn, "box-id").map_err(CopyError::Chain)?.map(text).unwrap_or_default(),
+        box_id: meta::get(&conn, BOX_ID).map_err(CopyError::Chain)?.map(text).unwrap_or_default(),
     })
 }
 
@@ -235,6 +237,44 @@ pub fn note(path: &Path, key: &Key, audit: &[AuditEntry]) -> Result<(), CopyErro
     conn.execute("DELETE FROM meta WHERE name = ?1", params![COPIED_AT])?;
     conn.execute_batch("COMMIT")?;
     settle_files(conn, path)
+}
+
+/// Empties the write-ahead log of a database file that no daemon has open, so that the file alone is the database. It says too
+/// whether the key opens it.
+///
+/// # Errors
+/// [`OpenError::WrongKey`] where it does not.
+pub fn settle(path: &Path, key: &Key) -> Result<(), CopyError> {
+    if !path.exists() {
+        return Err(CopyError::Io { path: path.to_owned(), source: io::ErrorKind::NotFound.into() });
+    }
+    settle_files(Opener::at(path, key.clone()).durable()?, path)
+}
+
+/// Whose a database file is and where its audit log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The box's id.
+    pub box_id: String,
+    /// The end of its audit log.
+    pub audit: AuditHead,
+}
+
+/// Reads the head of a database file that no daemon has open. Nothing is checked.
+///
+/// # Errors
+/// Where it cannot be opened or read.
+pub fn head(path: &Path, key: &Key) -> Result<Head, CopyError> {
+    let conn = Opener::at(path, key.clone()).read_only()?;
+    let last = "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1";
+    let last: Option<(i64, [u8; 32])> =
+        conn.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (entries, hash) = last.unwrap_or((0, [0; 32]));
+    let box_id = meta::get(&conn, BOX_ID).map_err(CopyError::Chain)?.unwrap_or_default();
+    Ok(Head {
+        box_id: String::from_utf8_lossy(&box_id).into_owned(),
+        audit: AuditHead { entries: entries.unsigned_abs(), hash },
+    })
 }
 
 /// Empties the write-ahead log, so that the file alone is the database, and syncs it.

@@ -141,6 +141,7 @@ pub use look::{Decided, Place, Queued, RowFilter};
 pub use manifest::Manifest;
 pub use messages::NewMessage;
 pub use mode::{Aligned, HELD, Mode, ModeChange};
+pub use open::FolderLock;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 pub use patients::{Name, PatientKey};
 pub use pick::{Pick, Picked};

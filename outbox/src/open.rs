@@ -214,6 +214,22 @@ fn set_up_library() {
     ONCE.call_once(|| drop(Connection::open_in_memory()));
 }
 
+/// The lock of a data folder: while it is held no daemon opens the store in it.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes it, for work on the files of a stopped daemon.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] where a daemon, or another such work, has it; [`OpenError::NoFolder`].
+    pub fn take(dir: &Path) -> Result<Self, OpenError> {
+        Ok(Self { _file: lock_folder(dir)? })
+    }
+}
+
 /// Takes the folder's lock, or says that another process has it.
 pub(crate) fn lock_folder(dir: &Path) -> Result<File, OpenError> {
     if !dir.is_dir() {

@@ -28,7 +28,7 @@ use crate::{
     chunks::{self, Chunk},
     conditions::{self, Condition},
     conflicts::{self, ForeignSummary, KeptConflict},
-    copy::{self, CopyError},
+    copy::{self, Checked, CopyError},
     doubt,
     error::{ReadError, SqliteFault},
     facts::{self, Births, EhrPatient},
@@ -126,6 +126,14 @@ impl Readers {
     ) -> Result<(), CopyError> {
         let opener = &self.0.opener;
         copy::copy(opener, to, opener.key(), now_ms, true, goes_on)
+    }
+
+    /// Checks a copy of the store under its own key: [`copy::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self, path: &Path) -> Result<Checked, CopyError> {
+        copy::check(path, self.0.opener.key())
     }
 
     /// A reader at the present moment. Blocks while all are in use, 10 s at most; for blocking threads.

@@ -34,3 +34,13 @@ async fn looked<T>(rig: &mut Rig, look: impl FnOnce(&Reader) -> Result<T, ReadEr
     store.close();
     found.unwrap()
 }
+
+/// Writes a named value into the store of a daemon that has stopped.
+pub fn put_meta(rig: &Rig, name: &str, value: &[u8]) {
+    let (key, _) = Key::from_file(&rig.dir().join("db.key")).unwrap();
+    let store = Store::open(&rig.dir().join("data"), key, StoreOptions::default(), 0).unwrap();
+    // A thread outside of any runtime may wait.
+    let (writer, name, value) = (store.writer(), name.to_owned(), value.to_vec());
+    std::thread::spawn(move || writer.put_meta(&name, value).wait().unwrap()).join().unwrap();
+    store.close();
+}

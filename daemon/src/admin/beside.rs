@@ -38,6 +38,14 @@ pub enum Deed {
     TrialEnded,
     /// `isthmus support-bundle`.
     SupportBundle,
+    /// `isthmus key export`.
+    StoreKeyExported,
+    /// `isthmus key rotate`.
+    StoreKeyRotated,
+    /// `isthmus key forget`.
+    StoreKeyForgotten,
+    /// `isthmus restore`.
+    StoreRestored,
 }
 
 impl Deed {
@@ -53,6 +61,10 @@ impl Deed {
             Self::TrialBegun => "site validate begun",
             Self::TrialEnded => "site validate ended",
             Self::SupportBundle => "support bundle",
+            Self::StoreKeyExported => "key export",
+            Self::StoreKeyRotated => "key rotate",
+            Self::StoreKeyForgotten => "key forget",
+            Self::StoreRestored => "store restored",
         }
     }
 }

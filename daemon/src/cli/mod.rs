@@ -4,6 +4,7 @@
 
 mod address;
 mod argument;
+mod backup;
 mod bench;
 mod capabilities;
 mod certificates;
@@ -22,12 +23,16 @@ mod init;
 mod intent;
 #[cfg(feature = "manual")]
 mod manual;
+mod key;
+mod meter;
+mod offline;
 mod outbound;
 mod outcomes;
 mod policy;
 mod quarantine;
 mod queue;
 mod replay;
+mod restore;
 mod run;
 mod send;
 mod site;
@@ -35,6 +40,7 @@ mod standstill;
 mod status;
 mod support_bundle;
 mod typed;
+mod wipe;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -121,6 +127,14 @@ enum Command {
     Intent(intent::Args),
     /// Where two feeds say different things of one moment: list, show, settle.
     Conflicts(conflicts::Args),
+    /// Copy the store while the daemon runs.
+    Backup(backup::Args),
+    /// Put the store of a backup in the place of a lost one, or see that it could be done.
+    Restore(restore::Args),
+    /// The store's key: where it is, a copy for the safe, another one in its place.
+    Key(key::Args),
+    /// Make everything on this box unreadable, for good.
+    Wipe(wipe::Args),
     /// Hold everything back after a restore, a copy or a roll-back, and let it go on.
     Standstill(standstill::Args),
     /// Look at what is held back, and release or drop it.
@@ -205,6 +219,10 @@ pub fn main() -> ExitCode {
         Command::Queue(args) => queue::run(&args, config),
         Command::Intent(args) => intent::run(&args, config),
         Command::Conflicts(args) => conflicts::run(&args, config),
+        Command::Backup(args) => backup::run(&args, config),
+        Command::Restore(args) => restore::run(&args, config),
+        Command::Key(args) => key::run(&args, config),
+        Command::Wipe(args) => wipe::run(&args, config),
         Command::Standstill(args) => standstill::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
@@ -248,7 +266,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 45] = [
+    const VERBS: [&str; 53] = [
         "run",
         "check",
         "status",
@@ -272,6 +290,14 @@ mod tests {
         "outbound list",
         "outbound resume back --json",
         "outbound skip back --row 7 --json",
+        "backup --keep 3",
+        "restore f.db --check",
+        "restore f.db --replace --reason r",
+        "key status",
+        "key export --out f --reason r",
+        "key rotate --reason r",
+        "key forget a --reason r",
+        "wipe --box b --reason r",
         "standstill show",
         "standstill begin --reason r",
         "standstill end --reason r",

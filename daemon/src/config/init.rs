@@ -12,21 +12,20 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZoneDatabase;
-use rand::TryRng;
-use rand::rngs::SysRng;
-use zeroize::{Zeroize, Zeroizing};
 
 use super::fault::Faults;
 use super::load::{load, path_in};
 use super::main_file::{STORE_KEY_FILE, STORE_KEY_SEALED};
 use super::value::is_name;
+use crate::store_key::{self, StoreKeyError};
 
 /// The shipped main file, which is also the template.
 const MAIN_TEMPLATE: &str = include_str!("../../../etc/isthmus.toml");
 /// The shipped site file, which is also the template.
 const SITE_TEMPLATE: &str = include_str!("../../../etc/sites.d/example.toml");
-/// The bytes of a store key: 256 bits, as SQLCipher takes them.
-const KEY_BYTES: usize = 32;
+
+/// Where a package puts the main file.
+const INSTALLED: &str = "/etc/isthmus/isthmus.toml";
 
 /// What is asked before a first configuration is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +38,10 @@ pub struct Answers {
     pub timezone: String,
     /// The address of the plain MLLP listener.
     pub listen: String,
+    /// Seal the key for this machine (`systemd-creds`).
+    pub seal: bool,
+    /// A file with the key to be used, of a store that is to be restored here; a new one where there is none.
+    pub key: Option<PathBuf>,
 }
 
 impl Default for Answers {
@@ -49,6 +52,8 @@ impl Default for Answers {
             site: "main".to_owned(),
             timezone: "UTC".to_owned(),
             listen: "127.0.0.1:2575".to_owned(),
+            seal: false,
+            key: None,
         }
     }
 }
@@ -94,9 +99,9 @@ pub enum InitError {
     /// An answer cannot be used; nothing was written. What it is, and what to write instead.
     #[error("the {0} given cannot be used; write {1}")]
     Answer(&'static str, &'static str),
-    /// The operating system gave no random bytes; nothing was written.
-    #[error("the operating system gave no random bytes for the store key")]
-    Random(#[source] rand::rngs::SysError),
+    /// The store key could not be drawn, read, sealed or written.
+    #[error("the store key: {0}")]
+    Key(#[from] StoreKeyError),
     /// A file or folder could not be made; what was made before it stays.
     #[error("{} could not be made", .path.display())]
     Write {
@@ -131,8 +136,9 @@ pub fn init(dir: &Path, answers: &Answers) -> Result<Initialized, InitError> {
     let beside = [STORE_KEY_FILE, STORE_KEY_SEALED].map(|name| dir.join(name));
     let known =
         named(Some("store"), "key_file").or_else(|| beside.iter().find(|path| is_there(path)).cloned());
-    let key_path = known.clone().unwrap_or_else(|| dir.join(STORE_KEY_FILE));
-    if known.is_none() && data_dir.join(outbox::DATABASE_FILE).exists() {
+    let name = if answers.seal { STORE_KEY_SEALED } else { STORE_KEY_FILE };
+    let key_path = known.clone().unwrap_or_else(|| dir.join(name));
+    if known.is_none() && answers.key.is_none() && data_dir.join(outbox::DATABASE_FILE).exists() {
         return Err(InitError::KeyLost { store: data_dir, key: key_path });
     }
 
@@ -145,8 +151,19 @@ pub fn init(dir: &Path, answers: &Answers) -> Result<Initialized, InitError> {
     match known {
         Some(key) => kept.push(key),
         None => {
-            make_file(&key_path, 0o600, new_key()?.as_bytes())?;
-            written.push(Written { path: key_path.clone(), what: "the store key, for its owner only" });
+            let text = match &answers.key {
+                Some(given) => store_key::text(given).and_then(|text| {
+                    let source = |source| StoreKeyError::Key { path: given.clone(), source };
+                    outbox::Key::from_hex(&text).map(|_| text).map_err(source)
+                })?,
+                None => store_key::draw()?,
+            };
+            store_key::write(&key_path, &text, None)?;
+            let what = match answers.seal {
+                true => "the store key, sealed for this machine",
+                false => "the store key, for its owner only",
+            };
+            written.push(Written { path: key_path.clone(), what });
         }
     }
     let site_path = match first_site(&sites_dir) {
@@ -187,12 +204,24 @@ fn first_site(folder: &Path) -> Option<PathBuf> {
 }
 
 fn next_step(key: &Path, main: &Path, site: &Path) -> String {
+    let (sealed, installed) = (store_key::is_sealed(key), main == Path::new(INSTALLED));
     let (key, main, site) = (key.display(), main.display(), site.display());
+    let copy = match sealed {
+        true => format!(
+            "Put a copy of the key on a medium for the safe now: isthmus key export --out FILE --reason TEXT\n   \
+             {key} opens on this machine alone; without the copy no backup can be read elsewhere."
+        ),
+        false => format!("Copy {key} to a safe place now: without it the data cannot be read by anyone."),
+    };
+    let start = match installed {
+        true => "systemctl start isthmus, then: isthmus status".to_owned(),
+        false => format!("isthmus run --config {main}"),
+    };
     format!(
-        "1. Copy {key} to a safe place now: without it the data cannot be read by anyone.\n\
+        "1. {copy}\n\
          2. Name the EHR in {site} ([ehr] and [ehr.tls]); until then outcomes are computed and kept only.\n\
          3. isthmus check --config {main}\n\
-         4. isthmus run --config {main}"
+         4. {start}"
     )
 }
 
@@ -240,22 +269,6 @@ fn checked(answers: &Answers) -> Result<&str, InitError> {
         return Err(InitError::Answer("listen address", "an IP address and a port, as in 127.0.0.1:2575"));
     }
     Ok(data_dir)
-}
-
-/// 64 hex digits and a line end, wiped when dropped.
-fn new_key() -> Result<Zeroizing<String>, InitError> {
-    let mut bytes = [0_u8; KEY_BYTES];
-    SysRng.try_fill_bytes(&mut bytes).map_err(InitError::Random)?;
-    // Room for all of it at once: growing would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-    text.push('\n');
-    bytes.zeroize();
-    Ok(text)
 }
 
 fn make_folder(path: &Path, mode: u32) -> Result<(), InitError> {
@@ -313,11 +326,6 @@ mod tests {
         assert_eq!(config.main.data_dir, dir.path().join("data"));
         assert_eq!(config.sites["north"].timezone.iana_name(), Some("Europe/Berlin"));
         assert_eq!(config.sites["north"].ehr, None);
-    }
-
-    #[test]
-    fn two_keys_differ() {
-        assert_ne!(*new_key().unwrap(), *new_key().unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fault::{Fault, Faults, Place};
 use super::fhir::FhirEndpoint;
 use super::filter;
-use super::main_file::{ADMIN_SOCKET, Main, read_main};
+use super::main_file::{ADMIN_SOCKET, Main, key_beside, read_main};
 use super::policies::{Policies, read_policies};
 use super::section::{Findings, read_file};
 use super::site_file::{Site, read_site};
@@ -113,6 +113,29 @@ pub fn admin_socket(main_path: &Path) -> Result<PathBuf, SocketError> {
     let read = std::fs::read_to_string(main_path);
     let text = read.map_err(|source| SocketError::Read { path: main_path.to_owned(), source })?;
     socket_in(main_path, &text).ok_or_else(|| SocketError::Unnamed(main_path.to_owned()))
+}
+
+/// Where the store and its key are, by a main file that may have faults elsewhere: for commands that work on the files of a
+/// stopped daemon.
+///
+/// # Errors
+/// Where the main file cannot be read, or names no `data_dir`; [`SocketError`], for it is the same that is missing.
+pub fn store_places(main_path: &Path) -> Result<StorePlaces, SocketError> {
+    let read = std::fs::read_to_string(main_path);
+    let text = read.map_err(|source| SocketError::Read { path: main_path.to_owned(), source })?;
+    let data_dir = path_in(main_path, &text, None, "data_dir")
+        .ok_or_else(|| SocketError::Unnamed(main_path.to_owned()))?;
+    let key_file = path_in(main_path, &text, Some("store"), "key_file");
+    Ok(StorePlaces { data_dir, key_file: key_file.unwrap_or_else(|| key_beside(main_path)) })
+}
+
+/// Where a store and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlaces {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The key's file, plain or sealed.
+    pub key_file: PathBuf,
 }
 
 /// Why it is not known where the daemon's admin socket is.

@@ -233,6 +233,11 @@ fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<Stor
     (store.is_sealed() || root.is_store_key("store", &store.key_file).is_some()).then_some(store)
 }
 
+/// The key that `isthmus init` makes beside the main file; where there is none, the one that it would make.
+pub(super) fn key_beside(main_path: &Path) -> PathBuf {
+    unnamed_key(main_path, None).unwrap_or_else(|| main_path.with_file_name(STORE_KEY_FILE))
+}
+
 /// The key where `[store]` names none: the systemd credential, or what `isthmus init` makes beside the main file.
 fn unnamed_key(main_path: &Path, credentials_dir: Option<&Path>) -> Option<PathBuf> {
     let credential = credentials_dir.map(|dir| dir.join(STORE_KEY_CREDENTIAL));

@@ -57,7 +57,9 @@ pub use init::{Answers, InitError, Initialized, Written, init};
 pub use intent::{IntentRule, SiteIntent};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
-pub use load::{Config, MAX_SITE_FILES, SocketError, admin_socket, load, needs_restart};
+pub use load::{
+    Config, MAX_SITE_FILES, SocketError, StorePlaces, admin_socket, load, needs_restart, store_places,
+};
 pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
 pub use origin::{Origin, origins};
 pub use outbound::{Outbound, OutboundTls};

@@ -1,0 +1,327 @@
+//! Backups: copies of the store, made while the daemon runs, under the store's own key.
+//!
+//! A backup is a file `isthmus-BOX-TIME.db` in the folder `backups` of the data folder, and beside it a `.json` that says
+//! what it is and has its SHA-256, for whoever carries it elsewhere. One is made at a time, beside everything else.
+//!
+//! Invariants: a file has its name only when it was checked, page by page and chain by chain, as a restore would; each
+//! backup is in the audit log; only files of these names are ever removed, and never the newest.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use outbox::{
+    AuditEntry, Readers, Writer,
+    copy::{Checked, CopyError},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{store_key, telemetry::Metric, time};
+
+/// The folder of backups in the data folder.
+pub const FOLDER: &str = "backups";
+/// How the name of a backup begins.
+const PREFIX: &str = "isthmus-";
+/// What is not whole yet.
+const PARTIAL: &str = ".partial";
+/// Bytes that stay free beside a backup.
+const SPARE: u64 = 256 << 20;
+/// Name of the last backup in the store.
+const LAST: &str = "last-backup";
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// One is being made.
+    #[error("a backup is being made; isthmus backup shows how far it is")]
+    Running,
+    /// There is no room for it.
+    #[error(
+        "{folder}: {free} MiB are free, and {wanted} MiB are needed; remove older backups, or mount a larger disk there"
+    )]
+    Room {
+        /// Where.
+        folder: String,
+        /// What is free there.
+        free: u64,
+        /// What is needed, with what stays free.
+        wanted: u64,
+    },
+    /// A file could not be made.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The copy failed, or is none.
+    #[error("{0}")]
+    Copy(#[from] CopyError),
+}
+
+/// How far a backup is.
+#[derive(Clone, Debug)]
+enum State {
+    Idle,
+    Running { done: u64, total: u64 },
+    Made(Value),
+    Failed(String),
+}
+
+/// Makes backups; cheap to clone.
+#[derive(Clone)]
+pub struct Backups {
+    /// Reads of the store.
+    readers: Readers,
+    /// Commands to the store.
+    writer: Writer,
+    /// The data folder.
+    data_dir: PathBuf,
+    /// What tells the store's key from others.
+    key_id: String,
+    /// The box's id.
+    box_id: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Backups {
+    /// Of the store in `data_dir` under the key with this id.
+    pub fn new(readers: Readers, writer: Writer, data_dir: &Path, key_id: String, box_id: String) -> Self {
+        let (data_dir, state) = (data_dir.to_owned(), Arc::new(Mutex::new(State::Idle)));
+        let backups = Self { readers, writer, data_dir, key_id, box_id, state };
+        if let Some(made) = backups.last().and_then(|last| last["at"].as_i64()) {
+            tell(made);
+        }
+        backups
+    }
+
+    /// Begins one on a thread of its own; of those that are there, `keep` stay, the new one among them.
+    ///
+    /// # Errors
+    /// Where one is being made already, or there is no room.
+    pub fn begin(&self, actor: String, keep: Option<usize>) -> Result<(), BackupError> {
+        let folder = self.data_dir.join(FOLDER);
+        let mut state = self.lock();
+        if matches!(*state, State::Running { .. }) {
+            return Err(BackupError::Running);
+        }
+        let io = |source| BackupError::Io { path: folder.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io)?;
+        self.has_room(&folder)?;
+        *state = State::Running { done: 0, total: 0 };
+        drop(state);
+        let backups = self.clone();
+        let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(move || {
+            let made = backups.make(&folder, &actor, keep);
+            *backups.lock() = match made {
+                Ok(made) => State::Made(made),
+                Err(error) => {
+                    tracing::warn!(%error, "no backup");
+                    State::Failed(error.to_string())
+                }
+            };
+        });
+        thread.map(drop).map_err(|source| {
+            *self.lock() = State::Idle;
+            BackupError::Io { path: PathBuf::from("thread"), source }
+        })
+    }
+
+    /// How far it is: `idle`, `running` with what is done, `made` with what it is, `failed` with why.
+    pub fn progress(&self) -> Value {
+        match &*self.lock() {
+            State::Idle => json!({ "state": "idle", "last": self.last() }),
+            State::Running { done, total } => json!({ "state": "running", "done": done, "total": total }),
+            State::Made(made) => json!({ "state": "made", "backup": made }),
+            State::Failed(why) => json!({ "state": "failed", "why": why }),
+        }
+    }
+
+    /// The last backup that was made, with its time.
+    pub fn last(&self) -> Option<Value> {
+        let bytes = self.readers.with(|reader| reader.meta(LAST)).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn has_room(&self, folder: &Path) -> Result<(), BackupError> {
+        let io = |source| BackupError::Io { path: folder.to_owned(), source };
+        let database = self.data_dir.join(outbox::DATABASE_FILE);
+        let wanted = database.metadata().map_err(io)?.len() + SPARE;
+        let found = rustix::fs::statvfs(folder).map_err(|error| io(error.into()))?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        if free < wanted {
+            let folder = folder.display().to_string();
+            return Err(BackupError::Room { folder, free: free >> 20, wanted: wanted.div_ceil(1 << 20) });
+        }
+        Ok(())
+    }
+
+    fn make(&self, folder: &Path, actor: &str, keep: Option<usize>) -> Result<Value, BackupError> {
+        let at = time::now_ms();
+        let stamp: String = time::rfc3339(at).chars().filter(char::is_ascii_alphanumeric).collect();
+        let name = format!("{PREFIX}{}-{stamp}.db", self.box_id);
+        let (path, partial) = (folder.join(&name), folder.join(format!("{name}{PARTIAL}")));
+        let made = self.copied(&partial, at).and_then(|(checked, sha256)| {
+            let told = self.document(&name, at, &checked, &sha256);
+            write_beside(&path, &told)?;
+            let moved = fs::rename(&partial, &path).and_then(|()| store_key::sync_folder(&path));
+            moved.map_err(|source| BackupError::Io { path: path.clone(), source })?;
+            Ok(told)
+        });
+        if made.is_err() {
+            let _gone = fs::remove_file(&partial);
+        }
+        let mut told = made?;
+        self.record(&told, actor, at);
+        told["path"] = json!(path);
+        if let Some(keep) = keep {
+            prune(folder, keep.max(1));
+        }
+        Ok(told)
+    }
+
+    /// A checked copy, and its hash.
+    fn copied(&self, partial: &Path, at: i64) -> Result<(Checked, String), BackupError> {
+        self.readers.copy(partial, at, &mut |done, total| {
+            *self.lock() = State::Running { done, total };
+            true
+        })?;
+        let checked = self.readers.check(partial)?;
+        let io = |source| BackupError::Io { path: partial.to_owned(), source };
+        Ok((checked, sha256_of(partial).map_err(io)?))
+    }
+
+    fn document(&self, name: &str, at: i64, checked: &Checked, sha256: &str) -> Value {
+        let hash: String = checked.audit.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({
+            "file": name,
+            "sha256": sha256,
+            "bytes": checked.bytes,
+            "made": time::rfc3339(at),
+            "at": at,
+            "box": self.box_id,
+            "key": self.key_id,
+            "version": env!("CARGO_PKG_VERSION"),
+            "schema": checked.schema,
+            "messages": checked.messages,
+            "newest_message": checked.newest_message_at.map(time::rfc3339),
+            "unsettled": checked.unsettled,
+            "audit": { "entries": checked.audit.entries, "hash": hash },
+            "consent_entries": checked.consent.entries,
+        })
+    }
+
+    /// Puts it on record. The backup is there also where that fails; then the log says so.
+    fn record(&self, told: &Value, actor: &str, at: i64) {
+        let entry = AuditEntry {
+            actor: actor.to_owned(),
+            action: "backup made".to_owned(),
+            object: told["file"].as_str().unwrap_or_default().to_owned(),
+            detail: format!("sha256 {}", told["sha256"].as_str().unwrap_or_default()),
+            at,
+        };
+        let kept = self.writer.put_meta(LAST, told.to_string().into_bytes()).wait();
+        if let Err(error) = kept.and_then(|()| self.writer.audit(vec![entry]).wait()) {
+            tracing::warn!(%error, "a backup could not be recorded");
+        }
+        tell(at);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(at: i64) {
+    Metric::LastEvent.set(at as f64 / 1e3, &[("event", "backup".to_owned())]);
+}
+
+/// Writes the text beside a backup, for whoever has no key.
+fn write_beside(path: &Path, told: &Value) -> Result<(), BackupError> {
+    let beside = path.with_extension("json");
+    let io = |source| BackupError::Io { path: beside.clone(), source };
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
+    file.write_all(format!("{told:#}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(io)
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    let (mut file, mut hash, mut chunk) = (File::open(path)?, Sha256::new(), vec![0_u8; 1 << 20]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => hash.update(&chunk[..read]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether a name in the folder is that of a backup, of the text beside one, or of one that is not whole.
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX) && [".db", ".json", PARTIAL].iter().any(|end| name.ends_with(end))
+}
+
+/// Removes all but the newest: the names rise with time.
+fn prune(folder: &Path, keep: usize) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| is_ours(name) && name.ends_with(".db")).collect();
+    names.sort_unstable_by(|a, b| stamp(b).cmp(stamp(a)));
+    for name in names.iter().skip(keep) {
+        let path = folder.join(name);
+        for file in [path.with_extension("json"), path] {
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::warn!(%error, "an old backup could not be removed");
+            }
+        }
+    }
+}
+
+/// The time in a name: what stands after the last dash.
+fn stamp(name: &str) -> &str {
+    name.rsplit('-').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_stay_with_what_stands_beside_them_and_strangers_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let names =
+            ["isthmus-b-20260101T000000Z", "isthmus-a-20260301T000000Z", "isthmus-b-20260201T000000Z"];
+        for name in names {
+            for end in ["db", "json"] {
+                fs::write(dir.path().join(format!("{name}.{end}")), "x").unwrap();
+            }
+        }
+        fs::write(dir.path().join("notes.db"), "x").unwrap();
+        prune(dir.path(), 2);
+        let is_there = |name: &str, end: &str| dir.path().join(format!("{name}.{end}")).exists();
+        for end in ["db", "json"] {
+            assert!(!is_there(names[0], end) && is_there(names[1], end) && is_there(names[2], end), "{end}");
+        }
+        assert!(is_there("notes", "db"));
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        fs::write(&path, b"abc").unwrap();
+        assert_eq!(
+            sha256_of(&path).unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

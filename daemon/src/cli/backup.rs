@@ -1,0 +1,153 @@
+//! `isthmus backup`: a copy of the store, made while the daemon runs.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread::sleep,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    FAILED,
+    daemon::{Daemon, say, text},
+    failed,
+    meter::Meter,
+};
+use crate::{
+    admin::{Request, backup::Ask},
+    backup::sha256_of,
+    store_key,
+};
+
+/// What it makes, and how it is used.
+const ABOUT: &str = "\
+Copy the store while the daemon runs: one moment of it, under the store's own key, checked
+page by page and chain by chain before it gets its name. It lies in the folder backups of
+the data folder, with a .json beside it that says what it is. --to moves both elsewhere,
+and checks the hash there.
+
+A backup is as old as it is: what came after it has to be sent again by the engines.
+Make one at least each night (docs/recovery.md has a timer for systemd), keep the key
+apart from it (isthmus key export), and try one now and then: isthmus restore FILE --check.
+
+  isthmus backup --keep 7
+  isthmus backup --to /mnt/backup --keep 2";
+/// How often the daemon is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(150);
+
+/// Arguments of `isthmus backup`.
+#[derive(Debug, clap::Args)]
+#[command(long_about = ABOUT)]
+pub(super) struct Args {
+    /// Move it into this folder.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// How many stay in the data folder, this one among them; at least 1. All, where it is not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    keep: Option<u16>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the daemon, waits, and prints.
+pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    let made = Daemon::of(config).and_then(|daemon| made(&daemon, args));
+    let told = match made {
+        Ok(told) => told,
+        Err(code) => return code,
+    };
+    let told = match &args.to {
+        Some(to) => match moved(&told, to) {
+            Ok(told) => told,
+            Err(error) => return failed(&error, FAILED),
+        },
+        None => told,
+    };
+    say(&json!({ "backup": told }), args.json, for_people);
+    ExitCode::SUCCESS
+}
+
+/// Has one made; what it is.
+fn made(daemon: &Daemon, args: &Args) -> Result<Value, ExitCode> {
+    daemon.ask(&Request::Backup(Ask::Begin { keep: args.keep.map(usize::from) }))?;
+    let meter = Meter::new("copying", 0, !args.json);
+    loop {
+        sleep(ASK_EVERY);
+        let told = daemon.ask(&Request::Backup(Ask::Progress))?;
+        match told["state"].as_str() {
+            Some("made") => {
+                meter.end();
+                return Ok(told["backup"].clone());
+            }
+            Some("running") => {
+                let (done, total) = (told["done"].as_u64().unwrap_or(0), told["total"].as_u64().unwrap_or(0));
+                meter.pages(done, total);
+                if total > 0 && done == total {
+                    meter.message("checking");
+                }
+            }
+            _ => {
+                meter.end();
+                return Err(failed(&format!("no backup: {}", text(&told["why"])), FAILED));
+            }
+        }
+    }
+}
+
+/// Moves a backup and the text beside it into a folder; what it is, with its new place. The first is removed only when the
+/// hash of the second is right.
+fn moved(told: &Value, to: &Path) -> Result<Value, String> {
+    let from = PathBuf::from(text(&told["path"]));
+    let name = from.file_name().unwrap_or_default().to_owned();
+    let place = to.join(&name);
+    for (from, to) in
+        [(from.with_extension("json"), place.with_extension("json")), (from.clone(), place.clone())]
+    {
+        carried(&from, &to)
+            .map_err(|error| format!("{}: {error}; the backup is {}", to.display(), from.display()))?;
+    }
+    let sha256 = sha256_of(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    if told["sha256"].as_str() != Some(&sha256) {
+        return Err(format!(
+            "{}: it is not what was copied; the backup is {}",
+            place.display(),
+            from.display()
+        ));
+    }
+    for file in [from.with_extension("json"), from] {
+        fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let mut told = told.clone();
+    told["path"] = json!(place);
+    Ok(told)
+}
+
+/// Copies a file into a new one, synced with its folder.
+fn carried(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()?;
+    store_key::sync_folder(to)
+}
+
+/// The answer in plain words.
+fn for_people(told: &Value) -> String {
+    let it = &told["backup"];
+    format!(
+        "{}\n    {} bytes, {} messages, the newest of {}; checked\n    under key {}: without that key it is of no use, so keep \
+         a copy of the key elsewhere\n    try it: isthmus restore {} --check\n",
+        text(&it["path"]),
+        it["bytes"],
+        it["messages"],
+        text(&it["newest_message"]),
+        text(&it["key"]),
+        text(&it["path"]),
+    )
+}

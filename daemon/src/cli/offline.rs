@@ -1,0 +1,155 @@
+//! The files of a stopped daemon, for commands that work on them: where they are, that nobody else does, who asks.
+
+use std::{
+    fs::File,
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use outbox::{DATABASE_FILE, Key, OpenError, copy::CopyError};
+
+use super::{BAD_CONFIGURATION, FAILED, failed};
+use crate::{
+    admin::peer::Peer,
+    config::{self, StorePlaces},
+    store_key::{self, StoreKeyError},
+};
+
+/// Why such a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OfflineError {
+    /// The configuration does not say where the files are.
+    #[error("{0}")]
+    Places(#[from] config::SocketError),
+    /// A key cannot be had or put.
+    #[error("{0}")]
+    Key(#[from] StoreKeyError),
+    /// The daemon runs, or another such command.
+    #[error("the daemon has this store open; stop it first: systemctl stop isthmus")]
+    Running,
+    /// The folder cannot be used.
+    #[error("{}: {source}", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// A copy could not be made or checked.
+    #[error("{}: {source}", path.display())]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: CopyError,
+    },
+    /// A file could not be moved, written or read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not to be done as things are.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl OfflineError {
+    /// Says why. Returns the exit code.
+    pub(super) fn failed(&self) -> ExitCode {
+        failed(self, if matches!(self, Self::Places(_)) { BAD_CONFIGURATION } else { FAILED })
+    }
+}
+
+/// The files of one daemon.
+pub(super) struct Offline {
+    /// Where they are.
+    pub places: StorePlaces,
+}
+
+impl Offline {
+    /// Finds them by the main file.
+    pub(super) fn of(config: &Path) -> Result<Self, OfflineError> {
+        Ok(Self { places: config::store_places(config)? })
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> PathBuf {
+        self.places.data_dir.join(DATABASE_FILE)
+    }
+
+    /// A file in the data folder.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.places.data_dir.join(name)
+    }
+
+    /// The key in force.
+    pub(super) fn key(&self) -> Result<Key, OfflineError> {
+        Ok(store_key::read(&self.places.key_file)?)
+    }
+
+    /// Sees that no daemon runs, and that none starts until this is dropped.
+    pub(super) fn lock(&self) -> Result<outbox::FolderLock, OfflineError> {
+        outbox::FolderLock::take(&self.places.data_dir).map_err(|source| match source {
+            OpenError::Locked => OfflineError::Running,
+            source => OfflineError::Folder { folder: self.places.data_dir.clone(), source },
+        })
+    }
+
+    /// Gives a file to whoever owns the data folder: the daemon's user, where root did the work.
+    pub(super) fn belong(&self, path: &Path) -> Result<(), OfflineError> {
+        let give = || {
+            let owner = self.places.data_dir.metadata()?;
+            chown(path, Some(owner.uid()), Some(owner.gid()))
+        };
+        give().map_err(|source| OfflineError::Io { path: path.to_owned(), source })
+    }
+
+    /// Moves a file to another name in its folder, and syncs the folder.
+    pub(super) fn rename(from: &Path, to: &Path) -> Result<(), OfflineError> {
+        let moved = std::fs::rename(from, to).and_then(|()| store_key::sync_folder(to));
+        moved.map_err(|source| OfflineError::Io { path: to.to_owned(), source })
+    }
+
+    /// Removes a file that an interrupted command left, where there is one.
+    pub(super) fn clear(path: &Path) -> Result<(), OfflineError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(OfflineError::Io { path: path.to_owned(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses where the data folder has not so many bytes free.
+    pub(super) fn room(&self, bytes: u64) -> Result<(), OfflineError> {
+        let folder = &self.places.data_dir;
+        let io = |source: rustix::io::Errno| OfflineError::Io { path: folder.clone(), source: source.into() };
+        let found = File::open(folder).map_err(|source| OfflineError::Io { path: folder.clone(), source })?;
+        let free = rustix::fs::fstatvfs(&found).map_err(io)?;
+        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        if free < bytes {
+            let (wanted, free) = (bytes.div_ceil(1 << 20), free >> 20);
+            let what = format!("{} has {free} MiB free, and {wanted} MiB are needed", folder.display());
+            return Err(OfflineError::Refused(what));
+        }
+        Ok(())
+    }
+}
+
+/// Who runs this command, for the audit log.
+pub(super) fn actor() -> String {
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok();
+    let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid: &u32| *uid != u32::MAX);
+    let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    let uid = rustix::process::getuid().as_raw();
+    Peer { uid, login: login.or(sudo).filter(|login| *login != uid) }.actor()
+}
+
+/// The error of a copy, with its file.
+pub(super) fn of_copy(path: &Path) -> impl FnOnce(CopyError) -> OfflineError {
+    move |source| OfflineError::Copy { path: path.to_owned(), source }
+}
