@@ -23,6 +23,7 @@ use rusqlite::{
 
 use crate::{
     audit::{self, AuditEntry, AuditHead},
+    audit_chain,
     consent::ConsentHead,
     consent_chain,
     error::{ReadError, SqliteFault},
@@ -190,7 +191,7 @@ pub fn check(path: &Path, key: &Key) -> Result<Checked, CopyError> {
         messages: counts.inbox_total,
         newest_message_at: conn.query_row(newest, [], |row| row.get(0)).optional()?,
         unsettled: counts.unsettled(),
-        audit: audit::verify(&conn).map_err(CopyError::Chain)?,
+        audit: audit_chain::walk(&conn, AuditHead::START, usize::MAX >> 1).map_err(CopyError::Chain)?,
         consent: consent_chain::verify(&conn, None).map_err(CopyError::Chain)?,
         box_id: meta::get(&conn, BOX_ID).map_err(CopyError::Chain)?.map(text).unwrap_or_default(),
     })
@@ -266,15 +267,8 @@ pub struct Head {
 /// Where it cannot be opened or read.
 pub fn head(path: &Path, key: &Key) -> Result<Head, CopyError> {
     let conn = Opener::at(path, key.clone()).read_only()?;
-    let last = "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1";
-    let last: Option<(i64, [u8; 32])> =
-        conn.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (entries, hash) = last.unwrap_or((0, [0; 32]));
     let box_id = meta::get(&conn, BOX_ID).map_err(CopyError::Chain)?.unwrap_or_default();
-    Ok(Head {
-        box_id: String::from_utf8_lossy(&box_id).into_owned(),
-        audit: AuditHead { entries: entries.unsigned_abs(), hash },
-    })
+    Ok(Head { box_id: String::from_utf8_lossy(&box_id).into_owned(), audit: audit_chain::head(&conn)? })
 }
 
 /// Empties the write-ahead log, so that the file alone is the database, and syncs it.

@@ -93,10 +93,13 @@ impl Offline {
 
     /// Sees that no daemon runs, and that none starts until this is dropped.
     pub(super) fn lock(&self) -> Result<outbox::FolderLock, OfflineError> {
-        outbox::FolderLock::take(&self.places.data_dir).map_err(|source| match source {
+        let lock = outbox::FolderLock::take(&self.places.data_dir).map_err(|source| match source {
             OpenError::Locked => OfflineError::Running,
             source => OfflineError::Folder { folder: self.places.data_dir.clone(), source },
-        })
+        })?;
+        // It may have been made just now, and the daemon has to open it too.
+        self.belong(&self.beside(outbox::LOCK_FILE))?;
+        Ok(lock)
     }
 
     /// Gives a file to whoever owns the data folder: the daemon's user, where root did the work.
