@@ -13,10 +13,11 @@ use std::{
 /// What a command begins with.
 const PROGRAM: &str = "isthmus ";
 /// The verbs behind which `--config` means something, as [`Command::reads_configuration`](super::Command) says.
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 21] = [
     "run",
     "check",
     "status",
+    "certificates",
     "site",
     "identity",
     "outbound",
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn every_verb_that_reads_a_configuration_is_known() {
         let command = super::super::Cli::command();
-        let others = ["demo", "init", "send", "bench", "bench-bare-server", "help"];
+        let others = ["demo", "init", "send", "bench", "bench-bare-server", "help", "manual"];
         let all = command.get_subcommands().map(clap::Command::get_name);
         let mut reading: Vec<&str> = all.filter(|name| !others.contains(name)).collect();
         let mut known = VERBS.to_vec();

@@ -21,9 +21,9 @@ mod hints;
 mod identity;
 mod init;
 mod intent;
+mod key;
 #[cfg(feature = "manual")]
 mod manual;
-mod key;
 mod meter;
 mod offline;
 mod outbound;

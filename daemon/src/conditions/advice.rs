@@ -87,7 +87,7 @@ advice_table! {
         "The detail says what its token endpoint answered. See that the client is registered with our keys: isthmus site keys publish."
     ServerMoved Page
         "A destination has another address than the one that was written to; nothing is sent until a person says what it is."
-        "Ask the EHR's side whether it is the same server, then: isthmus site moved SITE --same-server, or --other-server."
+        "Ask the EHR's side whether it is the same server, then: isthmus site moved SITE --same-server --reason TEXT, or --other-server."
     OutboundHalted Page
         "A receiver refused a message, and nothing more is sent there so that the order is kept. Messages wait."
         "isthmus outbound list shows it. Once the cause is gone: isthmus outbound resume NAME; or leave the message out: skip NAME."
