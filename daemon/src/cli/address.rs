@@ -13,7 +13,7 @@ use std::{
 /// What a command begins with.
 const PROGRAM: &str = "isthmus ";
 /// The verbs behind which `--config` means something, as [`Command::reads_configuration`](super::Command) says.
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "run",
     "check",
     "status",
@@ -30,6 +30,7 @@ const VERBS: [&str; 21] = [
     "key",
     "wipe",
     "standstill",
+    "support-bundle",
     "quarantine",
     "replay",
     "outcomes",
