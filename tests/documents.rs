@@ -35,8 +35,8 @@ const FOREIGN_PATHS: [&str; 3] =
     ["/etc/sudoers.d/isthmus", "/etc/systemd/system/isthmus.service.d", "/run/credentials/isthmus.service"];
 /// Commands, options, sections, pages and ports that pages tell of and that are being built: where they are there, they are
 /// looked up like all others.
-const AWAITED: [&str; 7] = ["audit", "backup", "fleet", "key", "restore", "support-bundle", "wipe"];
-const AWAITED_OPTIONS: [(&str, &str); 3] = [("init", "key-file"), ("status", "check"), ("status", "watch")];
+const AWAITED: [&str; 2] = ["audit", "fleet"];
+const AWAITED_OPTIONS: [(&str, &str); 2] = [("status", "check"), ("status", "watch")];
 const AWAITED_SECTIONS: [&str; 3] = ["audit", "disk", "fleet"];
 const AWAITED_PAGES: [&str; 4] = ["audit.md", "feeds.md", "fleet.md", "retention.md"];
 const AWAITED_PORTS: [u16; 1] = [6514];
