@@ -181,6 +181,6 @@ fn tell(args: &Args, bundle: &Bundle, path: &Path, audited: bool) {
     if !audited {
         println!("That it was made is in no audit log: no daemon could be told.");
     }
-    println!("No patient data, no secrets, no addresses. Nothing was sent. Read it before you send it:");
+    println!("{} Nothing was sent. Read it before you send it:", bundle.promise());
     println!("  tar -xzOf {} | less", path.display());
 }

@@ -22,6 +22,9 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::time;
 
+/// The files that hold texts, and not only what has a shape.
+const IN_WORDS: [&str; 2] = ["status-in-full.json", "log.txt"];
+
 /// What a bundle holds.
 #[derive(Debug, Default)]
 pub struct Bundle {
@@ -50,13 +53,23 @@ impl Bundle {
         &self.missing
     }
 
+    /// What it holds nothing of.
+    pub fn promise(&self) -> &'static str {
+        match self.files.iter().any(|(name, _)| IN_WORDS.contains(name)) {
+            false => "No patient data, no secrets, no addresses.",
+            true => {
+                "No patient data and no secrets; with the details, addresses, and perhaps what a server said."
+            }
+        }
+    }
+
     /// The page that says what is inside.
     fn readme(&self, at: i64) -> String {
         let mut text = format!(
-            "Support bundle of isthmus {}, made {}.\n\nIt holds what is listed here and nothing else. No patient data, no \
-             secrets, no addresses.\n\n",
+            "Support bundle of isthmus {}, made {}.\n\nIt holds what is listed here and nothing else. {}\n\n",
             env!("CARGO_PKG_VERSION"),
-            time::rfc3339(at)
+            time::rfc3339(at),
+            self.promise()
         );
         for (name, bytes) in &self.files {
             text.push_str(&format!("{name}  {} bytes: {}\n", bytes.len(), about(name)));
