@@ -126,9 +126,9 @@ fn names(status: &Value) -> Vec<&str> {
     let spools = status["spools"].as_object().into_iter().flat_map(Map::keys).map(String::as_str);
     let named =
         in_list("listeners", "name").chain(in_list("sites", "id")).chain(in_list("sites", "destination"));
-    let named =
-        named.chain(in_list("outbound", "destination")).chain(spools).chain(["upstream", "[fhir]", ""]);
-    named.filter(|name| is_name(name)).collect()
+    let named = named.chain(in_list("outbound", "destination")).chain(spools).chain(["upstream", "[fhir]"]);
+    // A condition of the box as a whole has no scope.
+    named.filter(|name| is_name(name)).chain([""]).collect()
 }
 
 /// Copies what stands at a place, where it has the shape.
