@@ -9,8 +9,10 @@
 mod dist;
 mod fuzz;
 mod interop;
+mod lint;
 mod promtool;
 mod tool;
+mod verify;
 
 use std::{
     env,
@@ -23,7 +25,9 @@ cargo xtask random           100,000 random requests at the FHIR endpoint (tests
 cargo xtask fuzz-replay      the kept inputs of every fuzz target, on stable
 cargo xtask fuzz [SECONDS]   every fuzz target for so long (240), with cargo-fuzz and a nightly compiler
 cargo xtask dist             both packages and the offline bundle, in target/packages
-                             --profile dist|release|dev   --sign-key KEY.pem   --package-version VERSION   --no-build";
+                             --profile dist|release|dev   --sign-key KEY.pem   --package-version VERSION   --no-build
+cargo xtask check-packages   both packages by lintian, rpmlint, systemd-analyze and their contents (options as dist)
+cargo xtask verify-packages  installs, upgrades, downgrades, removes and boots them; needs root (options as dist)";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -40,6 +44,14 @@ fn main() -> ExitCode {
         ["fuzz-replay"] => interop::run("fuzz_corpus", &[]),
         ["dist", ref words @ ..] => match dist::Wanted::read(words) {
             Some(wanted) => dist::run_all(&wanted),
+            None => return usage(),
+        },
+        ["check-packages", ref words @ ..] => match dist::Wanted::read(words) {
+            Some(wanted) => lint::run_all(&wanted),
+            None => return usage(),
+        },
+        ["verify-packages", ref words @ ..] => match dist::Wanted::read(words) {
+            Some(wanted) => verify::run_all(&wanted),
             None => return usage(),
         },
         ["fuzz"] => fuzz::run(240),

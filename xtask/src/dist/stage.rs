@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{Wanted, commit_seconds, inventory::Inventory, target};
+use super::{Wanted, commit_seconds, inventory::Inventory, staged};
 use crate::tool::{Done, ask, run};
 
 /// Documents at the root of the repository.
@@ -56,7 +56,7 @@ impl Stage {
 
 /// Fills the folders anew.
 pub(super) fn fill(program: &Path, inventory: &Inventory, wanted: &Wanted) -> Done {
-    let root = target().join("release/package");
+    let root = staged();
     match fs::remove_dir_all(&root) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(format!("{}: {error}", root.display()));
@@ -68,6 +68,8 @@ pub(super) fn fill(program: &Path, inventory: &Inventory, wanted: &Wanted) -> Do
 
     both.copy("usr/bin/isthmus", program)?;
     run(Command::new("chmod").arg("755").arg(both.0.join("usr/bin/isthmus")))?;
+    // The table of symbols stays, for the names of functions in a panic; other profiles bring more.
+    run(Command::new("strip").arg("--strip-debug").arg(both.0.join("usr/bin/isthmus")))?;
     both.copy("etc/isthmus/isthmus.toml", &source.join("etc/isthmus.toml"))?;
     both.copy("etc/isthmus/sites.d/main.toml", &source.join("etc/sites.d/example.toml"))?;
     for name in DOCUMENTS {
