@@ -85,7 +85,6 @@ pub(super) fn fill(program: &Path, inventory: &Inventory, wanted: &Wanted) -> Do
     both.pack(&format!("{DOC}/THIRD-PARTY-LICENSES.txt"), inventory.licenses.as_bytes())?;
     manual(program, &[&both, &deb, &rpm], &root)?;
 
-    deb.copy(&format!("{DOC}/copyright"), &source.join("packaging/deb/copyright"))?;
     deb.pack(&format!("{DOC}/changelog.Debian"), changelog(wanted)?.as_bytes())?;
     deb.copy("usr/share/lintian/overrides/isthmus", &source.join("packaging/deb/lintian-overrides"))?;
     rpm.copy("usr/share/licenses/isthmus/LICENSE", &source.join("LICENSE"))

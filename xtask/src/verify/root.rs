@@ -60,12 +60,12 @@ impl Root {
         &self.0
     }
 
-    /// Puts a file into its `/root`, and says where it is there.
+    /// Puts a file into its `/opt`, and says where it is there.
     pub(super) fn receive(&self, file: &Path) -> Done<String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let to = self.0.join("root").join(&name);
+        let to = self.0.join("opt").join(&name);
         fs::copy(file, &to).map_err(|error| format!("{}: {error}", to.display()))?;
-        Ok(format!("/root/{name}"))
+        Ok(format!("/opt/{name}"))
     }
 
     /// Runs a line of shell in it, with `/proc` of its own; both outputs together.
