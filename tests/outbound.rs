@@ -88,8 +88,6 @@ fn outbound(rig: &Rig, args: &[&str]) -> (bool, String) {
         .arg("--config")
         .arg(rig.config())
         .args(args)
-        .env("USER", "analyst")
-        .env_remove("SUDO_USER")
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].concat();

@@ -2,9 +2,11 @@
 //!
 //! One request a connection: a line of JSON (closed set of commands), answered by a line of JSON. Who may
 //! ask is decided by the file's mode (0600: the daemon's user and root). Who asked is told by the kernel
-//! (SO_PEERCRED), so that what a person does is in the audit log under that person's name.
+//! (SO_PEERCRED), so that what a person does is in the audit log under that person's name; who is behind root
+//! stands beside the request, under `says` (peer.rs).
 
 pub mod backup;
+pub mod audit;
 pub mod beside;
 pub mod conflicts;
 pub mod consent;
@@ -35,7 +37,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use self::peer::Peer;
+use self::peer::{Peer, Says};
 use crate::outbound::desk::Ask;
 
 /// Longest request line: a command is a few dozen bytes, and a file of FHIR Consents the rest
@@ -103,7 +105,12 @@ pub enum Request {
     Standstill(standstill::Ask),
     /// What a command did that needs no daemon, for the audit log.
     Beside(beside::Ask),
+    /// The audit log: its head and chain, seals, entries.
+    Audit(audit::Ask),
 }
+
+/// Where a request says who is behind it.
+const SAYS: &str = "says";
 
 /// Why the admin socket cannot be served or asked.
 #[derive(Debug, thiserror::Error)]
@@ -173,19 +180,32 @@ async fn exchange(stream: UnixStream, answer: Answer) -> std::io::Result<()> {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reading.take(REQUEST_MAX_BYTES)).read_line(&mut line).await?;
-    let told = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => tokio::task::spawn_blocking(move || answer(request, &peer)).await?,
+    let told = match read(&line) {
+        Ok((request, says)) => {
+            let peer = peer.saying(says, rustix::process::geteuid().as_raw());
+            tokio::task::spawn_blocking(move || answer(request, &peer)).await?
+        }
         Err(error) => serde_json::json!({ "error": format!("not a command: {error}") }),
     };
     writing.write_all(format!("{told}\n").as_bytes()).await
+}
+
+/// A request, and who its asker says is behind it.
+fn read(line: &str) -> serde_json::Result<(Request, Option<Says>)> {
+    let mut request: serde_json::Value = serde_json::from_str(line)?;
+    let says = request.as_object_mut().and_then(|request| request.remove(SAYS));
+    Ok((serde_json::from_value(request)?, says.map(serde_json::from_value).transpose()?))
 }
 
 /// Asks the daemon behind `path`.
 pub async fn ask(path: &Path, request: &Request) -> Result<serde_json::Value, AdminError> {
     let unreachable = |source| AdminError::Unreachable { path: path.to_owned(), source };
     let mut stream = UnixStream::connect(path).await.map_err(unreachable)?;
-    let mut line = serde_json::to_string(request).unwrap_or_default();
-    line.push('\n');
+    let mut line = serde_json::to_value(request).unwrap_or_default();
+    if let Some(says) = Says::of_this_process() {
+        line[SAYS] = serde_json::to_value(says).unwrap_or_default();
+    }
+    let line = format!("{line}\n");
     stream.write_all(line.as_bytes()).await.map_err(unreachable)?;
     let mut told = String::new();
     stream.read_to_string(&mut told).await.map_err(unreachable)?;
@@ -211,6 +231,23 @@ mod tests {
         stream.read_to_string(&mut told).await.unwrap();
         assert!(told.contains("error"), "{told}");
         server.abort();
+    }
+
+    #[test]
+    fn who_is_said_to_be_behind_a_request_stands_beside_it() {
+        let read = |line| read(line).map_err(|error| error.to_string());
+        assert_eq!(read(r#"{"command":"status"}"#), Ok((Request::Status, None)));
+        let said = read(r#"{"command":"identity-links","limit":7,"says":{"uid":1000,"name":"alice"}}"#);
+        let alice = Says { uid: 1000, name: Some("alice".to_owned()) };
+        assert_eq!(said, Ok((Request::IdentityLinks { limit: 7 }, Some(alice))));
+        for wrong in [
+            r#"{"command":"status","says":{"uid":-1}}"#,
+            r#"{"command":"status","says":{"uid":7,"root":true}}"#,
+            r#"{"command":"identity-links","limit":7,"say":{}}"#,
+            "[]",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[tokio::test]

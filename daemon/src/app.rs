@@ -59,8 +59,6 @@ pub const RESTORING: &str = "isthmus.db.restoring";
 const EXPORT_EVERY: Duration = Duration::from_secs(5);
 /// Name of the box's secret in the store.
 const SECRET: &str = "box-secret";
-/// Name of the box's id in the store.
-const BOX_ID: &str = "box-id";
 /// Name of the first day in the store.
 const WENT_LIVE: &str = "went-live";
 
@@ -263,7 +261,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
         admin::Request::Support => support::store::document(&answering.readers, &asked, &prometheus),
-        admin::Request::Outbound { ask } => outbounds.answer(ask),
+        admin::Request::Outbound { ask } => outbounds.answer(ask, peer),
         admin::Request::Quarantine(ask) => desk.quarantine(ask, peer),
         admin::Request::Replay(ask) => desk.replay(ask, peer),
         admin::Request::Site(ask) => desk.site(ask, peer),
@@ -274,6 +272,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Backup(ask) => backups.answer(&ask, peer),
         admin::Request::Standstill(ask) => standstills.answer(&ask, peer),
         admin::Request::Beside(ask) => desk.beside(&ask, peer),
+        admin::Request::Audit(ask) => desk.audit(&ask, peer),
         request => identities.answer(&request, peer),
     });
     let mut stop = draining.clone();
@@ -291,6 +290,15 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         box_id: known.box_id.clone(),
     };
     tasks.spawn(watch.run(draining.clone()));
+    let forwarder = audit::forward::Forwarder {
+        writer: store.writer(),
+        readers: store.readers(),
+        current: current.clone(),
+        conditions: conditions.clone(),
+        origin: audit::syslog::Origin::here(&known.box_id),
+        pace: audit::forward::Pace::default(),
+    };
+    tasks.spawn(forwarder.run(draining.clone()));
     let sweeper = Sweeper {
         writer: store.writer(),
         readers: store.readers(),
@@ -425,7 +433,7 @@ impl Known {
         let fresh: [u8; 32] = rand::rng().random();
         let secret = writer.meta_or(SECRET, fresh.to_vec()).await?;
         let id = format!("box-{:012x}", rand::rng().random::<u64>() >> 16);
-        let box_id = writer.meta_or(BOX_ID, id.into_bytes()).await?;
+        let box_id = writer.meta_or(audit::ask::BOX_ID, id.into_bytes()).await?;
         let today = Instant(time::now_ms()).utc_day();
         let went_live = writer.meta_or(WENT_LIVE, today.to_be_bytes().to_vec()).await?;
         let mark = store.readers().with(|reader| reader.meta(MARK))?;

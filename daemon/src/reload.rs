@@ -6,10 +6,11 @@ use std::{
 };
 
 use notify::{RecursiveMode, Watcher};
-use outbox::{AuditEntry, Writer};
+use outbox::Writer;
 use tokio::sync::mpsc;
 
 use crate::{
+    audit,
     conditions::{Board, Kind},
     config,
     drain::Draining,
@@ -22,6 +23,9 @@ use crate::{
 
 /// Changes of a save come in bursts; the reload follows when they have been over for so long.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// As much of a fault as the audit log has of it.
+const FAULT_MOST_BYTES: usize = 300;
 
 /// Whether somebody may have asked for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,8 +89,8 @@ impl Reload {
         let loaded = tokio::task::spawn_blocking(move || config::load(&path, credentials.as_deref())).await;
         let mut config = match loaded {
             Ok(Ok(config)) => config,
-            Ok(Err(faults)) => return self.reject(&faults.to_string()),
-            Err(error) => return self.reject(&error.to_string()),
+            Ok(Err(faults)) => return self.reject(&faults.to_string()).await,
+            Err(error) => return self.reject(&error.to_string()).await,
         };
         if config.fingerprint == old.config.fingerprint {
             self.conditions.clear(Kind::ConfigRejected, "");
@@ -107,12 +111,12 @@ impl Reload {
         let fingerprint = config.fingerprint.clone();
         let generation = match Generation::compile(old.number + 1, config, time::now_ms()) {
             Ok(generation) => generation,
-            Err(error) => return self.reject(&error.to_string()),
+            Err(error) => return self.reject(&error.to_string()).await,
         };
         // In force before the generation is: what it denies must not leave by it.
         let defaults = generation.consent_defaults();
         if let Err(error) = self.writer.consent_defaults(defaults, time::now_ms()).await {
-            return self.reject(&format!("the defaults of consent could not be stored: {error}"));
+            return self.reject(&format!("the defaults of consent could not be stored: {error}")).await;
         }
         self.conditions.clear(Kind::ConfigRejected, "");
         if restart.is_empty() {
@@ -134,22 +138,30 @@ impl Reload {
         self.switch.put(generation);
         Metric::ConfigGeneration.set(number as f64, &[]);
         tracing::info!(generation = number, %fingerprint, "configuration reloaded");
-        let entry = AuditEntry {
-            actor: "isthmus".to_owned(),
-            action: "configuration reloaded".to_owned(),
-            object: format!("generation {number}"),
-            detail: format!("sha256 {fingerprint}"),
-            at: time::now_ms(),
-        };
-        if let Err(error) = self.writer.audit(vec![entry]).await {
-            tracing::warn!(%error, "the reload could not be written to the audit log");
+        self.tell("configuration reloaded", number, format!("sha256 {fingerprint}")).await;
+    }
+
+    async fn reject(&self, faults: &str) {
+        Metric::ConfigRejected.add(1, &[]);
+        let detail = format!("the configuration before it stays in force:\n{faults}");
+        // The same faults again, as an editor saves twice, are told once.
+        let is_told =
+            self.conditions.all().iter().any(|it| it.name == Kind::ConfigRejected && it.detail == detail);
+        self.conditions.raise(Kind::ConfigRejected, "", detail, time::now_ms());
+        if !is_told {
+            let first = faults.lines().next().unwrap_or_default();
+            let first = &first[..first.floor_char_boundary(FAULT_MOST_BYTES)];
+            let detail = format!("{} lines of faults, the first: {first}", faults.lines().count());
+            self.tell("configuration rejected", self.current.get().number, detail).await;
         }
     }
 
-    fn reject(&self, faults: &str) {
-        Metric::ConfigRejected.add(1, &[]);
-        let detail = format!("the configuration before it stays in force:\n{faults}");
-        self.conditions.raise(Kind::ConfigRejected, "", detail, time::now_ms());
+    /// Writes into the audit log what became of a reload; the generation is the one in force.
+    async fn tell(&self, action: &str, generation: u64, detail: String) {
+        let entry = audit::by_daemon(action, &format!("generation {generation}"), detail);
+        if let Err(error) = self.writer.audit(vec![entry]).await {
+            tracing::warn!(%error, "the reload could not be written to the audit log");
+        }
     }
 }
 

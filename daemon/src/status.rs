@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::rows,
-    conditions::Board,
+    conditions::{Board, Condition},
     consent,
     destination::Destination,
     generation::{Current, Generation},
@@ -116,12 +116,7 @@ impl Status {
             "upstream": upstream,
             "outbound": self.outbound.list(),
             "certificates": self.certificates(),
-            "conditions": self.conditions.all().into_iter().map(|condition| json!({
-                "name": condition.name,
-                "scope": condition.scope,
-                "since": time::rfc3339(condition.since),
-                "detail": condition.detail,
-            })).collect::<Vec<_>>(),
+            "conditions": self.conditions.all().iter().map(condition).collect::<Vec<_>>(),
         });
         match self.counts() {
             Ok((inbox, outbox)) => {
@@ -283,6 +278,20 @@ impl Status {
         })
         .collect()
     }
+}
+
+/// A condition, with what it means and what to do.
+fn condition(condition: &Condition) -> Value {
+    let advice = condition.name.advice();
+    json!({
+        "name": condition.name,
+        "scope": condition.scope,
+        "since": time::rfc3339(condition.since),
+        "severity": advice.severity,
+        "meaning": advice.meaning,
+        "detail": condition.detail,
+        "action": advice.action,
+    })
 }
 
 /// A text, where there is one.

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_deed_is_of_the_closed_set_and_its_words_have_a_bound() {
-        let peer = Peer { uid: 4_711, login: None };
+        let peer = Peer { uid: 4_711, ..Peer::default() };
         let ask = |object: &str, detail: &str| Ask {
             deed: Deed::KeyMade,
             object: object.to_owned(),

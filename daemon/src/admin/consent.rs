@@ -140,7 +140,7 @@ impl Desk {
     /// Answers what is asked about consent.
     pub fn consent(&self, ask: Ask, peer: &Peer) -> Value {
         told(match ask {
-            Ask::List(ask) => self.consents(&ask),
+            Ask::List(ask) => self.consents(&ask, peer),
             Ask::Show { entry, reveal } => self.consent_entry(entry, reveal, peer),
             Ask::Decide(ask) => self.decide(ask, peer),
             Ask::Verify { against } => self.verify(against),
@@ -166,12 +166,13 @@ impl Desk {
         Ok((key, number))
     }
 
-    fn consents(&self, ask: &ListAsk) -> Result<Value, DeskError> {
+    fn consents(&self, ask: &ListAsk, peer: &Peer) -> Result<Value, DeskError> {
         let limit = ask.limit.clamp(1, LINES_MOST);
         let now = time::now_ms();
         let (mut person, mut in_force) = (Vec::new(), Value::Null);
         if let Some(whom) = &ask.patient {
-            let (_, number) = self.number(whom)?;
+            let (key, number) = self.number(whom)?;
+            self.looked_up("consent looked up", &key.site, number, peer)?;
             let number = number.ok_or(DeskError::Wanted(UNKNOWN))?;
             let answers = self.readers.with(|reader| {
                 person = reader.person(number)?;

@@ -4,17 +4,18 @@
 //! Invariants: nothing is changed; no answer repeats the identifier; a patient has results here where any of the patient's
 //! identifiers has, at any site of the configuration, for an EHR may serve several.
 
-use outbox::{PatientKey, Purpose};
+use outbox::{AuditEntry, PatientKey, Purpose};
 use serde_json::{Value, json};
 
 use super::{
     consent::Whom,
     desk::{Desk, DeskError},
+    peer::Peer,
 };
 use crate::{conditions::Kind, delivery::doubt_scope, time};
 
 impl Desk {
-    pub(super) fn known(&self, whom: &Whom) -> Result<Value, DeskError> {
+    pub(super) fn known(&self, whom: &Whom, peer: &Peer) -> Result<Value, DeskError> {
         let generation = self.current.get();
         let id = whom.site.as_deref().unwrap_or(&generation.config.main.site);
         let Some(site) = generation.config.sites.get(id) else {
@@ -36,6 +37,7 @@ impl Desk {
             }
         }
         let number = self.readers.with(|reader| reader.find_patient(&key(id)))?;
+        self.looked_up("patient looked up", id, number, peer)?;
         let destination = format!("ehr:{id}");
         let (consent, in_doubt) = match number {
             // Of whom nothing is known nothing was decided.
@@ -54,5 +56,25 @@ impl Desk {
             "consent": consent,
             "in_doubt": in_doubt,
         }))
+    }
+
+    /// Writes down that somebody asked for a patient by an identifier, before it is answered: that an identifier is known here is
+    /// told of its patient. The log has the patient's number here, and never the identifier.
+    pub(super) fn looked_up(
+        &self,
+        action: &str,
+        site: &str,
+        number: Option<i64>,
+        peer: &Peer,
+    ) -> Result<(), DeskError> {
+        let whom = number.map_or_else(|| "nobody known".to_owned(), |number| format!("patient {number}"));
+        let entry = AuditEntry {
+            actor: peer.actor(),
+            action: action.to_owned(),
+            object: whom,
+            detail: format!("site {site}"),
+            at: time::now_ms(),
+        };
+        Ok(self.writer.audit(vec![entry]).wait()?)
     }
 }

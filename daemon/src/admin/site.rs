@@ -77,7 +77,7 @@ impl Desk {
             Ask::Done { condition, scope, reason } => {
                 wanted(&reason).and_then(|why| self.done(&condition, &scope, why, peer))
             }
-            Ask::Known(whom) => self.known(&whom),
+            Ask::Known(whom) => self.known(&whom, peer),
         })
     }
 

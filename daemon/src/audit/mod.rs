@@ -4,7 +4,12 @@
 //! Invariants: nothing here changes or removes an entry; a log that does not verify is told to people and is not sealed; what is
 //! told of the log holds no more than the log, which has no patient data but ids of this box.
 
+pub mod ask;
+pub mod collector;
+pub mod forward;
+pub mod line;
 pub mod seal;
+pub mod syslog;
 pub mod verify;
 pub mod watch;
 

@@ -80,7 +80,8 @@ impl Seal {
             && UnparsedPublicKey::new(&ED25519, key).verify(told.as_bytes(), &signature).is_ok()
     }
 
-    fn of(kept: &AuditSeal) -> Self {
+    /// As it was kept.
+    pub fn of(kept: &AuditSeal) -> Self {
         Self {
             box_id: kept.box_id.clone(),
             day: day(kept.day),

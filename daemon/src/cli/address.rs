@@ -13,8 +13,9 @@ use std::{
 /// What a command begins with.
 const PROGRAM: &str = "isthmus ";
 /// The verbs behind which `--config` means something, as [`Command::reads_configuration`](super::Command) says.
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "run",
+    "audit",
     "check",
     "status",
     "certificates",

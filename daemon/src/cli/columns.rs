@@ -20,6 +20,11 @@ pub(super) fn width() -> usize {
     told_width().unwrap_or(UNKNOWN)
 }
 
+/// The same; without end for what is no terminal and is told no width, for a script reads whole lines.
+pub(super) fn room() -> usize {
+    told_width().unwrap_or(usize::MAX)
+}
+
 fn told_width() -> Option<usize> {
     let of_terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();

@@ -211,7 +211,7 @@ fn moment(text: &str) -> Result<i64, String> {
 }
 
 /// A head, or the first one in a file of that name.
-fn head_or_file(text: &str) -> Result<(u64, String), String> {
+pub(super) fn head_or_file(text: &str) -> Result<(u64, String), String> {
     let wrong = match head(text) {
         Ok(head) => return Ok(head),
         Err(wrong) => wrong,
@@ -232,7 +232,7 @@ fn head_or_file(text: &str) -> Result<(u64, String), String> {
 }
 
 fn head(text: &str) -> Result<(u64, String), String> {
-    let wrong = || "ENTRIES:HASH is wanted, as `isthmus consent verify` prints it".to_owned();
+    let wrong = || "ENTRIES:HASH is wanted, as `verify` prints it".to_owned();
     let (entries, hash) = text.split_once(':').ok_or_else(wrong)?;
     let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
     match entries.parse() {

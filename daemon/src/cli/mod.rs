@@ -5,6 +5,7 @@
 mod address;
 mod argument;
 mod backup;
+mod audit;
 mod bench;
 mod capabilities;
 mod certificates;
@@ -121,6 +122,8 @@ enum Command {
     Outbound(outbound::Args),
     /// What patients permit, by purpose: list, grant, withdraw, verify; FHIR Consents in.
     Consent(consent::Args),
+    /// The audit log: verify it, look at it, export it; its seals.
+    Audit(audit::Args),
     /// Look at what waits, went or would go out, down to the resources.
     Queue(queue::Args),
     /// What people want written: a note, a goal, an outcome in another form, or that what stands is taken back.
@@ -216,6 +219,7 @@ pub fn main() -> ExitCode {
         Command::Identity(args) => identity::run(&args, config),
         Command::Outbound(args) => outbound::run(&args, config),
         Command::Consent(args) => consent::run(&args, config),
+        Command::Audit(args) => audit::run(&args, config),
         Command::Queue(args) => queue::run(&args, config),
         Command::Intent(args) => intent::run(&args, config),
         Command::Conflicts(args) => conflicts::run(&args, config),
@@ -266,7 +270,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 53] = [
+    const VERBS: [&str; 59] = [
         "run",
         "check",
         "status",
@@ -312,6 +316,12 @@ mod tests {
         "consent withdraw --patient s|v --purpose treatment --by x --reason r",
         "consent verify",
         "consent import f.json",
+        "audit verify --seals s.json",
+        "audit list --actor a --limit 9",
+        "audit show 3",
+        "audit export --after 7 --format fhir --out x.ndjson",
+        "audit export --to tls://h:1 --ca c.pem --cert c --key k",
+        "audit seals --json",
         "intent note --patient s|v --by x --text-file t",
         "intent goal --patient s|v --by x --time-in-range 70",
         "intent flowsheet --window 3 --by x --form epic-flowsheet",
@@ -423,7 +433,7 @@ mod tests {
             let lines = readme.lines().filter(|line| line.starts_with(&format!("| `{command}")));
             lines.collect::<Vec<_>>().join("\n")
         };
-        for top in ["site", "queue", "consent", "intent", "conflicts", "quarantine", "replay"] {
+        for top in ["site", "queue", "consent", "audit", "intent", "conflicts", "quarantine", "replay"] {
             let told = line_of(top);
             let command = Cli::command().find_subcommand(top).unwrap().clone();
             for (name, within) in commands(&command, "") {

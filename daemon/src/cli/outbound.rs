@@ -47,8 +47,8 @@ enum Verb {
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     let ask = match &args.verb {
         Verb::List { .. } => Ask::List,
-        Verb::Resume { name, .. } => Ask::Resume { name: name.clone(), by: who() },
-        Verb::Skip { name, row, .. } => Ask::Skip { name: name.clone(), row: *row, by: who() },
+        Verb::Resume { name, .. } => Ask::Resume { name: name.clone() },
+        Verb::Skip { name, row, .. } => Ask::Skip { name: name.clone(), row: *row },
     };
     let (Verb::List { json } | Verb::Resume { json, .. } | Verb::Skip { json, .. }) = &args.verb;
     tell(config, &Request::Outbound { ask }, *json, |told| match args.verb {
@@ -57,12 +57,6 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
             format!("{}\n", told["done"].as_str().unwrap_or_default())
         }
     })
-}
-
-/// Whose name goes into the audit log. Who may ask at all is decided by the socket's mode, not by this.
-fn who() -> String {
-    let named = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
-    ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(named).unwrap_or_else(|| "operator".to_owned())
 }
 
 /// The list in plain words; `status` shows it too.

@@ -1,23 +1,59 @@
-//! `isthmus status`: what the running daemon does, for people or as JSON.
+//! `isthmus status`: what is wrong and what to do, the worst first, then what the running daemon does; for people, as JSON, as a
+//! live view, or as a line for a monitoring system.
 
-use std::{path::Path, process::ExitCode};
+mod check;
+mod summary;
+mod watch;
+
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use serde_json::Value;
 
-use super::{capabilities, columns::fitted, daemon::tell};
+use self::summary::{Summary, what_is_wrong};
+use super::{
+    capabilities,
+    columns::{fitted, room},
+    daemon::tell,
+};
 use crate::{admin::Request, listener::refusal::Limit};
+
+const EXAMPLES: &str = "\
+Examples:
+  isthmus status
+      what is wrong, what it means and what to do; then all the rest
+  isthmus status --watch 5
+      the same every 5 s, until Ctrl-C
+  isthmus status --check
+      one line for Nagios, Icinga, Zabbix and their kin
+
+With --check the exit code is the state, as monitoring plugins have it: 0 OK; 1 WARNING, something needs a person today; \
+2 CRITICAL, something needs a person now, or the daemon does not run or takes no messages; 3 UNKNOWN, it could not be asked. \
+Without it the codes are those of every command.";
 
 /// Arguments of `isthmus status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Print the whole document as JSON.
     #[arg(long)]
     json: bool,
+    /// Show it again every so many seconds (2 where none is given), until Ctrl-C.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", conflicts_with = "json",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
+    /// Print one line with performance data, and exit by the state: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    check: bool,
 }
 
 /// Asks the daemon and prints.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    tell(config, &Request::Status, args.json, |document| fitted(for_people(document)))
+    let words = |document: &Value| fitted(for_people(document));
+    match args.watch {
+        _ if args.check => check::run(config),
+        Some(seconds) => watch::run(Duration::from_secs(seconds), config, words),
+        None => tell(config, &Request::Status, args.json, words),
+    }
 }
 
 /// What a listener has seen since the start; what never happened is left out.
@@ -110,7 +146,13 @@ fn certificates(list: &Value) -> String {
 fn for_people(document: &Value) -> String {
     use std::fmt::Write;
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let mut out = String::new();
+    let summary = Summary::of(document);
+    let mut out = summary.line() + "\n";
+    if summary.aside > 0 {
+        out.push_str("  what is set aside: isthmus quarantine list, isthmus identity list\n");
+    }
+    out.push_str(&what_is_wrong(document, room()));
+    out.push('\n');
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
@@ -203,27 +245,6 @@ fn for_people(document: &Value) -> String {
             out,
             "  intents {} waiting, {} queued, {} held, {} expired",
             intents["waiting"], intents["queued"], intents["held"], intents["expired"]
-        );
-    }
-    let conditions = document["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if conditions.is_empty() {
-        let aside = [&inbox["quarantined"], &inbox["unidentified"], &outbox["quarantined"]];
-        let aside: u64 = aside.into_iter().filter_map(Value::as_u64).sum();
-        match aside {
-            0 => out.push_str("  nothing is wrong\n"),
-            _ => out.push_str(
-                "  no condition is raised; what is set aside needs a person: isthmus quarantine list\n",
-            ),
-        }
-    }
-    for condition in conditions {
-        let _ = writeln!(
-            out,
-            "  ! {} {} since {}: {}",
-            text(&condition["name"]),
-            text(&condition["scope"]),
-            text(&condition["since"]),
-            text(&condition["detail"])
         );
     }
     out

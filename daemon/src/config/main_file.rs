@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clinical::fhir::{form::Dates, projection::Projection};
 
+use super::audit::{AuditSyslog, read_audit};
 use super::auth::{Auth, Used};
 use super::fault::Place;
 use super::fhir::{FhirEndpoint, read_fhir};
@@ -70,6 +71,8 @@ pub struct Main {
     pub outbounds: Vec<Outbound>,
     /// The local FHIR endpoint; `None` is none.
     pub fhir: Option<FhirEndpoint>,
+    /// Where entries of the audit log are sent; `None` is nowhere.
+    pub audit: Option<AuditSyslog>,
 }
 
 /// `[store]`.
@@ -183,6 +186,7 @@ pub(super) fn read_main(
     let outbounds = read_outbounds(root);
     // Every reader before the first `?`: a key that is not asked for is called unknown.
     let intent = read_rule(root).unwrap_or_default();
+    let audit = read_audit(root);
     Some(Main {
         data_dir: data_dir?,
         site: site?,
@@ -198,6 +202,7 @@ pub(super) fn read_main(
         senders,
         outbounds,
         fhir,
+        audit,
     })
 }
 

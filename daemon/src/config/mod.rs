@@ -13,6 +13,7 @@
 
 mod access;
 mod answer;
+mod audit;
 mod auth;
 mod capability;
 mod consent;
@@ -45,6 +46,7 @@ mod value;
 
 pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
+pub use audit::AuditSyslog;
 pub use auth::{Auth, KeysFolderError, keys_folder};
 pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;

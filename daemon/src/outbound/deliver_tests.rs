@@ -12,6 +12,7 @@ use standin::receiver::{Heard, Receiver, Step, answer};
 
 use super::*;
 use crate::{
+    admin::peer::Peer,
     drain::Drain,
     generation::Generation,
     outbound::desk::{Ask, Desk},
@@ -146,8 +147,8 @@ impl Sender {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let desk = desk.clone();
-            let ask = Ask::Skip { name: "x".to_owned(), row: Some(row), by: "analyst".to_owned() };
-            let told = task::spawn_blocking(move || desk.answer(ask)).await.unwrap();
+            let ask = Ask::Skip { name: "x".to_owned(), row: Some(row) };
+            let told = task::spawn_blocking(move || desk.answer(ask, &Peer::default())).await.unwrap();
             if told["done"].is_string() {
                 return;
             }

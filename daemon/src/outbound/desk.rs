@@ -13,10 +13,7 @@ use super::{
     halts::{self, Halts},
     refusals::Refusals,
 };
-use crate::{generation::Current, time};
-
-/// Longest name of a person kept in the audit log.
-const MAX_BY_CHARS: usize = 64;
+use crate::{admin::peer::Peer, generation::Current, time};
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +25,6 @@ pub enum Ask {
     Resume {
         /// Its configured name.
         name: String,
-        /// Who asks, for the audit log.
-        by: String,
     },
     /// Sets a waiting message aside; a destination that halted for it goes on.
     Skip {
@@ -37,8 +32,6 @@ pub enum Ask {
         name: String,
         /// The outbox row; the one that the destination halted for where it is not given.
         row: Option<i64>,
-        /// Who asks, for the audit log.
-        by: String,
     },
 }
 
@@ -58,12 +51,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Does what is asked: an object with `done` in words or `error`, or the list.
-    pub fn answer(&self, ask: Ask) -> Value {
+    /// Does what is asked, for the audit log by `peer`: an object with `done` in words or `error`, or the list.
+    pub fn answer(&self, ask: Ask, peer: &Peer) -> Value {
         let told = match ask {
             Ask::List => return self.list(),
-            Ask::Resume { name, by } => self.resume(&name, &by),
-            Ask::Skip { name, row, by } => self.skip(&name, row, &by),
+            Ask::Resume { name } => self.resume(&name, &peer.actor()),
+            Ask::Skip { name, row } => self.skip(&name, row, &peer.actor()),
         };
         match told {
             Ok(done) => json!({ "done": done }),
@@ -154,6 +147,5 @@ impl Desk {
 }
 
 fn entry(by: &str, action: &str, object: &str, detail: String, at: i64) -> AuditEntry {
-    let actor: String = by.chars().filter(|c| !c.is_control()).take(MAX_BY_CHARS).collect();
-    AuditEntry { actor, action: action.to_owned(), object: object.to_owned(), detail, at }
+    AuditEntry { actor: by.to_owned(), action: action.to_owned(), object: object.to_owned(), detail, at }
 }
