@@ -154,7 +154,7 @@ async fn a_seal_or_a_head_that_was_kept_shows_that_the_end_is_gone_or_that_the_l
 
     // A seal that was changed is none.
     let mut forged = first.clone();
-    forged["seals"][0]["entries"] = 1.into();
+    forged["seals"][0]["entries"] = 999.into();
     fs::write(&file, forged.to_string()).unwrap();
     assert!(refused(&rig, &seals).contains("the seal itself was changed"));
 

@@ -104,7 +104,8 @@ fn generation(dir: &Path, pki: &Pki, address: SocketAddr) -> crate::generation::
         pki.ca.display()
     );
     std::fs::write(dir.join("isthmus.toml"), main).unwrap();
-    let site = "id = \"main\"\ntimezone = \"UTC\"\n[patient]\nsystem = \"urn:oid:1.2.3\"\nauthority = \"NORTH\"\n";
+    let site =
+        "id = \"main\"\ntimezone = \"UTC\"\n[patient]\nsystem = \"urn:oid:1.2.3\"\nauthority = \"NORTH\"\n";
     std::fs::write(dir.join("sites.d/main.toml"), site).unwrap();
     let config = crate::config::load(&dir.join("isthmus.toml"), None).unwrap();
     crate::generation::Generation::compile(1, config, 0).unwrap()
