@@ -27,7 +27,7 @@ pub enum Finding {
     #[error("{0}")]
     Broken(AuditBreak),
     /// The chain holds and does not run through a known head: all from somewhere on was written anew.
-    #[error("the log was written anew from an entry between {first} and {last} on: {what} says otherwise")]
+    #[error("the log was written anew from {} on: {what} says otherwise", between(*first, *last))]
     Rewritten {
         /// The first entry that may be another one than was recorded.
         first: u64,
@@ -46,6 +46,10 @@ pub enum Finding {
         /// Which head says so.
         what: String,
     },
+}
+
+fn between(first: u64, last: u64) -> String {
+    if first == last { format!("entry {first}") } else { format!("an entry between {first} and {last}") }
 }
 
 impl Finding {

@@ -123,13 +123,13 @@ advice_table! {
         "The detail has the reason. It is tried again every hour, and when its data change."
     WithdrawalNeeded Ticket
         "What was written for a window is wrong now: its readings were taken back, or its patient was merged into another."
-        "isthmus intent withdraw --window N --by NAME where that works; else mark it there by hand, then: isthmus site withdrawn."
+        "Mark it there by hand as entered in error. The detail says why the box could not, and what to type afterwards."
     AmendmentNeeded Ticket
         "What stands in a chart has other numbers than the newest outcome, and no write can replace it there."
-        "Amend it there by hand, then: isthmus site amended."
+        "Amend it there by hand. The detail has the numbers, and what to type afterwards."
     NumberWithheld Ticket
         "A number stands in a chart that the newest outcome of its window no longer gives."
-        "Mark it there as entered in error, then: isthmus site withdrawn."
+        "Mark it there by hand as entered in error. The detail says which number, and what to type afterwards."
     PatientInDoubt Ticket
         "Birth dates of a patient contradict each other, or a destination has several patients of that number; its writes are held."
         "isthmus identity list and links show what is known; unmerge or agree to the link, or have the EHR's entry put right."
