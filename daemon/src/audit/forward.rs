@@ -5,7 +5,7 @@
 //! which that is so is kept in the store; where a connection breaks, and after a start, all after it is sent again, so that a
 //! collector may get an entry twice and tells it by `id` and `hash`. Nothing waits for this: the log is the queue.
 //!
-//! Bounds: [`BATCH`] entries in memory; attempts from [`Pace::retry`] to a minute apart; the place is written down every
+//! Bounds: `BATCH` entries in memory; attempts from [`Pace::retry`] to a minute apart; the place is written down every
 //! [`Pace::note`] at most.
 
 use std::{

@@ -69,7 +69,7 @@ fn collector(text: &str) -> Result<Address, String> {
 /// Where entries go.
 enum Sink {
     Text(Box<dyn Write>),
-    Collector(tokio::runtime::Runtime, Connection),
+    Collector(tokio::runtime::Runtime, Box<Connection>),
 }
 
 pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
@@ -138,7 +138,7 @@ fn open(args: &Args) -> Result<Sink, ExitCode> {
         let runtime = runtime().map_err(|error| failed(&error, FAILED))?;
         let made = runtime.block_on(collector.connect());
         let made = made.map_err(|error| failed(&format!("{}: {error}", address.text), FAILED))?;
-        return Ok(Sink::Collector(runtime, made));
+        return Ok(Sink::Collector(runtime, Box::new(made)));
     }
     let out: Box<dyn Write> = match &args.out {
         None => Box::new(std::io::stdout().lock()),

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -104,7 +104,7 @@ pub(super) fn run(every: Duration, config: &Path, for_people: impl Fn(&Value) ->
 
 async fn look_again(
     every: Duration,
-    socket: &PathBuf,
+    socket: &Path,
     draws: bool,
     for_people: impl Fn(&Value) -> String,
 ) -> io::Result<()> {
