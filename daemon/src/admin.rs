@@ -5,8 +5,8 @@
 //! (SO_PEERCRED), so that what a person does is in the audit log under that person's name; who is behind root
 //! stands beside the request, under `says` (peer.rs).
 
-pub mod backup;
 pub mod audit;
+pub mod backup;
 pub mod beside;
 pub mod conflicts;
 pub mod consent;

@@ -4,8 +4,8 @@
 
 mod address;
 mod argument;
-mod backup;
 mod audit;
+mod backup;
 mod bench;
 mod capabilities;
 mod certificates;

@@ -149,7 +149,7 @@ pub(super) fn actor() -> String {
     let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid: &u32| *uid != u32::MAX);
     let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
     let uid = rustix::process::getuid().as_raw();
-    Peer { uid, login: login.or(sudo).filter(|login| *login != uid) }.actor()
+    Peer { uid, login: login.or(sudo).filter(|login| *login != uid), says: None }.actor()
 }
 
 /// The error of a copy, with its file.
