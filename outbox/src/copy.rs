@@ -69,6 +69,9 @@ pub enum CopyError {
     /// Pages do not have what their seals say, or the database is not in order; the first faults.
     #[error("the file is damaged: {}", .0.join("; "))]
     Damaged(Vec<String>),
+    /// A write-ahead log lies beside the file: without it the file is an older state than the two together.
+    #[error("a log lies beside it ({}), so it is a store that was not closed and no backup", .0.display())]
+    Unsettled(PathBuf),
     /// Whoever asked for it wants no more of it.
     #[error("broken off")]
     Ended,
@@ -116,9 +119,19 @@ pub(crate) fn copy(
     rest: bool,
     goes_on: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<(), CopyError> {
+    copy_from(from.read_only()?, to, to_key, now_ms, rest, goes_on)
+}
+
+fn copy_from(
+    source: Connection,
+    to: &Path,
+    to_key: &Key,
+    now_ms: i64,
+    rest: bool,
+    goes_on: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<(), CopyError> {
     let io = |source| CopyError::Io { path: to.to_owned(), source };
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(io)?;
-    let source = from.read_only()?;
     // One moment of it, whatever is written meanwhile.
     source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master")?;
     let mut made = Opener::at(to, to_key.clone()).empty()?;
@@ -152,7 +165,8 @@ fn sync(path: &Path) -> Result<(), CopyError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
 }
 
-/// Copies a database file that no daemon has open, under another key where `to_key` is one.
+/// Copies a database file that nobody has open, and that may lie where nothing can be written, under another key where `to`
+/// has one.
 ///
 /// # Errors
 /// [`CopyError`]; a file that was begun stays for the caller to remove.
@@ -162,7 +176,7 @@ pub fn copy_closed(
     now_ms: i64,
     goes_on: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<(), CopyError> {
-    copy(&Opener::at(from.0, from.1.clone()), to.0, to.1, now_ms, false, goes_on)
+    copy_from(unchanging(from.0, from.1)?, to.0, to.1, now_ms, false, goes_on)
 }
 
 /// Reads a whole file and says what it holds: every page against its seal, the database against itself, the chains of the
@@ -173,7 +187,7 @@ pub fn copy_closed(
 /// [`CopyError::Chain`] where it cannot be relied on.
 pub fn check(path: &Path, key: &Key) -> Result<Checked, CopyError> {
     let bytes = path.metadata().map_err(|source| CopyError::Io { path: path.to_owned(), source })?.len();
-    let conn = Opener::at(path, key.clone()).unchanging()?;
+    let conn = unchanging(path, key)?;
     sound(&conn, "PRAGMA cipher_integrity_check")?;
     sound(&conn, "PRAGMA integrity_check(10)")?;
     let schema: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -195,6 +209,16 @@ pub fn check(path: &Path, key: &Key) -> Result<Checked, CopyError> {
         consent: consent_chain::verify(&conn, None).map_err(CopyError::Chain)?,
         box_id: meta::get(&conn, BOX_ID).map_err(CopyError::Chain)?.map(text).unwrap_or_default(),
     })
+}
+
+/// A connection to a file that nothing changes and that is the whole database.
+fn unchanging(path: &Path, key: &Key) -> Result<Connection, CopyError> {
+    let opener = Opener::at(path, key.clone());
+    let log = opener.wal_path();
+    match log.metadata() {
+        Ok(found) if found.len() > 0 => Err(CopyError::Unsettled(log)),
+        _ => Ok(opener.unchanging()?),
+    }
 }
 
 /// Runs a check of SQLite or SQLCipher, which tells a row for each fault, or `ok`.

@@ -141,12 +141,12 @@ fn carried(from: &Path, to: &Path) -> io::Result<()> {
 fn for_people(told: &Value) -> String {
     let it = &told["backup"];
     format!(
-        "{}\n    {} bytes, {} messages, the newest of {}; checked\n    under key {}: without that key it is of no use, so keep \
+        "{}\n    {} bytes, {} messages{}; checked\n    under key {}: without that key it is of no use, so keep \
          a copy of the key elsewhere\n    try it: isthmus restore {} --check\n",
         text(&it["path"]),
         it["bytes"],
         it["messages"],
-        text(&it["newest_message"]),
+        it["newest_message"].as_str().map(|at| format!(", the newest of {at}")).unwrap_or_default(),
         text(&it["key"]),
         text(&it["path"]),
     )

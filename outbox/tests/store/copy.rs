@@ -112,7 +112,14 @@ fn a_file_is_checked_where_nothing_can_be_written_and_under_any_name() {
     std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o400)).unwrap();
     let names = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
     assert_eq!(copy::check(&to, &key()).unwrap().messages, 200);
-    assert_eq!(names(dir.path()), 1, "nothing was made beside it");
+    let again = tempfile::tempdir().unwrap();
+    copy::copy_closed((&to, &key()), (&again.path().join("x.db"), &other_key()), 1, &mut |_, _| true)
+        .unwrap();
+    assert_eq!((names(dir.path()), names(again.path())), (1, 1), "nothing was made beside either");
+
+    // With a log beside it, it is older than the two together.
+    std::fs::write(dir.path().join("a copy?of #1 & 50%.db-wal"), "frames").unwrap();
+    assert!(matches!(copy::check(&to, &key()), Err(CopyError::Unsettled(_))));
 }
 
 #[test]
