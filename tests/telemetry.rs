@@ -175,7 +175,7 @@ fn every_alert_has_a_sentence_an_action_a_severity_a_section_and_a_test_of_both_
             assert!(text.len() > 10, "{name}: {key}");
         }
         assert!(alert.annotations["summary"].ends_with('.'), "{name}: the summary is a sentence");
-        let url = format!("file:///usr/share/doc/isthmus/runbook.md#{}", name.to_lowercase());
+        let url = format!("file:///usr/share/doc/isthmus/docs/runbook.md#{}", name.to_lowercase());
         assert_eq!(alert.annotations["runbook_url"], url, "{name}");
         assert!(runbook.contains(&format!("\n## {name}\n")), "docs/runbook.md has no section {name}");
         let asked = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
