@@ -101,6 +101,8 @@ pub enum Request {
     Conflicts(conflicts::Ask),
     /// Backups: begin, progress.
     Backup(backup::Ask),
+    /// The fleet: how the check-ins go.
+    Fleet(crate::fleet::Ask),
     /// Standstills of the whole box: show, begin, end.
     Standstill(standstill::Ask),
     /// What a command did that needs no daemon, for the audit log.

@@ -27,7 +27,7 @@ use crate::{
     consent, delivery,
     drain::{DRAIN_DEADLINE, Drain, Draining},
     endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, ROOM_BYTES, Shelf},
-    gauges,
+    fleet, gauges,
     generation::{Current, Generation},
     identities::{self, Identities},
     intake::Intake,
@@ -40,6 +40,7 @@ use crate::{
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     retention::Sweeper,
+    silence::{self, Feeds},
     smart,
     spool::{Spool, Standings},
     standstill::Standstills,
@@ -206,6 +207,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         spools: Standings::default(),
         standstills: standstills.clone(),
         endpoint: endpoint.as_ref().map(|endpoint| (endpoint.address(), endpoint.served().clone())),
+        feeds: Feeds::default(),
+        fleet: fleet::Standing::default(),
     };
     let standings = status.spools.clone();
     let mut tasks = JoinSet::new();
@@ -258,6 +261,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         replied.clone(),
         draining.clone(),
     ));
+    let asked_of_fleet = fleet::Desk::of(&status);
     let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
         admin::Request::Support => support::store::document(&answering.readers, &asked, &prometheus),
@@ -270,6 +274,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Intent(ask) => desk.intent(ask, peer),
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
         admin::Request::Backup(ask) => backups.answer(&ask, peer),
+        admin::Request::Fleet(ask) => asked_of_fleet.answer(&ask),
         admin::Request::Standstill(ask) => standstills.answer(&ask, peer),
         admin::Request::Beside(ask) => desk.beside(&ask, peer),
         admin::Request::Audit(ask) => desk.audit(&ask, peer),
@@ -282,6 +287,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             () = stop.begun() => {}
         }
     });
+    tasks.spawn(silence::Watch::of(&status, store.writer()).run(draining.clone()));
+    tasks.spawn(fleet::Fleet::of(&status, store.writer(), &known.box_id).run(draining.clone()));
     tasks.spawn(export(status, store.writer(), draining.clone()));
     let watch = audit::Watch {
         writer: store.writer(),

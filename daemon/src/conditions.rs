@@ -92,6 +92,12 @@ pub enum Kind {
     IssuerKeys,
     /// The store may not know what was written: nothing leaves until a person says so.
     Standstill,
+    /// The fleet's upstream has answered no check-in for long.
+    CheckInFailing,
+    /// A feed has been silent for longer than is usual at this hour of the week.
+    FeedSilent,
+    /// Another running daemon with this box's id has the lease, or claims it.
+    LeaseRefused,
 }
 
 impl Kind {
@@ -132,6 +138,9 @@ impl Kind {
             Self::QuotaUsedUp => "quota-used-up",
             Self::IssuerKeys => "issuer-keys",
             Self::Standstill => "standstill",
+            Self::CheckInFailing => "check-in-failing",
+            Self::FeedSilent => "feed-silent",
+            Self::LeaseRefused => "lease-refused",
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
         refusal::{Limit, LineBound, Refusals},
         sender,
     },
-    telemetry::Metric,
+    telemetry::{Last, Metric},
+    time,
     traffic::Traffic,
 };
 
@@ -169,6 +170,7 @@ impl Feed {
         if let Some(place) = CODES.iter().position(|known| *known == code) {
             self.counters.acks[place].increment(1);
         }
+        Last::Ack.happened(time::now_ms());
         if !code.is_positive() {
             self.traffic.nak();
         }

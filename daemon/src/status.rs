@@ -10,11 +10,13 @@ use crate::{
     conditions::{Board, Condition},
     consent,
     destination::Destination,
+    fleet,
     generation::{Current, Generation},
     intent,
     mode::{Mode, Observed, Use, in_force},
     observations::Observations,
     outbound::desk::Desk,
+    silence::Feeds,
     spool::Standings,
     standstill::Standstills,
     telemetry::Ready,
@@ -50,6 +52,10 @@ pub struct Status {
     pub spools: Standings,
     /// The FHIR endpoint: the address bound, and its certificate.
     pub endpoint: Option<(SocketAddr, Arc<Served>)>,
+    /// How the feeds are.
+    pub feeds: Feeds,
+    /// How the check-ins go.
+    pub fleet: fleet::Standing,
 }
 
 /// A listener, for people.
@@ -117,6 +123,8 @@ impl Status {
             "outbound": self.outbound.list(),
             "certificates": self.certificates(),
             "conditions": self.conditions.all().iter().map(condition).collect::<Vec<_>>(),
+            "feeds": self.feeds.document(),
+            "fleet": self.fleet.document(generation.config.main.fleet.as_ref()),
         });
         match self.counts() {
             Ok((inbox, outbox)) => {
@@ -228,6 +236,14 @@ impl Status {
             "cause": told(cause),
             "capabilities": capabilities,
         })
+    }
+
+    /// The mode in force at a destination, since when, whether its purpose has consent by default, and what it uses.
+    pub(crate) fn standing_of(&self, destination: &Destination) -> (Mode, i64, bool, Vec<Use>) {
+        let uses = self.uses(destination);
+        let mode = self.mode_of(destination, &uses);
+        let (since, _) = self.cause(destination, &uses, mode);
+        (mode, since, self.is_consented(destination), uses)
     }
 
     /// Since when the mode is as it is, and why it is not more: what was refused, or is held, before what the file says; what

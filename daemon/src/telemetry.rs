@@ -8,6 +8,7 @@
 //! `debug` is for a fault under investigation.
 
 mod health;
+mod last;
 mod log;
 mod process;
 
@@ -18,6 +19,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use self::{
     health::{Ready, serve_health},
+    last::Last,
     log::{LogFormat, install_log},
     process::export as export_process,
 };
@@ -174,6 +176,10 @@ metrics_table! {
     ConsentHeld = gauge "isthmus_consent_held_rows" Count,
     /// Writes whose bytes the site's retention removed, by site.
     RetentionRemoved = counter "isthmus_retention_removed_rows_total" Count,
+    /// Time since a feed was heard, by source; of it only what the box listened.
+    FeedSilence = gauge "isthmus_feed_silence_seconds" Seconds,
+    /// From when on that is too long at this hour of the week, by source.
+    FeedSilenceLimit = gauge "isthmus_feed_silence_limit_seconds" Seconds,
     /// Mode in force, by site: 0 read-only, 1 partial, 2 full.
     SiteMode = gauge "isthmus_site_mode" Count,
     /// Messages stored and not yet absorbed.

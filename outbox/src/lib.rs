@@ -25,6 +25,7 @@
 //! | reading beside no daemon | [`ClosedStore`] |
 
 mod again;
+mod arrivals;
 mod audit;
 mod audit_chain;
 mod audit_seal;
@@ -103,6 +104,7 @@ mod windows;
 mod writer;
 
 pub use again::{Act, Acted, AskAgain, Asked, ReadAgain};
+pub use arrivals::Came;
 pub use audit::{AuditEntry, AuditHead};
 pub use audit_chain::{AuditBreak, ChainedEntry};
 pub use audit_seal::AuditSeal;

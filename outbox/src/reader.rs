@@ -3,6 +3,7 @@
 //! Invariants: all that one [`Reader`] reads is of one moment; a reader is held briefly, because the write-ahead
 //! log cannot be emptied past the oldest moment being read.
 
+mod arrivals;
 mod audit;
 mod chart;
 mod course;

@@ -101,6 +101,33 @@ pub(crate) fn counts(conn: &Connection) -> Result<Counts, ReadError> {
     })
 }
 
+/// Rows of the queue that wait for their turn, as far as they are measured.
+const QUEUED: &str = "SELECT id FROM outbox WHERE destination = ?1 AND state = ?2 LIMIT ?3";
+
+/// Bytes of rows that wait to be sent, and how many rows were measured: at most `most`.
+pub(crate) fn queued_bytes(conn: &Connection, most: usize) -> Result<(u64, u64), ReadError> {
+    let destinations: Vec<String> = conn
+        .prepare_cached("SELECT DISTINCT destination FROM outbox_count WHERE number > 0")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    // The length of a blob stands in the row: its pages are not read.
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM outbox_body WHERE row_id IN ({QUEUED})"
+    );
+    let mut measure = conn.prepare_cached(&sql)?;
+    let (mut rows, mut bytes) = (0_u64, 0_u64);
+    for destination in &destinations {
+        for state in [State::Pending, State::Leased, State::Ambiguous, State::Deferred] {
+            let left = most.saturating_sub(rows as usize) as i64;
+            let (measured, sum): (i64, i64) = measure
+                .query_row(params![destination, state.name(), left], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows += measured.unsigned_abs();
+            bytes += sum.unsigned_abs();
+        }
+    }
+    Ok((bytes, rows))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +142,25 @@ mod tests {
         assert_eq!(plan(&conn, OLDEST), [by]);
         let steps = plan(&conn, OLDEST_DEFERRED);
         assert!(steps[0].contains("INDEX outbox_deferred (destination=?)"), "{steps:?}");
+    }
+
+    #[test]
+    fn the_bytes_of_what_waits_are_measured_up_to_a_number_of_rows() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        let steps = plan(&conn, QUEUED);
+        assert!(steps.len() == 1 && steps[0].contains("INDEX outbox_state"), "{steps:?}");
+        let insert = "INSERT INTO outbox (id, destination, patient, window_id, version, kind, key, state, head, next_at, created_at,
+            consent) VALUES (?1, 'd', ?1, 1, 1, 'k', randomblob(32), ?2, 0, 0, 1, 0)";
+        for (id, state) in [(1, "pending"), (2, "deferred"), (3, "delivered"), (4, "ambiguous")] {
+            conn.execute(insert, params![id, state]).unwrap();
+            let body =
+                "INSERT INTO outbox_body (row_id, sha256, bytes) VALUES (?1, zeroblob(32), zeroblob(?2))";
+            conn.execute(body, params![id, 10 * id]).unwrap();
+        }
+        assert_eq!(queued_bytes(&conn, 100).unwrap(), (10 + 20 + 40, 3));
+        assert_eq!(queued_bytes(&conn, 2).unwrap().1, 2);
+        assert_eq!(queued_bytes(&conn, 0).unwrap(), (0, 0));
     }
 
     #[test]

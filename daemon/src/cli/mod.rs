@@ -16,6 +16,7 @@ mod consent;
 mod daemon;
 mod demo;
 mod filter;
+mod fleet;
 #[cfg(test)]
 #[path = "hints_tests.rs"]
 mod hints;
@@ -138,6 +139,8 @@ enum Command {
     Key(key::Args),
     /// Make everything on this box unreadable, for good.
     Wipe(wipe::Args),
+    /// What the fleet's upstream is told, and what came of it.
+    Fleet(fleet::Args),
     /// Hold everything back after a restore, a copy or a roll-back, and let it go on.
     Standstill(standstill::Args),
     /// Look at what is held back, and release or drop it.
@@ -227,6 +230,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&args, config),
         Command::Key(args) => key::run(&args, config),
         Command::Wipe(args) => wipe::run(&args, config),
+        Command::Fleet(args) => fleet::run(&args, config),
         Command::Standstill(args) => standstill::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
@@ -270,7 +274,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 59] = [
+    const VERBS: [&str; 60] = [
         "run",
         "check",
         "status",
@@ -302,6 +306,7 @@ mod tests {
         "key rotate --reason r",
         "key forget a --reason r",
         "wipe --box b --reason r",
+        "fleet status --json",
         "standstill show",
         "standstill begin --reason r",
         "standstill end --reason r",

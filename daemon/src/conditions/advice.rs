@@ -157,6 +157,15 @@ advice_table! {
     IssuerKeys Ticket
         "The keys of an issuer of tokens cannot be fetched; its clients are turned away once the known keys are too old."
         "Look at the issuer's address, its certificate and the way to it."
+    CheckInFailing Ticket
+        "The fleet's upstream answers no check-in; nobody outside sees how this box is. Everything here goes on."
+        "isthmus fleet status has the cause; look at the way out and at the client certificate of [fleet]."
+    LeaseRefused Page
+        "Another running daemon has this box's id: its store was copied, or an old one is still in use."
+        "Stop the daemon that should not run; then isthmus standstill --help at the one that stays."
+    FeedSilent Ticket
+        "A feed has been silent for longer than is usual at this hour of the week; what it would say does not reach charts."
+        "Ask the interface engine's side whether its queue stands still; isthmus status shows what was turned away."
     AuditNotForwarded Ticket
         "Entries of the audit log do not reach the log server that the configuration names. They are kept and follow later."
         "Look at the log server, the way to it and its certificate; the detail has the cause."

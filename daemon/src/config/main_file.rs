@@ -12,6 +12,7 @@ use super::audit::{AuditSyslog, read_audit};
 use super::auth::{Auth, Used};
 use super::fault::Place;
 use super::fhir::{FhirEndpoint, read_fhir};
+use super::fleet::{Fleet, read_fleet};
 use super::intent::{IntentRule, read_rule};
 use super::limits::DaemonLimits;
 use super::listener::{MllpListener, read_listeners};
@@ -21,6 +22,7 @@ use super::outbound::{Outbound, read_outbounds};
 use super::projection::Way;
 use super::route::{Route, read_routes};
 use super::section::Section;
+use super::silence::{Silence, read_silence};
 use super::spool::{Spool, read_spools};
 use super::transport::{ClientTls, Delivery};
 
@@ -73,6 +75,21 @@ pub struct Main {
     pub fhir: Option<FhirEndpoint>,
     /// Where entries of the audit log are sent; `None` is nowhere.
     pub audit: Option<AuditSyslog>,
+    /// From when on a feed that says nothing is told to people.
+    pub silence: Silence,
+    /// Whom the box tells how it is; `None` is nobody.
+    pub fleet: Option<Fleet>,
+}
+
+impl Main {
+    /// Everything that messages come from, by the name that they are stored under, each with its site.
+    pub fn sources(&self) -> Vec<(String, &str)> {
+        let listeners = self.mllp.iter().map(|one| (one.name.clone(), &*one.site));
+        let spools = self.spools.iter().map(|one| (one.name.clone(), &*one.site));
+        let clients = self.fhir.iter().flat_map(|fhir| &fhir.clients);
+        let clients = clients.map(|one| (format!("fhir/{}", one.name), &*one.site));
+        listeners.chain(spools).chain(clients).collect()
+    }
 }
 
 /// `[store]`.
@@ -187,6 +204,10 @@ pub(super) fn read_main(
     // Every reader before the first `?`: a key that is not asked for is called unknown.
     let intent = read_rule(root).unwrap_or_default();
     let audit = read_audit(root);
+    let fleet = read_fleet(root);
+    let clients = fhir.iter().flat_map(|fhir| &fhir.clients).map(|client| format!("fhir/{}", client.name));
+    let feeds: Vec<String> = sources.iter().map(|name| (*name).to_owned()).chain(clients).collect();
+    let silence = read_silence(root, &feeds);
     Some(Main {
         data_dir: data_dir?,
         site: site?,
@@ -203,6 +224,8 @@ pub(super) fn read_main(
         outbounds,
         fhir,
         audit,
+        silence,
+        fleet,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::{
     course,
     destination::Destination,
     mode::{Effect, Observed},
-    telemetry::Metric,
+    telemetry::{Last, Metric},
     time,
     verdict::Verdict,
 };
@@ -178,7 +178,7 @@ impl Deliverer {
         match verdict {
             Verdict::Auth(cause) => self.tell_unaccepted(destination, cause),
             Verdict::Delivered => {
-                Metric::LastEvent.set(time::now_ms() as f64 / 1e3, &[("event", "delivery".to_owned())]);
+                Last::Delivery.happened(time::now_ms());
             }
             _ => {}
         }

@@ -42,7 +42,7 @@ use crate::{
     drain::Draining,
     generation::{Current, Generation},
     observations::Observations,
-    telemetry::Metric,
+    telemetry::{Last, Metric},
     time,
 };
 
@@ -425,7 +425,7 @@ impl Deliverer {
         match consequence {
             Consequence::Deliver => {
                 self.refusals.end(&self.id, row.id, now);
-                Metric::LastEvent.set(now as f64 / 1e3, &[("event", "delivery".to_owned())]);
+                Last::Delivery.happened(now);
             }
             Consequence::Retry(Some(code)) if row.attempts >= REFUSALS_TOLD => {
                 let detail = format!(
