@@ -297,7 +297,8 @@ impl Lease {
                 "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, server = ?3, spent = ?4,
                    doubt_since = coalesce(doubt_since, ?5), doubted = max(doubted, ?5 IS NOT NULL)
                  WHERE id = ?1
-                 RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since, max(created_at, free_since)",
+                 RETURNING kind, key, attempts, depends_on, created_at, form, doubt_since,
+                   max(created_at, free_since, coalesce((SELECT max(ended_at) FROM standstill), 0))",
             )?
             .query_row(params![id, self.now, server, quota::receipt(&self.quotas), suspect_since], |row| {
                 Ok(LeasedRow {

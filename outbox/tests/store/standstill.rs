@@ -36,6 +36,7 @@ fn what_waited_then_is_in_doubt_the_first_time_and_an_ordinary_row_afterwards() 
 
     let leased = folder.lease(4_000);
     assert_eq!((leased[0].ambiguous, leased[0].doubt_since, leased[0].overtaken), (true, Some(2_000), false));
+    assert_eq!(leased[0].free_since, 3_000, "the standstill is not its delay");
     assert_eq!(folder.read(|reader| reader.suspects()), 0);
     // It was looked for, and is not there: it goes as any other.
     let verdict = Verdict::Retry { at: 5_000, cause: "it is not there".to_owned() };
