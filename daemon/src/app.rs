@@ -25,6 +25,7 @@ use crate::{
     conditions::{Board, Kind},
     config::{self, Config, Faults},
     consent, delivery,
+    disk::{self, Full},
     drain::{DRAIN_DEADLINE, Drain, Draining},
     endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, ROOM_BYTES, Shelf},
     fleet, gauges,
@@ -37,6 +38,7 @@ use crate::{
     observations::Observations,
     open_files,
     outbound::{Halts, Refusals, desk::Desk},
+    peer_clock,
     pipeline::{MARK, Pipeline, Wake},
     reload::Reload,
     retention::Sweeper,
@@ -220,6 +222,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     tasks.spawn(
         smart::Keeper { current: current.clone(), conditions: conditions.clone() }.run(draining.clone()),
     );
+    let full = Full::default();
+    watch_machine(&mut tasks, &current, &conditions, &full, &draining);
     let (answering, asked) = (status.clone(), store.writer());
     let identities = Identities {
         writer: store.writer(),
@@ -377,7 +381,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             (store.writer(), store.readers()),
             current,
             conditions.clone(),
-            standings.clone(),
+            (standings.clone(), full.clone()),
             draining,
         );
         intakes.spawn_blocking(move || spool.run());
@@ -399,6 +403,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         marks: HashMap::new(),
         pulse: pulse.clone(),
         serving: Default::default(),
+        full,
     };
     let (stop, mark) = (draining.clone(), known.high_water_ms);
     let pipeline = std::thread::Builder::new()
@@ -506,6 +511,20 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
         observations.recall(&mode.destination, &mode.capability, learned);
     }
     Ok(())
+}
+
+/// What the machine has to give: room and the right time.
+fn watch_machine(
+    tasks: &mut JoinSet<()>,
+    current: &Current,
+    conditions: &Board,
+    full: &Full,
+    draining: &Draining,
+) {
+    let (current, conditions) = (current.clone(), conditions.clone());
+    let room = disk::Watch { current: current.clone(), conditions: conditions.clone(), full: full.clone() };
+    tasks.spawn(room.run(draining.clone()));
+    tasks.spawn(peer_clock::Watch { current, conditions }.run(draining.clone()));
 }
 
 /// What is looked after of certificates and keys.

@@ -54,6 +54,10 @@ pub enum Kind {
     CertificateRejected,
     /// A certificate that is shown or believed ends soon, or has ended.
     CertificateExpiring,
+    /// A disk fills up.
+    DiskLow,
+    /// This machine's clock differs from those of others, or is kept by nobody.
+    ClockOff,
     /// A revocation list of a listener should have been replaced.
     CrlExpired,
     /// All connections of a listener are taken.
@@ -119,6 +123,8 @@ impl Kind {
             Self::NumberWithheld => "number-withheld",
             Self::CertificateRejected => "certificate-rejected",
             Self::CertificateExpiring => "certificate-expiring",
+            Self::DiskLow => "disk-low",
+            Self::ClockOff => "clock-off",
             Self::CrlExpired => "crl-expired",
             Self::ConnectionsFull => "connections-full",
             Self::DoubtLasts => "doubt-lasts",

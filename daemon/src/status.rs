@@ -11,6 +11,7 @@ use crate::{
     consent,
     destination::Destination,
     fleet,
+    disk,
     generation::{Current, Generation},
     intent,
     mode::{Mode, Observed, Use, in_force},
@@ -125,6 +126,13 @@ impl Status {
             "conditions": self.conditions.all().iter().map(condition).collect::<Vec<_>>(),
             "feeds": self.feeds.document(),
             "fleet": self.fleet.document(generation.config.main.fleet.as_ref()),
+            "room": disk::document(&generation.config),
+            "conditions": self.conditions.all().into_iter().map(|condition| json!({
+                "name": condition.name,
+                "scope": condition.scope,
+                "since": time::rfc3339(condition.since),
+                "detail": condition.detail,
+            })).collect::<Vec<_>>(),
         });
         match self.counts() {
             Ok((inbox, outbox)) => {

@@ -174,6 +174,18 @@ metrics_table! {
     IntentsOpen = gauge "isthmus_intents" Count,
     /// Writes held for want of consent.
     ConsentHeld = gauge "isthmus_consent_held_rows" Count,
+    /// Room that is left on a disk, by what it holds.
+    DiskFree = gauge "isthmus_disk_free_bytes" Bytes,
+    /// Size of that disk, by what it holds.
+    DiskSize = gauge "isthmus_disk_size_bytes" Bytes,
+    /// Time until a disk is full, as it fills up now, by what it holds; +Inf where that cannot be said.
+    DiskFullIn = gauge "isthmus_disk_full_in_seconds" Seconds,
+    /// Size of the store's files, by part: database or log.
+    StoreBytes = gauge "isthmus_store_bytes" Bytes,
+    /// How far this machine's clock is ahead of those of destinations and token endpoints; NaN where none has answered.
+    ClockOffset = gauge "isthmus_clock_offset_seconds" Seconds,
+    /// Whether the machine's time service says that it keeps time: 1, 0, NaN where none says anything.
+    ClockSynchronized = gauge "isthmus_clock_synchronized" Count,
     /// Writes whose bytes the site's retention removed, by site.
     RetentionRemoved = counter "isthmus_retention_removed_rows_total" Count,
     /// Time since a feed was heard, by source; of it only what the box listened.

@@ -128,6 +128,25 @@ fn endpoint(fhir: &Value) -> String {
     )
 }
 
+/// How much room there is, a line for each disk.
+fn room(told: &Value) -> String {
+    const MIB: u64 = 1 << 20;
+    let mib = |value: &Value| value.as_u64().unwrap_or(0) / MIB;
+    let lines = told["disks"].as_array().into_iter().flatten().map(|disk| {
+        let store = match disk["of"] == "data" {
+            true => format!(", the store takes {} MiB", mib(&told["store"]["database_bytes"])),
+            false => String::new(),
+        };
+        let of = disk["of"].as_str().unwrap_or_default();
+        format!(
+            "  disk    {of}: {} of {} MiB free{store}\n",
+            mib(&disk["free_bytes"]),
+            mib(&disk["total_bytes"])
+        )
+    });
+    lines.collect()
+}
+
 /// How many certificates there are, and which ends first.
 fn certificates(list: &Value) -> String {
     let dated = list.as_array().into_iter().flatten().filter(|one| one["days_left"].is_i64());
@@ -185,7 +204,11 @@ fn for_people(document: &Value) -> String {
             spool["waiting"],
             spool["done"],
             spool["quarantined"],
-            if spool["available"] == true { "" } else { " (NOT available)" }
+            match (spool["available"] == true, spool["paused"] == true) {
+                (false, _) => " (NOT available)",
+                (_, true) => " (files WAIT: the store's disk is nearly full)",
+                _ => "",
+            }
         );
     }
     let destinations = document["sites"].as_array().into_iter().flatten().chain([&document["upstream"]]);
@@ -212,6 +235,7 @@ fn for_people(document: &Value) -> String {
         out.push_str(&super::outbound::table(&document["outbound"]));
     }
     out.push_str(&certificates(&document["certificates"]));
+    out.push_str(&room(&document["room"]));
     let (inbox, outbox) = (&document["inbox"], &document["outbox"]);
     let _ = writeln!(
         out,

@@ -10,6 +10,7 @@ use clinical::fhir::{form::Dates, projection::Projection};
 
 use super::audit::{AuditSyslog, read_audit};
 use super::auth::{Auth, Used};
+use super::disk::{Disk, read_disk};
 use super::fault::Place;
 use super::fhir::{FhirEndpoint, read_fhir};
 use super::fleet::{Fleet, read_fleet};
@@ -61,6 +62,8 @@ pub struct Main {
     pub routes: Vec<Route>,
     /// What all connections may hold together.
     pub limits: DaemonLimits,
+    /// From which room on people are told that a disk fills up.
+    pub disk: Disk,
     /// Folders into which files are dropped.
     pub spools: Vec<Spool>,
     /// Where people and machines look at the box.
@@ -208,6 +211,7 @@ pub(super) fn read_main(
     let clients = fhir.iter().flat_map(|fhir| &fhir.clients).map(|client| format!("fhir/{}", client.name));
     let feeds: Vec<String> = sources.iter().map(|name| (*name).to_owned()).chain(clients).collect();
     let silence = read_silence(root, &feeds);
+    let disk = read_disk(root);
     Some(Main {
         data_dir: data_dir?,
         site: site?,
@@ -217,6 +221,7 @@ pub(super) fn read_main(
         mllp,
         routes,
         limits,
+        disk,
         spools,
         admin: admin?.0,
         upstream,

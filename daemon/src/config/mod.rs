@@ -17,6 +17,7 @@ mod audit;
 mod auth;
 mod capability;
 mod consent;
+mod disk;
 mod fault;
 mod fhir;
 mod filter;
@@ -52,6 +53,7 @@ pub use audit::AuditSyslog;
 pub use auth::{Auth, KeysFolderError, keys_folder};
 pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;
+pub use disk::{Disk, Short};
 pub use fault::{Fault, Faults, MAX_FAULTS, Place};
 pub use fhir::{
     FHIR_LISTENER, FhirClient, FhirEndpoint, FhirIssuer, FhirLimits, FhirListener, RoleClaim, Shown,

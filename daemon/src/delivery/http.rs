@@ -5,18 +5,19 @@
 //! those hold patient data. Where the destination wants tokens, a 401 proves that nothing took effect: the request is
 //! sent once more with another token, and not a third time.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Instant};
 
 use bytes::Bytes;
 use clinical::fhir::release::Release;
 use reqwest::{
     Method, Response,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 
 use crate::{
     smart::{Channel, authorizer::Bearer},
+    time,
     verdict::{Attempt, retry_after},
 };
 
@@ -126,7 +127,11 @@ async fn exchange(
     if let Some(body) = body {
         request = request.header(CONTENT_TYPE, release.media_type()).body(body);
     }
+    let asked_at = Instant::now();
     let response = request.send().await.map_err(|error| classify(&error, reads_only))?;
+    if let Some(date) = response.headers().get(DATE).and_then(|date| date.to_str().ok()) {
+        channel.clock().note(date, asked_at.elapsed(), time::now_ms(), time::monotonic_ms());
+    }
     read(response).await.map_err(|error| classify(&error, reads_only))
 }
 

@@ -47,6 +47,7 @@ use self::pace::Pace;
 use crate::{
     clock::Clock,
     conditions::{Board, Kind},
+    disk::Full,
     drain::Draining,
     generation::Current,
     observations::Observations,
@@ -195,6 +196,8 @@ pub struct Pipeline {
     pub pulse: Pulse,
     /// How far what the endpoint shows has been brought up to date.
     pub serving: serve::Serving,
+    /// Whether the disk is nearly full.
+    pub full: Full,
 }
 
 impl Pipeline {
@@ -263,7 +266,11 @@ impl Pipeline {
         }
         let rehomed = timed("rehome", || self.rehome(&generation), |done| *done > 0)?;
         let absorbed = timed("absorb", || self.absorb(&generation, pace), |done| done.messages > 0)?;
-        let again = timed("again", || self.read_again(&generation), |done| done.messages > 0)?;
+        // What can wait leaves the rest of a nearly full disk to live messages.
+        let again = match self.full.is_critical() {
+            true => absorb::Absorbed::default(),
+            false => timed("again", || self.read_again(&generation), |done| done.messages > 0)?,
+        };
         if absorbed.replies + again.replies > 0 {
             self.replied.send_modify(|turn| *turn += 1);
         }

@@ -77,6 +77,7 @@ impl Rig {
             marks: HashMap::new(),
             pulse: Default::default(),
             serving: Serving::default(),
+            full: Default::default(),
         });
         self.store = Some(store);
     }

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     delivery::{backoff, http},
+    peer_clock::PeerClock,
     telemetry::Metric,
     time,
     tls::Http,
@@ -129,6 +130,8 @@ pub struct Authorizer {
     granted: watch::Sender<Option<Arc<Granted>>>,
     /// Whether the last request for a token brought one.
     available: watch::Sender<bool>,
+    /// Of the token endpoint, to be compared with ours.
+    clock: PeerClock,
 }
 
 impl fmt::Debug for Authorizer {
@@ -153,7 +156,21 @@ impl Authorizer {
     pub fn new(settings: Settings, http: impl Into<Http>) -> Self {
         let http = http.into();
         let ((granted, _), (available, _)) = (watch::channel(None), watch::channel(false));
-        Self { settings, http, gate: Default::default(), state: Default::default(), granted, available }
+        let clock = PeerClock::default();
+        Self {
+            settings,
+            http,
+            gate: Default::default(),
+            state: Default::default(),
+            granted,
+            available,
+            clock,
+        }
+    }
+
+    /// The token endpoint's clock, by what it answers.
+    pub fn clock(&self) -> &PeerClock {
+        &self.clock
     }
 
     /// Takes over what another knows that asks for the same as the same client: its token, and what was granted. A reload
@@ -375,8 +392,9 @@ impl Authorizer {
         }
         let address = format!("{}/{}", self.settings.base_url, discovery::PATH);
         let asked = self.http.client().get(address).header(ACCEPT, "application/json").timeout(REQUEST_MAX);
+        let asked_at = Instant::now();
         let (status, headers, body) = exchange(asked).await?;
-        self.measure(gate, &headers);
+        self.measure(gate, &headers, asked_at.elapsed());
         match status {
             200 => {}
             408 | 429 | 500..=599 => return Err(Trouble::Later { status, wait: asked_wait(&headers) }),
@@ -405,16 +423,20 @@ impl Authorizer {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .timeout(REQUEST_MAX)
             .body(form);
+        let asked_at = Instant::now();
         let (status, headers, body) = exchange(asked).await?;
-        self.measure(gate, &headers);
+        self.measure(gate, &headers, asked_at.elapsed());
         match answer::read(status, &body) {
             Answer::Later(status) => Err(Trouble::Later { status, wait: asked_wait(&headers) }),
             answer => Ok(answer),
         }
     }
 
-    fn measure(&self, gate: &mut Gate, headers: &HeaderMap) {
+    fn measure(&self, gate: &mut Gate, headers: &HeaderMap, took: Duration) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        if let Some(date) = date {
+            self.clock.note(date, took, time::now_ms(), time::monotonic_ms());
+        }
         if let Some(skew) = date.and_then(|date| Skew::of(date, time::now_ms())) {
             gate.skew = skew;
         }

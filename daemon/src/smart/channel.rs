@@ -8,6 +8,7 @@ use super::{
     trouble::Trouble,
 };
 use crate::{
+    peer_clock::PeerClock,
     tls::{Certificate, Http, Presented, Role},
     verdict::Attempt,
 };
@@ -17,6 +18,8 @@ use crate::{
 pub struct Channel {
     http: Http,
     authorizer: Option<Arc<Authorizer>>,
+    /// Its server's clock.
+    clock: PeerClock,
 }
 
 impl From<reqwest::Client> for Channel {
@@ -29,19 +32,29 @@ impl From<reqwest::Client> for Channel {
 impl From<Http> for Channel {
     /// Without tokens: the connection's certificate proves us.
     fn from(http: Http) -> Self {
-        Self { http, authorizer: None }
+        Self { http, authorizer: None, clock: PeerClock::default() }
     }
 }
 
 impl Channel {
     /// A way with tokens.
     pub fn with_tokens(http: impl Into<Http>, authorizer: Authorizer) -> Self {
-        Self { http: http.into(), authorizer: Some(Arc::new(authorizer)) }
+        Self { http: http.into(), authorizer: Some(Arc::new(authorizer)), clock: PeerClock::default() }
     }
 
     /// The client for the next request, with our certificate in force where there is one, and the headers of every request.
     pub fn http(&self) -> reqwest::Client {
         self.http.client()
+    }
+
+    /// Its server's clock, by what it answers.
+    pub fn clock(&self) -> &PeerClock {
+        &self.clock
+    }
+
+    /// The clocks of its server and of its token endpoint.
+    pub fn clocks(&self) -> impl Iterator<Item = &PeerClock> {
+        std::iter::once(&self.clock).chain(self.authorizer.iter().map(|tokens| tokens.clock()))
     }
 
     /// What is shown on the way, and who is believed; `None` where nothing is sent over it.

@@ -8,6 +8,7 @@
 //!   `quarantine/`, with a letter that says why, and its bytes lie in the inbox's quarantine too.
 //! - An effect happens once, because the inbox knows what it took: a message by what a listener goes by, an export by
 //!   source and content, whatever its name. The same name with another content is another file.
+//! - While the disk of the store is nearly full (`disk.rs`) files wait where they are; live messages have the rest of it.
 //! - Only files in `done/` that were read are removed, after `keep_done`, audited (`retention`).
 //! - No name and no content of a file is in a log line, a metric, a condition or a letter: files have numbers.
 //!
@@ -56,6 +57,7 @@ use self::{
 use crate::{
     conditions::{Board, Kind},
     config,
+    disk::Full,
     drain::Draining,
     generation::Current,
     intake::Intake,
@@ -88,6 +90,8 @@ pub struct Spool {
     /// Nothing is removed before this.
     remove_after_ms: i64,
     standing: Standing,
+    /// Whether files wait because the disk is nearly full.
+    full: Full,
 }
 
 impl Spool {
@@ -98,7 +102,7 @@ impl Spool {
         store: (Writer, Readers),
         current: Current,
         conditions: Board,
-        standings: Standings,
+        (standings, full): (Standings, Full),
         draining: Draining,
     ) -> Self {
         let standing = Standing { path: settings.path.display().to_string(), ..Standing::default() };
@@ -120,6 +124,7 @@ impl Spool {
             swept_ms: None,
             remove_after_ms: 0,
             standing,
+            full,
         }
     }
 
@@ -202,7 +207,11 @@ impl Spool {
         let unnamed = |name: &OsStr| patient::configured(settings, name).is_none();
         let whole = self.tracker.whole(now_ms, settings.stable, settings.sidecar_wait, unnamed);
         let mut refused = None;
+        self.standing.paused = self.full.is_critical();
         for whole in whole.iter().take(TURN_MOST) {
+            if self.standing.paused {
+                break;
+            }
             if self.lane.draining.is_begun() {
                 return Ok(false);
             }
@@ -216,9 +225,10 @@ impl Spool {
         for sidecar in self.tracker.orphans(now_ms, self.lane.settings.sidecar_wait) {
             self.set_aside(&sidecar)?;
         }
-        self.tell(whole.len() > TURN_MOST);
+        let more = whole.len() > TURN_MOST && !self.standing.paused;
+        self.tell(more);
         self.sweep()?;
-        refused.map_or(Ok(whole.len() > TURN_MOST), Err)
+        refused.map_or(Ok(more), Err)
     }
 
     /// Makes sure that the folder is ours, and takes up what an earlier process left in `work/`.

@@ -16,6 +16,8 @@ pub struct Standing {
     pub available: bool,
     /// Files that are not taken yet.
     pub waiting: u64,
+    /// Files wait until there is room on the store's disk again.
+    pub paused: bool,
     /// Files in `done`.
     pub done: u64,
     /// Files in `quarantine`.
