@@ -143,11 +143,17 @@ advice_table! {
         "Files in a spool do not become whole: their sidecar or their last part is missing."
         "Ask who drops them. The letters beside them say what is awaited (docs/spool.md)."
     CertificateRejected Ticket
-        "New certificates of a listener cannot be used; the ones before stay in force."
+        "New certificates of a listener or for a destination cannot be used; the ones before stay in force."
         "The detail names the file and the fault. Put it right; it is read again by itself, or at systemctl reload isthmus."
     CertificateExpiring Ticket
         "A certificate ends soon, or has ended; afterwards connections that need it fail."
         "Put the new certificate and key at the paths of the configuration; they are read without a restart."
+    DiskLow Ticket
+        "A disk fills up. Messages are taken for as long as the store commits; at the critical level files wait where they are."
+        "Make room on the disk that the detail names, enlarge it, or let the box keep less: [retention] (docs/retention.md)."
+    ClockOff Ticket
+        "This machine's clock differs from those of the servers that it talks to, or its time service has not set it."
+        "Look at timedatectl and chronyc tracking. Where only one other server differs, it may be that one's clock."
     CrlExpired Ticket
         "A revocation list should have been replaced; certificates revoked since are not known."
         "Fetch the new list from the certificate authority and put it at its path; it is read without a restart."
