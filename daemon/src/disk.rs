@@ -411,7 +411,7 @@ mod tests {
             (size(0), size(5 << 20), size(GIB + GIB / 2)),
             ("0 MiB".into(), "5 MiB".into(), "1.5 GiB".into())
         );
-        let hours = |hours| span(Duration::from_secs(hours * 3_600));
+        let hours = |hours: u64| span(Duration::from_secs(hours * 3_600));
         assert_eq!(
             (hours(0), hours(47), hours(72)),
             ("less than an hour".into(), "47 h".into(), "3 days".into())
