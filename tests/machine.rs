@@ -9,6 +9,7 @@ use std::fs;
 use site::{
     condition, daily,
     disk::Tmpfs,
+    edit,
     files::{self, count, hour},
     metric, metrics, people, send, settled, until,
 };
@@ -29,6 +30,14 @@ async fn a_disk_that_fills_up_is_told_twice_and_leaves_its_rest_to_messages_whil
         println!("skipped: this user may not mount");
         return;
     };
+    for (level, bytes) in [("warning", 1_u64 << 32), ("critical", 1 << 30)] {
+        edit(
+            &rig,
+            "isthmus.toml",
+            &format!("{level}_free_bytes = 0"),
+            &format!("{level}_free_bytes = {bytes}"),
+        );
+    }
     let folder = files::spool(&rig, "");
     folder.make();
     rig.start().await.unwrap();

@@ -13,6 +13,7 @@ pub mod consent;
 pub mod desk;
 pub mod intent;
 mod known;
+pub mod legal_hold;
 pub mod peer;
 pub mod quarantine;
 pub mod queue;
@@ -103,6 +104,8 @@ pub enum Request {
     Backup(backup::Ask),
     /// The fleet: how the check-ins go.
     Fleet(crate::fleet::Ask),
+    /// Orders that nothing be removed: add, list, release.
+    LegalHold(legal_hold::Ask),
     /// Standstills of the whole box: show, begin, end.
     Standstill(standstill::Ask),
     /// What a command did that needs no daemon, for the audit log.

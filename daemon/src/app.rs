@@ -279,6 +279,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
         admin::Request::Backup(ask) => backups.answer(&ask, peer),
         admin::Request::Fleet(ask) => asked_of_fleet.answer(&ask),
+        admin::Request::LegalHold(ask) => desk.legal_hold(ask, peer),
         admin::Request::Standstill(ask) => standstills.answer(&ask, peer),
         admin::Request::Beside(ask) => desk.beside(&ask, peer),
         admin::Request::Audit(ask) => desk.audit(&ask, peer),

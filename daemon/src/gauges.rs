@@ -4,6 +4,7 @@
 use outbox::{Counts, ReaderCounts, State, Writer, WriterCounts};
 
 use crate::{
+    admin::legal_hold::MOST as HOLDS_MOST,
     consent,
     delivery::rate,
     generation::Generation,
@@ -31,6 +32,7 @@ pub(crate) fn export(status: &Status, writer: &Writer) {
         Metric::SiteMode.set(mode, &[("destination", destination.id.clone())]);
     }
     quotas(status, &generation);
+    kept(status);
     let read = status.readers.with(|reader| Ok((reader.counts()?, reader.next_due_at()?)));
     if let Ok((counts, next_due_at)) = read {
         queues(&counts, next_due_at, &generation);
@@ -66,6 +68,16 @@ fn queues(counts: &Counts, next_due_at: Option<i64>, generation: &Generation) {
             let labels = [("destination", id.to_owned()), ("state", state.name().to_owned())];
             Metric::OutboxRows.set(rows as f64, &labels);
         }
+    }
+}
+
+/// What retention leaves, and what it may not touch.
+fn kept(status: &Status) {
+    let read =
+        status.readers.with(|reader| Ok((reader.free_bytes()?, reader.legal_holds(false, HOLDS_MOST)?)));
+    if let Ok((free, holds)) = read {
+        Metric::StoreFree.set(free as f64, &[]);
+        Metric::LegalHolds.set(holds.len() as f64, &[]);
     }
 }
 

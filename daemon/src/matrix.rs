@@ -56,7 +56,9 @@ pub fn settings(site: &Site, file: &str, written: &BTreeMap<String, Origin>) -> 
     sheet.consent(site);
     sheet.intent(site);
     sheet.delivery(site);
-    sheet.add("retention", "retention", "written", site.retention.in_words());
+    for (key, kept) in site.retention.in_words() {
+        sheet.add("retention", "retention", key, kept);
+    }
     sheet.filter(&site.filter);
     for rule in &site.publish {
         let table = format!("publish {}d", rule.window_days);

@@ -1,19 +1,29 @@
-//! Retention: what was written is kept for as long as its site's file says, and no longer.
+//! Retention: what is stored of a site is kept for as long as its file says, and no longer.
 //!
 //! Invariants
-//! - Bytes go only of rows that the store itself holds to be settled for good and needed by nobody
-//!   (`outbox/src/retention.rs`); messages, readings and outcomes are not touched.
+//! - Only that goes which the store itself holds to be needed by nobody and under no legal hold: bytes of settled rows
+//!   (`outbox/src/retention.rs`), messages, readings, earlier versions, settled entries (`outbox/src/prune.rs`).
 //! - An age counts by a clock that is believed: while the clock is thought to have jumped (`clock.rs`) nothing is removed.
 //! - The audit log has each batch, in its transaction: site, count, and when the oldest and the newest were settled.
 //!
 //! Numbers: a sweep every 24th part of the shortest retention, from [`LEAST_REST`] to [`MOST_REST`]; a pause of [`PAUSE`]
 //! between two looks of a sweep, so that intake and delivery go first.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use outbox::{AuditEntry, Expiry, ReadError, Readers, Removable, RemoveBytes, WriteError, Writer};
+use outbox::{
+    AuditEntry, Conflict, Expiry, Prunable, Prune, Pruned, ReadError, Readers, Removable, RemoveBytes,
+    WriteError, Writer,
+};
 
-use crate::{clock::Clock, config::Config, drain::Draining, generation::Current, telemetry::Metric, time};
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    drain::Draining,
+    generation::Current,
+    telemetry::Metric,
+    time,
+};
 
 /// The shortest rest between two sweeps.
 const LEAST_REST: Duration = Duration::from_secs(1);
@@ -25,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What is never changed once it stands: its bytes are asked for by nobody. What can be marked as entered in error is
 /// (`clinical/src/fhir/intent.rs`).
 const FIXED: &str = "Provenance/";
+/// What is kept for as long as `written` says, in words.
+const WRITTEN: &str = "bytes of settled writes";
 
 /// Why a sweep broke off; the next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +49,13 @@ enum SweepError {
     Write(#[from] WriteError),
 }
 
-/// How long a site keeps what was written.
+/// How long a site keeps something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
+    site: String,
+    /// `None` is the bytes of what was written.
+    what: Option<Prunable>,
     kept: Duration,
-    in_words: String,
 }
 
 /// Removes what is kept too long.
@@ -71,8 +85,8 @@ impl Sweeper {
                     now,
                     draining: draining.clone(),
                 };
-                let sites = rules.clone();
-                if let Err(broken) = tokio::task::spawn_blocking(move || sweep.all(&sites)).await {
+                let wanted = rules.clone();
+                if let Err(broken) = tokio::task::spawn_blocking(move || sweep.all(&wanted)).await {
                     // A panic's own words may quote anything, so they stay out of this line.
                     tracing::error!(
                         panicked = broken.is_panic(),
@@ -89,18 +103,22 @@ impl Sweeper {
     }
 }
 
-/// The sites that do not keep all.
-fn rules(config: &Config) -> BTreeMap<String, Rule> {
-    let kept = config.sites.values().filter_map(|site| {
-        let kept = site.retention.written?;
-        Some((site.id.clone(), Rule { kept, in_words: site.retention.in_words() }))
-    });
-    kept.collect()
+/// What is not kept for ever, by site.
+fn rules(config: &Config) -> Vec<Rule> {
+    let of_site = |site: &config::Site| {
+        let written = [(None, site.retention.written)];
+        let others = Prunable::ALL.map(|what| (Some(what), site.retention.of(what)));
+        let id = site.id.clone();
+        let all = written.into_iter().chain(others);
+        all.filter_map(move |(what, kept)| Some(Rule { site: id.clone(), what, kept: kept? }))
+            .collect::<Vec<_>>()
+    };
+    config.sites.values().flat_map(of_site).collect()
 }
 
 /// Until the next sweep.
-fn rest(rules: &BTreeMap<String, Rule>) -> Duration {
-    let shortest = rules.values().map(|rule| rule.kept).min();
+fn rest(rules: &[Rule]) -> Duration {
+    let shortest = rules.iter().map(|rule| rule.kept).min();
     shortest.map_or(MOST_REST, |kept| (kept / 24).clamp(LEAST_REST, MOST_REST))
 }
 
@@ -114,22 +132,76 @@ struct Sweep {
 
 impl Sweep {
     /// Blocks.
-    fn all(&self, rules: &BTreeMap<String, Rule>) {
-        for (site, rule) in rules {
-            match self.site(site, rule) {
+    fn all(&self, rules: &[Rule]) {
+        for rule in rules {
+            let (site, what) = (&rule.site, rule.what.map_or(WRITTEN, Prunable::word));
+            let before = self.now.saturating_sub(i64::try_from(rule.kept.as_millis()).unwrap_or(i64::MAX));
+            let done = match rule.what {
+                None => self.written(site, rule, before),
+                Some(what) => self.prune(rule, what, before),
+            };
+            match done {
                 Ok(0) => {}
-                Ok(rows) => {
-                    tracing::info!(%site, rows, "bytes of settled writes were removed, as retention says")
+                Ok(rows) => tracing::info!(%site, what, rows, "removed, as retention says"),
+                Err(error) => {
+                    tracing::warn!(%site, what, %error, "what is kept too long could not be removed yet")
                 }
-                Err(error) => tracing::warn!(%site, %error, "what is kept too long could not be removed yet"),
             }
         }
     }
 
+    /// How many rows were pruned.
+    fn prune(&self, rule: &Rule, what: Prunable, before: i64) -> Result<u64, SweepError> {
+        let (mut after, mut done) = (0, 0);
+        while !self.draining.is_begun() {
+            let found = self.readers.with(|reader| reader.prunable(what, &rule.site, before, after))?;
+            let next = found.next;
+            if let Some(audit) = self.pruning(rule, what, &found) {
+                let (count, at) = (found.rows.len() as u64, audit.at);
+                let prune = Prune { what, site: rule.site.clone(), rows: found.rows, before, audit, at };
+                match self.writer.prune(prune).wait() {
+                    Ok(()) => {
+                        done += count;
+                        let labels = [("site", rule.site.clone()), ("what", what.label().to_owned())];
+                        Metric::RetentionPruned.add(count, &labels);
+                    }
+                    // Something of it came to be needed, or held, since the look: the next sweep looks again.
+                    Err(WriteError::Conflict(Conflict::Edge)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(done)
+    }
+
+    /// What is written down of a batch; `None` where there is nothing in it.
+    fn pruning(&self, rule: &Rule, what: Prunable, found: &Pruned) -> Option<AuditEntry> {
+        let (first, last) = found.rows.first().zip(found.rows.last())?;
+        let (oldest, newest) = found.span?;
+        Some(AuditEntry {
+            actor: "isthmus".to_owned(),
+            action: "retention pruned".to_owned(),
+            object: format!("site {}", rule.site),
+            detail: format!(
+                "{} {}, numbers {first} to {last}, of {} to {}; retention {} days",
+                found.rows.len(),
+                what.word(),
+                time::rfc3339(oldest),
+                time::rfc3339(newest),
+                rule.kept.as_secs() / 86_400
+            ),
+            at: time::now_ms(),
+        })
+    }
+
     /// How many rows lost their bytes.
-    fn site(&self, site: &str, rule: &Rule) -> Result<u64, SweepError> {
-        let kept_ms = i64::try_from(rule.kept.as_millis()).unwrap_or(i64::MAX);
-        let expiry = Expiry { before: self.now.saturating_sub(kept_ms), fixed: FIXED };
+    fn written(&self, site: &str, rule: &Rule, before: i64) -> Result<u64, SweepError> {
+        let expiry = Expiry { before, fixed: FIXED };
         let (mut after, mut done) = (0, 0);
         while !self.draining.is_begun() {
             let found = self.readers.with(|reader| reader.removable(site, &expiry, after))?;
@@ -156,7 +228,7 @@ impl Sweep {
                 "{count} settled rows, settled from {} to {}; retention {}",
                 time::rfc3339(oldest),
                 time::rfc3339(newest),
-                rule.in_words
+                config::spoken(rule.kept)
             ),
             at,
         };
@@ -174,12 +246,10 @@ mod tests {
 
     #[test]
     fn sweeps_follow_the_shortest_retention_within_their_bounds() {
-        let rules = |kept: &[u64]| -> BTreeMap<String, Rule> {
-            let rule = |(n, secs): (usize, &u64)| {
-                let kept = Duration::from_secs(*secs);
-                (format!("site {n}"), Rule { kept, in_words: String::new() })
-            };
-            kept.iter().enumerate().map(rule).collect()
+        let rules = |kept: &[u64]| -> Vec<Rule> {
+            let rule =
+                |secs: &u64| Rule { site: "main".to_owned(), what: None, kept: Duration::from_secs(*secs) };
+            kept.iter().map(rule).collect()
         };
         assert_eq!(rest(&rules(&[])), MOST_REST);
         assert_eq!(rest(&rules(&[90 * 86_400])), MOST_REST);

@@ -192,6 +192,12 @@ metrics_table! {
     FeedSilence = gauge "isthmus_feed_silence_seconds" Seconds,
     /// From when on that is too long at this hour of the week, by source.
     FeedSilenceLimit = gauge "isthmus_feed_silence_limit_seconds" Seconds,
+    /// What the site's retention removed: messages, days of readings, entries, by site and what.
+    RetentionPruned = counter "isthmus_retention_pruned_total" Count,
+    /// Legal holds in force.
+    LegalHolds = gauge "isthmus_legal_holds" Count,
+    /// Bytes of the store's database that hold nothing and are used again.
+    StoreFree = gauge "isthmus_store_free_bytes" Bytes,
     /// Mode in force, by site: 0 read-only, 1 partial, 2 full.
     SiteMode = gauge "isthmus_site_mode" Count,
     /// Messages stored and not yet absorbed.

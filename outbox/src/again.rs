@@ -76,7 +76,7 @@ fn ask(conn: &Connection, id: i64, at: i64) -> rusqlite::Result<bool> {
     // A later time each time: what is being read just now is then read once more.
     let asked = conn
         .prepare_cached(
-            "INSERT INTO again (inbox_id, asked_at) SELECT id, ?2 FROM inbox WHERE id = ?1
+            "INSERT INTO again (inbox_id, asked_at) SELECT id, ?2 FROM inbox WHERE id = ?1 AND removed_at IS NULL
              ON CONFLICT (inbox_id) DO UPDATE SET asked_at = max(excluded.asked_at, asked_at + 1)",
         )?
         .execute([id, at])?;
@@ -141,7 +141,7 @@ impl Command for Act {
 
 impl Act {
     fn one(&self, conn: &Connection, hot: &mut Hot, id: i64) -> rusqlite::Result<Acted> {
-        if !conn.prepare_cached("SELECT 1 FROM inbox WHERE id = ?1")?.exists([id])? {
+        if !conn.prepare_cached("SELECT 1 FROM inbox WHERE id = ?1 AND removed_at IS NULL")?.exists([id])? {
             return Ok(Acted::Missing);
         }
         let mut moved = self.entries(conn, id, EntryState::Open)?;

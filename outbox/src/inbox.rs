@@ -1,6 +1,7 @@
 //! Messages as they came in, and how far the pipeline has absorbed them.
 //!
-//! Invariants: a row of `inbox` is written once and never updated; ids have no gaps and never fall back; the
+//! Invariants: a row of `inbox` is written once and never updated, but that retention empties its body (`prune.rs`), after which
+//! it is no message to anybody; ids have no gaps and never fall back; the
 //! same identity twice is one row and two equal receipts, also within one group; a refused message is kept with
 //! its reason and its identity is not entered, so that a resend is decided afresh; while it is refused, resends of it
 //! are counted on its first row and not stored again. The messages of one frame are taken in together or not at all.
@@ -353,7 +354,7 @@ fn body_of(row: &Row<'_>) -> rusqlite::Result<Bytes> {
 
 /// The bytes of a message.
 pub(crate) fn body(conn: &Connection, id: i64) -> Result<Option<Bytes>, ReadError> {
-    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1 AND removed_at IS NULL");
     Ok(conn.prepare_cached(&sql)?.query_row([id], body_of).optional()?)
 }
 
@@ -392,8 +393,8 @@ pub(crate) fn messages_after(
     Ok(found)
 }
 
-/// The message with this id.
+/// The message with this id; `None` also where retention removed its bytes.
 pub(crate) fn message(conn: &Connection, id: i64) -> Result<Option<Message>, ReadError> {
-    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1 AND removed_at IS NULL");
     Ok(conn.prepare_cached(&sql)?.query_row([id], message_of).optional()?)
 }

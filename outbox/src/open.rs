@@ -3,7 +3,7 @@
 //! Invariants: nothing is opened without the folder's lock (`isthmus.lock`, held with flock for as long as the
 //! store lives, so a killed daemon leaves no stale lock); a plain SQLite file is refused before SQLite sees it;
 //! WAL and synchronous=FULL are read back on every read-write connection, because the positive ACK rests on
-//! them; readers cannot write (`query_only`, and opened read-only).
+//! them, and so is secure_delete, on which the erasure of what retention removes rests; readers cannot write (`query_only`, and opened read-only).
 //!
 //! SQLCipher's page size and memory settings are left at their defaults (4,096 bytes): no gain was measured.
 
@@ -166,6 +166,8 @@ impl Opener {
         conn.pragma_update(None, "synchronous", "FULL")?;
         read_back(&conn, "journal_mode", "journal_mode=WAL", "wal")?;
         read_back(&conn, "synchronous", "synchronous=FULL", "2")?;
+        conn.pragma_update(None, "secure_delete", "ON")?;
+        read_back(&conn, "secure_delete", "secure_delete=ON", "1")?;
         conn.pragma_update(None, "wal_autocheckpoint", WAL_AUTOCHECKPOINT_PAGES)?;
         conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         conn.pragma_update(None, "foreign_keys", true)?;

@@ -46,7 +46,7 @@ pub(crate) fn pick(conn: &Connection, pick: &Pick, after: i64, scan: usize) -> R
     let last = pick.upto.unwrap_or(i64::MAX).min(inbox::watermark(conn)?);
     let mut statement = conn.prepare_cached(
         "SELECT id, received_at, source, site, handler, kind, refused FROM inbox
-         WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
+         WHERE id BETWEEN ?1 AND ?2 AND removed_at IS NULL ORDER BY id LIMIT ?3",
     )?;
     let mut rows = statement.query(params![first, last, scan as i64])?;
     let (mut picked, mut looked_at) = (Picked::default(), 0);

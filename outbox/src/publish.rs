@@ -511,7 +511,8 @@ pub(crate) fn outcome_of(
     window_id: i64,
     version: i64,
 ) -> Result<Option<String>, ReadError> {
-    let sql = "SELECT outcome_bytes, outcome FROM published_version WHERE window_id = ?1 AND version = ?2";
+    let sql = "SELECT outcome_bytes, outcome FROM published_version
+               WHERE window_id = ?1 AND version = ?2 AND removed_at IS NULL";
     let text = |row: &rusqlite::Row<'_>| windows::outcome_text(row, 0);
     Ok(conn.prepare_cached(sql)?.query_row([window_id, version], text).optional()?)
 }

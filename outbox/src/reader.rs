@@ -8,6 +8,7 @@ mod audit;
 mod chart;
 mod course;
 mod days;
+mod kept;
 mod operations;
 mod people;
 mod resources;

@@ -9,8 +9,9 @@
 //! - What may go once may go for ever: states that are settled for good have no edges, and neither the ledger nor a version
 //!   goes back. What was left out for another window comes back only while it has its bytes. The command asks the same
 //!   condition again, and refuses all where one row does not meet it.
+//! - Nothing goes that a legal hold keeps (`legal_hold.rs`).
 //! - The audit entry is in the transaction that removes.
-//! - Freed pages are overwritten with zeros in that transaction (`secure_delete`, which SQLCipher turns on with the key).
+//! - Freed pages are overwritten with zeros in that transaction (`secure_delete`, see `open.rs`).
 //!   Older copies in the write-ahead log go when that is next emptied; all of it is encrypted.
 //!
 //! Numbers: a look passes [`LOOK_ROWS`] rows; a command takes [`REMOVE_ROWS`] of them, and no more once they reach
@@ -22,6 +23,7 @@ use crate::{
     audit::{self, AuditEntry},
     command::{Command, Hot},
     error::{Conflict, ReadError, WriteError},
+    legal_hold::Holds,
 };
 
 /// Rows that one look passes: some milliseconds of a reader.
@@ -69,15 +71,20 @@ pub(crate) fn removable(
 ) -> Result<Removable, ReadError> {
     let upto = after.saturating_add(LOOK_ROWS);
     let sql = format!(
-        "SELECT o.id, coalesce(o.settled_at, o.created_at), length(b.bytes) FROM outbox o NOT INDEXED
+        "SELECT o.id, coalesce(o.settled_at, o.created_at), length(b.bytes), o.patient, o.created_at FROM outbox o NOT INDEXED
          CROSS JOIN outbox_body b ON b.row_id = o.id CROSS JOIN patient p ON p.id = o.patient
          WHERE o.id > ?3 AND o.id <= ?4 AND p.site = ?5 AND b.removed_at IS NULL AND {REMOVABLE} ORDER BY o.id"
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![expiry.before, expiry.fixed, after, upto, site])?;
     let (mut found, mut bytes) = (Removable::default(), 0);
+    let holds = Holds::read(conn)?;
     while let Some(row) = rows.next()? {
         let (id, settled, length): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (patient, created): (i64, i64) = (row.get(3)?, row.get(4)?);
+        if holds.hold(site, Some(patient), (created.min(settled), created.max(settled))) {
+            continue;
+        }
         found.rows.push(id);
         bytes += length.unsigned_abs();
         let (first, last) = found.settled.unwrap_or((settled, settled));
@@ -136,6 +143,22 @@ impl Command for RemoveBytes {
     }
 }
 
+/// Whether a legal hold keeps a row.
+fn is_held(conn: &Connection, holds: &Holds, row_id: i64) -> rusqlite::Result<bool> {
+    let of = conn
+        .prepare_cached(
+            "SELECT p.site, o.patient, o.created_at, coalesce(o.settled_at, o.created_at)
+             FROM outbox o JOIN patient p ON p.id = o.patient WHERE o.id = ?1",
+        )?
+        .query_row([row_id], |row| {
+            let (site, patient): (String, i64) = (row.get(0)?, row.get(1)?);
+            let (created, settled): (i64, i64) = (row.get(2)?, row.get(3)?);
+            Ok(holds.hold(&site, Some(patient), (created.min(settled), created.max(settled))))
+        })
+        .optional()?;
+    Ok(of.unwrap_or(false))
+}
+
 fn remove(conn: &Connection, wanted: &RemoveBytes) -> Result<(), WriteError> {
     let sql = format!(
         "UPDATE outbox_body SET bytes = NULL, removed_at = ?4 WHERE row_id = ?3 AND removed_at IS NULL
@@ -143,7 +166,11 @@ fn remove(conn: &Connection, wanted: &RemoveBytes) -> Result<(), WriteError> {
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let Expiry { before, fixed } = wanted.expiry;
+    let holds = Holds::read(conn)?;
     for row_id in &wanted.rows {
+        if is_held(conn, &holds, *row_id)? {
+            return Err(Conflict::Edge.into());
+        }
         if statement.execute(params![before, fixed, row_id, wanted.at])? != 1 {
             return Err(Conflict::Edge.into());
         }

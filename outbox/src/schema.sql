@@ -12,7 +12,9 @@ CREATE TABLE inbox (
   refused        INTEGER NOT NULL CHECK (refused IN (0, 1)),
   control_reused INTEGER NOT NULL CHECK (control_reused IN (0, 1)),
   body_bytes     INTEGER NOT NULL,             -- of the message as received
-  body           BLOB    NOT NULL CHECK (length(body) <= body_bytes) -- packed where shorter: see packed.rs
+  body           BLOB    NOT NULL CHECK (length(body) <= body_bytes), -- packed where shorter: see packed.rs
+  removed_at     INTEGER,                      -- when retention removed the body (prune.rs); it is empty then
+  CHECK (removed_at IS NULL OR length(body) = 0)
 ) STRICT;
 CREATE INDEX inbox_refused ON inbox (id) WHERE refused = 1;
 
@@ -230,6 +232,7 @@ CREATE TABLE outcome_window (
   UNIQUE (patient, days, end_day, zone, policy)
 ) STRICT;
 CREATE INDEX outcome_window_origin ON outcome_window (origin) WHERE origin <> patient;
+CREATE INDEX outcome_window_manifest ON outcome_window (manifest) WHERE manifest IS NOT NULL;
 CREATE INDEX outcome_window_due ON outcome_window (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outcome_window_order ON outcome_window (end_day, id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outcome_window_dirty ON outcome_window (patient, days, end_day, due_at) WHERE due_at IS NOT NULL;
@@ -243,15 +246,45 @@ CREATE TABLE published_version (
   manifest      TEXT    NOT NULL,
   at            INTEGER NOT NULL,
   consent       INTEGER NOT NULL,              -- entries of the consent ledger then
-  PRIMARY KEY (window_id, version)
+  removed_at    INTEGER,                       -- when retention removed the outcome (prune.rs); it is empty then
+  PRIMARY KEY (window_id, version),
+  CHECK (removed_at IS NULL OR length(outcome) = 0)
 ) STRICT, WITHOUT ROWID;
+-- Whether a list is still cited is asked before it is removed.
+CREATE INDEX published_version_manifest ON published_version (manifest);
 
 CREATE TABLE manifest (
   id     TEXT    PRIMARY KEY,
   count  INTEGER NOT NULL,
   sha256 BLOB    NOT NULL CHECK (length(sha256) = 32),
   body   BLOB    NOT NULL,
-  at     INTEGER NOT NULL
+  at     INTEGER NOT NULL,
+  removed_at INTEGER                           -- when retention removed the list (prune.rs); it is empty then
+) STRICT;
+
+-- Days of which readings were removed (prune.rs): no window of them is computed any more.
+CREATE TABLE readings_removed (
+  patient INTEGER NOT NULL,
+  day     INTEGER NOT NULL,                    -- UTC, days since 1970
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (patient, day)
+) STRICT, WITHOUT ROWID;
+
+-- Orders that nothing be removed: of a site, a patient, a span of time; what is not given is any. None is ever deleted.
+CREATE TABLE legal_hold (
+  id           INTEGER PRIMARY KEY,
+  at           INTEGER NOT NULL,
+  actor        TEXT    NOT NULL,
+  reason       TEXT    NOT NULL,
+  site         TEXT,
+  patient      INTEGER REFERENCES patient (id),
+  from_at      INTEGER,
+  until_at     INTEGER,
+  ended_at     INTEGER,
+  ended_by     TEXT,
+  ended_reason TEXT,
+  CHECK ((from_at IS NULL) = (until_at IS NULL) AND (from_at IS NULL OR from_at <= until_at)),
+  CHECK ((ended_at IS NULL) = (ended_by IS NULL) AND (ended_at IS NULL) = (ended_reason IS NULL))
 ) STRICT;
 
 CREATE TABLE decision (

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 use crate::{
     error::ReadError,
     lineage::{self, Root},
-    packed, standstill,
+    packed, prune, standstill,
 };
 
 /// What identifies a window.
@@ -98,6 +98,9 @@ const TAKEN_BACK: &str =
 
 pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<()> {
     let key = &dirty.window;
+    if prune::is_closed(conn, key.patient, key.days, key.end_day)? {
+        return Ok(());
+    }
     conn.prepare_cached(
         "INSERT INTO outcome_window
            (patient, origin, days, end_day, zone, policy, due_at, dirty_since, generation)
@@ -122,8 +125,13 @@ pub(crate) fn dirty(conn: &Connection, dirty: &DirtyWindow) -> rusqlite::Result<
 }
 
 /// Has a window computed again at once, although none of its readings changed. Returns how many there are of it: one or
-/// none.
+/// none, also none where its readings were removed.
 pub(crate) fn touch(conn: &Connection, id: i64, at: i64) -> rusqlite::Result<usize> {
+    let window = by_id(conn, id)?.map(|window| window.key);
+    let Some(key) = window else { return Ok(0) };
+    if prune::is_closed(conn, key.patient, key.days, key.end_day)? {
+        return Ok(0);
+    }
     conn.prepare_cached(
         "UPDATE outcome_window SET due_at = min(coalesce(due_at, ?2), ?2), dirty_since = coalesce(dirty_since, ?2),
            generation = generation + 1 WHERE id = ?1",

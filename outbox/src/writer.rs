@@ -34,12 +34,14 @@ use crate::{
     intent::{CancelIntent, ConfirmIntent, Entered, NewIntent, QueueIntent, Review, Reviewed},
     intent_standing::IntentState,
     lease::{Lease, LeasedRow},
+    legal_hold::{AddHold, EndHold},
     links::UndoLink,
     listed::{Enlist, Enlisted},
     messages::{Enqueue, NewMessage},
     meta::{GetOrCreate, Put},
     mode::{Align, Aligned, ModeChange, SetByHand, SetMode},
     patients::{GetPatients, Name, PatientKey},
+    prune::Prune,
     publish::{Prepared, Publish, PublishAll},
     queue::State,
     rehome::{Redirty, Rehomed, Rehoming, Withdrawal},
@@ -334,6 +336,21 @@ impl Writer {
     /// Removes the bytes of rows that nobody needs any more, all of them or none.
     pub fn remove_bytes(&self, remove: RemoveBytes) -> Pending<()> {
         Pending::new(self, remove)
+    }
+
+    /// Removes what is kept too long, all of the rows or none.
+    pub fn prune(&self, prune: Prune) -> Pending<()> {
+        Pending::new(self, prune)
+    }
+
+    /// Adds a legal hold. Returns its number.
+    pub fn add_hold(&self, hold: AddHold) -> Pending<i64> {
+        Pending::new(self, hold)
+    }
+
+    /// Ends a legal hold that is in force.
+    pub fn end_hold(&self, end: EndHold) -> Pending<()> {
+        Pending::new(self, end)
     }
 
     /// Records a mode that did not come from a verdict. Returns how many rows were deferred or released.

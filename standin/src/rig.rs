@@ -90,6 +90,10 @@ pub struct Rig {
     reserved: Vec<TcpListener>,
 }
 
+/// How full the disk of the machine is that plays is no matter of the daemon that plays.
+const NO_BOUNDS: &str = "[disk]\nwarning_free_bytes = 0\nwarning_free_percent = 0\ncritical_free_bytes = 0\n\
+                         critical_free_percent = 0\n";
+
 impl Rig {
     /// Prepares a site in `dir`, which must exist and be empty; `binary` is the daemon. Nothing of the
     /// daemon runs yet.
@@ -209,7 +213,7 @@ impl Rig {
         let mut text = format!(
             "data_dir = \"./data\"\nsite = \"main\"\n{}\n[store]\nkey_file = \"./db.key\"\n\
              [[mllp]]\nname = \"engine\"\nlisten = \"{}\"\nplain = true\n\
-             [admin]\nlisten = \"{}\"\nsocket = \"./isthmus.sock\"\n",
+             [admin]\nlisten = \"{}\"\nsocket = \"./isthmus.sock\"\n{NO_BOUNDS}",
             self.settings.main_extra, self.mllp, self.admin
         );
         if self.settings.upstream {

@@ -26,7 +26,8 @@ pub async fn knows(rig: &mut Rig, system: &str, values: &[&str]) -> Vec<bool> {
     looked(rig, |reader| keys.iter().map(|key| Ok(reader.find_patient(key)?.is_some())).collect()).await
 }
 
-async fn looked<T>(rig: &mut Rig, look: impl FnOnce(&Reader) -> Result<T, ReadError>) -> T {
+/// Stops the daemon and looks.
+pub async fn looked<T>(rig: &mut Rig, look: impl FnOnce(&Reader) -> Result<T, ReadError>) -> T {
     rig.stop().await.unwrap();
     let (key, _) = Key::from_file(&rig.dir().join("db.key")).unwrap();
     let store = Store::open(&rig.dir().join("data"), key, StoreOptions::default(), 0).unwrap();

@@ -20,7 +20,7 @@ use crate::{
     exhibit::{self, Fault, View, place::Place},
     generation::Generation,
     intake::{judge::refusal_now, readable},
-    pipeline::again,
+    pipeline::{again, manifest::hex},
     route::PART,
     time,
 };
@@ -45,10 +45,27 @@ pub struct ShowAsk {
 }
 
 impl Desk {
+    /// Why a message cannot be shown: there is none, or retention removed its bytes.
+    fn no_message(&self, id: i64) -> Result<DeskError, DeskError> {
+        let removed = self.readers.with(|reader| reader.removed_message(id))?;
+        Ok(removed.map_or(DeskError::NoMessage(id), |removed| {
+            DeskError::Unknown(format!(
+                "the bytes of message {id} were removed at {}, as [retention] says; it came at {} from {}, SHA-256 {}",
+                time::rfc3339(removed.removed_at),
+                time::rfc3339(removed.received_at),
+                removed.source,
+                hex(&removed.sha256)
+            ))
+        }))
+    }
+
     pub(super) fn show(&self, ask: &ShowAsk, peer: &Peer) -> Result<Value, DeskError> {
         let (message, held) =
             self.readers.with(|reader| Ok((reader.message(ask.id)?, reader.entries(ask.id, LINES_MOST)?)))?;
-        let message = message.ok_or(DeskError::NoMessage(ask.id))?;
+        let message = match message {
+            Some(message) => message,
+            None => return Err(self.no_message(ask.id)?),
+        };
         if let Some(reason) = &ask.reveal {
             self.note_reveal(ask, reason, peer)?;
         }

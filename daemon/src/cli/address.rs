@@ -38,6 +38,7 @@ const VERBS: [&str; 24] = [
     "outcomes",
     "policy",
     "device",
+    "legal-hold",
 ];
 
 /// Where a command in a text is over.

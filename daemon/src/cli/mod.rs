@@ -24,6 +24,7 @@ mod identity;
 mod init;
 mod intent;
 mod key;
+mod legal_hold;
 #[cfg(feature = "manual")]
 mod manual;
 mod meter;
@@ -143,6 +144,8 @@ enum Command {
     Fleet(fleet::Args),
     /// Hold everything back after a restore, a copy or a roll-back, and let it go on.
     Standstill(standstill::Args),
+    /// Keep what is stored from being removed, whatever retention says: add, list, release.
+    LegalHold(legal_hold::Args),
     /// Look at what is held back, and release or drop it.
     Quarantine(quarantine::Args),
     /// Read stored messages anew, after a mending of the configuration.
@@ -232,6 +235,7 @@ pub fn main() -> ExitCode {
         Command::Wipe(args) => wipe::run(&args, config),
         Command::Fleet(args) => fleet::run(&args, config),
         Command::Standstill(args) => standstill::run(&args, config),
+        Command::LegalHold(args) => legal_hold::run(&args, config),
         Command::Quarantine(args) => quarantine::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Outcomes(args) => outcomes::run(&args, config),

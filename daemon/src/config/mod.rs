@@ -81,6 +81,7 @@ pub use site_file::{Ehr, EhrKind, PublishRule, Site, SubjectForm};
 pub use source::MAX_FILE_BYTES;
 pub use spool::{NamedPatient, Spool};
 pub use transport::{ClientAuth, ClientTls, Delivery, ServerTls};
+pub(crate) use value::spoken;
 
 #[cfg(test)]
 mod tests;

@@ -336,7 +336,7 @@ fn duration_of(text: &str) -> Option<Duration> {
 }
 
 /// A duration as it would be written in a file: the largest unit that divides it.
-pub(super) fn spoken(duration: Duration) -> String {
+pub(crate) fn spoken(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 {
         return "0s".to_owned();

@@ -266,7 +266,10 @@ impl Pipeline {
         };
         if filter.include.asks_messages() || filter.exclude.asks_messages() {
             for id in &draft.computed.cited.messages {
-                let Some(message) = self.readers.with(|reader| reader.message(*id as i64))? else { continue };
+                // Whose bytes are gone may be one that is not to go: then none of it goes.
+                let Some(message) = self.readers.with(|reader| reader.message(*id as i64))? else {
+                    return Ok(false);
+                };
                 about.origins.insert(filter::origin(&message.source, &message.body));
             }
         }

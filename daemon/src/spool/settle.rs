@@ -15,7 +15,7 @@ use super::{
     letter::Report,
     retention,
 };
-use crate::{conditions::Kind, telemetry::Metric, time};
+use crate::{admin::legal_hold::MOST as HOLDS_MOST, conditions::Kind, telemetry::Metric, time};
 
 /// Settled files are counted, and old ones removed, so often; between two counts those that are settled are added.
 const SWEEP_EVERY_MS: i64 = 10_000;
@@ -149,6 +149,16 @@ impl Spool {
 
     fn remove_old(&self, done: &Path, step: &'static str) -> Result<(), FolderError> {
         let keep: Duration = self.lane.settings.keep_done;
+        let site = &self.lane.settings.site;
+        // No file says whose it is: a hold of anything at the site keeps all of its files.
+        let is_held = self.lane.readers.with(|reader| {
+            let holds = reader.legal_holds(false, HOLDS_MOST)?;
+            Ok(holds.iter().any(|hold| hold.scope.site.as_ref().is_none_or(|held| held == site)))
+        });
+        // What cannot be looked up is kept.
+        if is_held.unwrap_or(true) {
+            return Ok(());
+        }
         let old = retention::expired(done, keep, SystemTime::now()).map_err(folder::at(step))?;
         if old.is_empty() {
             return Ok(());

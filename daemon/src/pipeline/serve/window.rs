@@ -67,6 +67,10 @@ impl Pipeline {
         if window.due_at.is_some() || reader.is_rehomed(patient)? {
             return Err(Unmade::Later);
         }
+        // Its readings are gone, so that it cannot be made anew: what is shown of it stays as it is.
+        if reader.is_closed(&window.key)? {
+            return Ok(());
+        }
         let members = reader.members(patient)?;
         if members.is_empty() || reader.was_taken_back(id)? {
             return entered_in_error(sheet, &window, &BTreeSet::new());
