@@ -8,6 +8,9 @@ use crate::{
     windows::WindowKey,
 };
 
+/// SQLCipher's default, which is left as it is (`open.rs`).
+const PAGE_BYTES: u64 = 4_096;
+
 impl Reader {
     /// Rows of a site after `after`, as old as `before` (ms), that may go.
     pub fn prunable(&self, what: Prunable, site: &str, before: i64, after: i64) -> Result<Pruned, ReadError> {
@@ -31,9 +34,26 @@ impl Reader {
 
     /// Bytes of the database file that hold nothing: they were freed, and are used again.
     pub fn free_bytes(&self) -> Result<u64, ReadError> {
-        let conn = self.conn()?;
-        let of = |pragma| conn.query_row(pragma, [], |row| row.get::<_, i64>(0));
-        let pages = of("PRAGMA freelist_count")?.unsigned_abs();
-        Ok(pages * of("PRAGMA page_size")?.unsigned_abs())
+        let pages: i64 = self.conn()?.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+        Ok(pages.unsigned_abs() * PAGE_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Key, Store, StoreOptions};
+
+    #[test]
+    fn what_was_freed_inside_the_store_is_counted_in_whole_pages() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Key::from_hex(&"a".repeat(64)).unwrap();
+        let store = Store::open(dir.path(), key, StoreOptions::default(), 0).unwrap();
+        let free = || store.readers().with(|reader| reader.free_bytes()).unwrap();
+        let before = free();
+        store.writer().put_meta("large", vec![7; 1 << 20]).wait().unwrap();
+        assert_eq!(free(), 0);
+        store.writer().put_meta("large", Vec::new()).wait().unwrap();
+        assert!(before < 1 << 20 && free() >= 1 << 20 && free() % 4_096 == 0, "{before} {}", free());
+        store.close();
     }
 }
