@@ -325,7 +325,7 @@ impl World {
         let may_go = |(index, message): &(usize, &Message)| {
             message.site == site
                 && message.day <= 1_000
-                && index + 1 <= self.absorbed
+                && *index < self.absorbed
                 && matches!(message.tie, Tie::Settled | Tie::None)
                 && message.day < open_from
                 && !self.is_held(site, None, message.day, message.day)
