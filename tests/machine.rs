@@ -30,6 +30,7 @@ async fn a_disk_that_fills_up_is_told_twice_and_leaves_its_rest_to_messages_whil
         println!("skipped: this user may not mount");
         return;
     };
+    let folder = files::spool(&rig, "");
     for (level, bytes) in [("warning", 1_u64 << 32), ("critical", 1 << 30)] {
         edit(
             &rig,
@@ -38,7 +39,6 @@ async fn a_disk_that_fills_up_is_told_twice_and_leaves_its_rest_to_messages_whil
             &format!("{level}_free_bytes = {bytes}"),
         );
     }
-    let folder = files::spool(&rig, "");
     folder.make();
     rig.start().await.unwrap();
     let free = || {

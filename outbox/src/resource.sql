@@ -100,3 +100,28 @@ END;
 CREATE TRIGGER consent_is_unserved AFTER INSERT ON consent BEGIN
   INSERT INTO unserved (what, id) VALUES ('consent', NEW.id) ON CONFLICT DO UPDATE SET turn = turn + 1;
 END;
+
+-- Days of which readings were removed (prune.rs): no window of them is computed any more.
+CREATE TABLE readings_removed (
+  patient INTEGER NOT NULL,
+  day     INTEGER NOT NULL,                    -- UTC, days since 1970
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (patient, day)
+) STRICT, WITHOUT ROWID;
+
+-- Orders that nothing be removed: of a site, a patient, a span of time; what is not given is any. None is ever deleted.
+CREATE TABLE legal_hold (
+  id           INTEGER PRIMARY KEY,
+  at           INTEGER NOT NULL,
+  actor        TEXT    NOT NULL,
+  reason       TEXT    NOT NULL,
+  site         TEXT,
+  patient      INTEGER REFERENCES patient (id),
+  from_at      INTEGER,
+  until_at     INTEGER,
+  ended_at     INTEGER,
+  ended_by     TEXT,
+  ended_reason TEXT,
+  CHECK ((from_at IS NULL) = (until_at IS NULL) AND (from_at IS NULL OR from_at <= until_at)),
+  CHECK ((ended_at IS NULL) = (ended_by IS NULL) AND (ended_at IS NULL) = (ended_reason IS NULL))
+) STRICT;
