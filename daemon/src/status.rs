@@ -127,12 +127,6 @@ impl Status {
             "feeds": self.feeds.document(),
             "fleet": self.fleet.document(generation.config.main.fleet.as_ref()),
             "room": disk::document(&generation.config),
-            "conditions": self.conditions.all().into_iter().map(|condition| json!({
-                "name": condition.name,
-                "scope": condition.scope,
-                "since": time::rfc3339(condition.since),
-                "detail": condition.detail,
-            })).collect::<Vec<_>>(),
         });
         match self.counts() {
             Ok((inbox, outbox)) => {

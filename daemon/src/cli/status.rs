@@ -129,7 +129,7 @@ fn endpoint(fhir: &Value) -> String {
 }
 
 /// How much room there is, a line for each disk.
-fn room(told: &Value) -> String {
+fn disks(told: &Value) -> String {
     const MIB: u64 = 1 << 20;
     let mib = |value: &Value| value.as_u64().unwrap_or(0) / MIB;
     let lines = told["disks"].as_array().into_iter().flatten().map(|disk| {
@@ -235,7 +235,7 @@ fn for_people(document: &Value) -> String {
         out.push_str(&super::outbound::table(&document["outbound"]));
     }
     out.push_str(&certificates(&document["certificates"]));
-    out.push_str(&room(&document["room"]));
+    out.push_str(&disks(&document["room"]));
     let (inbox, outbox) = (&document["inbox"], &document["outbox"]);
     let _ = writeln!(
         out,
