@@ -13,7 +13,7 @@ use std::{
 /// What a command begins with.
 const PROGRAM: &str = "isthmus ";
 /// The verbs behind which `--config` means something, as [`Command::reads_configuration`](super::Command) says.
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "run",
     "audit",
     "check",
