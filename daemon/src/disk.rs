@@ -4,10 +4,10 @@
 //! - Intake is never closed by this: as long as the store commits, messages are acknowledged. At the critical level files
 //!   in spools wait where they are, and stored messages are not read anew: both fill the disk, and both lose nothing by
 //!   waiting. Delivery, publishing and retention go on.
-//! - What has ended is only told as ended with [`EASE_PERCENT`] more room than it began at, so that a disk at the edge
+//! - What has ended is only told as ended with `EASE_PERCENT` more room than it began at, so that a disk at the edge
 //!   does not flap.
 //!
-//! Numbers: a look every [`LOOK_EVERY`]; growth is judged over [`GROWTH_LEAST`] to [`GROWTH_MOST`], because a disk that was
+//! Numbers: a look every `LOOK_EVERY`; growth is judged over `GROWTH_LEAST` to `GROWTH_MOST`, because a disk that was
 //! filled in a minute says nothing of the next week. Levels and growth are pure: sizes and times are handed in.
 
 use std::{

@@ -1,8 +1,8 @@
 //! What other clocks say of ours: the `Date` of what destinations and token endpoints answer, and whether this machine's time
 //! service says that it keeps time.
 //!
-//! Invariants: nothing here moves a clock or a window; it is told to people. A peer counts for [`COUNTS_FOR`] after its
-//! last answer, once, however often it answers. Pure but for [`Watch`]: times are handed in.
+//! Invariants: nothing here moves a clock or a window; it is told to people. A peer counts for `COUNTS_FOR` after its
+//! last answer, once, however often it answers. Pure but for `Watch`: times are handed in.
 //!
 //! Numbers: [`OFF_S`] is half a reading's distance away from being wrong by one reading of 5 minutes, and far beyond what a
 //! slow answer or the whole seconds of a `Date` make of a good clock. The system's own record of its synchronization
