@@ -33,13 +33,6 @@ const FOREIGN_NAMES: [&str; 14] = [
 /// Paths that are the hospital's to make, or systemd's.
 const FOREIGN_PATHS: [&str; 3] =
     ["/etc/sudoers.d/isthmus", "/etc/systemd/system/isthmus.service.d", "/run/credentials/isthmus.service"];
-/// Commands, options, sections, pages and ports that pages tell of and that are being built: where they are there, they are
-/// looked up like all others.
-const AWAITED: [&str; 2] = ["audit", "fleet"];
-const AWAITED_OPTIONS: [(&str, &str); 2] = [("status", "check"), ("status", "watch")];
-const AWAITED_SECTIONS: [&str; 3] = ["audit", "disk", "fleet"];
-const AWAITED_PAGES: [&str; 4] = ["audit.md", "feeds.md", "fleet.md", "retention.md"];
-const AWAITED_PORTS: [u16; 1] = [6514];
 /// What looks like a command and is none: the first line of the text that a seal of the audit log signs.
 const NO_COMMANDS: [&str; 1] = ["isthmus audit seal"];
 /// What may stand before a command in a line of a shell.
@@ -140,11 +133,9 @@ fn every_link_leads_to_a_page_and_a_heading_that_are_there() {
                 link.split_once('#').map_or((link, None), |(file, name)| (file, Some(name)));
             let beside = document.parent().unwrap_or(Path::new(""));
             let target = if file.is_empty() { document.clone() } else { beside.join(file) };
-            let is_awaited =
-                AWAITED_PAGES.iter().any(|page| file.ends_with(page)) && !root().join(&target).exists();
             let is_there = root().join(&target).exists()
                 && heading.is_none_or(|heading| page(&target).headings.contains(heading));
-            if !(is_there || is_awaited) {
+            if !is_there {
                 faults.push(format!("{}: {link}", document.display()));
             }
         }
@@ -249,9 +240,6 @@ fn every_command_and_option_that_a_page_names_is_there() {
         for snippet in snippets {
             for (words, options) in commands(&snippet) {
                 found += 1;
-                if AWAITED.contains(&words[0].as_str()) && helps.of(&words[..1]).is_none() {
-                    continue;
-                }
                 let Some(help) = helps.of_the_command_in(&words) else {
                     faults.push(format!("{}: `{snippet}`: no such command", document.display()));
                     continue;
@@ -260,9 +248,7 @@ fn every_command_and_option_that_a_page_names_is_there() {
                     help.split(|c: char| !(c.is_alphanumeric() || c == '-'))
                         .any(|word| word == format!("--{name}"))
                 };
-                let is_awaited =
-                    |name: &String| AWAITED_OPTIONS.contains(&(words[0].as_str(), name.as_str()));
-                for option in options.iter().filter(|name| !has(name) && !is_awaited(name)) {
+                for option in options.iter().filter(|name| !has(name)) {
                     faults.push(format!("{}: `{snippet}`: {words:?} has no --{option}", document.display()));
                 }
             }
@@ -321,7 +307,7 @@ fn every_section_and_key_of_the_configuration_that_a_page_names_is_there() {
         let spans: Vec<String> = page.prose.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         for line in lines.chain(spans) {
             let is_known = if let Some(section) = section(&line) {
-                sections.contains(&section) || AWAITED_SECTIONS.contains(&section.as_str())
+                sections.contains(&section)
             } else if let Some((key, _)) = line.split_once(" = ") {
                 keys.contains(key.trim()) || !is_key(key.trim())
             } else {
@@ -381,9 +367,8 @@ fn ports(text: &str) -> BTreeSet<u16> {
 
 #[test]
 fn the_network_map_has_the_ports_of_the_configuration_and_no_others() {
-    let mut shipped = ports(&read("etc/isthmus.toml"));
+    let shipped = ports(&read("etc/isthmus.toml"));
     assert!(shipped.contains(&2575) && shipped.contains(&9575), "{shipped:?}");
-    shipped.extend(AWAITED_PORTS);
     assert_eq!(ports(&read("docs/network.md")), shipped);
 }
 

@@ -172,7 +172,7 @@ async fn a_backup_is_whole_or_refused_and_a_drill_changes_nothing() {
     fs::write(data_dir(&rig).join("isthmus.db.restoring"), "half").unwrap();
     let run = isthmus(&rig, &["run"]);
     assert_eq!(run.status.code(), Some(78), "{}", said(&run));
-    assert!(said(&run).contains("isthmus restore") && !store.exists(), "{}", said(&run));
+    assert!(said(&run).contains(" restore FILE --reason") && !store.exists(), "{}", said(&run));
     asked(&rig, &["restore", backup.to_str().unwrap(), "--reason", "again"]).await;
     rig.start().await.unwrap();
 }
@@ -240,7 +240,7 @@ async fn a_rotation_that_was_broken_off_at_any_step_is_gone_on_with() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let run = isthmus(&rig, &["run"]);
     assert_eq!(run.status.code(), Some(78), "{}", said(&run));
-    assert!(said(&run).contains("isthmus key rotate"), "{}", said(&run));
+    assert!(said(&run).contains(" key rotate --reason"), "{}", said(&run));
     let before = fs::read(&database).unwrap().len();
     asked(&rig, &["key", "rotate", "--reason", "r"]).await;
     assert!(fs::read(&database).unwrap().len() >= before && !next.exists());

@@ -89,7 +89,7 @@ pub enum AppError {
     Rotating(PathBuf),
     /// A restore was broken off: the store was moved aside, and nothing is in its place. A new one would know nothing of what
     /// was written.
-    #[error("{} was moved aside by a restore that was broken off; run isthmus restore again", .0.display())]
+    #[error("{} was moved aside by a restore that was broken off; again: isthmus restore FILE --reason TEXT", .0.display())]
     Restoring(PathBuf),
     /// The store cannot be opened.
     #[error("{0}")]

@@ -115,8 +115,8 @@ impl Readers {
         self.0.freed.notify_all();
     }
 
-    /// Copies the store as it is at this moment into the new file `to`, under the same key, while it goes on to be written:
-    /// [`copy::copy`]. For blocking threads.
+    /// Copies the store as it is at this moment into the new file `to`, under the same key, while it goes on to be written;
+    /// what is told of the pages, see [`copy::copy_closed`]. For blocking threads.
     ///
     /// # Errors
     /// [`copy::CopyError`]; a file that was begun stays for the caller to remove.
