@@ -196,7 +196,7 @@ fn every_condition_rings_an_alert_and_no_alert_asks_for_one_that_there_is_not() 
             assert!(asked.contains(word.as_str()), "no alert asks for the condition {word}");
         }
     }
-    let unknown: Vec<_> = asked.iter().filter(|word| !conditions.contains(*word)).collect();
+    let unknown: Vec<_> = asked.iter().filter(|word| !conditions.contains(**word)).collect();
     assert!(unknown.is_empty(), "alerts ask for conditions that there are not: {unknown:?}");
 }
 
