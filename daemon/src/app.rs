@@ -1,29 +1,31 @@
 //! The daemon from start to stop. Reads like a table of contents: configuration, store, memory of what
 //! was, health, listeners, pipeline, deliverers; then the wait; then the drain.
 
+mod store;
+
 use std::{
     collections::HashMap,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use clinical::{calendar::LocalDay, fhir::identifier::SiteSecret, reading::Instant};
-use outbox::{Key, Store, StoreOptions, Writer};
-use rand::RngExt;
+use clinical::fhir::identifier::SiteSecret;
+use outbox::{Store, Writer};
 use tokio::{
     signal::unix,
     sync::{Semaphore, watch},
     task::JoinSet,
 };
 
+pub use self::store::RESTORING;
+use self::store::{Known, open_store};
 use crate::{
     admin, audit,
     backup::Backups,
     clock::Clock,
     conditions::{Board, Kind},
-    config::{self, Config, Faults},
+    config::{self, Faults},
     consent, delivery,
     disk::{self, Full},
     drain::{DRAIN_DEADLINE, Drain, Draining},
@@ -39,15 +41,14 @@ use crate::{
     open_files,
     outbound::{Halts, Refusals, desk::Desk},
     peer_clock,
-    pipeline::{MARK, Pipeline, Wake},
-    reload::Reload,
+    pipeline::{Pipeline, Wake},
+    reload::{self, Reload},
     retention::Sweeper,
     silence::{self, Feeds},
     smart,
     spool::{Spool, Standings},
     standstill::Standstills,
     status::{Listening, Status},
-    store_key,
     supervisor::Supervisor,
     support,
     systemd::{self, Pulse, Watchdog},
@@ -56,14 +57,8 @@ use crate::{
     tls::{Inventory, Keeper, Poke, Served, Sources},
 };
 
-/// A store that a restore puts together, in the data folder, until it takes the store's place.
-pub const RESTORING: &str = "isthmus.db.restoring";
 /// Gauges that are read from the store are renewed so often.
 const EXPORT_EVERY: Duration = Duration::from_secs(5);
-/// Name of the box's secret in the store.
-const SECRET: &str = "box-secret";
-/// Name of the first day in the store.
-const WENT_LIVE: &str = "went-live";
 
 /// Why the daemon could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +138,7 @@ impl AppError {
 /// # Errors
 /// [`AppError`] where it cannot start; nothing is bound then that outlives the call.
 pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppError> {
-    let config = config::load(path, credentials.as_deref())?;
+    let (config, bundle_faults) = config::load_at_start(path, credentials.as_deref())?;
     open_files::raise(&config);
     let prometheus = telemetry::install_metrics()?;
     let generation = Generation::compile(1, config, time::now_ms())?;
@@ -265,7 +260,18 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         replied.clone(),
         draining.clone(),
     ));
-    let asked_of_fleet = fleet::Desk::of(&status);
+    if let Some(faults) = bundle_faults {
+        tracing::error!(%faults, "the bundle in place is left out; the one before it is put back in a moment");
+    }
+    let reload = reload::Ask::default();
+    let bundles = fleet::Bundles::of(
+        &status,
+        store.writer(),
+        &known.box_id,
+        (path, credentials.as_deref()),
+        reload.clone(),
+    );
+    let asked_of_fleet = fleet::Desk::of(&status, bundles.clone());
     let answer: admin::Answer = Arc::new(move |request, peer| match request {
         admin::Request::Status => answering.document(),
         admin::Request::Support => support::store::document(&answering.readers, &asked, &prometheus),
@@ -278,7 +284,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         admin::Request::Intent(ask) => desk.intent(ask, peer),
         admin::Request::Conflicts(ask) => desk.conflicts(ask, peer),
         admin::Request::Backup(ask) => backups.answer(&ask, peer),
-        admin::Request::Fleet(ask) => asked_of_fleet.answer(&ask),
+        admin::Request::Fleet(ask) => asked_of_fleet.answer(&ask, peer),
         admin::Request::LegalHold(ask) => desk.legal_hold(ask, peer),
         admin::Request::Standstill(ask) => standstills.answer(&ask, peer),
         admin::Request::Beside(ask) => desk.beside(&ask, peer),
@@ -293,7 +299,8 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         }
     });
     tasks.spawn(silence::Watch::of(&status, store.writer()).run(draining.clone()));
-    tasks.spawn(fleet::Fleet::of(&status, store.writer(), &known.box_id).run(draining.clone()));
+    tasks.spawn(fleet::Fleet::look_after(bundles.clone(), draining.clone()));
+    tasks.spawn(fleet::Fleet::of(&status, store.writer(), &known.box_id, bundles).run(draining.clone()));
     tasks.spawn(export(status, store.writer(), draining.clone()));
     let watch = audit::Watch {
         writer: store.writer(),
@@ -320,6 +327,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     tasks.spawn(sweeper.run(draining.clone()));
     tasks.spawn(
         Reload {
+            asked: reload,
             path: path.to_owned(),
             credentials,
             switch,
@@ -430,64 +438,6 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     store.close();
     tracing::info!("stopped");
     Ok(())
-}
-
-/// What the store remembers of the box.
-struct Known {
-    secret: [u8; 32],
-    box_id: String,
-    went_live: LocalDay,
-    high_water_ms: i64,
-}
-
-impl Known {
-    async fn of(store: &Store) -> Result<Self, AppError> {
-        let writer = store.writer();
-        let fresh: [u8; 32] = rand::rng().random();
-        let secret = writer.meta_or(SECRET, fresh.to_vec()).await?;
-        let id = format!("box-{:012x}", rand::rng().random::<u64>() >> 16);
-        let box_id = writer.meta_or(audit::ask::BOX_ID, id.into_bytes()).await?;
-        let today = Instant(time::now_ms()).utc_day();
-        let went_live = writer.meta_or(WENT_LIVE, today.to_be_bytes().to_vec()).await?;
-        let mark = store.readers().with(|reader| reader.meta(MARK))?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self {
-            secret: secret.try_into().unwrap_or(fresh),
-            box_id: text(box_id),
-            went_live: LocalDay(went_live.try_into().map_or(today, i32::from_be_bytes)),
-            high_water_ms: mark.and_then(|mark| mark.try_into().ok()).map_or(0, i64::from_be_bytes),
-        })
-    }
-}
-
-/// The store, and what tells its key from others.
-fn open_store(config: &Config) -> Result<(Store, String), AppError> {
-    let (dir, store) = (&config.main.data_dir, &config.main.store);
-    if store.is_sealed() {
-        return Err(AppError::Sealed(store.key_file.clone()));
-    }
-    // Nobody but the daemon's user needs to see even the names in it.
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| AppError::Io { what: format!("data_dir {}", dir.display()), source })?;
-    let (key, warning) = Key::from_file(&store.key_file)?;
-    if let Some(warning) = warning {
-        tracing::warn!(%warning, "store key");
-    }
-    let dedupe_horizon_ms = i64::try_from(config.main.dedupe.horizon.as_millis()).unwrap_or(i64::MAX);
-    let options = StoreOptions { dedupe_horizon_ms, ..StoreOptions::default() };
-    let database = dir.join(outbox::DATABASE_FILE);
-    if !database.exists() && dir.join(RESTORING).exists() {
-        return Err(AppError::Restoring(database));
-    }
-    let key_id = key.id();
-    let opened = Store::open(dir, key, options, time::now_ms());
-    if matches!(opened, Err(outbox::OpenError::WrongKey)) && store_key::next(&store.key_file).exists() {
-        return Err(AppError::Rotating(store_key::next(&store.key_file)));
-    }
-    Ok((opened?, key_id))
 }
 
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.

@@ -100,6 +100,10 @@ pub enum Kind {
     CheckInFailing,
     /// A feed has been silent for longer than is usual at this hour of the week.
     FeedSilent,
+    /// A bundle of configuration waits for a person or for the change window.
+    BundleWaiting,
+    /// A bundle of configuration was refused, or put back.
+    BundleRefused,
     /// Another running daemon with this box's id has the lease, or claims it.
     LeaseRefused,
 }
@@ -146,6 +150,8 @@ impl Kind {
             Self::Standstill => "standstill",
             Self::CheckInFailing => "check-in-failing",
             Self::FeedSilent => "feed-silent",
+            Self::BundleWaiting => "bundle-waiting",
+            Self::BundleRefused => "bundle-refused",
             Self::LeaseRefused => "lease-refused",
         }
     }

@@ -2,12 +2,13 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use notify::{RecursiveMode, Watcher};
 use outbox::Writer;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     audit,
@@ -34,8 +35,21 @@ enum Asked {
     Perhaps,
 }
 
+/// Asks for a reload; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Ask(Arc<Notify>);
+
+impl Ask {
+    /// The configuration is read again at once.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// Watches the configuration and reloads it.
 pub struct Reload {
+    /// Where others ask for a reload.
+    pub asked: Ask,
     /// `isthmus.toml`.
     pub path: PathBuf,
     /// Folder of systemd credentials, where there is one.
@@ -68,6 +82,7 @@ impl Reload {
             let told = tokio::select! {
                 Some(()) = changes.recv() => false,
                 Some(()) = hangup.recv() => true,
+                () = self.asked.0.notified() => false,
                 () = draining.begun() => return,
             };
             if told {

@@ -11,6 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::{
+    digest,
+    signature::{Ed25519KeyPair, KeyPair},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -22,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     ehr::{EhrError, EhrSettings},
     pki::Pki,
+    smart::KeyError,
     tls,
 };
 
@@ -120,6 +126,8 @@ struct State {
     down: bool,
     patience: Patience,
     said: Option<Value>,
+    bundle: Option<(u64, Vec<u8>)>,
+    fetches: u64,
 }
 
 /// A fleet's upstream.
@@ -171,6 +179,16 @@ impl Fleet {
         self.lock().said = answer;
     }
 
+    /// Offers a bundle to every box from now on.
+    pub fn offer(&self, version: u64, signed: Vec<u8>) {
+        self.lock().bundle = Some((version, signed));
+    }
+
+    /// How often a bundle was fetched.
+    pub fn fetches(&self) -> u64 {
+        self.lock().fetches
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,8 +226,47 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
         _ if state.down => response(503, &json!({})),
         ("POST", "/fleet/check-in", Some(told)) => response(200, &state.check_in(told)),
         ("POST", "/fleet/check-in", None) => response(400, &json!({})),
+        ("GET", "/fleet/bundle", _) => {
+            state.fetches += 1;
+            let bundle = state.bundle.as_ref().map(|(_, signed)| signed.clone());
+            bundle.map_or_else(|| response(404, &json!({})), |signed| Response::new(Full::from(signed)))
+        }
         _ => response(404, &json!({})),
     }
+}
+
+/// Who signs bundles.
+pub struct Signer(Ed25519KeyPair);
+
+impl Signer {
+    /// One with a new key.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn new() -> Result<Self, KeyError> {
+        Ed25519KeyPair::generate().map(Self).map_err(|_| KeyError::Crypto)
+    }
+
+    /// Its public key as `openssl pkey -pubout` writes it.
+    pub fn public_pem(&self) -> String {
+        // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410).
+        let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        let der = [&prefix[..], self.0.public_key().as_ref()].concat();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
+    }
+
+    /// A signed bundle of this content.
+    pub fn sign(&self, content: &Value) -> Vec<u8> {
+        let content = content.to_string();
+        let signature = self.0.sign(format!("isthmus-bundle/1\n{content}").as_bytes());
+        let signed =
+            json!({"bundle": STANDARD.encode(content), "signature": STANDARD.encode(signature.as_ref())});
+        signed.to_string().into_bytes()
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    digest::digest(&digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl State {
@@ -241,6 +298,7 @@ impl State {
         json!({
             "audit": before.map(|(entries, hash)| json!({"entries": entries, "hash": hash})),
             "lease": {"state": lease, "holder": holder, "for_s": self.patience.lease.as_secs()},
+            "bundle": self.bundle.as_ref().map(|(version, signed)| json!({"version": version, "sha256": sha256(signed)})),
         })
     }
 }

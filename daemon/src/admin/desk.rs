@@ -74,7 +74,7 @@ pub(super) const REASON_MOST_BYTES: usize = 1_000;
 ///
 /// # Errors
 /// [`DeskError::Wanted`] where it is empty or has more than [`REASON_MOST_BYTES`].
-pub(super) fn reason(text: &str) -> Result<&str, DeskError> {
+pub(crate) fn reason(text: &str) -> Result<&str, DeskError> {
     let text = text.trim();
     if text.is_empty() || text.len() > REASON_MOST_BYTES {
         return Err(DeskError::Wanted("a reason of 1 to 1000 bytes is wanted: it goes into the audit log"));

@@ -140,7 +140,7 @@ enum Command {
     Key(key::Args),
     /// Make everything on this box unreadable, for good.
     Wipe(wipe::Args),
-    /// What the fleet's upstream is told, and what came of it.
+    /// What the fleet's upstream is told, and what came of it; bundles of configuration that it offers.
     Fleet(fleet::Args),
     /// Hold everything back after a restore, a copy or a roll-back, and let it go on.
     Standstill(standstill::Args),
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 60] = [
+    const VERBS: [&str; 63] = [
         "run",
         "check",
         "status",
@@ -311,6 +311,9 @@ mod tests {
         "key forget a --reason r",
         "wipe --box b --reason r",
         "fleet status --json",
+        "fleet bundles",
+        "fleet apply 7 --reason r",
+        "fleet rollback --reason r",
         "standstill show",
         "standstill begin --reason r",
         "standstill end --reason r",

@@ -172,9 +172,15 @@ advice_table! {
     FeedSilent Ticket
         "A feed has been silent for longer than is usual at this hour of the week; what it would say does not reach charts."
         "Ask the interface engine's side whether its queue stands still; isthmus status shows what was turned away."
+    BundleRefused Ticket
+        "A bundle of configuration from the fleet was refused, or put back; the configuration before it is in force."
+        "isthmus fleet bundles says why; tell the fleet's operator."
     AuditNotForwarded Ticket
         "Entries of the audit log do not reach the log server that the configuration names. They are kept and follow later."
         "Look at the log server, the way to it and its certificate; the detail has the cause."
+    BundleWaiting Notice
+        "A signed bundle of configuration from the fleet waits for a person, or for the change window."
+        "isthmus fleet bundles shows what it would change; isthmus fleet apply --help."
     FeedConflict Notice
         "Two feeds say different things of one moment, or somebody's summary differs from ours."
         "isthmus conflicts list; look at each, then: isthmus conflicts settle."

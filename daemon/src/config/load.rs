@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::bundle::{self, Bundle, BundleFiles};
 use super::fault::{Fault, Faults, Place};
 use super::fhir::FhirEndpoint;
 use super::filter;
+use super::fleet::BundleWhen;
 use super::main_file::{ADMIN_SOCKET, Main, key_beside, read_main};
 use super::policies::{Policies, read_policies};
 use super::section::{Findings, read_file};
@@ -40,6 +42,8 @@ pub struct Config {
     pub sites: BTreeMap<String, Site>,
     /// The policies of `policies.d` and those built in; every one that a site names is here.
     pub policies: Policies,
+    /// The version of the bundle in place that it holds; `None` where it holds none.
+    pub bundle: Option<u64>,
     /// SHA-256, in lower-case hex, over the names and bytes of all configuration files and of the
     /// certificates they name; keys stay out of it. Equal fingerprints are equal configurations.
     pub fingerprint: String,
@@ -55,17 +59,69 @@ pub struct Config {
 /// # Errors
 /// Every fault of every file at once. Names that begin with a dot are left to the editors that made them.
 pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, Faults> {
+    load_with(main_path, credentials_dir, BundleChoice::InPlace)
+}
+
+/// Which bundle is taken into a configuration.
+#[derive(Clone, Copy, Debug)]
+pub enum BundleChoice<'a> {
+    /// The one in place, where `[fleet]` takes bundles and one is.
+    InPlace,
+    /// None: the local files alone.
+    Local,
+    /// This one, in the place of the one in place: to see whether it could be. Every site that it names must be here.
+    This(&'a Bundle),
+}
+
+/// As [`load`], and where only the bundle in place is at fault without it, with what is wrong with it: a daemon that was well starts.
+///
+/// # Errors
+/// Every fault of every file at once, where the local files have any.
+pub fn load_at_start(
+    main_path: &Path,
+    credentials_dir: Option<&Path>,
+) -> Result<(Config, Option<Faults>), Faults> {
+    match load(main_path, credentials_dir) {
+        Ok(config) => Ok((config, None)),
+        Err(faults) => match load_with(main_path, credentials_dir, BundleChoice::Local) {
+            Ok(config) => Ok((config, Some(faults))),
+            Err(_) => Err(faults),
+        },
+    }
+}
+
+/// As [`load`], with a bundle of choice.
+///
+/// # Errors
+/// Every fault of every file at once.
+pub fn load_with(
+    main_path: &Path,
+    credentials_dir: Option<&Path>,
+    choice: BundleChoice<'_>,
+) -> Result<Config, Faults> {
     let findings = Findings::with_credentials(credentials_dir);
     let mut mentions = Mentions::default();
     let opened = open(main_path, &findings);
     let is_there = opened.is_some();
-    let main = opened.and_then(|source| {
+    let mut main = opened.and_then(|source| {
         read_file(&source, &findings, |root| read_main(root, credentials_dir, &mut mentions))
     });
-    let policies = read_policies(main_path, &findings);
-    let sites = read_sites((main_path, is_there), &findings, &mentions.sites, &policies);
+    let bundle = match choice {
+        BundleChoice::InPlace => main.as_ref().and_then(|main| in_place(main, &findings)),
+        BundleChoice::Local => None,
+        BundleChoice::This(bundle) => Some(bundle.clone()),
+    };
+    let policies = read_policies(main_path, bundle.as_ref(), &findings);
+    let mut sites = read_sites((main_path, is_there), &findings, &mentions.sites, &policies);
     for said in &mentions.systems {
         said.check(sites.get(&said.site), &findings);
+    }
+    if let Some(bundle) = &bundle {
+        // A site that left the box since is no fault of the bundle that is in place.
+        if matches!(choice, BundleChoice::This(_)) {
+            check_sites(bundle, &sites, main_path, &findings);
+        }
+        take_in(bundle, main.as_mut(), &mut sites);
     }
     if let Some(main) = &main {
         sites.values().for_each(|site| check_receivers(site, main, &findings));
@@ -74,9 +130,46 @@ pub fn load(main_path: &Path, credentials_dir: Option<&Path>) -> Result<Config, 
     let (faults, _, contents) = findings.into_parts();
     match main {
         Some(main) if faults.is_empty() => {
-            Ok(Config { main, sites, policies, fingerprint: fingerprint(main_path, &contents) })
+            let bundle = bundle.map(|bundle| bundle.version);
+            Ok(Config { main, sites, policies, bundle, fingerprint: fingerprint(main_path, &contents) })
         }
         _ => Err(Faults::new(faults)),
+    }
+}
+
+/// The bundle in place; `None` where there is none, where `[fleet]` takes none, and where a fault was noted.
+fn in_place(main: &Main, findings: &Findings) -> Option<Bundle> {
+    let rule = &main.fleet.as_ref()?.bundles;
+    let path = BundleFiles::of(&main.data_dir).in_place();
+    if rule.when == BundleWhen::Off || !path.exists() {
+        return None;
+    }
+    let read = std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| {
+        findings.note_content(path.clone(), Sha256::digest(&bytes).into());
+        Bundle::open(&bytes, &rule.keys).map_err(|error| error.to_string())
+    });
+    read.map_err(|error| findings.note(bundle::unusable(&path, &error))).ok()
+}
+
+/// A bundle that is yet to be put in place names no site that is not here.
+fn check_sites(bundle: &Bundle, sites: &BTreeMap<String, Site>, main_path: &Path, findings: &Findings) {
+    for id in bundle.sites.keys().filter(|id| !sites.contains_key(*id)) {
+        let what = format!("the bundle narrows a site that is not here: {id:?}");
+        findings.note(Fault::new(main_path, 1, what, "name in it the sites of the box that it is for"));
+    }
+}
+
+/// What a bundle says of sites and settings. Its policies are read with the local ones.
+fn take_in(bundle: &Bundle, main: Option<&mut Main>, sites: &mut BTreeMap<String, Site>) {
+    for (id, narrowing) in &bundle.sites {
+        if let Some(site) = sites.get_mut(id) {
+            site.capability = narrowing.narrow(&site.capability);
+        }
+    }
+    let Some(main) = main else { return };
+    main.silence.holidays.extend(&bundle.settings.holidays);
+    if let (Some(fleet), Some(every_s)) = (&mut main.fleet, bundle.settings.check_in_every_s) {
+        fleet.every = std::time::Duration::from_secs(every_s);
     }
 }
 

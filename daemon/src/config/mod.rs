@@ -15,6 +15,7 @@ mod access;
 mod answer;
 mod audit;
 mod auth;
+mod bundle;
 mod capability;
 mod consent;
 mod disk;
@@ -51,6 +52,10 @@ pub use access::{Access, AllowedSender, SubjectRule};
 pub use answer::{Answering, DEFAULT_CHARSET, StoreFailure, UnknownTypes};
 pub use audit::AuditSyslog;
 pub use auth::{Auth, KeysFolderError, keys_folder};
+pub use bundle::{
+    Bundle, BundleError, BundleFiles, BundleKey, FORM as BUNDLE_FORM, MAX_BUNDLE_BYTES, NarrowMode,
+    Narrowing, Settings, sha256_of,
+};
 pub use capability::{OnRecovery, Permits};
 pub use consent::SiteConsent;
 pub use disk::{Disk, Short};
@@ -59,13 +64,14 @@ pub use fhir::{
     FHIR_LISTENER, FhirClient, FhirEndpoint, FhirIssuer, FhirLimits, FhirListener, RoleClaim, Shown,
 };
 pub use filter::{Filter, Selection, doubts};
-pub use fleet::Fleet;
+pub use fleet::{BundleRule, BundleWhen, Fleet};
 pub use init::{Answers, InitError, Initialized, Written, init};
 pub use intent::{IntentRule, SiteIntent};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{
-    Config, MAX_SITE_FILES, SocketError, StorePlaces, admin_socket, load, needs_restart, store_places,
+    BundleChoice, Config, MAX_SITE_FILES, SocketError, StorePlaces, admin_socket, load, load_at_start,
+    load_with, needs_restart, store_places,
 };
 pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
 pub use origin::{Origin, origins};

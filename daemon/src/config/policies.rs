@@ -18,6 +18,7 @@ use clinical::{
 };
 
 use super::{
+    bundle::Bundle,
     fault::{Fault, Faults},
     load::{open_at_most, toml_files},
     section::Findings,
@@ -81,13 +82,30 @@ impl Policies {
 /// Every fault of every file at once.
 pub fn load_policies(main_path: &Path) -> Result<Policies, Faults> {
     let findings = Findings::default();
-    let policies = read_policies(main_path, &findings);
+    let policies = read_policies(main_path, None, &findings);
     let (faults, ..) = findings.into_parts();
     if faults.is_empty() { Ok(policies) } else { Err(Faults::new(faults)) }
 }
 
-/// Reads the folder. What is faulty is noted and left out.
-pub(super) fn read_policies(main_path: &Path, findings: &Findings) -> Policies {
+/// Reads the folder, and the policies of a bundle. What is faulty is noted and left out.
+pub(super) fn read_policies(main_path: &Path, bundle: Option<&Bundle>, findings: &Findings) -> Policies {
+    let mut found = read_folder(main_path, findings);
+    for (id, text) in bundle.iter().flat_map(|bundle| &bundle.policies) {
+        let path = PathBuf::from(format!("{POLICIES_FOLDER} of the bundle/{id}.toml"));
+        match read_text(&path, text, findings) {
+            Ok(sheet) if sheet.id == *id => take_id(path, sheet, &mut found, findings),
+            Ok(sheet) => {
+                let what = format!("`id` = \"{}\" is not the id that the bundle names: \"{id}\"", sheet.id);
+                findings.note(Fault::new(&path, sheet.id_line, what, "write the same id in both places"));
+            }
+            Err(id) => found.faulty.extend(id),
+        }
+    }
+    understand(&mut found, findings);
+    found
+}
+
+fn read_folder(main_path: &Path, findings: &Findings) -> Policies {
     let folder = main_path.parent().unwrap_or(Path::new("")).join(POLICIES_FOLDER);
     if !folder.exists() {
         return Policies::default();
@@ -111,7 +129,6 @@ pub(super) fn read_policies(main_path: &Path, findings: &Findings) -> Policies {
             Err(id) => found.faulty.extend(id),
         }
     }
-    understand(&mut found, findings);
     found
 }
 
@@ -120,6 +137,10 @@ fn read_sheet(path: &Path, findings: &Findings) -> Result<Sheet, Option<String>>
     let source = open_at_most(path, Sheet::MAX_TEXT_BYTES as u64, findings).ok_or(None)?;
     // UTF-8 was checked when the file was read.
     let text = str::from_utf8(source.bytes()).map_err(|_| None)?;
+    read_text(path, text, findings)
+}
+
+fn read_text(path: &Path, text: &str, findings: &Findings) -> Result<Sheet, Option<String>> {
     let table = Devices::built_in();
     let base = |id: &str| if id == table.sheet().id { Some(table.sheet()) } else { policy::sheet_named(id) };
     Sheet::parse(text, base).map_err(|faults| {

@@ -49,7 +49,7 @@ pub struct Quiet {
 
 impl Quiet {
     /// `"22:00-06:00"`.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (from, to) = text.split_once('-')?;
         let time = |text: &str| text.parse::<Time>().ok().filter(|_| text.len() == 5);
         let span = Self { from: time(from)?, to: time(to)? };

@@ -20,6 +20,18 @@ pub struct Answer {
     /// Who holds the lease of this box's id.
     #[serde(default)]
     pub lease: Option<Lease>,
+    /// The bundle that is offered to this box.
+    #[serde(default)]
+    pub bundle: Option<Offer>,
+}
+
+/// A bundle that is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Offer {
+    /// Its version.
+    pub version: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Hex<32>,
 }
 
 /// A head of an audit log.

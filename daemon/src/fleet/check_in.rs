@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     answer::Head,
+    bundles::Told,
     incarnation::{Hex, Incarnation},
 };
 use crate::{audit::Seal, conditions::Condition, mode::Mode, time};
@@ -47,6 +48,8 @@ pub struct CheckIn {
     pub ready: bool,
     /// The configuration in force.
     pub configuration: Configuration,
+    /// Bundles of configuration, by version.
+    pub bundles: Told,
     /// Where outcomes go, and the mode in force there.
     pub destinations: Vec<Place>,
     /// What waits.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
 
 use crate::{config, delivery::http, tls};
 
@@ -56,6 +56,32 @@ pub(super) async fn post(
     }
     let body = http::body(response, most).await.map_err(unanswered)?;
     if body.is_empty() { Err(Trouble::Garbled) } else { Ok(body) }
+}
+
+/// Gets `<url>/<path>`; `None` where upstream says that it is still the one of this ETag.
+///
+/// # Errors
+/// As [`post`].
+pub(super) async fn get(
+    fleet: &config::Fleet,
+    path: &str,
+    etag: Option<&str>,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Trouble> {
+    let mut request = client(fleet)?.get(format!("{}/{path}", fleet.url)).header(ACCEPT, JSON);
+    if let Some(etag) = etag {
+        request = request.header(IF_NONE_MATCH, format!("\"{etag}\""));
+    }
+    let unanswered = |error: reqwest::Error| Trouble::Unanswered(http::told(&error));
+    let response = request.send().await.map_err(unanswered)?;
+    match response.status().as_u16() {
+        304 => Ok(None),
+        200 => {
+            let body = http::body(response, most).await.map_err(unanswered)?;
+            if body.is_empty() { Err(Trouble::Garbled) } else { Ok(Some(body)) }
+        }
+        status => Err(Trouble::Status(status)),
+    }
 }
 
 fn client(fleet: &config::Fleet) -> Result<reqwest::Client, Trouble> {

@@ -6,6 +6,7 @@ use outbox::{ReadError, Reader, State};
 
 use super::{
     LOST_HEAD,
+    bundles::Told,
     check_in::{
         Audit, Cause, Certificate, CheckIn, Configuration, Disk, FORM, Feed, Last as Lasts, Place, Queue,
         counted,
@@ -31,6 +32,7 @@ pub(super) fn check_in(
     box_id: String,
     lineage: &Lineage,
     sequence: u64,
+    bundles: Told,
 ) -> Result<CheckIn, ReadError> {
     let generation = status.current.get();
     let seal = audit::latest(&status.readers)?;
@@ -55,6 +57,7 @@ pub(super) fn check_in(
             since: time::rfc3339(generation.since),
             sha256: generation.config.fingerprint.clone(),
         },
+        bundles,
         destinations: places(status, &generation),
         queue,
         last: Lasts {

@@ -12,6 +12,7 @@
 //! Either begins a standstill, once for each head and each holder, so that what a person ended stays ended.
 
 mod answer;
+mod bundles;
 mod check_in;
 mod desk;
 mod exchange;
@@ -28,7 +29,8 @@ use rand::RngExt;
 use serde_json::{Value, json};
 
 pub use self::{
-    answer::{Answer, Comparison, Head, Lease, LeaseState, compare},
+    answer::{Answer, Comparison, Head, Lease, LeaseState, Offer, compare},
+    bundles::{Bundles, BundlesError, Told, WATCHED},
     check_in::{CheckIn, FORM},
     desk::{Ask, Desk},
     exchange::Trouble,
@@ -42,6 +44,8 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 const MOST_WAIT: Duration = Duration::from_secs(600);
 /// People are told after so many intervals without an answer: a quarter of an hour where nothing else is written.
 const TOLD_AFTER: u32 = 15;
+/// Between two looks at a bundle on trial and at the change window.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Who begins standstills, in the audit log.
 const ACTOR: &str = "upstream's answer";
 /// Name in the store of the head of upstream's that our log does not have.
@@ -92,12 +96,20 @@ pub struct Fleet {
     pub box_id: String,
     /// How it goes.
     pub standing: Standing,
+    /// What upstream offers of configuration.
+    pub bundles: Bundles,
 }
 
 impl Fleet {
     /// What checks in for the box that this status is about.
-    pub fn of(status: &Status, writer: Writer, box_id: &str) -> Self {
-        Self { status: status.clone(), box_id: box_id.to_owned(), standing: status.fleet.clone(), writer }
+    pub fn of(status: &Status, writer: Writer, box_id: &str, bundles: Bundles) -> Self {
+        Self {
+            status: status.clone(),
+            box_id: box_id.to_owned(),
+            standing: status.fleet.clone(),
+            bundles,
+            writer,
+        }
     }
 
     /// Runs until the drain begins. Where no fleet is configured it waits for one.
@@ -147,8 +159,10 @@ impl Fleet {
         let stored = |error: &dyn std::fmt::Display| Trouble::Store(error.to_string());
         lineage.write(&self.writer).await.map_err(|error| stored(&error))?;
         let (status, box_id, now) = (self.status.clone(), self.box_id.clone(), lineage.clone());
+        let bundles = self.bundles.told().map_err(|error| stored(&error))?;
         // Counting reads the disk: not on the runtime's own threads.
-        let made = tokio::task::spawn_blocking(move || gather::check_in(&status, box_id, &now, sequence));
+        let made =
+            tokio::task::spawn_blocking(move || gather::check_in(&status, box_id, &now, sequence, bundles));
         let made = made.await.map_err(|error| stored(&error))?.map_err(|error| stored(&error))?;
         let body = serde_json::to_vec(&made).map_err(|error| stored(&error))?;
         if body.len() > CHECK_IN_MAX_BYTES {
@@ -156,7 +170,40 @@ impl Fleet {
         }
         let answer = exchange::post(fleet, "check-in", body, answer::ANSWER_MAX_BYTES).await?;
         let answer = Answer::read(&answer).ok_or(Trouble::Garbled)?;
-        self.heed(answer, lineage).await.map_err(|error| stored(&error))
+        let offer = answer.bundle;
+        self.heed(answer, lineage).await.map_err(|error| stored(&error))?;
+        if let Some(offer) = offer {
+            self.fetch(fleet, offer).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks after bundles until the drain begins.
+    pub async fn look_after(bundles: Bundles, mut draining: Draining) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = draining.begun() => return,
+            }
+            let looking = bundles.clone();
+            let looked = tokio::task::spawn_blocking(move || looking.look(time::now_ms())).await;
+            if let Ok(Err(error)) = looked {
+                tracing::warn!(%error, "bundles could not be looked after; they are in a moment");
+            }
+        }
+    }
+
+    /// Fetches the bundle that is offered, where it is not known.
+    async fn fetch(&self, fleet: &config::Fleet, offer: Offer) -> Result<(), Trouble> {
+        let stored = |error: &dyn std::fmt::Display| Trouble::Store(error.to_string());
+        if !self.bundles.wants(&offer).map_err(|error| stored(&error))? {
+            return Ok(());
+        }
+        // Its hash is its ETag; who has something else by now says so.
+        let bytes = exchange::get(fleet, "bundle", None, config::MAX_BUNDLE_BYTES).await?;
+        let (Some(bytes), bundles) = (bytes, self.bundles.clone()) else { return Ok(()) };
+        let taken = tokio::task::spawn_blocking(move || bundles.take(&bytes, &offer)).await;
+        taken.map_err(|error| stored(&error))?.map_err(|error| stored(&error))
     }
 
     /// Puts down how it went; the failures in a row.

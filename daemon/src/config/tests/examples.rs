@@ -45,6 +45,8 @@ fn the_shipped_examples_load_as_they_are_and_with_every_setting_switched_on() {
     for keys in ["keys/main", "keys/upstream"] {
         KeyFolder(folder.path(keys)).make(0).unwrap();
     }
+    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END PUBLIC KEY-----\n";
+    std::fs::write(folder.path("fleet.pub"), key).unwrap();
     let open = folder.load().unwrap();
 
     // A switched-on default changes nothing.
