@@ -15,7 +15,7 @@ use std::{
 };
 
 use outbox::{
-    AuditEntry, Readers, Writer,
+    AuditEntry, ReadError, Reader, Readers, Writer,
     copy::{Checked, CopyError},
 };
 use serde_json::{Value, json};
@@ -63,6 +63,15 @@ pub enum BackupError {
     /// The copy failed, or is none.
     #[error("{0}")]
     Copy(#[from] CopyError),
+}
+
+/// When the last backup was made, by what the store remembers; `None` where there was none.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn last_made(reader: &Reader) -> Result<Option<String>, ReadError> {
+    let told = reader.meta(LAST)?.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    Ok(told.and_then(|told| told["made"].as_str().map(str::to_owned)))
 }
 
 /// How far a backup is.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     audit::{self, Seal},
+    backup,
     generation::Generation,
     mode::Observed,
     silence::Heard,
@@ -36,9 +37,10 @@ pub(super) fn check_in(
 ) -> Result<CheckIn, ReadError> {
     let generation = status.current.get();
     let seal = audit::latest(&status.readers)?;
-    let (queue, last_commit, audit) = status
-        .readers
-        .with(|reader| Ok((queue(reader)?, reader.came_last()?.map(|came| came.at), audit(reader, seal)?)))?;
+    let (queue, last_commit, audit, backup) = status.readers.with(|reader| {
+        let last_commit = reader.came_last()?.map(|came| came.at);
+        Ok((queue(reader)?, last_commit, audit(reader, seal)?, backup::last_made(reader)?))
+    })?;
     Ok(CheckIn {
         form: FORM,
         box_id,
@@ -69,7 +71,7 @@ pub(super) fn check_in(
         disk: disk(&generation.config.main.data_dir),
         clock_offset_s: None,
         certificates: certificates(status),
-        backup: None,
+        backup,
         audit,
         conditions: counted(&status.conditions.all(), &names(&generation)),
     })
