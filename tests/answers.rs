@@ -145,12 +145,16 @@ async fn what_the_site_does_not_permit_closes_that_capability_and_no_other() {
         let refused = Act::Refuse(Refused::new(status, "not-supported"));
         rig.ehr.rule(Rule::new("no-sources", refused).of_type("Provenance"));
         send(&rig, &[hour(0), hour(1)]).await;
-        // The two are looked at one after the other.
-        let closed = |s: &Value| s["outbox"]["deferred"] == 2 && observed(s, "Provenance") != "open";
-        let told = until(&rig, "Provenance waits", closed).await;
+        // The second Provenance may wait before its Observations were sent: both are awaited.
+        let others = 2 * (RESOURCES_PER_OUTCOME - 1);
+        let closed = |s: &Value| {
+            let told = &s["outbox"];
+            told["deferred"] == 2 && told["delivered"] == others && observed(s, "Provenance") != "open"
+        };
+        let told = until(&rig, "Provenance waits, and nothing else", closed).await;
         assert_eq!(observed(&told, "Observation/laboratory"), "open", "HTTP {status}");
         assert!(["read-only", "probing"].contains(&observed(&told, "Provenance")), "HTTP {status}: {told:#}");
-        assert!(mean(&rig, 0).is_some() && mean(&rig, 1).is_some());
+        assert!(mean(&rig, 0).is_some() && mean(&rig, 1).is_some(), "HTTP {status}");
         rig.ehr.withdraw("no-sources");
         let told = settled(&rig).await;
         assert_eq!((mode(&told), standing(&rig, "Provenance").len()), ("full", 2), "HTTP {status}");

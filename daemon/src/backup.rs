@@ -8,20 +8,20 @@
 
 use std::{
     fs::{self, DirBuilder, File},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, Read},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use outbox::{
-    AuditEntry, ReadError, Reader, Readers, Writer,
+    AuditEntry, AuditHead, ReadError, Reader, Readers, Writer,
     copy::{Checked, CopyError},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{store_key, telemetry::Metric, time};
+use crate::{disk::Space, durable, pipeline::manifest::hex, telemetry::Metric, time};
 
 /// The folder of backups in the data folder.
 pub const FOLDER: &str = "backups";
@@ -162,8 +162,7 @@ impl Backups {
         let io = |source| BackupError::Io { path: folder.to_owned(), source };
         let database = self.data_dir.join(outbox::DATABASE_FILE);
         let wanted = database.metadata().map_err(io)?.len() + SPARE;
-        let found = rustix::fs::statvfs(folder).map_err(|error| io(error.into()))?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let free = Space::of(folder).map_err(io)?.free_bytes;
         if free < wanted {
             let folder = folder.display().to_string();
             return Err(BackupError::Room { folder, free: free >> 20, wanted: wanted.div_ceil(1 << 20) });
@@ -179,7 +178,7 @@ impl Backups {
         let made = self.copied(&partial, at).and_then(|(checked, sha256)| {
             let told = self.document(&name, at, &checked, &sha256);
             write_beside(&path, &told)?;
-            let moved = fs::rename(&partial, &path).and_then(|()| store_key::sync_folder(&path));
+            let moved = fs::rename(&partial, &path).and_then(|()| durable::sync_folder_of(&path));
             moved.map_err(|source| BackupError::Io { path: path.clone(), source })?;
             Ok(told)
         });
@@ -207,23 +206,13 @@ impl Backups {
     }
 
     fn document(&self, name: &str, at: i64, checked: &Checked, sha256: &str) -> Value {
-        let hash: String = checked.audit.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({
-            "file": name,
-            "sha256": sha256,
-            "bytes": checked.bytes,
-            "made": time::rfc3339(at),
-            "at": at,
-            "box": self.box_id,
-            "key": self.key_id,
-            "version": env!("CARGO_PKG_VERSION"),
-            "schema": checked.schema,
-            "messages": checked.messages,
-            "newest_message": checked.newest_message_at.map(time::rfc3339),
-            "unsettled": checked.unsettled,
-            "audit": { "entries": checked.audit.entries, "hash": hash },
-            "consent_entries": checked.consent.entries,
-        })
+        let mut told = document(checked, &self.key_id, Some(at));
+        told["file"] = name.into();
+        told["sha256"] = sha256.into();
+        told["at"] = at.into();
+        told["box"] = self.box_id.as_str().into();
+        told["version"] = env!("CARGO_PKG_VERSION").into();
+        told
     }
 
     /// Puts it on record. The backup is there also where that fails; then the log says so.
@@ -251,12 +240,33 @@ fn tell(at: i64) {
     Metric::LastEvent.set(at as f64 / 1e3, &[("event", "backup".to_owned())]);
 }
 
+/// What a copy of the store was found to hold, for `--json` and the text beside a backup. `key` is the id of its key, `made`
+/// when it was made, in milliseconds since the epoch.
+pub(crate) fn document(found: &Checked, key: &str, made: Option<i64>) -> Value {
+    json!({
+        "box": found.box_id,
+        "key": key,
+        "made": made.map(time::rfc3339),
+        "bytes": found.bytes,
+        "schema": found.schema,
+        "messages": found.messages,
+        "newest_message": found.newest_message_at.map(time::rfc3339),
+        "unsettled": found.unsettled,
+        "audit": audit_document(&found.audit),
+        "consent_entries": found.consent.entries,
+    })
+}
+
+/// How far the audit log of a copy goes.
+pub(crate) fn audit_document(head: &AuditHead) -> Value {
+    json!({ "entries": head.entries, "hash": hex(&head.hash) })
+}
+
 /// Writes the text beside a backup, for whoever has no key.
 fn write_beside(path: &Path, told: &Value) -> Result<(), BackupError> {
     let beside = path.with_extension("json");
-    let io = |source| BackupError::Io { path: beside.clone(), source };
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
-    file.write_all(format!("{told:#}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(io)
+    durable::new_file(&beside, 0o600, format!("{told:#}\n").as_bytes())
+        .map_err(|source| BackupError::Io { path: beside, source })
 }
 
 /// The SHA-256 of a file, in hexadecimal digits.
@@ -271,7 +281,7 @@ pub fn sha256_of(path: &Path) -> io::Result<String> {
             read => hash.update(&chunk[..read]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 /// Whether a name in the folder is that of a backup, of the text beside one, or of one that is not whole.

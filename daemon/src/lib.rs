@@ -21,6 +21,7 @@ pub mod demo;
 pub mod destination;
 pub mod disk;
 pub mod drain;
+pub mod durable;
 pub mod endpoint;
 pub mod exhibit;
 pub mod feed;

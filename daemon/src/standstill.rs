@@ -66,6 +66,11 @@ pub struct Standstills {
     pub replied: watch::Sender<u64>,
 }
 
+/// Whether the whole box stands still, as it was last told. The store leases nothing then; this spares it the asking.
+pub fn stands(conditions: &Board) -> bool {
+    !conditions.scopes(Kind::Standstill).is_empty()
+}
+
 impl Standstills {
     /// Holds everything back, unless that is so already. Whether it is new.
     ///

@@ -19,6 +19,8 @@ use outbox::{Key, KeyError};
 use rand::{TryRng, rngs::SysRng};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::durable;
+
 /// The bytes of a key: 256 bits, as SQLCipher takes them.
 const KEY_BYTES: usize = 32;
 /// The credential's name, which the seal covers.
@@ -132,7 +134,7 @@ pub fn write(path: &Path, text: &str, like: Option<&Path>) -> Result<(), StoreKe
             let _gone = fs::remove_file(path);
             return Err(error);
         }
-        sync_folder(path)
+        durable::sync_folder_of(path)
     };
     make().map_err(|source| StoreKeyError::Io { path: path.to_owned(), source })
 }
@@ -228,13 +230,7 @@ pub fn destroy(path: &Path) -> io::Result<()> {
     file.write_all(&noise)?;
     file.sync_all()?;
     fs::remove_file(path)?;
-    sync_folder(path)
-}
-
-/// Syncs the folder that names a file.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    durable::sync_folder_of(path)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! durability. It has one table, no identities, no refusals, no reopening after an I/O error. Nothing but the
 //! benchmark uses it, and it refuses a folder that holds a store.
 
-use std::{fs::File, path::Path, thread};
+use std::{path::Path, thread};
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::WriteError,
     key::Key,
-    open::{DATABASE_FILE, OpenError, Opener, lock_folder},
+    open::{DATABASE_FILE, FolderLock, OpenError, Opener},
     store::INTAKE_QUEUE,
     thread::MAX_GROUP,
 };
@@ -29,7 +29,7 @@ pub struct BareWriter(mpsc::Sender<(Bytes, Answer)>);
 impl BareWriter {
     /// Makes the database in `dir`, which must exist and hold none, and starts the thread.
     pub fn open(dir: &Path, key: Key) -> Result<Self, OpenError> {
-        let lock = lock_folder(dir)?;
+        let lock = FolderLock::take(dir)?;
         if dir.join(DATABASE_FILE).exists() {
             return Err(OpenError::Foreign(0));
         }
@@ -49,7 +49,7 @@ impl BareWriter {
 }
 
 /// Drains what waits, commits, answers; until nobody can hand anything in any more.
-fn run(conn: &Connection, mut queue: mpsc::Receiver<(Bytes, Answer)>, _lock: &File) {
+fn run(conn: &Connection, mut queue: mpsc::Receiver<(Bytes, Answer)>, _lock: &FolderLock) {
     while let Some(first) = queue.blocking_recv() {
         let mut group = vec![first];
         while group.len() < MAX_GROUP

@@ -3,11 +3,11 @@
 //! Invariant: while it is open no daemon starts on the folder (the folder's lock), and nothing in the folder is made or changed
 //! but what SQLite needs beside the database to read it, which has the database's owner and mode.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use crate::{
     key::Key,
-    open::{LOCK_FILE, OpenError, Opener, lock_folder},
+    open::{FolderLock, LOCK_FILE, OpenError, Opener},
     reader::Readers,
     schema::{self, Schema},
     tail::Tail,
@@ -20,7 +20,7 @@ const READERS: usize = 2;
 pub struct ClosedStore {
     readers: Readers,
     /// Held for as long as it is read.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl ClosedStore {
@@ -33,7 +33,7 @@ impl ClosedStore {
         if !dir.join(LOCK_FILE).is_file() {
             return Err(OpenError::NoFolder);
         }
-        let lock = lock_folder(dir)?;
+        let lock = FolderLock::take(dir)?;
         let opener = Opener::new(dir, key);
         match schema::found(&opener.read_only()?)? {
             Schema::Ready => {}

@@ -42,7 +42,7 @@ const REST: Duration = Duration::from_millis(2);
 /// Name of the moment of a copy, within the copy.
 const COPIED_AT: &str = "copied-at";
 /// Name of the box's id in the store, given by the daemon.
-const BOX_ID: &str = "box-id";
+pub const BOX_ID: &str = "box-id";
 /// Faults that are told of a damaged file.
 const FAULTS_MOST: usize = 10;
 
@@ -106,23 +106,12 @@ pub struct Checked {
     pub box_id: String,
 }
 
-/// Copies the database at `from` into the new file `to`, under `to_key`. `now_ms` is the present time. `goes_on` is told how
+/// Copies the database behind `source` into the new file `to`, under `to_key`. `now_ms` is the present time. `goes_on` is told how
 /// many pages are done, and of how many, and says whether to go on; `rest` leaves the disk to others in between.
 ///
 /// # Errors
 /// [`CopyError`]; a file that was begun stays for the caller to remove.
 pub(crate) fn copy(
-    from: &Opener,
-    to: &Path,
-    to_key: &Key,
-    now_ms: i64,
-    rest: bool,
-    goes_on: &mut dyn FnMut(u64, u64) -> bool,
-) -> Result<(), CopyError> {
-    copy_from(from.read_only()?, to, to_key, now_ms, rest, goes_on)
-}
-
-fn copy_from(
     source: Connection,
     to: &Path,
     to_key: &Key,
@@ -176,7 +165,7 @@ pub fn copy_closed(
     now_ms: i64,
     goes_on: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<(), CopyError> {
-    copy_from(unchanging(from.0, from.1)?, to.0, to.1, now_ms, false, goes_on)
+    copy(unchanging(from.0, from.1)?, to.0, to.1, now_ms, false, goes_on)
 }
 
 /// Reads a whole file and says what it holds: every page against its seal, the database against itself, the chains of the
@@ -236,29 +225,23 @@ fn sound(conn: &Connection, pragma: &str) -> Result<(), CopyError> {
     if faults.is_empty() { Ok(()) } else { Err(CopyError::Damaged(faults)) }
 }
 
-/// Marks a database file that no daemon has open: a standstill begins in it, with `audit` in its audit log; and brings its
-/// schema up to date. Then the daemon finds it so.
+/// Writes into a database file that no daemon has open, so that the daemon finds it there: entries of the audit log, and the
+/// beginning of a standstill where one is given. The file's schema is brought up to date, and it is a store again, no copy.
 ///
 /// # Errors
 /// Where the file cannot be opened or written.
-pub fn mark(path: &Path, key: &Key, begin: &BeginStandstill, audit: &[AuditEntry]) -> Result<(), CopyError> {
+pub fn note(
+    path: &Path,
+    key: &Key,
+    audit: &[AuditEntry],
+    standstill: Option<&BeginStandstill>,
+) -> Result<(), CopyError> {
     let conn = Opener::at(path, key.clone()).read_write()?;
     conn.execute_batch("BEGIN IMMEDIATE")?;
     audit::append(&conn, audit)?;
-    standstill::begin(&conn, begin)?;
-    conn.execute("DELETE FROM meta WHERE name = ?1", params![COPIED_AT])?;
-    conn.execute_batch("COMMIT")?;
-    settle_files(conn, path)
-}
-
-/// Appends to the audit log of a database file that no daemon has open.
-///
-/// # Errors
-/// Where the file cannot be opened or written.
-pub fn note(path: &Path, key: &Key, audit: &[AuditEntry]) -> Result<(), CopyError> {
-    let conn = Opener::at(path, key.clone()).read_write()?;
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    audit::append(&conn, audit)?;
+    if let Some(begin) = standstill {
+        standstill::begin(&conn, begin)?;
+    }
     conn.execute("DELETE FROM meta WHERE name = ?1", params![COPIED_AT])?;
     conn.execute_batch("COMMIT")?;
     settle_files(conn, path)

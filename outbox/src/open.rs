@@ -216,33 +216,28 @@ fn set_up_library() {
     ONCE.call_once(|| drop(Connection::open_in_memory()));
 }
 
-/// The lock of a data folder: while it is held no daemon opens the store in it.
+/// The lock of a data folder: while it is held no other process opens the store in it.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
 }
 
 impl FolderLock {
-    /// Takes it, for work on the files of a stopped daemon.
+    /// Takes it: for a store, or for work on the files of a stopped daemon.
     ///
     /// # Errors
-    /// [`OpenError::Locked`] where a daemon, or another such work, has it; [`OpenError::NoFolder`].
+    /// [`OpenError::Locked`] where another process has it; [`OpenError::NoFolder`].
     pub fn take(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self { _file: lock_folder(dir)? })
-    }
-}
-
-/// Takes the folder's lock, or says that another process has it.
-pub(crate) fn lock_folder(dir: &Path) -> Result<File, OpenError> {
-    if !dir.is_dir() {
-        return Err(OpenError::NoFolder);
-    }
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(LOCK_FILE))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+        if !dir.is_dir() {
+            return Err(OpenError::NoFolder);
+        }
+        let mut open = OpenOptions::new();
+        let file = open.create(true).truncate(false).write(true).mode(0o600).open(dir.join(LOCK_FILE))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
     }
 }
 

@@ -517,16 +517,6 @@ pub(crate) fn outcome_of(
     Ok(conn.prepare_cached(sql)?.query_row([window_id, version], text).optional()?)
 }
 
-/// The version of a window that was published before one.
-pub(crate) fn version_before(
-    conn: &Connection,
-    window_id: i64,
-    version: i64,
-) -> Result<Option<i64>, ReadError> {
-    let sql = "SELECT max(version) FROM published_version WHERE window_id = ?1 AND version < ?2";
-    Ok(conn.prepare_cached(sql)?.query_row([window_id, version], |row| row.get(0))?)
-}
-
 /// The hash of what a published version of a window displays.
 pub(crate) fn display_hash_of(
     conn: &Connection,

@@ -127,7 +127,7 @@ impl Readers {
         goes_on: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<(), CopyError> {
         let opener = &self.0.opener;
-        copy::copy(opener, to, opener.key(), now_ms, true, goes_on)
+        copy::copy(opener.read_only()?, to, opener.key(), now_ms, true, goes_on)
     }
 
     /// Checks a copy of the store under its own key: [`copy::check`].

@@ -105,11 +105,11 @@ pub(crate) fn stands(conn: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// The last one, whether it lasts or not.
-pub(crate) fn last(conn: &Connection) -> Result<Option<Standstill>, ReadError> {
+pub(crate) fn last(conn: &Connection) -> rusqlite::Result<Option<Standstill>> {
     let mut statement = conn.prepare_cached(
         "SELECT id, since, cause, detail, ended_at FROM standstill ORDER BY id DESC LIMIT 1",
     )?;
-    let last = statement.query_row([], |row| {
+    let last = |row: &rusqlite::Row<'_>| {
         Ok(Standstill {
             id: row.get(0)?,
             since: row.get(1)?,
@@ -117,20 +117,15 @@ pub(crate) fn last(conn: &Connection) -> Result<Option<Standstill>, ReadError> {
             detail: row.get(3)?,
             ended_at: row.get(4)?,
         })
-    });
-    Ok(last.optional()?)
+    };
+    statement.query_row([], last).optional()
 }
 
 /// Of a row that is leased: since when its fate is not known although this store never sent it, `None` where it is. Asked
 /// once for each row and standstill.
 pub(crate) fn suspect_since(conn: &Connection, row: &Place) -> rusqlite::Result<Option<i64>> {
-    let last: Option<(i64, i64, i64)> = conn
-        .prepare_cached(
-            "SELECT id, since, ended_at FROM standstill WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT 1",
-        )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((id, since, ended_at)) = last else { return Ok(None) };
+    // While one lasts nothing is leased.
+    let Some(Standstill { id, since, ended_at: Some(ended_at), .. }) = last(conn)? else { return Ok(None) };
     let looked = conn
         .prepare_cached("UPDATE outbox SET cleared = ?2 WHERE id = ?1 AND cleared < ?2")?
         .execute([row.id, id])?;

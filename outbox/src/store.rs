@@ -1,7 +1,6 @@
 //! The store as a whole: opened, used through its writer and readers, closed.
 
 use std::{
-    fs::File,
     path::Path,
     sync::{
         Arc,
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::{
     dedupe::DEDUPE_MAX_ENTRIES,
     key::Key,
-    open::{OpenError, Opener, lock_folder},
+    open::{FolderLock, OpenError, Opener},
     queue,
     reader::Readers,
     resource,
@@ -67,7 +66,7 @@ pub struct Store {
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     /// Held for as long as the store is open.
-    _lock: File,
+    _lock: FolderLock,
     #[cfg(test)]
     pub(crate) fail_commit: Arc<AtomicBool>,
 }
@@ -77,7 +76,7 @@ impl Store {
     ///
     /// Rows that were being delivered when the store was last open become ambiguous here.
     pub fn open(dir: &Path, key: Key, options: StoreOptions, now_ms: i64) -> Result<Self, OpenError> {
-        let lock = lock_folder(dir)?;
+        let lock = FolderLock::take(dir)?;
         let opener = Opener::new(dir, key);
         let conn = opener.read_write()?;
         queue::doubt_leased(&conn, now_ms)?;

@@ -7,7 +7,7 @@ use outbox::{Key, Store, StoreOptions};
 use rand::RngExt;
 
 use super::AppError;
-use crate::{audit, config::Config, pipeline::MARK, store_key, time};
+use crate::{config::Config, pipeline::MARK, store_key, time};
 
 /// A store that a restore puts together, in the data folder, until it takes the store's place.
 pub const RESTORING: &str = "isthmus.db.restoring";
@@ -35,7 +35,7 @@ impl Known {
         let fresh: [u8; 32] = rand::rng().random();
         let secret = writer.meta_or(SECRET, fresh.to_vec()).await?;
         let id = format!("box-{:012x}", rand::rng().random::<u64>() >> 16);
-        let box_id = writer.meta_or(audit::ask::BOX_ID, id.into_bytes()).await?;
+        let box_id = writer.meta_or(outbox::copy::BOX_ID, id.into_bytes()).await?;
         let today = Instant(time::now_ms()).utc_day();
         let went_live = writer.meta_or(WENT_LIVE, today.to_be_bytes().to_vec()).await?;
         let mark = store.readers().with(|reader| reader.meta(MARK))?;

@@ -21,8 +21,6 @@ pub const ENTRIES_MOST: usize = 1_000;
 const LOOKED_AT_MOST: usize = 20_000;
 /// Most seals of one answer.
 const SEALS_MOST: usize = 1_000;
-/// Name of the box's id in the store.
-pub const BOX_ID: &str = "box-id";
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +123,7 @@ impl Find {
 pub fn answer(readers: &Readers, ask: &Ask) -> Result<Value, ReadError> {
     match ask {
         Ask::Head => readers.with(|reader| {
-            let (head, id) = (reader.audit_head()?, reader.meta(BOX_ID)?.unwrap_or_default());
+            let (head, id) = (reader.audit_head()?, reader.meta(outbox::copy::BOX_ID)?.unwrap_or_default());
             Ok(json!({ "box": String::from_utf8_lossy(&id), "entries": head.entries, "head": hex(&head.hash) }))
         }),
         Ask::Walk { entries, hash, limit } => walk(readers, *entries, hash, *limit),

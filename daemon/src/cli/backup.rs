@@ -21,7 +21,7 @@ use super::{
 use crate::{
     admin::{Request, backup::Ask},
     backup::sha256_of,
-    store_key,
+    durable,
 };
 
 /// What it makes, and how it is used.
@@ -134,7 +134,7 @@ fn carried(from: &Path, to: &Path) -> io::Result<()> {
     let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
     io::copy(&mut source, &mut copy)?;
     copy.sync_all()?;
-    store_key::sync_folder(to)
+    durable::sync_folder_of(to)
 }
 
 /// The answer in plain words.

@@ -166,7 +166,7 @@ fn audited(
     if !path.exists() {
         return Ok(());
     }
-    copy::note(&path, key, &[entry(deed, object, reason)]).map_err(of_copy(&path))
+    copy::note(&path, key, &[entry(deed, object, reason)], None).map_err(of_copy(&path))
 }
 
 fn entry(deed: Deed, object: &str, detail: &str) -> AuditEntry {
@@ -262,7 +262,8 @@ fn copied(
         ));
     }
     let detail = format!("from key {} to key {}: {reason}", old.id(), new.id());
-    copy::note(&next, new, &[entry(Deed::StoreKeyRotated, "store", &detail)]).map_err(of_copy(&next))?;
+    copy::note(&next, new, &[entry(Deed::StoreKeyRotated, "store", &detail)], None)
+        .map_err(of_copy(&next))?;
     files.belong(&next)?;
     Offline::rename(&next, &database)?;
     meter.end();

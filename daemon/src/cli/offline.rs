@@ -1,7 +1,6 @@
 //! The files of a stopped daemon, for commands that work on them: where they are, that nobody else does, who asks.
 
 use std::{
-    fs::File,
     os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -11,8 +10,10 @@ use outbox::{DATABASE_FILE, Key, OpenError, copy::CopyError};
 
 use super::{BAD_CONFIGURATION, FAILED, failed};
 use crate::{
-    admin::peer::Peer,
+    admin::peer::{Peer, Says},
     config::{self, StorePlaces},
+    disk::Space,
+    durable,
     store_key::{self, StoreKeyError},
 };
 
@@ -113,7 +114,7 @@ impl Offline {
 
     /// Moves a file to another name in its folder, and syncs the folder.
     pub(super) fn rename(from: &Path, to: &Path) -> Result<(), OfflineError> {
-        let moved = std::fs::rename(from, to).and_then(|()| store_key::sync_folder(to));
+        let moved = std::fs::rename(from, to).and_then(|()| durable::sync_folder_of(to));
         moved.map_err(|source| OfflineError::Io { path: to.to_owned(), source })
     }
 
@@ -130,10 +131,8 @@ impl Offline {
     /// Refuses where the data folder has not so many bytes free.
     pub(super) fn room(&self, bytes: u64) -> Result<(), OfflineError> {
         let folder = &self.places.data_dir;
-        let io = |source: rustix::io::Errno| OfflineError::Io { path: folder.clone(), source: source.into() };
-        let found = File::open(folder).map_err(|source| OfflineError::Io { path: folder.clone(), source })?;
-        let free = rustix::fs::fstatvfs(&found).map_err(io)?;
-        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        let space = Space::of(folder);
+        let free = space.map_err(|source| OfflineError::Io { path: folder.clone(), source })?.free_bytes;
         if free < bytes {
             let (wanted, free) = (bytes.div_ceil(1 << 20), free >> 20);
             let what = format!("{} has {free} MiB free, and {wanted} MiB are needed", folder.display());
@@ -145,11 +144,8 @@ impl Offline {
 
 /// Who runs this command, for the audit log.
 pub(super) fn actor() -> String {
-    let login = std::fs::read_to_string("/proc/self/loginuid").ok();
-    let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid: &u32| *uid != u32::MAX);
-    let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
     let uid = rustix::process::getuid().as_raw();
-    Peer { uid, login: login.or(sudo).filter(|login| *login != uid), says: None }.actor()
+    Peer { uid, login: None, says: Says::of_this_process() }.actor()
 }
 
 /// The error of a copy, with its file.

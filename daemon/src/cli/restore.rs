@@ -21,6 +21,7 @@ use super::{
 use crate::{
     admin::beside::Deed,
     app::RESTORING,
+    backup,
     standstill::{self, Cause},
     store_key, time,
 };
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         let (key, found) = opened(&files, args)?;
         match &args.reason {
             Some(reason) if !args.check => restore(&files, args, &key, found, reasoned(reason)?),
-            _ => Ok(json!({ "checked": document(&found, &key) })),
+            _ => Ok(json!({ "checked": backup::document(&found, &key.id(), found.copied_at) })),
         }
     });
     match done {
@@ -158,12 +159,12 @@ fn restore(
         at: now,
     };
     let begin = standstill::beginning(Cause::Restored, &format!("from a backup of {made}"), &who, now);
-    copy::mark(&restoring, &own, &begin, &[entry]).map_err(of_copy(&restoring))?;
+    copy::note(&restoring, &own, &[entry], Some(&begin)).map_err(of_copy(&restoring))?;
     files.belong(&restoring)?;
     let aside = set_aside(files, now)?;
     Offline::rename(&restoring, &database)?;
     meter.end();
-    Ok(json!({ "restored": document(&found, key), "moved_aside": aside }))
+    Ok(json!({ "restored": backup::document(&found, &key.id(), found.copied_at), "moved_aside": aside }))
 }
 
 /// Moves the store that is there aside, with what belongs to it. Returns its new name.
@@ -181,22 +182,6 @@ fn set_aside(files: &Offline, now: i64) -> Result<Option<PathBuf>, OfflineError>
         }
     }
     Ok(Some(files.beside(&aside)))
-}
-
-fn document(found: &Checked, key: &Key) -> Value {
-    let hash: String = found.audit.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "box": found.box_id,
-        "key": key.id(),
-        "made": found.copied_at.map(time::rfc3339),
-        "bytes": found.bytes,
-        "schema": found.schema,
-        "messages": found.messages,
-        "newest_message": found.newest_message_at.map(time::rfc3339),
-        "unsettled": found.unsettled,
-        "audit": { "entries": found.audit.entries, "hash": hash },
-        "consent_entries": found.consent.entries,
-    })
 }
 
 /// The answer in plain words.

@@ -14,7 +14,7 @@ use super::{
     key::reasoned,
     offline::{Offline, OfflineError, actor},
 };
-use crate::{backup, store_key, time};
+use crate::{backup, durable, store_key, time};
 
 /// What it does and does not.
 const ABOUT: &str = "\
@@ -78,10 +78,7 @@ fn wipe(files: &Offline, args: &Args) -> Result<Value, OfflineError> {
         gone.push(key);
     }
     let removed = remove_all(files)?;
-    let audit = head.as_ref().map(|head| {
-        let hash: String = head.audit.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({ "entries": head.audit.entries, "hash": hash })
-    });
+    let audit = head.as_ref().map(|head| backup::audit_document(&head.audit));
     Ok(json!({
         "wiped": { "box": id, "at": time::rfc3339(time::now_ms()), "by": actor(), "reason": reason,
             "key": read.map(|key| key.id()), "audit": audit, "keys": gone, "files": removed,
@@ -105,7 +102,7 @@ fn remove_all(files: &Offline) -> Result<Vec<PathBuf>, OfflineError> {
                 removed.push(entry.path());
             }
         }
-        store_key::sync_folder(&folder.join("x")).map_err(|source| io(folder, source))?;
+        durable::sync_folder(folder).map_err(|source| io(folder, source))?;
     }
     Ok(removed)
 }

@@ -5,10 +5,9 @@
 //! and is in no message; no new one is made beside a store, which it could not open. What is written loads without a
 //! fault.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZoneDatabase;
@@ -17,7 +16,10 @@ use super::fault::Faults;
 use super::load::{load, path_in};
 use super::main_file::{STORE_KEY_FILE, STORE_KEY_SEALED};
 use super::value::is_name;
-use crate::store_key::{self, StoreKeyError};
+use crate::{
+    durable,
+    store_key::{self, StoreKeyError},
+};
 
 /// The shipped main file, which is also the template.
 const MAIN_TEMPLATE: &str = include_str!("../../../etc/isthmus.toml");
@@ -278,16 +280,7 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), InitError> {
 
 /// Makes a new file, synced together with its folder: a key that a power cut takes away is a lost store.
 fn make_file(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), InitError> {
-    let make = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-            _ => Ok(()),
-        }
-    };
-    make().map_err(|source| match source.kind() {
+    durable::new_file(path, mode, bytes).map_err(|source| match source.kind() {
         std::io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
         _ => InitError::Write { path: path.to_owned(), source },
     })

@@ -46,14 +46,8 @@ pub use self::edges::closed_detail;
 pub(crate) use self::edges::{BY_MODE, left_out};
 use self::{pace::Pace, verdicts::Ended};
 use crate::{
-    conditions::{Board, Kind},
-    destination::Destination,
-    drain::Draining,
-    generation::Current,
-    mode::Event,
-    observations::Observations,
-    outbound::Halts,
-    time,
+    conditions::Board, destination::Destination, drain::Draining, generation::Current, mode::Event,
+    observations::Observations, outbound::Halts, standstill, time,
 };
 
 /// The deliverer looks at its queue at least so often.
@@ -121,7 +115,7 @@ impl Deliverer {
                 pace.look_at_doubts = true;
             }
             // Nothing is sent during a standstill, from a queue that does not say yet what may be sent, or to a server that nobody knows.
-            let wait = if self.stands_still()
+            let wait = if standstill::stands(&self.conditions)
                 || pace.unaligned
                 || !self.is_at_its_server(&destination, &mut pace).await
                 || !self.scopes_known(&destination, &mut pace).await
@@ -217,11 +211,6 @@ impl Deliverer {
                 }
             }
         }
-    }
-
-    /// Whether the whole box stands still. The store leases nothing then; this spares it the asking.
-    fn stands_still(&self) -> bool {
-        !self.conditions.scopes(Kind::Standstill).is_empty()
     }
 
     /// A probe that broke off taught nothing: the next may go.

@@ -26,6 +26,7 @@ use super::{answer::Offer, incarnation::Hex};
 use crate::{
     conditions::{Board, Kind},
     config::{self, Bundle, BundleChoice, BundleError, BundleFiles, BundleRule, BundleWhen},
+    durable,
     generation::Current,
     reload::Ask as AskReload,
     status::Status,
@@ -466,7 +467,7 @@ fn put(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), BundlesError> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
-        fs::File::open(folder)?.sync_all()
+        durable::sync_folder(folder)
     };
     attempt().map_err(|source| BundlesError::File { path: path.to_owned(), source })
 }

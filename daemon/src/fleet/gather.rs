@@ -16,6 +16,7 @@ use super::{
 use crate::{
     audit::{self, Seal},
     backup,
+    disk::Space,
     generation::Generation,
     mode::Observed,
     silence::Heard,
@@ -146,11 +147,8 @@ fn certificates(status: &Status) -> Vec<Certificate> {
 
 /// Free and total bytes of the file system that holds a folder.
 fn disk(folder: &std::path::Path) -> Option<Disk> {
-    let told = rustix::fs::statvfs(folder).ok()?;
-    Some(Disk {
-        free_bytes: told.f_bavail.saturating_mul(told.f_frsize),
-        total_bytes: told.f_blocks.saturating_mul(told.f_frsize),
-    })
+    let Space { free_bytes, total_bytes } = Space::of(folder).ok()?;
+    Some(Disk { free_bytes, total_bytes })
 }
 
 /// Every name that the configuration gives to something that a condition may be about.

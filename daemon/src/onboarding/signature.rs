@@ -8,7 +8,6 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -22,7 +21,7 @@ use aws_lc_rs::{
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-use crate::smart::key;
+use crate::{durable, pipeline::manifest, smart::key};
 
 /// The private key, beside the store key.
 pub const KEY_FILE: &str = "report-signing.key";
@@ -82,11 +81,7 @@ impl ReportKey {
         let path = store_key.with_file_name(KEY_FILE);
         if !path.exists() {
             let pem = key::generate().map_err(|_| SignatureError::Key(path.clone()))?;
-            let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            let written = open.and_then(|mut file| {
-                file.write_all(pem.as_bytes())?;
-                file.sync_all()
-            });
+            let written = durable::new_file(&path, 0o600, pem.as_bytes());
             written.map_err(|source| SignatureError::File { path: path.clone(), source })?;
         }
         let wrong = || SignatureError::Key(path.clone());
@@ -95,7 +90,7 @@ impl ReportKey {
             .map_err(|_| wrong())?;
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| wrong())?;
         let (fingerprint, public) =
-            (hex(public.as_ref()), key::pem("PUBLIC KEY", public.as_ref()).to_string());
+            (digest(public.as_ref()), key::pem("PUBLIC KEY", public.as_ref()).to_string());
         Ok(Self { pair, public, fingerprint })
     }
 
@@ -165,11 +160,11 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>, SignatureError> {
 }
 
 fn list(html: &[u8], json: &[u8]) -> String {
-    format!("{}  {HTML}\n{}  {JSON}\n", hex(html), hex(json))
+    format!("{}  {HTML}\n{}  {JSON}\n", digest(html), digest(json))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(bytes: &[u8]) -> String {
+    manifest::hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

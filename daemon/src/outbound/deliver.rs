@@ -42,6 +42,7 @@ use crate::{
     drain::Draining,
     generation::{Current, Generation},
     observations::Observations,
+    standstill,
     telemetry::{Last, Metric},
     time,
 };
@@ -260,7 +261,7 @@ impl Deliverer {
     fn next(&self, lane: &Lane, generation: &Generation, work: &Work) -> Result<Lease, Duration> {
         let now = Instant::now();
         lane.pool.close_idle(now);
-        let stands_still = !self.conditions.scopes(Kind::Standstill).is_empty();
+        let stands_still = standstill::stands(&self.conditions);
         if stands_still || self.halts.of(&self.id).is_some() {
             return Err(LONGEST_SLEEP);
         }

@@ -23,10 +23,10 @@ use bytes::Bytes;
 use super::{
     attempt,
     complete::{Seen, Whole},
-    folder::{FILE_MODE, Folder, FolderError, NO_LINK, at, seen, sync},
+    folder::{FILE_MODE, Folder, FolderError, NO_LINK, at, seen},
     name::{self, Class},
 };
-use crate::sidecar::SIDECAR_MAX_BYTES;
+use crate::{durable, sidecar::SIDECAR_MAX_BYTES};
 
 /// Files of one name that may stand beside each other in `done` or `quarantine`.
 const MOST_OF_A_NAME: u32 = 10_000;
@@ -226,7 +226,7 @@ impl Folder {
         put_letter(&claim.folder, letter.as_bytes(), &folder.join(name::with_ending(&name, place.letter())))
             .map_err(at("writing the letter beside a file"))?;
         fs::rename(claim.path(), folder.join(&name)).map_err(at("moving a file out of work"))?;
-        sync(&folder).map_err(at("syncing the folder of settled files"))?;
+        durable::sync_folder(&folder).map_err(at("syncing the folder of settled files"))?;
         let _litter = clear(&claim.folder);
         Ok(())
     }

@@ -238,11 +238,6 @@ fn keep_oldest(files: &mut Vec<(OsString, Class, Seen)>) {
     files.truncate(MOST_FILES);
 }
 
-/// Makes the entries of a folder last through a power cut.
-pub(super) fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

@@ -72,7 +72,7 @@ fn under_another_key_it_is_the_same_store_and_the_first_key_does_not_open_it() {
     let (before, after) = (copy::check(&from, &key()).unwrap(), copy::check(&to, &other_key()).unwrap());
     assert_eq!((before.messages, before.audit, before.box_id), (after.messages, after.audit, after.box_id));
     let begin = BeginStandstill { cause: "restored".into(), detail: "x".into(), audit: Vec::new(), at: 9 };
-    copy::mark(&to, &other_key(), &begin, &[]).unwrap();
+    copy::note(&to, &other_key(), &[], Some(&begin)).unwrap();
     assert_eq!(copy::check(&to, &other_key()).unwrap().copied_at, None, "it is a store again");
     assert!(!dir.path().join("isthmus.db-wal").exists());
     let store = outbox::Store::open(dir.path(), other_key(), outbox::StoreOptions::default(), 10).unwrap();

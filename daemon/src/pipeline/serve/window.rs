@@ -88,7 +88,7 @@ impl Pipeline {
         else {
             return Err(Unmade::Later);
         };
-        let before = reader.version_before(id, window.version)?;
+        let before = reader.version_published_before(id, window.version)?.map(|(version, _at)| version);
         let reason = reason_after(reader, id, before, &looked.cited, &looked.outcome.policy.sha256)?;
         let sha256 = cited(&manifest.sha256);
         let destination = format!("fhir:{}", window.site);
