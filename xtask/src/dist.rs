@@ -34,6 +34,8 @@ pub(crate) struct Wanted {
     pub(crate) built: bool,
     /// Private key in PEM that signs the checksums.
     pub(crate) key: Option<PathBuf>,
+    /// Name of the key of gpg that signs the RPM package.
+    pub(crate) rpm_key: Option<String>,
 }
 
 impl Wanted {
@@ -41,7 +43,7 @@ impl Wanted {
     pub(crate) fn read(words: &[&str]) -> Option<Self> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let built = words.contains(&"--no-build");
-        let mut wanted = Self { profile: "dist".to_owned(), version, built, key: None };
+        let mut wanted = Self { profile: "dist".to_owned(), version, built, key: None, rpm_key: None };
         let words: Vec<&str> = words.iter().copied().filter(|word| *word != "--no-build").collect();
         for pair in words.chunks(2) {
             match pair {
@@ -50,6 +52,7 @@ impl Wanted {
                 }
                 ["--package-version", version] => wanted.version = (*version).to_owned(),
                 ["--sign-key", key] => wanted.key = Some(PathBuf::from(key)),
+                ["--rpm-key", name] => wanted.rpm_key = Some((*name).to_owned()),
                 _ => return None,
             }
         }
@@ -148,7 +151,20 @@ pub(crate) fn pack_staged(wanted: &Wanted) -> Done<Packages> {
         command.args(["--payload-compress", "none"]);
     }
     run(command.arg("--output").arg(&rpm).env("SOURCE_DATE_EPOCH", &date))?;
+    if let Some(name) = &wanted.rpm_key {
+        by_apt(&[("rpmsign", "rpm"), ("gpg", "gnupg")])?;
+        run(&mut rpm_signing(name, &rpm))?;
+    }
     Ok(Packages { deb, rpm })
+}
+
+/// What puts a signature into an RPM package, under the key that gpg has of this name.
+pub(crate) fn rpm_signing(name: &str, rpm: &Path) -> Command {
+    let mut command = Command::new("rpmsign");
+    // Debian has no gpg2, which rpm asks for unless it is told otherwise.
+    command.args(["--define", "__gpg /usr/bin/gpg", "--define", &format!("_gpg_name {name}")]);
+    command.arg("--addsign").arg(rpm);
+    command
 }
 
 /// Refuses a program that needs a newer glibc than the systems that it is for have, and says which it needs.

@@ -25,7 +25,8 @@ cargo xtask random           100,000 random requests at the FHIR endpoint (tests
 cargo xtask fuzz-replay      the kept inputs of every fuzz target, on stable
 cargo xtask fuzz [SECONDS]   every fuzz target for so long (240), with cargo-fuzz and a nightly compiler
 cargo xtask dist             both packages and the offline bundle, in target/packages
-                             --profile dist|release|dev   --sign-key KEY.pem   --package-version VERSION   --no-build
+                             --profile dist|release|dev   --sign-key KEY.pem   --rpm-key NAME
+                             --package-version VERSION   --no-build
 cargo xtask check-packages   both packages by lintian, rpmlint, systemd-analyze and their contents (options as dist)
 cargo xtask verify-packages  installs, upgrades, downgrades, removes and boots them; needs root (options as dist)";
 

@@ -1,7 +1,7 @@
 //! `cargo xtask verify-packages`: both packages through what a hospital does with them, on a Debian of their own.
 //!
 //! A system is made once by debootstrap and copied for each part: [`deb`] in a chroot, [`rpm`] with that folder as root,
-//! [`boot`] under a systemd that was really booted (systemd-nspawn). The packages are built twice, the second time with a
+//! [`boot`] under a systemd that was really booted (systemd-nspawn); and [`papers`] is what vouches for them. The packages are built twice, the second time with a
 //! higher version and another `isthmus.toml`, so that there is something to upgrade to. The table of what was seen is kept in
 //! `docs/proof/packages.md`.
 //!
@@ -10,6 +10,7 @@
 
 mod boot;
 mod deb;
+mod papers;
 mod root;
 mod rpm;
 
@@ -75,7 +76,7 @@ pub(crate) fn run_all(wanted: &Wanted) -> bool {
         }
         Ok((base, pair)) => {
             let mut table = Table::default();
-            for part in [deb::run, rpm::run, boot::run] {
+            for part in [papers::run, deb::run, rpm::run, boot::run] {
                 if let Err(error) = part(&base, &pair, &mut table) {
                     table.see("", "a part ended early", Err(error));
                 }
@@ -116,6 +117,7 @@ fn prepare(wanted: &Wanted) -> Done<Pair> {
         ("rpm", "rpm"),
         ("systemd-nspawn", "systemd-container"),
         ("nsenter", "util-linux"),
+        ("gpg", "gnupg"),
     ])?;
     let old = dist::build(wanted)?;
     let file = dist::staged().join("both/etc/isthmus/isthmus.toml");

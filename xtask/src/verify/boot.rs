@@ -140,6 +140,8 @@ pub(super) fn run(base: &Path, pair: &Pair, table: &mut Table) -> Done {
     see("the store was made", booted.shell(&format!("stat -c '%U:%G %a %n' /{DATA}")));
     see("status answers", booted.shell("isthmus status | head -3"));
 
+    see("the journal has a line's fields by themselves", journal(&booted));
+
     let generation = || booted.property("StatusText").and_then(|told| says(&told, "configuration 2"));
     let reload = "sed -i 's|America/New_York|Europe/Berlin|' /etc/isthmus/sites.d/main.toml && systemctl reload isthmus";
     see(
@@ -176,7 +178,36 @@ pub(super) fn run(base: &Path, pair: &Pair, table: &mut Table) -> Done {
             .shell(&format!("dpkg -i {old} && systemctl start isthmus"))
             .and_then(|_| booted.property("StatusText")),
     );
+    see("on the drop-in for systemd 249 the key is a file, and the store opens", as_on_249(&booted));
     Ok(())
+}
+
+/// Asks for the log by journald's own protocol, and reads it by its fields; then puts it back.
+fn journal(booted: &Booted) -> Done<String> {
+    let folder = "/etc/systemd/system/isthmus.service.d";
+    let line = "mkdir -p FOLDER && printf '[Service]\\nEnvironment=ISTHMUS_LOG_FORMAT=journal\\n' >FOLDER/log.conf && \
+                systemctl daemon-reload && systemctl restart isthmus";
+    booted.shell(&line.replace("FOLDER", folder))?;
+    let fields = "journalctl -u isthmus SYSLOG_IDENTIFIER=isthmus -o json --no-pager -n 20";
+    let told = booted.wait(Duration::from_secs(20), || {
+        booted.shell(fields).and_then(|told| says(&told, "\"ISTHMUS_LISTENERS\"").map(|_| told))
+    });
+    booted.shell(&format!("rm {folder}/log.conf && systemctl daemon-reload && systemctl restart isthmus"))?;
+    told.and_then(|told| says(&told, "\"PRIORITY\""))
+}
+
+/// The key as systemd 249 can have it: the one in force, in a file of its own, by the drop-in that ships.
+fn as_on_249(booted: &Booted) -> Done<String> {
+    booted.shell(
+        "systemctl stop isthmus && cd /etc/isthmus && umask 077 && systemd-creds decrypt --name=store-key store-key.cred store.key && \
+         mv store-key.cred /root && \
+         install -D -m 0644 /usr/share/doc/isthmus/examples/systemd-249.conf \
+             /etc/systemd/system/isthmus.service.d/systemd-249.conf && \
+         mkdir -p /etc/systemd/system/isthmus.service.d && \
+         printf '[Service]\\nLoadCredentialEncrypted=\\n' >/etc/systemd/system/isthmus.service.d/000.conf && \
+         systemctl daemon-reload && systemctl start isthmus",
+    )?;
+    booted.property("StatusText").and_then(|told| says(&told, "taking messages in"))
 }
 
 /// `isthmus init`, and the sealing where it did not do that itself.
