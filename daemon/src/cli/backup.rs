@@ -57,6 +57,11 @@ pub(super) struct Args {
 
 /// Asks the daemon, waits, and prints.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
+    // Before minutes are spent on a copy that has nowhere to go.
+    if let Some(Err(error)) = args.to.as_ref().map(tempfile::tempfile_in) {
+        let to = args.to.as_deref().unwrap_or(Path::new("")).display();
+        return failed(&format!("{to}: {error}; nothing was copied, and no backup was made"), FAILED);
+    }
     let made = Daemon::of(config).and_then(|daemon| made(&daemon, args));
     let told = match made {
         Ok(told) => told,
@@ -106,11 +111,15 @@ fn moved(told: &Value, to: &Path) -> Result<Value, String> {
     let from = PathBuf::from(text(&told["path"]));
     let name = from.file_name().unwrap_or_default().to_owned();
     let place = to.join(&name);
-    for (from, to) in
-        [(from.with_extension("json"), place.with_extension("json")), (from.clone(), place.clone())]
-    {
-        carried(&from, &to)
-            .map_err(|error| format!("{}: {error}; the backup is {}", to.display(), from.display()))?;
+    let beside = place.with_extension("json");
+    for (source, to) in [(from.with_extension("json"), &beside), (from.clone(), &place)] {
+        carried(&source, to).map_err(|error| {
+            // Half a file is no backup, and nobody is to take it for one.
+            for part in [&beside, &place] {
+                let _none = fs::remove_file(part);
+            }
+            format!("{}: {error}; the backup is {}", to.display(), from.display())
+        })?;
     }
     let sha256 = sha256_of(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     if told["sha256"].as_str() != Some(&sha256) {
