@@ -103,6 +103,8 @@ pub(crate) fn build(wanted: &Wanted) -> Done<Packages> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = Command::new(cargo);
     build.current_dir(crate::root()).args(["build", "--package", "isthmus", "--features", FEATURES]);
+    // What check-ins tell of the program; empty outside a checkout, which they tell as unknown.
+    build.env("ISTHMUS_COMMIT", commit());
     run(build.args(["--profile", &wanted.profile]))?;
     pack(wanted)
 }
@@ -208,6 +210,13 @@ pub(crate) fn target() -> PathBuf {
 /// Where packages go.
 pub(crate) fn folder() -> PathBuf {
     target().join("packages")
+}
+
+/// The commit that is built, with `-dirty` where files differ from it; empty outside a checkout.
+fn commit() -> String {
+    let words = ["describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"];
+    let told = ask(Command::new("git").current_dir(crate::root()).args(words));
+    told.map_or_else(|_| String::new(), |told| told.trim().to_owned())
 }
 
 /// When the commit that is built was made, in seconds since 1970: the same source gives the same package.
