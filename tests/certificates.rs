@@ -6,20 +6,32 @@ mod site;
 
 use std::{
     fs,
+    net::SocketAddr,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use serde_json::Value;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use serde_json::{Value, json};
 use site::{
     command::isthmus, condition, daily, edit_site, eventually, metric, metrics, people, send, settled, until,
 };
 use standin::{
     Pki,
     ehr::EhrSettings,
+    fleet::{Fleet, Signer},
     rig::{Rig, RigSettings},
 };
+use tokio::{io::AsyncReadExt, net::TcpListener, sync::mpsc};
+use tokio_rustls::TlsAcceptor;
 
 const DAY: &str = "2026-03-02";
 
@@ -44,6 +56,11 @@ fn put(rig: &Rig, from: &Path, name: &str) {
 fn of<'a>(status: &'a Value, role: &str, scope: &str) -> Vec<&'a Value> {
     let all = status["certificates"].as_array().into_iter().flatten();
     all.filter(|one| one["role"] == role && one["scope"] == scope).collect()
+}
+
+/// What has an end.
+fn dated(status: &Value) -> Vec<&Value> {
+    status["certificates"].as_array().into_iter().flatten().filter(|one| one["ends"].is_string()).collect()
 }
 
 fn subject(status: &Value, role: &str, scope: &str) -> String {
@@ -126,7 +143,7 @@ async fn every_certificate_of_the_box_is_listed_with_its_end_and_has_a_gauge() {
     );
     rig.start().await.unwrap();
     let status =
-        until(&rig, "listed", |s| s["certificates"].as_array().is_some_and(|all| all.len() == 6)).await;
+        until(&rig, "listed", |s| dated(s).len() == 6 && of(s, "seal-key", "audit").len() == 1).await;
     for (role, scope, name) in [
         ("server", "secure", "CN=server"),
         ("client-authority", "secure", "CN=Stand-in CA"),
@@ -148,5 +165,114 @@ async fn every_certificate_of_the_box_is_listed_with_its_end_and_has_a_gauge() {
     let told = isthmus(&rig, &["certificates", "--within", "100", "--json"]);
     assert_eq!(told.status.code(), Some(1), "{told:?}");
     let list: Value = serde_json::from_slice(&told.stdout).unwrap();
-    assert_eq!(list["certificates"].as_array().unwrap().len(), 6);
+    assert_eq!(list["certificates"].as_array().unwrap().len(), 6, "a key has no end");
+}
+
+fn chain(path: &Path) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_file_iter(path).unwrap().map(Result::unwrap).collect()
+}
+
+/// A collector of audit entries that takes only who shows a certificate of this authority: of each connection the
+/// certificate shown.
+async fn collector(pki: &Pki) -> (SocketAddr, mpsc::UnboundedReceiver<CertificateDer<'static>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut roots = RootCertStore::empty();
+    chain(&pki.ca).into_iter().for_each(|one| roots.add(one).unwrap());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let roots = Arc::new(roots);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build().unwrap();
+    let key = PrivateKeyDer::from_pem_file(&pki.server.key).unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain(&pki.server.cert), key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let (sender, shown) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (acceptor, sender) = (acceptor.clone(), sender.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(socket).await else { return };
+                let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned();
+                let _gone = sender.send(shown);
+                let mut heard = [0; 4_096];
+                while stream.read(&mut heard).await.is_ok_and(|bytes| bytes > 0) {}
+                let _gone = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+            });
+        }
+    });
+    (address, shown)
+}
+
+async fn next(shown: &mut mpsc::UnboundedReceiver<CertificateDer<'static>>) -> CertificateDer<'static> {
+    tokio::time::timeout(site::PATIENCE, shown.recv()).await.expect("in time").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_and_the_collector_of_audit_entries_are_shown_a_renewed_certificate_without_a_restart() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut rig = prepared(dir.path()).await;
+    let fleet = Fleet::start(rig.pki()).await.unwrap();
+    let (address, mut shown) = collector(rig.pki()).await;
+    let other = Pki::create(elsewhere.path()).unwrap();
+    let next_pair = rig.pki().issue_client("next").unwrap();
+    for (name, from) in [
+        ("fleet.pem", &other.client.cert),
+        ("fleet.key", &other.client.key),
+        ("audit.pem", &rig.pki().client.cert),
+        ("audit.key", &rig.pki().client.key),
+    ] {
+        put(&rig, from, name);
+    }
+    rig.write("fleet.pub", &Signer::new().unwrap().public_pem()).unwrap();
+    let sections = format!(
+        "[fleet]\nurl = \"{}\"\nevery = \"1s\"\nbundles = \"manual\"\nbundle_keys = [\"fleet.pub\"]\n\
+         tls = {{ ca = \"./ca.pem\", cert = \"pair/fleet.pem\", key = \"pair/fleet.key\" }}\n\
+         [audit]\nsyslog = {{ address = \"localhost:{}\", ca = \"ca.pem\", cert = \"pair/audit.pem\", \
+         key = \"pair/audit.key\" }}\n",
+        fleet.url(),
+        address.port()
+    );
+    site::append(&rig, &sections);
+    rig.start().await.unwrap();
+    // Upstream takes nobody with the certificate that the box has at first.
+    let status = until(&rig, "refused", |s| s["fleet"]["trouble"].is_object()).await;
+    assert_eq!(fleet.latest(), None, "{status:#}");
+    assert_eq!(next(&mut shown).await, chain(&rig.pki().client.cert)[0]);
+    for scope in ["fleet", "audit"] {
+        assert_eq!(of(&status, "authority", scope).len(), 1, "{scope}");
+        assert_eq!(subject(&status, "client", scope), "CN=client", "{scope}");
+        let series = format!("isthmus_tls_certificate_expiry_seconds{{role=\"client\",scope=\"{scope}\"}}");
+        assert!(metric(&metrics(&rig).await, &series) > 0.0, "{series}");
+    }
+    let keys = until(&rig, "keys", |s| of(s, "seal-key", "audit").len() == 1).await;
+    for one in [of(&keys, "bundle-key", "fleet"), of(&keys, "seal-key", "audit")] {
+        assert_eq!(
+            (one.len(), &one[0]["ends"], &one[0]["age_days"]),
+            (1, &Value::Null, &json!(0)),
+            "{one:?}"
+        );
+    }
+
+    // A renewed one for each, and no other word to the box.
+    for name in ["fleet", "audit"] {
+        put(&rig, &next_pair.cert, &format!("{name}.pem"));
+        put(&rig, &next_pair.key, &format!("{name}.key"));
+    }
+    eventually("upstream hears of the box", || fleet.latest().is_some()).await;
+    // The connection that stood was left for one with the new certificate.
+    assert_eq!(next(&mut shown).await, chain(&next_pair.cert)[0]);
+    let status = rig.status().await.unwrap();
+    assert_eq!(subject(&status, "client", "fleet"), "CN=next");
+    assert_eq!(subject(&status, "client", "audit"), "CN=next");
+
+    assert_eq!(status["configuration"]["generation"], 1, "it was the files alone");
+
+    // One that cannot be used changes nothing, and is told.
+    fs::write(rig.dir().join("pair/audit.key"), "no key").unwrap();
+    let status = until(&rig, "told", |s| condition(s, "certificate-rejected").is_some()).await;
+    assert_eq!(condition(&status, "certificate-rejected").unwrap()["scope"], "client audit");
 }

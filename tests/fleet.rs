@@ -64,7 +64,8 @@ async fn a_check_in_tells_how_the_box_is_and_nothing_of_whom_it_is_about() {
     rig.start().await.unwrap();
     send(&rig, &[people::hour("A", 0, "2026-03-02", 120)]).await;
     settled(&rig).await;
-    let told = told(&fleet, "a delivery is told", |told| told["last"]["delivery"].is_string()).await;
+    let is_whole = |told: &Value| told["last"]["delivery"].is_string() && told["clock_offset_s"].is_number();
+    let told = told(&fleet, "a delivery and the clock are told", is_whole).await;
     held_to_schema(&told);
     assert_eq!(told["form"], "isthmus-check-in/1");
     assert_eq!((&told["starts"], &told["ready"]), (&json!(1), &json!(true)));
@@ -78,6 +79,8 @@ async fn a_check_in_tells_how_the_box_is_and_nothing_of_whom_it_is_about() {
     assert_eq!((&told["queue"]["rows"], &told["queue"]["bytes"]), (&json!(0), &json!(0)));
     assert!(told["last"]["commit"].is_string() && told["last"]["ack"].is_string(), "{told:#}");
     assert!(told["disk"]["free_bytes"].as_u64().unwrap() > 0);
+    // The stand-in has this machine's clock: off by the second that a Date has, and what the machine takes.
+    assert!(told["clock_offset_s"].as_f64().unwrap().abs() <= 3.0, "{told:#}");
     let status = until(&rig, "the answer is there", |status| status["fleet"]["lease"] == "granted").await;
     assert_eq!(told["configuration"]["sha256"], status["configuration"]["sha256"]);
     assert!(status["fleet"]["trouble"].is_null() && status["fleet"]["last_check_in"].is_string());

@@ -79,6 +79,28 @@ async fn a_bundle_waits_for_a_person_is_put_in_place_outlives_a_restart_and_goes
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_upstream_does_not_serve_yet_is_asked_for_by_what_was_seen_and_taken_once_it_is_there()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, fleet, signer) = box_of(dir.path(), "bundles = \"manual\"").await;
+    rig.start().await.unwrap();
+    let first = signer.sign(&read_only(3));
+    fleet.offer(3, first.clone());
+    until(&rig, "it waits", |status| condition(status, "bundle-waiting").is_some()).await;
+    assert_eq!((fleet.fetches(), fleet.unchanged()), (1, 0));
+    // The next one is offered, and this server has the one before still.
+    fleet.serve(Some(first));
+    fleet.offer(4, signer.sign(&read_only(4)));
+    eventually("it is asked for", || fleet.unchanged() > 1).await;
+    let all = bundles(&rig);
+    assert_eq!((&all["offered"]["version"], &all["refused"]), (&json!(3), &json!([])), "{all:#}");
+    assert_eq!(fleet.fetches(), 1, "no bytes came twice");
+    fleet.serve(None);
+    eventually("it is there", || bundles(&rig)["offered"]["version"] == 4).await;
+    assert_eq!(fleet.fetches(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_signed_by_a_trusted_key_not_for_this_box_not_newer_or_faulty_is_refused_and_changes_nothing()
  {
     let dir = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clinical::fhir::identifier::SiteSecret;
-use outbox::{Store, Writer};
+use outbox::{Readers, Store, Writer};
 use tokio::{
     signal::unix,
     sync::{Semaphore, watch},
@@ -35,6 +35,7 @@ use crate::{
     identities::{self, Identities},
     intake::Intake,
     intent::{self, Intents},
+    keys_in_use::KeysInUse,
     listener::{Listener, Shared, room::Rooms},
     mode::Learned,
     observations::Observations,
@@ -212,13 +213,14 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let (poke, issuers) = (Poke::default(), Issuers::new(conditions.clone()));
     let served = listeners.iter().filter_map(|listener| listener.served().cloned());
     let served = served.chain(endpoint.iter().map(|endpoint| endpoint.served().clone())).collect();
-    let keeper = Keeper::new(sources(served, &current, &issuers), conditions.clone(), certificates);
+    let keeper =
+        Keeper::new(sources(served, &current, &issuers, store.readers()), conditions.clone(), certificates);
     tasks.spawn(keeper.run(poke.clone(), draining.clone()));
     tasks.spawn(
         smart::Keeper { current: current.clone(), conditions: conditions.clone() }.run(draining.clone()),
     );
     let full = Full::default();
-    watch_machine(&mut tasks, &current, &conditions, &full, &draining);
+    watch_machine(&mut tasks, &status, &full, &draining);
     let (answering, asked) = (status.clone(), store.writer());
     let identities = Identities {
         writer: store.writer(),
@@ -465,28 +467,22 @@ fn recall(store: &Store, observations: &Observations, conditions: &Board) -> Res
 }
 
 /// What the machine has to give: room and the right time.
-fn watch_machine(
-    tasks: &mut JoinSet<()>,
-    current: &Current,
-    conditions: &Board,
-    full: &Full,
-    draining: &Draining,
-) {
-    let (current, conditions) = (current.clone(), conditions.clone());
+fn watch_machine(tasks: &mut JoinSet<()>, status: &Status, full: &Full, draining: &Draining) {
+    let (current, conditions) = (status.current.clone(), status.conditions.clone());
+    let fleet = status.fleet.clock().clone();
     let room = disk::Watch { current: current.clone(), conditions: conditions.clone(), full: full.clone() };
     tasks.spawn(room.run(draining.clone()));
-    tasks.spawn(peer_clock::Watch { current, conditions }.run(draining.clone()));
+    tasks.spawn(peer_clock::Watch { current, conditions, fleet }.run(draining.clone()));
 }
 
 /// What is looked after of certificates and keys.
-fn sources(served: Vec<Arc<Served>>, current: &Current, issuers: &Issuers) -> Sources {
-    let (peers, signing, issuers) = (current.clone(), current.clone(), issuers.clone());
+fn sources(served: Vec<Arc<Served>>, current: &Current, issuers: &Issuers, readers: Readers) -> Sources {
+    let (peers, issuers) = (current.clone(), issuers.clone());
+    let keys = KeysInUse::new(current.clone(), readers);
     Sources {
         served,
         presented: Box::new(move || [peers.get().presented(), issuers.presented()].concat()),
-        keys: Box::new(move || {
-            signing.get().destinations().filter_map(|destination| destination.client.signing_key()).collect()
-        }),
+        keys: Box::new(move || keys.list()),
     }
 }
 

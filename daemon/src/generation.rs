@@ -93,6 +93,10 @@ pub struct Generation {
     routes: Routes,
     destinations: BTreeMap<String, Arc<Destination>>,
     outbounds: BTreeMap<String, Outbound>,
+    /// What the fleet's upstream is shown, and who of it is believed.
+    fleet: Option<Arc<Presented>>,
+    /// The same of the collector of audit entries.
+    audit: Option<Arc<Presented>>,
     /// Destinations of application acknowledgements by the source they answer.
     returns: BTreeMap<String, String>,
 }
@@ -126,7 +130,22 @@ impl Generation {
         });
         let returns = returns.collect();
         let routes = Routes::compile(&config.main.routes);
-        Ok(Self { number, config, since, sites, senders, routes, destinations, outbounds, returns })
+        let main = &config.main;
+        let fleet = main.fleet.as_ref().map(|fleet| Presented::open("fleet", &fleet.tls)).transpose()?;
+        let audit = main.audit.as_ref().map(|audit| Presented::open("audit", &audit.tls)).transpose()?;
+        Ok(Self {
+            number,
+            config,
+            since,
+            sites,
+            senders,
+            routes,
+            destinations,
+            outbounds,
+            fleet,
+            audit,
+            returns,
+        })
     }
 
     /// A site by its id.
@@ -194,11 +213,21 @@ impl Generation {
         self.outbounds.values()
     }
 
-    /// What is presented to each destination.
+    /// What the fleet's upstream is shown; `None` where there is no `[fleet]`.
+    pub fn fleet_presented(&self) -> Option<&Arc<Presented>> {
+        self.fleet.as_ref()
+    }
+
+    /// What the collector of audit entries is shown; `None` where there is none.
+    pub fn audit_presented(&self) -> Option<&Arc<Presented>> {
+        self.audit.as_ref()
+    }
+
+    /// What is presented to each destination, to the fleet's upstream and to the collector of audit entries.
     pub fn presented(&self) -> Vec<Arc<Presented>> {
         let http = self.destinations().filter_map(|destination| destination.client.presented());
         let mllp = self.outbounds().filter_map(|outbound| outbound.target.tls.as_ref());
-        http.chain(mllp).cloned().collect()
+        http.chain(mllp).chain(&self.fleet).chain(&self.audit).cloned().collect()
     }
 
     /// The destination of application acknowledgements of messages from a source; `None` where it gets none.

@@ -32,6 +32,7 @@ pub mod generation;
 pub mod identities;
 pub mod intake;
 pub mod intent;
+mod keys_in_use;
 pub mod listener;
 pub mod matrix;
 pub mod mode;

@@ -1,4 +1,4 @@
-//! What other clocks say of ours: the `Date` of what destinations and token endpoints answer, and whether this machine's time
+//! What other clocks say of ours: the `Date` of what destinations, token endpoints and the fleet's upstream answer, and whether this machine's time
 //! service says that it keeps time.
 //!
 //! Invariants: nothing here moves a clock or a window; it is told to people. A peer counts for `COUNTS_FOR` after its
@@ -43,8 +43,7 @@ pub struct PeerClock(Arc<Mutex<Option<(i64, i64)>>>);
 impl PeerClock {
     /// Notes the `Date` of an answer that came `took` after its request.
     pub fn note(&self, date: &str, took: Duration, now_ms: i64, monotonic_ms: i64) {
-        let ahead_s = Skew::of(date, now_ms).and_then(Skew::measured_s);
-        if let Some(ahead_s) = ahead_s.filter(|_| took <= SLOWEST) {
+        if let Some(ahead_s) = ahead_s(date, took, now_ms) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((ahead_s, monotonic_ms));
         }
     }
@@ -54,6 +53,14 @@ impl PeerClock {
         let (ahead_s, at) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
         (monotonic_ms - at <= COUNTS_FOR.as_millis() as i64).then_some(ahead_s)
     }
+}
+
+/// Seconds that the clock of who wrote `Date` (RFC 9110, section 6.6.1) is ahead of ours. The answer came at `now_ms`, `took`
+/// after its request, and was written somewhere between: half way is meant, so that this is wrong by half of `took` and half
+/// a second at most. `None` where it is no date, or took longer than [`SLOWEST`].
+pub fn ahead_s(date: &str, took: Duration, now_ms: i64) -> Option<i64> {
+    let half_ms = i64::try_from(took.as_millis() / 2).ok().filter(|_| took <= SLOWEST)?;
+    Skew::of(date, now_ms - half_ms)?.measured_s()
 }
 
 /// What all of them say together.
@@ -109,6 +116,8 @@ pub(crate) struct Watch {
     pub(crate) current: Current,
     /// Where it is told.
     pub(crate) conditions: Board,
+    /// The clock of the fleet's upstream.
+    pub(crate) fleet: PeerClock,
 }
 
 impl Watch {
@@ -130,6 +139,7 @@ impl Watch {
         let peers: Vec<i64> = generation
             .destinations()
             .flat_map(|one| one.client.clocks())
+            .chain([&self.fleet])
             .filter_map(|clock| clock.ahead_s(monotonic_ms))
             .collect();
         let offset = offset(&peers);
@@ -188,6 +198,30 @@ mod tests {
     }
 
     #[test]
+    fn a_date_was_written_half_way_between_request_and_answer() {
+        const AT_MS: i64 = 1_772_323_200_000;
+        const DATE: &str = "Sun, 01 Mar 2026 00:00:00 GMT";
+        for (took_ms, came_ms, wanted) in [
+            (0, 0, Some(0)),
+            (0, 999, Some(-1)),
+            // Written at the second's middle on the average: 500 ms is where nothing is off.
+            (1_000, 1_000, Some(0)),
+            (4_000, 2_500, Some(0)),
+            (4_000, 6_500, Some(-4)),
+            (4_000, -60_000, Some(62)),
+            (5_000, 3_000, Some(0)),
+            (5_001, 3_000, None),
+            (0, 86_400_000, Some(-86_400)),
+        ] {
+            let told = ahead_s(DATE, Duration::from_millis(took_ms), AT_MS + came_ms);
+            assert_eq!(told, wanted, "{took_ms} {came_ms}");
+        }
+        for noise in ["", "now", "Sun, 01 Mar"] {
+            assert_eq!(ahead_s(noise, Duration::ZERO, AT_MS), None);
+        }
+    }
+
+    #[test]
     fn a_peer_counts_for_an_hour_and_a_slow_answer_or_no_date_says_nothing() {
         const NOW_MS: i64 = 1_772_323_200_000;
         const DATE: &str = "Sun, 01 Mar 2026 00:02:00 GMT";
@@ -198,7 +232,7 @@ mod tests {
         clock.note("soon", Duration::ZERO, NOW_MS, 0);
         assert_eq!(clock.ahead_s(0), None);
         clock.note(DATE, SLOWEST, NOW_MS, 7);
-        assert_eq!((clock.ahead_s(7 + hour), clock.ahead_s(8 + hour)), (Some(120), None));
+        assert_eq!((clock.ahead_s(7 + hour), clock.ahead_s(8 + hour)), (Some(123), None));
     }
 
     #[test]

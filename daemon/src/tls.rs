@@ -5,6 +5,7 @@ pub mod inventory;
 mod keeper;
 mod presented;
 mod server;
+mod stamp;
 
 use std::{
     path::{Path, PathBuf},

@@ -127,7 +127,10 @@ struct State {
     patience: Patience,
     said: Option<Value>,
     bundle: Option<(u64, Vec<u8>)>,
+    /// Served instead of the one that is offered.
+    stale: Option<Vec<u8>>,
     fetches: u64,
+    unchanged: u64,
 }
 
 /// A fleet's upstream.
@@ -184,9 +187,19 @@ impl Fleet {
         self.lock().bundle = Some((version, signed));
     }
 
+    /// From now on these bytes are served as the bundle, whatever is offered; `None` serves what is offered.
+    pub fn serve(&self, stale: Option<Vec<u8>>) {
+        self.lock().stale = stale;
+    }
+
     /// How often a bundle was fetched.
     pub fn fetches(&self) -> u64 {
         self.lock().fetches
+    }
+
+    /// How often it was asked for by its ETag and had not changed.
+    pub fn unchanged(&self) -> u64 {
+        self.lock().unchanged
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -227,9 +240,18 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Response<Fu
         ("POST", "/fleet/check-in", Some(told)) => response(200, &state.check_in(told)),
         ("POST", "/fleet/check-in", None) => response(400, &json!({})),
         ("GET", "/fleet/bundle", _) => {
-            state.fetches += 1;
-            let bundle = state.bundle.as_ref().map(|(_, signed)| signed.clone());
-            bundle.map_or_else(|| response(404, &json!({})), |signed| Response::new(Full::from(signed)))
+            let bundle = state.stale.clone().or_else(|| Some(state.bundle.as_ref()?.1.clone()));
+            let Some(bundle) = bundle else { return response(404, &json!({})) };
+            let etag = format!("\"{}\"", sha256(&bundle));
+            let is_known = head.headers.get("if-none-match").is_some_and(|known| *known == *etag);
+            if is_known {
+                state.unchanged += 1;
+            } else {
+                state.fetches += 1;
+            }
+            let body = if is_known { Vec::new() } else { bundle };
+            let answer = Response::builder().status(if is_known { 304 } else { 200 }).header("etag", etag);
+            answer.body(Full::from(body)).unwrap_or_default()
         }
         _ => response(404, &json!({})),
     }

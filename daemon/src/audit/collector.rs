@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{config, outbound::Address, tls};
+use crate::outbound::Address;
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,14 +40,9 @@ pub struct Connection {
 }
 
 impl Collector {
-    /// Reads the certificates.
-    ///
-    /// # Errors
-    /// [`tls::TlsError`] where they cannot be used.
-    pub fn of(settings: &config::AuditSyslog) -> Result<Self, tls::TlsError> {
-        let shown = settings.shown.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-        let tls = Arc::new(tls::client_config_of(&settings.ca, shown)?);
-        Ok(Self { address: settings.address.clone(), tls })
+    /// The one at this address, proved by the certificates of `tls`.
+    pub fn new(address: Address, tls: Arc<ClientConfig>) -> Self {
+        Self { address, tls }
     }
 
     /// Connects.

@@ -11,6 +11,7 @@
 use std::{
     collections::VecDeque,
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,6 +30,7 @@ use crate::{
     generation::Current,
     telemetry::Metric,
     time,
+    tls::Presented,
 };
 
 /// Name of the last entry that has arrived, in the store.
@@ -88,7 +90,7 @@ impl UnderWay {
 enum Left {
     /// The drain began.
     Drain,
-    /// The configuration names another collector, or none.
+    /// The configuration names another collector, or none; or other certificates are in force.
     Changed,
     /// It broke.
     Broke(String),
@@ -126,7 +128,7 @@ impl Forwarder {
     pub async fn run(mut self, mut draining: Draining) {
         let (mut retry, mut failing) = (self.pace.retry, None);
         loop {
-            let Some(settings) = self.settings() else {
+            let Some((settings, presented)) = self.settings() else {
                 (retry, failing) = (self.pace.retry, None);
                 self.conditions.clear(Kind::AuditNotForwarded, "");
                 tokio::select! {
@@ -135,7 +137,7 @@ impl Forwarder {
                 }
             };
             let began = Instant::now();
-            let why = match self.connected(&settings, &mut draining).await {
+            let why = match self.connected(&settings, &presented, &mut draining).await {
                 Left::Drain => return,
                 Left::Changed => continue,
                 Left::Broke(why) => why,
@@ -156,8 +158,15 @@ impl Forwarder {
         }
     }
 
-    fn settings(&self) -> Option<AuditSyslog> {
-        self.current.get().config.main.audit.clone()
+    fn settings(&self) -> Option<(AuditSyslog, Arc<Presented>)> {
+        let generation = self.current.get();
+        Some((generation.config.main.audit.clone()?, Arc::clone(generation.audit_presented()?)))
+    }
+
+    /// Whether a connection that was made so is the one that would be made now.
+    fn holds(&self, settings: &AuditSyslog, presented: &Arc<Presented>, revision: u64) -> bool {
+        presented.revision() == revision
+            && self.settings().is_some_and(|(now, of)| now == *settings && Arc::ptr_eq(&of, presented))
     }
 
     async fn tell(&self, settings: &AuditSyslog, why: &str) {
@@ -197,21 +206,26 @@ impl Forwarder {
         Ok(waiting)
     }
 
-    /// Connects, and sends until something ends it. Certificates are read anew each time.
-    async fn connected(&mut self, settings: &AuditSyslog, draining: &mut Draining) -> Left {
-        let collector = match Collector::of(settings) {
-            Ok(collector) => collector,
-            Err(error) => return Left::Broke(error.to_string()),
-        };
+    /// Connects with the certificates in force, and sends until something ends it.
+    async fn connected(
+        &mut self,
+        settings: &AuditSyslog,
+        presented: &Arc<Presented>,
+        draining: &mut Draining,
+    ) -> Left {
+        // Before the certificates: those that come between are seen as others.
+        let revision = presented.revision();
+        let collector = Collector::new(settings.address.clone(), presented.config());
         let connection = tokio::select! {
             made = collector.connect() => made,
             () = draining.begun() => return Left::Drain,
         };
         match connection {
-            Ok(connection) => match self.send(connection, settings, draining).await {
-                Ok(left) => left,
-                Err(error) => Left::Broke(error.to_string()),
-            },
+            Ok(connection) => {
+                let made_so = (settings, presented, revision);
+                let left = self.send(connection, made_so, draining).await;
+                left.unwrap_or_else(|error| Left::Broke(error.to_string()))
+            }
             Err(error) => Left::Broke(error.to_string()),
         }
     }
@@ -219,7 +233,7 @@ impl Forwarder {
     async fn send(
         &mut self,
         mut connection: Connection,
-        settings: &AuditSyslog,
+        (settings, presented, revision): (&AuditSyslog, &Arc<Presented>, u64),
         draining: &mut Draining,
     ) -> Result<Left, ForwardError> {
         let mut place = self.place().await?;
@@ -252,14 +266,13 @@ impl Forwarder {
             if lines.len() == BATCH {
                 continue;
             }
+            if !self.holds(settings, presented, revision) {
+                break Left::Changed;
+            }
             tokio::select! {
                 () = tokio::time::sleep(self.pace.look) => {}
                 error = connection.ended() => return Err(error.into()),
-                () = self.current.changed() => {
-                    if self.settings().as_ref() != Some(settings) {
-                        break Left::Changed;
-                    }
-                }
+                () = self.current.changed() => {}
                 () = draining.begun() => break Left::Drain,
             }
         };

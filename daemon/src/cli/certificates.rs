@@ -15,7 +15,8 @@ use crate::{admin::Request, report::paper::printable};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Roles: server is shown to who connects here, client to whom we connect; authority signs \
-whom we connect to, client-authority who connects here; a signing-key signs requests for tokens and has no end.\n\n\
+whom we connect to, client-authority who connects here; of keys the age is told: a signing-key signs requests for tokens, a \
+bundle-key is what bundles of the fleet are believed by, a seal-key seals the audit log.\n\n\
 Examples:\n  isthmus certificates\n  isthmus certificates --within 30    # exit code 1 where there is one"
 )]
 pub(super) struct Args {
@@ -63,7 +64,10 @@ fn line(one: &Value) -> String {
     let ends = match (one["ends"].as_str(), one["days_left"].as_i64()) {
         (Some(ends), Some(left)) if left < 0 => format!("ENDED {ends}"),
         (Some(ends), Some(left)) => format!("ends {ends} ({left} days)"),
-        _ => "has no end".to_owned(),
+        _ => match (one["since"].as_str(), one["age_days"].as_i64()) {
+            (Some(since), Some(days)) => format!("in use since {since} ({days} days)"),
+            _ => "has no end".to_owned(),
+        },
     };
     let file = one["file"].as_str().map(|file| format!("  {}", printable(file))).unwrap_or_default();
     format!(
@@ -87,13 +91,16 @@ mod tests {
         };
         let key = json!({"role": "signing-key", "scope": "ehr:main", "subject": "ES384 k", "file": null,
                          "ends": null, "days_left": null});
-        let all = json!([of(-1), of(29), of(30), key]);
+        let aged = json!({"role": "seal-key", "scope": "audit", "subject": "Ed25519 k", "file": null, "ends": null,
+                          "days_left": null, "since": "2026-01-01T00:00:00Z", "age_days": 40});
+        let all = json!([of(-1), of(29), of(30), key, aged]);
         let left = |within| chosen(&all, within).as_array().unwrap().len();
-        assert_eq!((left(None), left(Some(30)), left(Some(31)), left(Some(0))), (4, 2, 3, 1));
+        assert_eq!((left(None), left(Some(30)), left(Some(31)), left(Some(0))), (5, 2, 3, 1));
         let told = for_people(&json!({ "certificates": all }), None);
         let lines: Vec<&str> = told.lines().collect();
         assert!(lines[0].contains("ENDED 2027") && lines[1].contains("(29 days)"), "{told}");
         assert!(lines[3].contains("has no end") && lines[3].contains("ES384 k"), "{told}");
+        assert!(lines[4].contains("in use since 2026-01-01T00:00:00Z (40 days)"), "{told}");
         assert_eq!(for_people(&json!({ "certificates": [] }), Some(3)), "nothing ends within 3 days\n");
     }
 }

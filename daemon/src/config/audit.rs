@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::section::Section;
+use super::{section::Section, transport::ClientTls};
 use crate::outbound::Address;
 
 /// `[audit] syslog`: a collector that takes syslog messages over TLS (RFC 5425).
@@ -10,10 +10,8 @@ use crate::outbound::Address;
 pub struct AuditSyslog {
     /// The collector.
     pub address: Address,
-    /// The certificates that may sign the collector's; no other is trusted.
-    pub ca: PathBuf,
-    /// Our certificate and our private key, where the collector wants to know who sends.
-    pub shown: Option<(PathBuf, PathBuf)>,
+    /// Who may sign the collector's certificate, and what we show where the collector wants to know who sends.
+    pub tls: ClientTls,
 }
 
 /// Reads `[audit]`; `None` where nothing is sent.
@@ -29,7 +27,7 @@ pub(super) fn read_audit(root: &Section<'_>) -> Option<AuditSyslog> {
             let shown = read_shown(syslog)?;
             let (address, ca) = (address?, ca?);
             syslog.can_connect(&ca, shown.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))?;
-            Some(AuditSyslog { address, ca, shown })
+            Some(AuditSyslog { address, tls: ClientTls { ca, shown } })
         })
     })
 }

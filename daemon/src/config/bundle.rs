@@ -83,6 +83,11 @@ impl BundleKey {
         Some(Self(raw.try_into().ok()?))
     }
 
+    /// A name of it for people: the first 8 bytes of the key, in hex.
+    pub fn name(&self) -> String {
+        self.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }

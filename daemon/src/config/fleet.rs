@@ -1,6 +1,6 @@
 //! `[fleet]`: whom the box tells how it is, and which bundles it takes. Off where it is not written.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::{Timestamp, civil::Weekday, tz::TimeZone};
 use sha2::{Digest, Sha256};
@@ -52,6 +52,8 @@ pub struct BundleRule {
     pub when: BundleWhen,
     /// Who may sign them; at least one where they are not off.
     pub keys: Vec<BundleKey>,
+    /// Their files, in the same order.
+    pub key_files: Vec<PathBuf>,
     /// Spans of the day, in the local time of the box's own site.
     pub window: Vec<Quiet>,
     /// Days on which a span may begin; all by default.
@@ -124,7 +126,7 @@ fn read_bundles(section: &Section<'_>) -> Option<BundleRule> {
     let days = section.choices("change_days", &DAYS);
     let trial = section.duration("bundle_trial", Duration::from_secs(1)..=MOST_TRIAL, TRIAL);
     let when = if section.has("bundles") { when? } else { BundleWhen::Off };
-    let (keys, window) = (keys?, window?);
+    let ((keys, key_files), window) = (keys?, window?);
     if when != BundleWhen::Off && keys.is_empty() {
         section.missing(
             "bundle_keys",
@@ -142,25 +144,26 @@ fn read_bundles(section: &Section<'_>) -> Option<BundleRule> {
         return None;
     }
     let days = days.unwrap_or_else(|| DAYS.map(|(_, day)| day).to_vec());
-    Some(BundleRule { when, keys, window, days, trial: trial.unwrap_or(TRIAL) })
+    Some(BundleRule { when, keys, key_files, window, days, trial: trial.unwrap_or(TRIAL) })
 }
 
 /// The keys in the files of `bundle_keys`; `None` where a fault was noted.
-fn read_keys(section: &Section<'_>) -> Option<Vec<BundleKey>> {
+fn read_keys(section: &Section<'_>) -> Option<(Vec<BundleKey>, Vec<PathBuf>)> {
     let Some(names) = section.texts("bundle_keys", "[\"fleet.pub\"]") else {
-        return (!section.has("bundle_keys")).then(Vec::new);
+        return (!section.has("bundle_keys")).then(Default::default);
     };
     if names.len() > MOST_KEYS {
         section.fault("bundle_keys", "is too long a list", format!("write at most {MOST_KEYS}"));
         return None;
     }
-    let mut keys = Vec::new();
+    let (mut keys, mut files) = (Vec::new(), Vec::new());
     for name in &names {
-        let path: std::path::PathBuf = section.source().folder().join(name).components().collect();
+        let path: PathBuf = section.source().folder().join(name).components().collect();
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         match BundleKey::read(&text) {
             Some(key) => {
-                section.findings().note_content(path, Sha256::digest(text.as_bytes()).into());
+                section.findings().note_content(path.clone(), Sha256::digest(text.as_bytes()).into());
+                files.push(path);
                 keys.push(key);
             }
             None => section.fault(
@@ -170,7 +173,7 @@ fn read_keys(section: &Section<'_>) -> Option<Vec<BundleKey>> {
             ),
         }
     }
-    (keys.len() == names.len()).then_some(keys)
+    (keys.len() == names.len()).then_some((keys, files))
 }
 
 #[cfg(test)]
@@ -182,6 +185,7 @@ mod tests {
         let rule = BundleRule {
             when: BundleWhen::Window,
             keys: Vec::new(),
+            key_files: Vec::new(),
             window: ["22:00-04:00", "12:00-13:00"].map(|text| Quiet::parse(text).unwrap()).to_vec(),
             days: vec![Weekday::Tuesday],
             trial: TRIAL,

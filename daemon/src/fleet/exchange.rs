@@ -1,13 +1,13 @@
 //! One request to the fleet's upstream, over mutual TLS.
 //!
-//! The connection is made anew each time, with the certificates as they stand in their files: once a minute that costs
-//! nothing, and a certificate that was replaced is shown from the next check-in on. No redirect is followed, no proxy used.
+//! The connection is made anew each time, with the certificates in force: once a minute that costs nothing, and a certificate
+//! that was replaced is shown from the next check-in on. No redirect is followed, no proxy used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, ETAG, HeaderValue, IF_NONE_MATCH};
 
-use crate::{config, delivery::http, tls};
+use crate::{config, delivery::http, peer_clock::PeerClock, time, tls};
 
 /// The time one exchange may take: what does not answer by then is told again in a minute anyway.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -36,65 +36,94 @@ pub enum Trouble {
     Store(String),
 }
 
-/// Posts a document to `<url>/<path>`; the body of a good answer, of at most `most` bytes.
-///
-/// # Errors
-/// [`Trouble`]; an answer that is longer is [`Trouble::Garbled`].
-pub(super) async fn post(
-    fleet: &config::Fleet,
-    path: &str,
-    body: Vec<u8>,
-    most: usize,
-) -> Result<Vec<u8>, Trouble> {
-    let url = format!("{}/{path}", fleet.url);
-    let request = client(fleet)?.post(url).header(CONTENT_TYPE, JSON).header(ACCEPT, JSON).body(body);
-    let unanswered = |error: reqwest::Error| Trouble::Unanswered(http::told(&error));
-    let response = request.send().await.map_err(unanswered)?;
-    let status = response.status().as_u16();
-    if status != 200 {
-        return Err(Trouble::Status(status));
-    }
-    let body = http::body(response, most).await.map_err(unanswered)?;
-    if body.is_empty() { Err(Trouble::Garbled) } else { Ok(body) }
+/// The way to upstream.
+pub(super) struct Way<'a> {
+    /// Where, and how patiently.
+    pub fleet: &'a config::Fleet,
+    /// What is shown, and who is believed.
+    pub presented: &'a tls::Presented,
+    /// What upstream's clock says.
+    pub clock: &'a PeerClock,
 }
 
-/// Gets `<url>/<path>`; `None` where upstream says that it is still the one of this ETag.
-///
-/// # Errors
-/// As [`post`].
-pub(super) async fn get(
-    fleet: &config::Fleet,
-    path: &str,
-    etag: Option<&str>,
-    most: usize,
-) -> Result<Option<Vec<u8>>, Trouble> {
-    let mut request = client(fleet)?.get(format!("{}/{path}", fleet.url)).header(ACCEPT, JSON);
-    if let Some(etag) = etag {
-        request = request.header(IF_NONE_MATCH, format!("\"{etag}\""));
-    }
-    let unanswered = |error: reqwest::Error| Trouble::Unanswered(http::told(&error));
-    let response = request.send().await.map_err(unanswered)?;
-    match response.status().as_u16() {
-        304 => Ok(None),
-        200 => {
-            let body = http::body(response, most).await.map_err(unanswered)?;
-            if body.is_empty() { Err(Trouble::Garbled) } else { Ok(Some(body)) }
+/// A document that upstream has.
+pub(super) struct Document {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its ETag, as it was written.
+    pub etag: Option<HeaderValue>,
+}
+
+impl Way<'_> {
+    /// Posts a document to `<url>/<path>`; the body of a good answer, of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`Trouble`]; an answer that is longer is [`Trouble::Garbled`].
+    pub(super) async fn post(&self, path: &str, body: Vec<u8>, most: usize) -> Result<Vec<u8>, Trouble> {
+        let request = self.client()?.post(format!("{}/{path}", self.fleet.url));
+        let response = self.answered(request.header(CONTENT_TYPE, JSON).body(body)).await?;
+        match response.status().as_u16() {
+            200 => within(response, most).await,
+            status => Err(Trouble::Status(status)),
         }
-        status => Err(Trouble::Status(status)),
+    }
+
+    /// Gets `<url>/<path>`; `None` where upstream says that it is still the one of this ETag.
+    ///
+    /// # Errors
+    /// As [`Way::post`].
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        etag: Option<&HeaderValue>,
+        most: usize,
+    ) -> Result<Option<Document>, Trouble> {
+        let mut request = self.client()?.get(format!("{}/{path}", self.fleet.url));
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let response = self.answered(request).await?;
+        match response.status().as_u16() {
+            304 if etag.is_some() => Ok(None),
+            200 => {
+                let etag = response.headers().get(ETAG).cloned();
+                Ok(Some(Document { bytes: within(response, most).await?, etag }))
+            }
+            status => Err(Trouble::Status(status)),
+        }
+    }
+
+    /// Sends, and notes what the answer's `Date` says of our clock.
+    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Trouble> {
+        let asked_at = Instant::now();
+        let response = request.header(ACCEPT, JSON).send().await.map_err(|error| unanswered(&error))?;
+        if let Some(date) = response.headers().get(DATE).and_then(|date| date.to_str().ok()) {
+            self.clock.note(date, asked_at.elapsed(), time::now_ms(), time::monotonic_ms());
+        }
+        Ok(response)
+    }
+
+    fn client(&self) -> Result<reqwest::Client, Trouble> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.presented.config()))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .timeout(DEADLINE)
+            .connect_timeout(CONNECT_DEADLINE)
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Trouble::Certificates(error.to_string()))
     }
 }
 
-fn client(fleet: &config::Fleet) -> Result<reqwest::Client, Trouble> {
-    let refused = |error: &dyn std::fmt::Display| Trouble::Certificates(error.to_string());
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::client_config(&fleet.tls).map_err(|error| refused(&error))?)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .http1_only()
-        .timeout(DEADLINE)
-        .connect_timeout(CONNECT_DEADLINE)
-        .pool_max_idle_per_host(0)
-        .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| refused(&error))
+fn unanswered(error: &reqwest::Error) -> Trouble {
+    Trouble::Unanswered(http::told(error))
+}
+
+/// The body of an answer, which is neither empty nor longer than `most`.
+async fn within(response: reqwest::Response, most: usize) -> Result<Vec<u8>, Trouble> {
+    let body = http::body(response, most).await.map_err(|error| unanswered(&error))?;
+    if body.is_empty() { Err(Trouble::Garbled) } else { Ok(body) }
 }

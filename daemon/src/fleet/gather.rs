@@ -53,7 +53,7 @@ pub(super) fn check_in(
         started: time::rfc3339(status.started),
         starts: lineage.starts,
         version: env!("CARGO_PKG_VERSION"),
-        commit: option_env!("ISTHMUS_COMMIT"),
+        commit: option_env!("ISTHMUS_COMMIT").filter(|commit| !commit.is_empty()),
         ready: status.ready.get(),
         configuration: Configuration {
             generation: generation.number,
@@ -70,7 +70,7 @@ pub(super) fn check_in(
         },
         feeds: feeds(status),
         disk: disk(&generation.config.main.data_dir),
-        clock_offset_s: None,
+        clock_offset_s: status.fleet.clock().ahead_s(time::monotonic_ms()).map(|ahead_s| (-ahead_s) as f64),
         certificates: certificates(status),
         backup,
         audit,

@@ -26,8 +26,10 @@ use std::{
 
 use outbox::Writer;
 use rand::RngExt;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
+use self::exchange::Way;
 pub use self::{
     answer::{Answer, Comparison, Head, Lease, LeaseState, Offer, compare},
     bundles::{Bundles, BundlesError, Told, WATCHED},
@@ -36,7 +38,10 @@ pub use self::{
     exchange::Trouble,
     incarnation::{BeginError, Hex, Incarnation, Lineage, MOST_PREDECESSORS},
 };
-use crate::{conditions::Kind, config, delivery::backoff, drain::Draining, standstill, status::Status, time};
+use crate::{
+    conditions::Kind, config, delivery::backoff, drain::Draining, generation::Current, peer_clock::PeerClock,
+    standstill, status::Status, time, tls::Presented,
+};
 
 /// The first check-in after a start comes within this time, at random: not all boxes that a power cut stopped come at once.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
@@ -57,7 +62,10 @@ const CHECK_IN_MAX_BYTES: usize = 256 * 1024;
 
 /// How the check-ins go, for people; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(Arc<Mutex<Stand>>);
+pub struct Standing {
+    stand: Arc<Mutex<Stand>>,
+    clock: PeerClock,
+}
 
 #[derive(Debug, Default)]
 struct Stand {
@@ -81,9 +89,26 @@ impl Standing {
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Stand> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What upstream's clock says.
+    pub fn clock(&self) -> &PeerClock {
+        &self.clock
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Stand> {
+        self.stand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bundle that was last taken or refused, as upstream names it.
+struct Seen {
+    etag: HeaderValue,
+    sha256: Hex<32>,
+}
+
+/// The configuration's fleet with what is shown to it; `None` where there is none.
+fn fleet_of(current: &Current) -> Option<(config::Fleet, Arc<Presented>)> {
+    let generation = current.get();
+    Some((generation.config.main.fleet.clone()?, Arc::clone(generation.fleet_presented()?)))
 }
 
 /// Keeps checking in.
@@ -123,11 +148,11 @@ impl Fleet {
             }
         };
         let mut current = self.status.current.clone();
-        let (mut sequence, mut failures) = (0, 0);
+        let (mut sequence, mut failures, mut seen) = (0, 0, None);
         let mut wait = FIRST_WITHIN.mul_f64(rand::rng().random());
         loop {
-            let fleet = current.get().config.main.fleet.clone();
-            let every = fleet.as_ref().map_or(Duration::MAX, |fleet| fleet.every);
+            let fleet = fleet_of(&current);
+            let every = fleet.as_ref().map_or(Duration::MAX, |(fleet, _)| fleet.every);
             tokio::select! {
                 () = tokio::time::sleep(wait.min(every)), if fleet.is_some() => {}
                 () = current.changed() => {
@@ -139,10 +164,11 @@ impl Fleet {
                 }
                 () = draining.begun() => return,
             }
-            let Some(fleet) = fleet else { continue };
+            let Some((fleet, presented)) = fleet else { continue };
+            let way = Way { fleet: &fleet, presented: &presented, clock: self.standing.clock() };
             sequence += 1;
             let outcome = tokio::select! {
-                outcome = self.once(&fleet, &mut lineage, sequence) => outcome,
+                outcome = self.once(&way, &mut lineage, sequence, &mut seen) => outcome,
                 () = draining.begun() => return,
             };
             failures = self.tell(&fleet, outcome.err(), failures);
@@ -155,7 +181,13 @@ impl Fleet {
     }
 
     /// One check-in, and what follows from its answer.
-    async fn once(&self, fleet: &config::Fleet, lineage: &mut Lineage, sequence: u64) -> Result<(), Trouble> {
+    async fn once(
+        &self,
+        way: &Way<'_>,
+        lineage: &mut Lineage,
+        sequence: u64,
+        seen: &mut Option<Seen>,
+    ) -> Result<(), Trouble> {
         let stored = |error: &dyn std::fmt::Display| Trouble::Store(error.to_string());
         lineage.write(&self.writer).await.map_err(|error| stored(&error))?;
         let (status, box_id, now) = (self.status.clone(), self.box_id.clone(), lineage.clone());
@@ -168,12 +200,12 @@ impl Fleet {
         if body.len() > CHECK_IN_MAX_BYTES {
             return Err(Trouble::Store(format!("it would have {} bytes", body.len())));
         }
-        let answer = exchange::post(fleet, "check-in", body, answer::ANSWER_MAX_BYTES).await?;
+        let answer = way.post("check-in", body, answer::ANSWER_MAX_BYTES).await?;
         let answer = Answer::read(&answer).ok_or(Trouble::Garbled)?;
         let offer = answer.bundle;
         self.heed(answer, lineage).await.map_err(|error| stored(&error))?;
         if let Some(offer) = offer {
-            self.fetch(fleet, offer).await?;
+            self.fetch(way, offer, seen).await?;
         }
         Ok(())
     }
@@ -193,17 +225,24 @@ impl Fleet {
         }
     }
 
-    /// Fetches the bundle that is offered, where it is not known.
-    async fn fetch(&self, fleet: &config::Fleet, offer: Offer) -> Result<(), Trouble> {
+    /// Fetches the bundle that is offered, where it is not known. What was seen last is not sent again where upstream still has
+    /// that: it offers a bundle before all of its servers have it.
+    async fn fetch(&self, way: &Way<'_>, offer: Offer, seen: &mut Option<Seen>) -> Result<(), Trouble> {
         let stored = |error: &dyn std::fmt::Display| Trouble::Store(error.to_string());
         if !self.bundles.wants(&offer).map_err(|error| stored(&error))? {
             return Ok(());
         }
-        // Its hash is its ETag; who has something else by now says so.
-        let bytes = exchange::get(fleet, "bundle", None, config::MAX_BUNDLE_BYTES).await?;
-        let (Some(bytes), bundles) = (bytes, self.bundles.clone()) else { return Ok(()) };
+        // Of what is offered itself nothing is kept that was refused or put back: it is wanted whole.
+        let known = seen.as_ref().filter(|seen| seen.sha256 != offer.sha256).map(|seen| &seen.etag);
+        let document = way.get("bundle", known, config::MAX_BUNDLE_BYTES).await?;
+        let (Some(exchange::Document { bytes, etag }), bundles) = (document, self.bundles.clone()) else {
+            return Ok(());
+        };
+        let sha256 = Hex(config::sha256_of(&bytes));
         let taken = tokio::task::spawn_blocking(move || bundles.take(&bytes, &offer)).await;
-        taken.map_err(|error| stored(&error))?.map_err(|error| stored(&error))
+        taken.map_err(|error| stored(&error))?.map_err(|error| stored(&error))?;
+        *seen = etag.map(|etag| Seen { etag, sha256 });
+        Ok(())
     }
 
     /// Puts down how it went; the failures in a row.

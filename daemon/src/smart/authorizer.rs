@@ -168,6 +168,11 @@ impl Authorizer {
         }
     }
 
+    /// Where the key comes from that asks for tokens.
+    pub fn keys(&self) -> &KeySource {
+        &self.settings.keys
+    }
+
     /// The token endpoint's clock, by what it answers.
     pub fn clock(&self) -> &PeerClock {
         &self.clock

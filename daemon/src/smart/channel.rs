@@ -67,17 +67,21 @@ impl Channel {
         self.authorizer.as_ref()
     }
 
-    /// The key that the last token was asked for with, under the name of its destination; none where none is known yet.
+    /// The key that the last token was asked for with, under the name of its destination; none where none is known yet. Reads
+    /// files.
     pub fn signing_key(&self) -> Option<Certificate> {
-        let standing = self.authorizer.as_ref()?.standing();
+        let authorizer = self.authorizer.as_ref()?;
+        let standing = authorizer.standing();
         let (kid, algorithm) = standing.signed_with?;
+        let (file, since_s) = authorizer.keys().known_of(&kid);
         let subject = format!("{algorithm} {kid}");
         Some(Certificate {
             role: Role::SigningKey,
             scope: standing.destination,
-            file: None,
+            file,
             subject,
             ends_s: None,
+            since_s,
         })
     }
 

@@ -39,7 +39,7 @@ pub use self::{
     channel::Channel,
     keeper::Keeper,
     scope::{Act, Form, Granted, Permit},
-    source::KeySource,
+    source::{KeySource, changed_s},
     standing::Standing,
     trouble::Trouble,
 };

@@ -63,6 +63,21 @@ impl KeySource {
         }
     }
 
+    /// The file of the key of this name, and since when it is in use (Unix seconds), as far as that is known: a folder's ring
+    /// says since when it signs, of a single file the time of its last change is told. Reads files.
+    pub fn known_of(&self, kid: &str) -> (Option<PathBuf>, Option<i64>) {
+        match self {
+            Self::File { path, .. } => (Some(path.clone()), changed_s(path)),
+            Self::Folder(folder) => {
+                let ring = folder.ring().ok();
+                let entry = ring.and_then(|ring| ring.in_use().ok().filter(|one| one.kid == kid).cloned());
+                let Some(entry) = entry else { return (None, None) };
+                let since = entry.used_from.as_ref().unwrap_or(&entry.made).parse::<jiff::Timestamp>();
+                (Some(folder.0.join(&entry.file)), since.ok().map(jiff::Timestamp::as_second))
+            }
+        }
+    }
+
     /// What changes where the key in use does.
     pub fn stamp(&self) -> Stamp {
         match self {
@@ -70,6 +85,11 @@ impl KeySource {
             Self::Folder(folder) => stamp(&folder.ring_file()),
         }
     }
+}
+
+/// When a file was last changed (Unix seconds); `None` where nobody can say.
+pub fn changed_s(path: &Path) -> Option<i64> {
+    Some(std::fs::metadata(path).ok()?.mtime())
 }
 
 fn stamp(path: &Path) -> Stamp {

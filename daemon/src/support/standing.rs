@@ -50,6 +50,7 @@ const TAKEN: &[(&str, Shape)] = &[
     ("certificates/*/role", Word),
     ("certificates/*/scope", Name),
     ("certificates/*/ends", Time),
+    ("certificates/*/since", Time),
     ("fhir/certificate_ends", Time),
     ("fhir/clients", Number),
     ("fhir/issuers", Number),

@@ -1,7 +1,7 @@
 //! Every certificate and signing key of the box in one list, and how soon each has to be replaced.
 //!
 //! Invariants: what is listed is what is in force, not what a file would say if it were read; no key and no bytes of a
-//! certificate are in it. Labels of the gauge are a role, a closed set, and a scope, which the configuration names.
+//! certificate are in it; keys have no end, so no condition is about them. Labels of the gauge are a role, a closed set, and a scope, which the configuration names.
 //!
 //! Numbers: people are told [`PLAN_DAYS`], [`DO_DAYS`] and [`NOW_DAYS`] before the end. A hospital's authority may take
 //! weeks to answer, a change window comes once a week, and what ends on Sunday is replaced on Thursday. Pure: time is
@@ -35,8 +35,12 @@ pub enum Role {
     Authority,
     /// It signs who connects to us.
     ClientAuthority,
-    /// A key that signs our requests for tokens; keys of this kind have no end.
+    /// A key that signs our requests for tokens; this and the two below have no end.
     SigningKey,
+    /// A public key that bundles of configuration are believed by.
+    BundleKey,
+    /// The key that seals the audit log.
+    SealKey,
 }
 
 impl Role {
@@ -48,6 +52,8 @@ impl Role {
             Self::Authority => "authority",
             Self::ClientAuthority => "client-authority",
             Self::SigningKey => "signing-key",
+            Self::BundleKey => "bundle-key",
+            Self::SealKey => "seal-key",
         }
     }
 
@@ -59,6 +65,8 @@ impl Role {
             Self::Authority => "nobody is believed by it any more, and what is for them waits",
             Self::ClientAuthority => "nobody is let in by it any more",
             Self::SigningKey => "no token is had any more",
+            Self::BundleKey => "no bundle is taken by it any more",
+            Self::SealKey => "the audit log is sealed no more",
         }
     }
 }
@@ -76,6 +84,8 @@ pub struct Certificate {
     pub subject: String,
     /// When it ends (Unix seconds); `None` for what has no end.
     pub ends_s: Option<i64>,
+    /// Since when a key is in use (Unix seconds), as far as that is known; `None` for certificates, which say their end.
+    pub since_s: Option<i64>,
 }
 
 /// How soon something has to be replaced.
@@ -146,6 +156,8 @@ impl Certificate {
             "subject": self.subject,
             "ends": self.ends_s.map(|ends| time::rfc3339(ends.saturating_mul(1000))),
             "days_left": self.ends_s.map(|ends| (ends - now_s).div_euclid(DAY_S)),
+            "since": self.since_s.map(|since| time::rfc3339(since.saturating_mul(1000))),
+            "age_days": self.since_s.map(|since| (now_s - since).div_euclid(DAY_S)),
         })
     }
 }
@@ -192,6 +204,7 @@ mod tests {
             file,
             subject: "CN=box".to_owned(),
             ends_s: Some(ends_s),
+            since_s: None,
         }
     }
 
@@ -229,6 +242,13 @@ mod tests {
         assert_eq!(certificate(Role::Server, -1).document(0)["days_left"], -1);
         let endless = Certificate { ends_s: None, ..certificate(Role::SigningKey, 0) };
         assert_eq!((endless.advice(0), &endless.document(0)["ends"]), (None, &Value::Null));
+        let aged = Certificate { since_s: Some(DAY_S), ..endless };
+        let told = |now_s| aged.document(now_s)["age_days"].clone();
+        assert_eq!((told(3 * DAY_S - 1), told(3 * DAY_S)), (json!(1), json!(2)));
+        assert_eq!(
+            (aged.advice(i64::MAX), &aged.document(0)["since"]),
+            (None, &json!("1970-01-02T00:00:00Z"))
+        );
     }
 
     #[test]

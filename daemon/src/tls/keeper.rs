@@ -10,8 +10,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -22,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Certificate, Inventory, Material, Presented, Role, TlsError,
     inventory::{Urgency, first},
+    stamp::{self, Stamps},
 };
 use crate::{
     conditions::{Board, Kind},
@@ -39,6 +39,8 @@ pub struct Served {
     listener: String,
     files: ServerTls,
     in_force: RwLock<Arc<Material>>,
+    /// How the files looked just before they were read first.
+    opened: Stamps,
 }
 
 impl fmt::Debug for Served {
@@ -54,9 +56,10 @@ impl Served {
     /// # Errors
     /// [`TlsError`], with the file.
     pub fn open(listener: &str, files: &ServerTls) -> Result<Arc<Self>, TlsError> {
+        let opened = stamp::of(&paths(files));
         let material = Material::read(listener, files)?;
         let in_force = RwLock::new(Arc::new(material));
-        Ok(Arc::new(Self { listener: listener.to_owned(), files: files.clone(), in_force }))
+        Ok(Arc::new(Self { listener: listener.to_owned(), files: files.clone(), in_force, opened }))
     }
 
     /// For one handshake.
@@ -77,16 +80,15 @@ impl Served {
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
-        let auth = self.files.client_auth.iter();
-        let clients = auth.flat_map(|auth| std::iter::once(&auth.ca).chain(&auth.crl));
-        [&self.files.cert, &self.files.key].into_iter().chain(clients).cloned().collect()
-    }
-
     fn reread(&self) -> Result<(), TlsError> {
         self.put(Material::read(&self.listener, &self.files)?);
         Ok(())
     }
+}
+
+fn paths(files: &ServerTls) -> Vec<PathBuf> {
+    let clients = files.client_auth.iter().flat_map(|auth| std::iter::once(&auth.ca).chain(&auth.crl));
+    [&files.cert, &files.key].into_iter().chain(clients).cloned().collect()
 }
 
 /// Files that are kept up with.
@@ -115,10 +117,17 @@ impl Kept {
 
     fn stamps(&self) -> Stamps {
         let paths = match self {
-            Self::Served(served) => served.paths(),
+            Self::Served(served) => paths(&served.files),
             Self::Presented(presented) => presented.files(),
         };
-        paths.iter().map(|path| Stamp::of(path)).collect()
+        stamp::of(&paths)
+    }
+
+    fn opened(&self) -> Stamps {
+        match self {
+            Self::Served(served) => served.opened.clone(),
+            Self::Presented(presented) => presented.opened(),
+        }
     }
 
     fn reread(&self) -> Result<(), TlsError> {
@@ -133,29 +142,6 @@ impl Kept {
             Self::Served(served) => served.material().certificates.clone(),
             Self::Presented(presented) => presented.certificates(),
         }
-    }
-}
-
-type Stamps = Vec<Option<Stamp>>;
-
-/// What tells a file from the one that was there before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified_ns: (i64, i64),
-    changed_ns: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            inode: metadata.ino(),
-            bytes: metadata.size(),
-            modified_ns: (metadata.mtime(), metadata.mtime_nsec()),
-            changed_ns: (metadata.ctime(), metadata.ctime_nsec()),
-        })
     }
 }
 
@@ -176,7 +162,7 @@ pub struct Sources {
     pub served: Vec<Arc<Served>>,
     /// What is presented to peers now.
     pub presented: Box<dyn Fn() -> Vec<Arc<Presented>> + Send>,
-    /// Keys in use that sign requests for tokens.
+    /// Keys in use that have no end.
     pub keys: Box<dyn Fn() -> Vec<Certificate> + Send>,
 }
 
@@ -244,7 +230,8 @@ impl Keeper {
         }
         for kept in kept {
             if !self.watched.iter().any(|one| one.kept.is(&kept)) {
-                let stamps = kept.stamps();
+                // Not as they look now: they may have been changed since they were read.
+                let stamps = kept.opened();
                 self.watched.push(Watched { kept, tried: stamps.clone(), seen: stamps });
             }
         }
@@ -356,7 +343,10 @@ fn is_due(tried: &Stamps, seen: &Stamps, now: &Stamps) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::tls::stamp::Stamp;
 
     fn stamps(modified: i64) -> Stamps {
         vec![Some(Stamp { inode: 1, bytes: 1, modified_ns: (modified, 0), changed_ns: (0, 0) }), None]
@@ -414,6 +404,25 @@ mod tests {
         assert!(board.all().is_empty(), "{:?}", board.all());
         assert!(!Arc::ptr_eq(&before, &served.material()), "the new ones are in force");
         assert_eq!(inventory.all().iter().map(Certificate::name).collect::<Vec<_>>(), ["server a"]);
+    }
+
+    #[test]
+    fn what_was_changed_between_the_first_reading_and_the_first_look_is_read_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = standin::Pki::create(dir.path()).unwrap();
+        let files = crate::config::ClientTls::mutual(&pki.ca, &pki.client.cert, &pki.client.key);
+        let presented = Presented::open("fleet", &files).unwrap();
+        fs_break(&pki.client.key);
+        let sources = Sources {
+            served: Vec::new(),
+            presented: Box::new(move || vec![Arc::clone(&presented)]),
+            keys: Box::new(Vec::new),
+        };
+        let board = Board::default();
+        let mut keeper = Keeper::new(sources, board.clone(), Inventory::default());
+        keeper.look(false, 0);
+        keeper.look(false, 0);
+        assert_eq!(board.scopes(Kind::CertificateRejected), ["client fleet"]);
     }
 
     #[test]

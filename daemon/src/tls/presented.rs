@@ -13,7 +13,10 @@ use std::{
 
 use rustls::ClientConfig;
 
-use super::{Certificate, Role, TlsError, certificate, certificates, client_config};
+use super::{
+    Certificate, Role, TlsError, certificate, certificates, client_config,
+    stamp::{self, Stamps},
+};
 use crate::config::ClientTls;
 
 /// The files of a peer, read and found to fit.
@@ -32,6 +35,8 @@ pub struct Presented {
     scope: String,
     files: ClientTls,
     in_force: RwLock<Arc<ClientMaterial>>,
+    /// How the files looked just before they were read first.
+    opened: Stamps,
 }
 
 impl fmt::Debug for Presented {
@@ -47,8 +52,9 @@ impl Presented {
     /// # Errors
     /// [`TlsError`], with the file.
     pub fn open(scope: &str, files: &ClientTls) -> Result<Arc<Self>, TlsError> {
+        let opened = stamp::of(&paths(files));
         let in_force = RwLock::new(Arc::new(read(scope, files, 1)?));
-        Ok(Arc::new(Self { scope: scope.to_owned(), files: files.clone(), in_force }))
+        Ok(Arc::new(Self { scope: scope.to_owned(), files: files.clone(), in_force, opened }))
     }
 
     /// For the next connection.
@@ -72,8 +78,11 @@ impl Presented {
     }
 
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let shown = self.files.shown.iter().flat_map(|(cert, key)| [cert, key]);
-        std::iter::once(&self.files.ca).chain(shown).cloned().collect()
+        paths(&self.files)
+    }
+
+    pub(super) fn opened(&self) -> Stamps {
+        self.opened.clone()
     }
 
     /// Reads the files again. What cannot be used leaves those before in force.
@@ -89,6 +98,11 @@ impl Presented {
     fn material(&self) -> Arc<ClientMaterial> {
         Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn paths(files: &ClientTls) -> Vec<PathBuf> {
+    let shown = files.shown.iter().flat_map(|(cert, key)| [cert, key]);
+    std::iter::once(&files.ca).chain(shown).cloned().collect()
 }
 
 fn read(scope: &str, files: &ClientTls, revision: u64) -> Result<ClientMaterial, TlsError> {
@@ -110,6 +124,7 @@ pub(super) fn listed(role: Role, scope: &str, path: &std::path::Path) -> Result<
         subject: certificate::Names::of(der).shown(),
         // What TLS takes and this cannot read has no date here; it is no reason to refuse it.
         ends_s: certificate::not_after(der).ok(),
+        since_s: None,
     };
     Ok(list.iter().map(one).collect())
 }

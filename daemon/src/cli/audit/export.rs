@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use super::{log::Log, moment};
@@ -17,8 +18,9 @@ use crate::{
         syslog::{self, Origin},
     },
     cli::{FAILED, USAGE, failed, runtime},
-    config::AuditSyslog,
+    config::ClientTls,
     outbound::Address,
+    tls,
 };
 
 #[derive(Debug, clap::Args)]
@@ -129,12 +131,9 @@ fn open(args: &Args) -> Result<Sink, ExitCode> {
     let refused =
         |path: &Path, why: &dyn std::fmt::Display| failed(&format!("{}: {why}", path.display()), FAILED);
     if let (Some(address), Some(ca)) = (&args.to, &args.ca) {
-        let settings = AuditSyslog {
-            address: address.clone(),
-            ca: ca.clone(),
-            shown: args.cert.clone().zip(args.key.clone()),
-        };
-        let collector = Collector::of(&settings).map_err(|error| failed(&error, FAILED))?;
+        let files = ClientTls { ca: ca.clone(), shown: args.cert.clone().zip(args.key.clone()) };
+        let tls = tls::client_config(&files).map_err(|error| failed(&error, FAILED))?;
+        let collector = Collector::new(address.clone(), Arc::new(tls));
         let runtime = runtime().map_err(|error| failed(&error, FAILED))?;
         let made = runtime.block_on(collector.connect());
         let made = made.map_err(|error| failed(&format!("{}: {error}", address.text), FAILED))?;
