@@ -111,7 +111,11 @@ async fn what_is_done_from_start_to_stop_is_in_the_log_which_verifies_by_this_pr
     let stopped = json(&rig, &["audit", "verify", "--head", head]);
     assert!(stopped["entries"].as_u64() > running["entries"].as_u64());
     let last = json(&rig, &["audit", "list", "--limit", "1"]);
-    assert_eq!(last["entries"][0]["action"], "daemon stopped");
+    // Who reads the stopped store stands in its log, before what is read.
+    let last = (&last["entries"][0]["action"], &last["entries"][0]["detail"]);
+    assert_eq!(last, (&Value::from("audit log read"), &Value::from("listed; no daemon ran")));
+    let stop = json(&rig, &["audit", "list", "--action", "daemon stopped"]);
+    assert_eq!(stop["entries"].as_array().unwrap().len(), 1);
     rig.start().await.unwrap();
     ask(&rig, &["audit", "verify", "--head", stopped["against"].as_str().unwrap()]);
 }

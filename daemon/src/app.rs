@@ -14,7 +14,7 @@ use clinical::fhir::identifier::SiteSecret;
 use outbox::{Readers, Store, Writer};
 use tokio::{
     signal::unix,
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
 };
 
@@ -240,6 +240,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         secret: SiteSecret::new(known.secret),
         box_id: known.box_id.clone(),
     };
+    let walk_again = Arc::<Notify>::default();
     let desk = admin::desk::Desk {
         writer: store.writer(),
         readers: store.readers(),
@@ -250,6 +251,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         replied: replied.clone(),
         conditions: conditions.clone(),
         intents: intents.clone(),
+        walk_again: Arc::clone(&walk_again),
     };
     let backups =
         Backups::new(store.readers(), store.writer(), &config.data_dir, key_id, known.box_id.clone());
@@ -309,6 +311,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         readers: store.readers(),
         conditions: conditions.clone(),
         box_id: known.box_id.clone(),
+        again: walk_again,
     };
     tasks.spawn(watch.run(draining.clone()));
     let forwarder = audit::forward::Forwarder {

@@ -1,11 +1,13 @@
-//! The store of a daemon that does not run, opened to read and for nothing else.
+//! The store of a daemon that does not run, opened to read, and to write down in its audit log who read.
 //!
-//! Invariant: while it is open no daemon starts on the folder (the folder's lock), and nothing in the folder is made or changed
-//! but what SQLite needs beside the database to read it, which has the database's owner and mode.
+//! Invariants: while it is open no daemon starts on the folder (the folder's lock); nothing in the folder is made or changed but the audit
+//! log and what SQLite needs beside the database, which has the database's owner and mode. Where nothing can be written, as on evidence
+//! on a medium that is write-protected, it is read as it lies there, and then nobody else may have it open.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use crate::{
+    audit::{self, AuditEntry},
     key::Key,
     open::{FolderLock, LOCK_FILE, OpenError, Opener},
     reader::Readers,
@@ -19,8 +21,10 @@ const READERS: usize = 2;
 /// The store, to read. Dropping it gives the folder back.
 pub struct ClosedStore {
     readers: Readers,
+    /// The way to write; `None` where nothing can be written.
+    opener: Option<Opener>,
     /// Held for as long as it is read.
-    _lock: FolderLock,
+    _lock: Option<FolderLock>,
 }
 
 impl ClosedStore {
@@ -33,8 +37,17 @@ impl ClosedStore {
         if !dir.join(LOCK_FILE).is_file() {
             return Err(OpenError::NoFolder);
         }
-        let lock = FolderLock::take(dir)?;
-        let opener = Opener::new(dir, key);
+        let (lock, opener) = match FolderLock::take(dir) {
+            Ok(lock) => (Some(lock), Opener::new(dir, key)),
+            Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                (None, Opener::new(dir, key).never_writing())
+            }
+            Err(error) => return Err(error),
+        };
+        if lock.is_none() && fs::metadata(opener.wal_path()).is_ok_and(|wal| wal.len() > 0) {
+            // What is in it would be passed over.
+            return Err(OpenError::Unsettled);
+        }
         match schema::found(&opener.read_only()?)? {
             Schema::Ready => {}
             Schema::Newer(found) => {
@@ -42,7 +55,23 @@ impl ClosedStore {
             }
             Schema::Foreign(owner) => return Err(OpenError::Foreign(owner)),
         }
-        Ok(Self { readers: Readers::new(opener, READERS, Arc::new(Tail::default())), _lock: lock })
+        let writes = lock.is_some().then(|| opener.clone());
+        let readers = Readers::new(opener, READERS, Arc::new(Tail::default()));
+        Ok(Self { readers, opener: writes, _lock: lock })
+    }
+
+    /// Appends to the audit log of the store, synced.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn record(&self, entries: &[AuditEntry]) -> Result<(), OpenError> {
+        let Some(opener) = &self.opener else {
+            return Err(OpenError::Io(io::ErrorKind::ReadOnlyFilesystem.into()));
+        };
+        let conn = opener.durable()?;
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        audit::append(&conn, entries)?;
+        Ok(conn.execute_batch("COMMIT")?)
     }
 
     /// The way to read.

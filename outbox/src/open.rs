@@ -56,6 +56,11 @@ pub enum OpenError {
     /// A file could not be made, opened or read.
     #[error("the data folder cannot be used")]
     Io(#[from] io::Error),
+    /// Nothing can be written there, and the write-ahead log holds what the database does not.
+    #[error(
+        "its write-ahead log cannot be read where nothing can be written; copy the folder to where it can"
+    )]
+    Unsettled,
     /// The database is not encrypted; it is not opened, and not converted either.
     #[error("the database is a plain SQLite file; it must be encrypted")]
     Plain,
@@ -107,6 +112,8 @@ impl From<rusqlite::Error> for OpenError {
 pub(crate) struct Opener {
     path: PathBuf,
     key: Key,
+    /// Whether its file may lie where nothing can be written.
+    never_writes: bool,
 }
 
 impl Opener {
@@ -116,7 +123,12 @@ impl Opener {
 
     /// Makes connections to a database file by its own path.
     pub(crate) fn at(path: &Path, key: Key) -> Self {
-        Self { path: path.to_owned(), key }
+        Self { path: path.to_owned(), key, never_writes: false }
+    }
+
+    /// The same for a file that nobody has open and that lies where nothing can be written.
+    pub(crate) fn never_writing(self) -> Self {
+        Self { never_writes: true, ..self }
     }
 
     /// A connection to a new file that is filled at once: nothing is synced before the end.
@@ -177,7 +189,10 @@ impl Opener {
 
     /// A connection that can only read.
     pub(crate) fn read_only(&self) -> Result<Connection, OpenError> {
-        let conn = self.keyed(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let conn = match self.never_writes {
+            true => self.unchanging()?,
+            false => self.keyed(OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        };
         conn.pragma_update(None, "query_only", true)?;
         conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         conn.set_prepared_statement_cache_capacity(READER_STATEMENTS);

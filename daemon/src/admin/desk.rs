@@ -3,9 +3,11 @@
 //! Invariants: what is asked is bounded for each exchange, and whoever wants more asks again from where the last
 //! answer ended; whatever a person changes, or sees of a patient, is in the audit log before the answer leaves.
 
+use std::sync::Arc;
+
 use outbox::{ReadError, Readers, WriteError, Writer};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     conditions::Board,
@@ -36,6 +38,8 @@ pub struct Desk {
     pub conditions: Board,
     /// Takes what people want written.
     pub intents: Intents,
+    /// Has the audit log walked again.
+    pub walk_again: Arc<Notify>,
 }
 
 /// Why something asked for was not done.

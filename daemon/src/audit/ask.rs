@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    fault::Place,
     line::Line,
     seal::{self, Seal},
     verify::PIECE,
@@ -58,6 +59,20 @@ pub enum Ask {
     },
     /// Entries that fit a filter, the newest first.
     Find(Find),
+    /// What is known of a fault that a walk found: whether it was accepted, and where a walk goes on.
+    Fault {
+        /// Which.
+        place: Place,
+    },
+    /// Accepts a fault that was looked into; of the running daemon alone.
+    Accept {
+        /// Which.
+        place: Place,
+        /// What stands there, as it was looked at ([`Judged::fingerprint`](super::fault::Judged)).
+        fingerprint: String,
+        /// Why, for the log.
+        reason: String,
+    },
 }
 
 /// For what entries are read.
@@ -133,6 +148,8 @@ pub fn answer(readers: &Readers, ask: &Ask) -> Result<Value, ReadError> {
             Ok(json!({ "entries": Line::after(reader, *after, (*limit).clamp(1, ENTRIES_MOST))? }))
         }),
         Ask::Find(find) => readers.with(|reader| found(reader, find)),
+        Ask::Fault { place } => readers.with(|reader| Ok(json!({ "judged": place.judged(reader)? }))),
+        Ask::Accept { .. } => Ok(json!({ "error": "only the running daemon takes this: it writes in its log" })),
     }
 }
 
@@ -192,6 +209,45 @@ fn found(reader: &Reader, find: &Find) -> Result<Value, ReadError> {
     }
     let next = Some(before).filter(|before| *before > first);
     Ok(json!({ "entries": lines, "next": next }))
+}
+
+/// Longest text of a filter.
+const TEXT_MOST_BYTES: usize = 200;
+
+/// What is read of the log, and for what, in words; `None` where no entry is told.
+///
+/// # Errors
+/// Where a text cannot stand in the log.
+pub fn looked_at(ask: &Ask) -> Result<Option<(String, String)>, &'static str> {
+    Ok(match ask {
+        Ask::Head | Ask::Walk { .. } | Ask::Seals { .. } | Ask::Since { .. } => None,
+        Ask::Fault { .. } | Ask::Accept { .. } => None,
+        Ask::Entries { after, limit, purpose } => {
+            let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+            let (first, last) = (after.saturating_add(1), after.saturating_add(limit));
+            Some((format!("entries {first} to {last}"), purpose.words().to_owned()))
+        }
+        Ask::Find(find) => {
+            let named = [("actor", &find.actor), ("action", &find.action), ("object", &find.object)];
+            let mut words = Vec::new();
+            for (name, text) in named {
+                let Some(text) = text else { continue };
+                if text.len() > TEXT_MOST_BYTES || text.chars().any(char::is_control) {
+                    return Err("a text to look for has at most 200 bytes and no control characters");
+                }
+                words.push(format!("{name} {text}"));
+            }
+            let times = [("since", find.since), ("until", find.until)];
+            words.extend(
+                times
+                    .iter()
+                    .filter_map(|(name, at)| Some(format!("{name} {}", crate::time::rfc3339((*at)?)))),
+            );
+            let object =
+                find.before.map_or_else(|| "entries".to_owned(), |id| format!("entries before {id}"));
+            Some((object, format!("listed; {}", words.join("; ")).trim_end_matches("; ").to_owned()))
+        }
+    })
 }
 
 #[cfg(test)]
@@ -261,5 +317,21 @@ mod tests {
         assert_eq!(reached.entries, 4);
         assert_eq!(walked(&json!({ "missing": [3, 4] })), Some(Err(AuditBreak::Missing(3, 4))));
         assert_eq!(walked(&json!({ "entries": "x" })), None);
+    }
+
+    #[test]
+    fn whoever_is_told_entries_stands_in_the_log_and_who_is_told_hashes_does_not() {
+        let of = |ask: &Ask| looked_at(ask).unwrap();
+        assert_eq!(of(&Ask::Head), None);
+        assert_eq!(of(&Ask::Walk { entries: 0, hash: String::new(), limit: 1 }), None);
+        let export = Ask::Entries { after: 10, limit: 5, purpose: Purpose::Export };
+        assert_eq!(of(&export), Some(("entries 11 to 15".into(), "exported".into())));
+        let find = Find { actor: Some("alice".into()), since: Some(0), limit: 9, ..Find::default() };
+        let told = of(&Ask::Find(find)).unwrap();
+        assert_eq!(told, ("entries".into(), "listed; actor alice; since 1970-01-01T00:00:00Z".into()));
+        assert_eq!(of(&Ask::Find(Find::default())).unwrap().1, "listed");
+        for text in ["a\nb".to_owned(), "x".repeat(TEXT_MOST_BYTES + 1)] {
+            assert!(looked_at(&Ask::Find(Find { action: Some(text), ..Find::default() })).is_err());
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod collector;
+pub mod fault;
 pub mod forward;
 pub mod line;
 pub mod seal;

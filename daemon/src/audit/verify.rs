@@ -35,6 +35,8 @@ pub enum Finding {
         last: u64,
         /// Which head.
         what: String,
+        /// It.
+        head: AuditHead,
     },
     /// The log ends before a known head.
     #[error("the log ends at entry {entries}, and {what} says that there were {known}: its end was cut off")]
@@ -45,6 +47,8 @@ pub enum Finding {
         known: u64,
         /// Which head says so.
         what: String,
+        /// It.
+        head: AuditHead,
     },
 }
 
@@ -70,6 +74,8 @@ pub struct Walk {
     known: VecDeque<Known>,
     /// The last known head that was met.
     met: u64,
+    /// Whether the log's end was reached.
+    ended: bool,
 }
 
 impl Walk {
@@ -78,7 +84,7 @@ impl Walk {
         // Every log begins there.
         known.retain(|known| known.head != AuditHead::START);
         known.sort_by_key(|known| known.head.entries);
-        Self { head: AuditHead::START, known: known.into(), met: 0 }
+        Self { head: AuditHead::START, known: known.into(), met: 0, ended: false }
     }
 
     /// The piece to walk next: from where, and how many entries at most.
@@ -97,21 +103,38 @@ impl Walk {
             Err(broken) => return Some(Err(Finding::Broken(broken))),
         };
         self.head = head;
-        while let Some(known) = self.known.pop_front_if(|known| known.head.entries <= head.entries) {
-            if known.head != head {
-                let first = (self.met + 1).min(known.head.entries);
-                return Some(Err(Finding::Rewritten { first, last: known.head.entries, what: known.what }));
-            }
-            self.met = head.entries;
+        self.ended = head.entries != from.entries + limit as u64;
+        self.met_so_far()
+    }
+
+    /// Goes on behind what [`take`](Self::take) found last, which was accepted: where the chain fails, at `resume`. Returns as `take`
+    /// does.
+    pub fn pass(&mut self, resume: Option<AuditHead>) -> Option<Result<AuditHead, Finding>> {
+        if let Some(resume) = resume {
+            self.head = resume;
+            // Of what is not there no head can be met.
+            self.known.retain(|known| known.head.entries >= resume.entries);
         }
-        if head.entries == from.entries + limit as u64 {
+        self.met_so_far()
+    }
+
+    fn met_so_far(&mut self) -> Option<Result<AuditHead, Finding>> {
+        let here = self.head;
+        while let Some(known) = self.known.pop_front_if(|known| known.head.entries <= here.entries) {
+            if known.head != here {
+                let (first, last) = ((self.met + 1).min(known.head.entries), known.head.entries);
+                return Some(Err(Finding::Rewritten { first, last, what: known.what, head: known.head }));
+            }
+            self.met = here.entries;
+        }
+        if !self.ended {
             return None;
         }
         Some(match self.known.pop_back() {
-            Some(last) => {
-                Err(Finding::Cut { entries: head.entries, known: last.head.entries, what: last.what })
+            Some(Known { head, what }) => {
+                Err(Finding::Cut { entries: here.entries, known: head.entries, what, head })
             }
-            None => Ok(head),
+            None => Ok(here),
         })
     }
 }
@@ -163,7 +186,8 @@ mod tests {
             let last = *heads.last().unwrap();
             let (end, _) = walk(log, heads.into_iter().map(|entries| known(at(entries))).collect());
             let cut = end.unwrap_err();
-            assert_eq!(cut, Finding::Cut { entries: log, known: last, what: format!("the seal of {last}") });
+            let what = format!("the seal of {last}");
+            assert_eq!(cut, Finding::Cut { entries: log, known: last, what, head: at(last) });
             assert_eq!(cut.entry(), log as i64 + 1);
         }
     }
@@ -182,6 +206,29 @@ mod tests {
                 "{found:?}"
             );
         }
+    }
+
+    #[test]
+    fn behind_what_was_accepted_the_walk_goes_on_and_meets_the_heads_that_follow() {
+        // Entries 3 to 5 are gone with the head that sealed the fourth; the seventh is sealed and met.
+        let mut walk = Walk::new(vec![known(at(4)), known(at(7))]);
+        assert!(walk.take(Err(AuditBreak::Missing(3, 5))).unwrap().is_err());
+        assert_eq!(walk.pass(Some(at(6))), None);
+        assert_eq!(walk.next(), (at(6), 1));
+        assert_eq!(walk.take(Ok(at(7))), None);
+        assert_eq!(walk.take(Ok(at(9))), Some(Ok(at(9))));
+        // A second fault behind an accepted one is found, and so is a head that says otherwise.
+        let other =
+            Known { head: AuditHead { entries: 8, hash: [0xee; 32] }, what: "the seal of 8".to_owned() };
+        let mut walk = Walk::new(vec![other, known(at(12))]);
+        assert!(walk.take(Err(AuditBreak::Altered(2))).unwrap().is_err());
+        assert_eq!(walk.pass(Some(at(2))), None);
+        assert!(walk.take(Err(AuditBreak::Altered(3))).unwrap().is_err());
+        assert_eq!(walk.pass(Some(at(3))), None);
+        assert!(matches!(walk.take(Ok(at(8))), Some(Err(Finding::Rewritten { last: 8, .. }))));
+        assert_eq!(walk.pass(None), None);
+        assert!(matches!(walk.take(Ok(at(9))), Some(Err(Finding::Cut { entries: 9, known: 12, .. }))));
+        assert_eq!(walk.pass(None), Some(Ok(at(9))));
     }
 
     #[test]

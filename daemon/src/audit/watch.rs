@@ -5,12 +5,14 @@
 //!
 //! Numbers: `PIECE` entries a piece; looked at every `LOOK`; seals and heads of 54 years are held at a time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use outbox::{AuditHead, ReadError, Readers, WriteError, Writer};
+use tokio::sync::Notify;
 
 use super::{
     by_daemon,
+    fault::Place,
     seal::{self, SealError, SealKey},
     verify::{Finding, Known, Walk},
 };
@@ -42,6 +44,8 @@ pub struct Watch {
     pub conditions: Board,
     /// Whose log it is.
     pub box_id: String,
+    /// Where a walk is asked for.
+    pub again: Arc<Notify>,
 }
 
 impl Watch {
@@ -65,6 +69,7 @@ impl Watch {
             }
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
+                () = self.again.notified() => walked = None,
                 () = draining.begun() => return,
             }
         }
@@ -98,12 +103,30 @@ impl Watch {
                 Err(ReadError::AuditBroken(broken)) => Err(broken),
                 Err(error) => return Err(error),
             };
-            if let Some(end) = walk.take(reached) {
-                return Ok(Some(end));
+            let mut end = walk.take(reached);
+            while let Some(Err(finding)) = &end {
+                match self.passed(finding).await? {
+                    None => break,
+                    Some(resume) => end = walk.pass(resume),
+                }
+            }
+            if end.is_some() {
+                return Ok(end);
             }
             tokio::time::sleep((began.elapsed() * REST).max(LEAST_REST)).await;
         }
         Ok(None)
+    }
+}
+
+impl Watch {
+    /// Where a walk goes on behind a fault that a person accepted; `None` where nobody did.
+    async fn passed(&self, finding: &Finding) -> Result<Option<Option<AuditHead>>, ReadError> {
+        let (readers, place) = (self.readers.clone(), Place::of(finding));
+        let judging = move || readers.with(|reader| place.judged(reader));
+        let judged = tokio::task::spawn_blocking(judging).await.map_err(|_| ReadError::Closed)??;
+        let accepted = judged.filter(|judged| judged.accepted.is_some());
+        Ok(accepted.map(|judged| judged.resume()))
     }
 }
 
@@ -144,6 +167,7 @@ mod tests {
             readers: store.readers(),
             conditions: conditions.clone(),
             box_id: "box-1".to_owned(),
+            again: Arc::default(),
         }
     }
 

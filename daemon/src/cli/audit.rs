@@ -1,8 +1,9 @@
 //! `isthmus audit`: the audit log, verified, looked at and exported.
 //!
-//! It asks the running daemon; where none runs, it reads the store itself. Exit codes: 0 done, and the log is whole; 1 where it is
+//! It asks the running daemon; where none runs, it reads the store itself. Exit codes: 0 done, and the log is whole but for faults that were accepted; 1 where it is
 //! not, or something could not be done; 2 for wrong usage.
 
+mod accept;
 mod export;
 mod log;
 mod look;
@@ -26,6 +27,8 @@ Examples:
       one entry with its hash
   isthmus audit export --since 2026-11-01 --out november.jsonl
   isthmus audit export --format syslog --to tls://siem:6514 --ca siem.pem
+  isthmus audit accept 17 --reason \"restored on 3 May, ticket 4711\"
+      the fault that verify names at entry 17 was looked into
   isthmus audit seals --json
       the head of each day, signed by the box
 
@@ -36,6 +39,10 @@ seal without this program.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
+    /// Read entries of a stopped daemon's store that cannot be written, and where the log therefore does not say who read: evidence
+    /// on a write-protected medium. Where it can be written, it does all the same.
+    #[arg(long, global = true)]
+    unrecorded: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -50,17 +57,20 @@ enum Verb {
     Show(look::ShowArgs),
     /// Write entries to a file, or send them to a collector over TLS: JSON lines, syslog (RFC 5424) or FHIR AuditEvents.
     Export(export::Args),
+    /// Accept a fault that verify names, after it was looked into: it is told as accepted from then on.
+    Accept(accept::Args),
     /// List the log's seals: its head once a day, signed by the box's own key.
     Seals(look::SealsArgs),
 }
 
 /// Does what the arguments say.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    let done = Log::open(config).and_then(|log| match &args.verb {
+    let done = Log::open(config, args.unrecorded).and_then(|log| match &args.verb {
         Verb::Verify(args) => verify::run(args, &log),
         Verb::List(args) => look::list(args, &log),
         Verb::Show(args) => look::show(args, &log),
         Verb::Export(args) => export::run(args, &log),
+        Verb::Accept(args) => accept::run(args, &log),
         Verb::Seals(args) => look::seals(args, &log),
     });
     done.unwrap_or_else(|code| code)

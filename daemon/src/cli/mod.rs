@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     /// Every verb that reads a configuration, with what it needs.
-    const VERBS: [&str; 63] = [
+    const VERBS: [&str; 65] = [
         "run",
         "check",
         "status",
@@ -331,6 +331,8 @@ mod tests {
         "audit verify --seals s.json",
         "audit list --actor a --limit 9",
         "audit show 3",
+        "audit list --unrecorded",
+        "audit accept 3 --reason r",
         "audit export --after 7 --format fhir --out x.ndjson",
         "audit export --to tls://h:1 --ca c.pem --cert c --key k",
         "audit seals --json",

@@ -3,7 +3,8 @@
 use super::Reader;
 use crate::{
     audit::{self, AuditEntry, AuditHead},
-    audit_chain::{self, ChainedEntry},
+    audit_chain::{self, AuditBreak, ChainedEntry},
+    audit_fault::{self, AuditFault},
     audit_seal::{self, AuditSeal},
     error::ReadError,
 };
@@ -45,6 +46,16 @@ impl Reader {
     /// Walks the audit log's whole chain of hashes in one go, however long it is.
     pub fn verify_audit(&self) -> Result<AuditHead, ReadError> {
         self.walk_audit(AuditHead::START, usize::MAX >> 1)
+    }
+
+    /// The fault of the audit log's chain at this place; `None` where the chain does not fail there so.
+    pub fn audit_fault(&self, broken: AuditBreak) -> Result<Option<AuditFault>, ReadError> {
+        audit_fault::fault(self.conn()?, broken)
+    }
+
+    /// Every audit entry with this action, in order. Reads the whole log: for what is asked seldom.
+    pub fn audit_with_action(&self, action: &str) -> Result<Vec<(i64, AuditEntry)>, ReadError> {
+        audit_fault::with_action(self.conn()?, action)
     }
 
     /// The newest seal of the audit log.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use outbox::{ClosedStore, Key};
+use outbox::{AuditEntry, ClosedStore, Key};
 use serde_json::Value;
 
 use crate::{
@@ -15,8 +15,9 @@ use crate::{
         BAD_CONFIGURATION, FAILED, credentials,
         daemon::{Daemon, quietly},
         failed,
+        offline::actor,
     },
-    config,
+    config, time,
 };
 
 /// Where questions go.
@@ -24,12 +25,17 @@ pub(super) enum Log {
     /// The daemon.
     Running(Daemon),
     /// The store, while no daemon runs.
-    Closed(ClosedStore),
+    Closed {
+        /// It.
+        store: ClosedStore,
+        /// Whether entries are read also where that cannot be written down.
+        unrecorded: bool,
+    },
 }
 
 impl Log {
     /// Finds the daemon, or opens the store. Errs with the exit code, after saying why.
-    pub(super) fn open(config: &Path) -> Result<Self, ExitCode> {
+    pub(super) fn open(config: &Path, unrecorded: bool) -> Result<Self, ExitCode> {
         match quietly(config, &Request::Audit(Ask::Head)) {
             Err(error) if error.is_absent() => {}
             Err(error) => return Err(error.failed()),
@@ -45,15 +51,19 @@ impl Log {
             failed(&format!("no daemon runs, and the store in {dir} cannot be read: {why}"), FAILED)
         };
         let (key, _) = Key::from_file(&main.store.key_file).map_err(|error| closed(&error))?;
-        Ok(Self::Closed(ClosedStore::open(&main.data_dir, key).map_err(|error| closed(&error))?))
+        let store = ClosedStore::open(&main.data_dir, key).map_err(|error| closed(&error))?;
+        Ok(Self::Closed { store, unrecorded })
     }
 
     /// Asks. Errs with the exit code, after saying why.
     pub(super) fn ask(&self, ask: Ask) -> Result<Value, ExitCode> {
         match self {
             Self::Running(daemon) => daemon.ask(&Request::Audit(ask)),
-            Self::Closed(store) => ask::answer(&store.readers(), &ask)
-                .map_err(|error| failed(&format!("the store could not be read: {error}"), FAILED)),
+            Self::Closed { store, unrecorded } => {
+                record(store, &ask, *unrecorded)?;
+                ask::answer(&store.readers(), &ask)
+                    .map_err(|error| failed(&format!("the store could not be read: {error}"), FAILED))
+            }
         }
     }
 
@@ -74,5 +84,36 @@ impl Log {
                 None => return Ok((seals, pem)),
             }
         }
+    }
+}
+
+/// Writes down who is told entries, as the daemon does, before they are told.
+fn record(store: &ClosedStore, ask: &Ask, unrecorded: bool) -> Result<(), ExitCode> {
+    let looked = ask::looked_at(ask).map_err(|why| failed(&why, FAILED))?;
+    let Some((object, detail)) = looked else { return Ok(()) };
+    let entry = AuditEntry {
+        actor: actor(),
+        action: "audit log read".to_owned(),
+        object,
+        detail: format!("{detail}; no daemon ran"),
+        at: time::now_ms(),
+    };
+    match store.record(&[entry]) {
+        Ok(()) => Ok(()),
+        Err(error) if unrecorded => {
+            // Once, however many pages are read.
+            static SAID: std::sync::Once = std::sync::Once::new();
+            SAID.call_once(|| {
+                eprintln!("isthmus: the log does not say that you read it: it cannot be written ({error})");
+            });
+            Ok(())
+        }
+        Err(error) => Err(failed(
+            &format!(
+                "who reads entries stands in the log, and it cannot be written ({error}); --unrecorded reads them all the same, \
+                 and the log does not say so"
+            ),
+            FAILED,
+        )),
     }
 }

@@ -12,10 +12,15 @@ use super::log::Log;
 use crate::{
     audit::{
         ask::{Ask, walked},
+        fault::{Judged, Place},
         seal::Seal,
-        verify::{Known, Walk},
+        verify::{Finding, Known, Walk},
     },
-    cli::{FAILED, amount, consent, daemon::say, failed},
+    cli::{
+        FAILED, amount, consent,
+        daemon::{say, text},
+        failed,
+    },
     pipeline::manifest::{hex, unhex},
 };
 
@@ -37,21 +42,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
-    let (own, _) = log.seals()?;
-    let mut known = Vec::new();
-    for (seals, whence) in [(own, ""), (kept(args)?, " that was kept")] {
-        for seal in seals {
-            let what = format!("the seal of {}{whence}", seal.day);
-            let head = seal.sealed().filter(|_| seal.is_signed());
-            let head = head.ok_or_else(|| {
-                failed(
-                    &format!("{what} is not signed by the key that it names: the seal itself was changed"),
-                    FAILED,
-                )
-            })?;
-            known.push(Known { head, what });
-        }
-    }
+    let (mut known, _) = own_seals(log)?;
+    known.extend(
+        kept(args)?.into_iter().map(|seal| proved(&seal, " that was kept")).collect::<Result<Vec<_>, _>>()?,
+    );
     let seals = known.len();
     if let Some((entries, digits)) = &args.head {
         let hash = unhex(digits).ok_or_else(|| failed(&"a hash has 64 hex digits", FAILED))?;
@@ -60,15 +54,23 @@ pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
             what: "the head that was kept".to_owned(),
         });
     }
-    let told = match walk(log, known)? {
+    let walked = walk(log, known)?;
+    let accepted = walked.accepted;
+    let told = match walked.end {
         Ok(head) => {
             let digits = hex(&head.hash);
-            json!({ "entries": head.entries, "head": digits, "against": format!("{}:{digits}", head.entries), "seals": seals })
+            json!({ "entries": head.entries, "head": digits, "against": format!("{}:{digits}", head.entries), "seals": seals,
+                    "accepted": accepted })
         }
-        Err(finding) => json!({ "broken": finding.entry(), "detail": finding.to_string() }),
+        Err(finding) => {
+            json!({ "broken": finding.entry(), "detail": finding.to_string(), "accepted": accepted })
+        }
     };
     if args.json || told["broken"].is_null() {
         say(&told, args.json, whole);
+    } else {
+        // What was accepted before it is told too.
+        print!("{}", by_people(&told));
     }
     match told["detail"].as_str() {
         None => Ok(ExitCode::SUCCESS),
@@ -82,29 +84,72 @@ pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
     }
 }
 
+/// The heads of the store's own seals, and how many there are.
+pub(super) fn own_seals(log: &Log) -> Result<(Vec<Known>, usize), ExitCode> {
+    let (own, _) = log.seals()?;
+    let known = own.iter().map(|seal| proved(seal, "")).collect::<Result<Vec<_>, _>>()?;
+    let count = known.len();
+    Ok((known, count))
+}
+
+/// The head of a seal that is signed.
+fn proved(seal: &Seal, whence: &str) -> Result<Known, ExitCode> {
+    let what = format!("the seal of {}{whence}", seal.day);
+    match seal.sealed().filter(|_| seal.is_signed()) {
+        Some(head) => Ok(Known { head, what }),
+        None => {
+            let why = format!("{what} is not signed by the key that it names: the seal itself was changed");
+            Err(failed(&why, FAILED))
+        }
+    }
+}
+
+/// What a walk led to.
+pub(super) struct Walked {
+    /// The head of a log that is whole, or the first fault that nobody accepted.
+    pub end: Result<outbox::AuditHead, Finding>,
+    /// Faults on the way that were accepted, for people and for JSON.
+    pub accepted: Vec<Value>,
+}
+
 /// Walks the log; how far is shown on a terminal.
-fn walk(
-    log: &Log,
-    known: Vec<Known>,
-) -> Result<Result<outbox::AuditHead, crate::audit::verify::Finding>, ExitCode> {
+pub(super) fn walk(log: &Log, known: Vec<Known>) -> Result<Walked, ExitCode> {
     let total = log.ask(Ask::Head)?["entries"].as_u64().unwrap_or(0);
     let bar = match std::io::stderr().is_terminal() {
         true => indicatif::ProgressBar::new(total),
         false => indicatif::ProgressBar::hidden(),
     };
-    let mut walk = Walk::new(known);
+    let (mut walk, mut accepted) = (Walk::new(known), Vec::new());
     loop {
         let (from, limit) = walk.next();
         bar.set_position(from.entries);
         let told = log.ask(Ask::Walk { entries: from.entries, hash: hex(&from.hash), limit })?;
-        let reached = walked(&told).ok_or_else(|| {
-            failed(&"the answer holds no head; do daemon and command line have one version?", FAILED)
-        })?;
-        if let Some(end) = walk.take(reached) {
+        let mut end = walk.take(walked(&told).ok_or_else(versions)?);
+        while let Some(Err(finding)) = &end {
+            let judged = judged(log, &Place::of(finding))?;
+            let Some((judged, by)) = judged.and_then(|judged| Some((judged.clone(), judged.accepted?)))
+            else {
+                break;
+            };
+            accepted
+                .push(json!({ "broken": finding.entry(), "detail": finding.to_string(), "accepted": by }));
+            end = walk.pass(judged.resume());
+        }
+        if let Some(end) = end {
             bar.finish_and_clear();
-            return Ok(end);
+            return Ok(Walked { end, accepted });
         }
     }
+}
+
+/// What is known of a fault; `None` where it is none that can be accepted.
+pub(super) fn judged(log: &Log, place: &Place) -> Result<Option<Judged>, ExitCode> {
+    let mut told = log.ask(Ask::Fault { place: place.clone() })?;
+    serde_json::from_value(told["judged"].take()).map_err(|_| versions())
+}
+
+fn versions() -> ExitCode {
+    failed(&"the answer holds no head; do daemon and command line have one version?", FAILED)
 }
 
 /// The seals of the file.
@@ -134,6 +179,17 @@ fn read(text: &str) -> Option<Vec<Seal>> {
     (!seals.is_empty()).then_some(seals)
 }
 
+/// What people accepted, a line each.
+fn by_people(told: &Value) -> String {
+    let line = |one: &Value| {
+        let by = &one["accepted"];
+        let (who, at, entry) = (text(&by["actor"]), text(&by["at"]), text(&by["entry"]));
+        let (what, why) = (text(&one["detail"]), text(&by["reason"]));
+        format!("accepted by {who} at {at} (entry {entry}): {what}; {why}\n")
+    };
+    told["accepted"].as_array().into_iter().flatten().map(line).collect()
+}
+
 fn whole(told: &Value) -> String {
     let seals = match told["seals"].as_u64() {
         Some(0) | None => String::new(),
@@ -143,8 +199,10 @@ fn whole(told: &Value) -> String {
         1 => "1 entry".to_owned(),
         count => format!("{count} entries"),
     };
+    let accepted = by_people(told);
+    let but = if accepted.is_empty() { "" } else { ", but for what was accepted" };
     format!(
-        "the audit log is whole: {entries}\n{seals}its head is {}\nkept elsewhere, a head shows later whether the end was cut off: --head\n",
+        "the audit log is whole{but}: {entries}\n{accepted}{seals}its head is {}\nkept elsewhere, a head shows later whether the end was cut off: --head\n",
         told["against"].as_str().unwrap_or_default()
     )
 }
