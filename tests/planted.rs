@@ -1,5 +1,5 @@
 //! Patient data in every field of every kind of input, and all that the box says of itself searched for it: the log at level
-//! trace, metrics, status, the support bundle, names of files. Beside it: one name follows a message through the log, and a
+//! trace, metrics, status, the support bundle, what a collector of traces gets, names of files. Beside it: one name follows a message through the log, and a
 //! support bundle can be had without a daemon.
 //!
 //! `tests/privacy.rs` looks at the wire and at the database too.
@@ -9,6 +9,7 @@
 mod site;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -18,7 +19,9 @@ use std::{
 
 use serde_json::{Value, json};
 use site::{
-    binary, command, daily,
+    binary,
+    collector::Collector,
+    command, daily,
     endpoint::{Talk, bearer, client},
     files, settled, until,
     wire::Wire,
@@ -121,7 +124,7 @@ fn planted_resource(kind: &str) -> Value {
 }
 
 /// A daemon with everything that takes something in: a listener, a folder, the endpoint with an issuer, notes.
-async fn everything(dir: &Path) -> (Rig, Issuer, Arc<ClientKey>, files::Folder) {
+async fn everything(dir: &Path) -> (Rig, Issuer, Arc<ClientKey>, files::Folder, Collector) {
     let (idp, home) = (dir.join("idp"), dir.join("box"));
     fs::create_dir(&idp).unwrap();
     fs::create_dir(&home).unwrap();
@@ -140,9 +143,11 @@ async fn everything(dir: &Path) -> (Rig, Issuer, Arc<ClientKey>, files::Folder) 
     let mut rig = site::prepare(&home, settings).await;
     let folder = files::spool(&rig, "[spool.patient]\nsystem = \"urn:oid:1.2.3\"\nvalue = \"7700413\"");
     folder.make();
+    let collector = Collector::plain("127.0.0.1:0").await;
+    site::append(&rig, &format!("[traces]\nurl = \"http://{}\"\n", collector.address()));
     let key = issuer.rotate(Algorithm::Es384, "k1").unwrap();
     rig.start().await.unwrap();
-    (rig, issuer, key, folder)
+    (rig, issuer, key, folder, collector)
 }
 
 async fn send_messages(rig: &Rig) {
@@ -282,7 +287,7 @@ fn names_below(folder: &Path) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_planted_in_every_field_of_every_input_is_in_nothing_that_the_box_says_of_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut rig, issuer, key, folder) = everything(dir.path()).await;
+    let (mut rig, issuer, key, folder, collector) = everything(dir.path()).await;
     send_messages(&rig).await;
     drop_files(&folder);
     talk_fhir(&rig, &issuer, &key).await;
@@ -330,6 +335,11 @@ async fn what_is_planted_in_every_field_of_every_input_is_in_nothing_that_the_bo
     clean("status", status.as_bytes());
     clean("status for people", people_see.as_bytes());
     clean("/metrics", metrics.as_bytes());
+    // The store was looked into while the daemon was stopped: by now every span is there.
+    clean("what the collector of traces got", &collector.bytes());
+    let feeds: BTreeSet<String> =
+        collector.spans().into_iter().filter_map(|mut span| span.attributes.remove("isthmus.feed")).collect();
+    assert_eq!(feeds.iter().map(String::as_str).collect::<Vec<_>>(), ["drop", "engine"]);
     let log = fs::read(rig.log_file()).unwrap();
     clean("the log", &log);
     let log = String::from_utf8(log).unwrap();

@@ -56,6 +56,7 @@ use crate::{
     telemetry::{self, Metric, Ready},
     time,
     tls::{Inventory, Keeper, Poke, Served, Sources},
+    traces,
 };
 
 /// Gauges that are read from the store are renewed so often.
@@ -171,6 +172,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let told: Vec<String> = listening.iter().map(Listening::words).collect();
     tracing::info!(%health, listeners = told.join(", "), "isthmus {} is up", env!("CARGO_PKG_VERSION"));
 
+    let exporter = traces::start(current.clone(), &known.box_id);
     let (drain, draining) = Drain::new();
     let (wake, woken) = Wake::new();
     let (queued, queue) = watch::channel(0);
@@ -439,6 +441,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     drain.begin();
     wake.wake();
     finish(intakes, tasks, pipeline).await;
+    exporter.finish().await;
     store.writer().audit(vec![audit::by_daemon("daemon stopped", &stopping, String::new())]).await?;
     store.close();
     tracing::info!("stopped");

@@ -14,7 +14,11 @@ use std::{
 use jiff::Timestamp;
 use outbox::{LeasedRow, ReadError, Reader, Readers};
 
-use crate::{pipeline::manifest::Listing, telemetry::Metric};
+use crate::{
+    pipeline::manifest::Listing,
+    telemetry::Metric,
+    traces::{self, Attempted},
+};
 
 /// A write that may go is to be delivered within this time.
 pub const OBJECTIVE: Duration = Duration::from_secs(15 * 60);
@@ -71,16 +75,18 @@ fn newest_receipt(reader: &Reader, window: i64, version: i64) -> Result<Option<i
     Ok(received_at.filter(|at| before.is_none_or(|(_, published_at)| published_at <= *at)))
 }
 
-/// Writes an attempt down in the log, where that is read at level debug.
-pub fn tell_attempt(readers: &Readers, destination: &str, row: &LeasedRow, verdict: &str) {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
+/// Writes an attempt down in the log, where that is read at level debug, and in the traces of the messages that it is about.
+pub fn tell_attempt(readers: &Readers, attempted: &Attempted<'_>) {
+    if !tracing::enabled!(tracing::Level::DEBUG) && !traces::are_on() {
         return;
     }
+    let Attempted { destination, row, verdict, .. } = *attempted;
     let (window, version) = (row.window_id, row.version);
     let counted = match window {
         0 => Vec::new(),
         _ => readers.with(|reader| new_messages(reader, window, version)).unwrap_or_default(),
     };
+    traces::attempted(attempted, &counted);
     let (row, attempt, msgs) = (row.id, row.attempts, msgs(&counted));
     tracing::debug!(destination, row, window, version, attempt, verdict, msgs, "attempt to write ended");
 }

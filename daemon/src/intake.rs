@@ -39,7 +39,7 @@ use crate::{
     pipeline::Wake,
     route::{Handler, PART},
     telemetry::Metric,
-    time,
+    time, traces,
 };
 
 /// MSH-10 of an answer that no stored message stands behind.
@@ -54,6 +54,9 @@ pub enum Reply {
         code: AckCode,
         /// The message to frame.
         bytes: Bytes,
+        /// Number in the store of what it answers: a message, or what stands around those of a batch. `None` where nothing was
+        /// stored.
+        msg: Option<i64>,
     },
     /// No acknowledgement is asked for: go on.
     Nothing,
@@ -94,8 +97,10 @@ impl Intake {
         let envelope = readable(&scanned);
         let asked = Asked::by(envelope, feed.answering.acknowledge);
         let place = self.place(feed, envelope);
+        let committing = Instant::now();
         match self.writer.intake(arrival(feed, envelope, place, frame, refusal.as_ref())).await {
             Ok(receipt) => {
+                traces::received(feed, &receipt, started, committing);
                 feed.count_commit(started.elapsed());
                 feed.count_receipt(&receipt, refusal.as_ref().map(|refusal| refusal.fault.code));
                 self.committed();
@@ -108,7 +113,7 @@ impl Intake {
     /// A frame over the cap: the message cannot be kept whole, so it is refused by name, and its `head` kept with
     /// the reason, for whoever must find out which one it was.
     pub async fn too_long(&self, feed: &Feed, head: Bytes, limit_bytes: usize) -> Reply {
-        let mode = feed.answering.acknowledge;
+        let (started, mode) = (Instant::now(), feed.answering.acknowledge);
         let batch = batch::addressee(&head).filter(|_| batch::is_batch(&head));
         let scanned = Envelope::scan(&head);
         let envelope = batch.as_ref().or_else(|| readable(&scanned));
@@ -123,6 +128,7 @@ impl Intake {
         let arrival = Arrival { handler: PART, ..arrival(feed, envelope, place, head, Some(&refusal)) };
         match self.writer.intake(arrival).await {
             Ok(receipt) => {
+                traces::received(feed, &receipt, started, started);
                 feed.count_receipt(&receipt, Some(refusal.fault.code));
                 stored(asked.refused(Class::Reject), envelope, vec![refusal.fault], &receipt)
             }
@@ -202,7 +208,7 @@ fn stored(code: Option<AckCode>, to: Option<&Envelope>, faults: Vec<AckFault>, r
     let Some(code) = code else { return Reply::Nothing };
     let stamp = time::hl7_stamp(receipt.received_at);
     let bytes = ack::build(to, &Ack { code, faults }, &stamp, &format!("I{}", receipt.id));
-    Reply::Acknowledge { code, bytes }
+    Reply::Acknowledge { code, bytes, msg: Some(receipt.id) }
 }
 
 /// An answer with condition 207 to what was not stored; `None` where none is wanted.
@@ -210,7 +216,7 @@ fn unstored(code: Option<AckCode>, to: Option<&Envelope>, text: String) -> Optio
     let code = code?;
     let ack = Ack::refusing(code, AckFault { code: 207, text: text.into(), location: None });
     let bytes = ack::build(to, &ack, &time::hl7_stamp(time::now_ms()), NO_ID);
-    Some(Reply::Acknowledge { code, bytes })
+    Some(Reply::Acknowledge { code, bytes, msg: None })
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ pub mod systemd;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod traces;
 pub mod traffic;
 pub mod verdict;
 pub mod waiting;

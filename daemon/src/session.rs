@@ -18,6 +18,7 @@ use crate::{
     feed::Feed,
     intake::{Intake, Reply},
     listener::{refusal::Limit, room::Room},
+    traces,
 };
 
 /// Bytes asked of the socket at once: one large segment burst, small beside the frame cap.
@@ -208,8 +209,8 @@ impl Session<'_> {
     }
 
     async fn reply<S: AsyncWrite + Unpin>(&self, stream: &mut S, reply: Reply) -> Result<(), End> {
-        let (code, bytes) = match reply {
-            Reply::Acknowledge { code, bytes } => (code, bytes),
+        let (code, bytes, msg) = match reply {
+            Reply::Acknowledge { code, bytes, msg } => (code, bytes, msg),
             Reply::Nothing => {
                 self.feed.count_unanswered();
                 return Ok(());
@@ -223,7 +224,10 @@ impl Session<'_> {
             // TLS keeps back what the socket did not take.
             stream.flush().await
         };
-        match timeout(self.write_timeout, written).await {
+        let began = std::time::Instant::now();
+        let written = timeout(self.write_timeout, written).await;
+        traces::acknowledged(msg, code.as_str(), began, matches!(written, Ok(Ok(()))));
+        match written {
             Err(_elapsed) => Err(End::SlowReader),
             Ok(Err(_)) => Err(End::Socket),
             Ok(Ok(())) => Ok(()),
@@ -378,7 +382,8 @@ mod tests {
         let (wake, _woken) = Wake::new();
         let intake = Intake::new(store.writer(), Board::default(), wake);
         let head = Bytes::from([MESSAGE, &[b'x'; 900]].concat());
-        let Reply::Acknowledge { code, bytes } = intake.too_long(&Feed::new("f", "main"), head, 1_000).await
+        let Reply::Acknowledge { code, bytes, .. } =
+            intake.too_long(&Feed::new("f", "main"), head, 1_000).await
         else {
             panic!("the store takes commits");
         };

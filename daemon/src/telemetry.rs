@@ -270,6 +270,8 @@ metrics_table! {
     EndpointAuditWaiting = gauge "isthmus_fhir_audit_waiting" Count,
     /// Deliveries counted for the objective of docs/metrics.md, by destination and result: in time, or late.
     SloDeliveries = counter "isthmus_slo_deliveries_total" Count,
+    /// Spans of messages' traces, by result: sent, refused by the collector, or left out for want of room.
+    TraceSpans = counter "isthmus_trace_spans_total" Count,
     /// When the daemon started (Unix).
     Started = gauge "isthmus_start_timestamp_seconds" Seconds,
     /// Version of the program; always 1.

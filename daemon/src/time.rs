@@ -10,6 +10,12 @@ pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
+/// What the wall clock showed at a moment of the other, as it goes now.
+pub fn wall_of(moment: Instant) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(moment.elapsed()).unwrap_or(now)
+}
+
 /// Milliseconds on a clock that nobody sets, from a fixed point in this process.
 pub fn monotonic_ms() -> i64 {
     static START: OnceLock<Instant> = OnceLock::new();

@@ -84,6 +84,15 @@ pub fn client_config_of(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<Clie
     }
 }
 
+/// A client that trusts nobody: of connections without TLS.
+#[cfg(feature = "otel")]
+pub(crate) fn client_config_of_nobody() -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Client(error.to_string()))?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
 
 pub mod chart;
+pub mod collector;
 pub mod command;
 pub mod disk;
 pub mod endpoint;

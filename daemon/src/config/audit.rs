@@ -44,7 +44,7 @@ fn read_address(section: &Section<'_>) -> Option<Address> {
 }
 
 /// `cert` and `key`, both or neither; `None` where there is a fault.
-fn read_shown(section: &Section<'_>) -> Option<Option<(PathBuf, PathBuf)>> {
+pub(super) fn read_shown(section: &Section<'_>) -> Option<Option<(PathBuf, PathBuf)>> {
     let (with_cert, with_key) = (section.has("cert"), section.has("key"));
     let cert = section.certificates("cert", "\"box.pem\"");
     let key = section.private_key("key", "\"box.key\"");

@@ -25,6 +25,7 @@ use super::route::{Route, read_routes};
 use super::section::Section;
 use super::silence::{Silence, read_silence};
 use super::spool::{Spool, read_spools};
+use super::traces::{Traces, read_traces};
 use super::transport::{ClientTls, Delivery};
 
 /// The file name of the store key in the folder of systemd credentials.
@@ -82,6 +83,8 @@ pub struct Main {
     pub silence: Silence,
     /// Whom the box tells how it is; `None` is nobody.
     pub fleet: Option<Fleet>,
+    /// Where the ways of messages are sent as traces; `None` is nowhere.
+    pub traces: Option<Traces>,
 }
 
 impl Main {
@@ -208,6 +211,7 @@ pub(super) fn read_main(
     let intent = read_rule(root).unwrap_or_default();
     let audit = read_audit(root);
     let fleet = read_fleet(root);
+    let traces = read_traces(root);
     let clients = fhir.iter().flat_map(|fhir| &fhir.clients).map(|client| format!("fhir/{}", client.name));
     let feeds: Vec<String> = sources.iter().map(|name| (*name).to_owned()).chain(clients).collect();
     let silence = read_silence(root, &feeds);
@@ -231,6 +235,7 @@ pub(super) fn read_main(
         audit,
         silence,
         fleet,
+        traces,
     })
 }
 

@@ -45,6 +45,7 @@ mod site_file;
 mod source;
 pub(crate) mod spelling;
 mod spool;
+mod traces;
 mod transport;
 mod value;
 
@@ -86,6 +87,7 @@ pub use silence::{Silence, SilenceRule};
 pub use site_file::{Ehr, EhrKind, PublishRule, Site, SubjectForm};
 pub use source::MAX_FILE_BYTES;
 pub use spool::{NamedPatient, Spool};
+pub use traces::Traces;
 pub use transport::{ClientAuth, ClientTls, Delivery, ServerTls};
 pub(crate) use value::spoken;
 

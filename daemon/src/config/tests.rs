@@ -38,6 +38,7 @@ static MATERIAL: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
         ("issuer-ca.pem", ca.clone()),
         ("clients-ca.pem", ca.clone()),
         ("siem-ca.pem", ca.clone()),
+        ("collector-ca.pem", ca.clone()),
         ("upstream-ca.pem", ca),
         ("box.pem", read(&pki.client.cert)),
         ("box.key", read(&pki.client.key)),

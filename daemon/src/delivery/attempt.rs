@@ -72,12 +72,15 @@ pub struct Outcome {
     pub silent: bool,
     /// Whether an earlier attempt may still have taken effect: the destination did not let us look.
     pub doubt: bool,
+    /// HTTP status of the answer to the last write; `None` where none was answered.
+    pub status: Option<u16>,
 }
 
 impl Outcome {
     /// An attempt that ended before anything was asked of the destination.
     pub fn unasked(verdict: Verdict, ambiguous: bool) -> Self {
-        Self { verdict, written: Vec::new(), wrote: false, amending: false, silent: false, doubt: ambiguous }
+        let (written, status) = (Vec::new(), None);
+        Self { verdict, written, wrote: false, amending: false, silent: false, doubt: ambiguous, status }
     }
 }
 
@@ -145,6 +148,8 @@ struct Sending<'a> {
     written: Vec<Written>,
     /// A write was answered.
     wrote: bool,
+    /// The HTTP status of the last such answer.
+    status: Option<u16>,
     /// What was answered last was to update something.
     amending: bool,
     /// What was asked last was not answered.
@@ -181,6 +186,7 @@ impl<'a> Sending<'a> {
             told: item.told.clone(),
             written: Vec::new(),
             wrote: false,
+            status: None,
             amending: false,
             silent: false,
             early: false,
@@ -195,8 +201,8 @@ impl<'a> Sending<'a> {
             Ok(()) => (Verdict::Delivered, std::mem::take(&mut self.written)),
             Err(verdict) => (verdict, Vec::new()),
         };
-        let Self { wrote, amending, silent, doubt, .. } = self;
-        Outcome { verdict, written, wrote, amending, silent, doubt }
+        let Self { wrote, amending, silent, doubt, status, .. } = self;
+        Outcome { verdict, written, wrote, amending, silent, doubt, status }
     }
 
     async fn run(&mut self, past: Past) -> Result<(), Verdict> {
@@ -393,7 +399,7 @@ impl<'a> Sending<'a> {
 
     /// Judges the answers to entries.
     fn judged(&mut self, told: &Told, answers: &[EntryAnswer], entries: &[Entry]) -> Result<(), Verdict> {
-        self.wrote = true;
+        (self.wrote, self.status) = (true, Some(told.status));
         self.amending = entries.iter().any(|entry| matches!(entry, Entry::Update { .. }));
         match judge(&Attempt::Answered(self.reduce(told, answers, entries.len()))) {
             Verdict::Delivered | Verdict::ReadBack => Ok(()),

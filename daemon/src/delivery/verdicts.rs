@@ -18,6 +18,7 @@ use crate::{
     mode::{Effect, Observed},
     telemetry::{Last, Metric},
     time,
+    traces::Attempted,
     verdict::Verdict,
 };
 
@@ -67,8 +68,12 @@ impl Deliverer {
         let now = time::now_ms();
         let labels = [("destination", self.id.clone()), ("verdict", outcome.verdict.word().to_owned())];
         Metric::Deliveries.add(1, &labels);
-        course::tell_attempt(&self.readers, &self.id, &row, outcome.verdict.word());
-        if matches!(outcome.verdict, Verdict::Delivered | Verdict::ReadBack) {
+        let is_delivered = matches!(outcome.verdict, Verdict::Delivered | Verdict::ReadBack);
+        let (destination_id, verdict, status) = (&*self.id, outcome.verdict.word(), outcome.status);
+        let attempted =
+            Attempted { destination: destination_id, row: &row, began, verdict, status, is_delivered };
+        course::tell_attempt(&self.readers, &attempted);
+        if is_delivered {
             let (limits, zone) = (&destination.delivery.rate, &destination.timezone);
             let from = course::may_go_from(row.free_since, |at| rate::quiet_until(limits, zone, at));
             course::delivered(&self.readers, &self.id, &row, from, now);

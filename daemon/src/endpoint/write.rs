@@ -6,7 +6,7 @@
 //! - Where somebody else was quicker, everything is looked at again, and nothing of a request was kept.
 //! - What is refused for its content is kept with its reason, like any message.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::http::header::LOCATION;
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use crate::{
     course::Msg,
     route::{Handler, PART},
     time,
+    traces::{self, Taken},
 };
 
 /// Times that a request is looked at again because somebody else was quicker.
@@ -72,12 +73,15 @@ pub(super) async fn commit(
 ) -> Result<Committed, Answer> {
     let bytes = drafts.iter().map(|draft| draft.body.bytes.len()).sum();
     let feed = source(about.caller);
+    let began = Instant::now();
     let put = at_length(bytes, || put(drafts, about));
     match writer.put_resources(put).await {
         Ok(Placed::Done(took)) => {
             for one in &took {
                 let (msg, duplicate) = (Msg(one.inbox_id), one.known);
                 tracing::debug!(%msg, %feed, duplicate, "message taken in");
+                let taken = if duplicate { Taken::Known } else { Taken::New };
+                traces::taken(&feed, one.inbox_id, taken, began, began);
             }
             Ok(Committed::Done(took))
         }

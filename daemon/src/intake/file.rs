@@ -18,7 +18,7 @@ use super::{
 use crate::{
     feed::Feed,
     route::{Handler, PART},
-    time,
+    time, traces,
 };
 
 /// What became of a message.
@@ -72,6 +72,7 @@ impl Intake {
         match committed {
             Ok(receipt) => {
                 feed.count_commit(started.elapsed());
+                traces::received(feed, &receipt, started, started);
                 self.committed();
                 Some(receipt)
             }

@@ -34,7 +34,7 @@ fn message(accept: &str, application: &str) -> Bytes {
 
 fn code(reply: &Reply) -> Option<AckCode> {
     match reply {
-        Reply::Acknowledge { code, bytes } => {
+        Reply::Acknowledge { code, bytes, .. } => {
             assert!(bytes.windows(5).any(|part| part == b"|207^"), "{bytes:?}");
             Some(*code)
         }

@@ -35,7 +35,7 @@ use super::{
     judge::Refusal,
     readable, stored, verdict,
 };
-use crate::feed::Feed;
+use crate::{feed::Feed, traces};
 
 /// Most ERR segments of one answer: what a person reads of it. One more says how many are left out.
 const MOST_FAULTS: usize = 50;
@@ -69,11 +69,13 @@ impl Intake {
             self.unpack(feed, &frame)
         };
         let asked = Asked::of_batch(feed.answering.acknowledge);
+        let committing = Instant::now();
         let receipts = match self.writer.intake_together(arrivals).await {
             Ok(receipts) => receipts,
             Err(error) => return self.not_stored(feed, asked, to.as_ref(), &error),
         };
         feed.count_commit(started.elapsed());
+        receipts.iter().for_each(|receipt| traces::received(feed, receipt, started, committing));
         // What stands around the messages is no message, unless the whole frame was refused.
         let around = receipts.first().is_some_and(|whole| !whole.refused);
         for (receipt, refusal) in receipts.iter().zip(&refusals).skip(usize::from(around)) {

@@ -45,6 +45,7 @@ use crate::{
     standstill,
     telemetry::{Last, Metric},
     time,
+    traces::Attempted,
 };
 
 /// The deliverer looks at its queue at least so often; idle connections are closed then too.
@@ -456,7 +457,10 @@ impl Deliverer {
             Consequence::Retry(Some(_)) | Consequence::Halt(_) | Consequence::Quarantine(_) => "refused",
             Consequence::Defect => "defect",
         };
-        course::tell_attempt(&self.readers, &self.id, &sent.row, verdict);
+        let is_delivered = consequence == Consequence::Deliver;
+        let (row, began) = (&sent.row, sent.began);
+        let attempted = Attempted { destination: &self.id, row, began, verdict, status: None, is_delivered };
+        course::tell_attempt(&self.readers, &attempted);
         Metric::Deliveries.add(1, &[destination, ("verdict", verdict.to_owned())]);
     }
 }

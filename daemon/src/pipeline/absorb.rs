@@ -29,6 +29,7 @@ use crate::{
     identities,
     telemetry::Metric,
     time,
+    traces::{Step, Work},
 };
 
 /// Messages read at once: a few milliseconds' work, after which intake may go first.
@@ -79,7 +80,7 @@ impl Pipeline {
         if batch.messages == 0 && batch.asked.is_empty() {
             return Ok(Absorbed::default());
         }
-        self.commit(batch, generation, now)
+        self.commit(batch, generation, now, Step::Absorb)
     }
 
     /// Says who is who, then merges what was read into what is stored; the latter in one transaction.
@@ -88,6 +89,7 @@ impl Pipeline {
         mut batch: Batch,
         generation: &Generation,
         now: i64,
+        step: Step,
     ) -> Result<Absorbed, PipelineError> {
         let backlog = batch.is_full() || !batch.asked.is_empty();
         self.identify(&mut batch, generation, now)?;
@@ -122,6 +124,7 @@ impl Pipeline {
             replies,
         };
         self.writer.absorb(absorb).wait()?;
+        batch.traced.done(step);
         if of_births {
             identities::show_doubts(&self.conditions, &self.readers)?;
         }
@@ -177,7 +180,7 @@ impl Pipeline {
     /// is full. No look at the store lasts longer than a piece, so the write-ahead log can be reused meanwhile.
     fn gather(&self, generation: &Generation, now: i64, pace: &mut Pace) -> Result<Batch, PipelineError> {
         let from = self.readers.with(|reader| reader.watermark())?;
-        let mut batch = Batch { from, upto: from, ..Batch::default() };
+        let mut batch = Batch { from, upto: from, traced: Work::begun(), ..Batch::default() };
         loop {
             let began_ms = time::monotonic_ms();
             let piece = self.readers.messages_after(batch.upto, PIECE_MESSAGES, PIECE_BYTES)?;
@@ -186,6 +189,7 @@ impl Pipeline {
                 let local = self.local(message)?;
                 read::message(message, &local, generation, now, &mut batch);
                 tracing::debug!(msg = %Msg(message.id), feed = %message.source, "message read");
+                batch.traced.note(message.id);
                 (batch.upto, bytes) = (message.id, bytes + message.body.len());
             }
             batch.messages += piece.len();

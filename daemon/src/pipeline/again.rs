@@ -29,6 +29,7 @@ use crate::{
     route::{Handler, PART},
     telemetry::Metric,
     time,
+    traces::{Step, Work},
 };
 
 /// Messages read anew in one turn: a few milliseconds' work, after which new messages go first again.
@@ -48,7 +49,7 @@ impl Pipeline {
         let (from, asked) = self
             .readers
             .with(|reader| Ok((reader.watermark()?, reader.asked_again(MESSAGES_A_TURN, BYTES_A_TURN)?)))?;
-        let mut batch = Batch { from, upto: from, ..Batch::default() };
+        let mut batch = Batch { from, upto: from, traced: Work::begun(), ..Batch::default() };
         for asked in &asked {
             batch.again.push(ReadAgain {
                 inbox_id: asked.message.id,
@@ -56,6 +57,7 @@ impl Pipeline {
                 has_readings: false,
                 at: now,
             });
+            batch.traced.note(asked.message.id);
             let local = self.local(&asked.message)?;
             let has_readings = read_one(&asked.message, &local, generation, now, &mut batch);
             if let Some(last) = batch.again.last_mut() {
@@ -70,7 +72,7 @@ impl Pipeline {
             return Ok(Absorbed::default());
         }
         Metric::ReadAgain.add(batch.messages as u64, &[]);
-        let absorbed = self.commit(batch, generation, now)?;
+        let absorbed = self.commit(batch, generation, now, Step::Again)?;
         Ok(Absorbed { backlog: true, ..absorbed })
     }
 }

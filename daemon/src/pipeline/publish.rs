@@ -16,7 +16,7 @@ use super::{
     Pipeline, PipelineError, app_events, corrections::Cited, feeds, manifest::Listing, record::Record,
     set_aside,
 };
-use crate::{broker, conditions::Kind, course, generation::Generation, telemetry::Metric, time};
+use crate::{broker, conditions::Kind, course, generation::Generation, telemetry::Metric, time, traces};
 
 /// Windows published in one turn.
 pub const MAX_WINDOWS: usize = 64;
@@ -62,6 +62,7 @@ impl Pipeline {
         if due.is_empty() {
             return Ok(0);
         }
+        let began = std::time::Instant::now();
         let mut commands = Vec::with_capacity(due.len());
         let alike =
             |window: &Window| (window.key.patient, window.key.zone.clone(), window.key.policy.clone());
@@ -78,7 +79,7 @@ impl Pipeline {
         match self.writer.publish_all(commands).wait() {
             Ok(()) => {
                 decided.into_iter().for_each(Counted::count);
-                versions.into_iter().for_each(|(window, version)| self.tell_version(window, version));
+                versions.into_iter().for_each(|(window, version)| self.tell_version(window, version, began));
                 for Condition { name, scope, detail, since } in asked {
                     let kinds = [Kind::AmendmentNeeded, Kind::NumberWithheld];
                     if let Some(kind) = kinds.into_iter().find(|kind| kind.word() == name) {
@@ -97,12 +98,13 @@ impl Pipeline {
     }
 
     /// Writes a new version down in the log, with the messages that it counts and no version before it did, where that is
-    /// read at level debug.
-    fn tell_version(&self, window: i64, version: i64) {
-        if tracing::enabled!(tracing::Level::DEBUG) {
+    /// read at level debug, and in the traces of these messages.
+    fn tell_version(&self, window: i64, version: i64, began: std::time::Instant) {
+        if tracing::enabled!(tracing::Level::DEBUG) || traces::are_on() {
             let counted = self.readers.with(|reader| course::new_messages(reader, window, version));
-            let msgs = course::msgs(&counted.unwrap_or_default());
-            tracing::debug!(window, version, msgs, "version published");
+            let counted = counted.unwrap_or_default();
+            tracing::debug!(window, version, msgs = course::msgs(&counted), "version published");
+            traces::published(window, version, &counted, began);
         }
     }
 

@@ -35,6 +35,7 @@ use crate::{
     config::OnMerge,
     generation::{Generation, Site},
     route::Handler,
+    traces,
 };
 
 /// The place of a fault that is not in the message: its site is gone.
@@ -108,6 +109,8 @@ pub(super) struct Batch {
     pub(super) asked: Vec<i64>,
     /// Messages that ask for an application acknowledgement. It is made when all that follows from them is known.
     pub(super) due: Vec<reply::Due>,
+    /// Those whose traces are wanted.
+    pub(super) traced: traces::Work,
 }
 
 impl Batch {

@@ -203,3 +203,32 @@ fn a_value_out_of_its_range_is_shown_the_default_or_the_nearest_and_never_the_le
         Folder::new(MAIN, &[("main.toml", &window(text))]).assert_faults(&[("main.toml", 4, told)]);
     }
 }
+
+#[test]
+fn traces_leave_encrypted_or_stay_on_this_machine() {
+    let read = |section: &str| Folder::new(&format!("{MAIN}[traces]\n{section}\n"), &[("main.toml", SITE)]);
+    let line = MAIN.lines().count() + 2;
+    let tls = "tls = { ca = \"ca.pem\" }";
+    for good in [
+        "url = \"http://127.0.0.1:4318\"".to_owned(),
+        "url = \"http://[::1]:4318/\"\none_in = 100".to_owned(),
+        format!("url = \"https://collector.example:4318\"\n{tls}"),
+    ] {
+        let traces =
+            read(&good).load().unwrap_or_else(|faults| panic!("{good}: {faults}")).main.traces.unwrap();
+        assert_eq!(traces.tls.is_some(), traces.url.starts_with("https:"), "{good}");
+        assert!(!traces.url.ends_with('/'), "{good}");
+    }
+    for (section, at, told) in [
+        ("url = \"http://collector.example:4318\"".to_owned(), line, "not of a loopback address"),
+        ("url = \"http://localhost:4318\"".to_owned(), line, "not of a loopback address"),
+        ("url = \"http://u:p@127.0.0.1:4318\"".to_owned(), line, "not of a loopback address"),
+        ("url = \"ftp://127.0.0.1\"".to_owned(), line, "must begin with https"),
+        ("url = \"https://collector.example:4318\"".to_owned(), line - 1, "`traces.tls` is missing"),
+        (format!("url = \"http://127.0.0.1:4318\"\n{tls}"), line + 1, "stands beside an http address"),
+        ("url = \"http://127.0.0.1:4318\"\none_in = 0".to_owned(), line + 1, "out of range"),
+        ("one_in = 2".to_owned(), line - 1, "`traces.url` is missing"),
+    ] {
+        read(&section).assert_faults(&[("isthmus.toml", at, told)]);
+    }
+}
