@@ -14,6 +14,12 @@ use standin::rig::{FhirRig, Rig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NONE: &str = "/fhir/Observation/none";
+/// Ids of requests, in a form that is taken.
+const IDS: [&str; 3] = [
+    "a0000000-0000-4000-8000-000000000000",
+    "b0000000-0000-4000-8000-000000000000",
+    "c0000000-0000-4000-8000-000000000000",
+];
 
 async fn started() -> (tempfile::TempDir, Rig) {
     let extra = "max_body_bytes = 65536\nbody_timeout = \"2s\"\n".to_owned();
@@ -156,7 +162,7 @@ async fn who_asks_first_is_told_to_go_on_and_requests_in_a_row_are_answered_in_t
     let read = |path: &str, id: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {id}\r\n\r\n")
     };
-    let all = [read(NONE, "a"), write, read("/fhir/metadata", "b"), read(NONE, "c")].concat();
+    let all = [read(NONE, IDS[0]), write, read("/fhir/metadata", IDS[1]), read(NONE, IDS[2])].concat();
     row.send(all.as_bytes()).await;
     let mut statuses = Vec::new();
     let mut ids = Vec::new();
@@ -166,11 +172,11 @@ async fn who_asks_first_is_told_to_go_on_and_requests_in_a_row_are_answered_in_t
         ids.push(told.header("x-request-id").unwrap().to_owned());
     }
     assert_eq!(statuses, [404, 201, 200, 404]);
-    assert_eq!((&*ids[0], &*ids[2], &*ids[3]), ("a", "b", "c"));
+    assert_eq!([&*ids[0], &*ids[2], &*ids[3]], IDS);
     // Behind one whose body is not read nothing more is answered.
     let mut refused = talk(&rig).await;
     let stray = post("Content-Length: 3\r\n").replace("/fhir/Device", "/fhir/AuditEvent") + "abc";
-    refused.send((stray + &read(NONE, "d")).as_bytes()).await;
+    refused.send((stray + &read(NONE, IDS[0])).as_bytes()).await;
     assert_eq!(refused.reply().await.unwrap().status, 405);
     assert!(refused.ends_within(PATIENCE).await);
 }

@@ -21,6 +21,8 @@ use standin::{
 use tokio_rustls::TlsConnector;
 
 const NONE: &str = "/fhir/Observation/none";
+/// The id of a request, in a form that is taken.
+const REQUEST: &str = "0b1f8f3e-9f5c-4a9f-8a52-3f1f1a5e2c77";
 const AUDIENCE: &str = "https://box.example/fhir";
 
 fn settings(fhir: FhirRig) -> RigSettings {
@@ -103,16 +105,16 @@ async fn a_stranger_is_told_so_before_a_byte_of_a_body_is_read_and_metadata_is_f
         assert_eq!((told.status, told.code().as_str()), (404, "not-found"), "{path}");
     }
 
-    let given = ask(&stranger, &rig, "GET", NONE, "X-Request-Id: ward.7_a-1\r\n").await;
-    assert_eq!(given.header("x-request-id"), Some("ward.7_a-1"));
-    let forged = ask(&stranger, &rig, "GET", NONE, "X-Request-Id: a b\r\n").await;
+    let given = ask(&stranger, &rig, "GET", NONE, &format!("X-Request-Id: {REQUEST}\r\n")).await;
+    assert_eq!(given.header("x-request-id"), Some(REQUEST));
+    let forged = ask(&stranger, &rig, "GET", NONE, "X-Request-Id: Mary-7700413\r\n").await;
     assert!(forged.header("x-request-id").is_some_and(|id| id.len() == 16), "one of ours");
 
     let entries = site::store::audit(&mut rig).await;
     let refused: Vec<_> = entries.iter().filter(|entry| entry.action == "fhir refused").collect();
     assert_eq!(refused.len(), 6, "{refused:?}");
     assert!(refused.iter().all(|entry| entry.actor == "fhir nobody"));
-    assert!(refused.iter().any(|entry| entry.detail.contains("request ward.7_a-1")));
+    assert!(refused.iter().any(|entry| entry.detail.contains(&format!("request {REQUEST}"))));
     assert!(refused.iter().all(|entry| !entry.object.contains("none")), "no id of a stranger's choice");
 }
 
@@ -415,4 +417,41 @@ async fn clients_come_and_go_with_a_reload_and_connections_stay() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_the_log_that_a_request_causes_carries_its_id_and_no_text_of_a_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = [("ISTHMUS_LOG", "warn,isthmus=debug"), ("ISTHMUS_LOG_FORMAT", "json")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let mut rig = site::prepare(dir.path(), RigSettings { env, ..settings(FhirRig::default()) }).await;
+    rig.start().await.unwrap();
+    let ours = ours(&rig);
+    let mut answered = std::collections::BTreeMap::new();
+    for (n, id) in
+        [REQUEST, "4bf92f3577b34da6a3ce929d0e0e4736", "Quibblethorpe", "7700413"].iter().enumerate()
+    {
+        let mut talk = Talk::open(&ours, rig.fhir().unwrap()).await;
+        let device = json!({ "resourceType": "Device", "identifier": [{ "system": "urn:x", "value": format!("D-{n}") }] });
+        let lines = format!("X-Request-Id: {id}\r\n");
+        let made = talk.give("POST", "/fhir/Device", &lines, &device.to_string()).await;
+        assert_eq!(made.status, 201);
+        let told = made.header("x-request-id").unwrap().to_owned();
+        assert_eq!(told == *id, n < 2, "{id} was answered as {told}");
+        answered.insert(told, *id);
+    }
+    assert_eq!(answered.len(), 4);
+    assert!(rig.stop().await.unwrap().success());
+    let log = std::fs::read_to_string(rig.log_file()).unwrap();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |message: &str| -> Vec<String> {
+        let told = lines.iter().filter(|line| line["message"] == message);
+        told.map(|line| line["span"]["request"].as_str().expect("a request's id").to_owned()).collect()
+    };
+    // On the task of the connection, and on that of the interaction.
+    for message in ["request answered", "message taken in"] {
+        let ids: std::collections::BTreeSet<String> = of(message).into_iter().collect();
+        assert!(ids.iter().eq(answered.keys()), "{message}: {ids:?}, {answered:?}");
+    }
+    assert!(!log.contains("Quibblethorpe") && !log.contains("7700413"), "{log}");
 }

@@ -56,7 +56,7 @@ pub const HEADERS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("If-Modified-Since", &["Sun, 01 Mar 2026 00:00:00 GMT", "yesterday", ""]),
-    ("X-Request-Id", &["a.b-c_d", "a b", "", "\u{7f}"]),
+    ("X-Request-Id", &["a.b-c_d", "a b", "", "\u{7f}", "4bf92f3577b34da6a3ce929d0e0e4736"]),
     ("X-Isthmus-Reason", &["the patient is unconscious", "short"]),
     ("Content-Encoding", &["identity", "gzip", "br, gzip"]),
     ("Accept-Encoding", &["gzip, br", "*"]),

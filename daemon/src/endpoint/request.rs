@@ -3,7 +3,9 @@
 //!
 //! Invariants: no byte of a body is read before the caller is known and the request admitted; where a body is left unread the
 //! connection ends after the answer; an interaction that has begun goes on when its client goes away and ends at its
-//! deadline; its panic is an answer; every answer carries the request's id and may be kept by nobody.
+//! deadline; its panic is an answer; every answer carries the request's id and may be kept by nobody. Every line of the log
+//! that is written for a request carries that id too, so an id of a client's is taken only in a form that no name and no number
+//! of a patient has.
 
 use std::{
     net::IpAddr,
@@ -25,6 +27,7 @@ use hyper::{
     body::{Body, Incoming},
 };
 use rand::RngExt;
+use tracing::Instrument;
 
 use super::{
     Service,
@@ -50,8 +53,8 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The most bytes of a form: a search has as many in its path.
 const FORM_MOST_BYTES: usize = 64 * 1024;
-/// The longest request id.
-const REQUEST_ID_MOST: usize = 128;
+/// Lengths of the groups of hex digits that a request id of a client may have: a UUID, or 32 digits, as trace ids are.
+const REQUEST_ID_FORMS: [&[usize]; 2] = [&[8, 4, 4, 4, 12], &[32]];
 /// After so many seconds the audit log takes entries again, where it was full.
 const AUDIT_RETRY_S: &str = "2";
 
@@ -86,10 +89,21 @@ impl Gate {
     }
 
     pub(super) async fn handle(&self, link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let request_id = request_id(request.headers());
+        // At the level of errors, so that no filter of the log leaves it out where it lets a line through.
+        let span = tracing::error_span!("fhir", request = %request_id);
+        self.handled(link, request, request_id).instrument(span).await
+    }
+
+    async fn handled(
+        &self,
+        link: &Link,
+        request: Request<Incoming>,
+        request_id: String,
+    ) -> Response<Full<Bytes>> {
         link.pace.begin();
         let (began, in_flight) = (Instant::now(), InFlight::begin());
         let (mut parts, body) = request.into_parts();
-        let request_id = request_id(&parts.headers);
         let has_body = !body.is_end_stream();
         let authorization = take_authorization(&mut parts.headers);
         let (mut answer, unread, labels) = match head_of(parts, request_id.clone()) {
@@ -114,6 +128,7 @@ impl Gate {
             answer = answer.closing();
         }
         drop(in_flight);
+        tracing::debug!(interaction = labels.0, kind = labels.1, status = answer.status, "request answered");
         let (interaction, kind) = (labels.0.to_owned(), labels.1.to_owned());
         let class = label::class(answer.status).to_owned();
         Metric::EndpointSeconds
@@ -214,7 +229,7 @@ impl Gate {
         let answer = match admitted {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(answer)) => answer,
-            Err(_panic) => return Err(exception(&head.request_id)),
+            Err(_panic) => return Err(exception()),
         };
         if let (403, Some(caller)) = (answer.status, caller) {
             let entry = Access {
@@ -236,11 +251,12 @@ impl Gate {
         let (request_id, deadline) = (ask.head.request_id.clone(), limits.request_timeout);
         let (object, caller) = (object_of(&ask.head), ask.caller.clone());
         let service = Arc::clone(&self.service);
-        let task = tokio::spawn(async move {
+        let answering = async move {
             let answer = tokio::time::timeout(deadline, async move { service.answer(ask).await }).await;
             drop(place);
             answer
-        });
+        };
+        let task = tokio::spawn(answering.in_current_span());
         let answer = match task.await {
             Ok(Ok(answer)) => return answer,
             Ok(Err(_elapsed)) => {
@@ -248,7 +264,7 @@ impl Gate {
                 let text = "the answer took longer than request_timeout; it may have taken effect";
                 Answer::refusal(504, Issue::error(Code::Timeout, text))
             }
-            Err(_panic) => exception(&request_id),
+            Err(_panic) => exception(),
         };
         // Nothing of a patient leaves with it, but what it was may have taken effect.
         if let Some(caller) = caller {
@@ -314,11 +330,12 @@ fn take_authorization(headers: &mut HeaderMap) -> HeaderMap {
     taken
 }
 
-/// The client's, where it is a good one, else one of ours.
+/// The client's, where it has one of the forms that are taken, else one of ours.
 fn request_id(headers: &HeaderMap) -> String {
     let sound = |text: &&str| {
-        (1..=REQUEST_ID_MOST).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        let groups = || text.split('-');
+        let is_hex = groups().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        is_hex && REQUEST_ID_FORMS.iter().any(|form| groups().map(str::len).eq(form.iter().copied()))
     };
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sound);
     given.map_or_else(|| format!("{:016x}", rand::rng().random::<u64>()), str::to_owned)
@@ -332,11 +349,8 @@ fn unavailable(text: &str) -> Answer {
     Answer::refusal(503, Issue::error(Code::Transient, text)).with(RETRY_AFTER, AUDIT_RETRY_S)
 }
 
-fn exception(request_id: &str) -> Answer {
-    tracing::error!(
-        request = request_id,
-        "an interaction of the FHIR endpoint panicked; report it with the log"
-    );
+fn exception() -> Answer {
+    tracing::error!("an interaction of the FHIR endpoint panicked; report it with the log");
     let text = "the box failed at this; its administrator finds it in the log by X-Request-Id";
     Answer::refusal(500, Issue::error(Code::Exception, text))
 }
@@ -375,5 +389,44 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_taken_in_a_form_that_no_name_and_no_number_of_a_patient_has() {
+        let taken = |given: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_bytes(given.as_bytes()).unwrap());
+            let id = request_id(&headers);
+            (id == given, id)
+        };
+        for good in [
+            "0b1f8f3e-9f5c-4a9f-8a52-3f1f1a5e2c77",
+            "0B1F8F3E-9F5C-4A9F-8A52-3F1F1A5E2C77",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+        ] {
+            assert!(taken(good).0, "{good}");
+        }
+        for bad in [
+            "",
+            "7700413",
+            "Quibblethorpe",
+            "ward.7_a-1",
+            "1931-07-09",
+            "deadbeef",
+            "0b1f8f3e-9f5c-4a9f-8a52-3f1f1a5e2c7",
+            "0b1f8f3e-9f5c-4a9f-8a52-3f1f1a5e2c7g",
+            "0b1f8f3e9f5c-4a9f-8a52-3f1f1a5e2c77-",
+            "4bf92f3577b34da6a3ce929d0e0e47361",
+            "a b",
+        ] {
+            let (is_taken, ours) = taken(bad);
+            assert!(!is_taken && ours.len() == 16, "{bad}: {ours}");
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
     }
 }

@@ -20,6 +20,7 @@ use axum::http::header::RETRY_AFTER;
 use fhir::{Code, Issue};
 use outbox::{READERS, ReadError, Reader, Readers, WriteError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::Span;
 
 use super::ask::Answer;
 
@@ -85,7 +86,10 @@ pub(super) async fn look<T: Send + 'static>(
 ) -> Result<T, Answer> {
     let Ok(place) = Arc::clone(&shelf.places).acquire_owned().await else { return Err(failed()) };
     let readers = shelf.readers.clone();
+    // What is logged on another thread carries the request's id, too.
+    let span = Span::current();
     let looked = tokio::task::spawn_blocking(move || {
+        let _request = span.enter();
         let until = Instant::now() + LOOK_MOST;
         let reader = readers.get().map(|reader| reader.until(until));
         let looked = reader.map_err(|error| unreadable(&error)).and_then(|reader| look(&reader));
@@ -104,7 +108,9 @@ pub(super) async fn glance<T: Send + 'static>(
     look: impl FnOnce(&Reader) -> Result<T, Answer> + Send + 'static,
 ) -> Result<T, Answer> {
     let (told, answer) = oneshot::channel();
+    let span = Span::current();
     let glance: Glance = Box::new(move |reader| {
+        let _request = span.enter();
         if told.is_closed() {
             return;
         }
