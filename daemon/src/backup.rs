@@ -15,7 +15,7 @@ use std::{
 };
 
 use outbox::{
-    AuditEntry, AuditHead, ReadError, Reader, Readers, Writer,
+    AuditEntry, AuditHead, ReadError, Reader, Readers, WriteError, Writer,
     copy::{Checked, CopyError},
 };
 use serde_json::{Value, json};
@@ -63,6 +63,9 @@ pub enum BackupError {
     /// The copy failed, or is none.
     #[error("{0}")]
     Copy(#[from] CopyError),
+    /// The store did not take the entry.
+    #[error("not in the audit log, so not made: {0}")]
+    Audit(#[from] WriteError),
 }
 
 /// When the last backup was made, by what the store remembers; `None` where there was none.
@@ -178,15 +181,21 @@ impl Backups {
         let made = self.copied(&partial, at).and_then(|(checked, sha256)| {
             let told = self.document(&name, at, &checked, &sha256);
             write_beside(&path, &told)?;
+            self.record(&told, actor, at)?;
             let moved = fs::rename(&partial, &path).and_then(|()| durable::sync_folder_of(&path));
             moved.map_err(|source| BackupError::Io { path: path.clone(), source })?;
             Ok(told)
         });
         if made.is_err() {
             let _gone = fs::remove_file(&partial);
+            let _gone = fs::remove_file(path.with_extension("json"));
         }
         let mut told = made?;
-        self.record(&told, actor, at);
+        let kept = self.writer.put_meta(LAST, told.to_string().into_bytes()).wait();
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the store does not remember when the last backup was made");
+        }
+        tell(at);
         told["path"] = json!(path);
         if let Some(keep) = keep {
             prune(folder, keep.max(1));
@@ -215,8 +224,8 @@ impl Backups {
         told
     }
 
-    /// Puts it on record. The backup is there also where that fails; then the log says so.
-    fn record(&self, told: &Value, actor: &str, at: i64) {
+    /// Puts it on record, before it has its name: what the audit log does not tell of is not made.
+    fn record(&self, told: &Value, actor: &str, at: i64) -> Result<(), BackupError> {
         let entry = AuditEntry {
             actor: actor.to_owned(),
             action: "backup made".to_owned(),
@@ -224,11 +233,7 @@ impl Backups {
             detail: format!("sha256 {}", told["sha256"].as_str().unwrap_or_default()),
             at,
         };
-        let kept = self.writer.put_meta(LAST, told.to_string().into_bytes()).wait();
-        if let Err(error) = kept.and_then(|()| self.writer.audit(vec![entry]).wait()) {
-            tracing::warn!(%error, "a backup could not be recorded");
-        }
-        tell(at);
+        Ok(self.writer.audit(vec![entry]).wait()?)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

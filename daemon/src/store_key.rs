@@ -8,9 +8,9 @@
 //! byte on, and synced with its folder; what holds it in memory is wiped.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -29,6 +29,12 @@ const CREDENTIAL: &str = "store-key";
 const SEALER: &str = "systemd-creds";
 /// The end of a sealed file's name.
 const SEALED: &str = "cred";
+/// What `isthmus init` calls a key, and one that it sealed.
+const NAMES: [&str; 2] = ["store.key", "store-key.cred"];
+/// The widest mode of a key: its owner's, and its group may read.
+const MOST_MODE: u32 = 0o640;
+/// A key is opened by its own name.
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 /// Why a key cannot be had or put.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +120,8 @@ pub fn read(path: &Path) -> Result<Key, StoreKeyError> {
     Key::from_hex(&text(path)?).map_err(|source| StoreKeyError::Key { path: path.to_owned(), source })
 }
 
-/// Writes a key into a new file, sealed where its name says so. It belongs to whoever owns the folder's other keys: `like`,
-/// where there is one.
+/// Writes a key into a new file, sealed where its name says so. It has the owner, group and mode of another: `like`, where
+/// there is one.
 ///
 /// # Errors
 /// Where the file is there, or systemd does not seal it: nothing is left behind then.
@@ -127,7 +133,11 @@ pub fn write(path: &Path, text: &str, like: Option<&Path>) -> Result<(), StoreKe
     let make = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let written = file.write_all(&bytes).and_then(|()| match like {
-            Some(like) => like.metadata().and_then(|like| fchown(&file, Some(like.uid()), Some(like.gid()))),
+            Some(like) => like.metadata().and_then(|like| {
+                fchown(&file, Some(like.uid()), Some(like.gid()))?;
+                // A group that could read the old one is the daemon's.
+                file.set_permissions(Permissions::from_mode(like.mode() & MOST_MODE))
+            }),
             None => Ok(()),
         });
         if let Err(error) = written.and_then(|()| file.sync_all()) {
@@ -181,6 +191,16 @@ fn sealer(
     Err(failed(said.lines().last().unwrap_or("no reason given").trim().to_owned()))
 }
 
+/// The other one of the two names that `isthmus init` gives a key, plain and sealed; `None` where this one is of neither.
+pub fn other(path: &Path) -> Option<PathBuf> {
+    let [plain, sealed] = NAMES.map(|name| path.with_file_name(name));
+    match path {
+        _ if path == plain => Some(sealed),
+        _ if path == sealed => Some(plain),
+        _ => None,
+    }
+}
+
 /// The key that a rotation is going over to.
 pub fn next(path: &Path) -> PathBuf {
     tagged(path, "next")
@@ -223,7 +243,7 @@ pub fn olds(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 /// # Errors
 /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
 pub fn destroy(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut file = OpenOptions::new().write(true).custom_flags(NO_LINK).open(path)?;
     let length = file.metadata()?.len();
     let mut noise = vec![0_u8; usize::try_from(length).unwrap_or(0).min(1 << 20)];
     SysRng.try_fill_bytes(&mut noise).map_err(io::Error::other)?;

@@ -154,18 +154,33 @@ fn sync(path: &Path) -> Result<(), CopyError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
 }
 
-/// Copies a database file that nobody has open, and that may lie where nothing can be written, under another key where `to`
-/// has one.
-///
-/// # Errors
-/// [`CopyError`]; a file that was begun stays for the caller to remove.
-pub fn copy_closed(
-    from: (&Path, &Key),
-    to: (&Path, &Key),
-    now_ms: i64,
-    goes_on: &mut dyn FnMut(u64, u64) -> bool,
-) -> Result<(), CopyError> {
-    copy(unchanging(from.0, from.1)?, to.0, to.1, now_ms, false, goes_on)
+/// A database file that nobody has open and that may lie where nothing can be written, opened to be copied: by whoever may
+/// read it, who need not be who may write the copy.
+pub struct Source(Connection);
+
+impl Source {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`CopyError::Open`]; [`OpenError::WrongKey`] where the key is another's.
+    pub fn open(path: &Path, key: &Key) -> Result<Self, CopyError> {
+        unchanging(path, key).map(Self)
+    }
+
+    /// Copies it into a new file, under another key where `key` is one. `now_ms` is the present time; `goes_on` is told how
+    /// many pages are done, and of how many, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`CopyError`]; a file that was begun stays for the caller to remove.
+    pub fn copy(
+        self,
+        to: &Path,
+        key: &Key,
+        now_ms: i64,
+        goes_on: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<(), CopyError> {
+        copy(self.0, to, key, now_ms, false, goes_on)
+    }
 }
 
 /// Reads a whole file and says what it holds: every page against its seal, the database against itself, the chains of the

@@ -116,7 +116,7 @@ impl Readers {
     }
 
     /// Copies the store as it is at this moment into the new file `to`, under the same key, while it goes on to be written;
-    /// what is told of the pages, see [`copy::copy_closed`]. For blocking threads.
+    /// what is told of the pages, see [`copy::Source::copy`]. For blocking threads.
     ///
     /// # Errors
     /// [`copy::CopyError`]; a file that was begun stays for the caller to remove.

@@ -38,6 +38,8 @@ pub enum Deed {
     TrialEnded,
     /// `isthmus support-bundle`.
     SupportBundle,
+    /// `isthmus backup --to`.
+    BackupMoved,
     /// `isthmus key export`.
     StoreKeyExported,
     /// `isthmus key rotate`.
@@ -61,6 +63,7 @@ impl Deed {
             Self::TrialBegun => "site validate begun",
             Self::TrialEnded => "site validate ended",
             Self::SupportBundle => "support bundle",
+            Self::BackupMoved => "backup moved",
             Self::StoreKeyExported => "key export",
             Self::StoreKeyRotated => "key rotate",
             Self::StoreKeyForgotten => "key forget",

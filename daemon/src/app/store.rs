@@ -73,8 +73,8 @@ pub(super) fn open_store(config: &Config) -> Result<(Store, String), AppError> {
     }
     let key_id = key.id();
     let opened = Store::open(dir, key, options, time::now_ms());
-    if matches!(opened, Err(outbox::OpenError::WrongKey)) && store_key::next(&store.key_file).exists() {
-        return Err(AppError::Rotating(store_key::next(&store.key_file)));
+    if matches!(opened, Err(outbox::OpenError::WrongKey)) && store_key::next(&store.kept).exists() {
+        return Err(AppError::Rotating(store_key::next(&store.kept)));
     }
     Ok((opened?, key_id))
 }

@@ -17,10 +17,15 @@ use super::{
     daemon::{Daemon, say, text},
     failed,
     meter::Meter,
+    offline::Offline,
 };
 use crate::{
-    admin::{Request, backup::Ask},
-    backup::sha256_of,
+    admin::{
+        Request,
+        backup::Ask,
+        beside::{self, Deed},
+    },
+    backup::{FOLDER, is_ours, sha256_of},
     durable,
 };
 
@@ -62,13 +67,17 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         let to = args.to.as_deref().unwrap_or(Path::new("")).display();
         return failed(&format!("{to}: {error}; nothing was copied, and no backup was made"), FAILED);
     }
-    let made = Daemon::of(config).and_then(|daemon| made(&daemon, args));
-    let told = match made {
-        Ok(told) => told,
+    let files = match Offline::of(config) {
+        Ok(files) => files,
+        Err(error) => return error.failed(),
+    };
+    let made = Daemon::of(config).and_then(|daemon| made(&daemon, args).map(|told| (daemon, told)));
+    let (daemon, told) = match made {
+        Ok(made) => made,
         Err(code) => return code,
     };
     let told = match &args.to {
-        Some(to) => match moved(&told, to) {
+        Some(to) => match moved(&daemon, &files, &told, to) {
             Ok(told) => told,
             Err(error) => return failed(&error, FAILED),
         },
@@ -106,29 +115,38 @@ fn made(daemon: &Daemon, args: &Args) -> Result<Value, ExitCode> {
 }
 
 /// Moves a backup and the text beside it into a folder; what it is, with its new place. The first is removed only when the
-/// hash of the second is right.
-fn moved(told: &Value, to: &Path) -> Result<Value, String> {
-    let from = PathBuf::from(text(&told["path"]));
-    let name = from.file_name().unwrap_or_default().to_owned();
-    let place = to.join(&name);
+/// hash of the second is right and the audit log tells of it.
+///
+/// Of what the daemon says the name alone is heard, and the file is opened as the daemon's user: whoever got hold of the
+/// daemon shall not choose what root copies.
+fn moved(daemon: &Daemon, files: &Offline, told: &Value, to: &Path) -> Result<Value, String> {
+    let name = &text(&told["file"]);
+    if !is_ours(name) || Path::new(name).file_name() != Some(name.as_ref()) {
+        return Err(format!("the daemon made {name}, which is no name of a backup"));
+    }
+    let (from, place) = (files.beside(FOLDER).join(name), to.join(name));
     let beside = place.with_extension("json");
-    for (source, to) in [(from.with_extension("json"), &beside), (from.clone(), &place)] {
-        carried(&source, to).map_err(|error| {
-            // Half a file is no backup, and nobody is to take it for one.
-            for part in [&beside, &place] {
-                let _none = fs::remove_file(part);
-            }
-            format!("{}: {error}; the backup is {}", to.display(), from.display())
-        })?;
-    }
-    let sha256 = sha256_of(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    if told["sha256"].as_str() != Some(&sha256) {
-        return Err(format!(
-            "{}: it is not what was copied; the backup is {}",
-            place.display(),
-            from.display()
-        ));
-    }
+    let taken = || -> Result<(), String> {
+        for (source, to) in [(from.with_extension("json"), &beside), (from.clone(), &place)] {
+            let source = files.opened(&source).map_err(|error| error.to_string())?;
+            carried(source, to).map_err(|error| format!("{}: {error}", to.display()))?;
+        }
+        let sha256 = sha256_of(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+        if told["sha256"].as_str() != Some(&sha256) {
+            return Err(format!("{}: it is not what was copied", place.display()));
+        }
+        let object = place.display().to_string();
+        let ask = beside::Ask { deed: Deed::BackupMoved, object, detail: format!("sha256 {sha256}") };
+        daemon.answer(&Request::Beside(ask)).map(drop).map_err(|error| error.to_string())
+    };
+    taken().map_err(|error| {
+        // Half a file is no backup, and nobody is to take it for one.
+        for part in [&beside, &place] {
+            let _none = fs::remove_file(part);
+        }
+        format!("{error}; the backup is {}", from.display())
+    })?;
+    let _acting = files.acting().map_err(|error| error.to_string())?;
     for file in [from.with_extension("json"), from] {
         fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
@@ -138,8 +156,7 @@ fn moved(told: &Value, to: &Path) -> Result<Value, String> {
 }
 
 /// Copies a file into a new one, synced with its folder.
-fn carried(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
+fn carried(mut source: File, to: &Path) -> io::Result<()> {
     let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
     io::copy(&mut source, &mut copy)?;
     copy.sync_all()?;

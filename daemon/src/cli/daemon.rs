@@ -75,7 +75,8 @@ impl Daemon {
         self.answer(request).map_err(|error| error.failed())
     }
 
-    fn answer(&self, request: &Request) -> Result<Value, AskError> {
+    /// Asks; why not is for the caller to say.
+    pub(super) fn answer(&self, request: &Request) -> Result<Value, AskError> {
         let told = self.runtime.block_on(admin::ask(&self.socket, request)).map_err(|error| match error {
             AdminError::Unreachable { path, source } => AskError::Unreachable { path, source },
             other => AskError::Exchange(other),

@@ -7,7 +7,7 @@ use std::{
 
 use outbox::{
     AuditEntry, Key, OpenError,
-    copy::{self, Checked, CopyError},
+    copy::{self, Checked, CopyError, Source},
 };
 use serde_json::{Value, json};
 
@@ -162,10 +162,8 @@ fn audited(
         }
     }
     let _lock = files.lock()?;
+    let _acting = files.acting()?;
     let path = files.database();
-    if !path.exists() {
-        return Ok(());
-    }
     copy::note(&path, key, &[entry(deed, object, reason)], None).map_err(of_copy(&path))
 }
 
@@ -198,12 +196,20 @@ fn rotate(files: &Offline, reason: &str, json: bool) -> Result<Value, OfflineErr
     let _lock = files.lock()?;
     let (old_file, database) = (&files.places.key_file, files.database());
     let old = files.key()?;
+    if let Some(other) = store_key::other(old_file).filter(|other| other.exists()) {
+        let (file, other) = (old_file.display(), other.display());
+        let what = format!(
+            "{file} and {other} are both there, and only one is what the daemon uses; move the other away"
+        );
+        return Err(OfflineError::Refused(what));
+    }
     let next_file = store_key::next(old_file);
     let resumed = next_file.exists();
     if !resumed {
         store_key::write(&next_file, &store_key::draw()?, Some(old_file))?;
     }
     let new = store_key::read(&next_file)?;
+    let acting = files.acting()?;
     let before = match opens(&database, &old)? {
         true => Some(copied(files, (&old, &new), reason, json)?),
         // Broken off after the store was exchanged: the key is left.
@@ -213,6 +219,8 @@ fn rotate(files: &Offline, reason: &str, json: bool) -> Result<Value, OfflineErr
             return Err(OfflineError::Refused(what));
         }
     };
+    // The key is root's again.
+    drop(acting);
     let aside = store_key::old(old_file, &old.id());
     if !aside.exists() {
         let text = store_key::text(old_file)?;
@@ -247,8 +255,8 @@ fn copied(
     files.room(bytes + SPARE)?;
     let meter = Meter::new("copying under the new key", bytes, !json);
     let at = time::now_ms();
-    copy::copy_closed((&database, old), (&next, new), at, &mut |done, total| meter.pages(done, total))
-        .map_err(of_copy(&next))?;
+    let source = Source::open(&database, old).map_err(of_copy(&database))?;
+    source.copy(&next, new, at, &mut |done, total| meter.pages(done, total)).map_err(of_copy(&next))?;
     meter.message("checking both");
     let (was, is) = (
         copy::check(&database, old).map_err(of_copy(&database))?,
@@ -264,7 +272,6 @@ fn copied(
     let detail = format!("from key {} to key {}: {reason}", old.id(), new.id());
     copy::note(&next, new, &[entry(Deed::StoreKeyRotated, "store", &detail)], None)
         .map_err(of_copy(&next))?;
-    files.belong(&next)?;
     Offline::rename(&next, &database)?;
     meter.end();
     Ok(was)

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 not done or refused, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG`).
 
+mod acting;
 mod address;
 mod argument;
 mod audit;

@@ -1,14 +1,15 @@
 //! The files of a stopped daemon, for commands that work on them: where they are, that nobody else does, who asks.
 
 use std::{
-    os::unix::fs::{MetadataExt, chown},
+    fs::File,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use outbox::{DATABASE_FILE, Key, OpenError, copy::CopyError};
 
-use super::{BAD_CONFIGURATION, FAILED, failed};
+use super::{BAD_CONFIGURATION, FAILED, acting::Acting, failed};
 use crate::{
     admin::peer::{Peer, Says},
     config::{self, StorePlaces},
@@ -16,6 +17,9 @@ use crate::{
     durable,
     store_key::{self, StoreKeyError},
 };
+
+/// A file is opened by its own name, never by a link.
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 /// Why such a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -92,24 +96,26 @@ impl Offline {
         Ok(store_key::read(&self.places.key_file)?)
     }
 
-    /// Sees that no daemon runs, and that none starts until this is dropped.
-    pub(super) fn lock(&self) -> Result<outbox::FolderLock, OfflineError> {
-        let lock = outbox::FolderLock::take(&self.places.data_dir).map_err(|source| match source {
-            OpenError::Locked => OfflineError::Running,
-            source => OfflineError::Folder { folder: self.places.data_dir.clone(), source },
-        })?;
-        // It may have been made just now, and the daemon has to open it too.
-        self.belong(&self.beside(outbox::LOCK_FILE))?;
-        Ok(lock)
+    /// Acts as the daemon's user among its files, until that is dropped.
+    pub(super) fn acting(&self) -> Result<Acting, OfflineError> {
+        let folder = &self.places.data_dir;
+        Acting::as_owner_of(folder).map_err(|source| OfflineError::Io { path: folder.clone(), source })
     }
 
-    /// Gives a file to whoever owns the data folder: the daemon's user, where root did the work.
-    pub(super) fn belong(&self, path: &Path) -> Result<(), OfflineError> {
-        let give = || {
-            let owner = self.places.data_dir.metadata()?;
-            chown(path, Some(owner.uid()), Some(owner.gid()))
-        };
-        give().map_err(|source| OfflineError::Io { path: path.to_owned(), source })
+    /// Opens a file of the daemon's to be read, by its own name and as the daemon's user.
+    pub(super) fn opened(&self, path: &Path) -> Result<File, OfflineError> {
+        let _acting = self.acting()?;
+        let opened = File::options().read(true).custom_flags(NO_LINK).open(path);
+        opened.map_err(|source| OfflineError::Io { path: path.to_owned(), source })
+    }
+
+    /// Sees that no daemon runs, and that none starts until this is dropped.
+    pub(super) fn lock(&self) -> Result<outbox::FolderLock, OfflineError> {
+        let _acting = self.acting()?;
+        outbox::FolderLock::take(&self.places.data_dir).map_err(|source| match source {
+            OpenError::Locked => OfflineError::Running,
+            source => OfflineError::Folder { folder: self.places.data_dir.clone(), source },
+        })
     }
 
     /// Moves a file to another name in its folder, and syncs the folder.

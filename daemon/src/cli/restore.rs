@@ -7,7 +7,7 @@ use std::{
 
 use outbox::{
     AuditEntry, DATABASE_FILE, Key, OpenError,
-    copy::{self, Checked, CopyError},
+    copy::{self, Checked, CopyError, Source},
 };
 use serde_json::{Value, json};
 
@@ -134,14 +134,16 @@ fn restore(
         )));
     }
     let own = files.key()?;
+    // Who runs this may read the backup; among the daemon's files it is the daemon's user who acts.
+    let source = Source::open(&args.backup, key).map_err(of_copy(&args.backup))?;
+    let _acting = files.acting()?;
     files.room(found.bytes + SPARE)?;
     Offline::clear(&restoring)?;
     let meter = Meter::new("copying", found.bytes, !args.json);
     let now = time::now_ms();
-    copy::copy_closed((&args.backup, key), (&restoring, &own), now, &mut |done, total| {
-        meter.pages(done, total)
-    })
-    .map_err(of_copy(&restoring))?;
+    source
+        .copy(&restoring, &own, now, &mut |done, total| meter.pages(done, total))
+        .map_err(of_copy(&restoring))?;
     meter.message("checking the copy");
     let copied = copy::check(&restoring, &own).map_err(of_copy(&restoring))?;
     if (copied.messages, copied.audit) != (found.messages, found.audit) {
@@ -160,7 +162,6 @@ fn restore(
     };
     let begin = standstill::beginning(Cause::Restored, &format!("from a backup of {made}"), &who, now);
     copy::note(&restoring, &own, &[entry], Some(&begin)).map_err(of_copy(&restoring))?;
-    files.belong(&restoring)?;
     let aside = set_aside(files, now)?;
     Offline::rename(&restoring, &database)?;
     meter.end();

@@ -60,9 +60,15 @@ fn wipe(files: &Offline, args: &Args) -> Result<Value, OfflineError> {
     let _lock = files.lock()?;
     let key_file = &files.places.key_file;
     let read = store_key::read(key_file).ok();
+    let acting = files.acting()?;
     let head = read.as_ref().and_then(|key| copy::head(&files.database(), key).ok());
+    drop(acting);
     // A store that no key opens any more has no name: then the word for that is asked for.
-    let id = head.as_ref().map_or("unreadable", |head| head.box_id.as_str());
+    let id = head.as_ref().map_or("unreadable", |head| match head.box_id.as_str() {
+        // A store that no daemon has opened yet.
+        "" => "unnamed",
+        id => id,
+    });
     if args.id != id {
         return Err(OfflineError::Refused(format!("this box is {id}, not {}; nothing was changed", args.id)));
     }
@@ -70,14 +76,20 @@ fn wipe(files: &Offline, args: &Args) -> Result<Value, OfflineError> {
         let path = path.to_owned();
         move |source| OfflineError::Io { path, source }
     };
-    let mut keys = vec![key_file.clone(), store_key::next(key_file)];
-    keys.extend(store_key::olds(key_file).map_err(io(key_file))?.into_iter().map(|(_, file)| file));
+    // Plain and sealed ones, whichever the daemon used: each opens the store or a backup of it.
+    let mut keys = Vec::new();
+    for key in [Some(key_file.clone()), store_key::other(key_file)].into_iter().flatten() {
+        keys.extend(store_key::olds(&key).map_err(io(&key))?.into_iter().map(|(_, file)| file));
+        keys.extend([store_key::next(&key), key]);
+    }
     let mut gone = Vec::new();
     for key in keys.into_iter().filter(|key| key.exists()) {
         store_key::destroy(&key).map_err(io(&key))?;
         gone.push(key);
     }
+    let acting = files.acting()?;
     let removed = remove_all(files)?;
+    drop(acting);
     let audit = head.as_ref().map(|head| backup::audit_document(&head.audit));
     Ok(json!({
         "wiped": { "box": id, "at": time::rfc3339(time::now_ms()), "by": actor(), "reason": reason,

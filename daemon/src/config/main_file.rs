@@ -103,6 +103,8 @@ impl Main {
 pub struct StoreConfig {
     /// The file of the store key: 64 hex digits, or sealed.
     pub key_file: PathBuf,
+    /// Where commands keep it: the same, or what systemd makes the credential of.
+    pub kept: PathBuf,
 }
 
 impl StoreConfig {
@@ -256,7 +258,7 @@ fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<Stor
         store.is_store_key("key_file", &path).map(|()| path)
     });
     if !absent {
-        return named.map(|key_file| StoreConfig { key_file });
+        return named.map(|key_file| StoreConfig { kept: key_file.clone(), key_file });
     }
     let Some(key_file) = unnamed_key(&root.place("store").file, credentials_dir) else {
         root.missing(
@@ -266,7 +268,8 @@ fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<Stor
         );
         return None;
     };
-    let store = StoreConfig { key_file };
+    let kept = key_beside(&root.place("store").file);
+    let store = StoreConfig { key_file, kept };
     // What is sealed is opened by systemd alone, for the service.
     (store.is_sealed() || root.is_store_key("store", &store.key_file).is_some()).then_some(store)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use outbox::{
     BeginStandstill, Key, OpenError, State,
-    copy::{self, CopyError},
+    copy::{self, CopyError, Source},
 };
 
 use crate::folder::{Folder, arrival, key, open, row};
@@ -66,7 +66,7 @@ fn under_another_key_it_is_the_same_store_and_the_first_key_does_not_open_it() {
     folder.close();
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (folder.dir.path().join("isthmus.db"), dir.path().join("isthmus.db"));
-    copy::copy_closed((&from, &key()), (&to, &other_key()), 5, &mut |_, _| true).unwrap();
+    Source::open(&from, &key()).unwrap().copy(&to, &other_key(), 5, &mut |_, _| true).unwrap();
     let wrong = copy::check(&to, &key());
     assert!(matches!(wrong, Err(CopyError::Open(OpenError::WrongKey))), "{wrong:?}");
     let (before, after) = (copy::check(&from, &key()).unwrap(), copy::check(&to, &other_key()).unwrap());
@@ -113,8 +113,8 @@ fn a_file_is_checked_where_nothing_can_be_written_and_under_any_name() {
     let names = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
     assert_eq!(copy::check(&to, &key()).unwrap().messages, 200);
     let again = tempfile::tempdir().unwrap();
-    copy::copy_closed((&to, &key()), (&again.path().join("x.db"), &other_key()), 1, &mut |_, _| true)
-        .unwrap();
+    let source = Source::open(&to, &key()).unwrap();
+    source.copy(&again.path().join("x.db"), &other_key(), 1, &mut |_, _| true).unwrap();
     assert_eq!((names(dir.path()), names(again.path())), (1, 1), "nothing was made beside either");
 
     // With a log beside it, it is older than the two together.

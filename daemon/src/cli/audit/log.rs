@@ -1,8 +1,11 @@
 //! The log: of the daemon that runs, or of the store of one that does not.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use outbox::{AuditEntry, ClosedStore, Key};
+use outbox::{AuditEntry, ClosedStore};
 use serde_json::Value;
 
 use crate::{
@@ -12,12 +15,14 @@ use crate::{
         seal::Seal,
     },
     cli::{
-        BAD_CONFIGURATION, FAILED, credentials,
+        BAD_CONFIGURATION, FAILED,
+        acting::Acting,
+        credentials,
         daemon::{Daemon, quietly},
         failed,
         offline::actor,
     },
-    config, time,
+    config, store_key, time,
 };
 
 /// Where questions go.
@@ -28,6 +33,8 @@ pub(super) enum Log {
     Closed {
         /// It.
         store: ClosedStore,
+        /// Its folder.
+        dir: PathBuf,
         /// Whether entries are read also where that cannot be written down.
         unrecorded: bool,
     },
@@ -50,16 +57,19 @@ impl Log {
             let dir = main.data_dir.display();
             failed(&format!("no daemon runs, and the store in {dir} cannot be read: {why}"), FAILED)
         };
-        let (key, _) = Key::from_file(&main.store.key_file).map_err(|error| closed(&error))?;
+        let key = store_key::read(&main.store.key_file).map_err(|error| closed(&error))?;
+        let _acting = Acting::as_owner_of(&main.data_dir).map_err(|error| closed(&error))?;
         let store = ClosedStore::open(&main.data_dir, key).map_err(|error| closed(&error))?;
-        Ok(Self::Closed { store, unrecorded })
+        Ok(Self::Closed { store, dir: main.data_dir.clone(), unrecorded })
     }
 
     /// Asks. Errs with the exit code, after saying why.
     pub(super) fn ask(&self, ask: Ask) -> Result<Value, ExitCode> {
         match self {
             Self::Running(daemon) => daemon.ask(&Request::Audit(ask)),
-            Self::Closed { store, unrecorded } => {
+            Self::Closed { store, dir, unrecorded } => {
+                let _acting = Acting::as_owner_of(dir)
+                    .map_err(|error| failed(&format!("{}: {error}", dir.display()), FAILED))?;
                 record(store, &ask, *unrecorded)?;
                 ask::answer(&store.readers(), &ask)
                     .map_err(|error| failed(&format!("the store could not be read: {error}"), FAILED))
