@@ -329,6 +329,8 @@ async fn files_that_were_read_are_removed_after_their_time_and_no_others() {
     folder.drop("new.hl7", hour("NEW", 2, 100));
     folder.drop("bad.hl7", "no message");
     until_settled_files(&rig, 2, 1).await;
+    // What was refused took its time, too.
+    site::until_metric(&rig, "isthmus_spool_file_seconds_count{spool=\"drop\"}", 3.0).await;
     fs::write(folder.path("done/unread.hl7"), hour("UNREAD", 3, 100)).unwrap();
     let past = SystemTime::now() - Duration::from_secs(3_700);
     for name in ["done/old.hl7.receipt.txt", "done/unread.hl7", "quarantine/bad.hl7.reason.txt"] {

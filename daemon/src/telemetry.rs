@@ -88,6 +88,8 @@ metrics_table! {
     IntakeFailures = counter "isthmus_intake_failures_total" Count,
     /// Files settled, by spool and result.
     SpoolFiles = counter "isthmus_spool_files_total" Count,
+    /// Time from taking up a file until it is settled, by spool.
+    SpoolSeconds = histogram "isthmus_spool_file_seconds" Seconds,
     /// Messages taken from files, by spool and outcome.
     SpoolMessages = counter "isthmus_spool_messages_total" Count,
     /// Files that are not taken yet, by spool.

@@ -61,6 +61,7 @@ use crate::{
     drain::Draining,
     generation::Current,
     intake::Intake,
+    telemetry::Metric,
     time,
 };
 
@@ -288,7 +289,7 @@ impl Spool {
     }
 
     fn read_and_settle(&mut self, mut claim: Claim, waited: bool) -> Result<bool, FolderError> {
-        let most = self.lane.settings.max_file_bytes;
+        let (began, most) = (Instant::now(), self.lane.settings.max_file_bytes);
         let mut looks = 0;
         let (report, hash) = loop {
             if claim.seen.bytes > most {
@@ -334,7 +335,12 @@ impl Spool {
                 }
             }
         };
-        self.settle(&claim, &report, hash)
+        let settled = self.settle(&claim, &report, hash)?;
+        if settled {
+            let labels = [("spool", self.lane.settings.name.clone())];
+            Metric::SpoolSeconds.record(began.elapsed().as_secs_f64(), &labels);
+        }
+        Ok(settled)
     }
 
     fn put_back(&mut self, claim: &Claim) -> Result<bool, FolderError> {
