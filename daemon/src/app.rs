@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     conditions::{Board, Kind},
     config::{self, Faults},
-    consent, delivery,
+    consent, damage, delivery,
     disk::{self, Full},
     drain::{DRAIN_DEADLINE, Drain, Draining},
     endpoint::{Auditor, Endpoint, Gate, Interactions, Issuers, ROOM_BYTES, Shelf},
@@ -508,7 +508,13 @@ async fn export(status: Status, writer: Writer, mut draining: Draining) {
     loop {
         let (status, writer) = (status.clone(), writer.clone());
         // Counting reads the disk: not on the runtime's own threads.
-        let _joined = tokio::task::spawn_blocking(move || gauges::export(&status, &writer)).await;
+        let looked = move || {
+            gauges::export(&status, &writer);
+            if let Err(error) = damage::show(&status.conditions, &status.readers, &writer) {
+                tracing::debug!(%error, "the store could not be looked at for damage");
+            }
+        };
+        let _joined = tokio::task::spawn_blocking(looked).await;
         tokio::select! {
             () = tokio::time::sleep(EXPORT_EVERY) => {}
             () = draining.begun() => return,

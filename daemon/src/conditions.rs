@@ -106,6 +106,8 @@ pub enum Kind {
     BundleRefused,
     /// Another running daemon with this box's id has the lease, or claims it.
     LeaseRefused,
+    /// Stored bytes are not what was stored: the machine damaged them, or something else changed them.
+    BodyCorrupt,
 }
 
 impl Kind {
@@ -153,6 +155,7 @@ impl Kind {
             Self::BundleWaiting => "bundle-waiting",
             Self::BundleRefused => "bundle-refused",
             Self::LeaseRefused => "lease-refused",
+            Self::BodyCorrupt => "body-corrupt",
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod config;
 pub mod consent;
 pub mod course;
+mod damage;
 pub mod delivery;
 pub mod demo;
 pub mod destination;

@@ -27,7 +27,7 @@ pub const LEASE_MAX_ROWS: usize = 256;
 pub const LEASE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// How often a lease looks for further rows in the place of those that consent held: the next lease sees the rest.
 const LOOKS_MOST: usize = 16;
-/// Name of the condition raised where stored bytes no longer match their hash.
+/// Name of the condition raised where stored bytes no longer match their hash, with the scope `row N`.
 pub const BODY_CORRUPT: &str = "body-corrupt";
 
 /// What to take.
@@ -282,7 +282,7 @@ impl Lease {
         let Some(body) = queue::read_body(conn, id)? else {
             let reason = "the stored bytes do not match their hash";
             queue::quarantine(conn, &place, Note { reason: Some(reason), at: self.now, ..Note::default() })?;
-            conditions::raise(conn, BODY_CORRUPT, &self.destination, &format!("row {id}"), self.now)?;
+            conditions::raise(conn, BODY_CORRUPT, &format!("row {id}"), &self.destination, self.now)?;
             stale::revive(conn, place.window_id, &place.destination, self.now)?;
             return Ok(None);
         };

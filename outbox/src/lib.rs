@@ -44,6 +44,8 @@ mod consent_import;
 mod consent_record;
 mod consent_rows;
 pub mod copy;
+#[cfg(feature = "damage")]
+pub mod damage;
 mod dedupe;
 mod doubt;
 mod effect;
@@ -98,7 +100,7 @@ mod standstill;
 mod status;
 mod store;
 mod tail;
-#[cfg(feature = "tamper")]
+#[cfg(feature = "damage")]
 pub mod tamper;
 mod thread;
 mod turn;

@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod audit;
+mod bodies;
 mod chart;
 mod course;
 mod days;
@@ -17,7 +18,7 @@ mod served;
 pub use self::course::Pages;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -76,6 +77,8 @@ struct PoolState {
     closed: bool,
     taken: u64,
     waited: Duration,
+    /// Rows whose bytes were found damaged.
+    damaged: BTreeSet<i64>,
 }
 
 /// How the reading connections are used; for metrics.
@@ -422,11 +425,6 @@ impl Reader {
     /// One row of the outbox.
     pub fn row(&self, id: i64) -> Result<Option<OutboxRow>, ReadError> {
         rows::by_id(self.conn()?, id)
-    }
-
-    /// The bytes of a row, their hash checked; `None` where there is no such row, or they were removed.
-    pub fn body(&self, row_id: i64) -> Result<Option<Vec<u8>>, ReadError> {
-        rows::body(self.conn()?, row_id)
     }
 
     /// What is left of a row's bytes, where they were removed.

@@ -76,6 +76,9 @@ advice_table! {
     AuditBroken Page
         "The audit log does not verify: it was changed behind the daemon's back."
         "Tell who answers for security. isthmus audit verify names the entry. Change nothing: the machine and its backups are evidence."
+    BodyCorrupt Page
+        "Stored bytes are not what was stored: this machine damaged them, or something else than Isthmus changed them. They are not sent."
+        "Call support. Look at the disk and the memory (dmesg, SMART), then put the last good backup back: isthmus restore FILE --check, and in earnest."
     ConsentLedgerBroken Page
         "The consent ledger does not verify: it was changed behind the daemon's back. What it says goes on to hold."
         "Tell who answers for privacy. isthmus consent verify names the entry. Compare with a backup before anything else is written."

@@ -175,7 +175,8 @@ fn ledger(destination: &Destination, readers: &Readers, row: &LeasedRow) -> Resu
         let (location, content_hash) = (Location::parse(&at.location), at.content_hash);
         if at.told || at.location.is_empty() {
             let stood = match readers.with(|reader| reader.body(at.row_id)) {
-                // Looked for by what is to be written instead, it is not found where nothing names it, and people are told.
+                // Looked for by what is to be written instead, it is not found where nothing names it, and people are told, of
+                // the damage too (`crate::damage`).
                 Err(outbox::ReadError::BodyCorrupt(_)) => None,
                 body => body?.and_then(|body| serde_json::from_slice::<Write>(&body).ok()),
             };

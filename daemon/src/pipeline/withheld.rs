@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use clinical::fhir::project::LeftOut;
-use outbox::{Condition, OutboxRow, State, UNPROVEN};
+use outbox::{Condition, OutboxRow, ReadError, State, UNPROVEN};
 
 use super::{
     Pipeline, PipelineError,
@@ -69,7 +69,11 @@ impl Pipeline {
     ) -> Result<BTreeSet<String>, PipelineError> {
         let mut names = BTreeSet::new();
         for row in rows {
-            let body = self.readers.with(|reader| reader.body(row.id))?;
+            let body = match self.readers.with(|reader| reader.body(row.id)) {
+                // What it wrote cannot be told any more; people are told of the row, and the window goes on.
+                Err(ReadError::BodyCorrupt(_)) => None,
+                body => body?,
+            };
             let write: Option<Write> = body.and_then(|body| serde_json::from_slice(&body).ok());
             names.extend(write.into_iter().flat_map(|write| write.resources).map(|part| part.full_url));
         }

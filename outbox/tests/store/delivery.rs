@@ -401,9 +401,12 @@ fn damaged_bytes_are_set_aside_and_never_sent() {
     };
     assert_eq!(ids(&store.writer().lease(lease).wait().unwrap()), [whole]);
     let readers = store.readers();
+    assert_eq!(readers.damaged(), [], "nobody has read it yet");
     assert_eq!(readers.with(|r| r.body(damaged)), Err(ReadError::BodyCorrupt(damaged)));
     assert_eq!(readers.with(|r| r.body(whole)), Ok(Some(b"body 2".to_vec())));
-    assert_eq!(readers.with(|r| r.conditions()).unwrap()[0].name, outbox::BODY_CORRUPT);
+    assert_eq!(readers.damaged(), [damaged]);
+    let told = readers.with(|r| r.conditions()).unwrap().remove(0);
+    assert_eq!((told.name.as_str(), told.scope), (outbox::BODY_CORRUPT, format!("row {damaged}")));
     assert_eq!(readers.with(|r| r.counts()).unwrap().rows(State::Quarantined), 1);
 }
 
