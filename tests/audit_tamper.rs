@@ -9,7 +9,7 @@ use std::{path::Path, process::Output};
 
 use outbox::{
     Key,
-    tamper::{self, Tamper},
+    tampering::{self, Tamper},
 };
 use serde_json::{Value, json};
 use site::{
@@ -35,7 +35,7 @@ async fn stopped(dir: &Path) -> Rig {
 
 fn tampered(rig: &Rig, what: Tamper) {
     let (key, _) = Key::from_file(&rig.dir().join("db.key")).unwrap();
-    tamper::audit(&rig.dir().join("data/isthmus.db"), &key, what).unwrap();
+    tampering::tamper(&rig.dir().join("data"), key, what).unwrap();
 }
 
 fn said(run: &Output) -> String {

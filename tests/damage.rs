@@ -17,7 +17,10 @@ const DAY: &str = "2026-03-02";
 /// Puts other bytes in the place of a row's, in the store of a daemon that has stopped.
 fn damage(rig: &Rig, row: i64) {
     let (key, _) = Key::from_file(&rig.dir().join("db.key")).unwrap();
-    assert!(outbox::damage::damage_body(&rig.dir().join("data"), key, row).unwrap(), "there is a row {row}");
+    assert!(
+        outbox::tampering::damage_body(&rig.dir().join("data"), key, row).unwrap(),
+        "there is a row {row}"
+    );
 }
 
 /// The rows that a status calls damaged, with what is said of each.

@@ -44,8 +44,6 @@ mod consent_import;
 mod consent_record;
 mod consent_rows;
 pub mod copy;
-#[cfg(feature = "damage")]
-pub mod damage;
 mod dedupe;
 mod doubt;
 mod effect;
@@ -100,8 +98,8 @@ mod standstill;
 mod status;
 mod store;
 mod tail;
-#[cfg(feature = "damage")]
-pub mod tamper;
+#[cfg(feature = "tampering")]
+pub mod tampering;
 mod thread;
 mod turn;
 mod unserved;
