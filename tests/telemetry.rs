@@ -238,7 +238,7 @@ fn the_dashboard_asks_for_metrics_that_there_are_and_every_panel_says_what_it_sh
             }
         }
     }
-    assert_eq!(rows, ["Fleet", "Box"]);
+    assert_eq!(rows, ["Fleet", "Box", "Disk"]);
     assert!(panels >= 16, "{panels}");
     for needed in [
         "isthmus_mllp_frames_total",
@@ -249,6 +249,8 @@ fn the_dashboard_asks_for_metrics_that_there_are_and_every_panel_says_what_it_sh
         "isthmus_slo_deliveries_total",
         "isthmus_tls_certificate_expiry_seconds",
         "isthmus_condition",
+        "isthmus_disk_free_bytes",
+        "isthmus_store_bytes",
     ] {
         assert!(used.contains(needed), "no panel shows {needed}");
     }
