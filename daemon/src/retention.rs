@@ -106,7 +106,7 @@ impl Sweeper {
 /// What is not kept for ever, by site.
 fn rules(config: &Config) -> Vec<Rule> {
     let of_site = |site: &config::Site| {
-        let written = [(None, site.retention.written)];
+        let written = [(None, site.retention.written.time())];
         let others = Prunable::ALL.map(|what| (Some(what), site.retention.of(what)));
         let id = site.id.clone();
         let all = written.into_iter().chain(others);

@@ -1,5 +1,5 @@
 //! What is kept too long and needed by nobody, removed for good in bounded pieces: messages' bytes, readings, earlier
-//! versions of outcomes and of posted resources, entries of what was held back and is settled.
+//! versions of outcomes and of posted resources, entries of what was held back and is settled, settled contradictions.
 //!
 //! Invariants
 //! - Nothing goes that is not absorbed, held back, waiting for a patient, to be read anew, in an open contradiction, under a
@@ -53,11 +53,13 @@ pub enum Prunable {
     Identity,
     /// Versions of posted resources that later ones replaced.
     Resources,
+    /// Settled contradictions between sources, which say the values of both.
+    Conflicts,
 }
 
 impl Prunable {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Messages,
         Self::Readings,
         Self::AppEvents,
@@ -65,6 +67,7 @@ impl Prunable {
         Self::Quarantine,
         Self::Identity,
         Self::Resources,
+        Self::Conflicts,
     ];
 
     /// For people and the audit log.
@@ -77,6 +80,7 @@ impl Prunable {
             Self::Quarantine => "quarantine entries",
             Self::Identity => "identity entries",
             Self::Resources => "resources with earlier versions",
+            Self::Conflicts => "settled contradictions",
         }
     }
 
@@ -90,6 +94,7 @@ impl Prunable {
             Self::Quarantine => "quarantine",
             Self::Identity => "identity",
             Self::Resources => "resources",
+            Self::Conflicts => "conflicts",
         }
     }
 
@@ -157,6 +162,14 @@ impl Prunable {
                                  WHERE n.resource = e.resource AND n.version > e.version AND n.at <= ?4))
                  ORDER BY r.id"
             }
+            // While there are readings of its day it would be found again, and asked about again.
+            Self::Conflicts => {
+                "SELECT c.id, min(c.at, c.since), max(c.at, c.state_at), c.patient
+                 FROM conflict c JOIN patient p ON p.id = c.patient
+                 WHERE c.id > ?1 AND c.id <= ?2 AND p.site = ?3 AND c.state <> 'open' AND max(c.at, c.state_at) <= ?4
+                   AND NOT EXISTS (SELECT 1 FROM chunk h WHERE h.patient = c.patient
+                     AND h.day BETWEEN c.at / 86400000 - 1 AND c.at / 86400000 + 1) ORDER BY c.id"
+            }
         }
     }
 
@@ -170,6 +183,7 @@ impl Prunable {
             Self::Quarantine => "quarantine",
             Self::Identity => "identity_queue",
             Self::Resources => "resource",
+            Self::Conflicts => "conflict",
         }
     }
 
@@ -211,6 +225,9 @@ impl Prunable {
                  AND version < (SELECT version FROM resource WHERE id = ?1) AND ?3 > 0
                  AND EXISTS (SELECT 1 FROM resource_version n
                              WHERE n.resource = ?1 AND n.version > resource_version.version AND n.at <= ?2)"],
+            Self::Conflicts => {
+                &["DELETE FROM conflict WHERE id = ?1 AND state <> 'open' AND max(at, state_at) <= ?2 AND ?3 > 0"]
+            }
         }
     }
 }
@@ -259,7 +276,9 @@ impl<'a> Guard<'a> {
         }
         match (self.what, candidate.patient) {
             (Prunable::Messages, _) => Ok(self.open_from.is_none_or(|from| candidate.first < from)),
-            (Prunable::Readings | Prunable::AppEvents, Some(patient)) => self.are_unwanted(patient, span),
+            (Prunable::Readings | Prunable::AppEvents | Prunable::Conflicts, Some(patient)) => {
+                self.are_unwanted(patient, span)
+            }
             (Prunable::Versions, _) => is_at_rest(self.conn, candidate.id),
             _ => Ok(true),
         }

@@ -521,3 +521,72 @@ fn a_closed_window_is_neither_dirtied_nor_computed_again() {
     assert_eq!(crate::windows::touch(&conn, 1, 1).unwrap(), 0);
     assert_eq!(crate::windows::touch(&conn, 2, 1).unwrap(), 1);
 }
+
+#[test]
+fn a_contradiction_goes_once_it_is_settled_old_enough_without_readings_of_its_day_and_not_held() {
+    let old = 900 * DAY_MS;
+    for (what, state, at, state_at, chunk_day, open_window, held, goes) in [
+        ("settled and old", "settled", old, old + 1, None, false, false, true),
+        ("ended by its source", "gone", old, old + 1, None, false, false, true),
+        ("nobody has looked at it", "open", old, old, None, false, false, false),
+        ("looked at lately", "settled", old, BEFORE + 1, None, false, false, false),
+        ("of a late day", "settled", BEFORE + 1, BEFORE + 1, None, false, false, false),
+        ("its readings are there", "settled", old, old + 1, Some(900), false, false, false),
+        ("readings of the day after", "gone", old, old + 1, Some(901), false, false, false),
+        ("readings of another time", "settled", old, old + 1, Some(910), false, false, true),
+        ("a window of its days is due", "settled", old, old + 1, None, true, false, false),
+        ("under a hold", "settled", old, old + 1, None, false, true, false),
+    ] {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        conn.execute_batch("PRAGMA foreign_keys = OFF; INSERT INTO patient (id, site, system, value) VALUES (1, 'north', 's', 'p')")
+            .unwrap();
+        conn.execute(
+            "INSERT INTO conflict (id, patient, kind, about, at, stands_id, stands_route, stands_value, yields_id, yields_route,
+               yields_value, state, since, state_at, note)
+             VALUES (7, 1, 'reading', 'd', ?1, 1, 'r', '100', 2, 'q', '101', ?2, ?1, ?3, '')",
+            params![at, state, state_at],
+        )
+        .unwrap();
+        if let Some(day) = chunk_day {
+            let sql = "INSERT INTO chunk (id, patient, day, device, version, count, body) VALUES (1, 1, ?1, 'd', 1, 1, x'00')";
+            conn.execute(sql, [day]).unwrap();
+        }
+        if open_window {
+            put_window(
+                &conn,
+                1,
+                &Window { patient: 0, days: 3, end: 901, open: Open::Due, versions: 0, stands: 0 },
+            );
+        }
+        if held {
+            let scope = crate::HoldScope { patient: Some(1), ..Default::default() };
+            AddHold { scope, actor: "a".to_owned(), reason: "r".to_owned(), at: 1 }.carry_out(&conn).unwrap();
+        }
+        let found = prunable(&conn, Prunable::Conflicts, "north", BEFORE, 0).unwrap();
+        assert_eq!(found.rows, if goes { vec![7] } else { vec![] }, "{what}");
+        let audit = AuditEntry {
+            actor: "isthmus".to_owned(),
+            action: "retention pruned".to_owned(),
+            object: "site north".to_owned(),
+            detail: String::new(),
+            at: NOW,
+        };
+        let prune = Prune {
+            what: Prunable::Conflicts,
+            site: "north".to_owned(),
+            rows: vec![7],
+            before: BEFORE,
+            audit,
+            at: NOW,
+        };
+        assert_eq!(prune.carry_out(&conn).is_ok(), goes, "{what}: the command asks again");
+        let left: i64 = conn.query_row("SELECT count(*) FROM conflict", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, i64::from(!goes), "{what}");
+        assert_eq!(
+            prunable(&conn, Prunable::Conflicts, "south", BEFORE, 0).unwrap().rows,
+            [0_i64; 0],
+            "{what}"
+        );
+    }
+}

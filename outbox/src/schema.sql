@@ -174,8 +174,8 @@ CREATE TABLE app_event (
   UNIQUE (patient, day, device)
 ) STRICT;
 
--- Two sources that say different things of one moment of a patient, or of one number of a summary. A row is never
--- deleted: what its source ended is `gone`, what a person has looked at is `settled`.
+-- Two sources that say different things of one moment of a patient, or of one number of a summary. What its source
+-- ended is `gone`, what a person has looked at is `settled`; such a row goes when the readings of its day have gone (prune.rs).
 CREATE TABLE conflict (
   id           INTEGER PRIMARY KEY,
   patient      INTEGER NOT NULL REFERENCES patient (id),

@@ -124,6 +124,7 @@ pub fn load_with(
         take_in(bundle, main.as_mut(), &mut sites);
     }
     if let Some(main) = &main {
+        sites.values_mut().for_each(|site| site.retention = site.retention.over(&main.retention));
         sites.values().for_each(|site| check_receivers(site, main, &findings));
         sites.values().for_each(|site| filter::check(site, main_path, &policies, &findings));
     }

@@ -21,6 +21,7 @@ use super::load::Mentions;
 use super::material::STORE_KEY_DIGITS;
 use super::outbound::{Outbound, read_outbounds};
 use super::projection::Way;
+use super::retention::{Retention, read_retention};
 use super::route::{Route, read_routes};
 use super::section::Section;
 use super::silence::{Silence, read_silence};
@@ -79,6 +80,8 @@ pub struct Main {
     pub fhir: Option<FhirEndpoint>,
     /// Where entries of the audit log are sent; `None` is nowhere.
     pub audit: Option<AuditSyslog>,
+    /// How long what is stored is kept where a site's file says nothing.
+    pub retention: Retention,
     /// From when on a feed that says nothing is told to people.
     pub silence: Silence,
     /// Whom the box tells how it is; `None` is nobody.
@@ -214,6 +217,7 @@ pub(super) fn read_main(
     let audit = read_audit(root);
     let fleet = read_fleet(root);
     let traces = read_traces(root);
+    let retention = read_retention(root);
     let clients = fhir.iter().flat_map(|fhir| &fhir.clients).map(|client| format!("fhir/{}", client.name));
     let feeds: Vec<String> = sources.iter().map(|name| (*name).to_owned()).chain(clients).collect();
     let silence = read_silence(root, &feeds);
@@ -235,6 +239,7 @@ pub(super) fn read_main(
         outbounds,
         fhir,
         audit,
+        retention,
         silence,
         fleet,
         traces,

@@ -9,6 +9,7 @@ mod fhir;
 mod noise;
 mod outbound;
 mod refused;
+mod retention;
 mod spools;
 
 use std::collections::BTreeMap;

@@ -150,13 +150,17 @@ impl Spool {
     fn remove_old(&self, done: &Path, step: &'static str) -> Result<(), FolderError> {
         let keep: Duration = self.lane.settings.keep_done;
         let site = &self.lane.settings.site;
-        // No file says whose it is: a hold of anything at the site keeps all of its files.
-        let is_held = self.lane.readers.with(|reader| {
-            let holds = reader.legal_holds(false, HOLDS_MOST)?;
-            Ok(holds.iter().any(|hold| hold.scope.site.as_ref().is_none_or(|held| held == site)))
-        });
-        // What cannot be looked up is kept.
-        if is_held.unwrap_or(true) {
+        // No file says whose it is: a hold of anything at the site keeps all of its files. What cannot be looked up is kept.
+        let is_held = || {
+            let held = self.lane.readers.with(|reader| {
+                let holds = reader.legal_holds(false, HOLDS_MOST)?;
+                let of_site =
+                    holds.iter().any(|hold| hold.scope.site.as_ref().is_none_or(|held| held == site));
+                Ok(of_site || holds.len() == HOLDS_MOST)
+            });
+            held.unwrap_or(true)
+        };
+        if is_held() {
             return Ok(());
         }
         let old = retention::expired(done, keep, SystemTime::now()).map_err(folder::at(step))?;
@@ -176,6 +180,10 @@ impl Spool {
         }
         let mut failed = None;
         for receipt in old {
+            // A hold that is answered holds from then on, also in the middle of a sweep.
+            if is_held() {
+                break;
+            }
             match retention::remove(&receipt) {
                 Ok(true) => Metric::SpoolRemoved.add(1, &[("spool", self.name().to_owned())]),
                 Ok(false) => {}
