@@ -1,7 +1,7 @@
 //! An audit log that somebody with the store's key changed while the daemon stood still: that is found, told where it is, accepted by a
 //! person and by nobody else. And who reads the log of a stopped daemon stands in it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails")]
 
 mod site;
 
@@ -14,7 +14,9 @@ use outbox::{
 use serde_json::{Value, json};
 use site::{
     command::{ask, isthmus, refused},
-    condition, daily, people, send, settled, until,
+    condition, daily,
+    disk::Tmpfs,
+    people, send, settled, until,
 };
 use standin::rig::Rig;
 
@@ -149,4 +151,26 @@ async fn who_reads_the_log_of_a_stopped_daemon_stands_in_it_and_where_that_canno
     assert!(stderr.contains("the log does not say that you read it"), "{stderr}");
     assert!(String::from_utf8_lossy(&run.stdout).contains("identity reveal"));
     assert_eq!(verify(&rig).0, Some(0), "verifying tells no entry, and needs no word");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_on_a_write_protected_medium_is_verified_and_read_by_who_insists() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    let Some(disk) = Tmpfs::mount(&rig.dir().join("data"), 64) else {
+        println!("skipped: this user may not mount a small disk");
+        return;
+    };
+    rig.start().await.unwrap();
+    ask(&rig, &["identity", "list", "--reveal"]);
+    rig.stop().await.unwrap();
+    disk.protect();
+    assert_eq!(verify(&rig).0, Some(0));
+    let told = refused(&rig, &["audit", "list"]);
+    assert!(told.contains("cannot be written") && told.contains("--unrecorded"), "{told}");
+    let run = isthmus(&rig, &["audit", "list", "--unrecorded", "--json"]);
+    assert!(
+        said(&run).contains("identity reveal") && said(&run).contains("does not say that you read it"),
+        "{run:?}"
+    );
 }

@@ -57,7 +57,7 @@ impl PeerClock {
 
 /// Seconds that the clock of who wrote `Date` (RFC 9110, section 6.6.1) is ahead of ours. The answer came at `now_ms`, `took`
 /// after its request, and was written somewhere between: half way is meant, so that this is wrong by half of `took` and half
-/// a second at most. `None` where it is no date, or took longer than [`SLOWEST`].
+/// a second at most. `None` where it is no date, or took longer than 5 s.
 pub fn ahead_s(date: &str, took: Duration, now_ms: i64) -> Option<i64> {
     let half_ms = i64::try_from(took.as_millis() / 2).ok().filter(|_| took <= SLOWEST)?;
     Skew::of(date, now_ms - half_ms)?.measured_s()

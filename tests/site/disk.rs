@@ -20,6 +20,12 @@ impl Tmpfs {
             .status();
         mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
     }
+
+    /// From now on nothing is written there.
+    pub fn protect(&self) {
+        let told = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        assert!(told.is_ok_and(|status| status.success()), "remount");
+    }
 }
 
 impl Drop for Tmpfs {

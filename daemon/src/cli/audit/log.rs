@@ -98,6 +98,7 @@ impl Log {
 }
 
 /// Writes down who is told entries, as the daemon does, before they are told.
+#[allow(clippy::print_stderr, reason = "the command line talks to people")]
 fn record(store: &ClosedStore, ask: &Ask, unrecorded: bool) -> Result<(), ExitCode> {
     let looked = ask::looked_at(ask).map_err(|why| failed(&why, FAILED))?;
     let Some((object, detail)) = looked else { return Ok(()) };

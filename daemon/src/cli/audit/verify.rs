@@ -68,9 +68,9 @@ pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
     };
     if args.json || told["broken"].is_null() {
         say(&told, args.json, whole);
-    } else {
+    } else if told["accepted"].as_array().is_some_and(|all| !all.is_empty()) {
         // What was accepted before it is told too.
-        print!("{}", by_people(&told));
+        say(&told, false, by_people);
     }
     match told["detail"].as_str() {
         None => Ok(ExitCode::SUCCESS),
