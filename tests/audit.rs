@@ -61,9 +61,11 @@ async fn what_is_done_from_start_to_stop_is_in_the_log_which_verifies_by_this_pr
     edit(&rig, "isthmus.toml", "nonsense = 1\n", "# mended\n");
     until(&rig, "the mended one is in force", |s| s["configuration"]["generation"] == 2).await;
 
-    let found = json(&rig, &["audit", "list", "--action", "configuration", "--since", "1h"]);
-    let told = actions(found["entries"].as_array().unwrap());
-    assert_eq!(told, ["configuration reloaded", "configuration rejected"], "{found:#}");
+    let found = || json(&rig, &["audit", "list", "--action", "configuration", "--since", "1h"]);
+    // It is in force before it is on record.
+    let both = ["configuration reloaded", "configuration rejected"];
+    eventually("both are on record", || actions(found()["entries"].as_array().unwrap()) == both).await;
+    let found = found();
     let rejected = &found["entries"][1]["detail"];
     assert!(rejected.as_str().unwrap().contains("isthmus.toml:"), "{rejected}");
     let mine = format!("uid {}", my_uid());

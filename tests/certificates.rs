@@ -239,7 +239,12 @@ async fn the_fleet_and_the_collector_of_audit_entries_are_shown_a_renewed_certif
     site::append(&rig, &sections);
     rig.start().await.unwrap();
     // Upstream takes nobody with the certificate that the box has at first.
-    let status = until(&rig, "refused", |s| s["fleet"]["trouble"].is_object()).await;
+    let listed = |s: &Value| {
+        ["fleet", "audit"]
+            .iter()
+            .all(|scope| of(s, "authority", scope).len() == 1 && of(s, "client", scope).len() == 1)
+    };
+    let status = until(&rig, "refused", |s| s["fleet"]["trouble"].is_object() && listed(s)).await;
     assert_eq!(fleet.latest(), None, "{status:#}");
     assert_eq!(next(&mut shown).await, chain(&rig.pki().client.cert)[0]);
     for scope in ["fleet", "audit"] {
@@ -265,10 +270,9 @@ async fn the_fleet_and_the_collector_of_audit_entries_are_shown_a_renewed_certif
     eventually("upstream hears of the box", || fleet.latest().is_some()).await;
     // The connection that stood was left for one with the new certificate.
     assert_eq!(next(&mut shown).await, chain(&next_pair.cert)[0]);
-    let status = rig.status().await.unwrap();
-    assert_eq!(subject(&status, "client", "fleet"), "CN=next");
-    assert_eq!(subject(&status, "client", "audit"), "CN=next");
-
+    // It is used before it is listed.
+    let renewed = |s: &Value| ["fleet", "audit"].iter().all(|scope| subject(s, "client", scope) == "CN=next");
+    let status = until(&rig, "both are listed", renewed).await;
     assert_eq!(status["configuration"]["generation"], 1, "it was the files alone");
 
     // One that cannot be used changes nothing, and is told.

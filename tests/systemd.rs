@@ -63,7 +63,7 @@ impl Systemd {
 
     /// Whether so many signs of life come, none later after the one before than the watchdog waits.
     fn hears(&self, signs: usize) -> bool {
-        (0..signs).all(|_| self.next_within(WATCHDOG).is_some_and(|told| told.contains("WATCHDOG=1")))
+        (0..signs).all(|_| self.next_within(PATIENCE).is_some_and(|told| told.contains("WATCHDOG=1")))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A message is followed by its number in the store, written `msg-17` wherever the log names it (level debug): when it is taken
 //! in, when it is read, when a version of a window counts it that no version before did, and with every attempt to write
-//! that version. `grep -w msg-17` finds them all. The number says nothing of the patient.
+//! it or one that overtook it. `grep -w msg-17` finds them all. The number says nothing of the patient.
 //!
 //! The objective of docs/metrics.md is counted here, and nowhere else.
 
@@ -50,15 +50,32 @@ pub fn msgs(ids: &[u64]) -> String {
     text
 }
 
-/// The messages that a version of a window counts and the version before it did not, ascending; none where their lists are
-/// not kept any more.
+/// The messages that a version of a window counts and the version published before it did not, ascending; none where their
+/// lists are not kept any more.
 pub fn new_messages(reader: &Reader, window: i64, version: i64) -> Result<Vec<u64>, ReadError> {
+    let before = reader.version_published_before(window, version)?;
+    counted_since(reader, window, version, before.map(|(before, _)| before))
+}
+
+/// The same against the version that a destination had before: also those of versions that were overtaken before they were
+/// sent, for this write is what brings them there.
+fn brought(reader: &Reader, destination: &str, row: &LeasedRow) -> Result<Vec<u64>, ReadError> {
+    let before = reader.version_delivered_before(row.window_id, row.version, destination)?;
+    counted_since(reader, row.window_id, row.version, before)
+}
+
+fn counted_since(
+    reader: &Reader,
+    window: i64,
+    version: i64,
+    before: Option<i64>,
+) -> Result<Vec<u64>, ReadError> {
     let listed = |version| -> Result<Vec<u64>, ReadError> {
         let manifest = reader.manifest_of(window, version)?;
         Ok(manifest.and_then(|manifest| Listing::ids(&manifest.body)).unwrap_or_default())
     };
     let now = listed(version)?;
-    let Some((before, _)) = reader.version_published_before(window, version)? else { return Ok(now) };
+    let Some(before) = before else { return Ok(now) };
     let before = listed(before)?;
     Ok(now.into_iter().filter(|id| before.binary_search(id).is_err()).collect())
 }
@@ -84,7 +101,7 @@ pub fn tell_attempt(readers: &Readers, attempted: &Attempted<'_>) {
     let (window, version) = (row.window_id, row.version);
     let counted = match window {
         0 => Vec::new(),
-        _ => readers.with(|reader| new_messages(reader, window, version)).unwrap_or_default(),
+        _ => readers.with(|reader| brought(reader, destination, row)).unwrap_or_default(),
     };
     traces::attempted(attempted, &counted);
     let (row, attempt, msgs) = (row.id, row.attempts, msgs(&counted));

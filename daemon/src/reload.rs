@@ -8,7 +8,10 @@ use std::{
 
 use notify::{RecursiveMode, Watcher};
 use outbox::Writer;
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::timeout,
+};
 
 use crate::{
     audit,
@@ -24,6 +27,9 @@ use crate::{
 
 /// Changes of a save come in bursts; the reload follows when they have been over for so long.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Who never ends to write is read all the same.
+const QUIET_AT_LAST: Duration = Duration::from_secs(2);
 
 /// As much of a fault as the audit log has of it.
 const FAULT_MOST_BYTES: usize = 300;
@@ -88,8 +94,8 @@ impl Reload {
             if told {
                 systemd::reloading();
             }
-            tokio::time::sleep(QUIET).await;
-            while changes.try_recv().is_ok() {}
+            let quiet = async { while let Ok(Some(())) = timeout(QUIET, changes.recv()).await {} };
+            drop(timeout(QUIET_AT_LAST, quiet).await);
             self.certificates.now();
             self.reload(Asked::Perhaps).await;
             if told {

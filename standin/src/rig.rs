@@ -198,14 +198,15 @@ impl Rig {
     /// # Errors
     /// [`RigError::Io`].
     pub fn write(&self, name: &str, text: &str) -> Result<(), RigError> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.dir.join(name))
-            .map_err(|source| io_error(name, source))?;
-        io::Write::write_all(&mut file, text.as_bytes()).map_err(|source| io_error(name, source))
+        // Beside its place and moved there: a daemon that looks meanwhile finds one or the other, and no empty file.
+        let (place, beside) = (self.dir.join(name), self.dir.join(format!("{name}.beside")));
+        let write = || {
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            io::Write::write_all(&mut file, text.as_bytes())?;
+            fs::rename(&beside, place)
+        };
+        write().map_err(|source| io_error(name, source))
     }
 
     /// `isthmus.toml` as prepared.

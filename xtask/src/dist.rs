@@ -103,8 +103,11 @@ pub(crate) fn build(wanted: &Wanted) -> Done<Packages> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = Command::new(cargo);
     build.current_dir(crate::root()).args(["build", "--package", "isthmus", "--features", FEATURES]);
-    // What check-ins tell of the program; empty outside a checkout, which they tell as unknown.
-    build.env("ISTHMUS_COMMIT", commit());
+    // What check-ins tell of the program; empty outside a checkout, which they tell as unknown. Only of what is shipped: another
+    // commit is another program, and checks would compile it twice.
+    if wanted.profile == "dist" {
+        build.env("ISTHMUS_COMMIT", commit());
+    }
     run(build.args(["--profile", &wanted.profile]))?;
     pack(wanted)
 }

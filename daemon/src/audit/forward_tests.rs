@@ -17,9 +17,14 @@ use crate::{drain::Drain, tls::provider};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn pace() -> Pace {
+/// Nothing is proved by time while a test lasts.
+const NEVER: Duration = Duration::from_secs(3_600);
+/// What a connection outlives for so long has arrived.
+const SOON: Duration = Duration::from_millis(200);
+
+fn pace(proof: Duration) -> Pace {
     let short = Duration::from_millis(20);
-    Pace { look: short, proof: short * 10, note: short, retry: short, patience: short * 10 }
+    Pace { look: short, proof, note: short, retry: short, patience: short * 10 }
 }
 
 fn store(dir: &Path) -> Store {
@@ -81,14 +86,14 @@ async fn take(listener: &TcpListener, acceptor: &TlsAcceptor, count: usize) -> V
     taken
 }
 
-fn forwarder(store: &Store, current: Current, conditions: &Board) -> Forwarder {
+fn forwarder(store: &Store, current: Current, conditions: &Board, proof: Duration) -> Forwarder {
     Forwarder {
         writer: store.writer(),
         readers: store.readers(),
         current,
         conditions: conditions.clone(),
         origin: Origin { host: "box".into(), box_id: "box-1".into() },
-        pace: pace(),
+        pace: pace(proof),
     }
 }
 
@@ -127,7 +132,7 @@ async fn every_entry_arrives_in_order_over_a_cut_and_what_had_not_surely_arrived
     let conditions = Board::default();
     store.writer().audit(entries(1, 700)).await.unwrap();
     let (drain, draining) = Drain::new();
-    let running = tokio::spawn(forwarder(&store, current, &conditions).run(draining));
+    let running = tokio::spawn(forwarder(&store, current, &conditions, NEVER).run(draining));
 
     let first = within(take(&listener, &acceptor, 700)).await;
     assert_eq!(first, (1..=700).collect::<Vec<_>>());
@@ -175,7 +180,7 @@ async fn a_collector_that_is_not_there_is_told_after_a_while_and_no_more_once_it
     let conditions = Board::default();
     store.writer().audit(entries(1, 3)).await.unwrap();
     let (drain, draining) = Drain::new();
-    let running = tokio::spawn(forwarder(&store, current, &conditions).run(draining));
+    let running = tokio::spawn(forwarder(&store, current, &conditions, SOON).run(draining));
     // It accepts, and ends each connection before TLS.
     let refusing = tokio::spawn(async move {
         loop {

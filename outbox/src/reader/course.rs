@@ -1,7 +1,7 @@
 //! How things went, for metrics and for who looks into a fault: when messages came and versions were published, what
 //! quotas leave, how large the database is.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, params};
 
 use super::Reader;
 use crate::{
@@ -32,6 +32,21 @@ impl Reader {
              ORDER BY version DESC LIMIT 1",
         )?;
         Ok(statement.query_row([window_id, version], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// The newest version of a window before this one of which something was delivered to a destination; `None` where there is
+    /// none. Versions between them were overtaken before they were sent.
+    pub fn version_delivered_before(
+        &self,
+        window_id: i64,
+        version: i64,
+        destination: &str,
+    ) -> Result<Option<i64>, ReadError> {
+        let mut statement = self.conn()?.prepare_cached(
+            "SELECT max(version) FROM outbox
+             WHERE window_id = ?1 AND destination = ?2 AND version < ?3 AND state = 'delivered'",
+        )?;
+        Ok(statement.query_row(params![window_id, destination, version], |row| row.get(0))?)
     }
 
     /// How many writes each of these quotas still permits at a destination, in their order.
