@@ -103,10 +103,19 @@ async fn an_ehr_that_is_down_is_waited_for() {
     while metric(&site::metrics(&rig).await, unsent) < 2.0 {
         assert!(std::time::Instant::now() < deadline, "nobody tried");
     }
-    let status = rig.status().await.unwrap();
+    let status = until(&rig, "people are told", |s| condition(s, "destination-silent").is_some()).await;
     assert_eq!(status["sites"][0]["mode"], "full", "silence is no refusal: {status:#}");
+    let told = condition(&status, "destination-silent").unwrap();
+    assert_eq!((told["scope"].as_str(), told["severity"].as_str()), (Some("ehr:main"), Some("ticket")));
+    assert!(told["detail"].as_str().unwrap().contains("could not connect"), "{told:#}");
     rig.ehr.listen_again().await.unwrap();
     settled(&rig).await;
+    until(&rig, "its first answer ends it", |s| condition(s, "destination-silent").is_none()).await;
+    let log = std::fs::read_to_string(rig.log_file()).unwrap();
+    let of_it = |words: &str| {
+        log.lines().filter(|line| line.contains(words) && line.contains("destination-silent")).count()
+    };
+    assert_eq!((of_it("condition raised"), of_it("condition cleared")), (1, 1), "{log}");
     let judgement = rig.ehr.judge();
     assert_eq!((judgement.creates, judgement.doubled), (2 * RESOURCES_PER_OUTCOME, 0), "{judgement:?}");
 }

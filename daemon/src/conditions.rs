@@ -64,6 +64,8 @@ pub enum Kind {
     ConnectionsFull,
     /// Whether a write arrived has not been known for long: the destination does not show it.
     DoubtLasts,
+    /// A destination answers nothing, and writes wait.
+    DestinationSilent,
     /// Birth dates of a patient contradict each other, or a destination has several patients; writes are held.
     PatientInDoubt,
     /// An MLLP destination stands still because its receiver refused a message.
@@ -134,6 +136,7 @@ impl Kind {
             Self::CrlExpired => "crl-expired",
             Self::ConnectionsFull => "connections-full",
             Self::DoubtLasts => "doubt-lasts",
+            Self::DestinationSilent => "destination-silent",
             Self::PatientInDoubt => "patient-in-doubt",
             Self::OutboundHalted => "outbound-halted",
             Self::OutboundSilent => "outbound-silent",

@@ -224,7 +224,9 @@ impl Surroundings<'_> {
         let mut around = Around {
             moved: self.detail(Kind::ServerMoved, id),
             halted: self.detail(Kind::OutboundHalted, id),
-            silent: self.detail(Kind::OutboundSilent, id),
+            silent: self
+                .detail(Kind::OutboundSilent, id)
+                .or_else(|| self.detail(Kind::DestinationSilent, id)),
             unauthorized: self.detail(Kind::NoToken, id).or_else(|| self.detail(Kind::AuthDegraded, id)),
             pause: self.desk.observations.paused(id),
             ..Around::default()

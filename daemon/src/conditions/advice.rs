@@ -108,7 +108,10 @@ advice_table! {
         "Nothing is lost. If it happens again, agree on a larger quota and set it in the site's file."
     DoubtLasts Ticket
         "Whether a write arrived is not known, and the destination does not show it. What follows in its line waits."
-        "Look into the chart, then say what you saw: isthmus queue settle."
+        "Where the detail says that it does not answer, have it back first. Else look into the chart, then: isthmus queue settle."
+    DestinationSilent Ticket
+        "A destination cannot be reached or does not answer. Writes wait, in order; intake and outcomes go on."
+        "Look at the way there and ask the EHR's side whether it runs. It is tried again by itself, and what waits is sent."
     OutboundSilent Ticket
         "A receiver of messages cannot be reached or does not answer. Messages for it wait, in order."
         "Ask the receiver's side. It is tried again by itself."

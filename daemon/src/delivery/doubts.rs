@@ -31,13 +31,27 @@ impl Doubts {
     }
 
     /// What people are told, and since when the oldest doubt stands (ms UTC); `None` where none is as old as
-    /// `lasts_after_ms`.
-    pub(super) fn told(&self, lasts_after_ms: i64, now: i64) -> Option<(String, i64)> {
+    /// `lasts_after_ms`. `unanswered`: what the last attempt met, where the destination answers nothing: then it is not the
+    /// chart that has to be looked into.
+    pub(super) fn told(
+        &self,
+        lasts_after_ms: i64,
+        now: i64,
+        unanswered: Option<&str>,
+    ) -> Option<(String, i64)> {
         let old = self.since.iter().filter(|(_, since)| now - **since >= lasts_after_ms);
         let count = old.clone().count();
         let (row, since) = old.min_by_key(|(_, since)| **since)?;
         let minutes = (now - since) / 60_000;
         let what = if count == 1 { "write".to_owned() } else { format!("writes ({count})") };
+        if let Some(cause) = unanswered {
+            let told = format!(
+                "it is not known whether a {what} arrived, and the destination cannot be asked: it does not answer: {cause} \
+                 (outbox row {row}, for {minutes} minutes); it is looked for as soon as the destination answers, and nobody \
+                 has to look into the chart before that"
+            );
+            return Some((told, *since));
+        }
         let told = format!(
             "it is not known whether a {what} arrived, and the destination does not show it (outbox row {row}, for {minutes} \
              minutes); it is not sent again before it does: look there for the result, then say what stands (isthmus queue \
@@ -60,25 +74,28 @@ mod tests {
         doubts.heard(8, true, 60_000);
         // Heard again, it is as old as before.
         doubts.heard(7, true, AFTER - 1);
-        assert_eq!(doubts.told(AFTER, AFTER - 1), None);
-        let (told, since) = doubts.told(AFTER, AFTER).unwrap();
+        assert_eq!(doubts.told(AFTER, AFTER - 1, None), None);
+        let (told, since) = doubts.told(AFTER, AFTER, None).unwrap();
         assert!(told.contains("a write arrived") && told.contains("row 7, for 15 minutes"), "{told}");
         assert!(told.contains("isthmus queue settle 7 --written --reason TEXT"), "{told}");
         assert_eq!(since, 0);
-        let (told, _) = doubts.told(AFTER, AFTER + 60_000).unwrap();
+        let (told, _) = doubts.told(AFTER, AFTER + 60_000, None).unwrap();
         assert!(told.contains("(2)") && told.contains("row 7, for 16 minutes"), "{told}");
+        let (told, since) = doubts.told(AFTER, AFTER + 60_000, Some("could not connect")).unwrap();
+        assert!(told.contains("it does not answer: could not connect (outbox row 7"), "{told}");
+        assert!(!told.contains("queue settle") && since == 0, "{told}");
         doubts.heard(7, false, AFTER + 60_000);
-        let (told, since) = doubts.told(AFTER, AFTER + 60_000).unwrap();
+        let (told, since) = doubts.told(AFTER, AFTER + 60_000, None).unwrap();
         assert!(told.contains("row 8") && since == 60_000, "{told}");
         doubts.heard(8, false, AFTER + 60_000);
-        assert_eq!(doubts.told(AFTER, AFTER + 60_000), None);
+        assert_eq!(doubts.told(AFTER, AFTER + 60_000, None), None);
     }
 
     #[test]
     fn what_the_store_says_is_as_old_as_it_says_and_there_is_room_for_so_many() {
         let mut doubts = Doubts::of(vec![(3, 100)]);
         doubts.heard(3, true, 5_000);
-        assert_eq!(doubts.told(10, 5_000).unwrap().1, 100);
+        assert_eq!(doubts.told(10, 5_000, None).unwrap().1, 100);
         for row in 0..=2 * MOST as i64 {
             doubts.heard(row, true, 5_000);
         }

@@ -24,6 +24,7 @@ mod pages;
 pub(crate) mod rate;
 pub mod seat;
 mod server;
+mod unanswered;
 mod verdicts;
 mod withdrawal;
 mod withheld;
@@ -110,6 +111,7 @@ impl Deliverer {
                 withdrawal::clear_unwritten(&self.conditions, &self.readers, &self.writer).await;
                 withheld::clear_gone(&self.conditions, &self.readers, &self.writer, &self.id).await;
                 pace.unweighed |= self.has_halted(&destination);
+                self.end_unanswered_where_nothing_waits(&mut pace);
                 self.tell_doubt(&destination, &pace, time::now_ms());
                 pace.held_at = Instant::now() + LONGEST_SLEEP;
                 pace.look_at_doubts = true;
@@ -152,6 +154,9 @@ impl Deliverer {
                 () = sleep(wait) => {}
                 () = self.draining.begun() => break,
             }
+        }
+        if self.current.get().destination(&self.id).is_none() {
+            self.end_unanswered(&mut pace);
         }
         if let Some(destination) = last {
             self.finish(&destination, tasks, pace).await;

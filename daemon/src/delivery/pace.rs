@@ -23,6 +23,8 @@ pub(super) struct Pace {
     pub not_before: Instant,
     /// Whether the destination answers at all.
     pub circuit: Circuit,
+    /// What the last attempt met, while people are told that it does not.
+    pub unanswered: Option<String>,
     /// How fast it may be written to.
     pub throttle: Throttle,
     /// Probes by capability.
@@ -67,6 +69,7 @@ impl Pace {
             settled: Vec::new(),
             not_before: now,
             circuit: Circuit::new(now),
+            unanswered: None,
             throttle: Throttle::new(&Rate::default(), now),
             probes: BTreeMap::new(),
             at_its_server: false,

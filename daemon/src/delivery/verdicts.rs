@@ -207,7 +207,7 @@ impl Deliverer {
     /// Tells people of writes that have been in doubt for long, and when there is none any more.
     pub(super) fn tell_doubt(&self, destination: &Destination, pace: &Pace, now: i64) {
         let lasts_after_ms = destination.delivery.doubt_lasts_after.as_millis() as i64;
-        match pace.doubts.told(lasts_after_ms, now) {
+        match pace.doubts.told(lasts_after_ms, now, pace.unanswered.as_deref()) {
             Some((told, since)) => {
                 self.conditions.raise(Kind::DoubtLasts, &self.id, told, since);
             }
@@ -234,7 +234,8 @@ impl Deliverer {
     ) -> Duration {
         let (delivery, now) = (&destination.delivery, Instant::now());
         let wait = |nth| backoff::wait(nth, delivery.retry_min, delivery.retry_max, chance());
-        match &outcome.verdict {
+        let mut silences = 0;
+        let rest = match &outcome.verdict {
             Verdict::Throttled(asked) => {
                 let asked = backoff::later(*asked, chance());
                 pace.circuit.answered();
@@ -243,15 +244,20 @@ impl Deliverer {
                 asked
             }
             Verdict::Unsent(_) | Verdict::Auth(_) => {
-                let nth = pace.circuit.silence(began, now, wait);
-                wait(nth)
+                silences = pace.circuit.silence(began, now, wait);
+                wait(silences)
             }
-            Verdict::Ambiguous(_) if outcome.silent => wait(pace.circuit.silence(began, now, wait)),
+            Verdict::Ambiguous(_) if outcome.silent => {
+                silences = pace.circuit.silence(began, now, wait);
+                wait(silences)
+            }
             Verdict::Ambiguous(_) | Verdict::Recalled(_) | Verdict::Absent => wait(attempts.max(1)),
             _ => {
                 pace.circuit.answered();
                 wait(attempts.max(1))
             }
-        }
+        };
+        self.tell_unanswered(&outcome.verdict, outcome.silent, silences, pace);
+        rest
     }
 }
