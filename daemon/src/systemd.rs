@@ -144,13 +144,15 @@ pub fn stopping() {
 fn line(current: &Current, conditions: &Board) -> String {
     let conditions = conditions.all();
     let rejected = conditions.iter().any(|condition| condition.name == Kind::ConfigRejected);
+    let refused = conditions.iter().any(|condition| condition.name == Kind::StoreRefuses);
+    let intake = if refused { "NOT taking messages in" } else { "taking messages in" };
     let told = match (conditions.len(), rejected) {
         (0, _) => "nothing asks for a person".to_owned(),
         (_, true) => "the changed configuration is faulty and not in force: isthmus check".to_owned(),
         (1, _) => "1 condition: isthmus status".to_owned(),
         (count, _) => format!("{count} conditions: isthmus status"),
     };
-    format!("taking messages in; configuration {}; {told}", current.get().number)
+    format!("{intake}; configuration {}; {told}", current.get().number)
 }
 
 #[cfg(feature = "systemd")]
@@ -264,6 +266,10 @@ mod tests {
         assert_eq!(told(), "taking messages in; configuration 4; nothing asks for a person");
         watchdog.conditions.raise(Kind::ReadOnly, "north", "no right".to_owned(), 0);
         assert!(told().ends_with("; 1 condition: isthmus status") && !told().contains("north"), "{}", told());
+        watchdog.conditions.raise(Kind::StoreRefuses, "", "disk full".to_owned(), 0);
+        assert!(told().starts_with("NOT taking messages in; configuration 4; 2 conditions"), "{}", told());
+        watchdog.conditions.clear(Kind::StoreRefuses, "");
+        assert!(told().starts_with("taking messages in; "), "{}", told());
         watchdog.conditions.raise(Kind::ConfigRejected, "", "line\nline".to_owned(), 0);
         assert!(told().contains("isthmus check") && !told().contains('\n'), "{}", told());
     }

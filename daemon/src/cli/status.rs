@@ -178,7 +178,7 @@ fn for_people(document: &Value) -> String {
         "isthmus {}, up since {}, {}",
         text(&document["version"]),
         text(&document["started"]),
-        if document["ready"] == true { "taking messages in" } else { "NOT taking messages in" }
+        if summary.ready { "taking messages in" } else { "NOT taking messages in" }
     );
     for listener in document["listeners"].as_array().into_iter().flatten() {
         let plain = if listener["plain"] == true { "plain" } else { "TLS" };

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{columns::hanging, daemon::text},
-    conditions::advice::Severity,
+    conditions::{Kind, advice::Severity},
 };
 
 /// What needs a person.
@@ -19,7 +19,7 @@ pub(super) struct Summary {
     pub(super) notice: usize,
     /// Messages and writes that are set aside.
     pub(super) aside: u64,
-    /// Whether messages are taken in.
+    /// Whether messages are taken in: the listeners are open, and the store commits.
     pub(super) ready: bool,
 }
 
@@ -43,6 +43,12 @@ fn worst_first(document: &Value) -> Vec<Told<'_>> {
     told
 }
 
+/// Whether the store takes no commits: connections are accepted then, and nothing is acknowledged.
+fn refuses(document: &Value) -> bool {
+    let all = document["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().any(|condition| condition["name"] == Kind::StoreRefuses.word())
+}
+
 impl Summary {
     /// Of a document of status.
     pub(super) fn of(document: &Value) -> Self {
@@ -55,7 +61,7 @@ impl Summary {
             ticket: count(Severity::Ticket),
             notice: count(Severity::Notice),
             aside: aside.into_iter().filter_map(Value::as_u64).sum(),
-            ready: document["ready"] == true,
+            ready: document["ready"] == true && !refuses(document),
         }
     }
 
@@ -164,6 +170,16 @@ mod tests {
         ] {
             assert_eq!(told, wanted);
         }
+    }
+
+    #[test]
+    fn a_store_that_takes_no_commits_is_no_running_intake() {
+        let of = |name: &str| {
+            let document = json!({ "ready": true, "conditions": [condition(name, "page", "1")] });
+            Summary::of(&document).line()
+        };
+        assert_eq!(of("store-refuses"), "1 thing needs a person now; intake is NOT running.");
+        assert_eq!(of("no-token"), "1 thing needs a person now; intake is running.");
     }
 
     #[test]
