@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use self::advice::Severity;
 use crate::telemetry::Metric;
 
 /// Most conditions kept at once: the names are a closed set, the scopes come from configuration and from
@@ -180,6 +181,8 @@ pub struct Condition {
     pub since: i64,
     /// What happened and what to do, without patient data.
     pub detail: String,
+    /// How urgent it is here.
+    pub severity: Severity,
 }
 
 type InForce = BTreeMap<(Kind, String), Condition>;
@@ -199,17 +202,23 @@ struct Shared {
 impl Board {
     /// Raises a condition, or renews the text of one already raised. Returns whether it is new.
     pub fn raise(&self, name: Kind, scope: &str, detail: String, now: i64) -> bool {
+        self.raise_as(name.advice().severity, name, scope, detail, now)
+    }
+
+    /// The same, as urgent as `severity` says and not as its kind is: what is to be planned at first and is for now in
+    /// the end.
+    pub fn raise_as(&self, severity: Severity, name: Kind, scope: &str, detail: String, now: i64) -> bool {
         let mut board = self.lock();
         let key = (name, scope.to_owned());
         if let Some(known) = board.get_mut(&key) {
-            known.detail = detail;
+            (known.detail, known.severity) = (detail, severity);
             return false;
         }
         if board.len() >= MOST {
             return false;
         }
         tracing::warn!(condition = name.word(), scope, detail = %detail, "condition raised");
-        board.insert(key, Condition { name, scope: scope.to_owned(), since: now, detail });
+        board.insert(key, Condition { name, scope: scope.to_owned(), since: now, detail, severity });
         self.0.kinds.fetch_or(name.bit(), Ordering::Release);
         export(name, &board);
         true

@@ -304,7 +304,7 @@ fn condition(condition: &Condition) -> Value {
         "name": condition.name,
         "scope": condition.scope,
         "since": time::rfc3339(condition.since),
-        "severity": advice.severity,
+        "severity": condition.severity,
         "meaning": advice.meaning,
         "detail": condition.detail,
         "action": advice.action,

@@ -60,12 +60,16 @@ fn for_people(told: &Value, within: Option<u32>) -> String {
     list.iter().map(line).collect()
 }
 
+fn in_days(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+}
+
 fn line(one: &Value) -> String {
     let ends = match (one["ends"].as_str(), one["days_left"].as_i64()) {
         (Some(ends), Some(left)) if left < 0 => format!("ENDED {ends}"),
-        (Some(ends), Some(left)) => format!("ends {ends} ({left} days)"),
+        (Some(ends), Some(left)) => format!("ends {ends} ({})", in_days(left)),
         _ => match (one["since"].as_str(), one["age_days"].as_i64()) {
-            (Some(since), Some(days)) => format!("in use since {since} ({days} days)"),
+            (Some(since), Some(days)) => format!("in use since {since} ({})", in_days(days)),
             _ => "has no end".to_owned(),
         },
     };
@@ -101,6 +105,7 @@ mod tests {
         assert!(lines[0].contains("ENDED 2027") && lines[1].contains("(29 days)"), "{told}");
         assert!(lines[3].contains("has no end") && lines[3].contains("ES384 k"), "{told}");
         assert!(lines[4].contains("in use since 2026-01-01T00:00:00Z (40 days)"), "{told}");
+        assert!(line(&of(1)).contains("(1 day)") && line(&of(0)).contains("(0 days)"));
         assert_eq!(for_people(&json!({ "certificates": [] }), Some(3)), "nothing ends within 3 days\n");
     }
 }

@@ -261,7 +261,8 @@ mod tests {
     #[test]
     fn a_scope_is_told_only_where_the_configuration_has_that_name() {
         let names: BTreeSet<String> = ["ehr:main", "engine"].map(str::to_owned).into();
-        let condition = |name, scope: &str, since| Condition {
+        let condition = |name: Kind, scope: &str, since| Condition {
+            severity: name.advice().severity,
             name,
             scope: scope.to_owned(),
             since,

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::time;
+use crate::{conditions::advice::Severity, time};
 
 const DAY_S: i64 = 86_400;
 /// From so many days before the end on: plan it.
@@ -112,6 +112,15 @@ impl Urgency {
             left_s if left_s <= DO_DAYS * DAY_S => Self::Do,
             left_s if left_s <= PLAN_DAYS * DAY_S => Self::Plan,
             _ => Self::None,
+        }
+    }
+
+    /// Who has to look, and when.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::None | Self::Plan => Severity::Notice,
+            Self::Do => Severity::Ticket,
+            Self::Now | Self::Ended => Severity::Page,
         }
     }
 }

@@ -271,7 +271,13 @@ impl Keeper {
                     if rises {
                         tracing::warn!(scope = %name, %detail, "a certificate is nearer to its end");
                     }
-                    self.conditions.raise(Kind::CertificateExpiring, &name, detail, now_ms);
+                    self.conditions.raise_as(
+                        urgency.severity(),
+                        Kind::CertificateExpiring,
+                        &name,
+                        detail,
+                        now_ms,
+                    );
                 }
             }
             seen.insert(key, urgency);
