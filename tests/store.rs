@@ -154,7 +154,10 @@ async fn a_second_daemon_on_one_folder_is_refused_and_the_first_goes_on() {
     let output = output.unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("another process has this data folder open"), "{told}");
+    assert!(
+        told.contains("/data: another process has this data folder open; end that one first: "),
+        "{told}"
+    );
     send(&rig, &[people::hour("A", 1, "2026-03-02", 100)]).await;
     let status = settled(&rig).await;
     assert_eq!(status["started"], started);

@@ -2,6 +2,7 @@
 //! was, health, listeners, pipeline, deliverers; then the wait; then the drain.
 
 mod store;
+mod unopened;
 
 use std::{
     collections::HashMap,
@@ -89,8 +90,13 @@ pub enum AppError {
     #[error("{} was moved aside by a restore that was broken off; again: isthmus restore FILE --reason TEXT", .0.display())]
     Restoring(PathBuf),
     /// The store cannot be opened.
-    #[error("{0}")]
-    Open(#[from] outbox::OpenError),
+    #[error("data_dir {}: {source}; {}", .dir.display(), unopened::step(.source, .dir))]
+    Open {
+        /// The data folder.
+        dir: PathBuf,
+        /// Why.
+        source: outbox::OpenError,
+    },
     /// The store cannot be used.
     #[error("store: {0}")]
     Write(#[from] outbox::WriteError),
@@ -130,7 +136,7 @@ impl AppError {
                 | Self::Sealed(_)
                 | Self::Rotating(_)
                 | Self::Restoring(_)
-                | Self::Open(outbox::OpenError::WrongKey)
+                | Self::Open { source: outbox::OpenError::WrongKey, .. }
         )
     }
 }

@@ -54,7 +54,7 @@ pub enum OpenError {
     #[error("another process has this data folder open")]
     Locked,
     /// A file could not be made, opened or read.
-    #[error("the data folder cannot be used")]
+    #[error("the data folder cannot be used: {0}")]
     Io(#[from] io::Error),
     /// Nothing can be written there, and the write-ahead log holds what the database does not.
     #[error(

@@ -60,7 +60,7 @@ pub(super) fn open_store(config: &Config) -> Result<(Store, String), AppError> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|source| AppError::Io { what: format!("data_dir {}", dir.display()), source })?;
+        .map_err(|source| AppError::Open { dir: dir.clone(), source: source.into() })?;
     let (key, warning) = Key::from_file(&store.key_file)?;
     if let Some(warning) = warning {
         tracing::warn!(%warning, "store key");
@@ -76,5 +76,5 @@ pub(super) fn open_store(config: &Config) -> Result<(Store, String), AppError> {
     if matches!(opened, Err(outbox::OpenError::WrongKey)) && store_key::next(&store.kept).exists() {
         return Err(AppError::Rotating(store_key::next(&store.kept)));
     }
-    Ok((opened?, key_id))
+    Ok((opened.map_err(|source| AppError::Open { dir: dir.clone(), source })?, key_id))
 }
