@@ -6,6 +6,7 @@
 //! certificate, its name; senders are looked at message by message (`sender`).
 
 pub(crate) mod admission;
+pub(crate) mod bind;
 pub(crate) mod handshake;
 pub mod refusal;
 pub mod room;
@@ -53,7 +54,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address could not be bound.
-    #[error("mllp listener {listen}: {source}; is the port taken, or below 1024 without the right to it?")]
+    #[error("mllp listener {listen}: {source}; {}", bind::step(.source))]
     Bind {
         /// The address.
         listen: SocketAddr,

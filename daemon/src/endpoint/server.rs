@@ -32,6 +32,7 @@ use crate::{
     drain::Draining,
     listener::{
         admission::{Admission, Peers, is_allowed},
+        bind,
         handshake::{Failed, shake},
         refusal::{Limit, LineBound},
         socket,
@@ -56,7 +57,7 @@ const HEADERS_MOST: usize = 100;
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The address could not be bound.
-    #[error("fhir endpoint {listen}: {source}; is the port taken, or below 1024 without the right to it?")]
+    #[error("fhir endpoint {listen}: {source}; {}", bind::step(.source))]
     Bind {
         /// The address.
         listen: SocketAddr,
