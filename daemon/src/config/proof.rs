@@ -46,6 +46,11 @@ impl Section<'_> {
                     "name the key that this certificate was made with, and in cert its own certificate first",
                 );
             }
+            TlsError::Pair { path, source } if is_version_1(&source) => self.fault(
+                "cert",
+                &format!("names {}, which is X.509 version 1", path.display()),
+                "have it issued as version 3: TLS takes no other",
+            ),
             TlsError::Pair { path, source } => self.fault(
                 "cert",
                 &format!("names {}, which cannot be used with its key ({source})", path.display()),
@@ -67,4 +72,10 @@ impl Section<'_> {
         }
         None
     }
+}
+
+/// Whether a certificate is of a version that TLS libraries do not read. The library hands that on as a text alone.
+fn is_version_1(error: &rustls::Error) -> bool {
+    use rustls::{CertificateError::Other, Error::InvalidCertificate};
+    matches!(error, InvalidCertificate(Other(other)) if other.0.to_string().contains("UnsupportedCertVersion"))
 }

@@ -149,6 +149,14 @@ pub(super) fn read_site(
     let ehr_written = root.has("ehr");
     let intent = read_site_intent(root);
     let ehr = root.table("ehr", |section| read_ehr(root, section, &intent));
+    // Known here too, where no [ehr] asks for it.
+    if !ehr_written && root.get("projection").is_some() {
+        root.fault(
+            "projection",
+            "needs an [ehr], the EHR that takes this form",
+            "write [ehr] with its base_url and [ehr.tls], or remove [[projection]]",
+        );
+    }
     let capability = root.table("capability", Permits::read);
     let filter = Filter::read(root);
     let consent = read_consent(root);
@@ -298,7 +306,7 @@ fn tell_subject(section: &Section<'_>, ehr: &Ehr) {
 
 /// The rules as written; without any, one for each window of the policy, which ends as often as it is long.
 fn read_publish(root: &Section<'_>, policy: Option<&Policy>) -> Vec<PublishRule> {
-    if !root.has("publish") {
+    if root.get("publish").is_none() {
         let days = policy.map(|policy| policy.windows_days.value.as_slice()).unwrap_or_default();
         let days = days.iter().filter_map(|days| u16::try_from(*days).ok());
         return days

@@ -232,3 +232,36 @@ fn traces_leave_encrypted_or_stay_on_this_machine() {
         read(&section).assert_faults(&[("isthmus.toml", at, told)]);
     }
 }
+
+/// Self-signed by a key that was thrown away, as `openssl x509 -req` makes it without extensions.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBKDCBzwIUYB7qsYpMeEibuN2yit+zFPHy/YowCgYIKoZIzj0EAwIwFjEUMBIG\n\
+A1UEAwwLdmVyc2lvbiBvbmUwIBcNMjYxMTI0MDIzNTE5WhgPMjEyNjEwMzEwMjM1\n\
+MTlaMBYxFDASBgNVBAMMC3ZlcnNpb24gb25lMFkwEwYHKoZIzj0CAQYIKoZIzj0D\n\
+AQcDQgAEgiLarDAdDcnN/j7sSVR/KbcMq8/7MyRERzmu97BQgTSJp4LZradk6eBu\n\
+Y4B8GK+8idZmeEOK0O5P5F+D+eEgZjAKBggqhkjOPQQDAgNIADBFAiEAn06Lvx2l\n\
+7vkfEJFVqaRU7WnWHsuRHDuJt43QYa6sarkCIByb/A47VlH3DPfnVhgDPkYTxNAm\n\
+3bMOvj5CYbawEYUJ\n\
+-----END CERTIFICATE-----";
+
+#[test]
+fn a_certificate_of_version_1_is_told_as_that_and_its_key_is_not_blamed() {
+    let folder = with_tls("tls = { cert = \"server.pem\", key = \"server.key\", client_ca = \"ca.pem\" }");
+    std::fs::write(folder.path("server.pem"), VERSION_1).unwrap();
+    folder.assert_faults(&[("isthmus.toml", 7, "server.pem, which is X.509 version 1")]);
+    let told = folder.load().unwrap_err().to_string();
+    assert!(told.contains("have it issued as version 3") && !told.contains("with its key"), "{told}");
+}
+
+#[test]
+fn a_form_without_an_ehr_is_told_to_need_one_and_the_known_keys_are_all_known() {
+    let site = format!("{SITE}[[projection]]\nname = \"cgm-ig\"\n");
+    let folder = Folder::new(MAIN, &[("main.toml", &site)]);
+    folder.assert_faults(&[("main.toml", 3, "`projection` needs an [ehr]")]);
+    let folder = Folder::new(MAIN, &[("main.toml", &format!("{SITE}[zzzzzzzzzz]\n"))]);
+    let told = folder.load().unwrap_err().to_string();
+    let (_, known) = told.split_once("known here: ").unwrap();
+    for key in ["publish", "projection", "ehr", "policy"] {
+        assert!(known.contains(key), "{key}: {known}");
+    }
+}
