@@ -6,6 +6,7 @@
 
 use std::{io, marker::PhantomData, os::unix::fs::MetadataExt, path::Path};
 
+use crate::config::account::groups_of;
 use rustix::{
     process::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid},
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
@@ -26,13 +27,26 @@ impl Acting {
     /// # Errors
     /// Where there is no such folder, or the system does not let root become its owner.
     pub(super) fn as_owner_of(folder: &Path) -> io::Result<Self> {
+        Self::with_groups(folder, |_| Vec::new())
+    }
+
+    /// The same, in all groups that the machine's file puts that owner into, as a service of theirs is.
+    ///
+    /// # Errors
+    /// As of [`Acting::as_owner_of`].
+    pub(super) fn as_service_of(folder: &Path) -> io::Result<Self> {
+        Self::with_groups(folder, groups_of)
+    }
+
+    fn with_groups(folder: &Path, groups_of: impl FnOnce(u32) -> Vec<u32>) -> io::Result<Self> {
         let owner = folder.metadata()?;
         if !geteuid().is_root() || owner.uid() == 0 {
             return Ok(Self { before: None, _here: PhantomData });
         }
         let before = getgroups()?;
         let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
-        set_thread_groups(&[gid])?;
+        let further = groups_of(owner.uid()).into_iter().map(Gid::from_raw);
+        set_thread_groups(&further.chain([gid]).collect::<Vec<_>>())?;
         // From here on dropping it gives everything back, also where a step fails.
         let acting = Self { before: Some(before), _here: PhantomData };
         set_thread_res_gid(getgid(), gid, getegid())?;

@@ -2,9 +2,11 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{BAD_CONFIGURATION, address::addressed, credentials, failed};
+use rustix::process::geteuid;
+
+use super::{BAD_CONFIGURATION, acting::Acting, address::addressed, credentials, failed};
 use crate::{
-    config::{self, Route, Site},
+    config::{self, Config, Faults, Route, Site},
     generation::Generation,
     open_files,
 };
@@ -20,7 +22,8 @@ pub(super) struct Args {
 /// Checks, prints, and answers 0 or 78.
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to people")]
 pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
-    let config = match config::load(path, credentials().as_deref()) {
+    let loaded = config::load(path, credentials().as_deref());
+    let config = match loaded.and_then(|config| as_the_daemon(path, config)) {
         Ok(config) => config,
         Err(faults) => {
             if args.json {
@@ -57,6 +60,18 @@ pub(super) fn run(args: &Args, path: &Path) -> ExitCode {
         println!("good: {} ({listeners} MLLP{spools}, {sites} sites)", path.display());
     }
     ExitCode::SUCCESS
+}
+
+/// Root may read everything, and the daemon may not: what root finds good is looked at again as the owner of the data folder,
+/// where there is one. Where the system does not let root become another, root's own look counts.
+fn as_the_daemon(path: &Path, config: Config) -> Result<Config, Faults> {
+    if !geteuid().is_root() {
+        return Ok(config);
+    }
+    match Acting::as_service_of(&config.main.data_dir) {
+        Ok(_acting) => config::load(path, credentials().as_deref()),
+        Err(_) => Ok(config),
+    }
 }
 
 /// Limits of a site that do not bind its messages: those have a queue, and the limits of their `[[outbound]]`.

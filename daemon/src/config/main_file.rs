@@ -189,8 +189,7 @@ pub(super) fn read_main(
     root.require("site", "site = \"main\", the id of the site that unrouted messages belong to");
     let data_dir = root.path("data_dir", "\"/var/lib/isthmus\"");
     if let Some(data_dir) = data_dir.as_deref() {
-        let needed = if data_dir.exists() { data_dir } else { data_dir.parent().unwrap_or(data_dir) };
-        root.folder("data_dir", needed);
+        root.data_folder("data_dir", data_dir);
     }
     let site = root.name("site", "\"main\"");
     mentions.sites.extend(site.clone().map(|site| (site, root.place("site"))));

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::section::Section;
+use super::{account, section::Section};
 use crate::tls;
 
 /// The largest certificate or key file that is read: a bundle of all public authorities fits.
@@ -131,16 +131,24 @@ impl Section<'_> {
 
     /// Whether a folder is there already; `None` with a fault where something else is.
     pub(super) fn folder(&self, key: &str, path: &Path) -> Option<()> {
+        self.folder_or(key, path, || {
+            format!("name a folder that exists, or make it: mkdir -p -m 0700 {}", path.display())
+        })
+    }
+
+    /// Whether the data folder `data_dir` is there, or the folder that the daemon makes it in.
+    pub(super) fn data_folder(&self, key: &str, data_dir: &Path) -> Option<()> {
+        let needed = if data_dir.exists() { data_dir } else { data_dir.parent().unwrap_or(data_dir) };
+        self.folder_or(key, needed, || make(data_dir, account::is_for_the_service()))
+    }
+
+    fn folder_or(&self, key: &str, path: &Path, instead: impl FnOnce() -> String) -> Option<()> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         if path.is_dir() {
             return Some(());
         }
         let what = if path.exists() { "which is not a folder" } else { "a folder that does not exist" };
-        self.fault(
-            key,
-            &format!("needs {}, {what}", path.display()),
-            format!("name a folder that exists, or make it: mkdir -p -m 0700 {}", path.display()),
-        );
+        self.fault(key, &format!("needs {}, {what}", path.display()), instead());
         None
     }
 
@@ -154,7 +162,8 @@ impl Section<'_> {
                     std::io::ErrorKind::NotFound => format!("names {shown}, which does not exist"),
                     _ => format!("names {shown}, which cannot be looked at ({error})"),
                 };
-                self.fault(key, &what, "name a file that this user can read");
+                let instead = "name a file that this user can read".to_owned();
+                self.fault(key, &what, account::step_of_root(path, &error).unwrap_or(instead));
                 return None;
             }
         };
@@ -174,13 +183,41 @@ impl Section<'_> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).ok()?));
         let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
         if let Err(error) = read {
+            let instead = account::step_of_root(path, &error);
             self.fault(
                 key,
                 &format!("names {shown}, which cannot be read ({error})"),
-                "give this user the right to read it",
+                instead.unwrap_or_else(|| "give this user the right to read it".to_owned()),
             );
             return None;
         }
         Some(bytes)
+    }
+}
+
+/// How a data folder is made that the daemon can write: by root for the packages' user, who is there, or by whoever asks.
+fn make(data_dir: &Path, for_the_service: bool) -> String {
+    let (dir, user) = (data_dir.display(), account::SERVICE_USER);
+    if for_the_service {
+        format!(
+            "make it: install -d -o {user} -g {user} -m 0700 {dir}; and let the unit write there (systemctl edit isthmus): \
+             [Service] ReadWritePaths={dir}"
+        )
+    } else {
+        format!("name a folder that exists, or make it: mkdir -p -m 0700 {dir}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_is_made_for_whom_the_daemon_runs_as() {
+        let dir = Path::new("/var/rev/srv/isthmus");
+        let told = make(dir, true);
+        assert!(told.contains("install -d -o isthmus -g isthmus -m 0700 /var/rev/srv/isthmus;"), "{told}");
+        assert!(told.contains("ReadWritePaths=/var/rev/srv/isthmus"), "{told}");
+        assert!(make(dir, false).ends_with("mkdir -p -m 0700 /var/rev/srv/isthmus"));
     }
 }

@@ -12,6 +12,7 @@
 //! handed in. Bounds: 1 MiB a file, 256 site files, 256 policies of 256 KiB, 1024 tables a list, 200 faults.
 
 mod access;
+pub(crate) mod account;
 mod answer;
 mod audit;
 mod auth;

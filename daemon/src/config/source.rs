@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::account;
 use super::fault::{Fault, MAX_FAULTS};
 
 /// The largest configuration file that is read: thousands of senders fit, a wrong file does not.
@@ -32,12 +33,10 @@ impl Source {
     /// A fault where the file cannot be read, is larger, or is not UTF-8.
     pub(super) fn read(path: &Path, most: u64) -> Result<Self, Fault> {
         let unreadable = |error: std::io::Error| {
-            Fault::new(
-                path,
-                1,
-                format!("this file cannot be read ({error})"),
-                "name a readable file, or make the first configuration with `isthmus init`",
-            )
+            let instead = account::step_of_root(path, &error).unwrap_or_else(|| {
+                "name a readable file, or make the first configuration with `isthmus init`".to_owned()
+            });
+            Fault::new(path, 1, format!("this file cannot be read ({error})"), instead)
         };
         // A pipe would block the reader for ever.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
