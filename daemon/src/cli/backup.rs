@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What it makes, and how it is used.
-const ABOUT: &str = "\
+pub(super) const ABOUT: &str = "\
 Copy the store while the daemon runs: one moment of it, under the store's own key, checked
 page by page and chain by chain before it gets its name. It lies in the folder backups of
 the data folder, with a .json beside it that says what it is. --to moves both elsewhere,
@@ -47,7 +47,6 @@ const ASK_EVERY: Duration = Duration::from_millis(150);
 
 /// Arguments of `isthmus backup`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT)]
 pub(super) struct Args {
     /// Move it into this folder.
     #[arg(long, value_name = "DIR")]

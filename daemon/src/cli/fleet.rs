@@ -8,7 +8,7 @@ use super::daemon::{tell, text};
 use crate::{admin::Request, fleet::Ask};
 
 /// What it is about.
-const ABOUT: &str = "\
+pub(super) const ABOUT: &str = "\
 What the box tells its fleet's upstream ([fleet] of isthmus.toml), and what came of it.
 
 The box tells once a minute how it is: modes, queues, certificates, disk, conditions
@@ -26,7 +26,6 @@ trial: where something gets worse, the one before it is put back.
 
 /// Arguments of `isthmus fleet`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -134,16 +134,21 @@ enum Command {
     /// Where two feeds say different things of one moment: list, show, settle.
     Conflicts(conflicts::Args),
     /// Copy the store while the daemon runs.
+    #[command(long_about = backup::ABOUT)]
     Backup(backup::Args),
     /// Put the store of a backup in the place of a lost one, or see that it could be done.
+    #[command(long_about = restore::ABOUT)]
     Restore(restore::Args),
     /// The store's key: where it is, a copy for the safe, another one in its place.
     Key(key::Args),
     /// Make everything on this box unreadable, for good.
+    #[command(long_about = wipe::ABOUT)]
     Wipe(wipe::Args),
     /// What the fleet's upstream is told, and what came of it; bundles of configuration that it offers.
+    #[command(long_about = fleet::ABOUT)]
     Fleet(fleet::Args),
     /// Hold everything back after a restore, a copy or a roll-back, and let it go on.
+    #[command(long_about = standstill::ABOUT)]
     Standstill(standstill::Args),
     /// Keep what is stored from being removed, whatever retention says: add, list, release.
     LegalHold(legal_hold::Args),
@@ -414,6 +419,25 @@ mod tests {
             "--dry-run",
         ] {
             assert!(help.contains(told), "{told} is not told:\n{help}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_that_has_a_long_text_is_that_text() {
+        for (verb, about) in [
+            ("backup", backup::ABOUT),
+            ("restore", restore::ABOUT),
+            ("wipe", wipe::ABOUT),
+            ("fleet", fleet::ABOUT),
+            ("standstill", standstill::ABOUT),
+            ("support-bundle", support_bundle::ABOUT),
+            ("policy", policy::ABOUT_POLICY),
+            ("device", policy::ABOUT_DEVICE),
+        ] {
+            let help = Cli::read(["isthmus", verb, "--help"]).unwrap_err().to_string();
+            let first: String = about.split_whitespace().take(5).collect::<Vec<_>>().join(" ");
+            let told: String = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(told.starts_with(&first) && told.len() > about.len(), "{verb}: {first}\n{help}");
         }
     }
 

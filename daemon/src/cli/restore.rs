@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What it does, and what is owed after it.
-const ABOUT: &str = "\
+pub(super) const ABOUT: &str = "\
 Put the store of a backup in the place of the one that is lost, or only see that it could
 be done (--check, for a drill: nothing is changed, and the daemon may run).
 
@@ -49,7 +49,6 @@ const SPARE: u64 = 64 << 20;
 
 /// Arguments of `isthmus restore`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT)]
 pub(super) struct Args {
     /// The backup.
     #[arg(value_name = "FILE")]

@@ -11,7 +11,7 @@ use super::{
 use crate::admin::{Request, standstill::Ask};
 
 /// What is to be done before one is ended.
-const ABOUT: &str = "\
+pub(super) const ABOUT: &str = "\
 Hold everything back, see why it is held, and let it go on.
 
 A store that was restored from a backup, copied to another machine or rolled back with
@@ -31,7 +31,6 @@ Before you end one:
 
 /// Arguments of `isthmus standstill`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT)]
 pub(super) struct Args {
     #[command(subcommand)]
     what: What,

@@ -17,7 +17,7 @@ use super::{
 use crate::{backup, durable, store_key, time};
 
 /// What it does and does not.
-const ABOUT: &str = "\
+pub(super) const ABOUT: &str = "\
 Make everything on this box unreadable, for good: when it is retired, sold or sent away.
 First the store's keys are overwritten and removed, those of before too: from then on
 nobody can read the store, not even from the raw disk. Then the files of the store and
@@ -31,7 +31,6 @@ It asks for the box's id (isthmus status, or an error of this command) instead o
 
 /// Arguments of `isthmus wipe`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT)]
 pub(super) struct Args {
     /// The id of the box: so that no other box is wiped by mistake.
     #[arg(long = "box", value_name = "ID")]
