@@ -4,7 +4,8 @@
 //! what it is and has its SHA-256, for whoever carries it elsewhere. One is made at a time, beside everything else.
 //!
 //! Invariants: a file has its name only when it was checked, page by page and chain by chain, as a restore would; each
-//! backup is in the audit log; only files of these names are ever removed, and never the newest.
+//! backup is in the audit log; only files of these names are ever removed, and never the newest. Two of one second have a
+//! number behind the second one's time: no name is ever taken twice.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -176,7 +177,7 @@ impl Backups {
     fn make(&self, folder: &Path, actor: &str, keep: Option<usize>) -> Result<Value, BackupError> {
         let at = time::now_ms();
         let stamp: String = time::rfc3339(at).chars().filter(char::is_ascii_alphanumeric).collect();
-        let name = format!("{PREFIX}{}-{stamp}.db", self.box_id);
+        let name = free_name(folder, &format!("{PREFIX}{}-{stamp}", self.box_id));
         let (path, partial) = (folder.join(&name), folder.join(format!("{name}{PARTIAL}")));
         let made = self.copied(&partial, at).and_then(|(checked, sha256)| {
             let told = self.document(&name, at, &checked, &sha256);
@@ -198,7 +199,7 @@ impl Backups {
         tell(at);
         told["path"] = json!(path);
         if let Some(keep) = keep {
-            prune(folder, keep.max(1));
+            told["removed"] = json!(prune(folder, keep.max(1), &name, ""));
         }
         Ok(told)
     }
@@ -294,24 +295,48 @@ pub fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX) && [".db", ".json", PARTIAL].iter().any(|end| name.ends_with(end))
 }
 
-/// Removes all but the newest: the names rise with time.
-fn prune(folder: &Path, keep: usize) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| is_ours(name) && name.ends_with(".db")).collect();
-    names.sort_unstable_by(|a, b| stamp(b).cmp(stamp(a)));
-    for name in names.iter().skip(keep) {
+/// The name of a backup that no file in the folder has: two may be made within a second.
+fn free_name(folder: &Path, stem: &str) -> String {
+    let is_free = |name: &String| {
         let path = folder.join(name);
-        for file in [path.with_extension("json"), path] {
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::warn!(%error, "an old backup could not be removed");
-            }
-        }
-    }
+        ![path.with_extension("json"), path].iter().any(|path| path.symlink_metadata().is_ok())
+    };
+    let first = format!("{stem}.db");
+    let numbered = || (2_u32..).map(|number| format!("{stem}.{number}.db")).find(is_free);
+    if is_free(&first) { first } else { numbered().unwrap_or(first) }
 }
 
-/// The time in a name: what stands after the last dash.
+/// Removes from a folder that several boxes may share all backups of the box that made `newest` but the newest ones, that one
+/// among them. Returns what was removed.
+pub fn prune_of_box(folder: &Path, keep: usize, newest: &str) -> Vec<PathBuf> {
+    prune(folder, keep, newest, newest.rsplit_once('-').map_or(newest, |(of_box, _)| of_box))
+}
+
+/// Removes all but the newest whose names are `of_box`, a dash and a time, or of any box where that is empty. Names rise with
+/// time; `newest` stays whatever the clock did since.
+fn prune(folder: &Path, keep: usize, newest: &str, of_box: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let is_of_box =
+        |name: &str| of_box.is_empty() || name.rsplit_once('-').is_some_and(|(its_box, _)| its_box == of_box);
+    let is_backup = |name: &String| is_ours(name) && name.ends_with(".db") && is_of_box(name);
+    let mut names: Vec<String> = names.filter(|name| is_backup(name) && name != newest).collect();
+    names.sort_unstable_by(|a, b| stamp(b).cmp(stamp(a)));
+    let mut removed = Vec::new();
+    for name in names.iter().skip(keep.saturating_sub(1)) {
+        let path = folder.join(name);
+        let _none = fs::remove_file(path.with_extension("json"));
+        match fs::remove_file(&path) {
+            Ok(()) => removed.push(path),
+            Err(error) => tracing::warn!(%error, "an old backup could not be removed"),
+        }
+    }
+    removed
+}
+
+/// The time in a name, with its number: what stands after the last dash.
 fn stamp(name: &str) -> &str {
+    let name = name.strip_suffix(".db").unwrap_or(name);
     name.rsplit('-').next().unwrap_or_default()
 }
 
@@ -330,12 +355,48 @@ mod tests {
             }
         }
         fs::write(dir.path().join("notes.db"), "x").unwrap();
-        prune(dir.path(), 2);
+        prune(dir.path(), 2, "isthmus-a-20260301T000000Z.db", "");
         let is_there = |name: &str, end: &str| dir.path().join(format!("{name}.{end}")).exists();
         for end in ["db", "json"] {
             assert!(!is_there(names[0], end) && is_there(names[1], end) && is_there(names[2], end), "{end}");
         }
         assert!(is_there("notes", "db"));
+    }
+
+    #[test]
+    fn in_a_folder_that_boxes_share_each_removes_its_own_and_never_the_one_that_was_just_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            "isthmus-box-1-20260301T000000Z.db",
+            "isthmus-box-1-20260301T000000Z.2.db",
+            // Made before the clock was set back.
+            "isthmus-box-1-20270101T000000Z.db",
+            "isthmus-box-2-20250101T000000Z.db",
+            "isthmus-box-1-x-20250101T000000Z.db",
+        ];
+        for name in names {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let removed = prune_of_box(dir.path(), 2, names[1]);
+        assert_eq!(removed, [dir.path().join(names[0])]);
+        assert_eq!(prune_of_box(dir.path(), 1, names[1]), [dir.path().join(names[2])]);
+        for left in [names[1], names[3], names[4]] {
+            assert!(dir.path().join(left).exists(), "{left}");
+        }
+    }
+
+    #[test]
+    fn two_of_one_second_have_two_names_and_the_later_one_is_the_newer() {
+        let dir = tempfile::tempdir().unwrap();
+        let stem = "isthmus-b-20260101T000000Z";
+        let first = free_name(dir.path(), stem);
+        fs::write(dir.path().join(&first), "x").unwrap();
+        let second = free_name(dir.path(), stem);
+        assert_eq!(
+            (first.as_str(), second.as_str()),
+            ("isthmus-b-20260101T000000Z.db", "isthmus-b-20260101T000000Z.2.db")
+        );
+        assert!(is_ours(&second) && stamp(&second) > stamp(&first));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
         backup::Ask,
         beside::{self, Deed},
     },
-    backup::{FOLDER, is_ours, sha256_of},
+    backup::{FOLDER, is_ours, prune_of_box, sha256_of},
     durable,
 };
 
@@ -34,7 +34,8 @@ pub(super) const ABOUT: &str = "\
 Copy the store while the daemon runs: one moment of it, under the store's own key, checked
 page by page and chain by chain before it gets its name. It lies in the folder backups of
 the data folder, with a .json beside it that says what it is. --to moves both elsewhere,
-and checks the hash there.
+and checks the hash there. --keep removes older ones of this box where the new one ends
+up: in the data folder, or in the folder of --to once it was checked there.
 
 A backup is as old as it is: what came after it has to be sent again by the engines.
 Make one at least each night (docs/recovery.md has a timer for systemd), keep the key
@@ -51,7 +52,7 @@ pub(super) struct Args {
     /// Move it into this folder.
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// How many stay in the data folder, this one among them; at least 1. All, where it is not given.
+    /// How many of this box stay where it ends up, this one among them; at least 1. All, where it is not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     keep: Option<u16>,
     /// Print the answer as JSON.
@@ -77,7 +78,12 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     };
     let told = match &args.to {
         Some(to) => match moved(&daemon, &files, &told, to) {
-            Ok(told) => told,
+            Ok(mut told) => {
+                if let Some(keep) = args.keep {
+                    told["removed"] = json!(prune_of_box(to, usize::from(keep), &text(&told["file"])));
+                }
+                told
+            }
             Err(error) => return failed(&error, FAILED),
         },
         None => told,
@@ -88,7 +94,9 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
 
 /// Has one made; what it is.
 fn made(daemon: &Daemon, args: &Args) -> Result<Value, ExitCode> {
-    daemon.ask(&Request::Backup(Ask::Begin { keep: args.keep.map(usize::from) }))?;
+    // What is moved away is no reason to remove what stays.
+    let keep = args.keep.filter(|_| args.to.is_none()).map(usize::from);
+    daemon.ask(&Request::Backup(Ask::Begin { keep }))?;
     let meter = Meter::new("copying", 0, !args.json);
     loop {
         sleep(ASK_EVERY);
@@ -165,9 +173,11 @@ fn carried(mut source: File, to: &Path) -> io::Result<()> {
 /// The answer in plain words.
 fn for_people(told: &Value) -> String {
     let it = &told["backup"];
+    let removed = it["removed"].as_array().into_iter().flatten();
+    let removed: String = removed.map(|file| format!("removed, older: {}\n", text(file))).collect();
     format!(
         "{}\n    {} bytes, {} messages{}; checked\n    under key {}: without that key it is of no use, so keep \
-         a copy of the key elsewhere\n    try it: isthmus restore {} --check\n",
+         a copy of the key elsewhere\n    try it: isthmus restore {} --check\n{removed}",
         text(&it["path"]),
         it["bytes"],
         it["messages"],

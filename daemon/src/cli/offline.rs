@@ -8,6 +8,7 @@ use std::{
 };
 
 use outbox::{DATABASE_FILE, Key, OpenError, copy::CopyError};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{BAD_CONFIGURATION, FAILED, acting::Acting, failed};
 use crate::{
@@ -121,6 +122,13 @@ impl Offline {
     /// Moves a file to another name in its folder, and syncs the folder.
     pub(super) fn rename(from: &Path, to: &Path) -> Result<(), OfflineError> {
         let moved = std::fs::rename(from, to).and_then(|()| durable::sync_folder_of(to));
+        moved.map_err(|source| OfflineError::Io { path: to.to_owned(), source })
+    }
+
+    /// Moves a file to a name that nothing has, and syncs the folder; what has the name stays.
+    pub(super) fn rename_new(from: &Path, to: &Path) -> Result<(), OfflineError> {
+        let moved = renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(std::io::Error::from);
+        let moved = moved.and_then(|()| durable::sync_folder_of(to));
         moved.map_err(|source| OfflineError::Io { path: to.to_owned(), source })
     }
 

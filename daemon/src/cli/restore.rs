@@ -173,15 +173,26 @@ fn set_aside(files: &Offline, now: i64) -> Result<Option<PathBuf>, OfflineError>
         return Ok(None);
     }
     let stamp: String = time::rfc3339(now).chars().filter(char::is_ascii_alphanumeric).collect();
-    let aside = format!("{DATABASE_FILE}.replaced-{stamp}");
+    let first = format!("{DATABASE_FILE}.replaced-{stamp}");
+    let is_free = |name: &String| {
+        ["-wal", "-shm", ""].iter().all(|end| !is_there(&files.beside(&format!("{name}{end}"))))
+    };
+    // Another may have been put aside within the same second.
+    let numbered = (2_u32..1_000).map(|number| format!("{first}.{number}"));
+    let aside = std::iter::once(first.clone()).chain(numbered).find(is_free).unwrap_or(first);
     // The log first: a store without its log is an older one, and a log beside another store is damage.
     for end in ["-wal", "-shm", ""] {
         let from = files.beside(&format!("{DATABASE_FILE}{end}"));
         if from.exists() {
-            Offline::rename(&from, &files.beside(&format!("{aside}{end}")))?;
+            Offline::rename_new(&from, &files.beside(&format!("{aside}{end}")))?;
         }
     }
     Ok(Some(files.beside(&aside)))
+}
+
+/// Whether anything has this name, a link to nowhere too.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// The answer in plain words.
