@@ -88,8 +88,8 @@ pub enum InitError {
     Exists(PathBuf),
     /// There is a store and no key; nothing was written.
     #[error(
-        "{} holds a store, and its key is missing; nothing was changed. A new key could not open it: put your copy of \
-         the key back as {}, or move the store away",
+        "{} holds a store, and its key {} is missing; nothing was changed. A new key could not open it: isthmus init \
+         --key-file FILE puts your copy of the key back, else move the store away",
         .store.display(), .key.display()
     )]
     KeyLost {
@@ -97,6 +97,22 @@ pub enum InitError {
         store: PathBuf,
         /// Where its key belongs.
         key: PathBuf,
+    },
+    /// A key was given, and another is there; nothing was written.
+    #[error(
+        "{} has key {there_id}, and {} is key {given_id}; nothing was changed. To use the given one, move {} aside and try again; \
+         a store that is there is opened by its own key alone",
+        .there.display(), .given.display(), .there.display()
+    )]
+    OtherKey {
+        /// The key that is there.
+        there: PathBuf,
+        /// Its id.
+        there_id: String,
+        /// The key that was given.
+        given: PathBuf,
+        /// Its id.
+        given_id: String,
     },
     /// An answer cannot be used; nothing was written. What it is, and what to write instead.
     #[error("the {0} given cannot be used; write {1}")]
@@ -142,6 +158,17 @@ pub fn init(dir: &Path, answers: &Answers) -> Result<Initialized, InitError> {
     let key_path = known.clone().unwrap_or_else(|| dir.join(name));
     if known.is_none() && answers.key.is_none() && data_dir.join(outbox::DATABASE_FILE).exists() {
         return Err(InitError::KeyLost { store: data_dir, key: key_path });
+    }
+    if let (Some(there), Some(given)) = (&known, &answers.key) {
+        let (there_id, given_id) = (store_key::read(there)?.id(), store_key::read(given)?.id());
+        if there_id != given_id {
+            return Err(InitError::OtherKey {
+                there: there.clone(),
+                there_id,
+                given: given.clone(),
+                given_id,
+            });
+        }
     }
 
     let (mut written, mut kept) = (Vec::new(), Vec::new());
@@ -375,6 +402,24 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(!dir.path().join("store.key").exists());
+        let told = init(dir.path(), &Answers::default()).unwrap_err().to_string();
+        assert!(told.contains("isthmus init --key-file FILE"), "{told}");
+    }
+
+    #[test]
+    fn a_key_that_is_given_is_used_or_refused_and_never_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &Answers::default()).unwrap();
+        let (there, given) = (dir.path().join("store.key"), dir.path().join("safe.key"));
+        let answers = Answers { key: Some(given.clone()), ..Answers::default() };
+        std::fs::copy(&there, &given).unwrap();
+        assert_eq!(init(dir.path(), &answers).unwrap().kept.first(), Some(&there));
+        std::fs::write(&given, "ab".repeat(32)).unwrap();
+        let told = init(dir.path(), &answers).unwrap_err().to_string();
+        for file in [&there, &given] {
+            assert!(told.contains(&store_key::read(file).unwrap().id()), "{told}");
+            assert!(told.contains(&file.display().to_string()), "{told}");
+        }
     }
 
     #[test]
