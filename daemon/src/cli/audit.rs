@@ -80,3 +80,18 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
 fn moment(text: &str) -> Result<i64, String> {
     super::filter::moment(text, crate::time::now_ms())
 }
+
+/// The end of a span on the command line, in milliseconds; a day counts with all of it.
+fn moment_after(text: &str) -> Result<i64, String> {
+    super::filter::moment_after(text, crate::time::now_ms())
+}
+
+/// Refuses a span that ends before it begins: nothing would fit, and that would look like an answer. Errs with the exit code.
+fn in_order(since: Option<i64>, until: Option<i64>) -> Result<(), ExitCode> {
+    match (since, until) {
+        (Some(since), Some(until)) if until <= since => {
+            Err(super::failed(&"--until is before --since; nothing can fit between them", super::USAGE))
+        }
+        _ => Ok(()),
+    }
+}

@@ -91,6 +91,18 @@ pub(super) fn moment(text: &str, now_ms: i64) -> Result<i64, String> {
     })
 }
 
+/// The end of a span, in milliseconds: [`moment`], but a day counts with all of it: the midnight after it.
+pub(super) fn moment_after(text: &str, now_ms: i64) -> Result<i64, String> {
+    let at = moment(text, now_ms)?;
+    match text.parse::<Date>() {
+        Ok(day) if text.len() == 10 => day
+            .tomorrow()
+            .map_err(|error| error.to_string())
+            .and_then(|next| moment(&next.to_string(), now_ms)),
+        _ => Ok(at),
+    }
+}
+
 fn back(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let minutes = match unit {
@@ -136,6 +148,16 @@ mod tests {
             let error = Filter::parse(text, &ALL, NOW).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_span_that_ends_with_a_day_has_all_of_that_day() {
+        for (text, ms) in
+            [("2026-02-28", NOW), ("2026-02-28T00:00:00Z", NOW - 86_400_000), ("24h", NOW - 86_400_000)]
+        {
+            assert_eq!(moment_after(text, NOW), Ok(ms), "{text}");
+        }
+        assert!(moment_after("9999-12-31", NOW).is_err() && moment_after("soon", NOW).is_err());
     }
 
     #[test]

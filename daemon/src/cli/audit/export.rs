@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{log::Log, moment};
+use super::{in_order, log::Log, moment, moment_after};
 use crate::{
     audit::{
         ask::{Ask, ENTRIES_MOST, Purpose},
@@ -28,8 +28,8 @@ pub(super) struct Args {
     /// Made at this time or after: 2026-01-31 (midnight UTC), 2026-01-31T08:00:00Z, or 36h, 7d ago.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<i64>,
-    /// Made before this time.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Made before this time; a day counts with all of it (UTC).
+    #[arg(long, value_name = "TIME", value_parser = moment_after)]
     until: Option<i64>,
     /// Those after this number: what the last export ended with.
     #[arg(long, value_name = "ENTRY", conflicts_with = "since", value_parser = clap::value_parser!(i64).range(0..))]
@@ -82,6 +82,7 @@ pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
             USAGE,
         ));
     }
+    in_order(args.since, args.until)?;
     let head = log.ask(Ask::Head)?;
     let box_id = head["box"].as_str().unwrap_or_default().to_owned();
     let (after, last) = range(args, log, head["entries"].as_i64().unwrap_or(0))?;
@@ -104,11 +105,11 @@ pub(super) fn run(args: &Args, log: &Log) -> Result<ExitCode, ExitCode> {
         }
     }
     let end = if count == 0 {
-        "nothing fits".to_owned()
+        "nothing fits, so that it is empty".to_owned()
     } else {
         format!("to {at}; the head there is {at}:{hash}")
     };
-    finish(sink, args, &format!("{count} entries, from {} {end}", after + 1))
+    finish(sink, args, count, &format!("{count} entries, from {} {end}", after + 1))
 }
 
 /// The number before the first entry wanted, and the last one wanted: none that is made meanwhile, this export's own included.
@@ -175,12 +176,13 @@ fn write(sink: &mut Sink, lines: &[Line], format: Format, origin: &Origin) -> Re
 
 /// Ends the writing, and says on standard error what was written.
 #[allow(clippy::print_stderr, reason = "standard output may be the export itself")]
-fn finish(sink: Sink, args: &Args, told: &str) -> Result<ExitCode, ExitCode> {
+fn finish(sink: Sink, args: &Args, count: u64, told: &str) -> Result<ExitCode, ExitCode> {
     match sink {
         Sink::Text(mut out) => match out.flush() {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             Err(error) => return Err(failed(&format!("the export broke off: {error}"), FAILED)),
-            Ok(()) if args.out.is_some() => eprintln!("exported {told}"),
+            // An empty standard output says nothing by itself.
+            Ok(()) if args.out.is_some() || count == 0 => eprintln!("exported {told}"),
             Ok(()) => {}
         },
         Sink::Collector(runtime, connection) => {

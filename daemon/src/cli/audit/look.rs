@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{log::Log, moment};
+use super::{in_order, log::Log, moment, moment_after};
 use crate::{
     audit::ask::{Ask, ENTRIES_MOST, Find, Purpose},
     cli::{
@@ -23,8 +23,8 @@ pub(super) struct ListArgs {
     /// Made at this time or after: 2026-01-31 (midnight UTC), 2026-01-31T08:00:00Z, or 36h, 7d ago.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<i64>,
-    /// Made before this time.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Made before this time; a day counts with all of it (UTC).
+    #[arg(long, value_name = "TIME", value_parser = moment_after)]
     until: Option<i64>,
     /// By whom: those whose actor holds this text.
     #[arg(long, value_name = "TEXT")]
@@ -64,6 +64,7 @@ pub(super) struct SealsArgs {
 }
 
 pub(super) fn list(args: &ListArgs, log: &Log) -> Result<ExitCode, ExitCode> {
+    in_order(args.since, args.until)?;
     let (limit, mut lines, mut before) = (args.limit as usize, Vec::new(), args.before);
     loop {
         let find = Find {
@@ -92,7 +93,7 @@ pub(super) fn list(args: &ListArgs, log: &Log) -> Result<ExitCode, ExitCode> {
 pub(super) fn show(args: &ShowArgs, log: &Log) -> Result<ExitCode, ExitCode> {
     let wanted = Ask::Entries { after: args.entry.saturating_sub(1), limit: 1, purpose: Purpose::Show };
     let mut told = log.ask(wanted)?;
-    let line = told["entries"][0].take();
+    let line = told["entries"].get_mut(0).map(Value::take).unwrap_or_default();
     if line["id"].as_i64() != Some(args.entry) {
         return Err(failed(&format!("there is no entry {}", args.entry), FAILED));
     }
