@@ -73,6 +73,96 @@ fn a_key_that_is_exported_before_the_first_start_stands_in_the_audit_log() {
     let export =
         entries.iter().find(|entry| entry["action"] == "key export").unwrap_or_else(|| panic!("{told:#}"));
     assert_eq!(export["detail"], "first day", "{told:#}");
+    assert!(export["object"].as_str().unwrap().ends_with("/safe.key"), "{told:#}");
+}
+
+#[test]
+fn an_export_that_has_nowhere_to_go_is_none_and_the_log_tells_of_none() {
+    let fresh = Fresh::made();
+    fresh.exported();
+    for name in ["no/such/folder.key", "safe.key"] {
+        let out = fresh.path(name);
+        let why = fresh.refused(&["key", "export", "--out", out.to_str().unwrap(), "--reason", "r"]);
+        assert!(why.contains(name), "{why}");
+    }
+    let told: Value = serde_json::from_str(&fresh.good(&["audit", "list", "--json"])).unwrap();
+    let entries = told["entries"].as_array().unwrap();
+    let exports = entries.iter().filter(|entry| entry["action"] == "key export");
+    assert_eq!(exports.count(), 1, "{told:#}");
+}
+
+#[test]
+fn what_the_log_has_nothing_of_is_told_so() {
+    let fresh = Fresh::made();
+    fresh.exported();
+    let why = fresh.refused(&["audit", "show", "99"]);
+    assert!(why.contains("there is no entry 99"), "{why}");
+    let backwards = fresh.run(&["audit", "list", "--since", "2026-03-02", "--until", "2026-03-01"]);
+    assert_eq!(backwards.status.code(), Some(2), "{}", said(&backwards));
+    let empty = fresh.run(&["audit", "export", "--until", "2001-01-01"]);
+    assert!(empty.status.success() && empty.stdout.is_empty());
+    assert!(said(&empty).contains("nothing fits"), "{}", said(&empty));
+}
+
+#[test]
+fn a_span_of_one_day_has_what_was_done_on_it() {
+    let fresh = Fresh::made();
+    fresh.exported();
+    let told: Value = serde_json::from_str(&fresh.good(&["audit", "list", "--json"])).unwrap();
+    let day = &told["entries"][0]["at"].as_str().unwrap()[..10];
+    // Of the first entry's own day, so that no midnight matters.
+    let listed = fresh.good(&["audit", "list", "--since", day, "--until", day, "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert!(!listed["entries"].as_array().unwrap().is_empty(), "{listed:#}");
+}
+
+#[test]
+fn a_key_that_opens_what_lies_on_this_box_is_not_forgotten_unless_that_is_said() {
+    let fresh = Fresh::made();
+    fresh.exported();
+    let backups = fresh.path("data/backups");
+    fs::create_dir_all(&backups).unwrap();
+    let of_backup = backups.join("isthmus-box-1-20260301T000000Z.db");
+    let replaced = fresh.path("data/isthmus.db.replaced-20260301T000000Z");
+    for copy in [&of_backup, &replaced] {
+        fs::copy(fresh.path("data/isthmus.db"), copy).unwrap();
+    }
+    let why = fresh.refused(&["key", "forget", "0123456789abcdef", "--reason", "r"]);
+    assert!(why.contains("there is no key of before;"), "{why}");
+    let told: Value = serde_json::from_str(&fresh.good(&["key", "status", "--json"])).unwrap();
+    let id = told["status"]["id"].as_str().unwrap();
+    fresh.good(&["key", "rotate", "--reason", "yearly"]);
+    let forget = ["key", "forget", id, "--reason", "r"];
+    let why = fresh.refused(&forget);
+    for file in [&of_backup, &replaced] {
+        assert!(why.contains(file.to_str().unwrap()), "{why}");
+        fs::remove_file(file).unwrap();
+    }
+    // Without a readable file, what stands beside it counts.
+    fs::write(&of_backup, "damaged").unwrap();
+    fs::write(of_backup.with_extension("json"), format!("{{ \"key\": \"{id}\" }}")).unwrap();
+    assert!(fresh.refused(&forget).contains("--even-so"));
+    fresh.good(&[&forget[..], &["--even-so"]].concat());
+}
+
+#[test]
+fn two_stores_that_are_replaced_within_a_second_are_both_there_afterwards() {
+    let fresh = Fresh::made();
+    fresh.exported();
+    let (store, backup) = (fresh.path("data/isthmus.db"), fresh.path("backup.db"));
+    // The log is emptied into the file by what opens it for a copy.
+    fresh.good(&["key", "rotate", "--reason", "r"]);
+    fs::copy(&store, &backup).unwrap();
+    const TIMES: usize = 4;
+    for _time in 0..TIMES {
+        fresh.good(&["restore", backup.to_str().unwrap(), "--replace", "--reason", "r"]);
+    }
+    let names = fs::read_dir(fresh.path("data")).unwrap().flatten().map(|entry| entry.file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let aside = names.iter().filter(|name| {
+        name.starts_with("isthmus.db.replaced-") && !name.ends_with("-wal") && !name.ends_with("-shm")
+    });
+    assert_eq!(aside.count(), TIMES, "{names:?}");
 }
 
 #[test]

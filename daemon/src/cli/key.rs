@@ -6,7 +6,7 @@ use std::{
 };
 
 use outbox::{
-    AuditEntry, Key, OpenError,
+    AuditEntry, DATABASE_FILE, Key, OpenError,
     copy::{self, Checked, CopyError, Source},
 };
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::{
         Request,
         beside::{Ask, Deed},
     },
-    store_key, time,
+    backup, store_key, time,
 };
 
 /// What a rotation does, and what is owed around it.
@@ -78,6 +78,9 @@ enum What {
     Forget {
         /// The key's id, as `isthmus key status` shows it.
         id: String,
+        /// Also where a backup or a replaced store on this box opens by it alone, and by nothing afterwards.
+        #[arg(long)]
+        even_so: bool,
         /// Why, for the audit log.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -90,7 +93,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
         What::Status => status(&files),
         What::Export { out, reason } => export(&files, out, reason, config),
         What::Rotate { reason } => rotate(&files, reason, args.json),
-        What::Forget { id, reason } => forget(&files, id, reason, config),
+        What::Forget { id, even_so, reason } => forget(&files, id, *even_so, reason, config),
     });
     match done {
         Ok(told) => {
@@ -121,23 +124,82 @@ fn export(files: &Offline, out: &Path, reason: &str, config: &Path) -> Result<Va
         let what = "a name that ends in .cred is that of a sealed key; name another file";
         return Err(OfflineError::Refused(what.to_owned()));
     }
-    audited(files, &key, Deed::StoreKeyExported, &format!("key {}", key.id()), reason, config)?;
-    store_key::write(out, &text, None)?;
+    let object = format!("key {} to {}", key.id(), out.display());
+    // What cannot be made is refused before the log says that it was.
+    can_be_made(out)?;
+    audited(files, &key, Deed::StoreKeyExported, &object, reason, config)?;
+    if let Err(error) = store_key::write(out, &text, None) {
+        audited(files, &key, Deed::StoreKeyExported, &object, "failed: no key was written", config)?;
+        return Err(error.into());
+    }
     Ok(json!({ "exported": out, "id": key.id() }))
 }
 
-fn forget(files: &Offline, id: &str, reason: &str, config: &Path) -> Result<Value, OfflineError> {
+/// Refuses a name that is taken, or in a folder that takes no file of who asks.
+fn can_be_made(out: &Path) -> Result<(), OfflineError> {
+    let io = |source| OfflineError::Io { path: out.to_owned(), source };
+    if out.symlink_metadata().is_ok() {
+        return Err(io(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(folder).map(drop).map_err(io)
+}
+
+/// The backups and the replaced stores in the data folder that open by this key.
+fn opened_by(files: &Offline, id: &str, key: &Path) -> Result<Vec<PathBuf>, OfflineError> {
+    let mut found = Vec::new();
+    // One that is unreadable opens nothing, and what a backup says of itself is enough.
+    let key = store_key::read(key).ok();
+    let _acting = files.acting()?;
+    let replaced = format!("{DATABASE_FILE}.replaced-");
+    for folder in [files.beside(backup::FOLDER), files.places.data_dir.clone()] {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_backup = backup::is_ours(&name) && name.ends_with(".db");
+            let is_store = name.starts_with(&replaced) && !name.ends_with("-wal") && !name.ends_with("-shm");
+            let opens = || key.as_ref().is_some_and(|key| copy::head(&path, key).is_ok());
+            if (is_backup && (says(&path.with_extension("json"), id) || opens())) || (is_store && opens()) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether the text beside a backup names this key.
+fn says(beside: &Path, id: &str) -> bool {
+    let told = std::fs::read(beside).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    told.is_some_and(|told| told["key"] == id)
+}
+
+fn forget(
+    files: &Offline,
+    id: &str,
+    even_so: bool,
+    reason: &str,
+    config: &Path,
+) -> Result<Value, OfflineError> {
     let reason = reasoned(reason)?;
     let file = &files.places.key_file;
     let io = |source| OfflineError::Io { path: file.clone(), source };
     let olds = store_key::olds(file).map_err(io)?;
     let Some((_, old)) = olds.iter().find(|(known, _)| known == id) else {
         let known: Vec<&str> = olds.iter().map(|(id, _)| id.as_str()).collect();
-        return Err(OfflineError::Refused(format!(
-            "there is no key of before {id}; there is: {}",
-            known.join(", ")
-        )));
+        return Err(OfflineError::Refused(match known.is_empty() {
+            true => "there is no key of before; the one in force is not forgotten".to_owned(),
+            false => format!("there is no key of before {id}; there is: {}", known.join(", ")),
+        }));
     };
+    let needed = opened_by(files, id, old)?;
+    if !even_so && !needed.is_empty() {
+        let needed: Vec<String> = needed.iter().map(|file| file.display().to_string()).collect();
+        return Err(OfflineError::Refused(format!(
+            "key {id} opens {}, which nothing else opens; remove them first, or forget it --even-so",
+            needed.join(", ")
+        )));
+    }
     audited(files, &files.key()?, Deed::StoreKeyForgotten, &format!("key {id}"), reason, config)?;
     store_key::destroy(old).map_err(|source| OfflineError::Io { path: old.clone(), source })?;
     Ok(json!({ "forgotten": id }))
