@@ -206,6 +206,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         observations: observations.clone(),
         conditions: conditions.clone(),
         readers: store.readers(),
+        box_id: known.box_id.clone(),
         ready: ready.clone(),
         started: time::now_ms(),
         listeners: listening,

@@ -40,6 +40,8 @@ pub struct Status {
     pub readers: Readers,
     /// Whether intake is open.
     pub ready: Ready,
+    /// The box's id.
+    pub box_id: String,
     /// When the daemon started (ms UTC).
     pub started: i64,
     /// Where messages are taken in.
@@ -107,6 +109,7 @@ impl Status {
         let upstream =
             generation.destination(crate::destination::UPSTREAM).map(|upstream| self.destination(&upstream));
         let mut document = json!({
+            "box": self.box_id,
             "version": env!("CARGO_PKG_VERSION"),
             "started": time::rfc3339(self.started),
             "ready": self.ready.get(),

@@ -175,8 +175,9 @@ fn for_people(document: &Value) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "isthmus {}, up since {}, {}",
+        "isthmus {}, {}, up since {}, {}",
         text(&document["version"]),
+        document["box"].as_str().unwrap_or("box of unknown id"),
         text(&document["started"]),
         if summary.ready { "taking messages in" } else { "NOT taking messages in" }
     );

@@ -14,17 +14,21 @@ use super::{
     key::reasoned,
     offline::{Offline, OfflineError, actor},
 };
-use crate::{backup, durable, store_key, time};
+use crate::{backup, config, durable, store_key, time};
 
 /// What it does and does not.
 pub(super) const ABOUT: &str = "\
 Make everything on this box unreadable, for good: when it is retired, sold or sent away.
 First the store's keys are overwritten and removed, those of before too: from then on
 nobody can read the store, not even from the raw disk. Then the files of the store and
-the backups beside it are removed. The configuration, certificates, spool folders, and
-backups and keys elsewhere are left, and named.
+the backups beside it are removed. The configuration, certificates, signing keys and
+spool folders that the configuration names are left, and named; what a spool's folder
+holds, done/ above all, is patient data in plain text, and yours to remove. So are
+backups and keys elsewhere, which it cannot know.
 
 It asks for the box's id (isthmus status, or an error of this command) instead of a yes.
+A store that no key here opens has no id: it is wiped with --box unreadable, and one that
+no daemon ever opened with --box unnamed.
 
   systemctl stop isthmus
   isthmus wipe --box box-0123456789ab --reason \"retired, ticket 4711\"";
@@ -45,7 +49,7 @@ pub(super) struct Args {
 
 /// Does it and prints.
 pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
-    match Offline::of(config).and_then(|files| wipe(&files, args)) {
+    match Offline::of(config).and_then(|files| wipe(&files, args, config)) {
         Ok(told) => {
             say(&told, args.json, for_people);
             ExitCode::SUCCESS
@@ -54,7 +58,7 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
     }
 }
 
-fn wipe(files: &Offline, args: &Args) -> Result<Value, OfflineError> {
+fn wipe(files: &Offline, args: &Args, config: &Path) -> Result<Value, OfflineError> {
     let reason = reasoned(&args.reason)?;
     let _lock = files.lock()?;
     let key_file = &files.places.key_file;
@@ -68,8 +72,18 @@ fn wipe(files: &Offline, args: &Args) -> Result<Value, OfflineError> {
         "" => "unnamed",
         id => id,
     });
+    // Before the keys go: some faults of a configuration are of theirs.
+    let left = config::named_files(config);
     if args.id != id {
-        return Err(OfflineError::Refused(format!("this box is {id}, not {}; nothing was changed", args.id)));
+        let meaning = match (head.is_some(), files.database().exists()) {
+            (true, _) => "",
+            (false, true) => ": no key here opens its store; to wipe it all the same, --box unreadable",
+            (false, false) => {
+                ": there is no store here any more; what keys and backups are left goes with --box unreadable"
+            }
+        };
+        let what = format!("this box is {id}, not {}{meaning}; nothing was changed", args.id);
+        return Err(OfflineError::Refused(what));
     }
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -93,7 +107,7 @@ fn wipe(files: &Offline, args: &Args) -> Result<Value, OfflineError> {
     Ok(json!({
         "wiped": { "box": id, "at": time::rfc3339(time::now_ms()), "by": actor(), "reason": reason,
             "key": read.map(|key| key.id()), "audit": audit, "keys": gone, "files": removed,
-            "left": [files.places.data_dir] },
+            "left": left.into_iter().filter(|path| path.exists()).collect::<Vec<_>>() },
     }))
 }
 
@@ -127,8 +141,8 @@ fn for_people(told: &Value) -> String {
     };
     format!(
         "box {} was wiped at {} by {}: {}\nkey {} is destroyed, with every key beside it:\n{}removed:\n{}\
-         the audit log ended at entry {} ({})\nleft: the configuration, certificates, spool folders, and backups and keys \
-         that were taken elsewhere\n",
+         the audit log ended at entry {} ({})\nleft, and yours to remove (a spool's folder holds patient data in plain text):\n{}\
+         and the backups and keys that were taken elsewhere\n",
         text(&it["box"]),
         text(&it["at"]),
         text(&it["by"]),
@@ -138,5 +152,6 @@ fn for_people(told: &Value) -> String {
         list(&it["files"]),
         it["audit"]["entries"],
         text(&it["audit"]["hash"]),
+        list(&it["left"]),
     )
 }

@@ -252,7 +252,7 @@ pub enum SocketError {
 fn advice_of(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
-            "name the daemon's configuration with --config, or make one: isthmus init"
+            "name the daemon's configuration with --config, or make one: isthmus init --dir DIR"
         }
         std::io::ErrorKind::PermissionDenied => "run the command as the daemon's user or as root",
         _ => "name the daemon's configuration with --config",
@@ -274,6 +274,42 @@ pub(super) fn path_in(main_path: &Path, text: &str, table: Option<&str>, key: &s
     };
     let path = within.get(key)?.get_ref().as_str()?;
     Some(main_path.parent().unwrap_or(Path::new("")).join(path))
+}
+
+/// Every file and folder that a configuration names and the configuration itself, as far as it can be read, faulty as it may
+/// be: the main file, the folder of sites, certificates, keys, spools' folders.
+pub fn named_files(main_path: &Path) -> Vec<PathBuf> {
+    let sites = main_path.with_file_name(SITES_FOLDER);
+    let mut found = vec![main_path.to_owned(), sites.clone()];
+    let entries = std::fs::read_dir(&sites).into_iter().flatten().flatten();
+    let files =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml"));
+    for file in std::iter::once(main_path.to_owned()).chain(files) {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let (root, _faults) = toml::de::DeTable::parse_recoverable(&text);
+        let mut named = Vec::new();
+        for (key, value) in root.get_ref() {
+            paths_within(key.get_ref(), value.get_ref(), &mut named);
+        }
+        let folder = file.parent().unwrap_or(Path::new(""));
+        found.extend(named.into_iter().map(|path| folder.join(path)));
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The values of the keys that name a file or a folder, however deep they stand.
+fn paths_within(key: &str, value: &toml::de::DeValue<'_>, found: &mut Vec<String>) {
+    const NAMES: [&str; 9] =
+        ["path", "ca", "cert", "key", "key_file", "keys", "client_ca", "data_dir", "bundle_keys"];
+    if let Some(table) = value.as_table() {
+        table.iter().for_each(|(key, value)| paths_within(key.get_ref(), value.get_ref(), found));
+    } else if let Some(all) = value.as_array() {
+        all.iter().for_each(|value| paths_within(key, value.get_ref(), found));
+    } else if let Some(text) = value.as_str().filter(|_| NAMES.contains(&key)) {
+        found.push(text.to_owned());
+    }
 }
 
 /// What changed between two configurations that a running daemon cannot take up without a restart, by
