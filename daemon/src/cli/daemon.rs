@@ -144,8 +144,8 @@ fn unreachable(path: &Path, source: &std::io::Error) -> String {
             "this user may not ask the daemon: run the command as the daemon's user or as root"
         }
         _ => {
-            "the daemon is not running, and it alone opens the store: start it (systemctl start isthmus, or \
-             isthmus run), then try again; --config says which daemon"
+            "the daemon is not running, and it alone opens the store: start it (systemctl start isthmus), then try again; \
+             journalctl -u isthmus -n 20 says why it ended; --config says which daemon"
         }
     };
     format!("admin socket {}: {source}; {what_to_do}", path.display())

@@ -206,6 +206,12 @@ impl Cli {
             let what = "--config means nothing to this command, which reads no configuration; leave it out";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
         }
+        // It would write elsewhere than every other command reads.
+        let is_set = matches.value_source("config") == Some(ValueSource::EnvVariable);
+        if is_set && matches!(cli.command, Command::Init(_)) {
+            let what = "ISTHMUS_CONFIG is set and means nothing to this command; unset it, and name a folder with --dir";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, what));
+        }
         Ok(cli)
     }
 }

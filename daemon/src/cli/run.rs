@@ -1,11 +1,12 @@
 //! `isthmus run`: the daemon.
 
-use std::{future::Future, path::Path, process::ExitCode, time::Duration};
+use std::{future::Future, os::unix::fs::MetadataExt, path::Path, process::ExitCode, time::Duration};
 
+use rustix::process::geteuid;
 use tokio::runtime::Runtime;
 
 use super::{BAD_CONFIGURATION, FAILED, credentials, failed, runtime};
-use crate::app;
+use crate::{app, config};
 
 /// How long the process waits, once everything is stored, for a thread that does not come back: one that reads a folder
 /// on a network mount that is gone waits for ever, and what it holds nobody has acknowledged.
@@ -13,6 +14,9 @@ const THREADS_LEFT: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: &Path) -> ExitCode {
+    if let Some(why) = not_ours(config) {
+        return failed(&why, FAILED);
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, FAILED),
@@ -24,6 +28,19 @@ pub(super) fn run(config: &Path) -> ExitCode {
             failed(&error, code)
         }
     }
+}
+
+/// Why root does not run the daemon over these files: what it made there, the service's user could not open afterwards.
+fn not_ours(config: &Path) -> Option<String> {
+    let folder = config::store_places(config).ok()?.data_dir;
+    let owner = folder.metadata().ok()?.uid();
+    (geteuid().is_root() && owner != 0).then(|| {
+        format!(
+            "{} belongs to user {owner}, and root's files there would keep that user out; start the service \
+             (systemctl start isthmus), or run this as that user",
+            folder.display()
+        )
+    })
 }
 
 /// Runs to the end of `work`, and leaves behind what blocks a thread for longer than [`THREADS_LEFT`] after that.

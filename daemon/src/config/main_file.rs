@@ -268,7 +268,10 @@ fn read_store(root: &Section<'_>, credentials_dir: Option<&Path>) -> Option<Stor
         root.missing(
             "store",
             "names no key_file, and there is no store.key, no store-key.cred and no systemd credential `store-key`",
-            "make a key: isthmus init",
+            match root.place("store").file.parent() {
+                Some(dir) if dir != Path::new("/etc/isthmus") => format!("make a key: isthmus init --dir {}", dir.display()),
+                _ => "make a key: isthmus init".to_owned(),
+            },
         );
         return None;
     };
