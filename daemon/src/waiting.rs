@@ -148,9 +148,9 @@ pub fn waits(row: &Row, around: &Around, now: i64) -> Option<Waits> {
 }
 
 impl Waits {
-    /// A short word for a table; times are of this zone, relative to `now` (ms UTC).
-    pub fn word(&self, zone: &TimeZone, now: i64) -> String {
-        let at = |at: i64| local(at, zone, now);
+    /// A short word for a table; times are UTC, relative to `now` (ms UTC).
+    pub fn word(&self, now: i64) -> String {
+        let at = |at: i64| utc(at, now);
         match self {
             Self::Sent => "being sent".to_owned(),
             Self::Doubt(next) if *next > now => format!("in doubt, looked for {}", at(*next)),
@@ -175,8 +175,8 @@ impl Waits {
     }
 
     /// A sentence, with what to do about it.
-    pub fn sentence(&self, zone: &TimeZone, now: i64) -> String {
-        let at = |at: i64| local(at, zone, now);
+    pub fn sentence(&self, now: i64) -> String {
+        let at = |at: i64| utc(at, now);
         match self {
             Self::Sent => "it is out, and its answer is waited for".to_owned(),
             Self::Doubt(next) => format!(
@@ -223,7 +223,7 @@ impl Waits {
     }
 
     /// As the admin socket tells it.
-    pub fn document(&self, zone: &TimeZone, now: i64) -> Value {
+    pub fn document(&self, now: i64) -> Value {
         let (until, row) = match self {
             Self::Doubt(at) | Self::Asked(at) | Self::Quiet(at) | Self::Quota(_, at) | Self::Retry(at, _) => {
                 (Some(*at), None)
@@ -233,7 +233,7 @@ impl Waits {
             _ => (None, None),
         };
         json!({
-            "why": self.name(), "word": self.word(zone, now), "told": self.sentence(zone, now),
+            "why": self.name(), "word": self.word(now), "told": self.sentence(now),
             "until": until.map(time::rfc3339), "row": row,
         })
     }
@@ -295,14 +295,12 @@ pub fn deferred(reason: &str) -> &'static str {
     }
 }
 
-/// A time of the zone: of the same day its hour and minute alone.
-fn local(at: i64, zone: &TimeZone, now: i64) -> String {
-    let zoned = |ms| Timestamp::from_millisecond(ms).map(|at| at.to_zoned(zone.clone()));
+/// A time as every other one of a list is told, in UTC: of the same day its hour and minute alone.
+fn utc(at: i64, now: i64) -> String {
+    let zoned = |ms| Timestamp::from_millisecond(ms).map(|at| at.to_zoned(TimeZone::UTC));
     let (Ok(at), Ok(now)) = (zoned(at), zoned(now)) else { return time::rfc3339(at) };
-    let form = if at.date() == now.date() { "%H:%M" } else { "%m-%d %H:%M" };
-    let told = at.strftime(form).to_string();
-    // A site's own clock is meant where none is named.
-    if *zone == TimeZone::UTC { format!("{told} UTC") } else { told }
+    let form = if at.date() == now.date() { "%H:%MZ" } else { "%m-%d %H:%MZ" };
+    at.strftime(form).to_string()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::{cell::OnceCell, collections::BTreeMap};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use outbox::{AuditEntry, Decided, OutboxRow, Place, Reader, RowFilter, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ struct Surroundings<'a> {
     desk: &'a Desk,
     conditions: Vec<Condition>,
     now: i64,
-    known: BTreeMap<String, (Around, TimeZone)>,
+    known: BTreeMap<String, Around>,
     modes: OnceCell<Vec<outbox::Mode>>,
 }
 
@@ -200,13 +200,13 @@ impl Surroundings<'_> {
         told["intent"] = queued.intent.into();
         told["doubt_since"] = queued.doubt_since.map(time::rfc3339).into();
         let now = self.now;
-        let (around, zone) = self.of(&row.destination)?;
-        told["waits"] = waiting::waits(&asked, around, now).map(|waits| waits.document(zone, now)).into();
+        let around = self.of(&row.destination)?;
+        told["waits"] = waiting::waits(&asked, around, now).map(|waits| waits.document(now)).into();
         Ok(told)
     }
 
-    /// What holds a destination, and the zone of its clock.
-    fn of(&mut self, id: &str) -> Result<&(Around, TimeZone), DeskError> {
+    /// What holds a destination.
+    fn of(&mut self, id: &str) -> Result<&Around, DeskError> {
         if !self.known.contains_key(id) {
             let found = self.look(id)?;
             self.known.insert(id.to_owned(), found);
@@ -219,7 +219,7 @@ impl Surroundings<'_> {
         found.map(|one| one.detail.clone())
     }
 
-    fn look(&self, id: &str) -> Result<(Around, TimeZone), DeskError> {
+    fn look(&self, id: &str) -> Result<Around, DeskError> {
         let generation = self.desk.current.get();
         let mut around = Around {
             moved: self.detail(Kind::ServerMoved, id),
@@ -233,7 +233,7 @@ impl Surroundings<'_> {
         };
         let Some(destination) = generation.destination(id) else {
             around.unknown = generation.outbound(id).is_none();
-            return Ok((around, TimeZone::UTC));
+            return Ok(around);
         };
         if around.unauthorized.is_none()
             && destination.client.authorizer().is_some()
@@ -252,7 +252,7 @@ impl Surroundings<'_> {
                 Some((span, until.as_millisecond()))
             });
         }
-        Ok((around, zone.clone()))
+        Ok(around)
     }
 
     /// The forms of a destination, best first, with what closes them now.

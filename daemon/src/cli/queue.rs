@@ -219,9 +219,10 @@ fn why(row: &Value) -> String {
     }
 }
 
-/// Month, day and minute of a time of an answer.
+/// Month, day and minute of a time of an answer, in UTC as all times of the list.
 fn minute(told: &str) -> String {
-    moment(told).chars().skip("2026-".len()).take("11-23 13:30".len()).collect()
+    let told: String = moment(told).chars().skip("2026-".len()).take("11-23 13:30".len()).collect();
+    told + "Z"
 }
 
 fn listed(told: &Value, width: usize) -> String {
