@@ -29,10 +29,39 @@ fn write(args: &Args) -> io::Result<()> {
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
     clap_mangen::generate_to(Cli::command(), &man)?;
+    for entry in fs::read_dir(&man)? {
+        let page = entry?.path();
+        let text = fs::read_to_string(&page)?;
+        fs::write(&page, unfilled(&text))?;
+    }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut Cli::command(), "isthmus", &completions)?;
+        clap_complete::generate_to(shell, &mut shown(), "isthmus", &completions)?;
     }
     Ok(())
+}
+
+/// The command line without what is hidden: shells would offer it.
+fn shown() -> clap::Command {
+    let all = Cli::command();
+    let within = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("isthmus")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(all.get_arguments().cloned())
+        .subcommands(within)
+}
+
+/// A page whose indented lines, which are examples, are printed as they stand, neither filled nor justified.
+fn unfilled(page: &str) -> String {
+    let (mut out, mut is_example) = (String::with_capacity(page.len()), false);
+    for line in page.lines() {
+        if line.starts_with("  ") != is_example {
+            is_example = !is_example;
+            out.push_str(if is_example { ".nf\n" } else { ".fi\n" });
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    if is_example { out + ".fi\n" } else { out }
 }
 
 #[cfg(test)]
@@ -58,5 +87,13 @@ mod tests {
             }
         }
         assert!(page("isthmus-site-keys-new.1").contains("NAME"));
+        for shell in ["isthmus.bash", "_isthmus", "isthmus.fish"] {
+            let text = fs::read_to_string(dir.path().join("completions").join(shell)).unwrap();
+            assert!(!text.contains("bench-bare-server") && text.contains("log-format"), "{shell}");
+        }
+        let backup = page("isthmus-backup.1");
+        let example =
+            backup.split(".nf\n").nth(1).and_then(|rest| rest.split(".fi\n").next()).unwrap_or_default();
+        assert!(example.starts_with("  isthmus backup"), "{backup}");
     }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     BAD_CONFIGURATION, USAGE, capabilities,
     columns::{Columns, broken, moment, width},
-    daemon::{quietly, say, tell, text},
+    daemon::{AskError, quietly, say, tell, text},
     failed,
 };
 use crate::{
@@ -202,12 +202,35 @@ fn listed(sites: &Value, silent: bool) -> String {
 fn mode(args: &ModeArgs, hold: bool, config: &Path) -> ExitCode {
     let (site, capability) = (args.site.clone(), args.capability.clone());
     let ask = Ask::Mode { site, hold, capability, reason: args.reason.clone() };
-    tell(config, &Request::Site(ask), args.json, |told| changed(told, hold))
+    tell_of(&args.site, config, ask, args.json, |told| changed(told, hold))
+}
+
+/// Asks about one site and prints; a site that there is not is wrong usage, as where no daemon is asked.
+fn tell_of(
+    site: &str,
+    path: &Path,
+    ask: Ask,
+    json: bool,
+    for_people: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    match quietly(path, &Request::Site(ask)) {
+        Ok(told) => {
+            say(&told, json, for_people);
+            ExitCode::SUCCESS
+        }
+        Err(AskError::Told(why)) => match config::load(path, super::credentials().as_deref()) {
+            Ok(config) if site != crate::destination::UPSTREAM && !config.sites.contains_key(site) => {
+                no_site(&config, site)
+            }
+            _ => AskError::Told(why).failed(),
+        },
+        Err(error) => error.failed(),
+    }
 }
 
 fn moved(args: &MovedArgs, config: &Path) -> ExitCode {
     let ask = Ask::Moved { site: args.site.clone(), same: args.same_server, reason: args.reason.clone() };
-    tell(config, &Request::Site(ask), args.json, taken_over)
+    tell_of(&args.site, config, ask, args.json, taken_over)
 }
 
 /// What followed from what a person said of a changed address.

@@ -101,10 +101,17 @@ impl Desk {
         Value::Array(rows.into_iter().map(one).collect())
     }
 
+    /// Why nothing is done about a destination that is not halted: it is none at all, or it goes on as it is.
+    fn unhalted(&self, id: &str, what: &str) -> String {
+        match self.current.get().outbound(id) {
+            Some(_) => format!("{id} is not halted; {what}"),
+            None => format!("there is no {id}; see isthmus outbound list"),
+        }
+    }
+
     fn resume(&self, name: &str, by: &str) -> Result<String, String> {
         let id = destination(name);
-        let halt =
-            self.halts.of(&id).ok_or_else(|| format!("{id} is not halted; see isthmus outbound list"))?;
+        let halt = self.halts.of(&id).ok_or_else(|| self.unhalted(&id, "see isthmus outbound list"))?;
         let now = time::now_ms();
         let detail = format!("it had halted: {}, outbox row {}", halt.cause, halt.row_id);
         let audit = vec![entry(by, "outbound resumed", &id, detail, now)];
@@ -119,7 +126,7 @@ impl Desk {
         let halt = self.halts.of(&id);
         let row_id = row
             .or(halt.as_ref().map(|halt| halt.row_id))
-            .ok_or_else(|| format!("{id} is not halted; name the message with --row"))?;
+            .ok_or_else(|| self.unhalted(&id, "name the message with --row"))?;
         let now = time::now_ms();
         let resumes = halt.is_some_and(|halt| halt.row_id == row_id);
         let mut audit = vec![entry(by, "outbound skipped", &id, format!("outbox row {row_id}"), now)];

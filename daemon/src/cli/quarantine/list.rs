@@ -137,6 +137,8 @@ pub(super) fn acted(lines: &[Value], drop: bool) -> String {
     }
     let _ = match (lines.len(), drop) {
         (0, _) => writeln!(out, "nothing was chosen"),
+        (_, true) if count == 0 => writeln!(out, "nothing was dropped"),
+        (_, false) if count == 0 => writeln!(out, "nothing was released"),
         (_, true) => writeln!(out, "{count} dropped; they stay in the store, and a resend counts as new"),
         (_, false) => {
             writeln!(out, "{count} released; what became of them: isthmus quarantine show ID, isthmus status")
