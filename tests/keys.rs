@@ -59,6 +59,62 @@ impl Fresh {
     }
 }
 
+/// A spool and its folder are added to the configuration.
+fn with_a_spool(fresh: &Fresh) -> PathBuf {
+    let (main, spool) = (fresh.path("isthmus.toml"), fresh.path("drop"));
+    fs::create_dir_all(&spool).unwrap();
+    let text = fs::read_to_string(&main).unwrap();
+    fs::write(&main, text + "\n[[spool]]\npath = \"drop\"\nname = \"files\"\n").unwrap();
+    spool
+}
+
+#[test]
+fn a_wipe_names_what_it_leaves_and_how_a_store_without_a_key_is_wiped() {
+    let fresh = Fresh::made();
+    fresh.exported();
+    let spool = with_a_spool(&fresh);
+    fs::write(fresh.path("store.key"), "ab".repeat(32)).unwrap();
+    let why = fresh.refused(&["wipe", "--box", "box-1", "--reason", "r"]);
+    assert!(why.contains("--box unreadable"), "{why}");
+    let told = fresh.good(&["wipe", "--box", "unreadable", "--reason", "retired", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let left: Vec<&str> =
+        told["wiped"]["left"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    for file in [spool, fresh.path("isthmus.toml"), fresh.path("sites.d")] {
+        assert!(left.contains(&file.to_str().unwrap()), "{left:?}");
+    }
+    let why = fresh.refused(&["wipe", "--box", "box-1", "--reason", "r"]);
+    assert!(why.contains("no store here any more"), "{why}");
+}
+
+#[test]
+fn a_first_configuration_goes_where_it_is_named_and_nowhere_by_a_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut init = Command::new(site::binary());
+    init.args(["init", "--seal", "never", "--dir"]).arg(dir.path());
+    let output = init.env("ISTHMUS_CONFIG", dir.path().join("isthmus.toml")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("ISTHMUS_CONFIG"), "{}", said(&output));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn root_runs_no_daemon_in_the_folder_of_another_user_and_nobody_is_told_to() {
+    let fresh = Fresh::made();
+    let why = fresh.refused(&["status"]);
+    assert!(why.contains("journalctl -u isthmus") && !why.contains("isthmus run"), "{why}");
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: the rest is a matter of root alone");
+        return;
+    }
+    let data = fresh.path("data");
+    fs::create_dir_all(&data).unwrap();
+    chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+    let why = fresh.refused(&["run"]);
+    assert!(why.contains("systemctl start isthmus") && why.contains("65534"), "{why}");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+}
+
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().mode() & 0o777
 }
