@@ -219,10 +219,9 @@ fn why(row: &Value) -> String {
     }
 }
 
-/// Month, day and minute of a time of an answer, in UTC as all times of the list.
+/// Month, day and minute of a time of an answer; the heading says that it is UTC.
 fn minute(told: &str) -> String {
-    let told: String = moment(told).chars().skip("2026-".len()).take("11-23 13:30".len()).collect();
-    told + "Z"
+    moment(told).chars().skip("2026-".len()).take("11-23 13:30".len()).collect()
 }
 
 fn listed(told: &Value, width: usize) -> String {
@@ -236,7 +235,8 @@ fn listed(told: &Value, width: usize) -> String {
     }
     // On a narrow terminal the form says what it is, and the minute when.
     let is_wide = width >= WIDE;
-    let mut table = Columns::new(&["ROW", "STATE", "WHY", "TO", "WHAT", "FORM", "PATIENT", "OF", "QUEUED"]);
+    let queued = if is_wide { "QUEUED" } else { "QUEUED (Z)" };
+    let mut table = Columns::new(&["ROW", "STATE", "WHY", "TO", "WHAT", "FORM", "PATIENT", "OF", queued]);
     for row in rows {
         let cells = ["state", "destination", "kind", "form", "created"].map(|key| text(&row[key]));
         let [state, destination, kind, form, created] = cells;

@@ -31,6 +31,7 @@ fn a_list_that_is_cut_off_says_so_and_fits_its_width() {
     assert!(listed(&cut, 150).contains("pending  behind row 7  ehr:main"), "{}", listed(&cut, 150));
     let narrow = listed(&whole, 80);
     assert!(narrow.contains("03-02 08:00") && !narrow.contains("laboratory"), "{narrow}");
+    assert!(narrow.contains("QUEUED (Z)") && listed(&whole, 150).contains("08:00:00Z"), "{narrow}");
     assert_eq!(listed(&json!({"rows": [], "total": 0}), 80), "nothing\n");
 }
 
