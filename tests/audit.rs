@@ -345,3 +345,51 @@ async fn a_collector_of_the_configuration_gets_every_entry_also_those_made_while
     assert_eq!(parameter(&next(&mut messages).await, "action"), "daemon stopped");
     assert_eq!(parameter(&next(&mut messages).await, "action"), "daemon started");
 }
+
+/// Runs a command that asks for a patient; what the log has of it since entry `after`, as action and object.
+fn asked_for(rig: &Rig, words: &[&str], after: i64) -> Vec<(String, String)> {
+    let output = isthmus(rig, words);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{words:?}: {}", said(&output));
+    let text = ask(rig, &["audit", "export", "--after", &after.to_string()]);
+    let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let word = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
+    entries
+        .filter(|entry| word(entry, "action").ends_with("looked up"))
+        .inspect(|entry| assert!(word(entry, "actor").contains("uid"), "{entry}"))
+        .map(|entry| (word(&entry, "action"), word(&entry, "object")))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_a_patient_by_an_identifier_stands_in_the_log_by_whichever_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = site::prepare(dir.path(), daily()).await;
+    rig.start().await.unwrap();
+    send(&rig, &[people::hour("A", 1, DAY, 100)]).await;
+    settled(&rig).await;
+    let known = format!("urn:oid:1.2.3|{}", people::person(1).mrn);
+    let unknown = "urn:oid:1.2.3|NOBODY-17";
+    let cases: [(&str, &[&str]); 6] = [
+        ("patient looked up", &["queue", "list"]),
+        ("patient looked up", &["legal-hold", "add", "--reason", "case 1"]),
+        ("consent looked up", &["consent", "list"]),
+        (
+            "patient looked up",
+            &["consent", "grant", "--purpose", "upstream", "--by", "Ward 4", "--reason", "asked"],
+        ),
+        (
+            "patient looked up",
+            &["consent", "withdraw", "--purpose", "upstream", "--by", "Ward 4", "--reason", "asked"],
+        ),
+        ("patient looked up", &["intent", "goal", "--by", "Ward 4", "--time-in-range", "70"]),
+    ];
+    for (action, words) in cases {
+        for (whom, object) in [(known.as_str(), "patient 1"), (unknown, "nobody known")] {
+            let after = json(&rig, &["audit", "verify"])["entries"].as_i64().unwrap();
+            let found = asked_for(&rig, &[words, &["--patient", whom]].concat(), after);
+            assert_eq!(found, [(action.to_owned(), object.to_owned())], "{words:?}");
+        }
+    }
+    let all = ask(&rig, &["audit", "export"]);
+    assert!(!all.contains("NOBODY-17") && !all.contains(&people::person(1).mrn), "{all}");
+}

@@ -373,6 +373,9 @@ async fn fhir_consents_count_once_from_a_folder_or_by_command_and_what_is_not_ex
     fs::write(&file, elsewhere.to_string()).unwrap();
     let refused = typed(&rig, &["import", path, "--source", "portal"]);
     assert_eq!(refused.status.code(), Some(1));
+    // The log has each, whatever became of it: that a patient is known is told by the answer.
+    let imports = command::json(&rig, &["audit", "list", "--action", "consent import"]);
+    assert_eq!(imports["entries"].as_array().unwrap().len(), 5, "{imports:#}");
     assert!(said(&refused).contains("Consent.patient.identifier"), "{}", said(&refused));
     assert!(!said(&refused).contains("7700001"));
 }

@@ -247,6 +247,17 @@ fn no_room_depends_on_what_is_absent_from_it() {
 }
 
 #[test]
+fn one_place_of_the_admin_socket_leads_from_an_identifier_to_a_patient() {
+    let asking = |path: &PathBuf| read(path).contains(".find_patient(");
+    let found: Vec<PathBuf> = sources_of("daemon")
+        .into_iter()
+        .filter(|path| path.starts_with("daemon/src/admin"))
+        .filter(asking)
+        .collect();
+    assert_eq!(found, [Path::new("daemon/src/admin/known.rs")], "that one writes down who asked");
+}
+
+#[test]
 fn the_clinical_room_does_no_io_and_reads_no_clock() {
     let signs = [
         "std::fs",

@@ -5,13 +5,14 @@
 //! is not known is never taken for one who is.
 
 use clinical::fhir::consent::holds_consent;
-use outbox::{Arrival, ConsentEntry, ConsentHead, PatientKey, Purpose, ReadError, Recorded, Ruling, Stood};
+use outbox::{Arrival, ConsentEntry, ConsentHead, Purpose, ReadError, Recorded, Ruling, Stood};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::{
     desk::{self, Desk, DeskError, told},
+    known::{CONSENT_LOOKED_UP, LOOKED_UP},
     peer::Peer,
 };
 use crate::{
@@ -158,21 +159,12 @@ impl Desk {
         site.ok_or_else(|| DeskError::Refused(format!("no such site is configured; there are {}", known())))
     }
 
-    /// The number of a patient; `None` where there is none.
-    pub(super) fn number(&self, whom: &Whom) -> Result<(PatientKey, Option<i64>), DeskError> {
-        let site = self.site_named(whom.site.as_deref())?.id;
-        let key = PatientKey { site, system: whom.system.clone(), value: whom.value.clone() };
-        let number = self.readers.with(|reader| reader.find_patient(&key))?;
-        Ok((key, number))
-    }
-
     fn consents(&self, ask: &ListAsk, peer: &Peer) -> Result<Value, DeskError> {
         let limit = ask.limit.clamp(1, LINES_MOST);
         let now = time::now_ms();
         let (mut person, mut in_force) = (Vec::new(), Value::Null);
         if let Some(whom) = &ask.patient {
-            let (key, number) = self.number(whom)?;
-            self.looked_up("consent looked up", &key.site, number, peer)?;
+            let (_, number) = self.number(whom, CONSENT_LOOKED_UP, peer)?;
             let number = number.ok_or(DeskError::Wanted(UNKNOWN))?;
             let answers = self.readers.with(|reader| {
                 person = reader.person(number)?;
@@ -261,7 +253,7 @@ impl Desk {
                 "a withdrawal does not reach back: what was written stands, and people have to retract it",
             ));
         }
-        let (key, number) = self.number(&ask.patient)?;
+        let (key, number) = self.number(&ask.patient, LOOKED_UP, peer)?;
         let patient = match number {
             Some(number) => number,
             None if ask.unseen => {
@@ -359,6 +351,7 @@ impl Desk {
         reason: &str,
         peer: &Peer,
     ) -> Result<Value, DeskError> {
+        let why = desk::reason(reason)?;
         let site = self.site_named(site.as_deref())?;
         let read: Value = serde_json::from_str(&document)
             .map_err(|error| DeskError::Refused(format!("line {}: not JSON", error.line())))?;
@@ -377,6 +370,15 @@ impl Desk {
         );
         let writer = self.writer.clone();
         let receipt = Handle::current().block_on(async move { writer.intake_file(arrival).await })?;
+        // Whether its patients are known is told by what becomes of it. The message has whom it names.
+        let entry = outbox::AuditEntry {
+            actor: peer.actor(),
+            action: "consent import".to_owned(),
+            object: format!("message {}", receipt.id),
+            detail: format!("site {}: {why}", site.id),
+            at: time::now_ms(),
+        };
+        self.writer.audit(vec![entry]).wait()?;
         self.wake.wake();
         let door = Door {
             site: &site,

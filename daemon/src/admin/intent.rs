@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    consent::Whom,
     desk::{Desk, DeskError, reason as checked, told},
+    known::LOOKED_UP,
     peer::Peer,
 };
 use crate::{
@@ -109,7 +111,12 @@ impl Desk {
 
     fn enter_intent(&self, ask: EnterAsk, peer: &Peer) -> Result<Value, DeskError> {
         let about = match (ask.patient, ask.window) {
-            (Some((system, value)), None) => About::Patient(system, value),
+            (Some((system, value)), None) => {
+                // Whether the identifier is known is told by what becomes of it.
+                let whom = Whom { site: ask.site.clone(), system: system.clone(), value: value.clone() };
+                self.number(&whom, LOOKED_UP, peer)?;
+                About::Patient(system, value)
+            }
             (None, Some(window)) => About::Window(window),
             _ => return Err(DeskError::Wanted("an intent is about a patient or about a window")),
         };

@@ -1,7 +1,9 @@
-//! What is known here of an identifier: for the trial of a site, which may not write to the chart of anybody whose results
-//! come through this box, and for whoever asks what would become of a message.
+//! Who is meant by an identifier: the one place of the admin socket where a person's question leads to a patient; and what is
+//! known here of one, for the trial of a site, which may not write to the chart of anybody whose results come through this
+//! box, and for whoever asks what would become of a message.
 //!
-//! Invariants: nothing is changed; no answer repeats the identifier; a patient has results here where any of the patient's
+//! Invariants: that somebody asked is in the audit log before anything follows from it, whether the identifier is known or not,
+//! for either is told of its patient; nothing is changed; no answer repeats the identifier; a patient has results here where any of the patient's
 //! identifiers has, at any site of the configuration, for an EHR may serve several.
 
 use outbox::{AuditEntry, PatientKey, Purpose};
@@ -14,7 +16,26 @@ use super::{
 };
 use crate::{conditions::Kind, delivery::doubt_scope, time};
 
+/// What the audit log calls it that somebody asked for a patient by an identifier.
+pub(super) const LOOKED_UP: &str = "patient looked up";
+/// The same where decisions about consent were asked for.
+pub(super) const CONSENT_LOOKED_UP: &str = "consent looked up";
+
 impl Desk {
+    /// The number of a patient, `None` where there is none, once the audit log has under `action` that somebody asked.
+    pub(super) fn number(
+        &self,
+        whom: &Whom,
+        action: &str,
+        peer: &Peer,
+    ) -> Result<(PatientKey, Option<i64>), DeskError> {
+        let site = self.site_named(whom.site.as_deref())?.id;
+        let key = PatientKey { site, system: whom.system.clone(), value: whom.value.clone() };
+        let number = self.readers.with(|reader| reader.find_patient(&key))?;
+        self.looked_up(action, &key.site, number, peer)?;
+        Ok((key, number))
+    }
+
     pub(super) fn known(&self, whom: &Whom, peer: &Peer) -> Result<Value, DeskError> {
         let generation = self.current.get();
         let id = whom.site.as_deref().unwrap_or(&generation.config.main.site);
@@ -37,7 +58,7 @@ impl Desk {
             }
         }
         let number = self.readers.with(|reader| reader.find_patient(&key(id)))?;
-        self.looked_up("patient looked up", id, number, peer)?;
+        self.looked_up(LOOKED_UP, id, number, peer)?;
         let destination = format!("ehr:{id}");
         let (consent, in_doubt) = match number {
             // Of whom nothing is known nothing was decided.
@@ -60,13 +81,7 @@ impl Desk {
 
     /// Writes down that somebody asked for a patient by an identifier, before it is answered: that an identifier is known here is
     /// told of its patient. The log has the patient's number here, and never the identifier.
-    pub(super) fn looked_up(
-        &self,
-        action: &str,
-        site: &str,
-        number: Option<i64>,
-        peer: &Peer,
-    ) -> Result<(), DeskError> {
+    fn looked_up(&self, action: &str, site: &str, number: Option<i64>, peer: &Peer) -> Result<(), DeskError> {
         let whom = number.map_or_else(|| "nobody known".to_owned(), |number| format!("patient {number}"));
         let entry = AuditEntry {
             actor: peer.actor(),

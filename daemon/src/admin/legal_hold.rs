@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     consent::Whom,
     desk::{Desk, DeskError, reason, told},
+    known::LOOKED_UP,
     peer::Peer,
 };
 use crate::time;
@@ -77,7 +78,7 @@ impl Desk {
                 span,
             },
             Some(whom) => {
-                let (key, number) = self.number(whom)?;
+                let (key, number) = self.number(whom, LOOKED_UP, peer)?;
                 let number = number.ok_or_else(|| {
                     DeskError::Unknown(format!("nothing of this patient is stored at site {}", key.site))
                 })?;

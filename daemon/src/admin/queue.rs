@@ -56,7 +56,7 @@ impl Desk {
     /// Answers what is asked about the queue.
     pub fn queue(&self, ask: Ask, peer: &Peer) -> Value {
         told(match ask {
-            Ask::List(ask) => self.queued_rows(ask),
+            Ask::List(ask) => self.queued_rows(ask, peer),
             Ask::Show { row, reveal } => self.row(row, reveal.as_deref(), peer),
             Ask::Settle { row, written, location, reason } => {
                 self.settle_doubt(row, written, location.as_deref(), &reason, peer)

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     consent::Whom,
     desk::{Desk, DeskError, reason as checked},
+    known::LOOKED_UP,
     peer::Peer,
     seen::{self, MASKED},
 };
@@ -63,10 +64,10 @@ struct Surroundings<'a> {
 }
 
 impl Desk {
-    pub(super) fn queued_rows(&self, ask: ListAsk) -> Result<Value, DeskError> {
+    pub(super) fn queued_rows(&self, ask: ListAsk, peer: &Peer) -> Result<Value, DeskError> {
         let limit = ask.limit.clamp(1, ROWS_MOST);
         // One beyond shows whether there are more.
-        let filter = RowFilter { limit: limit + 1, ..self.filter(&ask)? };
+        let filter = RowFilter { limit: limit + 1, ..self.filter(&ask, peer)? };
         let (rows, total) = self.readers.with(|reader| reader.find_rows(&filter))?;
         let more = rows.len() > limit;
         let mut around = self.surroundings();
@@ -74,12 +75,12 @@ impl Desk {
         Ok(json!({ "rows": lines, "total": total, "more": more }))
     }
 
-    fn filter(&self, ask: &ListAsk) -> Result<RowFilter, DeskError> {
+    fn filter(&self, ask: &ListAsk, peer: &Peer) -> Result<RowFilter, DeskError> {
         let state = ask.state.as_deref().map(named).transpose()?;
         let destination = ask.destination.as_deref().map(|name| self.destination_named(name)).transpose()?;
         let mut patients = Vec::new();
         if let Some(whom) = &ask.patient {
-            let (_, number) = self.number(whom)?;
+            let (_, number) = self.number(whom, LOOKED_UP, peer)?;
             let number = number.ok_or(DeskError::Wanted(UNKNOWN))?;
             patients = self.readers.with(|reader| reader.person(number))?;
         }
