@@ -133,6 +133,7 @@ async fn what_is_not_signed_by_a_trusted_key_not_for_this_box_not_newer_or_fault
             "faulty",
         ),
         (7, b"{}".to_vec(), "no signed bundle"),
+        (8, signer.sign(&with(8, json!({"not_after": "2020-01-01T00:00:00Z"}))), "not_after"),
         (0, signer.sign(&with(0, json!({}))), "does not follow"),
     ] {
         fleet.offer(version, signed);
@@ -174,23 +175,197 @@ async fn in_the_change_window_it_is_put_in_place_by_itself_and_put_back_where_so
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_changed_on_disk_is_left_out_at_the_start_and_put_back() {
+async fn an_older_one_does_not_take_the_place_of_the_one_that_waits() {
     let dir = tempfile::tempdir().unwrap();
     let (mut rig, fleet, signer) = box_of(dir.path(), "bundles = \"manual\"").await;
     rig.start().await.unwrap();
-    fleet.offer(1, signer.sign(&read_only(1)));
-    eventually("it waits", || bundles(&rig)["offered"]["version"] == 1).await;
-    command::ask(&rig, &["fleet", "apply", "1", "--reason", "r"]);
+    fleet.offer(8, signer.sign(&read_only(8)));
+    eventually("it waits", || bundles(&rig)["offered"]["version"] == 8).await;
+    // Signed once, and good then: who has upstream without the key can offer it still.
+    fleet.offer(7, signer.sign(&json!({"form": "isthmus-bundle/1", "version": 7})));
+    eventually("it is refused", || {
+        bundles(&rig)["refused"][0]["why"].as_str().is_some_and(|why| why.contains("8, which waits"))
+    })
+    .await;
+    assert_eq!(bundles(&rig)["offered"]["version"], 8);
+    command::ask(&rig, &["fleet", "apply", "8", "--reason", "r"]);
     until(&rig, "it is in force", |status| mode(status) == "read-only").await;
+}
+
+/// A box with bundle 5 in force, which keeps `main` read-only, and its fleet out of reach; stopped.
+async fn narrowed(dir: &Path) -> (Rig, Fleet, Signer) {
+    let (mut rig, fleet, signer) = box_of(dir, "bundles = \"manual\"").await;
+    rig.start().await.unwrap();
+    fleet.offer(5, signer.sign(&read_only(5)));
+    eventually("it waits", || bundles(&rig)["offered"]["version"] == 5).await;
+    command::ask(&rig, &["fleet", "apply", "5", "--reason", "r"]);
+    until(&rig, "it is in force", |status| mode(status) == "read-only").await;
+    fleet.set_down(true);
     assert!(rig.stop().await.unwrap().success());
+    (rig, fleet, signer)
+}
+
+/// The actions of the audit log that are about bundles, in their order.
+fn actions(rig: &Rig) -> Vec<String> {
+    let log = command::json(rig, &["audit", "list", "--action", "bundle", "--limit", "100"]);
+    let mut entries = log["entries"].as_array().unwrap().clone();
+    entries.sort_by_key(|entry| entry["id"].as_i64());
+    entries.iter().map(|entry| entry["action"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_file_of_the_one_in_place_is_gone_its_sites_write_nothing_until_it_is_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, fleet, _signer) = narrowed(dir.path()).await;
+    // As on a new machine after a restore: the ledger is in the store, the folder is not.
+    fs::remove_dir_all(dir.path().join("data/fleet")).unwrap();
+    rig.start().await.unwrap();
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only", "from the first moment on");
+    let status = until(&rig, "people are told", |s| condition(s, "bundle-unusable").is_some()).await;
+    let told = condition(&status, "bundle-unusable").unwrap()["detail"].as_str().unwrap();
+    assert!(told.contains("main") && told.contains("missing"), "{told}");
+    let all = bundles(&rig);
+    assert_eq!((&all["in_place"]["version"], &all["held"]), (&json!(5), &json!(["main"])), "{all:#}");
+    send(&rig, &[people::hour("A", 0, "2026-03-02", 120)]).await;
+    until(&rig, "what is computed waits", |status| status["outbox"]["deferred"] == 1).await;
+
+    fleet.set_down(false);
+    let well = |status: &Value| condition(status, "bundle-unusable").is_none() && mode(status) == "read-only";
+    until(&rig, "it is in force again", well).await;
+    let all = bundles(&rig);
+    assert_eq!((&all["held"], &all["refused"], fleet.fetches()), (&json!([]), &json!([]), 2), "{all:#}");
+    assert_eq!(rig.ehr.judge().creates, 0, "nothing was written meanwhile");
+    let steps = actions(&rig);
+    assert!(
+        steps.ends_with(&["bundle unusable", "bundle fetched again", "bundle usable"].map(str::to_owned)),
+        "{steps:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_the_configuration_does_not_take_after_a_restart_takes_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, fleet, signer) = box_of(dir.path(), "bundles = \"manual\"").await;
+    let policy = "id = \"fleet-x\"\nbase = \"standard\"\nversion = 1\ntitle = \"Of the fleet\"\n";
+    let mut content = read_only(5);
+    content["policies"] = json!({"fleet-x": policy});
+    rig.start().await.unwrap();
+    fleet.offer(5, signer.sign(&content));
+    eventually("it waits", || bundles(&rig)["offered"]["version"] == 5).await;
+    command::ask(&rig, &["fleet", "apply", "5", "--reason", "r"]);
+    until(&rig, "it is in force", |status| mode(status) == "read-only").await;
+    fleet.set_down(true);
+    assert!(rig.stop().await.unwrap().success());
+    // As a program that does not take its policy any more: with the bundle the configuration is faulty, and without it is not.
+    fs::create_dir_all(dir.path().join("policies.d")).unwrap();
+    rig.write("policies.d/fleet-x.toml", policy).unwrap();
+    assert_eq!(command::isthmus(&rig, &["check"]).status.code(), Some(78));
+    rig.start().await.unwrap();
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
+    assert_eq!(bundles(&rig)["held"], json!(["main"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_between_the_ledger_and_the_file_is_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, _fleet, _signer) = narrowed(dir.path()).await;
+    let file = |name: &str| dir.path().join("data/fleet").join(name);
+    fs::rename(file("bundle.json"), file("bundle.offered.json")).unwrap();
+    rig.start().await.unwrap();
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
+    eventually("it is in its place", || file("bundle.json").exists()).await;
+    eventually("it is in force", || bundles(&rig)["held"] == json!([])).await;
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
+    assert!(!actions(&rig).contains(&"bundle unusable".to_owned()), "nobody has to be told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_signed_file_that_an_older_store_does_not_know_of_is_adopted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, fleet, signer) = box_of(dir.path(), "bundles = \"manual\"").await;
+    let data = dir.path().join("data");
+    let store = || {
+        let files = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap());
+        files.filter(|entry| entry.file_type().unwrap().is_file()).map(|entry| entry.path())
+    };
+    let kept = tempfile::tempdir().unwrap();
+    for version in [5, 7] {
+        rig.start().await.unwrap();
+        let content = match version {
+            5 => json!({"form": "isthmus-bundle/1", "version": 5}),
+            _ => read_only(7),
+        };
+        fleet.offer(version, signer.sign(&content));
+        eventually("it waits", || bundles(&rig)["offered"]["version"] == version).await;
+        command::ask(&rig, &["fleet", "apply", &version.to_string(), "--reason", "r"]);
+        eventually("it is in place", || bundles(&rig)["in_place"]["version"] == version).await;
+        assert!(rig.stop().await.unwrap().success());
+        if version == 5 {
+            for file in store() {
+                fs::copy(&file, kept.path().join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    fleet.set_down(true);
+    for file in store() {
+        fs::remove_file(file).unwrap();
+    }
+    for file in fs::read_dir(kept.path()).unwrap().map(|entry| entry.unwrap()) {
+        fs::copy(file.path(), data.join(file.file_name())).unwrap();
+    }
+    rig.start().await.unwrap();
+    eventually("it is adopted", || bundles(&rig)["in_place"]["version"] == 7).await;
+    let all = bundles(&rig);
+    assert_eq!((&all["previous"]["version"], &all["refused"]), (&json!(5), &json!([])), "{all:#}");
+    until(&rig, "it is in force", |status| {
+        mode(status) == "read-only" && condition(status, "bundle-unusable").is_none()
+    })
+    .await;
+    assert_eq!(actions(&rig).last().map(String::as_str), Some("bundle adopted"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_changed_on_disk_takes_nothing_back_until_a_person_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, _fleet, _signer) = narrowed(dir.path()).await;
     fs::write(dir.path().join("data/fleet/bundle.json"), b"{}").unwrap();
     let told = command::isthmus(&rig, &["check"]);
     assert_eq!(told.status.code(), Some(78), "{}", command::said(&told));
     assert!(command::said(&told).contains(" fleet rollback --reason"), "{}", command::said(&told));
     rig.start().await.unwrap();
-    assert_eq!(mode(&rig.status().await.unwrap()), "full", "the local files hold");
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
     let log = fs::read_to_string(rig.log_file()).unwrap();
     assert!(log.contains("the bundle in place is left out"), "{log}");
-    command::ask(&rig, &["fleet", "rollback", "--reason", "its file was changed"]);
+    let status = until(&rig, "people are told", |s| condition(s, "bundle-unusable").is_some()).await;
+    let told = condition(&status, "bundle-unusable").unwrap()["detail"].as_str().unwrap();
+    assert!(told.contains("its file was changed"), "{told}");
+    // A change of the local files comes into force all the same, and gives nothing back.
+    let text = fs::read_to_string(rig.config()).unwrap();
+    rig.write("isthmus.toml", &text.replace("every = \"1s\"", "every = \"2s\"")).unwrap();
+    until(&rig, "it is in force", |s| s["configuration"]["generation"].as_u64() > Some(1)).await;
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
+
+    command::ask(&rig, &["fleet", "rollback", "--reason", "its file was changed, ticket 4711"]);
+    until(&rig, "the local files hold", |s| mode(s) == "full" && condition(s, "bundle-unusable").is_none())
+        .await;
     assert!(!dir.path().join("data/fleet/bundle.json").exists());
+    let log = command::json(&rig, &["audit", "list", "--action", "bundle rolled back"]);
+    let entry = &log["entries"][0];
+    assert!(entry["detail"].as_str().unwrap().ends_with("ticket 4711"), "{entry}");
+    assert!(entry["actor"].as_str().unwrap().contains("uid"), "{entry}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_key_is_not_trusted_any_more_takes_nothing_back_and_is_in_force_again_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, _fleet, signer) = narrowed(dir.path()).await;
+    rig.write("fleet.pub", &Signer::new().unwrap().public_pem()).unwrap();
+    rig.start().await.unwrap();
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
+    assert_eq!(bundles(&rig)["held"], json!(["main"]));
+    rig.write("fleet.pub", &signer.public_pem()).unwrap();
+    eventually("it is in force again", || bundles(&rig)["held"] == json!([])).await;
+    let all = bundles(&rig);
+    assert_eq!((&all["in_place"]["version"], &all["refused"]), (&json!(5), &json!([])), "{all:#}");
+    assert_eq!(mode(&rig.status().await.unwrap()), "read-only");
 }

@@ -151,6 +151,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     let prometheus = telemetry::install_metrics()?;
     let generation = Generation::compile(1, config, time::now_ms())?;
     let (store, key_id) = open_store(&generation.config)?;
+    let generation = holding(generation, &store.readers())?;
     let known = Known::of(&store).await?;
     let stopping = known.box_id.clone();
     let running = format!("isthmus {}; sha256 {}", env!("CARGO_PKG_VERSION"), generation.config.fingerprint);
@@ -274,7 +275,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
         draining.clone(),
     ));
     if let Some(faults) = bundle_faults {
-        tracing::error!(%faults, "the bundle in place is left out; the one before it is put back in a moment");
+        tracing::error!(%faults, "the bundle in place is left out; the sites that it narrowed write nothing");
     }
     let reload = reload::Ask::default();
     let bundles = fleet::Bundles::of(
@@ -349,6 +350,7 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
             conditions: conditions.clone(),
             certificates: poke,
             writer: store.writer(),
+            readers: store.readers(),
         }
         .run(draining.clone()),
     );
@@ -453,6 +455,15 @@ pub async fn run(path: &Path, credentials: Option<PathBuf>) -> Result<(), AppErr
     store.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The generation without what the store says is not to be written: a bundle narrowed it, and that bundle is not in it.
+fn holding(generation: Generation, readers: &Readers) -> Result<Generation, AppError> {
+    let config = fleet::Held::read(readers)?.hold(generation.config.clone());
+    if config.withheld.is_empty() {
+        return Ok(generation);
+    }
+    Ok(Generation::compile(generation.number, config, generation.since)?)
 }
 
 /// Takes over the modes and the conditions for people that were in force when the daemon stopped.

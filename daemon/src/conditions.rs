@@ -107,6 +107,8 @@ pub enum Kind {
     BundleWaiting,
     /// A bundle of configuration was refused, or put back.
     BundleRefused,
+    /// The bundle in place is missing or of no use, and the sites that it narrows write nothing.
+    BundleUnusable,
     /// Another running daemon with this box's id has the lease, or claims it.
     LeaseRefused,
     /// Stored bytes are not what was stored: the machine damaged them, or something else changed them.
@@ -158,6 +160,7 @@ impl Kind {
             Self::FeedSilent => "feed-silent",
             Self::BundleWaiting => "bundle-waiting",
             Self::BundleRefused => "bundle-refused",
+            Self::BundleUnusable => "bundle-unusable",
             Self::LeaseRefused => "lease-refused",
             Self::BodyCorrupt => "body-corrupt",
         }

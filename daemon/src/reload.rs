@@ -7,7 +7,7 @@ use std::{
 };
 
 use notify::{RecursiveMode, Watcher};
-use outbox::Writer;
+use outbox::{Readers, Writer};
 use tokio::{
     sync::{Notify, mpsc},
     time::timeout,
@@ -18,6 +18,7 @@ use crate::{
     conditions::{Board, Kind},
     config,
     drain::Draining,
+    fleet::{Held, HeldError},
     generation::{Current, Generation, Switch},
     systemd,
     telemetry::Metric,
@@ -70,6 +71,8 @@ pub struct Reload {
     pub certificates: Poke,
     /// For the audit log.
     pub writer: Writer,
+    /// What bundles take away is in the store.
+    pub readers: Readers,
 }
 
 impl Reload {
@@ -107,13 +110,18 @@ impl Reload {
     async fn reload(&self, asked: Asked) {
         let old = self.current.get();
         let (path, credentials) = (self.path.clone(), self.credentials.clone());
-        let loaded = tokio::task::spawn_blocking(move || config::load(&path, credentials.as_deref())).await;
+        let (readers, bundle) = (self.readers.clone(), old.config.bundle);
+        let loaded = tokio::task::spawn_blocking(move || -> Result<_, HeldError> {
+            Ok(Held::read(&readers)?.load(&path, credentials.as_deref(), bundle)?)
+        });
+        let loaded = loaded.await;
         let mut config = match loaded {
             Ok(Ok(config)) => config,
             Ok(Err(faults)) => return self.reject(&faults.to_string()).await,
             Err(error) => return self.reject(&error.to_string()).await,
         };
-        if config.fingerprint == old.config.fingerprint {
+        let is_same = config.fingerprint == old.config.fingerprint && config.withheld == old.config.withheld;
+        if is_same {
             self.conditions.clear(Kind::ConfigRejected, "");
             if asked == Asked::Perhaps {
                 // Who sends SIGHUP may have had a scope granted.
@@ -187,7 +195,7 @@ impl Reload {
 }
 
 /// Endings of certificates, keys and revocation lists.
-const MATERIAL: [&str; 7] = ["pem", "key", "crt", "cer", "der", "crl", "p8"];
+const MATERIAL: [&str; 8] = ["pem", "key", "pub", "crt", "cer", "der", "crl", "p8"];
 
 /// Watches the folder of `path`, its `sites.d` and, where it is there, its `policies.d`: editors replace files, so
 /// folders are what lasts.

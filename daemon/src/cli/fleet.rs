@@ -48,7 +48,8 @@ enum Verb {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Put the bundle before the present one back, or none where there was none.
+    /// Put the bundle before the present one back, or none where there was none. What the present one took away is given
+    /// back, also where it cannot be used and its sites are held.
     Rollback {
         /// Why, for the audit log.
         #[arg(long, value_name = "TEXT")]
@@ -81,6 +82,19 @@ fn bundles(told: &Value) -> String {
     for (key, what) in [("in_place", "in place"), ("previous", "before it"), ("offered", "waits")] {
         out.push_str(&bundle(what, &all[key]));
     }
+    if let Some(why) = all["unusable"].as_str() {
+        let held: Vec<String> = all["held"].as_array().into_iter().flatten().map(text).collect();
+        let held = if held.is_empty() {
+            "no site is held".to_owned()
+        } else {
+            format!("HELD read-only: {}", held.join(", "))
+        };
+        out.push_str(&format!(
+            "  NOT IN FORCE, {held}: {}\n    until it is in force again, another one is put in place, or: isthmus fleet \
+             rollback --reason TEXT\n",
+            why.replace('\n', "\n    ")
+        ));
+    }
     if let Some(until) = all["trial_until"].as_str() {
         out.push_str(&format!(
             "  on trial until {until}: where something gets worse, the one before it is put back\n"
@@ -104,9 +118,12 @@ fn bundle(what: &str, one: &Value) -> String {
         one[key].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
     };
     let mut out = format!("  {what:<10} bundle {} since {}\n", one["version"], text(&one["since"]));
-    for (label, value) in
-        [("note", text(&one["note"])), ("policies", list("policies")), ("narrows", list("narrows"))]
-    {
+    for (label, value) in [
+        ("note", text(&one["note"])),
+        ("policies", list("policies")),
+        ("narrows", list("narrows")),
+        ("not after", text(&one["not_after"])),
+    ] {
         if !value.is_empty() {
             out.push_str(&format!("    {label}: {value}\n"));
         }
@@ -164,6 +181,22 @@ mod tests {
             assert!(said.contains(wanted), "{wanted}: {said}");
         }
     }
+
+    #[test]
+    fn one_that_is_not_in_force_says_what_is_held_until_when_and_how_a_person_ends_it() {
+        let told = json!({"bundles": {"when": "manual", "previous": null, "offered": null, "trial_until": null, "refused": [],
+            "in_place": {"version": 7, "since": "2026-03-01T00:00:00Z", "not_after": "2026-04-01T00:00:00Z"},
+            "unusable": "its file is missing", "held": ["main", "north"]}});
+        let said = bundles(&told);
+        for wanted in [
+            "HELD read-only: main, north: its file is missing",
+            "isthmus fleet rollback --reason",
+            "not after: 2026-04-01",
+        ] {
+            assert!(said.contains(wanted), "{wanted}: {said}");
+        }
+    }
+
     #[test]
     fn a_bundle_that_waits_says_what_it_would_change_and_a_refused_one_why() {
         let told = json!({"bundles": {"when": "manual", "in_place": null, "previous": null, "trial_until": null,

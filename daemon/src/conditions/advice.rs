@@ -181,6 +181,9 @@ advice_table! {
     BundleRefused Ticket
         "A bundle of configuration from the fleet was refused, or put back; the configuration before it is in force."
         "isthmus fleet bundles says why; tell the fleet's operator."
+    BundleUnusable Ticket
+        "The bundle of configuration in place is missing or cannot be used; the sites that it narrowed are held read-only."
+        "isthmus fleet bundles says why. Put its file or its key back, apply a good one, or isthmus fleet rollback --reason TEXT."
     AuditNotForwarded Ticket
         "Entries of the audit log do not reach the log server that the configuration names. They are kept and follow later."
         "Look at the log server, the way to it and its certificate; the detail has the cause."

@@ -16,8 +16,8 @@ use std::{
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jiff::civil::Date;
-use serde::Deserialize;
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{capability::Permits, fault::Fault, value::is_name};
@@ -142,6 +142,12 @@ pub struct Bundle {
     /// Named settings.
     #[serde(default)]
     pub settings: Settings,
+    /// From then on it is not put in place any more; one that is in place stays.
+    #[serde(default, deserialize_with = "moment")]
+    pub not_after: Option<Timestamp>,
+    /// SHA-256 of the signed form that it was opened from; no member of it.
+    #[serde(skip)]
+    pub sha256: [u8; 32],
 }
 
 /// Settings that a bundle may set.
@@ -162,8 +168,15 @@ fn dates<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Date>,
     texts.into_iter().map(read).collect()
 }
 
+fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let read = |text: String| {
+        text.parse().map_err(|_| serde::de::Error::custom("no time with an offset (RFC 3339) in not_after"))
+    };
+    Option::<String>::deserialize(deserializer)?.map(read).transpose()
+}
+
 /// What a site permits less than its file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Narrowing {
     /// Not more than this.
@@ -178,7 +191,7 @@ pub struct Narrowing {
 }
 
 /// What a mode may be narrowed to. Both keep what waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NarrowMode {
     /// Nothing is written; it is deferred.
@@ -204,9 +217,10 @@ impl Bundle {
         if !keys.iter().any(|key| key.has_signed(&signed, &signature)) {
             return Err(BundleError::Signature);
         }
-        let bundle: Self =
+        let mut bundle: Self =
             serde_json::from_slice(&content).map_err(|error| BundleError::Content(error.to_string()))?;
         bundle.check().map_err(BundleError::Content)?;
+        bundle.sha256 = sha256_of(bytes);
         Ok(bundle)
     }
 
@@ -256,6 +270,11 @@ impl Bundle {
 }
 
 impl Narrowing {
+    /// The most that a bundle can take away.
+    pub fn read_only() -> Self {
+        Self { mode: Some(NarrowMode::ReadOnly), ..Self::default() }
+    }
+
     /// What is permitted where the local file says `local`: never more.
     pub fn narrow(&self, local: &Permits) -> Permits {
         let mut permits = local.clone();

@@ -1,11 +1,11 @@
 //! All files of a configuration, checked one by one and against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::bundle::{self, Bundle, BundleFiles};
+use super::bundle::{self, Bundle, BundleFiles, Narrowing};
 use super::fault::{Fault, Faults, Place};
 use super::fhir::FhirEndpoint;
 use super::filter;
@@ -42,11 +42,36 @@ pub struct Config {
     pub sites: BTreeMap<String, Site>,
     /// The policies of `policies.d` and those built in; every one that a site names is here.
     pub policies: Policies,
-    /// The version of the bundle in place that it holds; `None` where it holds none.
-    pub bundle: Option<u64>,
+    /// The bundle in place that it holds; `None` where it holds none.
+    pub bundle: Option<BundleInForce>,
+    /// The sites that write nothing, whatever their files say, because a bundle that narrowed them is not in force as it should be.
+    pub withheld: BTreeSet<String>,
     /// SHA-256, in lower-case hex, over the names and bytes of all configuration files and of the
     /// certificates they name; keys stay out of it. Equal fingerprints are equal configurations.
     pub fingerprint: String,
+}
+
+/// Which bundle a configuration holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BundleInForce {
+    /// Its version.
+    pub version: u64,
+    /// SHA-256 of its signed form.
+    pub sha256: [u8; 32],
+}
+
+impl Config {
+    /// The same with these sites read-only. One in shadow stays so: it writes nothing as it is.
+    #[must_use]
+    pub fn withholding(mut self, sites: BTreeSet<String>) -> Self {
+        for id in &sites {
+            if let Some(site) = self.sites.get_mut(id) {
+                site.capability = Narrowing::read_only().narrow(&site.capability);
+            }
+        }
+        self.withheld = sites;
+        self
+    }
 }
 
 /// Reads `isthmus.toml` at `main_path` and the `sites.d/*.toml` and `policies.d/*.toml` beside it, in the order of
@@ -131,8 +156,10 @@ pub fn load_with(
     let (faults, _, contents) = findings.into_parts();
     match main {
         Some(main) if faults.is_empty() => {
-            let bundle = bundle.map(|bundle| bundle.version);
-            Ok(Config { main, sites, policies, bundle, fingerprint: fingerprint(main_path, &contents) })
+            let bundle =
+                bundle.map(|bundle| BundleInForce { version: bundle.version, sha256: bundle.sha256 });
+            let (withheld, fingerprint) = (BTreeSet::new(), fingerprint(main_path, &contents));
+            Ok(Config { main, sites, policies, bundle, withheld, fingerprint })
         }
         _ => Err(Faults::new(faults)),
     }

@@ -72,8 +72,8 @@ pub use intent::{IntentRule, SiteIntent};
 pub use limits::{CONNECTION_RESERVE_BYTES, DaemonLimits};
 pub use listener::{MllpLimits, MllpListener};
 pub use load::{
-    BundleChoice, Config, MAX_SITE_FILES, SocketError, StorePlaces, admin_socket, load, load_at_start,
-    load_with, named_files, needs_restart, store_places,
+    BundleChoice, BundleInForce, Config, MAX_SITE_FILES, SocketError, StorePlaces, admin_socket, load,
+    load_at_start, load_with, named_files, needs_restart, store_places,
 };
 pub use main_file::{Admin, Dedupe, Main, Sender, SenderCode, StoreConfig, Upstream};
 pub use origin::{Origin, origins};

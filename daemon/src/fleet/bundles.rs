@@ -6,6 +6,8 @@
 //! - It is put in place by one rename, and the one before it is kept. A crash leaves one or the other.
 //! - For a time after it (`bundle_trial`) it is on trial: where it does not come into force, or something gets worse that got worse
 //!   only since ([`WATCHED`]), the one before it is put back, and the failed one is not taken again.
+//! - One whose trial is over is put back by a person alone. Where it cannot be used, the sites that it narrows write nothing
+//!   (`agree.rs`, `held.rs`).
 //! - Nothing is put in place by itself unless the site's `change_window` says when.
 //!
 //! All of it waits for disk and store: it is for threads outside the runtime.
@@ -19,10 +21,15 @@ use std::{
 };
 
 use outbox::{AuditEntry, ReadError, WriteError, Writer};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{answer::Offer, incarnation::Hex};
+use super::{
+    agree::Agreed,
+    answer::Offer,
+    incarnation::Hex,
+    ledger::{LEDGER, Ledger, Mark, Standing, Trial},
+};
 use crate::{
     conditions::{Board, Kind},
     config::{self, Bundle, BundleChoice, BundleError, BundleFiles, BundleRule, BundleWhen},
@@ -33,17 +40,11 @@ use crate::{
     time,
 };
 
-/// Name of the ledger in the store.
-const LEDGER: &str = "fleet-bundles";
-/// Refused ones that are remembered, so that they are not fetched each minute.
-const MOST_REFUSED: usize = 16;
-/// A bundle that is not in force so long after it was put in place is put back.
-const IN_FORCE_WITHIN_MS: i64 = 60_000;
 /// Conditions whose rise during a trial puts the bundle back.
 pub const WATCHED: [Kind; 5] =
     [Kind::ConfigRejected, Kind::PipelineStalled, Kind::WindowFailed, Kind::StoreRefuses, Kind::ReadOnly];
 /// Who acts where no person does.
-const BY_ITSELF: &str = "isthmus";
+pub(super) const BY_ITSELF: &str = "isthmus";
 
 /// Why something asked of bundles was not done.
 #[derive(Debug, thiserror::Error)]
@@ -73,52 +74,21 @@ pub enum BundlesError {
     Nothing(String),
 }
 
-/// What is known of the box's bundles.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Ledger {
-    /// The highest version that was ever in place.
-    highest: u64,
-    in_place: Option<Mark>,
-    previous: Option<Mark>,
-    offered: Option<Mark>,
-    refused: Vec<RefusedMark>,
-    trial: Option<Trial>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
-    version: u64,
-    sha256: Hex<32>,
-    at: i64,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct RefusedMark {
-    version: u64,
-    sha256: Hex<32>,
-    why: String,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Trial {
-    until: i64,
-    /// What was wrong before it.
-    before: Vec<(String, String)>,
-}
-
 /// The bundles of this box; cheap to clone.
 #[derive(Clone)]
-pub struct Bundles(Arc<Inner>);
+pub struct Bundles(pub(super) Arc<Inner>);
 
-struct Inner {
-    main_file: PathBuf,
-    credentials: Option<PathBuf>,
-    box_id: String,
-    current: Current,
-    conditions: Board,
+pub(super) struct Inner {
+    pub main_file: PathBuf,
+    pub credentials: Option<PathBuf>,
+    pub box_id: String,
+    pub current: Current,
+    pub conditions: Board,
     readers: outbox::Readers,
     writer: Writer,
-    reload: AskReload,
+    pub reload: AskReload,
+    /// When the daemon started (ms UTC).
+    pub started: i64,
     turn: Mutex<()>,
 }
 
@@ -140,18 +110,24 @@ impl Bundles {
             readers: status.readers.clone(),
             writer,
             reload,
+            started: status.started,
             turn: Mutex::default(),
         }))
     }
 
-    /// Whether an offer is for one that is not known: the hash of the newest that is, for who asks whether it changed.
+    /// Whether an offer is for one that is not known, or for one that is known and whose file is not there.
     pub(super) fn wants(&self, offer: &Offer) -> Result<bool, BundlesError> {
-        let Some(rule) = self.rule() else { return Ok(false) };
-        let ledger = self.0.ledger()?;
-        let known = ledger.in_place.iter().chain(&ledger.offered).map(|mark| mark.sha256);
-        let is_known =
-            known.chain(ledger.refused.iter().map(|one| one.sha256)).any(|sha256| sha256 == offer.sha256);
-        Ok(rule.when != BundleWhen::Off && !is_known)
+        if self.rule().is_none_or(|rule| rule.when == BundleWhen::Off) {
+            return Ok(false);
+        }
+        let (ledger, files) = (self.0.ledger()?, self.files());
+        let known = [(&ledger.in_place, files.in_place()), (&ledger.offered, files.offered())];
+        let of =
+            known.into_iter().find(|(mark, _)| mark.as_ref().is_some_and(|mark| mark.sha256 == offer.sha256));
+        Ok(match of {
+            Some((_, path)) => !holds(&path, offer.sha256),
+            None => !ledger.is_refused(offer.sha256),
+        })
     }
 
     /// Takes a bundle that was offered, or refuses it for good.
@@ -159,16 +135,27 @@ impl Bundles {
         let _turn = self.turn();
         let Some(rule) = self.rule() else { return Ok(()) };
         let mut ledger = self.0.ledger()?;
-        let mark = Mark { version: offer.version, sha256: Hex(config::sha256_of(bytes)), at: time::now_ms() };
-        let judged = match mark.sha256 == offer.sha256 {
+        let (sha256, at, files) = (Hex(config::sha256_of(bytes)), time::now_ms(), self.files());
+        // What was judged before, and whose file is gone. It is verified at each reading.
+        for (known, path) in [(&ledger.in_place, files.in_place()), (&ledger.offered, files.offered())] {
+            if let Some(mark) = known.as_ref().filter(|mark| mark.sha256 == sha256) {
+                self.0.write(
+                    &ledger,
+                    self.0.entry(BY_ITSELF, "bundle fetched again", mark, "its file was gone"),
+                )?;
+                put(&files.folder, &path, bytes)?;
+                self.0.reload.now();
+                return Ok(());
+            }
+        }
+        let judged = match sha256 == offer.sha256 {
             true => self.0.judged(bytes, &rule, &ledger),
             false => Err(BundlesError::Unfit("it is another than was offered".to_owned())),
         };
         match judged {
             Ok(bundle) => {
-                let files = self.files();
                 put(&files.folder, &files.offered(), bytes)?;
-                let mark = Mark { version: bundle.version, ..mark };
+                let mark = Mark::of(&bundle, at);
                 ledger.offered = Some(mark.clone());
                 self.0.write(&ledger, self.0.entry(BY_ITSELF, "bundle offered", &mark, ""))?;
                 self.0.conditions.clear(Kind::BundleRefused, "");
@@ -180,8 +167,14 @@ impl Bundles {
             }
             Err(error) => {
                 // By the hash that was offered, so that it is not fetched again.
-                let refused = Mark { sha256: offer.sha256, ..mark };
-                self.0.refuse(&mut ledger, &refused, &error.to_string());
+                let refused =
+                    Mark { version: offer.version, sha256: offer.sha256, at, narrows: None, not_after: None };
+                let is_signed = match &error {
+                    BundlesError::Bundle(error) => matches!(error, BundleError::Content(_)),
+                    _ => sha256 == offer.sha256,
+                };
+                let standing = if is_signed { Standing::Signed } else { Standing::Unsigned };
+                self.0.refuse(&mut ledger, &refused, standing, &error.to_string());
                 self.0.write(&ledger, self.0.entry(BY_ITSELF, "bundle refused", &refused, &error.to_string()))
             }
         }
@@ -213,7 +206,7 @@ impl Bundles {
             return Err(BundlesError::Unfit("its file was changed".to_owned()));
         }
         self.0.judged(&bytes, &rule, &ledger)?;
-        if ledger.in_place.is_some() {
+        if ledger.in_place.as_ref().is_some_and(|mark| holds(&files.in_place(), mark.sha256)) {
             put(&files.folder, &files.previous(), &read(&files.in_place())?)?;
         }
         let now = time::now_ms();
@@ -224,8 +217,7 @@ impl Bundles {
         let until = now.saturating_add(i64::try_from(rule.trial.as_millis()).unwrap_or(i64::MAX));
         ledger.trial = Some(Trial { until, before: self.0.wrong() });
         self.0.write(&ledger, self.0.entry(who, "bundle applied", &offered, reason))?;
-        let placed = fs::rename(files.offered(), files.in_place());
-        placed.map_err(|source| BundlesError::File { path: files.in_place(), source })?;
+        moved(&files.offered(), &files.in_place())?;
         self.0.conditions.clear(Kind::BundleWaiting, "");
         self.0.reload.now();
         Ok(())
@@ -241,66 +233,90 @@ impl Bundles {
         Ok(self.document_of(&self.0.ledger()?))
     }
 
-    fn put_back(&self, who: &str, reason: &str) -> Result<(), BundlesError> {
-        let mut ledger = self.0.ledger()?;
+    pub(super) fn put_back(&self, who: &str, reason: &str) -> Result<(), BundlesError> {
+        let (mut ledger, files) = (self.0.ledger()?, self.files());
         let Some(failed) = ledger.in_place.take() else {
-            return Err(BundlesError::Nothing("no bundle is in place".to_owned()));
+            return self.remove_unknown(&files, who, reason);
         };
-        let files = self.files();
         ledger.in_place = ledger.previous.take().map(|mark| Mark { at: time::now_ms(), ..mark });
-        ledger.trial = None;
-        self.0.refuse(&mut ledger, &failed, &format!("rolled back: {reason}"));
+        (ledger.trial, ledger.unusable) = (None, None);
+        self.0.refuse(&mut ledger, &failed, Standing::WasInPlace, &format!("rolled back: {reason}"));
         self.0.write(&ledger, self.0.entry(who, "bundle rolled back", &failed, reason))?;
-        let done = match ledger.in_place {
-            Some(_) => fs::rename(files.previous(), files.in_place()),
-            None => fs::remove_file(files.in_place()),
-        };
-        match done {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(BundlesError::File { path: files.in_place(), source });
-            }
-            _ => {}
+        // Where the file of the one before it is gone too, the sites that it narrowed go on writing nothing.
+        match ledger.in_place.as_ref().is_some_and(|mark| holds(&files.previous(), mark.sha256)) {
+            true => moved(&files.previous(), &files.in_place())?,
+            false => removed(&files.in_place())?,
         }
         if who != BY_ITSELF {
             self.0.conditions.clear(Kind::BundleRefused, "");
         }
+        self.0.conditions.clear(Kind::BundleUnusable, "");
         self.0.reload.now();
         Ok(())
     }
 
-    /// Looks whether a trial failed or is over, and whether a change window is open.
+    /// A file in place that the store knows nothing of is no bundle that was put in place: a person has it removed.
+    fn remove_unknown(&self, files: &BundleFiles, who: &str, reason: &str) -> Result<(), BundlesError> {
+        if !files.in_place().exists() {
+            return Err(BundlesError::Nothing("no bundle is in place".to_owned()));
+        }
+        let entry = AuditEntry {
+            actor: who.to_owned(),
+            action: "bundle rolled back".to_owned(),
+            object: "bundle".to_owned(),
+            detail: format!("a file that the store knows nothing of; {reason}"),
+            at: time::now_ms(),
+        };
+        self.0.writer.audit(vec![entry]).wait()?;
+        removed(&files.in_place())?;
+        self.0.reload.now();
+        Ok(())
+    }
+
+    /// Looks whether the bundle in place is in force, whether a trial failed or is over, and whether a change window is open.
     ///
     /// # Errors
     /// [`BundlesError`]; it is tried again at the next look.
     pub fn look(&self, now: i64) -> Result<(), BundlesError> {
         let Some(rule) = self.rule().filter(|rule| rule.when != BundleWhen::Off) else {
             self.0.conditions.clear(Kind::BundleWaiting, "");
+            self.0.conditions.clear(Kind::BundleUnusable, "");
             return Ok(());
         };
         let _turn = self.turn();
         let mut ledger = self.0.ledger()?;
-        if let Some(mark) = &ledger.in_place {
-            let in_force = self.0.current.get().config.bundle;
-            let is_late = now - mark.at > IN_FORCE_WITHIN_MS;
-            if in_force != Some(mark.version) && is_late {
-                return self.put_back(BY_ITSELF, "it did not come into force: see isthmus check");
-            }
-        }
-        if let Some(trial) = ledger.trial.clone() {
+        let agreed = self.agree(&mut ledger, &rule, now)?;
+        let is_tried = match agreed {
+            Agreed::InForce | Agreed::Coming => true,
+            Agreed::Held => false,
+            Agreed::Changed => return Ok(()),
+        };
+        if let Some(trial) = ledger.trial.clone().filter(|_| is_tried) {
             let worse = self.0.wrong().into_iter().find(|one| !trial.before.contains(one));
             if let Some((name, scope)) = worse {
                 return self.put_back(BY_ITSELF, &format!("since it is in place: {name} {scope}"));
             }
-            if let (true, Some(mark)) = (now >= trial.until, ledger.in_place.clone()) {
+            let is_over = now >= trial.until && agreed == Agreed::InForce;
+            if let (true, Some(mark)) = (is_over, ledger.in_place.clone()) {
                 ledger.trial = None;
                 self.0.write(&ledger, self.0.entry(BY_ITSELF, "bundle kept", &mark, "its trial is over"))?;
             }
         }
-        let Some(offered) = &ledger.offered else {
+        if let Some(late) = ledger.overdue(now).cloned() {
+            let why = "its not_after is over, and it was not put in place";
+            ledger.offered = None;
+            self.0.refuse(&mut ledger, &late, Standing::Signed, why);
+            self.0.write(&ledger, self.0.entry(BY_ITSELF, "bundle refused", &late, why))?;
+        }
+        // Where its file is gone it is fetched again, once upstream offers it.
+        let Some(offered) =
+            ledger.offered.as_ref().filter(|mark| holds(&self.files().offered(), mark.sha256))
+        else {
             self.0.conditions.clear(Kind::BundleWaiting, "");
             return Ok(());
         };
-        if ledger.trial.is_none() && rule.when == BundleWhen::Window && self.is_open(&rule, now) {
+        let is_free = ledger.trial.is_none() || agreed == Agreed::Held;
+        if is_free && rule.when == BundleWhen::Window && self.is_open(&rule, now) {
             return self.put_in_place(offered.version, BY_ITSELF, "the change window is open");
         }
         let detail = format!(
@@ -338,11 +354,14 @@ impl Bundles {
                 "version": mark.version,
                 "sha256": mark.sha256,
                 "since": time::rfc3339(mark.at),
+                "not_after": mark.not_after.map(time::rfc3339),
                 "note": content.map(|bundle| &bundle.note),
                 "policies": content.map(|bundle| bundle.policies.keys().collect::<Vec<_>>()),
-                "narrows": content.map(|bundle| bundle.sites.keys().collect::<Vec<_>>()),
+                "narrows": mark.narrows.as_ref().map(|narrows| narrows.keys().collect::<Vec<_>>()),
             }))
         };
+        let mut refused: Vec<_> = ledger.refused().collect();
+        refused.sort_by_key(|one| one.at);
         json!({
             "when": rule.map(|rule| rule.when.word()),
             "highest": ledger.highest,
@@ -350,7 +369,9 @@ impl Bundles {
             "previous": shown(&ledger.previous, files.previous()),
             "offered": shown(&ledger.offered, files.offered()),
             "trial_until": ledger.trial.as_ref().map(|trial| time::rfc3339(trial.until)),
-            "refused": ledger.refused.iter().map(|one| json!({"version": one.version, "why": one.why})).collect::<Vec<_>>(),
+            "unusable": ledger.unusable,
+            "held": self.0.current.get().config.withheld,
+            "refused": refused.iter().map(|one| json!({"version": one.version, "why": one.why})).collect::<Vec<_>>(),
         })
     }
 
@@ -361,7 +382,7 @@ impl Bundles {
         Ok(Told {
             in_place: version(&ledger.in_place),
             offered: version(&ledger.offered),
-            refused: ledger.refused.last().map(|one| one.version),
+            refused: ledger.refused_last().map(|one| one.version),
             on_trial: ledger.trial.is_some(),
         })
     }
@@ -370,7 +391,7 @@ impl Bundles {
         Some(self.0.current.get().config.main.fleet.as_ref()?.bundles.clone())
     }
 
-    fn files(&self) -> BundleFiles {
+    pub(super) fn files(&self) -> BundleFiles {
         BundleFiles::of(&self.0.current.get().config.main.data_dir)
     }
 
@@ -399,12 +420,8 @@ impl Inner {
         if !bundle.is_for(&self.box_id) {
             return Err(BundlesError::Unfit("it is for other boxes".to_owned()));
         }
-        let in_place = ledger.in_place.as_ref().map(|mark| mark.version);
-        if !bundle.may_follow(ledger.highest, in_place) {
-            return Err(BundlesError::Unfit(format!(
-                "version {} does not follow {}, and does not say that it rolls that back",
-                bundle.version, ledger.highest
-            )));
+        if let Some(why) = ledger.unfit(&bundle, time::now_ms()) {
+            return Err(BundlesError::Unfit(why));
         }
         config::load_with(&self.main_file, self.credentials.as_deref(), BundleChoice::This(&bundle))
             .map_err(|faults| {
@@ -413,13 +430,10 @@ impl Inner {
         Ok(bundle)
     }
 
-    fn refuse(&self, ledger: &mut Ledger, mark: &Mark, why: &str) {
-        ledger.refused.push(RefusedMark { version: mark.version, sha256: mark.sha256, why: why.to_owned() });
-        if ledger.refused.len() > MOST_REFUSED {
-            ledger.refused.remove(0);
-        }
-        let detail = format!("bundle {}: {why}", mark.version);
-        self.conditions.raise(Kind::BundleRefused, "", detail, time::now_ms());
+    fn refuse(&self, ledger: &mut Ledger, mark: &Mark, standing: Standing, why: &str) {
+        let now = time::now_ms();
+        ledger.refuse(mark, standing, why, now);
+        self.conditions.raise(Kind::BundleRefused, "", format!("bundle {}: {why}", mark.version), now);
     }
 
     /// What is wrong now, of what a bundle could be the cause of.
@@ -430,7 +444,7 @@ impl Inner {
         watched.collect()
     }
 
-    fn entry(&self, who: &str, action: &str, mark: &Mark, detail: &str) -> AuditEntry {
+    pub(super) fn entry(&self, who: &str, action: &str, mark: &Mark, detail: &str) -> AuditEntry {
         AuditEntry {
             actor: who.to_owned(),
             action: action.to_owned(),
@@ -441,12 +455,11 @@ impl Inner {
     }
 
     fn ledger(&self) -> Result<Ledger, BundlesError> {
-        let kept = self.readers.with(|reader| reader.meta(LEDGER))?;
-        Ok(kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+        Ok(Ledger::read(&self.readers)?)
     }
 
     /// The audit entry first: what is not on record is not done.
-    fn write(&self, ledger: &Ledger, entry: AuditEntry) -> Result<(), BundlesError> {
+    pub(super) fn write(&self, ledger: &Ledger, entry: AuditEntry) -> Result<(), BundlesError> {
         self.writer.audit(vec![entry]).wait()?;
         self.writer.put_meta(LEDGER, serde_json::to_vec(ledger).unwrap_or_default()).wait()?;
         Ok(())
@@ -455,6 +468,26 @@ impl Inner {
 
 fn read(path: &Path) -> Result<Vec<u8>, BundlesError> {
     fs::read(path).map_err(|source| BundlesError::File { path: path.to_owned(), source })
+}
+
+/// Whether a file's bytes have this hash.
+pub(super) fn holds(path: &Path, sha256: Hex<32>) -> bool {
+    fs::read(path).is_ok_and(|bytes| config::sha256_of(&bytes) == sha256.0)
+}
+
+/// Moves a file over another.
+pub(super) fn moved(from: &Path, to: &Path) -> Result<(), BundlesError> {
+    fs::rename(from, to).map_err(|source| BundlesError::File { path: to.to_owned(), source })
+}
+
+/// Removes a file that may be gone already.
+pub(super) fn removed(path: &Path) -> Result<(), BundlesError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(BundlesError::File { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file beside its place, syncs it, and moves it there.

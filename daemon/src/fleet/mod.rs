@@ -11,13 +11,16 @@
 //! that our log does not have), and a second daemon with the same store (upstream has the lease with another incarnation).
 //! Either begins a standstill, once for each head and each holder, so that what a person ended stays ended.
 
+mod agree;
 mod answer;
 mod bundles;
 mod check_in;
 mod desk;
 mod exchange;
 mod gather;
+mod held;
 mod incarnation;
+mod ledger;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -36,6 +39,7 @@ pub use self::{
     check_in::{CheckIn, FORM},
     desk::{Ask, Desk},
     exchange::Trouble,
+    held::{Held, HeldError},
     incarnation::{BeginError, Hex, Incarnation, Lineage, MOST_PREDECESSORS},
 };
 use crate::{
