@@ -241,6 +241,48 @@ async fn a_store_that_is_older_than_upstream_knows_is_noticed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_upstream_says_while_the_box_stands_still_already_is_on_record_beside_it_and_ends_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rig, fleet) = box_of(dir.path()).await;
+    rig.start().await.unwrap();
+    command::ask(&rig, &["standstill", "begin", "--reason", "a snapshot was brought back"]);
+    fleet.answer_with(Some(json!({
+        "audit": {"entries": 900_000, "hash": "00".repeat(32)},
+        "lease": {"state": "contested", "holder": "11".repeat(16)},
+    })));
+    let causes = |status: &Value| -> Vec<String> {
+        let further = status["standstill"]["further"].as_array().cloned().unwrap_or_default();
+        further.iter().map(|one| one["cause"].as_str().unwrap().to_owned()).collect()
+    };
+    let status = until(&rig, "both are found", |status| causes(status).len() == 2).await;
+    assert_eq!(
+        (&status["standstill"]["cause"], causes(&status)),
+        (&json!("asked"), vec!["rolled-back".to_owned(), "cloned".to_owned()])
+    );
+    let told = condition(&status, "standstill").unwrap()["detail"].as_str().unwrap();
+    assert!(told.contains("asked: a snapshot") && told.contains("cloned: two running daemons"), "{told}");
+    let shown = command::ask(&rig, &["standstill", "show"]);
+    assert!(shown.contains("beside it: rolled-back") && shown.contains("beside it: cloned"), "{shown}");
+    let (_, count) = fleet.latest().unwrap();
+    eventually("more check-ins", || fleet.latest().unwrap().1 > count + 2).await;
+    let log = command::json(&rig, &["audit", "list", "--action", "standstill"]);
+    let mut actions: Vec<&str> =
+        log["entries"].as_array().unwrap().iter().filter_map(|one| one["action"].as_str()).collect();
+    actions.sort_unstable();
+    assert_eq!(
+        actions,
+        ["standstill begun", "standstill further cause", "standstill further cause"],
+        "{log:#}"
+    );
+
+    command::ask(&rig, &["standstill", "end", "--reason", "looked into all three"]);
+    let (_, count) = fleet.latest().unwrap();
+    eventually("more check-ins", || fleet.latest().unwrap().1 > count + 2).await;
+    let status = rig.status().await.unwrap();
+    assert!(condition(&status, "standstill").is_none(), "what was ended is not found anew: {status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_falls_silent_is_told_and_heard_again_and_one_that_never_spoke_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let (mut rig, fleet) = box_of(dir.path()).await;

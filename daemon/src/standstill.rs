@@ -5,10 +5,13 @@
 //! a person. Only a person ends it, because only people know whether the engines have sent again what came since.
 //!
 //! Invariants: it is in the store, and therefore in force at the next lease, before anybody is told of it; it outlives a
-//! restart; why it began and who ended it are in the audit log.
+//! restart; why it began, what else was found while it lasted, and who ended it are in the audit log. It ends as a whole.
 
 use hmac::{Hmac, KeyInit, Mac};
-use outbox::{AuditEntry, BeginStandstill, ReadError, Readers, WriteError, Writer};
+use outbox::{
+    AuditEntry, BeginStandstill, Begun, FurtherCause, ReadError, Reader, Readers, Standstill, WriteError,
+    Writer,
+};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::sync::watch;
@@ -72,34 +75,34 @@ pub fn stands(conditions: &Board) -> bool {
 }
 
 impl Standstills {
-    /// Holds everything back, unless that is so already. Whether it is new.
+    /// Holds everything back; where that is so already, the cause is on record beside those that are known.
     ///
     /// `detail` is for people and holds no patient data.
     ///
     /// # Errors
     /// Where the store refuses: then nothing is in force, and whoever found the cause tries again.
-    pub async fn begin(&self, cause: Cause, detail: &str, actor: &str) -> Result<bool, WriteError> {
-        let new = self.writer.begin_standstill(self.beginning(cause, detail, actor)).await?;
-        self.told(new);
-        Ok(new)
+    pub async fn begin(&self, cause: Cause, detail: &str, actor: &str) -> Result<Begun, WriteError> {
+        let begun = self.writer.begin_standstill(self.beginning(cause, detail, actor)).await?;
+        self.told(begun);
+        Ok(begun)
     }
 
     /// The same for a thread outside the runtime.
     ///
     /// # Errors
     /// Where the store refuses.
-    pub fn begin_now(&self, cause: Cause, detail: &str, actor: &str) -> Result<bool, WriteError> {
-        let new = self.writer.begin_standstill(self.beginning(cause, detail, actor)).wait()?;
-        self.told(new);
-        Ok(new)
+    pub fn begin_now(&self, cause: Cause, detail: &str, actor: &str) -> Result<Begun, WriteError> {
+        let begun = self.writer.begin_standstill(self.beginning(cause, detail, actor)).wait()?;
+        self.told(begun);
+        Ok(begun)
     }
 
     fn beginning(&self, cause: Cause, detail: &str, actor: &str) -> BeginStandstill {
         beginning(cause, detail, actor, time::now_ms())
     }
 
-    fn told(&self, new: bool) {
-        if new {
+    fn told(&self, begun: Begun) {
+        if begun != Begun::Known {
             // A store that cannot be read is told of by everybody else.
             let _unread = self.show();
         }
@@ -110,10 +113,18 @@ impl Standstills {
     /// # Errors
     /// Where the store cannot be read.
     pub fn show(&self) -> Result<(), ReadError> {
-        match self.readers.with(|reader| reader.standstill())? {
-            Some(last) if last.ended_at.is_none() => {
+        match self.readers.with(last_with_causes)? {
+            Some((last, further)) if last.ended_at.is_none() => {
+                let more = match further.as_slice() {
+                    [] => String::new(),
+                    [.., newest] => format!("; since then {}: {}", newest.cause, newest.detail),
+                };
+                let more = match further.len() {
+                    0 | 1 => more,
+                    count => format!("{more} (and {} more)", count - 1),
+                };
                 let detail = format!(
-                    "{}: {}; nothing is sent to any destination until a person ends it (isthmus standstill show)",
+                    "{}: {}{more}; nothing is sent to any destination until a person ends it (isthmus standstill show)",
                     last.cause, last.detail
                 );
                 self.conditions.raise(Kind::Standstill, "", detail, last.since);
@@ -149,13 +160,17 @@ impl Standstills {
     /// For status: whether one lasts, and how many rows have still to be looked for after the last one. Null where there never
     /// was one.
     pub fn document(&self) -> Value {
-        let told = self.readers.with(|reader| Ok((reader.standstill()?, reader.suspects()?)));
-        let Ok((Some(last), suspects)) = told else { return Value::Null };
+        let told = self.readers.with(|reader| Ok((last_with_causes(reader)?, reader.suspects()?)));
+        let Ok((Some((last, further)), suspects)) = told else { return Value::Null };
+        let further = further
+            .iter()
+            .map(|one| json!({ "at": time::rfc3339(one.at), "cause": one.cause, "detail": one.detail }));
         json!({
             "lasts": last.ended_at.is_none(),
             "cause": last.cause,
             "detail": last.detail,
             "since": time::rfc3339(last.since),
+            "further": further.collect::<Vec<_>>(),
             "ended": last.ended_at.map(time::rfc3339),
             "not_looked_for_yet": suspects,
         })
@@ -180,6 +195,13 @@ impl Standstills {
         }
         Ok(())
     }
+}
+
+/// The last standstill, with what else was found while it lasted.
+fn last_with_causes(reader: &Reader) -> Result<Option<(Standstill, Vec<FurtherCause>)>, ReadError> {
+    let Some(last) = reader.standstill()? else { return Ok(None) };
+    let further = reader.standstill_causes(last.id)?;
+    Ok(Some((last, further)))
 }
 
 /// The command, with its entry of the audit log.

@@ -174,7 +174,7 @@ pub use set_aside::SetAside;
 pub use settle::{Settle, Verdict};
 pub use settle_doubt::SettleDoubt;
 pub use skip::Skip;
-pub use standstill::{BeginStandstill, GAP, Standstill};
+pub use standstill::{BeginStandstill, Begun, FURTHER_MOST, FurtherCause, GAP, Standstill};
 pub use status::Counts;
 pub use store::{DEDUPE_HORIZON_MS, INTAKE_QUEUE, READERS, Store, StoreOptions, WORK_QUEUE};
 pub use thread::{MAX_GROUP, MAX_GROUP_BYTES};

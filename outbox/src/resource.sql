@@ -125,3 +125,13 @@ CREATE TABLE legal_hold (
   CHECK ((from_at IS NULL) = (until_at IS NULL) AND (from_at IS NULL OR from_at <= until_at)),
   CHECK ((ended_at IS NULL) = (ended_by IS NULL) AND (ended_at IS NULL) = (ended_reason IS NULL))
 ) STRICT;
+
+-- What else was found while a standstill lasted, which ends as a whole (standstill.rs).
+CREATE TABLE standstill_cause (
+  id         INTEGER PRIMARY KEY,
+  standstill INTEGER NOT NULL REFERENCES standstill (id),
+  at         INTEGER NOT NULL,
+  cause      TEXT    NOT NULL,
+  detail     TEXT    NOT NULL
+) STRICT;
+CREATE INDEX standstill_cause_of ON standstill_cause (standstill);

@@ -5,6 +5,7 @@
 //! and rows wait.
 //!
 //! Invariants, once it has ended
+//! - It ends as a whole, whatever causes were found while it lasted; none of them is lost.
 //! - A row that could have been written by the store that is gone (one that waited then, or one of a window that had begun)
 //!   is leased as one in doubt the first time: it is looked for before it is sent.
 //! - The versions of a window go on beyond those that the other store may have given ([`GAP`]), so that no control id and no
@@ -39,39 +40,90 @@ pub struct Standstill {
     pub ended_at: Option<i64>,
 }
 
-/// Begins a standstill, unless one lasts already. Whether it is new.
+/// A cause that was found while a standstill lasted already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherCause {
+    /// When (ms UTC).
+    pub at: i64,
+    /// One word of the caller's closed set.
+    pub cause: String,
+    /// What exactly, in words without patient data.
+    pub detail: String,
+}
+
+/// What became of a cause to stand still. All of them are in the store then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// A standstill began.
+    New,
+    /// One lasts already, and has this cause too from now on.
+    Further,
+    /// One lasts already that has this very cause.
+    Known,
+}
+
+/// What the audit log calls it that a further cause was found, in the place of what it says of the first.
+const FURTHER: &str = "standstill further cause";
+/// Most further causes of a standstill that are kept to be shown; the audit log has those beyond too.
+pub const FURTHER_MOST: i64 = 32;
+
+/// Begins a standstill; where one lasts already, it has one more cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeginStandstill {
     /// One word of the caller's closed set.
     pub cause: String,
     /// What exactly, in words without patient data.
     pub detail: String,
-    /// Who or what began it; stored where it is new.
+    /// Who or what began it; stored where the cause is new.
     pub audit: Vec<AuditEntry>,
     /// Now (ms UTC).
     pub at: i64,
 }
 
 impl Command for BeginStandstill {
-    type Out = bool;
+    type Out = Begun;
 
     fn bytes(&self) -> usize {
         self.detail.len()
     }
 
-    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<bool, WriteError> {
+    fn apply(self, conn: &Connection, _hot: &mut Hot) -> Result<Begun, WriteError> {
         Ok(begin(conn, &self)?)
     }
 }
 
-pub(crate) fn begin(conn: &Connection, new: &BeginStandstill) -> rusqlite::Result<bool> {
-    if stands(conn)? {
-        return Ok(false);
+pub(crate) fn begin(conn: &Connection, new: &BeginStandstill) -> rusqlite::Result<Begun> {
+    let Some(standing) = last(conn)?.filter(|last| last.ended_at.is_none()) else {
+        conn.prepare_cached("INSERT INTO standstill (since, cause, detail) VALUES (?1, ?2, ?3)")?
+            .execute(params![new.at, new.cause, new.detail])?;
+        audit::append(conn, &new.audit)?;
+        return Ok(Begun::New);
+    };
+    let further = further(conn, standing.id)?;
+    let is_known = (&standing.cause, &standing.detail) == (&new.cause, &new.detail)
+        || further.iter().any(|one| (&one.cause, &one.detail) == (&new.cause, &new.detail));
+    if is_known {
+        return Ok(Begun::Known);
     }
-    conn.prepare_cached("INSERT INTO standstill (since, cause, detail) VALUES (?1, ?2, ?3)")?
-        .execute(params![new.at, new.cause, new.detail])?;
-    audit::append(conn, &new.audit)?;
-    Ok(true)
+    conn.prepare_cached(
+        "INSERT INTO standstill_cause (standstill, at, cause, detail) SELECT ?1, ?2, ?3, ?4
+         WHERE (SELECT count(*) FROM standstill_cause WHERE standstill = ?1) < ?5",
+    )?
+    .execute(params![standing.id, new.at, new.cause, new.detail, FURTHER_MOST])?;
+    let entries: Vec<AuditEntry> =
+        new.audit.iter().map(|entry| AuditEntry { action: FURTHER.to_owned(), ..entry.clone() }).collect();
+    audit::append(conn, &entries)?;
+    Ok(Begun::Further)
+}
+
+/// What else was found while a standstill lasted, in the order it was found; at most [`FURTHER_MOST`].
+pub(crate) fn further(conn: &Connection, standstill: i64) -> rusqlite::Result<Vec<FurtherCause>> {
+    let mut statement = conn
+        .prepare_cached("SELECT at, cause, detail FROM standstill_cause WHERE standstill = ?1 ORDER BY id")?;
+    let found = statement.query_map([standstill], |row| {
+        Ok(FurtherCause { at: row.get(0)?, cause: row.get(1)?, detail: row.get(2)? })
+    })?;
+    found.collect()
 }
 
 /// Ends the standstill that lasts. Whether there was one.

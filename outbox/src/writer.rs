@@ -53,7 +53,7 @@ use crate::{
     settle::Settle,
     settle_doubt::SettleDoubt,
     skip::Skip,
-    standstill::{BeginStandstill, EndStandstill},
+    standstill::{BeginStandstill, Begun, EndStandstill},
     turn::Turn,
     waits::PutRight,
     windows::DirtyWindow,
@@ -358,8 +358,8 @@ impl Writer {
         Pending::new(self, SetMode { change, audit })
     }
 
-    /// Holds everything back from now on, unless that is so already. Whether it is new.
-    pub fn begin_standstill(&self, begin: BeginStandstill) -> Pending<bool> {
+    /// Holds everything back from now on, or adds a cause where that is so already.
+    pub fn begin_standstill(&self, begin: BeginStandstill) -> Pending<Begun> {
         Pending::new(self, begin)
     }
 

@@ -1,5 +1,6 @@
 //! Standstills, for people: show, begin, end.
 
+use outbox::Begun;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -38,13 +39,13 @@ impl Standstills {
     }
 
     fn begun(&self, why: &str, peer: &Peer) -> Result<Value, DeskError> {
-        let new = self.begin_now(Cause::Asked, reason(why)?, &peer.actor())?;
-        if !new {
+        let begun = self.begin_now(Cause::Asked, reason(why)?, &peer.actor())?;
+        if begun == Begun::Known {
             return Err(DeskError::Refused(
-                "there is a standstill already: isthmus standstill show".to_owned(),
+                "there is a standstill already, for this very reason: isthmus standstill show".to_owned(),
             ));
         }
-        Ok(json!({ "begun": true, "standstill": self.document() }))
+        Ok(json!({ "begun": begun == Begun::New, "standstill": self.document() }))
     }
 
     fn ended(&self, why: &str, peer: &Peer) -> Result<Value, DeskError> {

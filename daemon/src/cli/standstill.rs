@@ -75,10 +75,21 @@ fn for_people(told: &Value) -> String {
     }
     let rows = &it["not_looked_for_yet"];
     if it["lasts"] == true {
+        let further = it["further"].as_array().into_iter().flatten();
+        let further: String = further
+            .map(|one| {
+                format!(
+                    "    {} beside it: {}, {}\n",
+                    text(&one["at"]),
+                    text(&one["cause"]),
+                    text(&one["detail"])
+                )
+            })
+            .collect();
         return format!(
-            "standstill since {}: {}, {}\n    nothing is sent to any destination; messages are taken in and \
+            "standstill since {}: {}, {}\n{further}    nothing is sent to any destination; messages are taken in and \
              acknowledged\n    {rows} rows at the head of their lines are looked for before they are sent, once it is ended\n    \
-             what to do before: isthmus standstill --help\n    then: isthmus standstill end --reason TEXT\n",
+             what to do before, for each cause: isthmus standstill --help\n    then: isthmus standstill end --reason TEXT\n",
             text(&it["since"]),
             text(&it["cause"]),
             text(&it["detail"]),
@@ -102,11 +113,15 @@ mod tests {
     fn people_are_told_whether_it_lasts_why_and_what_to_do() {
         assert!(for_people(&json!({ "standstill": null })).starts_with("there is no standstill, and never"));
         let mut it = json!({"lasts": true, "cause": "restored", "detail": "from a backup", "since": "T1",
-            "ended": null, "not_looked_for_yet": 3});
+            "further": [{"at": "T3", "cause": "cloned", "detail": "two daemons"}], "ended": null, "not_looked_for_yet": 3});
         let told = for_people(&json!({ "standstill": it.clone() }));
-        for part in
-            ["since T1: restored, from a backup", "nothing is sent", "3 rows", "standstill end --reason"]
-        {
+        for part in [
+            "since T1: restored, from a backup",
+            "T3 beside it: cloned, two daemons",
+            "nothing is sent",
+            "3 rows",
+            "standstill end --reason",
+        ] {
             assert!(told.contains(part), "{part}: {told}");
         }
         (it["lasts"], it["ended"]) = (json!(false), json!("T2"));

@@ -9,7 +9,8 @@
 //!
 //! Two things that only somebody outside can see are seen by it: a store that is older than it was (upstream knows an audit head
 //! that our log does not have), and a second daemon with the same store (upstream has the lease with another incarnation).
-//! Either begins a standstill, once for each head and each holder, so that what a person ended stays ended.
+//! Either begins a standstill, or is a further cause of one that lasts, once for each head and each holder, so that what a person
+//! ended stays ended. That it was acted on is remembered once it is on record as a cause.
 
 mod agree;
 mod answer;

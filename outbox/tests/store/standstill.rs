@@ -1,6 +1,6 @@
 //! Standstills: nothing is leased while one lasts, and after it what could have been written is looked for.
 
-use outbox::{BeginStandstill, GAP, Verdict};
+use outbox::{AuditEntry, BeginStandstill, Begun, FURTHER_MOST, GAP, Verdict};
 
 use crate::folder::{Folder, row};
 
@@ -12,8 +12,8 @@ fn begin(cause: &str, at: i64) -> BeginStandstill {
 fn nothing_is_leased_while_it_lasts_over_a_restart_too_and_there_is_one_at_a_time() {
     let mut folder = Folder::new();
     let rows = folder.publish(folder.patient("A"), 20, vec![row(1)], 1_000);
-    assert!(folder.writer().begin_standstill(begin("restored", 2_000)).wait().unwrap());
-    assert!(!folder.writer().begin_standstill(begin("moved", 3_000)).wait().unwrap());
+    assert_eq!(folder.writer().begin_standstill(begin("restored", 2_000)).wait().unwrap(), Begun::New);
+    assert_eq!(folder.writer().begin_standstill(begin("moved", 3_000)).wait().unwrap(), Begun::Further);
     assert!(folder.lease(5_000).is_empty());
     folder.reopen();
     assert!(folder.lease(6_000).is_empty());
@@ -24,6 +24,55 @@ fn nothing_is_leased_while_it_lasts_over_a_restart_too_and_there_is_one_at_a_tim
     assert!(!folder.writer().end_standstill(Vec::new(), 8_000).wait().unwrap());
     let leased: Vec<i64> = folder.lease(9_000).iter().map(|row| row.id).collect();
     assert_eq!(leased, rows);
+}
+
+#[test]
+fn a_further_cause_is_kept_once_with_an_entry_of_its_own_and_ends_with_the_rest() {
+    let folder = Folder::new();
+    let found = |cause: &str, detail: &str, at: i64| {
+        let entry = AuditEntry {
+            actor: "upstream".to_owned(),
+            action: "standstill begun".to_owned(),
+            object: "box".to_owned(),
+            detail: format!("{cause}: {detail}"),
+            at,
+        };
+        let begin = BeginStandstill { detail: detail.to_owned(), audit: vec![entry], ..begin(cause, at) };
+        folder.writer().begin_standstill(begin).wait().unwrap()
+    };
+    assert_eq!(found("restored", "a", 1_000), Begun::New);
+    assert_eq!(found("restored", "a", 2_000), Begun::Known);
+    assert_eq!(found("cloned", "b", 3_000), Begun::Further);
+    assert_eq!(found("cloned", "b", 4_000), Begun::Known);
+    assert_eq!(found("cloned", "c", 5_000), Begun::Further);
+    let id = folder.read(|reader| reader.standstill()).unwrap().id;
+    let causes = folder.read(|reader| reader.standstill_causes(id));
+    let told: Vec<_> = causes.iter().map(|one| (one.at, one.cause.as_str(), one.detail.as_str())).collect();
+    assert_eq!(told, [(3_000, "cloned", "b"), (5_000, "cloned", "c")]);
+    let actions = |folder: &Folder| -> Vec<String> {
+        let entries = folder.read(|reader| reader.audit_after(0, 1_000));
+        entries
+            .into_iter()
+            .map(|(_, entry)| entry.action)
+            .filter(|action| action.starts_with("standstill"))
+            .collect()
+    };
+    assert_eq!(
+        actions(&folder),
+        ["standstill begun", "standstill further cause", "standstill further cause"],
+        "each once"
+    );
+    // Whoever can make them up fills the log, and not the store beside it.
+    for number in 0..2 * FURTHER_MOST {
+        assert_eq!(found("cloned", &number.to_string(), 6_000 + number), Begun::Further);
+    }
+    assert_eq!(folder.read(|reader| reader.standstill_causes(id)).len() as i64, FURTHER_MOST);
+    assert_eq!(actions(&folder).len() as i64, 3 + 2 * FURTHER_MOST);
+
+    assert!(folder.writer().end_standstill(Vec::new(), 7_000).wait().unwrap());
+    assert_eq!(found("cloned", "b", 8_000), Begun::New, "what was ended is a cause anew");
+    let next = folder.read(|reader| reader.standstill()).unwrap().id;
+    assert!(next > id && folder.read(|reader| reader.standstill_causes(next)).is_empty());
 }
 
 #[test]
