@@ -88,6 +88,7 @@ async fn readings_go_when_their_time_is_over_but_those_of_a_patient_who_is_held_
     let audited = store::audit(&mut rig).await;
     let of = |action: &str| audited.iter().filter(|entry| entry.action == action).collect::<Vec<_>>();
     assert_eq!((of("legal hold added").len(), of("legal hold ended").len()), (1, 1));
+    assert_eq!(of("legal hold added")[0].detail, "patient 2, site main: case 1");
     assert_eq!(of("legal hold ended")[0].detail, "case 1 is closed");
     let removed = of("retention pruned");
     assert_eq!(removed.len(), 3, "{removed:?}");

@@ -149,13 +149,37 @@ impl AddHold {
             "INSERT INTO legal_hold (at, actor, reason, site, patient, from_at, until_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![at, actor, reason, scope.site, scope.patient, from, until])?;
+        .execute(params![at, actor, reason, &scope.site, scope.patient, from, until])?;
         let id = conn.last_insert_rowid();
         let object = format!("legal hold {id}");
-        let entry = AuditEntry { actor, action: "legal hold added".to_owned(), object, detail: reason, at };
+        let detail = format!("{}: {reason}", told(conn, &scope)?);
+        let entry = AuditEntry { actor, action: "legal hold added".to_owned(), object, detail, at };
         audit::append(conn, &[entry])?;
         Ok(id)
     }
+}
+
+/// What a hold is of, in words of the audit log: numbers and names of this store, times in UTC.
+fn told(conn: &Connection, scope: &HoldScope) -> rusqlite::Result<String> {
+    // A year that a calendar has no name for stays a number.
+    let time = |ms: i64| -> rusqlite::Result<String> {
+        conn.query_row(
+            "SELECT coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', ?1 / 1000.0, 'unixepoch'), ?1 || ' ms')",
+            [ms],
+            |row| row.get(0),
+        )
+    };
+    let mut words = Vec::new();
+    if let Some(patient) = scope.patient {
+        words.push(format!("patient {patient}"));
+    }
+    if let Some(site) = &scope.site {
+        words.push(format!("site {site}"));
+    }
+    if let Some((from, until)) = scope.span {
+        words.push(format!("from {} to {}", time(from)?, time(until)?));
+    }
+    Ok(if words.is_empty() { "everything".to_owned() } else { words.join(", ") })
 }
 
 /// The command that ends a hold. [`Conflict::Edge`] where it is not in force.
@@ -193,5 +217,41 @@ impl Command for EndHold {
         let object = format!("legal hold {id}");
         let entry = AuditEntry { actor, action: "legal hold ended".to_owned(), object, detail: reason, at };
         Ok(audit::append(conn, &[entry])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn the_audit_log_says_what_is_held_and_from_when_to_when() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn).unwrap();
+        let span = Some((1_767_225_600_000, 1_798_761_599_999));
+        for (scope, wanted) in [
+            (HoldScope::default(), "everything: case 1"),
+            (HoldScope { site: Some("north".to_owned()), ..HoldScope::default() }, "site north: case 1"),
+            (
+                HoldScope { site: Some("north".to_owned()), patient: None, span },
+                "site north, from 2026-01-01T00:00:00.000Z to 2026-12-31T23:59:59.999Z: case 1",
+            ),
+            (
+                HoldScope { span: Some((0, i64::MAX)), ..HoldScope::default() },
+                "from 1970-01-01T00:00:00.000Z to 9223372036854775807 ms: case 1",
+            ),
+        ] {
+            let add = AddHold { scope, actor: "a".to_owned(), reason: "case 1".to_owned(), at: 1 };
+            let id = add.carry_out(&conn).unwrap();
+            let entry: (String, String) = conn
+                .query_row(
+                    "SELECT object, detail FROM audit WHERE action = 'legal hold added' ORDER BY id DESC LIMIT 1",
+                    [],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .unwrap();
+            assert_eq!(entry, (format!("legal hold {id}"), wanted.to_owned()));
+        }
     }
 }
