@@ -420,3 +420,151 @@ fn every_question_of_the_security_form_has_one_answer_and_every_note_is_there() 
     }
     assert!(asked.len() > 200, "{} answers", asked.len());
 }
+
+/// Source files in which every text that begins so, and has small letters alone, is an action of the audit log.
+const ACTIONS_BY_PREFIX: [(&str, &str); 18] = [
+    ("outbox/src/intent.rs", "intent "),
+    ("outbox/src/identify.rs", "patient "),
+    ("outbox/src/links.rs", "patient "),
+    ("outbox/src/standstill.rs", "standstill "),
+    ("daemon/src/admin/intent.rs", "intent "),
+    ("daemon/src/admin/known.rs", "patient "),
+    ("daemon/src/admin/known.rs", "consent "),
+    ("daemon/src/admin/site.rs", "mode "),
+    ("daemon/src/admin/beside.rs", "site "),
+    ("daemon/src/admin/beside.rs", "key "),
+    ("daemon/src/admin/beside.rs", "store "),
+    ("daemon/src/admin/beside.rs", "support "),
+    ("daemon/src/audit/fault.rs", "audit fault "),
+    ("daemon/src/outbound/deliver.rs", "outbound "),
+    ("daemon/src/outbound/desk.rs", "outbound "),
+    ("daemon/src/fleet/bundles.rs", "bundle "),
+    ("daemon/src/fleet/agree.rs", "bundle "),
+    ("daemon/src/reload.rs", "configuration "),
+];
+/// Source files that put an action together, and what it can become there.
+const ACTIONS_FORMED: [(&str, &[&str]); 8] = [
+    ("outbox/src/consent_record.rs", &["consent grant", "consent withdraw", "consent end"]),
+    (
+        "outbox/src/publish.rs",
+        &["withdrawal-needed raised", "amendment-needed raised", "number-withheld raised"],
+    ),
+    ("outbox/src/again.rs", &["quarantine released", "quarantine dropped"]),
+    ("daemon/src/admin/quarantine.rs", &["quarantine released", "quarantine dropped"]),
+    (
+        "daemon/src/admin/site.rs",
+        &["withdrawal-needed done", "amendment-needed done", "number-withheld done"],
+    ),
+    ("daemon/src/delivery/edges.rs", &["mode read-only", "mode full"]),
+    ("daemon/src/delivery/withheld.rs", &["number-withheld ended"]),
+    (
+        "daemon/src/endpoint/audit.rs",
+        &[
+            "fhir read",
+            "fhir vread",
+            "fhir history",
+            "fhir search",
+            "fhir create",
+            "fhir update",
+            "fhir bundle",
+            "fhir capabilities",
+            "fhir validate",
+            "fhir everything",
+            "fhir outcomes",
+            "fhir submit-cgm-bundle",
+            "fhir refused",
+            "fhir interrupted",
+        ],
+    ),
+];
+/// Source files that hand an action on: of the row that was read, of a command's words, of who calls.
+const ACTIONS_HANDED_ON: [&str; 6] = [
+    "outbox/src/audit.rs",
+    "daemon/src/admin/audit.rs",
+    "daemon/src/audit/line.rs",
+    "daemon/src/audit/mod.rs",
+    "daemon/src/cli/key.rs",
+    "daemon/src/cli/restore.rs",
+];
+
+/// The part of a source file that is in what ships.
+fn shipped(path: &Path) -> Option<String> {
+    let name = path.to_string_lossy().into_owned();
+    if name.ends_with("_tests.rs") || name.contains("/tests/") || name.ends_with("/tests.rs") {
+        return None;
+    }
+    let text = read(path);
+    let code = text.split("\nmod tests {").next().unwrap_or_default();
+    let is_comment = |line: &&str| line.trim_start().starts_with("//");
+    Some(code.lines().filter(|line| !is_comment(line)).map(|line| format!("{line}\n")).collect())
+}
+
+/// What stands between the next two quotes.
+fn next_text(code: &str) -> Option<&str> {
+    code.split('"').nth(1)
+}
+
+/// The actions of the audit log that the code writes.
+fn actions_of_the_code() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for path in [below("outbox/src", &[".rs"]), below("daemon/src", &[".rs"])].concat() {
+        let Some(code) = shipped(&path) else { continue };
+        let name = path.to_string_lossy().into_owned();
+        found.extend(
+            code.split("by_daemon(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned),
+        );
+        let known = ACTIONS_BY_PREFIX.iter().any(|(file, _)| name == *file)
+            || ACTIONS_FORMED.iter().any(|(file, _)| name == *file)
+            || ACTIONS_HANDED_ON.contains(&name.as_str());
+        for made in code.split("AuditEntry {").skip(1) {
+            // Another one's fields are not this one's.
+            let Some(action) =
+                made.split(['}', ';']).next().and_then(|fields| fields.split("action: ").nth(1))
+            else {
+                continue;
+            };
+            match action.strip_prefix('"') {
+                Some(_) => found.extend(next_text(action).map(str::to_owned)),
+                None => assert!(
+                    known,
+                    "{name}: say in which way its actions of the audit log are told: {action:.60}"
+                ),
+            }
+        }
+    }
+    for (file, prefix) in ACTIONS_BY_PREFIX {
+        let code = shipped(Path::new(file)).expect("it ships");
+        let is_action = |text: &&str| {
+            text.starts_with(prefix)
+                && text.chars().all(|char| char.is_ascii_lowercase() || " -".contains(char))
+        };
+        let texts: Vec<String> = code.split('"').filter(is_action).map(str::to_owned).collect();
+        assert!(!texts.is_empty(), "{file} has no action that begins with {prefix:?}");
+        found.extend(texts);
+    }
+    for (file, formed) in ACTIONS_FORMED {
+        assert!(
+            shipped(Path::new(file)).expect("it ships").contains("format!("),
+            "{file} forms no action any more"
+        );
+        found.extend(formed.iter().map(|action| (*action).to_owned()));
+    }
+    found
+}
+
+#[test]
+fn the_page_about_the_audit_log_has_every_action_that_the_code_writes_and_no_other() {
+    let page = read("docs/audit.md");
+    let table =
+        page.split("## What is in it").nth(1).and_then(|rest| rest.split("\nAn entry has a number").next());
+    let rows = table.expect("the page has its table").lines().filter(|line| line.starts_with("| "));
+    let actions =
+        rows.filter_map(|row| row.split('|').nth(2)).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let told: BTreeSet<String> = actions.map(str::to_owned).collect();
+    let written = actions_of_the_code();
+    assert!(written.len() > 60, "the code was read: {written:?}");
+    let lacking: Vec<_> = written.difference(&told).collect();
+    assert!(lacking.is_empty(), "docs/audit.md lacks {lacking:?}");
+    let beyond: Vec<_> = told.difference(&written).collect();
+    assert!(beyond.is_empty(), "docs/audit.md tells of {beyond:?}, which nothing writes");
+}

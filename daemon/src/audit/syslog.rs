@@ -42,7 +42,7 @@ impl Origin {
 
 /// The message of an entry.
 pub fn message(line: &Line, origin: &Origin) -> String {
-    let warns = ["refused", "rejected", "broken"].iter().any(|word| line.action.contains(word));
+    let warns = ["refused", "rejected", "broken", "unusable"].iter().any(|word| line.action.contains(word));
     let priority = FACILITY * 8 + if warns { WARNING } else { INFORMATIONAL };
     let (detail, is_cut) = cut(&line.detail, DETAIL_MOST_BYTES);
     let mut data = format!("[{SD_ID}");

@@ -110,7 +110,7 @@ fn interaction(action: &str) -> Option<&str> {
 
 /// Whether somebody was shown what is kept of a patient.
 fn is_looked_at(action: &str) -> bool {
-    action.ends_with("reveal") || action.ends_with("revealed") || action.ends_with("found")
+    ["reveal", "revealed", "found", "looked up"].iter().any(|end| action.ends_with(end))
 }
 
 /// C, R, U, D or E.
@@ -254,6 +254,7 @@ mod tests {
             ("fhir break-glass read", "status 200", "R", "rest", "0"),
             ("fhir refused", "status 401", "E", "rest", "4"),
             ("message revealed", "why", "R", "110110", "0"),
+            ("patient looked up", "site main", "R", "110110", "0"),
             ("bytes removed", "", "D", "110100", "0"),
             ("configuration reloaded", "status 500 is no status here", "E", "110100", "0"),
             ("consent default changed", "", "U", "110100", "0"),
