@@ -291,7 +291,9 @@ async fn entries_go_to_a_file_in_each_form_and_to_a_collector_that_is_proved_and
     assert!(syslog.lines().next().unwrap().contains("daemon-started"), "{syslog}");
     let later = lines(&ask(&rig, &["audit", "export", "--after", "2"]));
     assert_eq!(later[0]["id"], 3);
-    assert_eq!(ask(&rig, &["audit", "export", "--until", "2020-01-01"]), "");
+    let nothing = isthmus(&rig, &["audit", "export", "--until", "2020-01-01"]);
+    assert!(nothing.status.success() && nothing.stdout.is_empty(), "{}", said(&nothing));
+    assert!(said(&nothing).contains("nothing fits"), "{}", said(&nothing));
     for wrong in [
         &["--format", "fhir", "--to", "tls://h:1", "--ca", "x"][..],
         &["--to", "h:1", "--ca", "x"],
