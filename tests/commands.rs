@@ -222,7 +222,7 @@ async fn the_codes_are_those_of_the_help() {
         (0, &["site", "hold", "main", "--reason", "x"]),
         (0, &["site", "release", "main", "--reason", "x"]),
         (0, &["site", "release", "main", "--reason", "x"]),
-        (1, &["site", "hold", "nope", "--reason", "x"]),
+        (2, &["site", "hold", "nope", "--reason", "x"]),
         (1, &["site", "withdrawn", "window 9 at ehr:main", "--reason", "x"]),
         (1, &["intent", "show", "9"]),
         (1, &["consent", "show", "9"]),
