@@ -228,7 +228,7 @@ async fn what_upstream_is_told_leads_back_to_the_messages_in_the_store_and_nowhe
         outbox::Store::open(&rig.dir().join("data"), key, outbox::StoreOptions::default(), 0).unwrap();
     let secret = store.readers().with(|reader| reader.meta("box-secret")).unwrap().unwrap();
     let secret = SiteSecret::new(secret.try_into().unwrap());
-    let hex = isthmus::pipeline::manifest::hex;
+    let hex = isthmus::hex::hex;
     let find = |is_it: &dyn Fn(&str) -> bool| {
         let found =
             store.readers().with(|reader| reader.find_manifest(|sha256| is_it(&hex(sha256)))).unwrap();

@@ -22,7 +22,7 @@ use outbox::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{disk::Space, durable, pipeline::manifest::hex, telemetry::Metric, time};
+use crate::{disk::Space, durable, hex::hex, telemetry::Metric, time};
 
 /// The folder of backups in the data folder.
 pub const FOLDER: &str = "backups";

@@ -325,11 +325,7 @@ fn channel(
 
 /// A client that trusts nobody.
 fn nobody() -> Result<reqwest::Client, TlsError> {
-    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Client(error.to_string()))?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
+    let config = tls::client_config_of_nobody()?;
     let client = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
     client.build().map_err(|error| TlsError::Client(error.to_string()))
 }
@@ -343,16 +339,10 @@ fn client(
     let headers = auth.map(Auth::headers).unwrap_or_default();
     let (timeout, connect_timeout) = (delivery.timeout, delivery.connect_timeout);
     Http::following(Presented::open(id, files)?, move |config| {
-        reqwest::Client::builder()
+        tls::http_client(config, timeout)
             .default_headers(headers.clone())
-            .tls_backend_preconfigured(config)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .timeout(timeout)
             .connect_timeout(connect_timeout)
             .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
             .build()
     })
 }

@@ -4,7 +4,6 @@
 use outbox::{Counts, ReaderCounts, State, Writer, WriterCounts};
 
 use crate::{
-    admin::legal_hold::MOST as HOLDS_MOST,
     consent,
     delivery::rate,
     generation::Generation,
@@ -73,11 +72,10 @@ fn queues(counts: &Counts, next_due_at: Option<i64>, generation: &Generation) {
 
 /// What retention leaves, and what it may not touch.
 fn kept(status: &Status) {
-    let read =
-        status.readers.with(|reader| Ok((reader.free_bytes()?, reader.legal_holds(false, HOLDS_MOST)?)));
+    let read = status.readers.with(|reader| Ok((reader.free_bytes()?, reader.legal_holds_in_force()?)));
     if let Ok((free, holds)) = read {
         Metric::StoreFree.set(free as f64, &[]);
-        Metric::LegalHolds.set(holds.len() as f64, &[]);
+        Metric::LegalHolds.set(holds as f64, &[]);
     }
 }
 

@@ -9,6 +9,7 @@ use outbox::Readers;
 
 use crate::{
     generation::Current,
+    hex::hex,
     smart::changed_s,
     tls::{Certificate, Role},
 };
@@ -54,7 +55,7 @@ impl KeysInUse {
         let (first, latest) = both.ok()?;
         let latest = latest?;
         let since = first.filter(|first| first.key == latest.key).map(|first| first.at.div_euclid(1_000));
-        let name: String = latest.key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&latest.key[..8]);
         let known = Certificate {
             role: Role::SealKey,
             scope: "audit".to_owned(),

@@ -30,6 +30,7 @@ pub mod filter;
 pub mod fleet;
 mod gauges;
 pub mod generation;
+pub mod hex;
 pub mod identities;
 pub mod intake;
 pub mod intent;

@@ -10,6 +10,7 @@ mod stamp;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::{
@@ -25,6 +26,18 @@ pub use self::{
     server::{Material, server_config},
 };
 use crate::config::ClientTls;
+
+/// A client of HTTP over this TLS, that gives up after `deadline`. It follows no redirect and uses no proxy: what is meant for
+/// one server, a token among it, goes to that one and to nobody else.
+pub fn http_client(config: ClientConfig, deadline: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .http1_only()
+        .timeout(deadline)
+        .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
+}
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +98,6 @@ pub fn client_config_of(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<Clie
 }
 
 /// A client that trusts nobody: of connections without TLS.
-#[cfg(feature = "otel")]
 pub(crate) fn client_config_of_nobody() -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

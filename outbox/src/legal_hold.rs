@@ -71,6 +71,19 @@ pub(crate) fn list(conn: &Connection, all: bool, limit: usize) -> Result<Vec<Leg
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// How many are in force.
+pub(crate) fn in_force(conn: &Connection) -> Result<u64, ReadError> {
+    let count = "SELECT count(*) FROM legal_hold WHERE ended_at IS NULL";
+    Ok(conn.prepare_cached(count)?.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+}
+
+/// Whether one in force is of this site, of whatever there, or of all sites.
+pub(crate) fn is_of_site(conn: &Connection, site: &str) -> Result<bool, ReadError> {
+    let exists =
+        "SELECT EXISTS (SELECT 1 FROM legal_hold WHERE ended_at IS NULL AND (site IS NULL OR site = ?1))";
+    Ok(conn.prepare_cached(exists)?.query_row([site], |row| row.get(0))?)
+}
+
 /// The holds in force, with everyone whom they hold.
 pub(crate) struct Holds(Vec<(HoldScope, BTreeSet<i64>)>);
 

@@ -19,8 +19,8 @@ use crate::{
     config,
     consent::{self, Door},
     feed::Feed,
+    hex::{hex, unhex},
     intake::{Deposit, deposit},
-    pipeline::manifest::{hex, unhex},
     route::Handler,
     time,
 };

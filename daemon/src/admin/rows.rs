@@ -23,8 +23,9 @@ use crate::{
     conditions::{Condition, Kind},
     delivery::rate,
     destination::Destination,
+    hex::hex,
     outbound::PREFIX,
-    pipeline::{manifest::hex, resources::Write},
+    pipeline::resources::Write,
     time,
     waiting::{self, Around, Row, deferred},
 };

@@ -19,8 +19,9 @@ use super::{
 use crate::{
     exhibit::{self, Fault, View, place::Place},
     generation::Generation,
+    hex::hex,
     intake::{judge::refusal_now, readable},
-    pipeline::{again, manifest::hex},
+    pipeline::again,
     route::PART,
     time,
 };

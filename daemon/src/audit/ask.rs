@@ -14,7 +14,7 @@ use super::{
     seal::{self, Seal},
     verify::PIECE,
 };
-use crate::pipeline::manifest::{hex, unhex};
+use crate::hex::{hex, unhex};
 
 /// Most entries of one answer.
 pub const ENTRIES_MOST: usize = 1_000;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{line::Line, verify::Finding};
-use crate::pipeline::manifest::{hex, unhex};
+use crate::hex::{hex, unhex};
 
 /// The action of an acceptance in the log.
 pub const ACTION: &str = "audit fault accepted";

@@ -5,7 +5,7 @@
 use outbox::{AuditEntry, ChainedEntry, ReadError, Reader};
 use serde::{Deserialize, Serialize};
 
-use crate::{endpoint::audit_event, pipeline::manifest::hex, time};
+use crate::{endpoint::audit_event, hex::hex, time};
 
 /// An entry. The members stand in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    pipeline::manifest::{hex, unhex},
+    hex::{hex, unhex},
     time,
 };
 

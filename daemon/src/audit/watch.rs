@@ -117,9 +117,7 @@ impl Watch {
         }
         Ok(None)
     }
-}
 
-impl Watch {
     /// Where a walk goes on behind a fault that a person accepted; `None` where nobody did.
     async fn passed(&self, finding: &Finding) -> Result<Option<Option<AuditHead>>, ReadError> {
         let (readers, place) = (self.readers.clone(), Place::of(finding));

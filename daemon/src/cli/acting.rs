@@ -6,11 +6,12 @@
 
 use std::{io, marker::PhantomData, os::unix::fs::MetadataExt, path::Path};
 
-use crate::config::account::groups_of;
 use rustix::{
     process::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid},
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
+
+use crate::config::account::groups_of;
 
 /// This thread acts as the owner of a folder until this is dropped.
 #[must_use]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{capability::Permits, fault::Fault, value::is_name};
-use crate::{capability::Capability, mode::Mode};
+use crate::{capability::Capability, hex::hex, mode::Mode};
 
 /// The form of a bundle, and what its signature begins with.
 pub const FORM: &str = "isthmus-bundle/1";
@@ -85,7 +85,7 @@ impl BundleKey {
 
     /// A name of it for people: the first 8 bytes of the key, in hex.
     pub fn name(&self) -> String {
-        self.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0[..8])
     }
 
     fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {

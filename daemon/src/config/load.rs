@@ -17,6 +17,7 @@ use super::site_file::{Site, read_site};
 use super::source::{MAX_FILE_BYTES, Source};
 use super::spelling::nearest;
 use super::spool::SystemMention;
+use crate::hex::hex;
 
 /// The most site files: a box stands in one hospital group, not in a country.
 pub const MAX_SITE_FILES: usize = 256;
@@ -469,5 +470,5 @@ fn fingerprint(main_path: &Path, contents: &BTreeMap<PathBuf, [u8; 32]>) -> Stri
         hash.update(name);
         hash.update(content);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }

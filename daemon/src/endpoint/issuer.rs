@@ -27,7 +27,7 @@ use crate::{
     generation::Current,
     telemetry::Metric,
     time,
-    tls::{Http, Presented, TlsError},
+    tls::{self, Http, Presented, TlsError},
 };
 
 /// A set of 64 keys with their certificates fits.
@@ -270,15 +270,7 @@ fn named_keys(document: &[u8], issuer: &str) -> Option<String> {
 fn http(settings: &FhirIssuer) -> Result<Http, TlsError> {
     let files = ClientTls { ca: settings.ca.clone(), shown: None };
     Http::following(Presented::open(&settings.issuer, &files)?, |config| {
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(config)
-            .redirect(reqwest::redirect::Policy::none())
-            .https_only(true)
-            .no_proxy()
-            .http1_only()
-            .timeout(FETCH_TIMEOUT)
-            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
-            .build()
+        tls::http_client(config, FETCH_TIMEOUT).https_only(true).build()
     })
 }
 

@@ -22,8 +22,8 @@ use super::{
     write::{identity, source},
 };
 use crate::{
+    hex::hex,
     intent::{About, Command, IntentError, Prepared, key_of},
-    pipeline::manifest::hex,
     time,
 };
 

@@ -104,15 +104,9 @@ impl Way<'_> {
     }
 
     fn client(&self) -> Result<reqwest::Client, Trouble> {
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.presented.config()))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .timeout(DEADLINE)
+        tls::http_client(rustls::ClientConfig::clone(&self.presented.config()), DEADLINE)
             .connect_timeout(CONNECT_DEADLINE)
             .pool_max_idle_per_host(0)
-            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Trouble::Certificates(error.to_string()))
     }

@@ -15,11 +15,9 @@ use super::{IntentError, Intents, Plan, dates_of, refused};
 use crate::{
     broker::{self, Priority},
     destination::{Destination, IntentWay, PROVENANCE},
+    hex::hex,
     observations::Observations,
-    pipeline::{
-        manifest::hex,
-        resources::{Part, Write, capability_of, part},
-    },
+    pipeline::resources::{Part, Write, capability_of, part},
 };
 
 /// What rows are made with.

@@ -22,10 +22,8 @@ use crate::{
     broker::Priority,
     capability::Capability,
     destination::{Destination, PROVENANCE, Way},
-    pipeline::{
-        manifest::hex,
-        resources::{Part, Write, part},
-    },
+    hex::hex,
+    pipeline::resources::{Part, Write, part},
 };
 
 /// Why nobody is asked to take back by hand what is being written.

@@ -21,7 +21,7 @@ use aws_lc_rs::{
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-use crate::{durable, pipeline::manifest, smart::key};
+use crate::{durable, hex, smart::key};
 
 /// The private key, beside the store key.
 pub const KEY_FILE: &str = "report-signing.key";
@@ -164,7 +164,7 @@ fn list(html: &[u8], json: &[u8]) -> String {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    manifest::hex(&Sha256::digest(bytes))
+    hex::hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::manifest::hex;
+use crate::hex::hex;
 use crate::{
     broker::Priority,
     capability::{Capability, Category, ResourceKind},

@@ -8,7 +8,8 @@
 use clinical::{fhir::intent::Wish, fhir::subject::Subject};
 use outbox::{Enters, Intent, IntentRow, QueueIntent, Window, WriteError};
 
-use super::{Pipeline, PipelineError, manifest::hex, record::Record, resources::Write};
+use super::{Pipeline, PipelineError, record::Record, resources::Write};
+use crate::hex::hex;
 use crate::{
     broker::{self, Priority},
     destination::{Destination, PROVENANCE},

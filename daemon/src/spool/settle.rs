@@ -15,7 +15,7 @@ use super::{
     letter::Report,
     retention,
 };
-use crate::{admin::legal_hold::MOST as HOLDS_MOST, conditions::Kind, telemetry::Metric, time};
+use crate::{conditions::Kind, telemetry::Metric, time};
 
 /// Settled files are counted, and old ones removed, so often; between two counts those that are settled are added.
 const SWEEP_EVERY_MS: i64 = 10_000;
@@ -151,15 +151,7 @@ impl Spool {
         let keep: Duration = self.lane.settings.keep_done;
         let site = &self.lane.settings.site;
         // No file says whose it is: a hold of anything at the site keeps all of its files. What cannot be looked up is kept.
-        let is_held = || {
-            let held = self.lane.readers.with(|reader| {
-                let holds = reader.legal_holds(false, HOLDS_MOST)?;
-                let of_site =
-                    holds.iter().any(|hold| hold.scope.site.as_ref().is_none_or(|held| held == site));
-                Ok(of_site || holds.len() == HOLDS_MOST)
-            });
-            held.unwrap_or(true)
-        };
+        let is_held = || self.lane.readers.with(|reader| reader.is_site_held(site)).unwrap_or(true);
         if is_held() {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use outbox::{ReadError, Reader, Readers, State, Writer};
 use serde_json::{Value, json};
 
 use super::standing::is_name;
-use crate::{pipeline::manifest::hex, telemetry::Metric};
+use crate::{hex::hex, telemetry::Metric};
 
 /// Answers the command.
 pub fn document(readers: &Readers, writer: &Writer, prometheus: &PrometheusHandle) -> Value {

@@ -1,7 +1,8 @@
 //! Every certificate and signing key of the box in one list, and how soon each has to be replaced.
 //!
 //! Invariants: what is listed is what is in force, not what a file would say if it were read; no key and no bytes of a
-//! certificate are in it; keys have no end, so no condition is about them. Labels of the gauge are a role, a closed set, and a scope, which the configuration names.
+//! certificate are in it; keys have no end, so no condition is about them. Labels of the gauge are a role, a closed set, and
+//! a scope, which the configuration names.
 //!
 //! Numbers: people are told [`PLAN_DAYS`], [`DO_DAYS`] and [`NOW_DAYS`] before the end. A hospital's authority may take
 //! weeks to answer, a change window comes once a week, and what ends on Sunday is replaced on Thursday. Pure: time is

@@ -31,7 +31,7 @@ use crate::{
     time,
 };
 
-/// Between two looks at the files: a handful of `stat` calls.
+/// Between two looks at the files: a handful of `stat` calls, and the rings of signing keys.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The certificates of one listener.

@@ -300,15 +300,9 @@ impl Door {
             Some(files) => tls::client_config(files),
             None => tls::client_config_of_nobody(),
         };
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.map_err(|error| unusable(&error))?)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .timeout(DEADLINE)
+        let client = tls::http_client(tls.map_err(|error| unusable(&error))?, DEADLINE)
             .connect_timeout(CONNECT_DEADLINE)
             .pool_max_idle_per_host(0)
-            .user_agent(concat!("isthmus/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| unusable(&error))?;
         Ok(Self { client, url: format!("{}/{PATH}", traces.url), ended: Ended::default() })

@@ -17,6 +17,16 @@ impl Reader {
         prune::prunable(self.conn()?, what, site, before, after)
     }
 
+    /// How many legal holds are in force.
+    pub fn legal_holds_in_force(&self) -> Result<u64, ReadError> {
+        legal_hold::in_force(self.conn()?)
+    }
+
+    /// Whether a legal hold in force is of this site, or of all.
+    pub fn is_site_held(&self, site: &str) -> Result<bool, ReadError> {
+        legal_hold::is_of_site(self.conn()?, site)
+    }
+
     /// Legal holds, the newest first: those in force, or all; at most `limit`.
     pub fn legal_holds(&self, all: bool, limit: usize) -> Result<Vec<LegalHold>, ReadError> {
         legal_hold::list(self.conn()?, all, limit)

@@ -21,7 +21,7 @@ use crate::{
         daemon::{say, text},
         failed,
     },
-    pipeline::manifest::{hex, unhex},
+    hex::{hex, unhex},
 };
 
 /// Most that is read of a file with seals: fifty years of them.

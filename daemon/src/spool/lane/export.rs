@@ -9,7 +9,7 @@ use clinical::{
 
 use super::{Content, EXPORT, Lane, Read};
 use crate::{
-    pipeline::manifest::hex,
+    hex::hex,
     report::export::advice,
     route::Handler,
     spool::{letter::Report, parcel::Parcel, patient},
